@@ -1,0 +1,91 @@
+"""The two pipes to the host: lines and raw bytes in, records and files out. The end of the input is HostGone, everywhere."""
+
+import os
+import select
+from typing import Any, BinaryIO
+
+from device_agent import wire
+
+CHUNK_BYTES = 1 << 16
+
+
+class HostGone(Exception):
+    """Nobody is left to answer to, or the stream can not be kept in step: stop everything, clean up, end."""
+
+
+class Refused(Exception):
+    """A request that can not be served; becomes wire.Failure."""
+
+    def __init__(self, error: str, message: str) -> None:
+        super().__init__(message)
+        self.error = error
+        self.message = message
+
+
+class Channel:
+    def __init__(self, input_fd: int, output_fd: int) -> None:
+        self.input_fd = input_fd
+        self.output_fd = output_fd
+        self.buffer = bytearray()
+
+    def read_line(self) -> bytes:
+        """The next line without its end. WireError if it is too long; it is skipped then."""
+        start, skipping = 0, False
+        while True:
+            end = self.buffer.find(b"\n", start)
+            if end >= 0:
+                line = bytes(self.buffer[:end])
+                del self.buffer[: end + 1]
+                if skipping or end > wire.MAX_LINE_BYTES:
+                    raise wire.WireError(f"a line is longer than {wire.MAX_LINE_BYTES} bytes")
+                return line
+            if len(self.buffer) > wire.MAX_LINE_BYTES:
+                self.buffer.clear()
+                skipping = True
+            start = len(self.buffer)
+            self._fill()
+
+    def read_some(self, limit: int) -> bytes:
+        """At least one and at most `limit` raw bytes."""
+        if not self.buffer:
+            self._fill()
+        data = bytes(self.buffer[:limit])
+        del self.buffer[:limit]
+        return data
+
+    def check(self) -> None:
+        """Raise HostGone if the host has closed its end; never block. What it has sent meanwhile is kept."""
+        while select.select([self.input_fd], [], [], 0)[0]:
+            if len(self.buffer) > wire.MAX_LINE_BYTES:
+                raise HostGone("the host does not wait for its answers")
+            self._fill()
+
+    def send_mark(self) -> None:
+        """Everything before it is noise; the newline ends a line that noise has begun."""
+        self._write(b"\n" + wire.MARK + b"\n")
+
+    def send(self, record: Any) -> None:
+        self._write(wire.encode(record))
+
+    def send_file(self, file: BinaryIO, size_bytes: int) -> None:
+        """Exactly `size_bytes`, which have been announced: a file that is cut short leaves nothing to do but to end."""
+        while size_bytes:
+            data = file.read(min(size_bytes, CHUNK_BYTES))
+            if not data:
+                raise HostGone("a file became shorter while it was sent")
+            self._write(data)
+            size_bytes -= len(data)
+
+    def _fill(self) -> None:
+        data = os.read(self.input_fd, CHUNK_BYTES)
+        if not data:
+            raise HostGone("the input ended")
+        self.buffer += data
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self.output_fd, view) :]
+            except BrokenPipeError as error:
+                raise HostGone("nobody reads the output") from error

@@ -1,0 +1,280 @@
+"""The child process of one launch: open ONE model in ONE runtime, and time it or let it answer all rows. Raw numbers out.
+
+argv: the agent's folder (for sys.path, see bench.START), the root, a folder for temporary files, the descriptor for
+messages, the agent's process number. The Launch comes on standard input.
+"""
+
+import array
+import collections
+import ctypes
+import dataclasses
+import gc
+import hashlib
+import importlib
+import io
+import json
+import os
+import resource
+import signal
+import statistics
+import sys
+import time
+import traceback
+from typing import Any, Deque, Dict, List, Optional, Tuple
+
+from device_agent import facts, memory, place, wire
+from device_agent.runtimes import RUNTIMES
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+TELL_NS = 500_000_000  # between two events: each wakes the agent and sshd, which may share our only core
+STEADY_RUNS = 10  # measured: the 9th inference is within 1 % of the later ones (278 launches)
+STEADY_WITHIN = 0.02
+WARMUP_KEEP = 65_536  # raw warm-up times that are sent; a fast model makes millions
+
+clock = time.perf_counter_ns  # CLOCK_MONOTONIC
+
+
+class Damaged(Exception):
+    """A blob does not have the content of its name any more."""
+
+
+class Messages:
+    """To the agent."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.file = os.fdopen(descriptor, "wb", buffering=0)
+        self.phase = "started"
+        self.next_ns = 0
+
+    def enter(self, phase: str, of: int) -> None:
+        self.phase = phase
+        self._write({"event": [phase, 0, of]})
+        self.next_ns = clock() + TELL_NS
+
+    def tell(self, done: int, of: int, now_ns: int) -> None:
+        if now_ns >= self.next_ns:
+            self._write({"event": [self.phase, done, of]})
+            self.next_ns = now_ns + TELL_NS
+
+    def end(self, message: Dict[str, Any]) -> None:
+        self._write(message)
+        self.file.close()
+
+    def _write(self, message: Dict[str, Any]) -> None:
+        view = memoryview(json.dumps(message).encode() + b"\n")
+        while view:
+            view = view[self.file.write(view) :]
+
+
+def main() -> None:
+    _, root, folder, descriptor, agent = sys.argv[1:]
+    _die_with(int(agent))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not fill the board's disk
+    messages = Messages(int(descriptor))
+    try:
+        launch = wire.from_fields(wire.Launch, json.load(sys.stdin))
+        done = Runner(place.Place(root), folder, messages, launch).run()
+    except Exception as error:
+        traceback.print_exc()
+        failed = {"phase": messages.phase, "error": type(error).__name__, "message": str(error)}
+        messages.end({"failed": failed})
+    else:
+        messages.end({"done": done})
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # everything is said; destructors of native runtimes have been seen to hang and crash
+
+
+def _die_with(agent: int) -> None:
+    """Also when the agent is killed by SIGKILL."""
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    except (OSError, AttributeError) as error:  # no such libc; the agent still kills us when it ends in any other way
+        print(f"edgepress: the runner may outlive a killed agent: {error}", file=sys.stderr)
+    if os.getppid() != agent:  # it died before the call above
+        os._exit(1)
+
+
+class Runner:
+    def __init__(self, where: place.Place, folder: str, messages: Messages, launch: wire.Launch) -> None:
+        self.place, self.folder, self.messages, self.launch = where, folder, messages, launch
+        # made before the first snapshot of the memory: they are not the model's
+        self.samples = array.array("q", bytes(8 * launch.timed_max_runs))
+        self.warmup = array.array("q", bytes(8 * WARMUP_KEEP))
+        self.memory: List[wire.MemoryStep] = []
+        self.first_ns = 0
+
+    def run(self) -> Dict[str, Any]:
+        """The fields of wire.Launched that are known here, and `timed_ns`, start and end of the timed part."""
+        launch = self.launch
+        self._snapshot("python")
+        self.messages.enter("load", 1)
+        model_path = self._intact(launch.model_sha256, "model")
+        if launch.site_sha256:
+            sys.path.insert(0, self.place.site(launch.site_sha256))
+        start_ns = clock()
+        runtime = importlib.import_module(RUNTIMES[launch.runtime])
+        import_ns = clock() - start_ns
+        self._snapshot("runtime_imported")
+        inputs = self._inputs()
+        link = os.path.join(self.folder, "model." + launch.model_format)
+        os.symlink(model_path, link)
+        start_ns = clock()
+        model = runtime.open_model(link, launch.threads)
+        load_ns = clock() - start_ns
+        self._snapshot("model_loaded")
+        model.prepare(None if inputs is None else inputs[0])
+        done: Dict[str, Any] = {
+            "runtime_version": runtime.version(), "import_ns": import_ns, "load_ns": load_ns, "warmup_ns": (), "steady": True,
+            "latency_ns": (), "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "timed_ns": (0, 0),
+        }  # fmt: skip
+        done.update(self._evaluate(model, inputs) if launch.mode == "evaluate" else self._time(model))
+        self._snapshot("end")
+        done["first_ns"] = self.first_ns
+        done["peak_bytes"] = memory.peak_bytes()
+        done["memory"] = [dataclasses.asdict(step) for step in self.memory]
+        return done
+
+    # --- mode "time"
+
+    def _time(self, model: Any) -> Dict[str, Any]:
+        gc.collect()
+        gc.disable()
+        warmup_ns, steady = self._warm_up(model.invoke)
+        self.messages.enter("timed", 1000)
+        model.invoke()  # not counted: that message has just woken the agent, which may share our only core
+        switches, delay_ns = _involuntary_switches(), _run_delay_ns()
+        start_ns = clock()
+        runs = self._timed(model.invoke, start_ns)
+        end_ns = clock()
+        later_ns = _run_delay_ns()
+        return {
+            "warmup_ns": warmup_ns,
+            "steady": steady,
+            "latency_ns": self.samples[:runs].tolist(),
+            "involuntary_switches": _involuntary_switches() - switches,
+            "run_delay_ns": later_ns - delay_ns if later_ns is not None and delay_ns is not None else None,
+            "timed_ns": (start_ns, end_ns),
+        }
+
+    def _warm_up(self, invoke: Any) -> Tuple[List[int], bool]:
+        """Run until steady: the last 10 have the median of the 10 before within 2 %. Not before warmup_min_ns."""
+        launch = self.launch
+        last: Deque[int] = collections.deque(maxlen=2 * STEADY_RUNS)
+        self.messages.enter("warmup", launch.warmup_max_ns)
+        start_ns = clock()
+        invoke()
+        self.first_ns = clock() - start_ns
+        self._snapshot("first_inference")
+        runs, start_ns = 0, clock()
+        while True:
+            before_ns = clock()
+            elapsed_ns = before_ns - start_ns
+            if elapsed_ns >= launch.warmup_min_ns:
+                steady = _is_steady(last)
+                if steady or elapsed_ns >= launch.warmup_max_ns:
+                    return self.warmup[: min(runs, WARMUP_KEEP)].tolist(), steady
+            self.messages.tell(elapsed_ns, launch.warmup_max_ns, before_ns)
+            before_ns = clock()
+            invoke()
+            took_ns = clock() - before_ns
+            last.append(took_ns)
+            if runs < WARMUP_KEEP:
+                self.warmup[runs] = took_ns
+            runs += 1
+
+    def _timed(self, invoke: Any, start_ns: int) -> int:
+        """Fill `samples`; return how many. The progress is told in thousandths."""
+        launch, samples = self.launch, self.samples
+        min_ns, min_runs, max_runs = launch.timed_min_ns, launch.timed_min_runs, launch.timed_max_runs
+        for run in range(max_runs):
+            before_ns = clock()
+            invoke()
+            after_ns = clock()
+            samples[run] = after_ns - before_ns
+            if after_ns - start_ns >= min_ns and run + 1 >= min_runs:
+                return run + 1
+            if after_ns >= self.messages.next_ns:
+                part = min((after_ns - start_ns) / max(min_ns, 1), (run + 1) / min_runs)
+                self.messages.tell(int(1000 * min(part, 1)), 1000, after_ns)
+        return max_runs
+
+    # --- mode "evaluate"
+
+    def _evaluate(self, model: Any, inputs: Any) -> Dict[str, Any]:
+        """Let the model answer every row; keep the answers as a .npy blob, written row by row: boards have little memory."""
+        import numpy as np
+
+        rows, header, digest = len(inputs), io.BytesIO(), hashlib.sha256()
+        self.messages.enter("evaluate", rows)
+        path = os.path.join(self.folder, "outputs.npy")
+        with open(path, "wb") as file:
+            for row in range(rows):
+                if row:
+                    model.prepare(inputs[row])
+                start_ns = clock()
+                model.invoke()
+                if not row:
+                    self.first_ns = clock() - start_ns
+                    self._snapshot("first_inference")
+                answer = np.ascontiguousarray(model.output(), "<f4")
+                if answer.shape[:1] != (1,):
+                    raise ValueError(f"the model answers one row with the shape {answer.shape}")
+                data = answer.tobytes()
+                if not row:
+                    fields = {"descr": "<f4", "fortran_order": False, "shape": (rows, *answer.shape[1:])}
+                    np.lib.format.write_array_header_1_0(header, fields)
+                    data = header.getvalue() + data
+                digest.update(data)
+                file.write(data)
+                self.messages.tell(row + 1, rows, clock())
+        sha256 = digest.hexdigest()
+        place.commit(path, self.place.blob(sha256))
+        return {"outputs_sha256": sha256}
+
+    # --- both
+
+    def _inputs(self) -> Optional[Any]:
+        """All rows, mapped, not read; None: zeros."""
+        sha256 = self.launch.inputs_sha256
+        if not sha256:
+            return None
+        import numpy as np
+
+        path = self._intact(sha256, "inputs") if self.launch.mode == "evaluate" else self.place.blob(sha256)
+        inputs = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(inputs, np.ndarray) or inputs.ndim < 1 or not len(inputs):
+            raise ValueError("the inputs are not a .npy file of one row or more")
+        return inputs
+
+    def _intact(self, sha256: str, what: str) -> str:
+        path = self.place.blob(sha256)
+        if not place.is_intact(path):
+            raise Damaged(f"the {what} {sha256[:12]} was damaged on the board's disk and is removed: send it again")
+        return path
+
+    def _snapshot(self, step: str) -> None:
+        self.memory.append(memory.snapshot(step))
+
+
+def _is_steady(last: Deque[int]) -> bool:
+    if len(last) < 2 * STEADY_RUNS:
+        return False
+    values = list(last)
+    before, after = statistics.median(values[:STEADY_RUNS]), statistics.median(values[STEADY_RUNS:])
+    return abs(after - before) <= STEADY_WITHIN * before
+
+
+def _involuntary_switches() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def _run_delay_ns() -> Optional[int]:
+    """How long this process's threads together have waited for a CPU (Documentation/scheduler/sched-stats.rst)."""
+    waited = []
+    for thread in os.listdir("/proc/self/task"):
+        value = facts.field(f"proc/self/task/{thread}/schedstat", "^[0-9]+ ([0-9]+) ")
+        if value is None:
+            return None
+        waited.append(int(value))
+    return sum(waited)

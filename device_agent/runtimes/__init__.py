@@ -1,0 +1,51 @@
+"""Runtimes: one file each, one line in RUNTIMES. Only the runner imports them, in a process of its own.
+
+A runtime's file imports its library at the top (that is what import_ns measures) and has
+    version() -> str
+    open_model(path, threads) -> an object with
+        input_shape          of one inference: the first dimension is 1
+        input_dtype          numpy's name of what the model takes: "float32", "int8", ...
+        prepare(row)         make `row`, an array of input_shape[1:], the input; None: zeros. float32 is quantized where the
+                             model has a scale and zero point. ValueError if shape or dtype do not fit. Not timed
+        invoke()             one inference. The ONLY thing that is timed
+        output()             the answer of the last invoke: float32, dequantized, of shape (1, ...)
+
+A model has one input and one output here; open_model raises ValueError for any other.
+"""
+
+from typing import Any, Tuple
+
+RUNTIMES = {
+    "ai_edge_litert": "device_agent.runtimes.ai_edge_litert",
+    "onnxruntime": "device_agent.runtimes.onnxruntime",
+    "sleep": "device_agent.runtimes.sleep",
+    "tflite_runtime": "device_agent.runtimes.tflite_runtime",
+}
+
+
+def fitted(row: Any, shape: Tuple[int, ...], dtype: str, scale: float, zero_point: int) -> Any:
+    """The array of `shape` and `dtype` that a model takes for `row`. A scale of 0: the model is not quantized there."""
+    import numpy as np
+
+    if row is None:
+        row = np.zeros(shape[1:], "float32" if scale else dtype)
+    if row.shape != shape[1:]:
+        raise ValueError(f"the model takes rows of shape {shape[1:]}, the inputs have {row.shape}")
+    if row.dtype == dtype:
+        return np.ascontiguousarray(row).reshape(shape)
+    if row.dtype != "float32" or not scale:
+        raise ValueError(f"the model takes {dtype}, the inputs are {row.dtype}")
+    limits = np.iinfo(dtype)
+    steps = np.rint(row / np.float32(scale)) + zero_point  # rint: half to even
+    return np.clip(steps, limits.min, limits.max).astype(dtype).reshape(shape)
+
+
+def dequantized(output: Any, scale: float, zero_point: int) -> Any:
+    return (output.astype("float32") - zero_point) * scale if scale else output.astype("float32")
+
+
+def only(things: Any, what: str) -> Any:
+    """The one of a list of one."""
+    if len(things) != 1:
+        raise ValueError(f"the model has {len(things)} {what}s; the agent measures models with one")
+    return things[0]

@@ -1,0 +1,33 @@
+"""What tflite_runtime and ai_edge_litert share: the same Interpreter under two names."""
+
+from typing import Any, Callable
+
+from device_agent.runtimes import dequantized, fitted, only
+
+# Ops that keep something from one inference to the next. Their state must not leak from row to row (or into the timing of
+# the next model); the reset is not called for others: it would clear what delegates have prepared.
+STATEFUL = {"ASSIGN_VARIABLE", "SVDF", "RNN", "LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "UNIDIRECTIONAL_SEQUENCE_LSTM",
+            "BIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_LSTM"}  # fmt: skip
+
+
+class Model:
+    def __init__(self, interpreter_class: Any, path: str, threads: int) -> None:
+        self.interpreter = interpreter_class(model_path=path, num_threads=threads)
+        self.interpreter.allocate_tensors()
+        source = only(self.interpreter.get_input_details(), "input")
+        target = only(self.interpreter.get_output_details(), "output")
+        self.input_shape = tuple(int(size) for size in source["shape"])
+        self.input_dtype = source["dtype"].__name__
+        self.input_index, self.input_quantization = source["index"], source["quantization"]
+        self.output_index, self.output_quantization = target["index"], target["quantization"]
+        self.stateful = any(op["op_name"] in STATEFUL for op in self.interpreter._get_ops_details())  # noqa: SLF001 - no public way
+        self.invoke: Callable[[], None] = self.interpreter.invoke
+
+    def prepare(self, row: Any) -> None:
+        if self.stateful:
+            self.interpreter.reset_all_variables()
+        array = fitted(row, self.input_shape, self.input_dtype, *self.input_quantization)
+        self.interpreter.set_tensor(self.input_index, array)
+
+    def output(self) -> Any:
+        return dequantized(self.interpreter.get_tensor(self.output_index), *self.output_quantization)

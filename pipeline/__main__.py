@@ -1,0 +1,3 @@
+from pipeline.commands import main
+
+main()

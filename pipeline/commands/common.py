@@ -1,0 +1,68 @@
+"""What the commands about a plan share."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from pipeline.commands.terminal import Terminal
+from pipeline.flow import Run, run
+from pipeline.plan import read
+from pipeline.records import RunRecord
+from pipeline.report import terminal
+from pipeline.safe_text import clean_json, clean_lines
+from pipeline.store import Store
+
+Decorator = Callable[..., Any]
+
+
+def plan_argument(command: Decorator) -> Decorator:
+    argument = click.argument("plan", type=click.Path(path_type=Path), default="edge.toml")
+    return argument(command)
+
+
+def json_option(command: Decorator) -> Decorator:
+    return click.option("--json", "as_json", is_flag=True, help="Print the record itself on stdout.")(command)
+
+
+def quiet_option(command: Decorator) -> Decorator:
+    return click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")(command)
+
+
+def run_until(plan: Path, stage: str, *, quiet: bool) -> Run:
+    """Run the plan's stages as far as `stage`, with progress on stderr."""
+    with Terminal(quiet=quiet) as progress:
+        return run(read(plan), progress, until=stage)
+
+
+def say(text: str) -> None:
+    """A result on stdout. What comes from a board or a model's file must not command the terminal.
+
+    A reader that went away (`| head -1`) ends the printing, not the command: its exit code stays that of the result.
+    """
+    _write(clean_lines(text) + "\n")
+
+
+def show_json(record: object) -> None:
+    _write(clean_json(msgspec.json.format(msgspec.json.encode(record), indent=2).decode()) + "\n")
+
+
+def show_run(record: RunRecord, store: Store, pages: dict[str, Path]) -> None:
+    """The table of a run on stdout, and where its pages are."""
+    _write(terminal.render(record, store))  # cleaned already, and coloured where stdout is a terminal
+    if "html" in pages:
+        say(f"\npage: {pages['html']}")
+
+
+def _write(text: str) -> None:
+    if sys.stdout is None:  # closed by the caller (>&-)
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

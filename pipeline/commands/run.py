@@ -1,0 +1,19 @@
+from pathlib import Path
+
+import click
+
+from pipeline.commands.common import json_option, plan_argument, quiet_option, run_until, show_json, show_run
+
+
+@click.command("run")
+@plan_argument
+@json_option
+@quiet_option
+def command(plan: Path, *, as_json: bool, quiet: bool) -> int:
+    """Run the whole flow of PLAN (edge.toml) and report; the exit code says how it ended."""
+    now = run_until(plan, "report", quiet=quiet)
+    if as_json:
+        show_json(now.record)
+    else:
+        show_run(now.record, now.store, now.pages)
+    return now.record.outcome.exit_code

@@ -1,0 +1,162 @@
+"""Measurement x baseline -> Verdict: against the plan's [limits] and against the uncompressed model of the same run."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.compare import limits as judge
+from pipeline.compare.intervals import Interval, accuracy_drop, latency_ratio
+from pipeline.errors import PlanError
+from pipeline.order_statistics import ENOUGH
+from pipeline.plan import LimitsTable, Plan
+from pipeline.records import (
+    Compared,
+    Comparison,
+    Data,
+    Deployment,
+    Measured,
+    Measurement,
+    NotMeasured,
+    Outcome,
+    Verdict,
+)
+from pipeline.store import Store
+
+SEVERITY = (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.REGRESSED, Outcome.INVALID)
+METRICS = ("size_bytes", "accuracy_drop_points", "latency_regression")
+
+
+def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
+    """What can be said before anything is measured: a limit must have something to judge and to judge it against.
+
+    `formats` and `runtimes` are what this plan can measure.
+    """
+    limits = plan.tables.limits
+    for entry in limits.applies_to:
+        format_name, _, runtime = entry.partition("@")
+        if format_name not in formats or (runtime and runtime not in runtimes):
+            raise PlanError(
+                f'{plan.path}: limits.applies_to: "{entry}" is nothing that this plan measures',
+                hint=f'Write "format" or "format@runtime". Formats: {", ".join(formats)}; runtimes: {", ".join(runtimes)}.',
+            )
+    relative = limits.accuracy_drop_points is not None or limits.latency_regression is not None
+    compares = plan.tables.compare.baseline or plan.tables.compress or any(name.endswith("-int8") for name in formats)
+    if relative and not compares:
+        raise PlanError(
+            f"{plan.path}: limits: accuracy_drop_points and latency_regression need something to compare with",
+            hint='Name the file that is in use now: [compare] baseline = "released.tflite". It is measured in the same run.',
+        )
+    if limits.accuracy_drop_points is not None and plan.tables.data.evaluation is None:
+        raise PlanError(
+            f"{plan.path}: limits.accuracy_drop_points needs rows to judge by, but data.evaluation is missing",
+            hint='Add to [data]: evaluation = "module:function" or an .npz with x and y.',
+        )
+    if limits.latency_regression is not None and plan.tables.measure.launches < ENOUGH:
+        raise PlanError(
+            f"{plan.path}: measure.launches: {plan.tables.measure.launches} launches can not tell whether latency_regression holds",
+            hint=f"{ENOUGH} are the fewest that give an interval of 95 %.",
+        )
+
+
+def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, store: Store) -> Compared:
+    """Set each measured file beside its baseline, and judge every limit for every file that it applies to."""
+    limits, answers = plan.tables.limits, _Answers(data, deployment, store)
+    comparisons: list[Comparison] = []
+    verdicts: list[Verdict] = []
+    for candidate in measured.measurements:
+        baseline = baseline_of(candidate, measured.measurements)
+        is_baseline = baseline is candidate
+        drop = answers.drop(candidate, baseline) if baseline and not is_baseline else None
+        if baseline is not None and not is_baseline:
+            comparisons.append(_comparison(candidate, baseline, drop))
+        if not is_judged(plan, candidate):
+            continue
+        if limits.size_bytes is not None:
+            verdicts.append(judge.size(candidate, limits.size_bytes))
+        if limits.accuracy_drop_points is not None and not is_baseline:
+            verdicts.append(judge.accuracy(candidate, baseline, drop, limits.accuracy_drop_points))
+        if limits.latency_regression is not None and not is_baseline:
+            verdicts.append(judge.latency(candidate, baseline, limits.latency_regression))
+    for failure in measured.failures:
+        if is_judged(plan, failure):
+            verdicts += [judge.not_measured(failure.label, *each, failure.evidence) for each in _set(limits)]
+    verdicts += _unjudged(limits, verdicts)
+    return Compared(
+        verdicts=tuple(verdicts), comparisons=tuple(comparisons), outcome=_outcome(plan, measured, verdicts)
+    )
+
+
+def baseline_of(candidate: Measurement, measurements: Sequence[Measurement]) -> Measurement | None:
+    """The plan's baseline file in the same runtime if there is one, else the uncompressed float file of the same family."""
+    same = [each for each in measurements if each.runtime == candidate.runtime]
+    named = next((each for each in same if each.variant == "baseline"), None)
+    return named or next((each for each in same if each.variant == "original" and each.format.endswith("-fp32")), None)
+
+
+def is_judged(plan: Plan, one: Measurement | NotMeasured) -> bool:
+    """Whether the limits are about this file: one that was asked for, not one that was made to compare with."""
+    formats, limits = plan.tables.convert.formats, plan.tables.limits
+    wanted = one.variant == ("compressed" if plan.tables.compress else "original") and one.format in (
+        formats or (one.format,)
+    )
+    return wanted and (
+        not limits.applies_to or bool({one.format, f"{one.format}@{one.runtime}"} & set(limits.applies_to))
+    )
+
+
+def _set(limits: LimitsTable) -> list[tuple[str, float]]:
+    return [(metric, limit) for metric in METRICS if (limit := getattr(limits, metric)) is not None]
+
+
+def _unjudged(limits: LimitsTable, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """What a limit names and nothing was measured for: never silently green."""
+    judged = [each.subject.split(" ", 1)[1] for each in verdicts]  # a label is `variant format @ runtime`
+    names = {name for label in judged for name in (label.partition(" @ ")[0], label.replace(" @ ", "@"))}
+    missing = [entry for entry in limits.applies_to if entry not in names]
+    if not verdicts and not limits.applies_to:
+        missing = ["every file"]
+    why = "nothing was measured that this limit could judge"
+    return [judge.not_measured(entry, *each, why) for entry in missing for each in _set(limits)]
+
+
+def _outcome(plan: Plan, measured: Measured, verdicts: Sequence[Verdict]) -> Outcome:
+    """The worst verdict; without limits, whether what was asked for was measured validly."""
+    if verdicts:
+        return max((verdict.outcome for verdict in verdicts), key=SEVERITY.index)
+    valid = any(each.valid for each in measured.measurements)
+    failed = any(is_judged(plan, each) for each in measured.failures)
+    return Outcome.PASS if valid and not failed else Outcome.INVALID
+
+
+def _comparison(candidate: Measurement, baseline: Measurement, drop: Interval | None) -> Comparison:
+    ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
+    return Comparison(
+        subject=candidate.label,
+        baseline_subject=baseline.label,
+        size_ratio=candidate.artifact.size_bytes / baseline.artifact.size_bytes,
+        latency_ratio=ratio,
+        latency_low=low,
+        latency_high=high,
+        accuracy_drop_points=drop[0] if drop else None,
+        trusted=candidate.trusted and baseline.trusted,
+    )
+
+
+class _Answers:
+    """Which rows each measured file answered rightly on the board."""
+
+    def __init__(self, data: Data, deployment: Deployment, store: Store) -> None:
+        self._store = store
+        self._labels = None
+        if data.evaluation is not None and data.evaluation.y is not None and deployment.evaluation_indices is not None:
+            indices = np.load(store.path(deployment.evaluation_indices), allow_pickle=False)
+            self._labels = np.load(store.path(data.evaluation.y), allow_pickle=False)[indices]
+
+    def drop(self, candidate: Measurement, baseline: Measurement) -> Interval | None:
+        if self._labels is None or candidate.accuracy is None or baseline.accuracy is None:
+            return None
+        right = [
+            np.load(self._store.path(answers), allow_pickle=False) == self._labels
+            for answers in (baseline.accuracy.answers, candidate.accuracy.answers)
+        ]
+        return accuracy_drop(*right)

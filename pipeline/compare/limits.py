@@ -1,0 +1,77 @@
+"""One limit, one measured file -> one Verdict.
+
+A limit is judged by an interval, never by a single number: PASS when the whole interval keeps it, REGRESSED when the whole
+interval breaks it, INCONCLUSIVE when it lies on both sides or was got from too few launches, INVALID without a valid number.
+"""
+
+from pipeline.compare.intervals import Interval, latency_ratio
+from pipeline.order_statistics import ENOUGH
+from pipeline.records import Measurement, Outcome, Verdict
+
+KEEPS, BREAKS = "keeps the limit", "breaks the limit"
+UNCLEAR = "can not be told apart from the limit: more launches or more rows would tell"
+TOO_FEW = f"was got from too few launches: set [measure] launches to {ENOUGH} or more"
+
+
+def size(candidate: Measurement, limit: int) -> Verdict:
+    """An absolute limit in bytes; no interval, a file has its size."""
+    bytes_ = float(candidate.artifact.size_bytes)
+    outcome, why = (Outcome.PASS, KEEPS) if bytes_ <= limit else (Outcome.REGRESSED, BREAKS)
+    return Verdict(
+        subject=candidate.label, metric="size_bytes", unit="B", baseline_subject=None, baseline=None, candidate=bytes_,
+        change=bytes_, low=bytes_, high=bytes_, limit=limit, outcome=outcome, why=why,
+    )  # fmt: skip
+
+
+def accuracy(candidate: Measurement, baseline: Measurement | None, drop: Interval | None, limit: float) -> Verdict:
+    """At most `limit` points of accuracy less than the baseline, on the same rows, as the board answered them."""
+    metric, why = "accuracy_drop_points", "the board answered no labelled rows for it and its baseline"
+    if drop is None or baseline is None or candidate.accuracy is None or baseline.accuracy is None:
+        return not_measured(candidate.label, metric, limit, why)
+    values = (baseline.accuracy.accuracy_ratio, candidate.accuracy.accuracy_ratio)
+    return _judged(candidate, baseline, metric, "points", values, drop, limit)
+
+
+def latency(candidate: Measurement, baseline: Measurement | None, limit: float) -> Verdict:
+    """At most `limit` slower than the baseline (0.03 is 3 %)."""
+    metric = "latency_regression"
+    if baseline is None:
+        return not_measured(candidate.label, metric, limit, "nothing to compare with was measured in this runtime")
+    ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
+    values = (baseline.latency.median_s, candidate.latency.median_s)
+    return _judged(candidate, baseline, metric, "s", values, (ratio - 1, low - 1, high - 1), limit)
+
+
+def not_measured(subject: str, metric: str, limit: float, why: str) -> Verdict:
+    """A limit that can not be judged, because there is no valid number: never silently green."""
+    return Verdict(
+        subject=subject, metric=metric, unit="", baseline_subject=None, baseline=None, candidate=None, change=None, low=None,
+        high=None, limit=limit, outcome=Outcome.INVALID, why=why,
+    )  # fmt: skip
+
+
+def _judged(
+    candidate: Measurement, baseline: Measurement, metric: str, unit: str, values: tuple[float | None, float | None],
+    change: Interval, limit: float,
+) -> Verdict:  # fmt: skip
+    """By the interval; a doubt of either side that touches this metric is named, and an invalid one ends it."""
+    touches = metric.partition("_")[0]
+    doubts = [doubt for each in (candidate, baseline) for doubt in each.doubts if doubt.touches == touches]
+    invalid = dict.fromkeys(doubt.evidence for doubt in doubts if doubt.invalid)
+    if invalid:
+        return not_measured(candidate.label, metric, limit, f"it was not measured validly: {'; '.join(invalid)}")
+    middle, low, high = change
+    if touches == "latency" and min(candidate.latency.launches, baseline.latency.launches) < ENOUGH:
+        outcome, why = Outcome.INCONCLUSIVE, TOO_FEW
+    elif high <= limit:
+        outcome, why = Outcome.PASS, KEEPS
+    elif low > limit:
+        outcome, why = Outcome.REGRESSED, BREAKS
+    else:
+        outcome, why = Outcome.INCONCLUSIVE, UNCLEAR
+    named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
+    return Verdict(
+        subject=candidate.label, metric=metric, unit=unit, baseline_subject=baseline.label, baseline=values[0],
+        candidate=values[1], change=middle, low=low, high=high, limit=limit, outcome=outcome,
+        why=f"{why} (doubted: {named})" if named else why,
+    )  # fmt: skip

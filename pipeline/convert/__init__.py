@@ -1,0 +1,172 @@
+"""Stage 3, convert: the files that can run on a board, each made and checked in a child process of its own."""
+
+import concurrent.futures
+import importlib
+import threading
+from types import ModuleType
+from typing import NamedTuple
+
+from pipeline import child, frameworks
+from pipeline.errors import PlanError
+from pipeline.plan import Plan
+from pipeline.progress import Progress
+from pipeline.records import Compressed, Converted, Data, Loaded, Model, Record
+from pipeline.store import Store, key_of, versions
+
+CONVERTERS = {
+    "tflite-fp32": "pipeline.convert.tflite_fp32",
+    "tflite-int8": "pipeline.convert.tflite_int8",
+    "onnx-fp32": "pipeline.convert.onnx_fp32",
+    "onnx-int8": "pipeline.convert.onnx_int8",
+}
+"""Name of a format -> the module that makes it.
+
+    FILE: str                     what the file is: tflite or onnx
+    SOURCES: tuple[str, ...]      formats of the models that it can be made from
+    EXTRAS: tuple[str, ...]       extras that it needs
+    REFERENCE: str                the format to judge it against, made of the original model
+    CALIBRATES: bool              needs data.calibration
+    LARGEST_ERROR: float | None   above this (relative to the largest output) the converter has failed; None: lossy
+    convert(job: work.Job, tell) -> bytes      in a child process
+"""
+
+AT_ONCE = 2  # children; each pins its framework to one thread
+VERSIONS = (
+    "numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnx", "onnxruntime", "tf2onnx", "protobuf",
+    "sympy",
+)  # fmt: skip
+
+
+class Wanted(NamedTuple):
+    """One file to make. `format` is a name of CONVERTERS, or tflite / onnx for a file that stays as it is."""
+
+    variant: str
+    format: str
+    model: Model
+
+
+class Request(Record, frozen=True):
+    """What a child gets (pipeline.convert.work)."""
+
+    root: str
+    scratch: str
+    variant: str
+    format: str
+    model: Model
+    data: Data
+    seed: int
+
+
+def load_converter(name: str) -> ModuleType:
+    return importlib.import_module(CONVERTERS[name])
+
+
+def check(plan: Plan) -> None:
+    """Refuse what can not be made, before any work: PlanError names the key and what is possible."""
+    path, formats = plan.file(plan.tables.model.path), plan.tables.convert.formats
+    source = plan.source_format
+    possible = [name for name in CONVERTERS if source in load_converter(name).SOURCES]
+    for name in formats:
+        if name not in CONVERTERS:
+            raise PlanError(
+                f"{plan.path}: convert.formats: there is no format '{name}'", hint=f"Known: {', '.join(CONVERTERS)}."
+            )
+        if name not in possible:
+            raise PlanError(
+                f"{plan.path}: convert.formats: '{name}' can not be made from {path.name}",
+                hint=f"Possible from it: {', '.join(possible)}."
+                if possible
+                else "Leave formats out: it runs as it is.",
+            )
+        if load_converter(name).CALIBRATES and plan.tables.data.calibration is None:
+            raise PlanError(
+                f"{plan.path}: '{name}' needs rows to see the range of every activation, but data.calibration is missing",
+                hint='Add to [data]: calibration = "module:function" or an .npz; 100 to 500 rows of training data will do.',
+            )
+        for extra in load_converter(name).EXTRAS:
+            frameworks.need(extra, f"convert.formats: making {name}")
+    if source == "keras" and not formats:
+        raise PlanError(
+            f"{plan.path}: convert.formats is empty, and a Keras model can not run on a board as it is",
+            hint=f'Choose from: {", ".join(possible)}; for example formats = ["tflite-int8"].',
+        )
+
+
+def wanted(loaded: Loaded, compressed: Compressed, plan: Plan) -> tuple[Wanted, ...]:
+    """Every file to make, once: the requested ones, what they are judged against, and the plan's baseline."""
+    variant = "compressed" if compressed.passes else "original"
+    files = [Wanted(variant, name, compressed.model) for name in plan.tables.convert.formats]
+    files += [Wanted("original", load_converter(name).REFERENCE, loaded.model) for name in plan.tables.convert.formats]
+    if not files:
+        files.append(Wanted("original", loaded.model.artifact.format, loaded.model))
+    if loaded.baseline is not None:
+        baseline = Model(name="baseline", artifact=loaded.baseline, input=None, output=None, parameters=None)
+        files.append(Wanted("baseline", loaded.baseline.format, baseline))
+    once = {(file.variant, file.format): file for file in files}
+    return tuple(once.values())
+
+
+def convert(
+    loaded: Loaded, compressed: Compressed, plan: Plan, store: Store, progress: Progress
+) -> tuple[tuple[Converted, ...], bool]:
+    """Make every file; also say whether all were there already."""
+    check(plan)
+    files = wanted(loaded, compressed, plan)
+    lock, finished = threading.Lock(), 0
+
+    def one(file: Wanted) -> tuple[Converted, bool]:
+        nonlocal finished
+
+        def tell(done: int, of: int, note: str) -> None:
+            del done, of
+            with lock:
+                progress.step(finished, len(files), note)
+
+        answer = store.remember(
+            "convert", _key(file, loaded, plan), Converted, lambda: _make(file, loaded, plan, store, tell)
+        )
+        with lock:
+            finished += 1
+            progress.step(finished, len(files), f"{file.variant} {file.format}")
+        return answer
+
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        futures: list[concurrent.futures.Future[tuple[Converted, bool]]] = []
+        try:
+            futures += [pool.submit(one, file) for file in files]
+            answers = [future.result() for future in futures]
+        except BaseException:  # also Ctrl-C: do not wait for the others
+            pool.shutdown(wait=False, cancel_futures=True)
+            while not all(future.done() for future in futures):  # a thread may just be starting another child
+                child.kill_all()
+                concurrent.futures.wait(futures, timeout=0.05)
+            raise
+    return tuple(answer for answer, _ in answers), all(cached for _, cached in answers)
+
+
+def _make(file: Wanted, loaded: Loaded, plan: Plan, store: Store, tell: child.Tell) -> Converted:
+    if file.format not in CONVERTERS and not frameworks.available(frameworks.RUNTIME_EXTRA[file.format]):
+        return Converted(variant=file.variant, format=file.format, artifact=file.model.artifact, agreement=None)
+    model = file.model
+    if file.variant == "baseline":  # it is compared with what the plan's model answers
+        model = loaded.model.__class__(
+            name="baseline", artifact=model.artifact, input=loaded.model.input, output=loaded.model.output,
+            parameters=None, outputs=loaded.model.outputs, accuracy_ratio=loaded.model.accuracy_ratio,
+        )  # fmt: skip
+    with store.scratch() as scratch:
+        request = Request(
+            root=str(store.root), scratch=str(scratch), variant=file.variant, format=file.format, model=model,
+            data=loaded.data, seed=plan.tables.seed,
+        )  # fmt: skip
+        doing = f"converting the {file.variant} model to {file.format}"
+        return child.run("pipeline.convert.work:work", request, Converted, tell, doing=doing)
+
+
+def _key(file: Wanted, loaded: Loaded, plan: Plan) -> str:
+    calibration = loaded.data.calibration if file.format in CONVERTERS else None
+    evaluation = loaded.data.evaluation
+    readable = frameworks.available("tensorflow"), frameworks.available("onnx")
+    return key_of(
+        file.variant, file.format, file.model, loaded.model.outputs, calibration, evaluation, plan.tables.seed, readable,
+        versions(*VERSIONS),
+    )  # fmt: skip

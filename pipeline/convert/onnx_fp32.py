@@ -1,0 +1,97 @@
+"""Keras -> .onnx in floating point; an .onnx file stays as it is."""
+
+import re
+from typing import Any
+
+from pipeline import frameworks
+from pipeline.child import Tell
+from pipeline.convert.work import Job
+from pipeline.errors import StageError
+
+FILE = "onnx"
+SOURCES = ("keras", "onnx")
+EXTRAS = ("onnx",)
+REFERENCE = "onnx-fp32"
+CALIBRATES = False
+LARGEST_ERROR = 1e-3
+NUMBERED = re.compile(r"(.*)__\d+(:\d+)?$")
+OPSET = 17  # ONNX Runtime 1.13 and later, so also the last one for Python 3.8
+
+
+def convert(job: Job, tell: Tell) -> bytes:
+    if job.model.artifact.format == "onnx":
+        return job.source.read_bytes()
+    tell(0, 0, f"{job.model.name} to ONNX")
+    data: bytes = proto_of(job).SerializeToString()
+    return data
+
+
+def proto_of(job: Job) -> Any:
+    """The ONNX model of a Keras model, with a batch of exactly 1 and the input's own name."""
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    model = job.keras()
+    spec, _ = frameworks.keras_specs(model, job.model.name)
+    signature = tf.TensorSpec((1, *job.input_shape), spec.dtype, name=spec.name)
+    answer = tf.function(lambda rows: model(rows, training=False))  # from_keras fails on Sequential models
+    try:
+        proto, _ = tf2onnx.convert.from_function(answer, input_signature=[signature], opset=OPSET)
+    except Exception as error:
+        raise StageError(
+            f"tf2onnx can not convert {job.model.name}: {type(error).__name__}: {str(error).strip()[:300]}",
+            hint="It may use an operator that ONNX does not have; try the TFLite formats.",
+        ) from error
+    replace_erfc(proto)
+    renumber(proto)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except Exception as error:
+        raise StageError(
+            f"tf2onnx made an invalid file of {job.model.name}: {str(error).strip().splitlines()[0][:300]}",
+            hint="Try the TFLite formats, and report the model's layers.",
+        ) from error
+    return proto
+
+
+def renumber(proto: Any) -> None:
+    """Number tf2onnx's own names by their place in the graph: it does so in the order of memory addresses, and the same
+    model must give the same file, or every conversion would have to be pushed again.
+    """
+    graph = proto.graph
+    if any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
+        return  # the body of a loop speaks of names out here; such a file is right, but not the same each time
+    names: dict[str, str] = {}
+    fixed = {value.name for value in (*graph.input, *graph.output)}
+
+    def stable(name: str) -> str:
+        found = None if name in fixed else NUMBERED.match(name)
+        return names.setdefault(name, f"{found[1]}__n{len(names)}{found[2] or ''}") if found else name
+
+    for node in graph.node:
+        node.name = stable(node.name)
+        node.input[:] = [stable(name) for name in node.input]
+        node.output[:] = [stable(name) for name in node.output]
+    for things in (graph.initializer, graph.value_info):
+        for thing in things:
+            thing.name = stable(thing.name)
+        things.sort(key=lambda thing: thing.name)
+
+
+def replace_erfc(proto: Any) -> None:
+    """Erfc(x) -> 1 - Erf(x): ONNX has no Erfc, and tf2onnx writes one for the exact GELU (seen with TensorFlow 2.21, tf2onnx 1.17, ONNX Runtime 1.32)."""
+    from onnx import helper
+
+    nodes, dtypes = [], {value.name: value.type.tensor_type.elem_type for value in proto.graph.value_info}
+    for node in proto.graph.node:
+        if node.op_type != "Erfc":
+            nodes.append(node)
+            continue
+        (source,), (target,) = node.input, node.output
+        one = helper.make_tensor(f"{target}_one", dtypes.get(target) or 1, [], [1.0])  # 1: FLOAT
+        proto.graph.initializer.append(one)
+        nodes.append(helper.make_node("Erf", [source], [f"{target}_erf"]))
+        nodes.append(helper.make_node("Sub", [one.name, f"{target}_erf"], [target]))
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)

@@ -1,0 +1,125 @@
+"""In the child: make one file, look into it, and compare its answers with those of the model that it was made from."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline import frameworks
+from pipeline.child import Tell
+from pipeline.convert import CONVERTERS, Request, load_converter
+from pipeline.errors import DataError, StageError
+from pipeline.frameworks import Array
+from pipeline.records import Agreement, Converted, Model, TensorSpec
+from pipeline.store import Store
+
+
+class Job(NamedTuple):
+    """What a converter gets."""
+
+    source: Path  # the model's file
+    model: Model
+    calibration: Array | None
+    scratch: Path  # a folder for its own files, removed afterwards
+    input_shape: tuple[int, ...]  # without the batch axis; no axis of unknown length
+
+    def keras(self) -> Any:
+        """Open the source as a Keras model."""
+        return frameworks.open_keras(self.source, self.model.name)
+
+
+def work(argument: Request, tell: Tell) -> Converted:
+    _one_thread()
+    tempfile.tempdir = argument.scratch
+    store = Store(Path(argument.root), tmp=Path(argument.scratch))
+    label = f"{argument.variant} {argument.format}"
+    tell(0, 0, label)
+    if argument.format in CONVERTERS:
+        converter = load_converter(argument.format)
+        artifact = store.put_bytes(converter.convert(_job(argument, store), tell), converter.FILE)
+        largest_error = converter.LARGEST_ERROR
+    else:
+        artifact, largest_error = argument.model.artifact, None
+    evaluation = argument.data.evaluation
+    if evaluation is None:
+        return Converted(variant=argument.variant, format=argument.format, artifact=artifact, agreement=None)
+    x = frameworks.read_rows(store.path(evaluation.x))
+    labels = None if evaluation.y is None else frameworks.read_rows(store.path(evaluation.y))
+    runner = frameworks.open_file(store.path(artifact), artifact.format, label)
+    frameworks.check_fits(x, runner.specs()[0], "data.evaluation", artifact.format)
+    outputs = runner.answers(x, lambda done, of: tell(done, of, f"{label} answers the evaluation rows"))
+    frameworks.check_finite(outputs, label)
+    source = None if argument.model.outputs is None else frameworks.read_rows(store.path(argument.model.outputs))
+    agreement = _agreement(outputs, source, labels, argument.model, label)
+    if largest_error is not None and source is not None:
+        _same(agreement, largest_error * max(1.0, float(np.abs(source).max())), label)
+    return Converted(
+        variant=argument.variant,
+        format=argument.format,
+        artifact=artifact,
+        agreement=agreement,
+        outputs=store.put_parts(lambda: frameworks.array_parts(outputs), "npy"),
+    )
+
+
+def _one_thread() -> None:
+    """Two conversions run beside each other: the variables are read when the frameworks are imported."""
+    os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+def _job(argument: Request, store: Store) -> Job:
+    calibration = argument.data.calibration
+    return Job(
+        source=store.path(argument.model.artifact),
+        model=argument.model,
+        calibration=None if calibration is None else frameworks.read_rows(store.path(calibration.x)),
+        scratch=Path(argument.scratch),
+        input_shape=_static_shape(argument),
+    )
+
+
+def _static_shape(argument: Request) -> tuple[int, ...]:
+    """The input's shape; an axis of unknown length takes the length that it has in the data."""
+    spec = argument.model.input
+    rows = argument.data.calibration or argument.data.evaluation
+    shape: tuple[int | None, ...] = () if spec is None else spec.shape
+    if rows is not None and None in shape:
+        shape = rows.row_shape
+    if None in shape:
+        raise DataError(
+            f"the model's input has shape {shape}: an axis of unknown length, and no data to tell it",
+            hint="Give data.calibration or data.evaluation: their rows fix the length for the board.",
+        )
+    return tuple(size for size in shape if size is not None)
+
+
+def _agreement(
+    outputs: Array, source: Array | None, labels: Array | None, model: Model, label: str
+) -> Agreement | None:
+    if source is None:
+        return None
+    if outputs.shape != source.shape:
+        raise StageError(
+            f"{label} answers {outputs.shape[1:]} for a row where {model.name} answers {source.shape[1:]}",
+            hint="A baseline must answer the same question as the plan's model; a converted file that differs is a fault.",
+        )
+    spec = TensorSpec(name="", shape=outputs.shape[1:], dtype="float32")
+    classes = frameworks.classes_of(spec)
+    return Agreement(
+        rows=len(outputs),
+        largest_error=float(np.abs(outputs - source).max()),
+        top1_agreement_ratio=float(np.mean(outputs.argmax(-1) == source.argmax(-1))) if classes else None,
+        accuracy_ratio=frameworks.accuracy(outputs, labels) if classes else None,
+        source_accuracy_ratio=model.accuracy_ratio,
+    )
+
+
+def _same(agreement: Agreement | None, allowed: float, label: str) -> None:
+    if agreement is not None and agreement.largest_error > allowed:
+        raise StageError(
+            f"{label} answers otherwise than its source: the largest difference is {agreement.largest_error:.3g}, "
+            f"and {allowed:.3g} would be the rounding of floating point",
+            hint="The converter has changed the model. Try the other format, or another version of the converter.",
+        )

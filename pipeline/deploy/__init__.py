@@ -1,0 +1,207 @@
+"""File -> file on the board: reach the board, give it the agent, the runtimes, the models and the evaluation rows."""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from device_agent import wire
+from pipeline import units
+from pipeline.errors import PlanError
+from pipeline.plan import Plan
+from pipeline.progress import Progress
+from pipeline.records import (
+    Artifact,
+    BoardFacts,
+    Converted,
+    Data,
+    DeployedFile,
+    DeployedRuntime,
+    Deployment,
+)
+from pipeline.store import Store
+from targets import Session, boards, inventory, open_session, provision, reachable
+from targets.errors import UnknownTarget, VirtualUnavailable
+
+
+class Reached(msgspec.Struct, frozen=True, kw_only=True):
+    """A board with a running agent."""
+
+    session: Session
+    target: inventory.Target
+    note: str | None  # why it is not the target that was asked for
+
+
+def check(plan: Plan, formats: Sequence[str]) -> None:
+    """What can be said before anything is done: the board must be known, the runtimes exist and fit the formats."""
+    try:
+        inventory.find(plan.tables.board.name, plan.folder)
+    except UnknownTarget as error:
+        raise PlanError(f"{plan.path}: board.name: {error.message}", hint=error.hint) from error
+    for name in plan.tables.measure.runtimes:
+        if name not in provision.RUNTIMES:
+            raise PlanError(
+                f"{plan.path}: measure.runtimes: there is no runtime called {name}",
+                hint=f"The runtimes are: {', '.join(provision.RUNTIMES)}.",
+            )
+    _families_are_served(plan, {family(name) for name in formats}, runtimes_of(plan), tuple(provision.RUNTIMES))
+
+
+def knock(plan: Plan) -> None:
+    """Connect to a board over SSH and let go again: a wrong key is better said before minutes of training than after."""
+    target = inventory.find(plan.tables.board.name, plan.folder)
+    if target.kind == "ssh":
+        reachable(target)
+
+
+def runtimes_of(plan: Plan) -> tuple[str, ...]:
+    """The runtimes that this plan may measure."""
+    return plan.tables.measure.runtimes or tuple(name for name, each in provision.RUNTIMES.items() if each.requirements)
+
+
+@contextlib.contextmanager
+def reach(plan: Plan, say: Callable[[str], None]) -> Iterator[Reached]:
+    """Connect to the plan's board. Where `virtual` can not be had, `local` is used and `note` says why."""
+    target = inventory.find(plan.tables.board.name, plan.folder)
+    with contextlib.ExitStack() as stack:
+        note = None
+        try:
+            session = stack.enter_context(open_session(target))
+        except VirtualUnavailable as error:
+            note = f"The local target is used instead of the virtual board: {error.message}. {error.hint}"
+            say(note)
+            target = inventory.find("local", plan.folder)
+            session = stack.enter_context(open_session(target))
+        yield Reached(session=session, target=target, note=note or _untried(session.machine, target))
+
+
+def _untried(machine: wire.Machine, target: inventory.Target) -> str | None:
+    """A board of a kind on which this software was never run is called so, also in the report."""
+    kind = boards.recognise(machine.model) or target.board
+    if target.kind != "ssh" or (kind and boards.board(kind).tried_on_hardware):
+        return None
+    return f"edgepress was not tried on {f'a {boards.board(kind).title}' if kind else 'this kind of board'} yet."
+
+
+def deploy(
+    reached: Reached, plan: Plan, data: Data, converted: Sequence[Converted], store: Store, progress: Progress
+) -> Deployment:
+    """Put everything that the measuring needs on the board; what is already there is not sent again."""
+    session, machine = reached.session, reached.session.machine
+    runtimes = choose_runtimes(plan, {family(each.format) for each in converted}, machine)
+    sites = []
+    for index, name in enumerate(runtimes):
+        progress.step(index, len(runtimes), f"runtime {name}")
+        wheels = provision.wheels(name, machine)
+        site, sent = provision.install(session, wheels)
+        sites.append(
+            DeployedRuntime(
+                name=name, site_sha256=site or None, packages=tuple(path.name for path in wheels), sent_bytes=sent
+            )
+        )
+    indices, rows = evaluation_rows(plan, data, store)
+    artifacts = list(dict.fromkeys([each.artifact for each in converted] + ([rows] if rows else [])))
+    there = set(session.have(tuple(artifact.sha256 for artifact in artifacts), ()).blobs)
+    missing = [artifact for artifact in artifacts if artifact.sha256 not in there]
+    sent_before, total = 0, sum(artifact.size_bytes for artifact in missing)
+    for artifact in missing:
+        tell = partial(_tell_sent, progress, sent_before, total)
+        session.put(store.intact(artifact), artifact.sha256, tell)
+        sent_before += artifact.size_bytes
+    files = {
+        artifact.sha256: DeployedFile(artifact=artifact, sent_bytes=artifact.size_bytes if artifact in missing else 0)
+        for artifact in artifacts
+    }
+    return Deployment(
+        target=reached.target.name,
+        address=session.address,
+        board=board_facts(machine, reached.target),
+        agent_sha256=session.agent_sha256,
+        agent_sent_bytes=session.agent_sent_bytes,
+        first_answer_s=session.first_answer_s,
+        runtimes=tuple(sites),
+        files=tuple(files[each.artifact.sha256] for each in converted),
+        evaluation=files[rows.sha256] if rows else None,
+        evaluation_indices=indices,
+        note=reached.note,
+    )
+
+
+def _tell_sent(progress: Progress, before: int, total: int, now: int) -> None:
+    progress.step(before + now, total, f"sending files, {units.size(total)}")
+
+
+def choose_runtimes(plan: Plan, families: set[str], machine: wire.Machine) -> tuple[str, ...]:
+    """The plan's runtimes, or all that this board can have; each must be possible, and each family must have one."""
+    wanted = plan.tables.measure.runtimes
+    for name in wanted:
+        provision.check(name, machine)
+    chosen = tuple(
+        name for name in wanted or provision.possible(machine) if families & set(provision.RUNTIMES[name].formats)
+    )
+    _families_are_served(plan, families, chosen, provision.possible(machine))
+    threads = plan.tables.measure.threads
+    if threads > machine.cpu_count:
+        raise PlanError(
+            f"{plan.path}: measure.threads: {threads} threads on a board with {machine.cpu_count} CPUs would wait for each other",
+            hint=f"Set it to {machine.cpu_count} or less.",
+        )
+    return chosen
+
+
+def _families_are_served(plan: Plan, families: set[str], runtimes: Sequence[str], possible: Sequence[str]) -> None:
+    """PlanError for a family of files that no runtime of these runs; `possible` are those that could be named."""
+    for each in sorted(families):
+        if not any(each in provision.RUNTIMES[name].formats for name in runtimes):
+            can = [name for name in possible if each in provision.RUNTIMES[name].formats]
+            named = plan.tables.measure.runtimes
+            raise PlanError(
+                f"{plan.path}: no runtime for .{each} files: "
+                + (f"measure.runtimes names only {', '.join(named)}" if named else "the board can have none"),
+                hint=f"Name one of: {', '.join(can)}." if can else "Convert to another format for this board.",
+            )
+
+
+def family(format_name: str) -> str:
+    """tflite-int8 -> tflite: what kind of file it is."""
+    return format_name.partition("-")[0]
+
+
+def evaluation_rows(plan: Plan, data: Data, store: Store) -> tuple[Artifact | None, Artifact | None]:
+    """(indices, rows) that the board answers: all of them, or a random choice seeded by the plan, so no class is favoured."""
+    if data.evaluation is None:
+        return None, None
+    total, wanted = data.evaluation.rows, plan.tables.measure.evaluation_rows
+    if wanted is None or wanted >= total:
+        return store.put_bytes(_npy(np.arange(total)), "npy"), data.evaluation.x
+    indices = np.sort(np.random.default_rng(plan.tables.seed).choice(total, wanted, replace=False))
+    x = np.load(store.path(data.evaluation.x), mmap_mode="r", allow_pickle=False)
+    return store.put_bytes(_npy(indices), "npy"), store.put_bytes(_npy(x[indices]), "npy")
+
+
+def board_facts(machine: wire.Machine, target: inventory.Target) -> BoardFacts:
+    return BoardFacts(
+        model=machine.model or "unknown",
+        cpu=machine.cpu or "unknown",
+        cpu_count=machine.cpu_count,
+        arch=machine.arch,
+        kernel=machine.kernel,
+        os=machine.os or "unknown",
+        python=machine.python,
+        libc=f"{machine.libc} {machine.libc_version}".strip(),
+        memory_bytes=machine.memory_bytes or None,
+        cpu_max_khz=machine.cpu_max_khz,
+        governor=machine.governor,
+        is_board=target.kind == "ssh",
+    )
+
+
+def _npy(array: npt.NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()

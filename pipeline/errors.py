@@ -1,0 +1,54 @@
+"""Errors that a user sees: what was wrong, with which input, and what to do next.
+
+    EdgepressError
+      PlanError             2  wrong usage, a wrong plan, a missing extra
+      DataError             2  data that does not fit the model
+      StageError            5  a stage failed
+        ModelError          5  a file that is not a usable model
+        PromiseError        5  a pass did not do what it promised
+        ChildError          5  a child process died or was killed
+
+Errors of boards are `targets.errors.TargetError` (exit code 4): the same three fields, another package.
+Exit code 1 (regressed), 3 (inconclusive) and 6 (invalid measurement) are results, not errors: see `records.Outcome`.
+"""
+
+
+class EdgepressError(Exception):
+    """`message` says what was wrong and with which input, `hint` what to do next."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class PlanError(EdgepressError):
+    exit_code = 2
+
+
+class DataError(EdgepressError):
+    exit_code = 2
+
+
+class StageError(EdgepressError):
+    exit_code = 5
+
+
+class ModelError(StageError):
+    pass
+
+
+class PromiseError(StageError):
+    pass
+
+
+class ChildError(StageError):
+    pass
+
+
+KINDS: dict[str, type[EdgepressError]] = {
+    kind.__name__: kind for kind in (PlanError, DataError, StageError, ModelError, PromiseError, ChildError)
+}
+"""By name, so that an error raised in a child process arrives as itself."""

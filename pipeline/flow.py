@@ -1,0 +1,196 @@
+"""The product, in seven calls. READ THIS FIRST."""
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from pipeline import compare, compress, convert, deploy, load, measure, report
+from pipeline.errors import PlanError
+from pipeline.plan import Plan
+from pipeline.progress import Progress
+from pipeline.records import (
+    Compared,
+    Compressed,
+    Converted,
+    Deployment,
+    Loaded,
+    Measured,
+    RunRecord,
+    StageTime,
+)
+from pipeline.store import Store
+
+STORE = ".edgepress"
+STAGES = ("load", "compress", "convert", "deploy", "measure", "compare", "report")
+
+
+@dataclass
+class Run:
+    """A run on its way: the plan, and what the stages have answered so far."""
+
+    plan: Plan
+    store: Store
+    progress: Progress
+    held: contextlib.ExitStack
+    """Holds the connection to the board from deploy to the end."""
+    loaded: Loaded = field(init=False)
+    compressed: Compressed = field(init=False)
+    converted: tuple[Converted, ...] = field(init=False)
+    reached: deploy.Reached = field(init=False)
+    deployment: Deployment = field(init=False)
+    measured: Measured = field(init=False)
+    record: RunRecord = field(init=False)
+    pages: dict[str, Path] = field(init=False)
+    stages: list[StageTime] = field(default_factory=list)
+
+
+def run(plan: Plan, progress: Progress, until: str = STAGES[-1]) -> Run:
+    """Go through the stages in order, as far as `until`. Everything that was started is ended again, whatever happens."""
+    check(plan, until)
+    store = store_of(plan)
+    with contextlib.closing(store), contextlib.ExitStack() as held:
+        now = Run(plan=plan, store=store, progress=progress, held=held)
+        for stage in STAGES:
+            progress.stage(stage)
+            began = time.monotonic()
+            cached = STEPS[stage](now)
+            now.stages.append(StageTime(stage=stage, seconds=time.monotonic() - began, cached=cached))
+            progress.stage_done(stage, time.monotonic() - began, cached=cached)
+            if stage == until:
+                break
+        return now
+
+
+def check(plan: Plan, until: str = STAGES[-1]) -> None:
+    """Whatever can be wrong with a plan, or with the way to its board, is said before minutes are spent on it."""
+    load.check(plan)
+    compress.settings_of(plan)
+    convert.check(plan)
+    formats = plan.tables.convert.formats or (plan.source_format,)  # the file as it is
+    deploy.check(plan, formats)
+    compare.check(plan, formats, deploy.runtimes_of(plan))
+    if STAGES.index(until) >= STAGES.index("deploy"):
+        deploy.knock(plan)
+
+
+def store_of(plan: Plan) -> Store:
+    return Store(plan.folder / STORE)
+
+
+# --- the seven calls; each returns whether its answer came from the cache
+
+
+def _load(now: Run) -> bool:
+    with now.store.undone_on_error():
+        now.loaded, cached = load.load(now.plan, now.store, now.progress)
+    return cached
+
+
+def _compress(now: Run) -> bool:
+    now.compressed, cached = compress.compress(
+        now.loaded, compress.settings_of(now.plan), now.plan, now.store, now.progress
+    )
+    return cached
+
+
+def _convert(now: Run) -> bool:
+    now.converted, cached = convert.convert(now.loaded, now.compressed, now.plan, now.store, now.progress)
+    return cached
+
+
+def _deploy(now: Run) -> bool:
+    now.reached = now.held.enter_context(deploy.reach(now.plan, now.progress.say))
+    now.deployment = deploy.deploy(now.reached, now.plan, now.loaded.data, now.converted, now.store, now.progress)
+    return now.deployment.sent_bytes == 0
+
+
+def _measure(now: Run) -> bool:
+    now.measured = measure.measure(
+        now.reached.session, now.plan, now.loaded.data, now.deployment, now.converted, now.store, now.progress
+    )
+    now.held.close()  # the board is free again
+    now.record = _record(now)
+    _keep(now.record, now.store)
+    return False
+
+
+def _compare(now: Run) -> bool:
+    now.record = judge(now.record, now.plan, now.store)
+    return False
+
+
+def _report(now: Run) -> bool:
+    now.record = msgspec.structs.replace(now.record, stages=tuple(now.stages))
+    _keep(now.record, now.store)
+    now.pages = report.report(now.record, now.store)
+    return False
+
+
+STEPS: dict[str, Callable[[Run], bool]] = {
+    "load": _load,
+    "compress": _compress,
+    "convert": _convert,
+    "deploy": _deploy,
+    "measure": _measure,
+    "compare": _compare,
+    "report": _report,
+}
+
+
+# --- runs that were measured before
+
+
+def latest(plan: Plan) -> tuple[RunRecord, Store]:
+    """The newest run of the plan, and the store that it is in. PlanError where there is none."""
+    store = store_of(plan) if (plan.folder / STORE).exists() else None
+    data = store.latest_run() if store else None
+    if store is None or data is None:
+        raise PlanError(f"{plan.path} has no finished run yet", hint="Run `edgepress run` on it first.")
+    return report.read(data), store
+
+
+def judge(record: RunRecord, plan: Plan, store: Store) -> RunRecord:
+    """Judge a measured run by the plan's limits as they are now; needs no board.
+
+    PlanError if more than the limits has changed since: then it was another plan that measured.
+    """
+    if record.measured_by_sha256 != plan.without_limits_sha256:
+        raise PlanError(
+            f"{plan.path} has changed in more than [limits] since the run {record.run_id}",
+            hint="Run `edgepress run` (or `edgepress measure`) again: what it measured was another plan.",
+        )
+    compared: Compared = compare.compare(record.measured, plan, record.loaded.data, record.deployment, store)
+    judged = msgspec.structs.replace(record, compared=compared)
+    _keep(judged, store)
+    return judged
+
+
+def _record(now: Run) -> RunRecord:
+    began = datetime.now(UTC)
+    return RunRecord(
+        run_id=f"{began:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        created_utc=began.isoformat(timespec="seconds"),
+        edgepress_version=metadata.version("edgepress"),
+        plan_path=str(now.plan.path),
+        plan_sha256=now.plan.sha256,
+        measured_by_sha256=now.plan.without_limits_sha256,
+        seed=now.plan.tables.seed,
+        loaded=now.loaded,
+        compressed=now.compressed,
+        converted=now.converted,
+        deployment=now.deployment,
+        measured=now.measured,
+        compared=None,
+        stages=tuple(now.stages),
+    )
+
+
+def _keep(record: RunRecord, store: Store) -> None:
+    store.keep_run(record.run_id, msgspec.json.encode(record))

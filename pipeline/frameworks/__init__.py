@@ -1,0 +1,56 @@
+"""What this host can open and run: Keras models, TFLite files and ONNX files, and what they answer for rows.
+
+Only child processes call what imports a framework (`pipeline.child`); `available` and `need` look without importing.
+"""
+
+import importlib.util
+from pathlib import Path
+
+from pipeline.errors import PlanError
+from pipeline.frameworks.keras_file import check_weights, keras_answers, keras_specs, open_keras, save_keras
+from pipeline.frameworks.onnx_file import Onnx
+from pipeline.frameworks.rows import (
+    Array,
+    Count,
+    accuracy,
+    array_parts,
+    check_finite,
+    check_fits,
+    classes_of,
+    one_each,
+    read_rows,
+)
+from pipeline.frameworks.tflite_file import Tflite, dequantize, quantize
+
+EXTRAS = {
+    "tensorflow": ("tensorflow", "keras", "ai_edge_litert"),
+    "onnx": ("onnx", "onnxruntime", "tf2onnx", "sympy"),
+}
+RUNTIME_EXTRA = {"keras": "tensorflow", "tflite": "tensorflow", "onnx": "onnx"}
+"""The extra that lets this host run a file of this format."""
+
+
+def available(extra: str) -> bool:
+    """Whether the packages of this extra are installed."""
+    return all(importlib.util.find_spec(module) is not None for module in EXTRAS[extra])
+
+
+def need(extra: str, purpose: str) -> None:
+    """PlanError if the extra is not installed; `purpose` completes "... needs the extra"."""
+    if not available(extra):
+        raise PlanError(
+            f"{purpose} needs the extra '{extra}', which is not installed here",
+            hint=f"pip install 'edgepress[{extra}]'",
+        )
+
+
+def open_file(path: Path, format: str, name: str) -> Tflite | Onnx:  # noqa: A002 - the field's name
+    """Open a deployable file on this host."""
+    return Tflite(path, name) if format == "tflite" else Onnx(path, name)
+
+
+__all__ = [
+    "EXTRAS", "RUNTIME_EXTRA", "Array", "Count", "Onnx", "Tflite", "accuracy", "array_parts", "available", "check_finite",
+    "check_fits", "check_weights", "classes_of", "dequantize", "keras_answers", "keras_specs", "need", "one_each",
+    "open_file", "open_keras", "quantize", "read_rows", "save_keras",
+]  # fmt: skip

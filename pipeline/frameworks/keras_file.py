@@ -1,0 +1,118 @@
+"""Keras models: opening, saving, looking into, answering."""
+
+import io
+import json
+import re
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import ModelError
+from pipeline.frameworks.rows import BATCH_ROWS, Array, Count, one_each
+from pipeline.records import TensorSpec
+
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
+
+
+def open_keras(path: Path, name: str = "") -> Any:
+    """Open a .keras or .h5 file, whatever its name ends in. ModelError says what is wrong with it."""
+    import keras
+
+    name = name or path.name
+    head = path.open("rb").read(8)
+    suffix = {b"PK": ".keras", b"\x89H": ".h5"}.get(head[:2])
+    if suffix is None:
+        raise ModelError(
+            f"{name} is not a Keras model: it is neither a zip archive (.keras) nor an HDF5 file (.h5)",
+            hint="Write it with model.save('model.keras').",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / f"model{suffix}"
+        link.symlink_to(path.resolve())
+        try:
+            return keras.models.load_model(link, compile=False, safe_mode=True)
+        except Exception as error:
+            whole = suffix == ".h5" or zipfile.is_zipfile(path)
+            raise _why_not_keras(name, suffix, error, whole=whole) from error
+
+
+def _why_not_keras(name: str, suffix: str, error: Exception, *, whole: bool) -> ModelError:
+    text = str(error)
+    if "Lambda" in text or "unsafe" in text:
+        return ModelError(
+            f"{name} holds a Lambda layer, which is Python code inside the model file; edgepress never runs code from a model",
+            hint="Replace the Lambda by a layer of Keras (Rescaling, Reshape, keras.ops in a functional model) and save again.",
+        )
+    unknown = re.search(r"(?:Could not locate (?:class|function)|Unknown (?:layer|object)):? '([^']+)'", text)
+    if unknown:
+        return ModelError(
+            f"{name} uses {unknown[1]}, which is not part of Keras",
+            hint="Only Keras's own layers can be loaded: build the model from them, or export it to ONNX and give that file.",
+        )
+    if not whole or isinstance(error, OSError | zipfile.BadZipFile | KeyError | EOFError):
+        return ModelError(
+            f"{name} is damaged: it begins like a {suffix} file but can not be read to its end",
+            hint="It was probably cut off while being copied: copy it again, or save it anew.",
+        )
+    first = f"{type(error).__name__}: {text.strip().splitlines()[0][:300] if text.strip() else 'no message'}"
+    return ModelError(
+        f"Keras can not load {name} ({first})",
+        hint="It must load with keras.models.load_model(path) on the installed Keras; save it anew from the Keras that made it.",
+    )
+
+
+def save_keras(model: Any) -> bytes:
+    """The model as a .keras file that depends on nothing but the model: the same model gives the same bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        data = io.BytesIO()
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as new:
+            for name in sorted(old.namelist()):
+                content = old.read(name)
+                if name == "metadata.json":
+                    content = json.dumps(json.loads(content) | {"date_saved": ""}, sort_keys=True).encode()
+                new.writestr(zipfile.ZipInfo(name, ZIP_DATE), content)
+    return data.getvalue()
+
+
+def check_weights(model: Any, name: str) -> None:
+    """ModelError if a weight is NaN or infinite."""
+    for variable in model.variables:
+        values = np.asarray(variable)
+        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            raise ModelError(
+                f"{name}: the weights '{variable.path}' hold NaN or infinity",
+                hint="Training went wrong (often a learning rate that is too high): train again and save a sound model.",
+            )
+
+
+def keras_specs(model: Any, name: str) -> tuple[TensorSpec, TensorSpec]:
+    """The one input and the one output of a Keras model."""
+    if not getattr(model, "built", False) or not getattr(model, "inputs", None):
+        raise ModelError(
+            f"{name} does not say what its input looks like",
+            hint="Begin the model with keras.Input(shape), or call it once on data before saving it.",
+        )
+    one_each(len(model.inputs), len(model.outputs), name)
+    (output,) = getattr(model, "output_names", None) or [model.layers[-1].name]  # the tensor's is made up on loading
+    return _keras_spec(model.inputs[0], model.inputs[0].name), _keras_spec(model.outputs[0], output)
+
+
+def _keras_spec(tensor: Any, name: str) -> TensorSpec:
+    return TensorSpec(name=name, shape=tuple(tensor.shape[1:]), dtype=str(tensor.dtype))
+
+
+def keras_answers(model: Any, x: Array, count: Count) -> Array:
+    """What the model answers for the rows, as float32."""
+    import tensorflow as tf
+
+    answer = tf.function(lambda rows: model(rows, training=False), reduce_retracing=True)
+    found = []
+    for start in range(0, len(x), BATCH_ROWS):
+        found.append(answer(tf.constant(x[start : start + BATCH_ROWS])).numpy().astype(np.float32))
+        count(min(start + BATCH_ROWS, len(x)), len(x))
+    return np.concatenate(found)

@@ -1,0 +1,89 @@
+"""Rows and answers, without any framework: reading, checking, comparing."""
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import DataError, ModelError, StageError
+from pipeline.records import TensorSpec
+
+Array = npt.NDArray[Any]
+Count = Callable[[int, int], None]
+
+BATCH_ROWS = 500
+
+
+def classes_of(output: TensorSpec | None) -> int | None:
+    """How many classes the answers tell apart; None: they are not class scores."""
+    if output is None or len(output.shape) != 1 or output.shape[0] is None or output.shape[0] < 2:
+        return None
+    return output.shape[0]
+
+
+def accuracy(outputs: Array, labels: Array | None) -> float | None:
+    """Share of rows whose largest answer is the labelled class; None without labels."""
+    return None if labels is None else float(np.mean(outputs.argmax(axis=-1) == labels))
+
+
+def check_finite(outputs: Array, name: str) -> None:
+    """StageError if any answer is NaN or infinite."""
+    bad = int(np.count_nonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)))
+    if bad:
+        raise StageError(
+            f"{name} answers NaN or infinity for {bad:,} of {len(outputs):,} rows",
+            hint="Check the weights and that the rows are scaled as in training (for example to 0..1).",
+        )
+
+
+def check_fits(x: Array, spec: TensorSpec, rows: str, format: str) -> None:  # noqa: A002 - the field's name
+    """DataError unless rows of this shape and dtype can go into the model. `rows` names them in messages."""
+    shape = x.shape[1:]
+    if len(shape) != len(spec.shape) or any(
+        want not in (None, have) for want, have in zip(spec.shape, shape, strict=True)
+    ):
+        raise DataError(
+            f"a row of {rows} has shape {shape}, but the model's input '{spec.name}' takes {spec.shape}",
+            hint=_shape_hint(shape, spec.shape),
+        )
+    quantized = format == "tflite" and spec.dtype in ("int8", "uint8", "int16") and x.dtype == np.float32
+    if x.dtype.name != spec.dtype and not quantized:
+        raise DataError(
+            f"the rows of {rows} are {x.dtype.name}, but the model's input '{spec.name}' takes {spec.dtype}",
+            hint=f"Give them as {spec.dtype}, prepared as for training: x.astype('{spec.dtype}'), scaled alike.",
+        )
+
+
+def _shape_hint(have: tuple[int, ...], want: tuple[int | None, ...]) -> str:
+    if (*have, 1) == want:
+        return "The last axis (channels) is missing: x = x[..., None]."
+    if len(have) == 3 and (have[1], have[2], have[0]) == want:
+        return "Channels come last in this model: x = x.transpose(0, 2, 3, 1)."
+    return "Prepare the rows as they were prepared for training."
+
+
+def read_rows(path: Path, *, rows: int | None = None) -> Array:
+    """Rows from the store; only the first `rows` are read if given."""
+    array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.array(array[:rows])
+
+
+def array_parts(array: Array) -> Iterator[bytes | memoryview]:
+    """The .npy file of an array, in two parts, without copying it."""
+    head = io.BytesIO()
+    array = np.ascontiguousarray(array)
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
+    yield head.getvalue()
+    yield array.data.cast("B")
+
+
+def one_each(inputs: int, outputs: int, name: str) -> None:
+    """ModelError unless there is one input and one output."""
+    if (inputs, outputs) != (1, 1):
+        raise ModelError(
+            f"{name} has {inputs} input(s) and {outputs} output(s); this version takes models with one of each",
+            hint="Make a model of the part that runs on the board: keras.Model(model.inputs[0], model.outputs[0]).",
+        )

@@ -1,0 +1,123 @@
+"""Stage 1, load: the model that the plan names, and its data, checked against each other."""
+
+import hashlib
+import importlib
+import tempfile
+from pathlib import Path
+from types import ModuleType
+
+from pipeline import child
+from pipeline.errors import PlanError
+from pipeline.load import data
+from pipeline.plan import FORMATS, Plan
+from pipeline.progress import Progress
+from pipeline.records import Artifact, Data, Loaded, Model, Record
+from pipeline.store import Store, key_of, versions
+
+LOADERS = {
+    "keras": "pipeline.load.keras_model",
+    "onnx": "pipeline.load.onnx_model",
+    "tflite": "pipeline.load.tflite_model",
+}
+"""Format of the model's file (its ending: pipeline.plan.FORMATS) -> the module that loads it.
+
+    FORMAT: str                          format of the artifact: keras, onnx or tflite
+    check(data: bytes, name: str)        ModelError if these bytes can not be such a model; imports no framework
+    readable(plan) -> bool               whether this host can open it; PlanError if it must and can not
+    read(argument: Request, tell) -> Model     in a child process
+"""
+
+VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnxruntime", "h5py")
+
+
+class Request(Record, frozen=True):
+    """What a loader's `read` gets."""
+
+    root: str  # of the store
+    scratch: str
+    name: str  # of the model's file, for messages
+    format: str
+    artifact: Artifact
+    data: Data
+
+    def store(self) -> Store:
+        """Open the store in the child, whose temporary files go where the parent removes them."""
+        tempfile.tempdir = self.scratch
+        return Store(Path(self.root), tmp=Path(self.scratch))
+
+
+def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
+    """Load what the plan names; also say whether the answer was there already."""
+    path = plan.file(plan.tables.model.path)
+    loader = _loader(path, "model.path")
+    readable = loader.readable(path.name)
+    model = _put(path, loader, store)
+    baseline = _baseline(plan, store)
+    rows = data.read(plan, store, progress)
+
+    def make() -> Loaded:
+        if not readable:
+            unread = Model(name=path.stem, artifact=model, input=None, output=None, parameters=None)
+            return Loaded(model=unread, data=rows, baseline=baseline)
+        with store.scratch() as scratch:
+            request = Request(
+                root=str(store.root),
+                scratch=str(scratch),
+                name=path.name,
+                format=loader.FORMAT,
+                artifact=model,
+                data=rows,
+            )
+            read = child.run(f"{loader.__name__}:read", request, Model, progress.step, doing=f"loading {path.name}")
+        return Loaded(model=read, data=rows, baseline=baseline)
+
+    return store.remember("load", key_of(model, path.name, readable, rows, baseline, versions(*VERSIONS)), Loaded, make)
+
+
+def check(plan: Plan) -> None:
+    """What can be said before anything is made: the files must be there, and of a kind that is known."""
+    _loader(plan.file(plan.tables.model.path), f"{plan.path}: model.path")
+    if plan.tables.compare.baseline is not None:
+        _loader(plan.file(plan.tables.compare.baseline), f"{plan.path}: compare.baseline")
+
+
+def _loader(path: Path, key: str) -> ModuleType:
+    if not path.exists():
+        raise PlanError(
+            f"{key}: there is no file {path}", hint="Correct the path; it is relative to the plan's folder."
+        )
+    if path.is_dir():
+        raise PlanError(
+            f"{key}: {path} is a folder (a SavedModel?); edgepress takes a model in one file",
+            hint="Load it in the program that made it and save it with model.save('model.keras'), or export it to ONNX.",
+        )
+    if not path.is_file():
+        raise PlanError(f"{key}: {path} is no ordinary file", hint="Give the model's file itself.")
+    if path.suffix.lower() not in FORMATS:
+        raise PlanError(
+            f"{key}: {path.name} ends in '{path.suffix}', which no loader knows", hint=f"Known: {', '.join(FORMATS)}."
+        )
+    return importlib.import_module(LOADERS[FORMATS[path.suffix.lower()]])
+
+
+def _put(path: Path, loader: ModuleType, store: Store) -> Artifact:
+    content = path.read_bytes()
+    known = Artifact(sha256=hashlib.sha256(content).hexdigest(), format=loader.FORMAT, size_bytes=len(content))
+    if store.has(known):
+        return known
+    loader.check(content, path.name)
+    return store.put_bytes(content, loader.FORMAT)
+
+
+def _baseline(plan: Plan, store: Store) -> Artifact | None:
+    name = plan.tables.compare.baseline
+    if name is None:
+        return None
+    path = plan.file(name)
+    loader = _loader(path, "compare.baseline")
+    if loader.FORMAT == "keras":
+        raise PlanError(
+            f"compare.baseline: {path.name} is a Keras model, which can not run on a board",
+            hint="Give the .tflite or .onnx file that was deployed last time.",
+        )
+    return _put(path, loader, store)

@@ -1,0 +1,229 @@
+"""Read the plan's [data]: .npz files, or functions beside the plan. Runs in a child, because the functions are the user's.
+
+Rows go into the store as .npy. What was read before and has not changed is neither checked nor written again.
+"""
+
+import hashlib
+import importlib
+import re
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import child
+from pipeline.child import Tell
+from pipeline.errors import DataError, PlanError
+from pipeline.frameworks import Array, array_parts
+from pipeline.plan import Plan
+from pipeline.progress import Progress
+from pipeline.records import Data, Record, Rows
+from pipeline.store import Store, key_of, versions
+
+Pair = tuple[Array, Array | None]
+
+FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+DIGEST_BYTES = 16
+MOST_OVERLAP = 0.5  # above this share of rows that are also evaluation rows, the two sets are one
+
+
+class Request(Record, frozen=True):
+    root: str
+    scratch: str
+    folder: str  # of the plan
+    sources: dict[str, str]  # training, calibration, evaluation -> what the plan says
+
+
+def read(plan: Plan, store: Store, progress: Progress) -> Data:
+    """Return the plan's rows; training rows only if a pass trains."""
+    table = plan.tables.data
+    wanted = {
+        "evaluation": table.evaluation,
+        "calibration": table.calibration,
+        "training": table.training if plan.trains else None,
+    }
+    sources = {name: text for name, text in wanted.items() if text is not None}
+    for name, text in sources.items():
+        if text.endswith(".npz"):
+            if not plan.file(text).is_file():
+                raise PlanError(
+                    f"data.{name}: there is no file {plan.file(text)}",
+                    hint="Correct the path; it is relative to the plan's folder.",
+                )
+        elif not FUNCTION.fullmatch(text):
+            raise PlanError(
+                f"data.{name}: '{text}' is neither an .npz file nor a function",
+                hint='Give "rows.npz", or "module:function" for a function in module.py beside the plan.',
+            )
+    if not sources:
+        return Data()
+    with store.scratch() as scratch:
+        request = Request(root=str(store.root), scratch=str(scratch), folder=str(plan.folder), sources=sources)
+        return child.run("pipeline.load.data:read_all", request, Data, progress.step, doing="reading [data]")
+
+
+def read_all(argument: Request, tell: Tell) -> Data:
+    """In the child: read every source, and keep what is in the evaluation set out of the others."""
+    tempfile.tempdir = argument.scratch
+    store, folder = Store(Path(argument.root), tmp=Path(argument.scratch)), Path(argument.folder)
+    found: dict[str, Rows] = {}
+    evaluation_key, evaluation_x = "", None
+    for done, (name, text) in enumerate(argument.sources.items()):  # evaluation is the first
+        tell(done, len(argument.sources), f"reading {name} rows")
+        source, digest = _source(text, f"data.{name}", folder)
+
+        def make(name: str = name, source: Callable[[], Pair] = source, other: Array | None = evaluation_x) -> Rows:
+            return _rows(source(), f"data.{name}", other, store)
+
+        # The answers of a first reading hold for as long as the source and the evaluation set are the same.
+        key = key_of("rows", digest, evaluation_key, versions("numpy"))
+        found[name], _ = store.remember("rows", key, Rows, make)
+        if name == "evaluation":
+            evaluation_key = found[name].x.sha256
+            evaluation_x = np.load(store.path(found[name].x), mmap_mode="r", allow_pickle=False)
+    return Data(**found)
+
+
+def _source(text: str, key: str, folder: Path) -> tuple[Callable[[], Pair], str]:
+    """How to get the rows, and a digest that changes when they do. A file is hashed, a function is called."""
+    if text.endswith(".npz"):
+        path = (folder / Path(text).expanduser()).resolve()
+        return lambda: _from_npz(path, key), hashlib.sha256(path.read_bytes()).hexdigest()
+    pair = _from_function(text, key, folder)
+    digest = hashlib.sha256()
+    for array in pair:
+        for part in () if array is None else array_parts(array):
+            digest.update(part)
+    return lambda: pair, digest.hexdigest()
+
+
+def _from_npz(path: Path, key: str) -> Pair:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if "x" not in file.files:
+                raise DataError(
+                    f"{key}: {path.name} has no array named x, only {', '.join(file.files) or 'nothing'}",
+                    hint="Write it with np.savez(path, x=rows, y=labels); y may be left out.",
+                )
+            return file["x"], file["y"] if "y" in file.files else None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        why = str(error).partition(". If you trust")[0]  # numpy's advice to load it unsafely
+        raise DataError(
+            f"{key}: {path.name} can not be read as .npz: {why}",
+            hint="Write it anew with np.savez(path, x=rows, y=labels); arrays of Python objects are not read.",
+        ) from error
+
+
+def _from_function(text: str, key: str, folder: Path) -> Pair:
+    module_name, _, name = text.partition(":")
+    sys.path.insert(0, str(folder))  # only while importing
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name:
+            raise _failed(text, key, error) from error
+        raise PlanError(
+            f"{key}: there is no {module_name.replace('.', '/')}.py in {folder}",
+            hint="A module:function is looked for beside the plan; for a file of arrays give its .npz path.",
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise _failed(text, key, error) from error
+    finally:
+        sys.path.remove(str(folder))
+    if folder.resolve() not in Path(getattr(module, "__file__", None) or "/").resolve().parents:
+        raise PlanError(
+            f"{key}: '{module_name}' is a module of Python or of an installed package, not one beside the plan",
+            hint="Give your module another name.",
+        )
+    function = getattr(module, name, None)
+    if not callable(function):
+        known = ", ".join(item for item, value in vars(module).items() if callable(value) and item[0] != "_")
+        raise PlanError(f"{key}: {module_name}.py has no function '{name}'", hint=f"It has: {known or 'none'}.")
+    try:
+        answer = function()
+    except (Exception, SystemExit) as error:
+        raise _failed(text, key, error) from error
+    x, y = answer if isinstance(answer, tuple | list) and len(answer) == 2 else (answer, None)
+    try:
+        return np.asarray(x), None if y is None else np.asarray(y)
+    except ValueError as error:
+        raise DataError(
+            f"{key}: {text} returned {type(answer).__name__} of which no array can be made: {error}",
+            hint="Return (x, y): an array of rows and an array of integer labels; or x alone.",
+        ) from error
+
+
+def _failed(text: str, key: str, error: BaseException) -> DataError:
+    return DataError(
+        f"{key}: {text} failed: {type(error).__name__}: {error}",
+        hint="The error is in that module, not in edgepress: call the function in a Python of its own to see all of it.",
+    )
+
+
+def _rows(pair: Pair, key: str, evaluation: Array | None, store: Store) -> Rows:
+    x, y = _checked_x(pair[0], key), _checked_y(pair[1], len(pair[0]) if pair[0].ndim else 0, key)
+    dropped = 0
+    if evaluation is not None and evaluation.shape[1:] == x.shape[1:] and evaluation.dtype == x.dtype:
+        seen = _digests(evaluation)
+        fresh = np.array([digest not in seen for digest in _digests_in_order(x)])
+        dropped = int(len(x) - fresh.sum())
+        if dropped > MOST_OVERLAP * len(x):
+            raise DataError(
+                f"{dropped:,} of the {len(x):,} rows of {key} are evaluation rows too; the accuracy would be that of rows already seen",
+                hint="Take them from the training data, and keep the evaluation rows for evaluation alone.",
+            )
+        if dropped:
+            x, y = x[fresh], None if y is None else y[fresh]
+    return Rows(
+        x=store.put_parts(lambda: array_parts(x), "npy"),
+        y=None if y is None else store.put_parts(lambda: array_parts(y), "npy"),
+        rows=len(x),
+        row_shape=x.shape[1:],
+        dropped_rows=dropped,
+    )
+
+
+def _checked_x(x: Array, key: str) -> Array:
+    if x.ndim < 2 or not x.size:
+        raise DataError(
+            f"{key} is empty: its x has shape {x.shape}"
+            if not x.size
+            else f"{key}: x has dtype {x.dtype} and shape {x.shape}, which are no rows of values",
+            hint="x is an array of shape (rows, ...), with at least one row.",
+        )
+    x = x.astype(np.float32) if x.dtype == np.float64 else x.astype(x.dtype.newbyteorder("="), copy=False)
+    if x.dtype.kind not in "fiub":
+        raise DataError(f"{key}: x is of dtype {x.dtype}, not numbers", hint="Give float32 or integer rows.")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
+        raise DataError(
+            f"{key}: {len(bad):,} of {len(x):,} rows hold NaN or infinity, the first is row {bad[0]}",
+            hint="Remove or repair them; a runtime answers such rows with nonsense.",
+        )
+    return x
+
+
+def _checked_y(y: Array | None, rows: int, key: str) -> Array | None:
+    if y is None:
+        return None
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise DataError(
+            f"{key}: the labels are {y.dtype} of shape {y.shape}, not one integer for each row",
+            hint="Give the number of the class from 0; of one-hot rows take y.argmax(axis=1).",
+        )
+    if len(y) != rows:
+        raise DataError(f"{key} has {rows:,} rows but {len(y):,} labels", hint="Give one label for each row.")
+    return y.astype(np.int64)
+
+
+def _digests(x: Array) -> set[bytes]:
+    return set(_digests_in_order(x))
+
+
+def _digests_in_order(x: Array) -> list[bytes]:
+    return [hashlib.sha256(np.ascontiguousarray(row).data).digest()[:DIGEST_BYTES] for row in x]

@@ -1,0 +1,47 @@
+"""Load a Keras model (.keras or .h5)."""
+
+from pipeline import frameworks
+from pipeline.child import Tell
+from pipeline.errors import ModelError
+from pipeline.load import Request, answers
+from pipeline.records import Model
+
+FORMAT = "keras"
+
+
+def check(data: bytes, name: str) -> None:
+    """Refuse bytes that can not be a Keras file."""
+    if data[:4] != b"PK\x03\x04" and data[:8] != b"\x89HDF\r\n\x1a\n":
+        raise ModelError(
+            f"{name} is not a Keras model: it is neither a zip archive (.keras) nor an HDF5 file (.h5)",
+            hint="Write it with model.save('model.keras').",
+        )
+
+
+def readable(name: str) -> bool:
+    """A Keras model is of no use on a host that can not open it."""
+    frameworks.need("tensorflow", f"loading {name}")
+    return True
+
+
+def read(argument: Request, tell: Tell) -> Model:
+    """In a child: open it, look at every weight, and let it answer the evaluation rows."""
+    store = argument.store()
+    tell(0, 0, f"loading {argument.name}")
+    path = store.path(argument.artifact)
+    model = frameworks.open_keras(path, argument.name)
+    frameworks.check_weights(model, argument.name)
+    artifact = argument.artifact
+    if path.open("rb").read(2) != b"PK":  # from here on there is one Keras format
+        artifact = store.put_bytes(frameworks.save_keras(model), FORMAT)
+    record = Model(
+        name=argument.name.rpartition(".")[0],
+        artifact=artifact,
+        input=None,
+        output=None,
+        parameters=model.count_params(),
+    )
+    return answers.add(
+        record, frameworks.keras_specs(model, argument.name), argument.data, store, tell,
+        lambda x, count: frameworks.keras_answers(model, x, count),
+    )  # fmt: skip

@@ -1,0 +1,64 @@
+"""Load an .onnx file."""
+
+from pipeline import frameworks
+from pipeline.child import Tell
+from pipeline.errors import ModelError
+from pipeline.load import Request, answers
+from pipeline.records import Model
+
+FORMAT = "onnx"
+GRAPH_FIELD = 7  # ModelProto.graph; ir_version is field 1. https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
+WIRE_VARINT, WIRE_64, WIRE_BYTES, WIRE_32 = 0, 1, 2, 5  # https://protobuf.dev/programming-guides/encoding/
+
+
+def check(data: bytes, name: str) -> None:
+    """Refuse bytes that can not be an ONNX file: walk the outermost fields of the protobuf. Needs no framework."""
+    if GRAPH_FIELD not in _fields(data):
+        raise ModelError(
+            f"{name} is not an ONNX model: its bytes are not a whole protobuf with a graph in it",
+            hint="Give the .onnx file itself, whole; a download may have been cut off.",
+        )
+
+
+def _fields(data: bytes) -> set[int]:
+    """Numbers of the outermost fields; empty if the bytes are not a protobuf that ends where the file ends."""
+    found, at = set(), 0
+    try:
+        while at < len(data):
+            tag, at = _varint(data, at)
+            if tag & 7 == WIRE_VARINT:
+                _, at = _varint(data, at)
+            elif tag & 7 == WIRE_BYTES:
+                length, at = _varint(data, at)
+                at += length
+            elif tag & 7 in (WIRE_64, WIRE_32):
+                at += 8 if tag & 7 == WIRE_64 else 4
+            else:
+                return set()
+            found.add(tag >> 3)
+    except IndexError:
+        return set()
+    return found if at == len(data) else set()
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+        if shift > 63:
+            raise IndexError
+
+
+def readable(name: str) -> bool:
+    """Without the extra the file is carried as it is, unread."""
+    del name
+    return frameworks.available("onnx")
+
+
+def read(argument: Request, tell: Tell) -> Model:
+    """In a child: its input and output, and its answers for the evaluation rows."""
+    return answers.of_file(argument, tell, FORMAT)

@@ -1,0 +1,33 @@
+"""Load a .tflite file: it goes to the board as it is."""
+
+import struct
+
+from pipeline import frameworks
+from pipeline.child import Tell
+from pipeline.errors import ModelError
+from pipeline.load import Request, answers
+from pipeline.records import Model
+
+FORMAT = "tflite"
+IDENTIFIER = b"TFL3"  # bytes 4..8 of a FlatBuffer are its file identifier; tensorflow/lite/schema/schema.fbs
+
+
+def check(data: bytes, name: str) -> None:
+    """Refuse bytes that can not be a .tflite file; needs no framework."""
+    root = struct.unpack("<I", data[:4])[0] if len(data) >= 8 else 0
+    if data[4:8] != IDENTIFIER or not 8 <= root <= len(data) - 4:
+        raise ModelError(
+            f"{name} is not a TFLite model: its first bytes are not those of one",
+            hint="Give the .tflite file itself, whole; a download may have been cut off.",
+        )
+
+
+def readable(name: str) -> bool:
+    """Without the extra the file is carried as it is, unread."""
+    del name
+    return frameworks.available("tensorflow")
+
+
+def read(argument: Request, tell: Tell) -> Model:
+    """In a child: its input and output, and its answers for the evaluation rows."""
+    return answers.of_file(argument, tell, FORMAT)

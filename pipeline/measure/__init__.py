@@ -1,0 +1,156 @@
+"""Deployment -> Measurement: fresh processes on the board in a shuffled order, raw integers back, statistics here."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from device_agent import wire
+from pipeline.errors import StageError
+from pipeline.measure.answers import NO_ANSWERS, accuracy_of
+from pipeline.measure.schedule import METER, Candidate, candidates_of, schedule_of
+from pipeline.measure.statistics import summarise
+from pipeline.measure.validity import doubts_of
+from pipeline.plan import Plan
+from pipeline.progress import Progress
+from pipeline.records import (
+    BoardAccuracy,
+    Conditions,
+    Converted,
+    Data,
+    Deployment,
+    Doubt,
+    Energy,
+    Measured,
+    Measurement,
+    Memory,
+    MemoryStep,
+    NotMeasured,
+)
+from pipeline.store import Store
+from targets import Session, boards
+
+
+def measure(
+    session: Session, plan: Plan, data: Data, deployment: Deployment, converted: Sequence[Converted], store: Store,
+    progress: Progress,
+) -> Measured:  # fmt: skip
+    """Measure every file in every runtime that runs it. A file that the board can not run becomes a failure, not a number."""
+    candidates = candidates_of(converted, deployment)
+    all_rows = data.evaluation.rows if data.evaluation else 0
+    schedule = schedule_of(candidates, plan, deployment, min(all_rows, plan.tables.measure.evaluation_rows or all_rows))
+    answers: dict[int, wire.Launched | wire.LaunchFailed] = {}
+    for record in session.run(wire.Job(tuple(launch for _, launch in schedule))):
+        if not isinstance(record, wire.Event):
+            answers[record.index] = record
+        label = schedule[record.index][0].label if 0 <= record.index < len(schedule) else ""
+        progress.step(len(answers), len(schedule), label)
+    if set(answers) != set(range(len(schedule))):
+        raise StageError(
+            "the agent finished without an answer for every launch", hint="Run again; report it if it happens twice."
+        )
+    measurements, failures = [], []
+    for candidate in candidates:
+        mine = [(launch.mode, answers[index]) for index, (each, launch) in enumerate(schedule) if each == candidate]
+        timing = [answer for mode, answer in mine if mode == "time"]
+        timed = [answer for answer in timing if isinstance(answer, wire.Launched)]
+        failed = [answer for answer in timing if isinstance(answer, wire.LaunchFailed)]
+        if failed:
+            failures.append(_failure(candidate, failed, len(timing)))
+            continue
+        evaluated = next((answer for mode, answer in mine if mode == "evaluate"), None)
+        found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
+        measurements.append(_measurement(candidate, plan, deployment, timed, *found, store))
+    return Measured(measurements=tuple(measurements), failures=tuple(failures), seed=plan.tables.seed)
+
+
+def _measurement(
+    candidate: Candidate, plan: Plan, deployment: Deployment, timed: Sequence[wire.Launched],
+    accuracy: BoardAccuracy | None, doubts: Sequence[Doubt], store: Store,
+) -> Measurement:  # fmt: skip
+    if not all(launch.latency_ns and launch.memory for launch in timed):
+        raise StageError(
+            f"the agent sent no times for {candidate.label}", hint="Run again; report it if it happens twice."
+        )
+    latency = summarise([launch.latency_ns for launch in timed])
+    return Measurement(
+        variant=candidate.converted.variant,
+        format=candidate.converted.format,
+        artifact=candidate.converted.artifact,
+        runtime=candidate.runtime,
+        runtime_version=timed[0].runtime_version,
+        threads=plan.tables.measure.threads,
+        import_s=median(launch.import_ns for launch in timed) / 1e9,
+        load_s=median(launch.load_ns for launch in timed) / 1e9,
+        first_inference_s=median(launch.first_ns for launch in timed) / 1e9,
+        warmup_runs=round(median(len(launch.warmup_ns) for launch in timed)),
+        latency=latency,
+        memory=_memory(timed),
+        energy=_energy(timed[0], deployment),
+        accuracy=accuracy,
+        before=_conditions(timed[0].before),
+        after=_conditions(timed[-1].after),
+        doubts=(*doubts_of(timed, latency), *doubts),
+        raw=store.put_bytes(b"".join(wire.encode(launch) for launch in timed), "jsonl"),
+    )
+
+
+def _memory(timed: Sequence[wire.Launched]) -> Memory:
+    middle = sorted(timed, key=lambda launch: launch.peak_bytes or 0)[len(timed) // 2]
+    steps = {step.step: step for step in middle.memory}
+    base, end = steps.get("runtime_imported", middle.memory[0]), middle.memory[-1]
+    return Memory(
+        steps=tuple(
+            MemoryStep(
+                step=step.step,
+                resident_bytes=step.resident_bytes,
+                anonymous_bytes=step.anonymous_bytes,
+                file_bytes=step.file_bytes,
+            )
+            for step in middle.memory
+        ),
+        peak_bytes=middle.peak_bytes,
+        model_anonymous_bytes=None
+        if end.anonymous_bytes is None or base.anonymous_bytes is None
+        else end.anonymous_bytes - base.anonymous_bytes,
+    )
+
+
+def _energy(launch: wire.Launched, deployment: Deployment) -> Energy:
+    kind = boards.recognise(deployment.board.model) if deployment.board.is_board else "this_machine"
+    note = f"{launch.meter_note}; {boards.board(kind).energy}" if kind else launch.meter_note
+    return Energy(meter=METER, energy_j=None, note=note)
+
+
+def _conditions(seen: wire.Conditions) -> Conditions:
+    """The agent's integers in the units of people; None stays None."""
+
+    def scaled(value: int | None, factor: float) -> float | None:
+        return None if value is None else value * factor
+
+    return Conditions(
+        temperature_c=scaled(seen.temperature_mc, 1e-3),
+        cpu_khz=seen.cpu_khz,
+        governor=seen.governor,
+        throttle_flags=seen.throttle_flags,
+        load_average=scaled(seen.load_average_milli, 1e-3),
+        cpu_pressure_ratio=scaled(seen.cpu_pressure_centi, 1e-4),
+        available_bytes=seen.available_bytes,
+    )
+
+
+def _failure(candidate: Candidate, failed: Sequence[wire.LaunchFailed], launches: int) -> NotMeasured:
+    first = failed[0]
+    return NotMeasured(
+        variant=candidate.converted.variant,
+        format=candidate.converted.format,
+        runtime=candidate.runtime,
+        evidence=f"{len(failed)} of {launches} launches failed, the first in phase {first.phase}: {first.error}: {first.message}",
+        remedy=_remedy(first),
+    )
+
+
+def _remedy(failed: wire.LaunchFailed) -> str:
+    if failed.error == "timeout":
+        return "The model is too slow for this board, or it hangs: try it alone with a smaller [measure] timed_seconds."
+    if failed.error.startswith("SIG"):
+        return "The runtime crashed on this file: use another runtime or format, and check that the board has memory enough."
+    return "Use another runtime or format for this file."

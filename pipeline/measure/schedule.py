@@ -1,0 +1,78 @@
+"""What the board is asked to launch, and in which order."""
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+from device_agent import wire
+from pipeline.plan import Plan
+from pipeline.records import Converted, Deployment, label_of
+from targets import provision
+
+# Warm-up until steady, but at least 0.2 s: clocks need as long to rise. The steadiness test decides, and a
+# launch is repeated six times. A model of 100 ms gets its 20 runs for that test within the limit of 10 s.
+WARMUP_MIN_NS, WARMUP_MAX_NS = 200_000_000, 10_000_000_000
+TIMED_MIN_RUNS = 20
+MAX_RUNS_PER_S, MAX_RUNS = 200_000, 1_000_000  # the runner keeps room for so many times: 8 bytes each
+START_TIMEOUT_S = 300  # to import, load and warm up on a slow board
+SLOWEST_S = 10  # one inference: whatever is slower than this hangs
+METER = "none"
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One file in one runtime."""
+
+    converted: Converted
+    runtime: str
+    site_sha256: str
+
+    @property
+    def label(self) -> str:
+        return label_of(self.converted.variant, self.converted.format, self.runtime)
+
+
+Schedule = list[tuple[Candidate, wire.Launch]]
+
+
+def candidates_of(converted: Sequence[Converted], deployment: Deployment) -> list[Candidate]:
+    return [
+        Candidate(converted=each, runtime=runtime.name, site_sha256=runtime.site_sha256 or "")
+        for each in converted
+        for runtime in deployment.runtimes
+        if each.artifact.format in provision.RUNTIMES[runtime.name].formats
+    ]
+
+
+def schedule_of(candidates: Sequence[Candidate], plan: Plan, deployment: Deployment, rows: int) -> Schedule:
+    """Rounds: in each, every candidate once, in an order of its own, so that drift meets all alike. Then the answers."""
+    shuffle = random.Random(plan.tables.seed)  # noqa: S311 - an order, not a secret
+    schedule = [
+        (candidate, _launch("time", candidate, plan, deployment, rows))
+        for _ in range(plan.tables.measure.launches)
+        for candidate in shuffle.sample(candidates, len(candidates))
+    ]
+    if deployment.evaluation is not None:
+        schedule += [(candidate, _launch("evaluate", candidate, plan, deployment, rows)) for candidate in candidates]
+    return schedule
+
+
+def _launch(mode: str, candidate: Candidate, plan: Plan, deployment: Deployment, rows: int) -> wire.Launch:
+    timed_s = plan.tables.measure.timed_seconds
+    inferences = rows if mode == "evaluate" else TIMED_MIN_RUNS
+    return wire.Launch(
+        mode=mode,
+        model_sha256=candidate.converted.artifact.sha256,
+        model_format=candidate.converted.artifact.format,
+        runtime=candidate.runtime,
+        site_sha256=candidate.site_sha256,
+        inputs_sha256=deployment.evaluation.artifact.sha256 if deployment.evaluation else "",
+        threads=plan.tables.measure.threads,
+        warmup_min_ns=WARMUP_MIN_NS,
+        warmup_max_ns=WARMUP_MAX_NS,
+        timed_min_ns=round(timed_s * 1e9),
+        timed_min_runs=TIMED_MIN_RUNS,
+        timed_max_runs=min(MAX_RUNS, max(TIMED_MIN_RUNS, round(timed_s * MAX_RUNS_PER_S))),
+        timeout_ns=round((START_TIMEOUT_S + timed_s + inferences * SLOWEST_S) * 1e9),
+        meter=METER,
+    )

@@ -1,0 +1,162 @@
+"""edge.toml -> a frozen Plan. Whatever is wrong is an error that names the file, the table and the key."""
+
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from pipeline.errors import PlanError
+
+FORMATS = {".keras": "keras", ".h5": "keras", ".onnx": "onnx", ".tflite": "tflite"}
+"""Ending of a model's file -> its format."""
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the plan's tables."""
+
+
+T = TypeVar("T", bound=Table)
+
+
+Text = Annotated[str, Meta(min_length=1, max_length=4000, pattern="^[^\\x00-\\x1f]*$")]
+"""A path or a name: nothing in it that no file and no board is called by."""
+
+
+class ModelTable(Table, frozen=True):
+    path: Text
+
+
+class DataTable(Table, frozen=True):
+    """Each is an .npz file with `x` (and `y`: integer labels), or "module:function" beside the plan, returning (x, y)."""
+
+    training: Text | None = None
+    calibration: Text | None = None
+    evaluation: Text | None = None
+
+
+class ConvertTable(Table, frozen=True):
+    formats: tuple[str, ...] = ()  # empty: the model's own file, as it is
+
+
+class BoardTable(Table, frozen=True):
+    name: Text = "local"
+
+
+class MeasureTable(Table, frozen=True):
+    threads: Annotated[int, Meta(ge=1, le=256)] = 1
+    runtimes: tuple[str, ...] = ()  # empty: every runtime that can run the file and that this board can have
+    launches: Annotated[int, Meta(ge=1, le=1000)] = 6  # fresh processes per file and runtime; 6 give a 95 % interval
+    timed_seconds: Annotated[float, Meta(gt=0, le=3600)] = 0.3  # in each launch
+    evaluation_rows: Annotated[int, Meta(ge=1)] | None = None  # on the board; None: all
+
+
+class CompareTable(Table, frozen=True):
+    baseline: Text | None = None  # a .tflite or .onnx file to judge against, measured again in the same run
+
+
+class LimitsTable(Table, frozen=True):
+    """`applies_to` names what is judged: "format" or "format@runtime"; empty: every compressed file."""
+
+    accuracy_drop_points: Annotated[float, Meta(ge=0, le=100)] | None = None
+    latency_regression: Annotated[float, Meta(ge=0)] | None = None
+    size_bytes: Annotated[int, Meta(ge=0)] | None = None
+    applies_to: tuple[str, ...] = ()
+
+
+class Tables(Table, frozen=True):
+    model: ModelTable
+    data: DataTable = DataTable()
+    compress: tuple[dict[str, Any], ...] = ()  # settings belong to the passes: pipeline.compress.settings_of
+    convert: ConvertTable = ConvertTable()
+    board: BoardTable = BoardTable()
+    measure: MeasureTable = MeasureTable()
+    compare: CompareTable = CompareTable()
+    limits: LimitsTable = LimitsTable()
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    path: Path
+    sha256: str
+    tables: Tables
+
+    @property
+    def folder(self) -> Path:
+        """Paths in the plan are relative to this folder."""
+        return self.path.parent
+
+    @property
+    def source_format(self) -> str:
+        """What kind of file the model is, by its name; "" for none that is known."""
+        return FORMATS.get(Path(self.tables.model.path).suffix.lower(), "")
+
+    @property
+    def without_limits_sha256(self) -> str:
+        """Changes with everything that can change a measurement, but not with the limits that judge it."""
+        tables = msgspec.structs.replace(self.tables, limits=LimitsTable())
+        return hashlib.sha256(msgspec.json.encode(tables, order="deterministic")).hexdigest()
+
+    @property
+    def trains(self) -> bool:
+        """Whether a pass trains. In every pass, the table that makes it train is called `fine_tune`."""
+        return any("fine_tune" in table for table in self.tables.compress)
+
+    def file(self, name: str) -> Path:
+        return (self.folder / Path(name).expanduser()).resolve()
+
+
+def read(path: Path) -> Plan:
+    """Read a plan. PlanError says which file, table and key is wrong."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise PlanError(
+            f"the plan {path} can not be read: {error.strerror}",
+            hint="Give the path of an edge.toml; examples/fashion_mnist/edge.toml is one to start from.",
+        ) from error
+    try:
+        raw = tomllib.loads(text.decode("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PlanError(
+            f"{path} is not valid TOML: {error}", hint="Correct the line that the message names."
+        ) from error
+    return Plan(
+        path=path.resolve(), sha256=hashlib.sha256(text).hexdigest(), tables=convert_table(raw, Tables, path, "")
+    )
+
+
+def convert_table(raw: dict[str, Any], kind: type[T], path: Path, table: str) -> T:
+    """Check one table of a plan; `table` is its name for messages ("" is the whole file)."""
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        what, at = _where(str(error), table)
+        known = _known_keys(kind, at.removeprefix(table).lstrip("."))
+        raise PlanError(
+            f"{path}: {at or 'the file'}: {what}",
+            hint=f"Keys that may stand there: {known}. docs/plan.md describes each." if known else "See docs/plan.md.",
+        ) from error
+
+
+def _where(message: str, table: str) -> tuple[str, str]:
+    """Msgspec says 'Object contains unknown field `x` - at `$.model`'; we say the same of tables and keys."""
+    what, _, at = message.partition(" - at `$")
+    at = re.sub(r"^\.", "", at.rstrip("`"))
+    what = what.replace("Object contains unknown field", "unknown key").replace(
+        "Object missing required field", "missing key"
+    )
+    what = what[:1].lower() + what[1:] if what.startswith("Expected") else what
+    return what, ".".join(part for part in (table, at) if part)
+
+
+def _known_keys(kind: type[Table], at: str) -> str:
+    for name in filter(None, at.split(".")):
+        hint = next((field.type for field in msgspec.structs.fields(kind) if field.name == name), None)
+        if not (isinstance(hint, type) and issubclass(hint, Table)):
+            return ""
+        kind = hint
+    return ", ".join(field.name for field in msgspec.structs.fields(kind))

@@ -1,0 +1,395 @@
+"""Every record that crosses a stage border. Frozen; every number has its unit in its name.
+
+SCHEMA history (`RunRecord.schema`; it rises when a field changes its meaning or goes away):
+    1  first
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+
+SCHEMA = 1
+
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all records."""
+
+
+def label_of(variant: str, format_name: str, runtime: str) -> str:
+    """The name of one file in one runtime, wherever it is spoken of."""
+    return f"{variant} {format_name} @ {runtime}"
+
+
+# --- load ---------------------------------------------------------------------------------------------------------
+
+
+class Artifact(Record, frozen=True):
+    """A file in the store, known by its content."""
+
+    sha256: Sha256
+    format: str  # keras, tflite, onnx or npy
+    size_bytes: int
+
+
+class TensorSpec(Record, frozen=True):
+    """Shape without the batch axis; None is an axis of any length."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class Model(Record, frozen=True):
+    name: str
+    artifact: Artifact
+    input: TensorSpec | None  # None: this host has nothing that can read the file (no extra installed)
+    output: TensorSpec | None
+    parameters: int | None  # None: the file's format does not tell
+    accuracy_ratio: float | None = None  # on the evaluation rows, by the framework that made the model
+    outputs: Artifact | None = None  # what the model answered for the evaluation rows, (rows, ...) float32 .npy
+
+
+class Rows(Record, frozen=True):
+    """One set of rows of the data, kept in the store: `x` float32/int (rows, ...), `y` integer labels (rows,)."""
+
+    x: Artifact
+    y: Artifact | None
+    rows: int
+    row_shape: tuple[int, ...]
+    dropped_rows: int = 0  # left out because the same row is in the evaluation set
+
+
+class Data(Record, frozen=True):
+    training: Rows | None = None
+    calibration: Rows | None = None
+    evaluation: Rows | None = None
+
+
+class Loaded(Record, frozen=True):
+    model: Model
+    data: Data
+    baseline: Artifact | None = None  # [compare] baseline: the deployable file to judge against
+
+
+# --- compress -----------------------------------------------------------------------------------------------------
+
+
+class PassReport(Record, frozen=True):
+    """What one pass did to the model. `claims` is what `ensures` found to be really there."""
+
+    name: str
+    settings: dict[str, Any]
+    parameters_before: int
+    parameters_after: int
+    nonzero_before: int
+    nonzero_after: int
+    deflated_before_bytes: int  # the weights, zlib level 6: what the file weighs in a compressed download
+    deflated_after_bytes: int
+    accuracy_before_ratio: float | None
+    accuracy_after_ratio: float | None
+    claims: dict[str, float]
+    seconds: float
+
+
+class Compressed(Record, frozen=True):
+    model: Model
+    passes: tuple[PassReport, ...]
+
+
+# --- convert ------------------------------------------------------------------------------------------------------
+
+
+class Agreement(Record, frozen=True):
+    """A converted file against the model that it was made from (a baseline: against the plan's model), on the
+    evaluation rows, on this host.
+    """
+
+    rows: int
+    largest_error: float  # in units of the output
+    top1_agreement_ratio: float | None
+    accuracy_ratio: float | None
+    source_accuracy_ratio: float | None
+
+
+class Converted(Record, frozen=True):
+    variant: str  # original, compressed or baseline
+    format: str  # a name of pipeline.convert.CONVERTERS
+    artifact: Artifact
+    agreement: Agreement | None  # None: no evaluation data, or no runtime for it on this host
+    outputs: Artifact | None = None  # the host's answers for the evaluation rows
+
+
+# --- deploy -------------------------------------------------------------------------------------------------------
+
+
+class BoardFacts(Record, frozen=True):
+    """What the board said of itself. None: it does not tell."""
+
+    model: str
+    cpu: str
+    cpu_count: int
+    arch: str
+    kernel: str
+    os: str
+    python: str
+    libc: str
+    memory_bytes: int | None
+    cpu_max_khz: int | None
+    governor: str | None
+    is_board: bool  # False for local and virtual: this machine, which is not the board that will run the model
+
+
+class DeployedRuntime(Record, frozen=True):
+    name: str
+    site_sha256: Sha256 | None  # the unpacked wheels on the board; None: needs none
+    packages: tuple[str, ...]  # wheel file names
+    sent_bytes: int  # 0: was already there
+
+
+class DeployedFile(Record, frozen=True):
+    artifact: Artifact
+    sent_bytes: int  # 0: was already there
+
+
+class Deployment(Record, frozen=True):
+    target: str
+    address: str
+    board: BoardFacts
+    agent_sha256: Sha256
+    agent_sent_bytes: int  # 0: was already there
+    first_answer_s: float  # from the authenticated connection to the agent's hello
+    runtimes: tuple[DeployedRuntime, ...]
+    files: tuple[DeployedFile, ...]
+    evaluation: DeployedFile | None = None  # the rows that the board answers, (rows, ...) .npy
+    evaluation_indices: Artifact | None = None  # which of the evaluation set's rows they are, int64 .npy
+    note: str | None = None  # why this target and not the one that was asked for
+
+    @property
+    def sent_bytes(self) -> int:
+        """Everything that had to be sent; 0: it was all on the board already."""
+        files = self.files if self.evaluation is None else (*self.files, self.evaluation)
+        sent = sum(file.sent_bytes for file in files) + sum(runtime.sent_bytes for runtime in self.runtimes)
+        return self.agent_sent_bytes + sent
+
+
+# --- measure ------------------------------------------------------------------------------------------------------
+
+
+class Doubt(Record, frozen=True):
+    """Why a number should not be trusted, and what would make it trustworthy."""
+
+    what: str
+    evidence: str
+    remedy: str
+    invalid: bool = False  # True: the number must not be used at all
+    touches: str = "latency"  # which number: latency or accuracy
+
+
+class Latency(Record, frozen=True):
+    """Steady state, one inference, batch 1.
+
+    `median_s` is the median of the launches' medians (a launch is a fresh process); `low_s` to `high_s` is its
+    distribution-free interval at 95 % or more, from 6 launches on (pipeline/order_statistics.py).
+    """
+
+    launches: int
+    runs: int
+    median_s: float
+    low_s: float
+    high_s: float
+    p10_s: float
+    p90_s: float
+    p99_s: float | None  # None: fewer than 662 runs (MLPerf's floor for a p99 at 99 % confidence)
+    min_s: float
+    launch_medians_s: tuple[float, ...]  # in the order of the rounds
+    launch_p10_s: tuple[float, ...]
+    histogram_edges_s: tuple[float, ...]
+    histogram_counts: tuple[int, ...]
+
+
+class MemoryStep(Record, frozen=True):
+    step: str  # python, runtime_imported, model_loaded, first_inference, end
+    resident_bytes: int | None  # None: this kernel does not tell
+    anonymous_bytes: int | None
+    file_bytes: int | None
+
+
+class Memory(Record, frozen=True):
+    steps: tuple[MemoryStep, ...]  # of the launch with the median peak
+    peak_bytes: int | None
+    model_anonymous_bytes: int | None  # growth of anonymous memory from "runtime imported" to the end
+
+
+class Energy(Record, frozen=True):
+    """`energy_j` is None where nothing measured it; `note` says why. It is never 0 and never a guess."""
+
+    meter: str
+    energy_j: float | None
+    note: str
+
+
+class BoardAccuracy(Record, frozen=True):
+    rows: int
+    accuracy_ratio: float | None  # None: no labels
+    differs_from_host_ratio: float | None  # top-1 differs from the same file on the host; None: no host runtime
+    answers: Artifact  # top-1 class of each row as the board answered, int64 .npy
+
+
+class Conditions(Record, frozen=True):
+    """The state of the board at one moment. None: it does not tell."""
+
+    temperature_c: float | None
+    cpu_khz: int | None
+    governor: str | None
+    throttle_flags: int | None
+    load_average: float | None
+    cpu_pressure_ratio: float | None  # share of the last 10 s in which some task waited for a CPU
+    available_bytes: int | None
+
+
+class Measurement(Record, frozen=True):
+    variant: str
+    format: str
+    artifact: Artifact
+    runtime: str
+    runtime_version: str
+    threads: int
+    import_s: float
+    load_s: float
+    first_inference_s: float
+    warmup_runs: int
+    latency: Latency
+    memory: Memory
+    energy: Energy
+    accuracy: BoardAccuracy | None
+    before: Conditions
+    after: Conditions
+    doubts: tuple[Doubt, ...]
+    raw: Artifact  # every launch as the agent sent it, JSON lines: nanoseconds and bytes
+
+    @property
+    def label(self) -> str:
+        return label_of(self.variant, self.format, self.runtime)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its latency may be printed without a mark."""
+        return not any(doubt.touches == "latency" for doubt in self.doubts)
+
+    @property
+    def valid(self) -> bool:
+        """Whether its latency may be used at all."""
+        return not any(doubt.invalid for doubt in self.doubts if doubt.touches == "latency")
+
+
+class NotMeasured(Record, frozen=True):
+    """A file that this board could not run."""
+
+    variant: str
+    format: str
+    runtime: str
+    evidence: str
+    remedy: str
+
+    @property
+    def label(self) -> str:
+        return label_of(self.variant, self.format, self.runtime)
+
+
+class Measured(Record, frozen=True):
+    measurements: tuple[Measurement, ...]
+    failures: tuple[NotMeasured, ...] = ()
+    seed: int = 0  # of the order of launches
+
+
+# --- compare ------------------------------------------------------------------------------------------------------
+
+
+class Outcome(StrEnum):
+    """Of one limit, and of the whole run (its worst limit)."""
+
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    REGRESSED = "REGRESSED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    INVALID = "INVALID"
+
+    @property
+    def exit_code(self) -> int:
+        return {"PASS": 0, "REGRESSED": 1, "INCONCLUSIVE": 3, "INVALID": 6}[self]
+
+
+class Verdict(Record, frozen=True):
+    """One limit of the plan, judged for one measured file. `low` and `high`: 95 % interval of `change`."""
+
+    subject: str  # label of the measurement
+    metric: str  # accuracy_drop_points, latency_regression or size_bytes
+    unit: str
+    baseline_subject: str | None
+    baseline: float | None
+    candidate: float | None  # None here and below: INVALID, there is no number
+    change: float | None
+    low: float | None
+    high: float | None
+    limit: float
+    outcome: Outcome
+    why: str
+
+
+class Comparison(Record, frozen=True):
+    """One measured file beside its baseline in the same runtime: candidate / baseline.
+
+    `latency_ratio` is the median over rounds of the ratio of the two launches' 10th percentiles, which contention moves
+    least; `latency_low` to `latency_high` is its distribution-free interval at 95 % or more, from 6 rounds on.
+    """
+
+    subject: str
+    baseline_subject: str
+    size_ratio: float
+    latency_ratio: float
+    latency_low: float
+    latency_high: float
+    accuracy_drop_points: float | None
+    trusted: bool
+
+
+class Compared(Record, frozen=True):
+    verdicts: tuple[Verdict, ...]
+    comparisons: tuple[Comparison, ...]
+    outcome: Outcome
+
+
+# --- report -------------------------------------------------------------------------------------------------------
+
+
+class StageTime(Record, frozen=True):
+    stage: str
+    seconds: float
+    cached: bool
+
+
+class RunRecord(Record, frozen=True, kw_only=True):
+    """One run, whole: what `run --json` prints and `report` reads back."""
+
+    schema: int = SCHEMA
+    run_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f-]{1,40}$")]
+    created_utc: str
+    edgepress_version: str
+    plan_path: str
+    plan_sha256: Sha256
+    measured_by_sha256: Sha256  # of the plan without its limits: `compare` judges anew only what the same plan measured
+    seed: int
+    loaded: Loaded
+    compressed: Compressed
+    converted: tuple[Converted, ...]
+    deployment: Deployment
+    measured: Measured
+    compared: Compared | None  # None: measured, not judged yet
+    stages: tuple[StageTime, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        """Of the whole run; nothing judged yet is not a pass."""
+        return self.compared.outcome if self.compared else Outcome.INCONCLUSIVE

@@ -1,0 +1,63 @@
+"""The last stage: records -> something to read.
+
+`rows.view_of` puts a run into words, once; each renderer shows those words its own way and adds none:
+
+    terminal   what the command prints                     html   one page that needs nothing else, with pictures
+    markdown   for a pull request                          json   the RunRecord itself
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+import msgspec
+
+from pipeline.errors import StageError
+from pipeline.records import SCHEMA, RunRecord
+from pipeline.store import Store, write_atomically
+
+RENDERERS = {
+    "terminal": "pipeline.report.terminal",
+    "markdown": "pipeline.report.markdown",
+    "json": "pipeline.report.machine",
+    "html": "pipeline.report.html",
+}
+FILES = {"markdown": "report.md", "json": "report.json", "html": "report.html"}
+"""What `report` writes; the terminal's is printed by the command."""
+
+
+class Renderer(Protocol):
+    def render(self, run: RunRecord, store: Store, /) -> str:
+        """Return the whole text. `store` holds the artifacts that the record names, for a renderer that shows them."""
+
+
+def renderer(name: str) -> Renderer:
+    """Load the renderer called `name` in RENDERERS."""
+    return cast("Renderer", import_module(RENDERERS[name]))
+
+
+def report(run: RunRecord, store: Store) -> dict[str, Path]:
+    """Write the reports of `run` into its folder in the store, and say where they are."""
+    folder = store.report_folder(run.run_id)
+    paths = {}
+    for name, file in FILES.items():
+        write_atomically(folder / file, renderer(name).render(run, store).encode(), store.tmp)
+        paths[name] = folder / file
+    return paths
+
+
+def read(data: bytes) -> RunRecord:
+    """Read a RunRecord back from its JSON. StageError if another version of edgepress wrote it."""
+    try:
+        run = msgspec.json.decode(data, type=RunRecord)
+    except msgspec.DecodeError as error:
+        raise StageError(
+            f"the stored run can not be read: {error}",
+            hint=f"This edgepress reads records of schema {SCHEMA}: run `edgepress run` again to make one.",
+        ) from error
+    if run.schema != SCHEMA:
+        raise StageError(
+            f"the stored run is of schema {run.schema}",
+            hint=f"This edgepress reads records of schema {SCHEMA}: run `edgepress run` again to make one.",
+        )
+    return run

@@ -1,0 +1,229 @@
+"""The tables behind the results: how it was made, how it was measured, on what."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from pipeline import units
+from pipeline.records import Conditions, Measurement, RunRecord
+from pipeline.report.trust import guarded, mark_of
+from pipeline.report.view import Column, Line, Table
+
+
+def conversions(run: RunRecord) -> Table:
+    """Each file against the model it was made from, on the host."""
+    lines = []
+    for one in run.converted:
+        told = one.agreement
+        lines.append(
+            (
+                f"{one.variant} {one.format}",
+                units.size(one.artifact.size_bytes),
+                units.count(told.rows if told else None),
+                units.number(told.largest_error if told else None),
+                units.percent(told.top1_agreement_ratio if told else None),
+                units.percent(told.source_accuracy_ratio if told else None),
+                units.percent(told.accuracy_ratio if told else None),
+                one.artifact.sha256[:12],
+            )
+        )
+    return _table(
+        "Conversions",
+        "file|size>|rows>|largest error>|same top class>|accuracy of the source>|accuracy on the host>|sha256",
+        lines,
+        "Each file and the model that it was made from answered the same rows on the host.",
+    )
+
+
+def passes(run: RunRecord) -> Table:
+    """What each pass took away, and what was found to be really there."""
+    lines = [
+        (
+            one.name,
+            _settings(one.settings),
+            f"{units.count(one.parameters_before)} → {units.count(one.parameters_after)}",
+            f"{units.count(one.nonzero_before)} → {units.count(one.nonzero_after)}",
+            f"{units.size(one.deflated_before_bytes)} → {units.size(one.deflated_after_bytes)}",
+            f"{units.percent(one.accuracy_before_ratio)} → {units.percent(one.accuracy_after_ratio)}",
+            ", ".join(f"{name} {units.number(value)}" for name, value in one.claims.items()) or units.UNKNOWN,
+            units.seconds(one.seconds),
+        )
+        for one in run.compressed.passes
+    ]
+    return _table(
+        "Compression passes",
+        "pass|settings|parameters>|not zero>^|deflated>|accuracy>|checked|took>",
+        lines,
+        "Deflated: the weights after zlib, as in a compressed download. Checked: what was found to be there afterwards.",
+    )
+
+
+def latency(run: RunRecord) -> Table:
+    """The parts of the cold start and the quantiles of the steady state."""
+    lines = []
+    for one in run.measured.measurements:
+        steady, mark = one.latency, mark_of(one)
+        times = (
+            one.import_s, one.load_s, one.first_inference_s,
+            steady.min_s, steady.p10_s, steady.median_s, steady.p90_s, steady.p99_s,
+        )  # fmt: skip
+        cells = (
+            one.label,
+            *(guarded(units.seconds(value), mark) for value in times),
+            units.count(one.warmup_runs),
+            units.count(steady.runs),
+            units.count(steady.launches),
+        )
+        lines.append(Line(cells=cells, mark=mark))
+    return Table(
+        title="Latency in full",
+        columns=_columns("measurement|import>|load>|first>|min>|p10>|median>|p90>|p99>|warm-up>|runs>|launches>"),
+        lines=tuple(lines),
+        note="Import, load and first inference are the cold start. p99 needs 662 runs (MLPerf's floor).",
+    )
+
+
+def memory(run: RunRecord) -> Table:
+    """Resident memory at each step, anonymous and file-backed apart: tools that give one number mislead."""
+    lines = [
+        (
+            one.label if number == 0 else "",
+            step.step.replace("_", " "),
+            units.size(step.resident_bytes),
+            units.size(step.anonymous_bytes),
+            units.size(step.file_bytes),
+        )
+        for one in run.measured.measurements
+        for number, step in enumerate(one.memory.steps)
+    ]
+    return _table(
+        "Memory in steps",
+        "measurement|after|resident>|anonymous>|file-backed>",
+        lines,
+        "Of the launch with the median peak. Model memory in the results is the growth of anonymous memory from "
+        '"runtime imported" to the end; file-backed pages can be dropped and read again.',
+    )
+
+
+def board_facts(run: RunRecord) -> Table:
+    """What the board said of itself."""
+    deployment, board = run.deployment, run.deployment.board
+    lines = [
+        ("target", deployment.target),
+        ("address", deployment.address),
+        ("kind", "a board" if board.is_board else "this machine, not a board"),
+        ("model", board.model),
+        ("processor", f"{units.count(board.cpu_count)} × {board.cpu}, {board.arch}"),  # noqa: RUF001 - a multiplication sign
+        ("highest clock", units.frequency(board.cpu_max_khz)),
+        ("governor", board.governor or units.UNKNOWN),
+        ("memory", units.size(board.memory_bytes)),
+        ("system", board.os),
+        ("kernel", board.kernel),
+        ("C library", board.libc),
+        ("Python", board.python),
+        ("agent", f"sha256 {deployment.agent_sha256}"),
+        ("first answer", units.seconds(deployment.first_answer_s)),
+        ("sent in this run", units.size(deployment.sent_bytes)),
+    ]
+    if deployment.note:
+        lines.append(("note", deployment.note))
+    return _table("What the board was", "fact|value", lines)
+
+
+def conditions(run: RunRecord) -> Table:
+    """The state of the board before and after each measurement."""
+    return _table(
+        "Conditions, before → after",
+        "measurement|temperature>|clock>|governor|throttle flags>|load average>|CPU pressure>|free memory>",
+        [(one.label, *_states(one)) for one in run.measured.measurements],
+        "CPU pressure: the share of the last 10 s in which some task waited for a CPU.",
+    )
+
+
+def _states(measurement: Measurement) -> tuple[str, ...]:
+    def state(one: Conditions) -> tuple[str, ...]:
+        return (
+            units.temperature(one.temperature_c),
+            units.frequency(one.cpu_khz),
+            one.governor or units.UNKNOWN,
+            units.flags(one.throttle_flags),
+            units.number(one.load_average),
+            units.percent(one.cpu_pressure_ratio),
+            units.size(one.available_bytes),
+        )
+
+    pairs = zip(state(measurement.before), state(measurement.after), strict=True)
+    return tuple(before if before == after else f"{before} → {after}" for before, after in pairs)
+
+
+def runtimes(run: RunRecord) -> Table:
+    """The wheels that the board ran."""
+    versions = {one.runtime: one.runtime_version for one in run.measured.measurements}
+    return _table(
+        "Runtimes",
+        "runtime|version|wheels|site|sent>",
+        [
+            (
+                one.name,
+                versions.get(one.name, units.UNKNOWN),
+                ", ".join(one.packages) or "none needed",
+                one.site_sha256[:12] if one.site_sha256 else units.UNKNOWN,
+                units.size(one.sent_bytes) if one.sent_bytes else "was there",
+            )
+            for one in run.deployment.runtimes
+        ],
+    )
+
+
+def method(run: RunRecord) -> Table:
+    """How the numbers were made, so that they can be made again."""
+    measured = run.measured.measurements
+
+    def spread(values: list[int]) -> str:
+        low, high = min(values), max(values)
+        return units.count(low) if low == high else f"{units.count(low)} to {units.count(high)}"
+
+    lines = [("seed", f"{run.seed} of the run, {run.measured.seed} of the order of launches")]
+    if measured:
+        meters = ", ".join(dict.fromkeys(one.energy.meter or "none" for one in measured))
+        notes = " ".join(dict.fromkeys(one.energy.note for one in measured if one.energy.note))
+        lines += [
+            ("launches", f"{spread([one.latency.launches for one in measured])} fresh processes for each measurement"),
+            ("runs", f"{spread([one.latency.runs for one in measured])} timed inferences in all, batch 1"),
+            ("warm-up", f"{spread([one.warmup_runs for one in measured])} runs, not counted"),
+            ("threads", spread([one.threads for one in measured])),
+            ("interval of a latency", "95 %, of the median over launches (distribution-free, from 6 launches on)"),
+            ("interval of a ratio", "95 %, of candidate / baseline in the same round, by the 10th percentile of each launch"),
+            ("energy", f"meter: {meters}. {notes}".rstrip()),
+            ("raw results", "every launch as the board sent it is in the store: "
+             + ", ".join(dict.fromkeys(one.raw.sha256[:12] for one in measured))),
+        ]  # fmt: skip
+    lines.append(("plan", f"{run.plan_path}, sha256 {run.plan_sha256}"))
+    return _table("How it was measured", "what|how", lines)
+
+
+def stages(run: RunRecord) -> Table:
+    return _table(
+        "Stages",
+        "stage|took>|from the cache",
+        [(one.stage, units.seconds(one.seconds), "yes" if one.cached else "no") for one in run.stages],
+    )
+
+
+def _table(title: str, columns: str, lines: Sequence[tuple[str, ...]], note: str = "") -> Table:
+    return Table(title=title, columns=_columns(columns), lines=tuple(Line(cells=cells) for cells in lines), note=note)
+
+
+def _columns(headings: str) -> tuple[Column, ...]:
+    """'file|size>|zipped>^': three columns; > aligns right, ^ may stand under the one before."""
+    return tuple(
+        Column(heading=text.rstrip(">^"), number=">" in text, under=text.endswith("^")) for text in headings.split("|")
+    )
+
+
+def _settings(settings: dict[str, object]) -> str:
+    texts = {
+        name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        for name, value in settings.items()
+    }
+    return ", ".join(f"{name} = {text}" for name, text in texts.items()) or units.UNKNOWN

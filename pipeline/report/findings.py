@@ -1,0 +1,208 @@
+"""What the numbers say, in sentences. A sentence claims a difference only where the interval shows one."""
+
+from pipeline import units
+from pipeline.order_statistics import ENOUGH
+from pipeline.records import Comparison, Measurement, Outcome, RunRecord
+from pipeline.report.trust import DOUBTFUL, INVALID, TRUSTED, Trust, guarded, has_interval, mark_of
+from pipeline.report.view import Finding
+
+BETTER, WORSE, NEUTRAL = "better", "worse", "neutral"
+
+
+def headline(run: RunRecord, trust: Trust) -> str:
+    """One or two sentences: what became of the limits, and what was gained."""
+    return " ".join(sentence for sentence in (_judged(run, trust), _gained(trust)) if sentence)
+
+
+def findings(run: RunRecord, trust: Trust) -> tuple[Finding, ...]:
+    """Speed against the baselines, the fastest, accuracy, energy."""
+    passes = ", ".join(report.name for report in run.compressed.passes)
+    known = [one for one in trust.compared.comparisons if not _unknown(one, trust)]
+    speed = [_speed(comparison, trust, place(run), passes) for comparison in known]
+    others = (*_not_known(trust), _fastest(run), _accuracy(trust), _differs(run), _energy(run))
+    return (*speed, *(finding for finding in others if finding is not None))
+
+
+def place(run: RunRecord) -> str:
+    return "the board" if run.deployment.board.is_board else "this machine"
+
+
+def _judged(run: RunRecord, trust: Trust) -> str:
+    if not run.measured.measurements:
+        return f"Nothing could be measured: {_how_many(len(run.measured.failures), 'failure')}."
+    if run.compared is None:
+        return "Measured, not judged yet."
+    verdicts = run.compared.verdicts
+    if not verdicts:
+        return "No limit was judged: the plan sets none, or none applies to what was measured."
+    broken = [verdict for verdict in verdicts if verdict.outcome is not Outcome.PASS]
+    if not broken:
+        return "The limit holds." if len(verdicts) == 1 else f"All {units.count(len(verdicts))} limits hold."
+    worst = next((verdict for verdict in broken if verdict.outcome is trust.compared.outcome), broken[0])
+    others = f", and {units.count(len(broken) - 1)} more" if len(broken) > 1 else ""
+    return (
+        f"{units.count(len(broken))} of {_how_many(len(verdicts), 'limit')} not passed: "
+        f"{worst.metric} of {worst.subject} is {worst.outcome}{others}."
+    )
+
+
+def _gained(trust: Trust) -> str:
+    """The fastest gain that can be trusted, else the fastest that is doubted, else the smallest file."""
+    known = trust.compared.comparisons
+    shown = [one for one in known if not _unknown(one, trust) and one.latency_high < 1]
+    if shown:
+        best = min(shown, key=lambda one: (trust.of_comparison(one) != TRUSTED, one.latency_ratio))
+        lost = best.accuracy_drop_points
+        mark = trust.of_accuracy(best.subject, best.baseline_subject)
+        doubtful = " (doubted)" if mark == DOUBTFUL else ""
+        accuracy = f" and {units.accuracy_lost(lost)}{doubtful}" if lost is not None and mark != INVALID else ""
+        doubted = "" if trust.of_comparison(best) == TRUSTED else " (doubted)"
+        return (
+            f"{_file(best.subject, trust)} takes {_ratio(best, trust)} the time of "
+            f"{_file(best.baseline_subject, trust)} on {_runtime(best.subject, trust)}{doubted}, "
+            f"is {units.smaller(best.size_ratio)} smaller{accuracy}."
+        )
+    if known:
+        small = min(known, key=lambda one: one.size_ratio)
+        if small.size_ratio < 1:
+            return (
+                f"{_file(small.subject, trust)} is {units.smaller(small.size_ratio)} smaller than "
+                f"{_file(small.baseline_subject, trust)}; that anything became faster could not be shown."
+            )
+    return ""
+
+
+def _speed(comparison: Comparison, trust: Trust, where: str, passes: str) -> Finding:
+    """What the interval of one ratio shows. What is doubted is said with its doubts, and never as better or worse."""
+    one, other = _file(comparison.subject, trust), _file(comparison.baseline_subject, trust)
+    runtime = _runtime(comparison.subject, trust)
+    interval = f"95 %: {units.change_interval(comparison.latency_low, comparison.latency_high)}"
+    by_passes = passes if _same_format(comparison, trust) else ""
+    if comparison.latency_low <= 1 <= comparison.latency_high:
+        tone, text = (
+            NEUTRAL,
+            f"{one} on {runtime}: no difference in time from {other} could be shown ({interval})",
+        )
+        text += f": {by_passes} did not make it measurably faster" if by_passes else ""
+    else:
+        slower = comparison.latency_low > 1
+        tone = WORSE if slower else BETTER
+        text = f"{one} on {runtime}: {_ratio(comparison, trust)} the time of {other} ({interval}), "
+        text += f"{'SLOWER' if slower else 'faster'} on {where}{f', by {by_passes}' if by_passes else ''}"
+    if trust.of_comparison(comparison) == DOUBTFUL:
+        return Finding(tone=NEUTRAL, text=f"{text}. Doubted: {trust.doubts_of(comparison) or 'not trusted'}.")
+    return Finding(tone=tone, text=f"{text}.")
+
+
+def _not_known(trust: Trust) -> list[Finding]:
+    """One sentence for each reason why a comparison shows nothing."""
+    reasons: dict[str, list[str]] = {}
+    for comparison in trust.compared.comparisons:
+        if reason := _unknown(comparison, trust):
+            reasons.setdefault(reason, []).append(comparison.subject)
+    return [
+        Finding(tone=NEUTRAL, text=f"Not known, because {reason}: whether {', '.join(subjects)} became faster.")
+        for reason, subjects in reasons.items()
+    ]
+
+
+def _unknown(comparison: Comparison, trust: Trust) -> str:
+    """Why its ratio shows nothing at all; "" where it shows something, be it doubted."""
+    if trust.of_comparison(comparison) == INVALID:
+        return "a measurement is invalid"
+    if not trust.has_interval(comparison):
+        return f"{units.count(ENOUGH)} launches are needed for a 95 % interval"
+    return ""
+
+
+def _ratio(comparison: Comparison, trust: Trust) -> str:
+    return guarded(units.change(comparison.latency_ratio), trust.of_comparison(comparison))
+
+
+def _same_format(comparison: Comparison, trust: Trust) -> bool:
+    """Whether the two sides differ by the compression passes alone."""
+    one = trust.measurements.get(comparison.subject)
+    other = trust.measurements.get(comparison.baseline_subject)
+    if one is None or other is None:
+        return False
+    return (one.variant, other.variant) == ("compressed", "original") and one.format == other.format
+
+
+def _fastest(run: RunRecord) -> Finding | None:
+    able = sorted(
+        (one for one in run.measured.measurements if mark_of(one) == TRUSTED and has_interval(one)),
+        key=lambda one: one.latency.median_s,
+    )
+    if len(able) < 2:
+        return None
+    first, second = able[:2]
+    if first.latency.high_s < second.latency.low_s:
+        return Finding(
+            tone=NEUTRAL,
+            text=f"The fastest is {first.label} with {units.seconds(first.latency.median_s)}; "
+            f"next is {second.label} with {units.seconds(second.latency.median_s)}.",
+        )
+    return Finding(
+        tone=NEUTRAL,
+        text=f"Which is the fastest can not be told: the intervals of {first.label} and {second.label} overlap.",
+    )
+
+
+def _accuracy(trust: Trust) -> Finding | None:
+    drops = [
+        (one.accuracy_drop_points, one)
+        for one in trust.compared.comparisons
+        if one.accuracy_drop_points is not None and trust.of_accuracy(one.subject, one.baseline_subject) == TRUSTED
+    ]
+    if not drops:
+        return None
+    drop, one = max(drops, key=lambda pair: pair[0])
+    measurement = trust.measurements.get(one.subject)
+    rows = f" of {units.count(measurement.accuracy.rows)} rows" if measurement and measurement.accuracy else ""
+    if drop <= 0:
+        return Finding(tone=NEUTRAL, text=f"No file lost accuracy against its baseline on the evaluation set{rows}.")
+    text = f"{one.subject} {units.accuracy_lost(drop)} against {one.baseline_subject}, more than any other file"
+    return Finding(tone=NEUTRAL, text=f"{text}{rows and ', on the evaluation set' + rows}.")
+
+
+def _differs(run: RunRecord) -> Finding | None:
+    """Accuracy on the host is not accuracy on the board: kernels round differently."""
+    told: list[tuple[float, Measurement]] = [
+        (one.accuracy.differs_from_host_ratio, one)
+        for one in run.measured.measurements
+        if one.accuracy and one.accuracy.differs_from_host_ratio is not None
+    ]
+    if not told:
+        return None
+    ratio, one = max(told, key=lambda pair: pair[0])
+    if ratio == 0:
+        return Finding(
+            tone=NEUTRAL, text="Where the host has a runtime to compare with, it chose the same class for every row."
+        )
+    return Finding(
+        tone=NEUTRAL,
+        text=f"{one.label} chose another class than the same file on the host for {units.percent(ratio)} of the rows: "
+        "judge accuracy by the board.",
+    )
+
+
+def _energy(run: RunRecord) -> Finding | None:
+    energies = [one.energy for one in run.measured.measurements]
+    if not energies or any(energy.energy_j is not None for energy in energies):
+        return None
+    notes = "; ".join(dict.fromkeys(energy.note.rstrip(".") for energy in energies if energy.note))
+    return Finding(tone=NEUTRAL, text=f"Energy was not measured{notes and f': {notes}'}.")
+
+
+def _file(label: str, trust: Trust) -> str:
+    measurement = trust.measurements.get(label)
+    return f"{measurement.variant} {measurement.format}" if measurement else label
+
+
+def _runtime(label: str, trust: Trust) -> str:
+    measurement = trust.measurements.get(label)
+    return measurement.runtime if measurement else "an unknown runtime"
+
+
+def _how_many(number: int, noun: str) -> str:
+    return f"{units.count(number)} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,199 @@
+"""A RunRecord -> the View that every renderer shows. Numbers become text in pipeline.units and nowhere else."""
+
+from collections.abc import Callable
+
+from pipeline import units
+from pipeline.order_statistics import ENOUGH
+from pipeline.records import Comparison, Doubt, Energy, Measurement, Outcome, RunRecord, Verdict
+from pipeline.report import details, findings
+from pipeline.report.trust import (
+    DOUBTFUL,
+    INVALID,
+    TRUSTED,
+    Trust,
+    accuracy_mark_of,
+    guarded,
+    has_interval,
+    mark_of,
+    objections,
+)
+from pipeline.report.view import Column, Limit, Line, Table, View, cleaned
+
+NOT_JUDGED = "NOT JUDGED"  # not PASS: nothing was held against anything
+
+Text = Callable[[float | None], str]
+# metric of a verdict -> how its baseline and candidate, its change, and its limit become text. Levels are as in the
+# records (ratio, seconds, bytes); changes and limits are in the metric's own unit: points; a ratio less 1; bytes.
+METRICS: dict[str, tuple[Text, Text, Text]] = {
+    "accuracy_drop_points": (units.percent, units.points, units.points),
+    "latency_regression": (units.seconds, units.percent_change, units.percent_change),
+    "size_bytes": (units.size, lambda _: units.UNKNOWN, units.size),  # exact and absolute: its change decides nothing
+}
+
+RESULTS = (
+    Column(heading="#", number=True),
+    Column(heading="file"),
+    Column(heading="runtime", under=True),
+    Column(heading="size", number=True),
+    Column(heading="smaller", number=True),
+    Column(heading="accuracy", number=True),
+    Column(heading="lost", number=True),
+    Column(heading="differs from host", number=True, brief=False),
+    Column(heading="latency", number=True),
+    Column(heading="95 % interval", number=True, under=True, brief=False),
+    Column(heading="x time", number=True),
+    Column(heading="its 95 % interval", number=True, under=True, brief=False),
+    Column(heading="cold start", number=True, brief=False),
+    Column(heading="memory", number=True),
+    Column(heading="model memory", number=True, brief=False),
+    Column(heading="energy", number=True),
+)
+
+
+def view_of(run: RunRecord) -> View:
+    """Everything that a report says, in words. The only reader of a RunRecord apart from the pictures."""
+    trust = Trust(run)
+    board = run.deployment.board
+    known = [name for name in (board.model, board.cpu) if name != "unknown"]
+    judged = bool(trust.compared.verdicts) or trust.compared.outcome is not Outcome.PASS
+    view = View(
+        model=f"{run.loaded.model.name}.{run.loaded.model.artifact.format}",
+        board=f"{run.deployment.target} ({', '.join((*known, f'{units.count(board.cpu_count)} CPUs', board.arch))})",
+        caveat=_caveat(run),
+        outcome=trust.compared.outcome if judged else NOT_JUDGED,
+        headline=findings.headline(run, trust),
+        origin=f"run {run.run_id} of {run.created_utc}, plan {run.plan_path}, edgepress {run.edgepress_version}",
+        results=_results(run, trust),
+        limits=tuple(_limit(verdict, trust) for verdict in trust.compared.verdicts),
+        findings=findings.findings(run, trust),
+        failures=objections(
+            [
+                (one.label, Doubt(what="could not be measured on this board", evidence=one.evidence, remedy=one.remedy))
+                for one in run.measured.failures
+            ]
+        ),
+        doubts=objections(
+            [(measurement.label, doubt) for measurement in run.measured.measurements for doubt in measurement.doubts]
+        ),
+        conversions=details.conversions(run),
+        passes=details.passes(run),
+        latency=details.latency(run),
+        memory=details.memory(run),
+        board_facts=details.board_facts(run),
+        conditions=details.conditions(run),
+        runtimes=details.runtimes(run),
+        method=details.method(run),
+        stages=details.stages(run),
+    )
+    return cleaned(view)
+
+
+def _caveat(run: RunRecord) -> str:
+    """What a reader must know before any number: it was no board, or not the one that was asked for."""
+    deployment = run.deployment
+    kind = (
+        f"{deployment.target}: this machine, not a board. Latency, memory and energy are those of this machine and say "
+        "nothing of the board that will run the model."
+    )
+    return " ".join(filter(None, ("" if deployment.board.is_board else kind, deployment.note)))
+
+
+def _results(run: RunRecord, trust: Trust) -> Table:
+    comparisons = {comparison.subject: comparison for comparison in trust.compared.comparisons}
+    baselines = {comparison.baseline_subject for comparison in trust.compared.comparisons}
+    lines = tuple(
+        _line(
+            number,
+            measurement,
+            comparisons.get(measurement.label),
+            trust,
+            is_baseline=measurement.label in baselines,
+        )
+        for number, measurement in enumerate(run.measured.measurements, start=1)
+    )
+    marks = {line.mark for line in lines}
+    note = "Lost: points of accuracy against the baseline. Latency: one inference, batch 1, the median over launches. "
+    note += (
+        "x time: the ratio to the baseline in the same runtime, by the launches' 10th percentiles. Cold start: import, "
+    )
+    note += "load and first inference. Memory: the peak of the process; model memory: what the model adds to it."
+    if not all(has_interval(measurement) for measurement in run.measured.measurements):
+        note += f" No interval: {units.count(ENOUGH)} launches are needed for one of 95 %."
+    if DOUBTFUL in marks:
+        note += ' A number followed by "?" is doubted: see the doubts.'
+    if INVALID in marks:
+        note += ' "invalid": it was measured, but must not be used, so it is not printed: see the doubts.'
+    return Table(title=f"Measured on {findings.place(run)}", columns=RESULTS, lines=lines, note=note if lines else "")
+
+
+def _line(
+    number: int, measurement: Measurement, comparison: Comparison | None, trust: Trust, *, is_baseline: bool
+) -> Line:
+    mark, accuracy_mark = mark_of(measurement), accuracy_mark_of(measurement)
+    none = "baseline" if is_baseline else units.UNKNOWN
+    smaller, lost, ratio, ratio_interval = none, units.UNKNOWN, none, units.UNKNOWN
+    if comparison is not None:
+        paired = trust.of_comparison(comparison)
+        smaller = units.smaller(comparison.size_ratio)
+        doubted = trust.of_accuracy(comparison.subject, comparison.baseline_subject)
+        lost = guarded(units.points(comparison.accuracy_drop_points), doubted)
+        ratio = guarded(units.change(comparison.latency_ratio), paired)
+        if trust.has_interval(comparison):
+            ratio_interval = guarded(units.change_interval(comparison.latency_low, comparison.latency_high), paired)
+    accuracy, latency, memory = measurement.accuracy, measurement.latency, measurement.memory
+    cold_s = measurement.import_s + measurement.load_s + measurement.first_inference_s
+    return Line(
+        mark=mark,
+        cells=(
+            units.count(number),
+            f"{measurement.variant} {measurement.format}",
+            measurement.runtime,
+            units.size(measurement.artifact.size_bytes),
+            smaller,
+            guarded(units.percent(accuracy.accuracy_ratio if accuracy else None), accuracy_mark),
+            lost,
+            units.percent(accuracy.differs_from_host_ratio if accuracy else None),
+            guarded(units.seconds(latency.median_s), mark),
+            guarded(units.interval(latency.low_s, latency.high_s), mark)
+            if has_interval(measurement)
+            else units.UNKNOWN,
+            ratio,
+            ratio_interval,
+            guarded(units.seconds(cold_s), mark),
+            units.size(memory.peak_bytes),
+            units.size(memory.model_anonymous_bytes),
+            _energy(measurement.energy, mark),
+        ),
+    )
+
+
+def _energy(energy: Energy, mark: str) -> str:
+    if energy.energy_j is not None and energy.energy_j > 0:  # 0 is no energy that an inference can take
+        return guarded(units.energy(energy.energy_j), mark)
+    return "no meter" if energy.meter in {"", "none"} else "not measured"
+
+
+def _limit(verdict: Verdict, trust: Trust) -> Limit:
+    """Latency is as trusted as its measurements; where the verdict itself is INVALID nothing of it is printed."""
+    mark = baseline_mark = TRUSTED
+    if verdict.outcome is Outcome.INVALID:
+        mark = baseline_mark = INVALID
+    elif verdict.metric == "latency_regression":
+        mark, baseline_mark = trust.of(verdict.subject), trust.of(verdict.baseline_subject)
+    elif verdict.metric == "accuracy_drop_points":
+        mark, baseline_mark = trust.of_accuracy(verdict.subject), trust.of_accuracy(verdict.baseline_subject)
+    change_mark = INVALID if INVALID in {mark, baseline_mark} else mark or baseline_mark
+    level, difference, limit = METRICS.get(verdict.metric, (units.number, units.number, units.number))
+    interval = f"{difference(verdict.low)} to {difference(verdict.high)}" if verdict.low != verdict.high else ""
+    return Limit(
+        outcome=verdict.outcome,
+        subject=verdict.subject,
+        metric=verdict.metric,
+        baseline_subject=verdict.baseline_subject or "",
+        baseline=guarded(level(verdict.baseline), baseline_mark) if verdict.baseline is not None else units.UNKNOWN,
+        candidate=guarded(level(verdict.candidate), mark),
+        change=guarded(difference(verdict.change), change_mark),
+        interval=guarded(interval, change_mark) if interval and change_mark != INVALID else "",
+        limit=limit(verdict.limit),
+        why=verdict.why,
+    )

@@ -1,0 +1,112 @@
+"""What a report says, as text: every renderer shows this and adds nothing, so they can not disagree.
+
+`rows.view_of` makes it. All text in it has been through `clean`: names come from models, boards and other people's
+files, and may hold what a terminal would obey.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from pipeline.safe_text import clean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    heading: str
+    number: bool = False  # aligned right
+    under: bool = False  # where there is little width, it may stand under the column before it
+    brief: bool = True  # False: left out where there is least room, the terminal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    cells: tuple[str, ...]
+    mark: str = ""  # how far to trust it: "", doubtful or invalid; or an outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    title: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A limit of the plan and what became of it."""
+
+    outcome: str
+    subject: str
+    metric: str
+    baseline_subject: str
+    baseline: str
+    candidate: str
+    change: str
+    interval: str  # of the change; "" where it has none
+    limit: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """The rows for which the evidence of a doubt is this."""
+
+    rows: tuple[str, ...]
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objection:
+    """A doubt, said once whatever the number of rows that share it."""
+
+    what: str
+    invalid: bool
+    cases: tuple[Case, ...]
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    tone: str  # better, worse, neutral
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    model: str
+    board: str
+    caveat: str  # it was no board, or not the one that was asked for; "" where neither is so
+    outcome: str
+    headline: str
+    origin: str  # which run, which plan, which version
+    results: Table
+    limits: tuple[Limit, ...]
+    findings: tuple[Finding, ...]
+    failures: tuple[Objection, ...]
+    doubts: tuple[Objection, ...]
+    conversions: Table
+    passes: Table
+    latency: Table
+    memory: Table
+    board_facts: Table
+    conditions: Table
+    runtimes: Table
+    method: Table
+    stages: Table
+
+
+def cleaned(view: View) -> View:
+    """Clean every text, also those that someone adds to View later."""
+    return msgspec.convert(_each(msgspec.to_builtins(view)), View)
+
+
+def _each(value: object) -> object:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {key: _each(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_each(item) for item in value]
+    return value

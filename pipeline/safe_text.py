@@ -1,0 +1,22 @@
+"""Names come from models, boards and other people's files, and may hold what a terminal would obey."""
+
+import re
+
+# C0 and C1 control characters (a terminal obeys them), line and paragraph separators, marks that reverse the reading
+# order (a name could read as another: CVE-2021-42574), and invisible characters.
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """Write out what a terminal or a reader's eye would obey: ESC is shown by its code."""
+    return UNSAFE.sub(lambda match: match.group().encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+
+
+def clean_lines(text: str) -> str:
+    """As `clean`, but line by line: for messages of several lines."""
+    return "\n".join(clean(line) for line in text.split("\n"))
+
+
+def clean_json(text: str) -> str:
+    """Escape in JSON what a terminal would obey: such characters can only stand inside strings, where their code is the same."""
+    return UNSAFE.sub(lambda match: "\n" if match.group() == "\n" else f"\\u{ord(match.group()):04x}", text)

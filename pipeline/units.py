@@ -1,0 +1,121 @@
+"""The only place where a number becomes text for people."""
+
+UNKNOWN = "-"
+TO = "\u2013"  # an en dash
+ROUNDS_UP = 0.9995  # from here on three digits would read 1000 of the smaller unit
+
+
+def seconds(value: float | None) -> str:
+    """0.0000123 -> '12.3 µs'."""
+    if not value:
+        return UNKNOWN if value is None else "0 s"
+    for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if abs(value) >= factor * ROUNDS_UP:
+            return f"{_three_digits(value / factor)} {unit}"
+    return f"{_three_digits(value / 1e-9)} ns"
+
+
+def size(value_bytes: float | None) -> str:
+    """4404019 -> '4.20 MiB'."""
+    if value_bytes is None:
+        return UNKNOWN
+    for factor, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if abs(value_bytes) >= factor:
+            return f"{_three_digits(value_bytes / factor)} {unit}"
+    return f"{value_bytes:.0f} B"
+
+
+def interval(low_s: float | None, high_s: float | None) -> str:
+    """Both ends in the unit of the larger: (0.00120, 0.00125) -> '1.20 to 1.25 ms' with a dash."""
+    if low_s is None or high_s is None:
+        return UNKNOWN
+    high, unit = seconds(high_s).rsplit(" ", 1)
+    factor = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}[unit]
+    return f"{_three_digits(low_s / factor)}{TO}{high} {unit}"
+
+
+def energy(value_j: float | None) -> str:
+    """0.31 -> '310 mJ'."""
+    if value_j is None:
+        return UNKNOWN
+    for factor, unit in ((1.0, "J"), (1e-3, "mJ")):
+        if abs(value_j) >= factor * ROUNDS_UP:
+            return f"{_three_digits(value_j / factor)} {unit}"
+    return f"{_three_digits(value_j / 1e-6)} µJ"
+
+
+def percent(ratio: float | None) -> str:
+    """0.9022 -> '90.22 %'. Few is not none and nearly all is not all: 0.00001 -> '<0.01 %'."""
+    if ratio is None:
+        return UNKNOWN
+    if 0 < ratio < 0.00005:
+        return "<0.01 %"
+    return ">99.99 %" if 0.99995 <= ratio < 1 else f"{ratio * 100:.2f} %"
+
+
+def percent_change(ratio: float | None) -> str:
+    """A relative change: 0.031 -> '+3.10 %'."""
+    return UNKNOWN if ratio is None else f"{ratio * 100:+.2f} %"
+
+
+def points(value: float | None) -> str:
+    """A difference of two percentages: 0.05 -> '+0.05'."""
+    return UNKNOWN if value is None else f"{round(value, 2) + 0.0:+.2f}"  # + 0.0: no "-0.00"
+
+
+def accuracy_lost(drop_points: float) -> str:
+    """0.43 -> 'loses 0.43 points of accuracy'; a drop below zero is a gain."""
+    return f"{'loses' if drop_points >= 0 else 'gains'} {abs(drop_points):.2f} points of accuracy"
+
+
+def change(ratio: float | None) -> str:
+    """Candidate / baseline: 0.281 -> '0.28x', 13.04 -> '13.0x'.
+
+    A digit more near 1, where the gates are: 1.004 -> '1.004x'; and never rounded to nothing: 0.00431 -> '0.0043x'.
+    """
+    if ratio is None:
+        return UNKNOWN
+    if 0 < abs(ratio) < 0.1:
+        return f"{ratio:.2g}x"
+    return f"{ratio:.3f}x" if 0.9 <= ratio < 1.1 else f"{_three_digits(ratio)}x"
+
+
+def change_interval(low: float | None, high: float | None) -> str:
+    """(0.27, 0.29) -> '0.27x to 0.29x' with a dash; a digit more where the ends would read the same."""
+    if low is None or high is None:
+        return UNKNOWN
+    ends = (change(low), change(high))
+    return TO.join(ends if ends[0] != ends[1] else (f"{low:.3g}x", f"{high:.3g}x"))
+
+
+def smaller(size_ratio: float | None) -> str:
+    """Candidate / baseline in bytes: 0.25 -> '4.00x', so many times smaller."""
+    return change(1 / size_ratio) if size_ratio else UNKNOWN
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """A number of no unit that has a function here: (0.01234, '') -> '0.0123'."""
+    return UNKNOWN if value is None else f"{value:.3g} {unit}".rstrip()
+
+
+def count(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def temperature(value_c: float | None) -> str:
+    return UNKNOWN if value_c is None else f"{value_c:.1f} °C"
+
+
+def frequency(value_khz: int | None) -> str:
+    return UNKNOWN if value_khz is None else f"{value_khz / 1000:.0f} MHz"
+
+
+def flags(value: int | None) -> str:
+    """Bits, as the board's manual writes them: 0x50005."""
+    return UNKNOWN if value is None else f"{value:#x}"
+
+
+def _three_digits(value: float) -> str:
+    if abs(value) >= 99.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"

@@ -1,0 +1,53 @@
+"""HOST: reaches boards. `open_session` is the way in; the rest of edgepress never sees how a board is reached."""
+
+import contextlib
+from collections.abc import Iterator
+
+from targets.errors import AgentFailed, AuthenticationRefused, ConnectionLost, NoPython, Unreachable, VirtualUnavailable
+from targets.inventory import Target
+from targets.local import LocalLink
+from targets.session import Session
+
+__all__ = ["Session", "open_session", "reachable"]
+
+
+@contextlib.contextmanager
+def open_session(target: Target) -> Iterator[Session]:
+    """Reach the target and start the agent there; afterwards everything that was started is ended again."""
+    with contextlib.ExitStack() as stack:
+        if target.kind == "local":
+            yield stack.enter_context(Session(LocalLink(), target.python, target.root))
+            return
+        if target.kind == "virtual":
+            yield _virtual(stack, target)
+            return
+        yield _over_ssh(stack, target)
+
+
+def reachable(target: Target) -> None:
+    """Connect, check the host key, log in, let go. A TargetError says what is wrong."""
+    from targets.ssh import SshLink
+
+    SshLink(target).close()
+
+
+def _over_ssh(stack: contextlib.ExitStack, target: Target) -> Session:
+    from targets.ssh import SshLink  # paramiko takes 0.1 s to import
+
+    link = SshLink(target)
+    stack.callback(link.close)
+    return stack.enter_context(Session(link, target.python, target.root))
+
+
+def _virtual(stack: contextlib.ExitStack, target: Target) -> Session:
+    """VirtualUnavailable also where sshd runs but lets this user not in: a locked account, a shell that is none."""
+    from targets.virtual.loopback import loopback_sshd
+
+    started = stack.enter_context(loopback_sshd(target))
+    try:
+        return _over_ssh(stack, started)
+    except (AuthenticationRefused, AgentFailed, ConnectionLost, NoPython, Unreachable) as error:
+        raise VirtualUnavailable(
+            f"sshd runs on this machine but does not let {started.user} work: {error.message}",
+            hint="The account must not be locked, and its login shell must run commands.",
+        ) from error

@@ -1,0 +1,80 @@
+"""What can go wrong between here and a board, each with what to do next.
+
+TargetError                4
+UnknownTarget            2  the plan names a board that is in no inventory
+RuntimeUnavailable       2  the plan names a runtime that this board can not have
+Unreachable              4  no answer, or nobody listens there
+HostKeyUnknown           4
+HostKeyChanged           4
+AuthenticationRefused    4
+NoPython                 4
+DiskFull                 4
+Busy                     4  another edgepress measures there
+ConnectionLost           4  cut in the middle, or silent for too long
+AgentFailed              4  the agent answered with a failure
+WheelsUnavailable        4  the host could not get a runtime's wheels
+VirtualUnavailable       4  this machine can not run the virtual board
+"""
+
+
+class TargetError(Exception):
+    """The same three fields as pipeline.errors.EdgepressError: `message`, `hint`, `exit_code`."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UnknownTarget(TargetError):
+    exit_code = 2
+
+
+class RuntimeUnavailable(TargetError):
+    exit_code = 2
+
+
+class Unreachable(TargetError):
+    pass
+
+
+class HostKeyUnknown(TargetError):
+    pass
+
+
+class HostKeyChanged(TargetError):
+    pass
+
+
+class AuthenticationRefused(TargetError):
+    pass
+
+
+class NoPython(TargetError):
+    pass
+
+
+class DiskFull(TargetError):
+    pass
+
+
+class Busy(TargetError):
+    pass
+
+
+class ConnectionLost(TargetError):
+    pass
+
+
+class AgentFailed(TargetError):
+    pass
+
+
+class WheelsUnavailable(TargetError):
+    pass
+
+
+class VirtualUnavailable(TargetError):
+    pass

@@ -1,0 +1,32 @@
+"""What a link to a board offers: start a program there and talk to it over its standard input and output."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Channel(Protocol):
+    """One running program on the board. All methods raise targets.errors.ConnectionLost when the link breaks."""
+
+    def send(self, data: bytes) -> None:
+        """Write all of `data` to its standard input."""
+
+    def receive(self, limit_bytes: int, timeout_s: float) -> bytes:
+        """At most `limit_bytes` of its standard output; b"" at its end; TimeoutError when nothing came."""
+
+    def errors(self) -> str:
+        """The end of what it wrote to standard error so far."""
+
+    def finish(self, timeout_s: float) -> int | None:
+        """Close its standard input and wait for its end. Its exit code; None if it did not end in time."""
+
+    def close(self) -> None:
+        """Let go of it, whatever state it is in."""
+
+
+class Link(Protocol):
+    address: str
+    """For people: user@host:port, or "this machine"."""
+
+    def start(self, argv: Sequence[str]) -> Channel: ...
+
+    def close(self) -> None: ...

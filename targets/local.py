@@ -1,0 +1,74 @@
+"""The link to this machine: the same agent, as a child process."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+
+from targets.errors import ConnectionLost
+
+STDERR_TAIL_BYTES = 4000
+
+
+class LocalChannel:
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the channel
+        # A session of its own: Ctrl-C reaches edgepress, which then ends the agent in order.
+        self._process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, bufsize=0, start_new_session=True
+        )
+
+    def send(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._process.stdin.write(view) :]
+        except (BrokenPipeError, ValueError) as error:
+            raise ConnectionLost("the agent on this machine ended unexpectedly", hint=self._hint()) from error
+
+    def receive(self, limit_bytes: int, timeout_s: float) -> bytes:
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], timeout_s)[0]:
+            raise TimeoutError
+        return os.read(self._process.stdout.fileno(), limit_bytes)
+
+    def errors(self) -> str:
+        size = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, size - STDERR_TAIL_BYTES))
+        return self._stderr.read().decode(errors="replace").strip()
+
+    def finish(self, timeout_s: float) -> int | None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._stderr):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+    def _hint(self) -> str:
+        said = self.errors()
+        return f"It said: {said}" if said else "It said nothing; run again."
+
+
+class LocalLink:
+    address = "this machine"
+
+    def start(self, argv: Sequence[str]) -> LocalChannel:
+        return LocalChannel(argv)
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,31 @@
+"""For all tests: nothing of the user's own folders is read or written."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory):
+    """Wheels, `local` and `virtual` boards and boards.toml of the tests, one set a worker: a board measures one job at a time."""
+    base = tmp_path_factory.mktemp("home")
+    before = {name: os.environ.get(name) for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
+    os.environ["XDG_CACHE_HOME"] = str(base / "cache")
+    os.environ["XDG_CONFIG_HOME"] = str(base / "config")
+    yield base
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+@pytest.fixture(scope="session")
+def sshd_target():
+    """A real sshd on the loopback, as the virtual board starts it."""
+    from pathlib import Path
+
+    from targets import inventory
+    from targets.virtual.loopback import find_sshd, loopback_sshd
+
+    if find_sshd() is None:
+        pytest.skip("no sshd on this machine (scripts/debian_packages installs it where it may)")
+    with loopback_sshd(inventory.find("virtual", Path())) as target:
+        yield target

@@ -1,0 +1,342 @@
+"""Jobs: what is measured, and that no runner, hang, crash or lost host leaves anything behind."""
+
+import collections
+import dataclasses
+import io
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from device_agent import runner, wire
+from device_agent.meters import PERIOD_S, Sampler
+from tests.device_agent.agent_process import LAUNCH, children_of, is_alive, names, sleep_model, wait_until, wheel
+
+STEPS = ["python", "runtime_imported", "model_loaded", "first_inference", "end"]
+
+
+def launch(model: str, **changes) -> wire.Launch:
+    return dataclasses.replace(LAUNCH, model_sha256=model, **changes)
+
+
+def npy(array) -> bytes:
+    numpy = pytest.importorskip("numpy")
+    buffer = io.BytesIO()
+    numpy.save(buffer, array)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def hanging(agent):
+    """An agent in the middle of a launch that does not end, and the process of that launch."""
+    agent.start(launch(agent.store(sleep_model(hang=True)), timeout_ns=10**12))
+    while agent.receive().phase != "warmup":
+        pass
+    (child,) = children_of(agent.process.pid)
+    yield agent, child
+    if is_alive(child):  # only where a test has failed
+        os.kill(child, signal.SIGKILL)
+
+
+def nothing_is_left(agent, child: int) -> None:
+    wait_until(lambda: not is_alive(child), 5)
+    assert names(agent.root / "tmp") == []
+
+
+# --- what is measured
+
+
+def test_a_launch_of_known_speed(agent):
+    model = agent.store(sleep_model(latency_us=2000))
+    launched, _ = agent.run(launch(model, timed_min_ns=100_000_000))
+    assert 2_000_000 <= statistics.median(launched.latency_ns) < 2_400_000
+    assert 2_000_000 <= launched.first_ns < 40_000_000
+    assert min(launched.warmup_ns) >= 2_000_000
+    assert len(launched.warmup_ns) >= 20
+    assert len(launched.latency_ns) >= 20
+    assert sum(launched.latency_ns) >= 90_000_000
+    assert launched.runtime_version == "1"
+    assert launched.import_ns > 0
+    assert launched.load_ns > 0
+    assert [step.step for step in launched.memory] == STEPS
+    for step in launched.memory:  # the kernel adds up its counters one after another: they can differ by some pages
+        assert step.resident_bytes + (1 << 20) >= step.anonymous_bytes + step.file_bytes > 1_000_000
+    assert launched.peak_bytes >= launched.memory[-1].resident_bytes * 0.99
+    assert launched.run_delay_ns is None or launched.run_delay_ns >= 0
+    assert launched.before.t_ns < launched.after.t_ns
+    assert (launched.power_uw, launched.meter_note) == ((), "no power meter on this board")
+    assert launched.outputs_sha256 == ""
+
+
+def test_the_number_of_runs_is_bounded_on_both_sides(agent):
+    model = agent.store(sleep_model(latency_us=100))
+    few = launch(model, timed_min_ns=10**10, timed_min_runs=5, timed_max_runs=7)
+    many = launch(model, timed_min_ns=0, timed_min_runs=300)
+    first, second, _ = agent.run(few, many)
+    assert len(first.latency_ns) == 7
+    assert len(second.latency_ns) == 300
+
+
+def test_the_warm_up_has_a_minimum_and_a_maximum(agent):
+    calm, shaky = agent.store(sleep_model(latency_us=200)), agent.store(sleep_model(latency_us=200, jitter_us=4000))
+    at_least = launch(calm, warmup_min_ns=150_000_000, warmup_max_ns=10**9)
+    at_most = launch(shaky, warmup_min_ns=0, warmup_max_ns=30_000_000)
+    first, second, _ = agent.run(at_least, at_most)
+    assert first.steady
+    assert sum(first.warmup_ns) >= 100_000_000
+    assert not second.steady
+    assert len(second.warmup_ns) < 40
+
+
+@pytest.mark.parametrize(
+    ("last", "steady"),
+    [
+        ([100] * 19, False),
+        ([100] * 20, True),
+        ([100] * 10 + [102] * 10, True),
+        ([100] * 10 + [103] * 10, False),
+        ([103] * 10 + [100] * 10, False),
+        ([100] * 10 + [100] * 6 + [900] * 4, True),  # single slow ones do not matter
+    ],
+)
+def test_steady(last, steady):
+    assert runner._is_steady(collections.deque(last, maxlen=20)) is steady
+
+
+def test_events_come_in_order_and_not_too_often(agent):
+    agent.start(
+        launch(
+            agent.store(sleep_model()),
+            warmup_min_ns=700_000_000,
+            warmup_max_ns=10**9,
+            timed_min_ns=10**9,
+            timed_max_runs=10**5,
+        )
+    )
+    events = []
+    while isinstance(record := agent.receive(), wire.Event):
+        events.append(record)
+    assert isinstance(record, wire.Launched), record
+    phases = [event.phase for event in events]
+    assert list(dict.fromkeys(phases)) == ["started", "load", "warmup", "timed"]
+    assert 5 <= len(events) <= 9
+    assert all(0 <= event.done <= event.of for event in events)
+
+
+def test_evaluate_answers_every_row(agent):
+    numpy = pytest.importorskip("numpy")
+    inputs = agent.store(npy(numpy.zeros((7, 4), "float32")))
+    model = agent.store(sleep_model(latency_us=1, outputs=[0.25, -1, 3]))
+    launched, _ = agent.run(launch(model, mode="evaluate", inputs_sha256=inputs))
+    assert isinstance(launched, wire.Launched), launched
+    outputs = numpy.load(io.BytesIO(agent.get(launched.outputs_sha256)))
+    assert outputs.dtype == "float32"
+    assert outputs.tolist() == [[0.25, -1, 3]] * 7
+    assert (launched.latency_ns, launched.warmup_ns) == ((), ())
+    assert [step.step for step in launched.memory] == STEPS
+
+
+def test_inputs_that_do_not_fit(agent):
+    numpy = pytest.importorskip("numpy")
+    model = agent.store(sleep_model())
+    for data, words in (
+        (npy(numpy.zeros((7, 5), "float32")), "(5,)"),
+        (npy(numpy.zeros((7, 4), "int8")), "int8"),
+        (npy(numpy.zeros((0, 4), "float32")), "one row"),
+        (npy(numpy.float32(1)), "one row"),
+        (npy(numpy.array([{"a": 1}], dtype=object)), "Python objects"),
+        (b"junk", ""),
+    ):
+        failed, _ = agent.run(launch(model, inputs_sha256=agent.store(data)))
+        assert isinstance(failed, wire.LaunchFailed)
+        assert failed.phase == "load"
+        assert words in failed.message, failed
+
+
+# --- what goes wrong
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGABRT", "SIGBUS", "SIGTERM"])
+def test_a_crash_is_told_and_the_job_goes_on(agent, name):
+    crashing, good = agent.store(sleep_model(crash=name, prints="last words\n")), agent.store(sleep_model())
+    failed, launched, finished = agent.run(launch(crashing), launch(good))
+    assert (failed.index, failed.phase, failed.error) == (0, "warmup", name)
+    assert "last words" in failed.message
+    assert (launched.index, finished) == (1, wire.Finished(2))
+
+
+def test_a_hang_becomes_a_timeout(agent):
+    hang, good = agent.store(sleep_model(hang=True)), agent.store(sleep_model())
+    began = time.monotonic()
+    failed, launched, _ = agent.run(launch(hang, timeout_ns=700_000_000), launch(good))
+    assert (failed.phase, failed.error) == ("warmup", "timeout")
+    assert time.monotonic() - began < 5
+    assert isinstance(launched, wire.Launched)
+    assert children_of(agent.process.pid) == []
+
+
+def test_what_native_code_prints_does_not_reach_the_wire(agent):
+    noise = '{"kind":"Finished","launches":1}\n--edgepress-agent-1--\n' * 2000  # more than a pipe holds
+    launched, finished = agent.run(launch(agent.store(sleep_model(prints=noise))))
+    assert isinstance(launched, wire.Launched)
+    assert finished == wire.Finished(1)
+
+
+def test_what_is_missing_is_named(agent):
+    model = agent.store(sleep_model())
+    records = agent.run(launch("a" * 64), launch(model, inputs_sha256="b" * 64), launch(model, site_sha256="c" * 64))
+    assert [record.error for record in records[:3]] == ["not_found"] * 3
+    for record, word in zip(records, ("model a", "inputs b", "site c"), strict=False):
+        assert word in record.message
+
+
+def test_a_runtime_that_is_not_installed(agent):
+    if (
+        subprocess.run([sys.executable, "-c", "import tflite_runtime"], capture_output=True, check=False).returncode
+        == 0
+    ):
+        pytest.skip("tflite_runtime is here")
+    failed, _ = agent.run(launch(agent.store(b"model"), runtime="tflite_runtime", model_format="tflite"))
+    assert (failed.phase, failed.error) == ("load", "ModuleNotFoundError")
+
+
+def test_a_model_that_was_damaged_on_the_disk_is_not_measured(agent):
+    model = agent.store(sleep_model())
+    (agent.root / "blobs" / model).write_bytes(sleep_model(latency_us=1))
+    failed, _ = agent.run(launch(model))
+    assert (failed.phase, failed.error) == ("load", "Damaged")
+    assert agent.ask(wire.Have((model,), ())) == wire.Present((), ())
+
+
+def test_the_runner_imports_from_the_site_and_its_last_words_are_kept(agent):
+    """A numpy that ends the process, as a native library can; first on sys.path, also where there is a real one."""
+    code = b"import os\nos.write(1, b'first words')\nos.write(2, b' last words')\nos._exit(3)\n"
+    package = agent.store(wheel({"numpy.py": code}))
+    assert isinstance(agent.ask(wire.Unpack("5" * 64, (("numpy.whl", package),))), wire.Unpacked)
+    model, inputs = agent.store(sleep_model()), agent.store(b"inputs")
+    failed, _ = agent.run(launch(model, inputs_sha256=inputs, site_sha256="5" * 64))
+    assert (failed.phase, failed.error) == ("load", "exit")
+    assert failed.message == "the runner ended with exit code 3 and no result; it said last: first words last words"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mode": "guess"}, {"runtime": "os"}, {"model_format": "../x"}, {"meter": "crystal ball"}, {"threads": 0},
+        {"timed_min_runs": 0}, {"timed_max_runs": 10**9}, {"timeout_ns": 0}, {"warmup_min_ns": -1}, {"mode": "evaluate"},
+        {"model_sha256": ""},
+    ],
+)  # fmt: skip
+def test_a_job_that_makes_no_sense_is_refused_whole(agent, changes):
+    good = launch(agent.store(sleep_model()))
+    (failure,) = agent.run(good, dataclasses.replace(good, **changes))
+    assert failure.error == "bad_request"
+    assert isinstance(agent.ask(wire.Observe()), wire.Conditions)
+
+
+def test_only_one_agent_measures(hanging, start):
+    agent, child = hanging
+    other = start()
+    (failure,) = other.run(launch(other.store(sleep_model())))
+    assert failure.error == "busy"
+    assert str(agent.process.pid) in failure.message
+    agent.end()
+    nothing_but_other = [name for name in names(agent.root / "tmp") if name.startswith("agent-")]
+    assert len(nothing_but_other) == 1
+    assert not is_alive(child)
+    launched, _ = other.run(launch(other.store(sleep_model())))
+    assert isinstance(launched, wire.Launched)
+
+
+def test_requests_that_come_early_are_answered_late(agent):
+    agent.start(launch(agent.store(sleep_model())))
+    agent.write(wire.encode(wire.Have((), ())) * 3)
+    assert isinstance(agent.until(wire.Launched), wire.Launched)
+    assert agent.receive() == wire.Finished(1)
+    assert [agent.receive() for _ in range(3)] == [wire.Present((), ())] * 3
+
+
+# --- who goes away
+
+
+def test_the_host_goes_away_in_the_middle_of_a_job(hanging):
+    agent, child = hanging
+    began = time.monotonic()
+    assert agent.end() == 0
+    assert time.monotonic() - began < 1
+    nothing_is_left(agent, child)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_everything(hanging, number):
+    agent, child = hanging
+    began = time.monotonic()
+    agent.process.send_signal(number)
+    agent.process.wait(10)
+    assert time.monotonic() - began < 1
+    nothing_is_left(agent, child)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_between_requests(agent, number):
+    agent.process.send_signal(number)
+    assert agent.process.wait(10) == 0
+    assert names(agent.root / "tmp") == []
+
+
+def test_a_killed_agent_leaves_no_runner(hanging, start):
+    agent, child = hanging
+    agent.process.kill()
+    agent.process.wait()
+    wait_until(lambda: not is_alive(child), 5)
+    following = start()
+    assert names(agent.root / "tmp")
+    launched, _ = following.run(launch(following.store(sleep_model())))  # the lock is free again
+    assert isinstance(launched, wire.Launched)
+    following.end()
+    assert names(agent.root / "tmp") == []
+
+
+def test_a_host_that_no_longer_reads(agent):
+    model = agent.store(sleep_model())
+    agent.process.stdout.close()
+    agent.start(launch(model))
+    assert agent.process.wait(10) == 0
+    assert "Traceback" not in agent.errors()
+    assert names(agent.root / "tmp") == []
+
+
+# --- power
+
+
+class Meter:
+    def __init__(self):
+        self.asked = 0
+
+    def read_microwatts(self) -> int:
+        self.asked += 1
+        if self.asked % 3 == 0:
+            raise OSError("the bus is busy")
+        return 5_000_000 + self.asked
+
+
+def test_the_sampler_keeps_times_counts_failures_and_cuts():
+    sampler = Sampler("none")
+    sampler.meter = Meter()
+    start_ns = time.monotonic_ns()
+    sampler.start()
+    wait_until(lambda: sampler.meter.asked >= 9)
+    sampler.stop()
+    asked = sampler.meter.asked
+    time.sleep(3 * PERIOD_S)
+    assert sampler.meter.asked == asked
+    assert sampler.failed == asked // 3
+    assert sampler.told().endswith(f"{sampler.failed} readings failed")
+    samples = sampler.between(start_ns, time.monotonic_ns())
+    assert len(samples) == asked - sampler.failed
+    assert sampler.between(samples[2][0], samples[4][0]) == samples[2:5]
+    assert [power for _, power in samples[:3]] == [5_000_001, 5_000_002, 5_000_004]

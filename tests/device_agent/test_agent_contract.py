@@ -1,0 +1,207 @@
+"""What every runtime and meter must be, and what the agent as a whole must stay."""
+
+import ast
+import dataclasses
+import importlib
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from device_agent import wire
+from device_agent.meters import METERS
+from device_agent.runtimes import RUNTIMES, fitted
+from tests.device_agent.agent_process import LAUNCH, PACKAGE, bundle, pythons, sha256, sleep_model
+
+MODELS = Path(__file__).parent / "models"
+LIBRARY = {"sleep": "json"}  # runtimes whose library is not called as they are
+DENSE = {"tflite_runtime": "dense_float.tflite", "ai_edge_litert": "dense_float.tflite", "onnxruntime": "dense.onnx"}
+TFLITE = ["tflite_runtime", "ai_edge_litert"]
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def runtime_or_skip(name: str):
+    library = LIBRARY.get(name, name)
+    pytest.importorskip(
+        library, reason=f"{library} is not installed here (tflite_runtime needs numpy < 2)", exc_type=ImportError
+    )
+    return importlib.import_module(RUNTIMES[name])
+
+
+def dense(rows):
+    """What the dense models answer (models/make.py), by numpy."""
+    np = pytest.importorskip("numpy")
+    weights = np.array([[((i + 2 * j) % 5 - 2) / 4 for j in range(3)] for i in range(4)], "float32")
+    return rows @ weights + np.array([0.5, -0.25, 0], "float32")
+
+
+def rows_of(count: int):
+    np = pytest.importorskip("numpy")
+    return np.random.default_rng(7).uniform(-1, 1, (count, 4)).astype("float32")
+
+
+# --- runtimes
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_runtime_contract(name, tmp_path):
+    np = pytest.importorskip("numpy")
+    runtime = runtime_or_skip(name)
+    path = tmp_path / "model.sleep"
+    path.write_bytes(sleep_model(latency_us=1, outputs=[1, 2, 3]))
+    model = runtime.open_model(str(MODELS / DENSE[name] if name in DENSE else path), 1)
+    assert runtime.version()
+    assert isinstance(runtime.version(), str)
+    assert (model.input_shape, model.input_dtype) == ((1, 4), "float32")
+
+    model.prepare(None)
+    model.invoke()
+    zeros = model.output()
+    assert (zeros.shape, zeros.dtype) == ((1, 3), np.float32)
+    row = rows_of(1)[0]
+    model.prepare(row)
+    model.invoke()
+    model.invoke()  # answers do not depend on how often it is asked
+    if name in DENSE:
+        np.testing.assert_allclose(zeros, [[0.5, -0.25, 0]], atol=1e-6)
+        np.testing.assert_allclose(model.output(), [dense(row)], atol=1e-5)
+    for wrong in (np.zeros(5, "float32"), np.zeros((1, 4), "float32"), np.zeros(4, "int8"), np.zeros(4, "float64")):
+        with pytest.raises(ValueError, match="the model takes"):
+            model.prepare(wrong)
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_runtime_in_the_agent(name, agent):
+    """The same through the whole agent: the right answers for every row, and times."""
+    np = pytest.importorskip("numpy")
+    runtime = runtime_or_skip(name)
+    buffer = io.BytesIO()
+    np.save(buffer, rows_of(20))
+    file = MODELS / DENSE[name]
+    launch = dataclasses.replace(
+        LAUNCH,
+        runtime=name,
+        model_format=file.suffix[1:],
+        model_sha256=agent.store(file.read_bytes()),
+        inputs_sha256=agent.store(buffer.getvalue()),
+    )
+    timed, evaluated, _ = agent.run(launch, dataclasses.replace(launch, mode="evaluate"))
+    assert isinstance(timed, wire.Launched), timed
+    assert timed.runtime_version == runtime.version()
+    assert 0 < min(timed.latency_ns) < 1_000_000
+    assert timed.import_ns > 1_000_000  # the library is imported where it is measured
+    outputs = np.load(io.BytesIO(agent.get(evaluated.outputs_sha256)))
+    np.testing.assert_allclose(outputs, dense(rows_of(20)), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TFLITE)
+def test_int8_models_take_and_give_floats(name):
+    np = pytest.importorskip("numpy")
+    model = runtime_or_skip(name).open_model(str(MODELS / "dense_int8.tflite"), 1)
+    assert model.input_dtype == "int8"
+    for row in rows_of(20):
+        model.prepare(row)
+        model.invoke()
+        np.testing.assert_allclose(model.output(), [dense(row)], atol=0.03)  # 3 steps of the output's scale
+    model.prepare(None)
+    model.invoke()
+    np.testing.assert_allclose(model.output(), [[0.5, -0.25, 0]], atol=0.01)
+
+
+@pytest.mark.parametrize("name", TFLITE)
+def test_state_does_not_leak_from_row_to_row(name):
+    np = pytest.importorskip("numpy")
+    model = runtime_or_skip(name).open_model(str(MODELS / "rnn_float.tflite"), 1)
+    for _ in range(3):
+        model.prepare(np.ones(1, "float32"))
+        model.invoke()
+        assert model.output().tolist() == [[1.0]]
+
+
+def test_a_model_with_two_inputs_is_refused():
+    runtime = runtime_or_skip("onnxruntime")
+    with pytest.raises(ValueError, match="2 inputs"):
+        runtime.open_model(str(MODELS / "two_inputs.onnx"), 1)
+
+
+def test_quantization_rounds_half_to_even_and_clips():
+    np = pytest.importorskip("numpy")
+    row = np.array([0.25, 0.75, 1.25, -0.25, -0.75, 100, -100], "float32")
+    got = fitted(row, (1, 7), "int8", 0.5, 10)
+    assert got.dtype == np.int8
+    assert got.tolist() == [[10, 12, 12, 10, 8, 127, -128]]
+    assert fitted(row, (1, 7), "uint8", 0.5, 10).tolist() == [[10, 12, 12, 10, 8, 210, 0]]
+    assert fitted(None, (1, 3), "int8", 0.5, 10).tolist() == [[10, 10, 10]]
+    assert fitted(got[0], (1, 7), "int8", 0.5, 10).tolist() == got.tolist()  # already the model's own type
+    with pytest.raises(ValueError, match="takes int64"):
+        fitted(row, (1, 7), "int64", 0.0, 0)
+
+
+def test_sleep_times_without_numpy(start, tmp_path):
+    bare = [
+        path for path in pythons().values() if not list(Path(path).parents[1].glob("lib/python3*/site-packages/numpy"))
+    ]
+    if not bare:
+        pytest.skip("every Python here has numpy")
+    agent = start(python=bare[0])
+    launched, _ = agent.run(dataclasses.replace(LAUNCH, model_sha256=agent.store(sleep_model())))
+    assert isinstance(launched, wire.Launched), launched
+
+
+# --- meters
+
+
+@pytest.mark.parametrize("name", METERS)
+def test_meter_contract(name):
+    meter = importlib.import_module(METERS[name])
+    assert isinstance(meter.NOTE, str)
+    assert meter.NOTE
+    if not meter.is_present():
+        pytest.skip(f"there is no {name} here")
+    opened = meter.open_meter()
+    if opened is not None:
+        assert type(opened.read_microwatts()) is int
+
+
+def test_the_tables_name_the_files():
+    for table, folder in ((RUNTIMES, "runtimes"), (METERS, "meters")):
+        files = {path.stem for path in (PACKAGE / folder).glob("*.py") if not path.stem.startswith("_")}
+        assert set(table) == files
+        assert table == {name: f"device_agent.{folder}.{name}" for name in files}
+
+
+# --- the whole
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES])
+def test_standard_library_only_and_old_syntax(path):
+    tree = ast.parse(path.read_text(), feature_version=(3, 8))
+    allowed = set(sys.stdlib_module_names) | {"device_agent"}
+    if path.parent.name in ("runtimes", "meters") or path.name == "runner.py":
+        allowed |= {"numpy", path.stem}
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or "."] if isinstance(node, ast.ImportFrom) else []
+        for name in names:
+            assert name.split(".")[0] in allowed, f"{path.name} imports {name}"
+
+
+def test_the_agent_itself_imports_no_library(agent):
+    maps = Path(f"/proc/{agent.process.pid}/maps").read_text()
+    for name in ("numpy", "onnxruntime", "litert"):
+        assert name not in maps
+
+
+def test_sizes():
+    """The agent stays small."""
+    lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in FILES}
+    assert {name: count for name, count in lines.items() if count > 300} == {}
+    assert sum(lines.values()) <= 2000
+    assert len(bundle()) <= 40_000
+
+
+def test_the_agent_is_told_apart_by_its_content(agent):
+    assert agent.hello.agent_sha256 == sha256(bundle())
+    assert json.loads(wire.encode(agent.hello))["protocol"] == wire.PROTOCOL

@@ -1,0 +1,142 @@
+"""[data]: .npz files and functions; every way in which rows can be wrong is one clear sentence."""
+
+import numpy as np
+import pytest
+
+from pipeline import frameworks
+from pipeline.errors import DataError, PlanError
+from pipeline.load import data
+from pipeline.progress import Silent
+
+MODEL = '[model]\npath = "m.tflite"\n'
+
+
+def read(project, **sources):
+    text = MODEL + "[data]\n" + "".join(f'{name} = "{value}"\n' for name, value in sources.items())
+    if "training" in sources:
+        text += '[[compress]]\npass = "x"\nfine_tune = {}\n'
+    return data.read(project.plan(text), project.store, Silent())
+
+
+def save(project, name, **arrays):
+    np.savez(project.folder / name, **arrays)
+    return name
+
+
+def some(count, start=0):
+    return (np.arange(count * 6, dtype=np.float32) + start * 6).reshape(count, 2, 3)
+
+
+def test_npz_rows_arrive_as_they_are_and_doubles_as_float32(empty):
+    x = some(4).astype(np.float64)
+    found = read(empty, evaluation=save(empty, "e.npz", x=x, y=np.array([[0], [1], [2], [1]], np.uint8)))
+    rows = found.evaluation
+    assert (rows.rows, rows.row_shape, rows.dropped_rows) == (4, (2, 3), 0)
+    kept, labels = (frameworks.read_rows(empty.store.path(item)) for item in (rows.x, rows.y))
+    assert kept.dtype == np.float32
+    assert labels.dtype == np.int64
+    assert np.array_equal(kept, x)
+    assert labels.tolist() == [0, 1, 2, 1]
+
+
+def test_integer_rows_keep_their_dtype_and_labels_are_optional(empty):
+    rows = read(empty, evaluation=save(empty, "e.npz", x=np.ones((3, 5), np.uint8))).evaluation
+    assert rows.y is None
+    assert frameworks.read_rows(empty.store.path(rows.x)).dtype == np.uint8
+
+
+def test_a_function_beside_the_plan(empty):
+    (empty.folder / "mine.py").write_text(
+        "import numpy as np\nimport sibling\n\ndef rows():\n    print('noise')\n    return sibling.X, np.arange(3)\n\n"
+        "def bare():\n    return sibling.X\n"
+    )
+    (empty.folder / "sibling.py").write_text("import numpy as np\nX = np.ones((3, 2), np.float32)\n")
+    assert read(empty, evaluation="mine:rows").evaluation.rows == 3
+    assert read(empty, evaluation="mine:bare").evaluation.y is None
+
+
+def test_training_rows_are_not_read_unless_a_pass_trains(empty):
+    (empty.folder / "mine.py").write_text("def training():\n    raise SystemExit('read')\n")
+    text = MODEL + '[data]\ntraining = "mine:training"\n'
+    assert data.read(empty.plan(text), empty.store, Silent()).training is None
+
+
+def test_rows_of_the_evaluation_set_are_left_out_of_the_others(empty):
+    x, y = some(10), np.arange(10)
+    found = read(
+        empty,
+        evaluation=save(empty, "e.npz", x=x[:4], y=y[:4]),
+        calibration=save(empty, "c.npz", x=x[2:], y=y[2:]),
+        training=save(empty, "t.npz", x=x[4:], y=y[4:]),
+    )
+    assert (found.calibration.rows, found.calibration.dropped_rows) == (6, 2)
+    assert (found.training.rows, found.training.dropped_rows) == (6, 0)
+    assert np.array_equal(frameworks.read_rows(empty.store.path(found.calibration.x)), x[4:])
+    assert frameworks.read_rows(empty.store.path(found.calibration.y)).tolist() == [4, 5, 6, 7, 8, 9]
+
+
+def test_overlap_is_looked_for_again_when_the_evaluation_rows_change(empty):
+    x = some(10)
+    save(empty, "c.npz", x=x)
+    assert read(empty, evaluation=save(empty, "e.npz", x=x[:2]), calibration="c.npz").calibration.dropped_rows == 2
+    assert read(empty, evaluation=save(empty, "e.npz", x=x[:3]), calibration="c.npz").calibration.dropped_rows == 3
+
+
+def test_too_much_overlap_is_an_error(empty):
+    x = some(10)
+    with pytest.raises(DataError, match=r"6 of the 10 rows of data\.calibration are evaluation rows too"):
+        read(empty, evaluation=save(empty, "e.npz", x=x[:6]), calibration=save(empty, "c.npz", x=x))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.zeros((0, 4), np.float32)}, "data.evaluation is empty"),
+        ({"x": np.zeros(4, np.float32)}, "no rows of values"),
+        (
+            {"x": np.array([[1, np.nan], [1, 1], [np.inf, 0]], np.float32)},
+            "2 of 3 rows hold NaN or infinity, the first is row 0",
+        ),
+        ({"x": np.array([["a", "b"]])}, "not numbers"),
+        ({"x": np.ones((2, 3)), "y": np.array([0.0, 1.0])}, "labels are float64 of shape"),
+        ({"x": np.ones((2, 3)), "y": np.eye(2, dtype=int)}, "not one integer for each row"),
+        ({"x": np.ones((2, 3)), "y": np.arange(3)}, "has 2 rows but 3 labels"),
+        ({"images": np.ones((2, 3))}, "has no array named x, only images"),
+        ({"x": np.array([{"a": 1}, None])}, "can not be read as .npz"),
+    ],
+)
+def test_wrong_rows(empty, arrays, message):
+    with pytest.raises(DataError, match=message) as caught:
+        read(empty, evaluation=save(empty, "e.npz", **arrays))
+    assert caught.value.exit_code == 2
+    assert caught.value.hint
+    assert not list(empty.store.tmp.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"no zip at all"])
+def test_damaged_npz(empty, content):
+    (empty.folder / "e.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"can not be read as \.npz"):
+        read(empty, evaluation="e.npz")
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ("gone.npz", PlanError, r"data\.evaluation: there is no file .*gone\.npz"),
+        ("what is this", PlanError, "neither an .npz file nor a function"),
+        ("gone:rows", PlanError, r"there is no gone\.py in"),
+        ("json:loads", PlanError, "not one beside the plan"),
+        ("mine:gone", PlanError, r"mine\.py has no function 'gone'"),
+        ("mine:fails", DataError, r"mine:fails failed: ZeroDivisionError: division by zero"),
+        ("broken:rows", DataError, r"broken:rows failed: SyntaxError"),
+        ("needy:rows", DataError, r"needy:rows failed: ModuleNotFoundError: No module named 'not_there'"),
+    ],
+)
+def test_wrong_sources(empty, source, error, message):
+    (empty.folder / "mine.py").write_text("def fails():\n    return 1 / 0\n")
+    (empty.folder / "broken.py").write_text("def rows(:\n")
+    (empty.folder / "needy.py").write_text("import not_there\n")
+    with pytest.raises(error, match=message) as caught:
+        read(empty, evaluation=source)
+    assert caught.value.exit_code == 2

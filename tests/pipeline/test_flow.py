@@ -1,0 +1,278 @@
+"""The whole way: real model, real conversions, a real agent, real runtimes, and the command a user types."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from pipeline.records import Outcome, RunRecord
+from pipeline.store import Store
+from targets.inventory import cache_folder
+from tests.commands import EDGEPRESS, edgepress, without_extras
+from tests.pipeline.conftest import PLAN
+from tests.targets.conftest import eventually, leftovers, processes_with
+
+pytestmark = pytest.mark.frameworks
+QUICK = "[measure]\ntimed_seconds = 0.02\nlaunches = 6\nevaluation_rows = 100\n"
+
+
+@pytest.fixture
+def plan(tiny_folder, tmp_path):
+    """The tiny model's folder, and a plan that runs the whole way quickly on this machine."""
+    folder = tmp_path / "plan"
+    shutil.copytree(tiny_folder, folder)
+    path = folder / "edge.toml"
+    path.write_text(PLAN + QUICK)
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(tiny_folder, tmp_path_factory):
+    """One whole run, for the tests that only look at what it left."""
+    folder = tmp_path_factory.mktemp("run") / "plan"
+    shutil.copytree(tiny_folder, folder)
+    path = folder / "edge.toml"
+    limits = (
+        '[limits]\naccuracy_drop_points = 100.0\nsize_bytes = 1_000_000\napplies_to = ["tflite-int8@ai_edge_litert"]\n'
+    )
+    path.write_text(PLAN + QUICK + '[board]\nname = "virtual"\n' + limits)
+    return path, edgepress("run", path, env=os.environ | {"TMPDIR": str(folder)})
+
+
+def record_of(path):
+    return msgspec.json.decode(Store(path.parent / ".edgepress").latest_run(), type=RunRecord)
+
+
+def test_the_whole_way_over_ssh(done):
+    path, said = done
+    assert said.returncode == 0, said.stderr
+    record = record_of(path)
+    assert record.deployment.target == "virtual"
+    assert record.deployment.note is None
+    assert not record.deployment.board.is_board
+    labels = {each.label for each in record.measured.measurements}
+    families = {"tflite_runtime": "tflite", "ai_edge_litert": "tflite", "onnxruntime": "onnx"}
+    runtimes = [each.name for each in record.deployment.runtimes]
+    for runtime in runtimes:
+        family = families[runtime]
+        assert {f"original {family}-fp32 @ {runtime}", f"compressed {family}-fp32 @ {runtime}",
+                f"compressed {family}-int8 @ {runtime}"} <= labels  # fmt: skip
+    assert {"ai_edge_litert", "onnxruntime"} <= set(runtimes)
+    assert "tflite_runtime" in runtimes or sys.version_info >= (3, 12)  # it has no wheels for later Pythons
+
+
+def test_every_measurement_is_whole(done):
+    for each in record_of(done[0]).measured.measurements:
+        assert each.latency.launches == 6
+        assert each.latency.runs >= 6 * 20
+        assert 0 < each.latency.min_s <= each.latency.median_s < 1
+        assert each.import_s > 0 < each.load_s
+        assert each.first_inference_s > 0
+        assert [step.step for step in each.memory.steps] == [
+            "python",
+            "runtime_imported",
+            "model_loaded",
+            "first_inference",
+            "end",
+        ]
+        assert all(step.resident_bytes >= 0.95 * (step.anonymous_bytes + step.file_bytes) for step in each.memory.steps)
+        assert each.memory.peak_bytes >= max(step.resident_bytes for step in each.memory.steps[1:]) * 0.9
+        assert each.energy.energy_j is None
+        assert "no power meter" in each.energy.note
+        assert each.accuracy.rows == 100
+        assert each.accuracy.differs_from_host_ratio <= 0.05
+
+
+def test_what_it_prints_ends_in_the_outcome_and_the_page(done):
+    said = done[1]
+    lines = said.stdout.strip().splitlines()
+    assert lines[-1].startswith("page: ")
+    assert Path(lines[-1].removeprefix("page: ")).exists()
+    assert any(line.startswith("PASS") for line in lines[-4:])
+    for stage in ("load", "compress", "convert", "deploy", "measure", "compare", "report"):
+        assert f"{stage:<9} done in" in said.stderr
+    assert "\x1b" not in said.stdout + said.stderr
+
+
+def test_the_board_is_clean_and_no_process_is_left(done):
+    assert eventually(lambda: not leftovers(cache_folder() / "virtual-board"))
+    assert not list((done[0].parent / ".edgepress" / "tmp").iterdir())
+    assert not processes_with(str(done[0].parent))  # its virtual sshd among them
+
+
+def test_a_second_run_takes_what_is_unchanged_from_the_cache(done):
+    path, _ = done
+    began = time.monotonic()
+    said = edgepress("deploy", path)
+    took = time.monotonic() - began
+    assert said.returncode == 0
+    for stage in ("load", "compress", "convert", "deploy"):
+        assert f"{stage:<9} unchanged, from the cache" in said.stderr
+    assert took < 10  # benchmarks/command_line.py has the figure; here other tests share the machine
+
+
+def test_limits_are_judged_again_without_a_board(done, tmp_path):
+    path, _ = done
+    folder = tmp_path / "again"
+    shutil.copytree(path.parent, folder)
+    again = folder / "edge.toml"
+    again.write_text(path.read_text().replace("size_bytes = 1_000_000", "size_bytes = 1"))
+    said = edgepress("compare", again)
+    assert said.returncode == 1
+    assert "REGRESSED  size_bytes" in said.stdout
+    assert record_of(again).outcome is Outcome.REGRESSED
+    assert edgepress("report", again).returncode == 0
+
+
+def test_json_is_the_record(done):
+    said = edgepress("report", done[0], "--json")
+    assert msgspec.json.decode(said.stdout.encode(), type=RunRecord) == record_of(done[0])
+
+
+def test_a_deployable_file_against_the_one_in_use(done, tmp_path):
+    """What a small CI machine does: no passes, no conversion, two files side by side."""
+    path, _ = done
+    record, store = record_of(path), Store(path.parent / ".edgepress")
+    for each in record.converted:
+        if each.format in {"tflite-fp32", "tflite-int8"}:
+            shutil.copy(store.path(each.artifact), tmp_path / f"{each.variant}-{each.format}.tflite")
+    plan = tmp_path / "edge.toml"
+    plan.write_text(
+        '[model]\npath = "compressed-tflite-int8.tflite"\n[compare]\nbaseline = "original-tflite-fp32.tflite"\n'
+        '[limits]\nlatency_regression = 1000.0\n[board]\nname = "local"\n[measure]\nruntimes = ["ai_edge_litert"]\n'
+        "timed_seconds = 0.02\n"
+    )
+    said = edgepress("run", plan)
+    assert said.returncode == 0, said.stderr
+    found = record_of(plan)
+    assert {"original tflite @ ai_edge_litert", "baseline tflite @ ai_edge_litert"} == {
+        each.label for each in found.measured.measurements
+    }
+    assert [each.baseline_subject for each in found.compared.comparisons] == ["baseline tflite @ ai_edge_litert"]
+
+
+def test_a_file_that_the_board_can_not_run_is_no_number(done, tmp_path):
+    """On a host without the extras nobody has looked into the file before the board does."""
+    path, _ = done
+    record, store = record_of(path), Store(path.parent / ".edgepress")
+    good = store.path(next(each.artifact for each in record.converted if each.format == "tflite-fp32"))
+    data = bytearray(good.read_bytes())
+    data[64 : len(data) // 2] = bytes(byte ^ 0xFF for byte in data[64 : len(data) // 2])
+    (tmp_path / "bad.tflite").write_bytes(data)
+    plan = tmp_path / "edge.toml"
+    plan.write_text('[model]\npath = "bad.tflite"\n[limits]\nsize_bytes = 1_000_000\n[board]\nname = "local"\n')
+    said = edgepress("run", plan, env=without_extras(tmp_path))
+    assert said.returncode == 6, said.stderr
+    assert "INVALID  size_bytes of original tflite" in said.stdout
+    assert record_of(plan).measured.failures
+
+
+def test_a_base_installation_measures_a_file_as_it_is(done, tmp_path):
+    path, _ = done
+    record, store = record_of(path), Store(path.parent / ".edgepress")
+    for family in ("tflite", "onnx"):
+        artifact = next(each.artifact for each in record.converted if each.format == f"{family}-fp32")
+        shutil.copy(store.path(artifact), tmp_path / f"m.{family}")
+        plan = tmp_path / f"{family}.toml"
+        plan.write_text(f'[model]\npath = "m.{family}"\n[board]\nname = "local"\n[measure]\ntimed_seconds = 0.02\n')
+        said = edgepress("run", plan, env=without_extras(tmp_path))
+        assert said.returncode == 0, said.stderr
+        assert f"original {family}" in said.stdout
+
+
+def test_labels_out_of_range_are_found_also_without_the_extras(done, tmp_path):
+    record, store = record_of(done[0]), Store(done[0].parent / ".edgepress")
+    artifact = next(each.artifact for each in record.converted if each.format == "onnx-fp32")
+    shutil.copy(store.path(artifact), tmp_path / "m.onnx")
+    np.savez(tmp_path / "e.npz", x=np.zeros((9, 8, 8, 1), np.float32), y=np.full(9, 77))
+    plan = tmp_path / "edge.toml"
+    plan.write_text(
+        '[model]\npath = "m.onnx"\n[data]\nevaluation = "e.npz"\n[board]\nname = "local"\n[measure]\nlaunches = 1\n'
+    )
+    said = edgepress("run", plan, env=without_extras(tmp_path))
+    assert said.returncode == 2
+    assert "77" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_the_rows_that_the_board_answers_are_the_rows_it_is_judged_by(done):
+    """evaluation_rows draws 100 of them: an index out of step would be chance, 25 %, not the model's accuracy."""
+    for each in record_of(done[0]).measured.measurements:
+        assert each.accuracy.accuracy_ratio > 0.8
+        assert each.accuracy.differs_from_host_ratio <= 0.02
+
+
+def test_a_changed_plan_is_not_judged_by_an_old_run(done, tmp_path):
+    folder = tmp_path / "changed"
+    shutil.copytree(done[0].parent, folder)
+    plan = folder / "edge.toml"
+    plan.write_text(plan.read_text().replace("sparsity = 0.5", "sparsity = 0.6"))
+    said = edgepress("compare", plan)
+    assert said.returncode == 2
+    assert "has changed in more than [limits]" in said.stderr
+
+
+def test_a_second_ctrl_c_does_not_break_the_tidying_up(plan, tmp_path):
+    plan.write_text(plan.read_text() + '[board]\nname = "virtual"\n')
+    process = subprocess.Popen(
+        [EDGEPRESS, "run", plan], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not process.stderr.readline().startswith("load "):
+        assert process.poll() is None
+    time.sleep(1)
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert not processes_with(str(plan.parent))
+    assert not list((plan.parent / ".edgepress" / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("moment", ["load", "compress", "convert", "deploy", "measure"])
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_at_any_moment_it_leaves_nothing_behind(plan, moment, kind, tmp_path):
+    """The stage before has ended and its line is out: then Ctrl-C, in the middle of the next one."""
+    plan.write_text(plan.read_text() + '[board]\nname = "virtual"\n')
+    stages = ["start", "load", "compress", "convert", "deploy", "measure"]
+    before = stages[stages.index(moment) - 1]
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
+    wheels = cache_folder() / "wheels"
+    if moment == "measure" and wheels.exists():  # else the download takes longer than the test is patient
+        shutil.copytree(wheels, tmp_path / "cache" / "edgepress" / "wheels")
+    process = subprocess.Popen(
+        [EDGEPRESS, "run", plan],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=environment,
+    )
+    while before != "start":
+        line = process.stderr.readline()
+        assert line, f"it ended before {moment}"
+        if line.startswith(f"{before} "):
+            break
+    time.sleep(1.0 if moment in {"load", "measure"} else 0.5)
+    process.send_signal(kind)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 128 + kind, said
+    if kind == signal.SIGINT:
+        assert "Stopped." in said
+    board = tmp_path / "cache" / "edgepress" / "virtual-board"
+    assert eventually(lambda: not processes_with(str(plan.parent)) and not leftovers(board))
+    assert not processes_with(str(tmp_path))  # its virtual sshd among them
+    store = plan.parent / ".edgepress"
+    assert not list((store / "tmp").iterdir())
+    assert not list((store / "runs").iterdir())
+    for answer in (store / "answers").iterdir():
+        msgspec.json.decode(answer.read_bytes())
+    assert not list((tmp_path / "cache" / "edgepress").rglob(".download-*"))

@@ -1,0 +1,352 @@
+"""A made-up run for the tests of the report. Nothing here was measured: every number is a SAMPLE."""
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pipeline.records import (
+    Agreement,
+    Artifact,
+    BoardAccuracy,
+    BoardFacts,
+    Compared,
+    Comparison,
+    Compressed,
+    Conditions,
+    Converted,
+    Data,
+    DeployedFile,
+    DeployedRuntime,
+    Deployment,
+    Doubt,
+    Energy,
+    Latency,
+    Loaded,
+    Measured,
+    Measurement,
+    Memory,
+    MemoryStep,
+    Model,
+    NotMeasured,
+    Outcome,
+    PassReport,
+    RunRecord,
+    StageTime,
+    TensorSpec,
+    Verdict,
+)
+
+CONTENDED = Doubt(
+    what="contended",
+    evidence="other programs took the CPU in 4 of 6 launches",
+    remedy="Stop what else runs on the board, then measure again.",
+)
+THROTTLED = Doubt(
+    what="throttled",
+    evidence="the board throttled in 5 of 6 launches (flags 0x4)",
+    remedy="Cool the board (a fan, a pause), then measure again.",
+    invalid=True,
+)
+CAN_NOT_RUN = NotMeasured(
+    variant="original",
+    format="onnx-fp32",
+    runtime="onnxruntime",
+    evidence="no onnxruntime wheel for cp38 linux_armv7l",
+    remedy="Leave this format out, or use a newer Python on the board.",
+)
+
+
+def artifact(name: str, size_bytes: int = 1000, format: str = "tflite") -> Artifact:  # noqa: A002
+    return Artifact(sha256=(name.encode().hex() * 64)[:64], format=format, size_bytes=size_bytes)
+
+
+def latency(median_s: float, launches: int = 6, spread: float = 0.02) -> Latency:
+    rng = np.random.default_rng(7)
+    medians = sorted(median_s * (1 + spread * rng.standard_normal(launches)))
+    medians = [value * median_s / float(np.median(medians)) for value in medians]
+    values = median_s * np.exp(0.03 * rng.standard_normal(3000) + 0.4 * (rng.random(3000) < 0.03) * rng.random(3000))
+    counts, edges = np.histogram(values, bins=60)
+    return Latency(
+        launches=launches,
+        runs=3000,
+        median_s=median_s,
+        low_s=float(min(medians)),
+        high_s=float(max(medians)),
+        p10_s=float(np.quantile(values, 0.1)),
+        p90_s=float(np.quantile(values, 0.9)),
+        p99_s=float(np.quantile(values, 0.99)),
+        min_s=float(values.min()),
+        launch_medians_s=tuple(float(value) for value in rng.permutation(medians)),
+        launch_p10_s=tuple(float(value) * 0.97 for value in medians),
+        histogram_edges_s=tuple(float(edge) for edge in edges),
+        histogram_counts=tuple(int(count) for count in counts),
+    )
+
+
+def conditions(temperature_c: float = 48.2, flags: int = 0) -> Conditions:
+    return Conditions(
+        temperature_c=temperature_c,
+        cpu_khz=2_400_000,
+        governor="performance",
+        throttle_flags=flags,
+        load_average=0.42,
+        cpu_pressure_ratio=0.01,
+        available_bytes=6 * 2**30,
+    )
+
+
+def measurement(
+    variant: str = "original",
+    format: str = "tflite-fp32",  # noqa: A002
+    runtime: str = "ai_edge_litert",
+    median_s: float = 1.25e-3,
+    size_bytes: int = 411_000,
+    accuracy_ratio: float | None = 0.9208,
+    **changes: Any,
+) -> Measurement:
+    made = Measurement(
+        variant=variant,
+        format=format,
+        artifact=artifact(variant + format, size_bytes),
+        runtime=runtime,
+        runtime_version="2.1.0",
+        threads=1,
+        import_s=0.335,
+        load_s=0.019,
+        first_inference_s=median_s * 2.6,
+        warmup_runs=60,
+        latency=latency(median_s),
+        memory=Memory(
+            steps=tuple(
+                MemoryStep(
+                    step=step, resident_bytes=total << 20, anonymous_bytes=own << 20, file_bytes=total - own << 20
+                )
+                for step, total, own in (
+                    ("python", 10, 5),
+                    ("runtime_imported", 45, 20),
+                    ("model_loaded", 48, 23),
+                    ("first_inference", 49, 24),
+                    ("end", 49, 24),
+                )
+            ),
+            peak_bytes=49 << 20,
+            model_anonymous_bytes=4 << 20,
+        ),
+        energy=Energy(meter="none", energy_j=None, note="This board has no power meter."),
+        accuracy=BoardAccuracy(
+            rows=10_000,
+            accuracy_ratio=accuracy_ratio,
+            differs_from_host_ratio=0.0 if format.endswith("fp32") else 0.0012,
+            answers=artifact("answers"),
+        ),
+        before=conditions(),
+        after=conditions(51.0),
+        doubts=(),
+        raw=artifact("raw" + variant + format + runtime),
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def comparison(one: Measurement, baseline: Measurement, spread: float = 0.01) -> Comparison:
+    ratio = one.latency.median_s / baseline.latency.median_s
+    drop = None
+    if one.accuracy and baseline.accuracy and one.accuracy.accuracy_ratio and baseline.accuracy.accuracy_ratio:
+        drop = (baseline.accuracy.accuracy_ratio - one.accuracy.accuracy_ratio) * 100
+    return Comparison(
+        subject=one.label,
+        baseline_subject=baseline.label,
+        size_ratio=one.artifact.size_bytes / baseline.artifact.size_bytes,
+        latency_ratio=ratio,
+        latency_low=ratio * (1 - spread),
+        latency_high=ratio * (1 + spread),
+        accuracy_drop_points=drop,
+        trusted=one.trusted and baseline.trusted,
+    )
+
+
+def board(**changes: Any) -> BoardFacts:
+    made = BoardFacts(
+        model="Raspberry Pi 5 Model B Rev 1.0",
+        cpu="Cortex-A76",
+        cpu_count=4,
+        arch="aarch64",
+        kernel="6.12.34+rpt-rpi-2712",
+        os="Debian GNU/Linux 12 (bookworm)",
+        python="3.11.2",
+        libc="glibc 2.36",
+        memory_bytes=8 * 2**30,
+        cpu_max_khz=2_400_000,
+        governor="performance",
+        is_board=True,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def run_of(
+    measurements: tuple[Measurement, ...],
+    *,
+    verdicts: tuple[Verdict, ...] = (),
+    comparisons: tuple[Comparison, ...] = (),
+    failures: tuple[NotMeasured, ...] = (),
+    outcome: Outcome = Outcome.PASS,
+    facts: BoardFacts | None = None,
+    **changes: Any,
+) -> RunRecord:
+    """A RunRecord around these measurements."""
+    files = {one.artifact.sha256: one for one in measurements}.values()
+    made = RunRecord(
+        run_id="20261123-211500-5ca1ab",
+        created_utc="2026-11-23T21:15:00Z",
+        edgepress_version="0.1.0",
+        plan_path="examples/fashion_mnist/edge.toml",
+        plan_sha256="ab" * 32,
+        measured_by_sha256="cd" * 32,
+        seed=7,
+        loaded=Loaded(
+            model=Model(
+                name="fashion_cnn",
+                artifact=artifact("model", 1_253_000, "keras"),
+                input=TensorSpec(name="x", shape=(28, 28, 1), dtype="float32"),
+                output=TensorSpec(name="y", shape=(10,), dtype="float32"),
+                parameters=101_770,
+                accuracy_ratio=0.9208,
+            ),
+            data=Data(),
+        ),
+        compressed=Compressed(
+            model=Model(name="fashion_cnn", artifact=artifact("small"), input=None, output=None, parameters=31_000),
+            passes=(
+                PassReport(
+                    name="prune_channels",
+                    settings={"ratio": 0.5, "importance": "l1", "fine_tune": {"epochs": 4, "distill": True}},
+                    parameters_before=101_770,
+                    parameters_after=31_402,
+                    nonzero_before=101_770,
+                    nonzero_after=31_390,
+                    deflated_before_bytes=377_000,
+                    deflated_after_bytes=118_000,
+                    accuracy_before_ratio=0.9208,
+                    accuracy_after_ratio=0.9177,
+                    claims={"channels_removed_ratio": 0.5},
+                    seconds=94.0,
+                ),
+            ),
+        ),
+        converted=tuple(
+            Converted(
+                variant=one.variant,
+                format=one.format,
+                artifact=one.artifact,
+                agreement=Agreement(
+                    rows=10_000,
+                    largest_error=2.4e-6 if one.format.endswith("fp32") else 0.083,
+                    top1_agreement_ratio=0.9991,
+                    accuracy_ratio=0.9201,
+                    source_accuracy_ratio=0.9208,
+                ),
+            )
+            for one in files
+        ),
+        deployment=Deployment(
+            target="pi5",
+            address="pi@192.0.2.17:22",
+            board=facts or board(),
+            agent_sha256="cd" * 32,
+            agent_sent_bytes=0,
+            first_answer_s=0.62,
+            runtimes=tuple(
+                DeployedRuntime(name=name, site_sha256="ef" * 32, packages=(f"{name}-2.1.0-cp311.whl",), sent_bytes=0)
+                for name in dict.fromkeys(one.runtime for one in measurements)
+            ),
+            files=tuple(DeployedFile(artifact=one.artifact, sent_bytes=one.artifact.size_bytes) for one in files),
+        ),
+        measured=Measured(measurements=measurements, failures=failures, seed=7),
+        compared=Compared(verdicts=verdicts, comparisons=comparisons, outcome=outcome),
+        stages=tuple(
+            StageTime(stage=stage, seconds=seconds, cached=stage == "load")
+            for stage, seconds in (
+                ("load", 0.02),
+                ("compress", 94.1),
+                ("convert", 12.3),
+                ("deploy", 3.1),
+                ("measure", 41.0),
+            )
+        ),
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def whole_run() -> RunRecord:
+    """Two runtimes, two variants, two formats; int8 slower in one of them; one doubted, one invalid, one failed."""
+    rows = []
+    for runtime, medians in (
+        ("ai_edge_litert", (1.25e-3, 0.352e-3, 0.52e-3, 0.161e-3)),
+        ("tflite_runtime", (1.31e-3, 17.1e-3, 1.312e-3, 6.9e-3)),
+    ):
+        for (variant, form, size_bytes, accuracy_ratio), median_s in zip(
+            (
+                ("original", "tflite-fp32", 411_000, 0.9208),
+                ("original", "tflite-int8", 109_000, 0.9201),
+                ("compressed", "tflite-fp32", 129_000, 0.9177),
+                ("compressed", "tflite-int8", 37_700, 0.9165),
+            ),
+            medians,
+            strict=True,
+        ):
+            rows.append(measurement(variant, form, runtime, median_s, size_bytes, accuracy_ratio))
+    rows[3] = msgspec.structs.replace(rows[3], doubts=(CONTENDED,))
+    rows[5] = msgspec.structs.replace(rows[5], doubts=(CONTENDED,))
+    rows[7] = msgspec.structs.replace(rows[7], doubts=(CONTENDED, THROTTLED), after=conditions(84.9, 4))
+    comparisons = tuple(comparison(rows[index], rows[index // 4 * 4]) for index in (1, 2, 3, 5, 6, 7))
+    verdicts = (
+        verdict("accuracy_drop_points", rows[3], rows[0], (0.9208, 0.9165, 0.43, 0.1, 0.76, 1.0), Outcome.PASS),
+        verdict("size_bytes", rows[3], None, (None, 37_700, 37_700, 37_700, 37_700, 200_000), Outcome.PASS),
+        verdict("latency_regression", rows[2], rows[0], (1.25e-3, 0.52e-3, -0.584, -0.6, -0.57, 0.03), Outcome.PASS),
+        verdict(
+            "latency_regression",
+            rows[6],
+            rows[4],
+            (1.31e-3, 1.312e-3, 0.0015, -0.008, 0.041, 0.03),
+            Outcome.INCONCLUSIVE,
+        ),
+        verdict("latency_regression", rows[7], rows[4], (None, None, None, None, None, 0.03), Outcome.INVALID),
+    )
+    return run_of(
+        tuple(rows),
+        verdicts=verdicts,
+        comparisons=comparisons,
+        failures=(CAN_NOT_RUN,),
+        outcome=Outcome.INVALID,
+    )
+
+
+def verdict(
+    metric: str,
+    one: Measurement,
+    baseline: Measurement | None,
+    numbers: tuple[float | None, float | None, float | None, float | None, float | None, float],
+    outcome: Outcome,
+) -> Verdict:
+    at, candidate, change, low, high, limit = numbers
+    return Verdict(
+        subject=one.label,
+        metric=metric,
+        unit={"accuracy_drop_points": "points", "latency_regression": "s", "size_bytes": "bytes"}[metric],
+        baseline_subject=baseline.label if baseline else None,
+        baseline=at,
+        candidate=candidate,
+        change=change,
+        low=low,
+        high=high,
+        limit=limit,
+        outcome=outcome,
+        why=f"SAMPLE reason for {outcome.lower()}.",
+    )
+
+
+def test_the_sample_is_a_record_that_reads_back():
+    run = whole_run()
+    assert msgspec.json.decode(msgspec.json.encode(run), type=RunRecord) == run
+    assert math.isclose(run.measured.measurements[0].latency.median_s, 1.25e-3)

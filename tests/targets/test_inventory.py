@@ -1,0 +1,56 @@
+import pytest
+
+from targets import inventory
+from targets.boards import BOARDS, board, recognise
+from targets.errors import UnknownTarget
+
+GOOD = '[pi5]\nhost = "192.0.2.5"\nuser = "pi"\nkey = "~/.ssh/id"\nboard = "raspberry_pi_5"\n'
+
+
+def test_a_board_of_the_inventory(tmp_path):
+    (tmp_path / "boards.toml").write_text(GOOD)
+    target = inventory.find("pi5", tmp_path)
+    assert (target.host, target.port, target.user, target.kind) == ("192.0.2.5", 22, "pi", "ssh")
+    assert str(tmp_path / "known_hosts") == target.known_hosts
+
+
+def test_local_and_virtual_always_exist(tmp_path):
+    assert [inventory.find(name, tmp_path).kind for name in inventory.ALWAYS] == ["local", "virtual"]
+
+
+def test_unknown_board_names_those_there_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "boards.toml").write_text(GOOD)
+    with pytest.raises(UnknownTarget, match="known are: local, virtual, pi5"):
+        inventory.find("pi6", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[pi5\n", "can not be read"),
+        ('[pi5]\nhost = "a"\n', "user"),
+        (GOOD + "prot = 22\n", "prot"),
+        (GOOD + "port = 99999\n", "65535"),
+        (GOOD + "ssh_agent = true\n", "exactly one of"),
+        (GOOD.replace('key = "~/.ssh/id"\n', ""), "exactly one of"),
+        (GOOD.replace("[pi5]", "[local]"), "are taken"),
+        (GOOD.replace("raspberry_pi_5", "raspberry_pi_9"), "must be one of"),
+        (GOOD + 'kind = "local"\n', "are taken"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, text, says):
+    (tmp_path / "boards.toml").write_text(text)
+    with pytest.raises(UnknownTarget, match=says) as caught:
+        inventory.find("pi5", tmp_path)
+    assert "boards.toml" in caught.value.message
+
+
+@pytest.mark.parametrize("kind", BOARDS)
+def test_every_kind_of_board(kind):
+    """The contract of targets/boards: a title, where its facts come from, what can measure energy there."""
+    found = board(kind)
+    assert found.title
+    assert found.source
+    assert found.energy
+    assert found.model == "" or recognise(found.model + " Rev 1.0") == kind

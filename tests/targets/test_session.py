@@ -1,0 +1,238 @@
+"""The agent over a real SSH server, and everything that can go wrong on the way."""
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from device_agent import wire as w
+from targets import errors, open_session
+from targets.local import LocalLink
+from targets.session import Session
+from tests.targets.conftest import eventually, leftovers
+
+MODEL = json.dumps({"latency_us": 300, "outputs": [0.1, 0.9]}).encode()
+SHA = hashlib.sha256(MODEL).hexdigest()
+
+
+def launch(sha=SHA, **changes):
+    fields = {
+        "mode": "time", "model_sha256": sha, "model_format": "sleep", "runtime": "sleep", "site_sha256": "", "inputs_sha256": "",
+        "threads": 1, "warmup_min_ns": 1, "warmup_max_ns": 10**8, "timed_min_ns": 10**7, "timed_min_runs": 5, "timed_max_runs": 500,
+        "timeout_ns": 30 * 10**9, "meter": "none",
+    }  # fmt: skip
+    return w.Launch(**{**fields, **changes})
+
+
+def test_agent_is_pushed_once_and_measures_over_ssh(sshd):
+    with open_session(sshd) as first:
+        assert first.agent_sent_bytes > 0
+        first.put(MODEL, SHA)
+        answers = [each for each in first.run(w.Job((launch(), launch()))) if not isinstance(each, w.Event)]
+    assert [each.index for each in answers] == [0, 1]
+    for each in answers:
+        assert min(each.latency_ns) >= 300_000
+        assert len(each.latency_ns) >= 5
+    with open_session(sshd) as second:
+        assert second.agent_sent_bytes == 0
+        assert second.have((SHA,), ()).blobs == (SHA,)
+    assert eventually(lambda: not leftovers(sshd.root))
+
+
+def test_a_blob_comes_back_as_it_went(sshd):
+    data = os.urandom(3_000_000)
+    sha = hashlib.sha256(data).hexdigest()
+    with open_session(sshd) as session:
+        session.put(data, sha)
+        assert session.get(sha) == data
+
+
+def test_host_key_unknown(sshd, tmp_path):
+    with (
+        pytest.raises(errors.HostKeyUnknown, match="unknown") as caught,
+        open_session(msgspec.structs.replace(sshd, known_hosts=str(tmp_path / "none"))),
+    ):
+        pass
+    assert "edgepress boards trust pi" in caught.value.hint
+    assert not (tmp_path / "none").exists()
+
+
+def test_host_key_changed_shows_both_fingerprints(sshd, tmp_path):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{sshd.port} {(tmp_path / 'other.pub').read_text()}")
+    before = known.read_text()
+    with (
+        pytest.raises(errors.HostKeyChanged) as caught,
+        open_session(msgspec.structs.replace(sshd, known_hosts=str(known))),
+    ):
+        pass
+    assert caught.value.message.count("SHA256:") == 2
+    assert known.read_text() == before
+
+
+def test_wrong_user_key(sshd, tmp_path):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
+    with (
+        pytest.raises(errors.AuthenticationRefused, match="does not accept the key"),
+        open_session(msgspec.structs.replace(sshd, key=str(tmp_path / "other"))),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("content", [None, "no key at all"])
+def test_key_missing_or_not_a_key(sshd, tmp_path, content):
+    key = tmp_path / "key"
+    if content:
+        key.write_text(content)
+    with (
+        pytest.raises(errors.AuthenticationRefused) as caught,
+        open_session(msgspec.structs.replace(sshd, key=str(key))),
+    ):
+        pass
+    assert str(key) in caught.value.message
+
+
+def test_refused(sshd):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(errors.Unreachable, match="refused"), open_session(msgspec.structs.replace(sshd, port=port)):
+        pass
+
+
+def test_name_that_nobody_has(sshd):
+    with (
+        pytest.raises(errors.Unreachable, match="can not be reached"),
+        open_session(msgspec.structs.replace(sshd, host="board.invalid")),
+    ):
+        pass
+
+
+def test_something_else_listens_there(sshd):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            near, _ = server.accept()
+            near.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            near.close()
+
+        import threading
+
+        threading.Thread(target=answer, daemon=True).start()
+        with (
+            pytest.raises(errors.Unreachable, match="does not speak SSH"),
+            open_session(msgspec.structs.replace(sshd, port=server.getsockname()[1])),
+        ):
+            pass
+
+
+def test_no_python_there(sshd):
+    with (
+        pytest.raises(errors.NoPython, match="there is no python3-of-nobody") as caught,
+        open_session(msgspec.structs.replace(sshd, python="python3-of-nobody")),
+    ):
+        pass
+    assert "boards.toml" in caught.value.hint
+
+
+def test_folder_that_can_not_be_written(sshd, tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(errors.AgentFailed, match="could not be put"),
+        open_session(msgspec.structs.replace(sshd, root=str(tmp_path / "file" / "below"))),
+    ):
+        pass
+
+
+def test_disk_full_there(sshd, need_mount):
+    data = os.urandom(6_000_000)
+    with open_session(msgspec.structs.replace(sshd, root=str(need_mount / "edgepress"))) as session:
+        with pytest.raises(errors.DiskFull, match="is full"):
+            session.put(data, hashlib.sha256(data).hexdigest())
+        session.put(MODEL, SHA)  # the conversation goes on
+    assert eventually(lambda: not leftovers(need_mount))
+
+
+def test_disk_full_before_the_agent_is_there(sshd, need_mount):
+    (need_mount / "ballast").write_bytes(b"x" * (8 * 2**20 - 30_000))
+    with (
+        pytest.raises(errors.DiskFull),
+        open_session(msgspec.structs.replace(sshd, root=str(need_mount / "edgepress"))),
+    ):
+        pass
+    assert eventually(lambda: not leftovers(need_mount / "edgepress"))
+    assert not list((need_mount / "edgepress").glob("agents/*"))
+
+
+def test_cut_while_sending(wire):
+    target, cut = wire
+    data = os.urandom(5_000_000)
+    sha = hashlib.sha256(data).hexdigest()
+    with pytest.raises(errors.ConnectionLost), open_session(target) as session:
+        cut.cut_after = cut.passed + 2_000_000
+        session.put(data, sha)
+    assert eventually(lambda: not leftovers(target.root))
+    assert not (Path(target.root) / "blobs" / sha).exists()
+
+
+def test_cut_while_measuring_leaves_no_process_on_the_board(wire):
+    target, cut = wire
+    with pytest.raises(errors.ConnectionLost, match="ended in the middle"), open_session(target) as session:
+        session.put(MODEL, SHA)
+        for record in session.run(w.Job((launch(timed_min_ns=20 * 10**9, timed_max_runs=10**6),))):
+            if isinstance(record, w.Event) and record.phase == "timed":
+                assert len(leftovers(target.root)) > 0
+                cut.cut()
+    assert eventually(lambda: not leftovers(target.root))
+
+
+def test_leaving_in_the_middle_of_a_job_ends_it(sshd):
+    class Enough(Exception):
+        pass
+
+    with pytest.raises(Enough), open_session(sshd) as session:
+        session.put(MODEL, SHA)
+        for record in session.run(w.Job((launch(timed_min_ns=20 * 10**9, timed_max_runs=10**6),))):
+            if isinstance(record, w.Event) and record.phase == "timed":
+                raise Enough
+    assert eventually(lambda: not leftovers(sshd.root))
+
+
+def test_one_job_at_a_time(sshd):
+    with open_session(sshd) as one, open_session(sshd) as two:
+        one.put(MODEL, SHA)
+        running = one.run(w.Job((launch(timed_min_ns=2 * 10**9, timed_max_runs=10**6),)))
+        next(running)
+        with pytest.raises(errors.Busy, match="busy"):
+            list(two.run(w.Job((launch(),))))
+        assert any(isinstance(each, w.Launched) for each in running)
+
+
+class NoisyLink(LocalLink):
+    """A login shell that talks before it starts what it was asked to, and ends its last line early."""
+
+    def start(self, argv):
+        return super().start(["sh", "-c", 'echo "Welcome!"; printf "last login: never"; exec "$0" "$@"', *argv])
+
+
+def test_noise_before_the_agent(tmp_path):
+    import sys
+
+    with Session(NoisyLink(), sys.executable, str(tmp_path / "board")) as session:
+        session.put(MODEL, SHA)
+        assert session.have((SHA,), ()).blobs == (SHA,)
+
+
+def test_shell_that_never_stops_talking(tmp_path):
+    class Babble(LocalLink):
+        def start(self, argv):
+            return super().start(["yes", "welcome"])
+
+    with pytest.raises(errors.ConnectionLost, match="no agent answered"):
+        Session(Babble(), "python3", str(tmp_path))

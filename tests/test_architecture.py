@@ -1,0 +1,108 @@
+"""The house rules that no other tool checks."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import errors
+from pipeline.commands import COMMANDS
+from pipeline.flow import STAGES, STEPS
+from targets import errors as target_errors
+
+ROOT = Path(__file__).parents[1]
+SOURCES = [path for folder in ("pipeline", "targets", "device_agent") for path in sorted((ROOT / folder).rglob("*.py"))]
+LONGEST = 300
+LONGER = {"pipeline/records.py": "every record, to be read together"}
+"""Files above LONGEST lines, each with its reason."""
+
+
+def test_stages_are_folders_commands_and_calls_in_one_order():
+    folders = {path.name for path in (ROOT / "pipeline").iterdir() if (path / "__init__.py").exists()}
+    assert list(STAGES) == list(STEPS)
+    assert set(STAGES) <= folders
+    assert folders - set(STAGES) == {"commands", "frameworks"}
+    assert list(STAGES) == [name for name in COMMANDS if name in STAGES]
+
+
+def test_help_lists_the_stages_in_order():
+    text = subprocess.run(
+        [sys.executable, "-m", "pipeline", "--help"], check=True, capture_output=True, text=True
+    ).stdout
+    places = [text.index(f"\n  {name} ") for name in STAGES]
+    assert places == sorted(places)
+
+
+def test_help_is_quick_and_imports_no_framework():
+    script = (
+        "import sys, time; began = time.perf_counter(); import pipeline.commands; from click.testing import CliRunner;"
+        "assert CliRunner().invoke(pipeline.commands.cli, ['--help']).exit_code == 0;"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & set(sys.argv[1:])))"
+    )
+    heavy = ["tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert", "tf2onnx", "paramiko", "numpy", "rich"]
+    said = subprocess.run([sys.executable, "-c", script, *heavy], check=True, capture_output=True, text=True).stdout
+    assert said.strip() == "[]"
+
+
+def test_help_takes_less_than_the_limit():
+    """0.3 s; the quickest of five, because other tests share the machine."""
+    import time
+
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run([Path(sys.executable).with_name("edgepress"), "--help"], check=True, capture_output=True)
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.3
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_stay_small(path):
+    name, lines = str(path.relative_to(ROOT)), len(path.read_text().splitlines())
+    assert lines <= LONGEST or name in LONGER, f"{name} has {lines} lines"
+
+
+def test_no_reason_is_kept_for_a_file_that_became_short():
+    for name in LONGER:
+        assert len((ROOT / name).read_text().splitlines()) > LONGEST, f"{name} needs no exception"
+
+
+def test_only_commands_print():
+    printing = [
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if path.parts[len(ROOT.parts)] != "device_agent" and re.search(r"(?<![\w.])print\(", path.read_text())
+    ]
+    assert printing == []
+
+
+def test_every_error_says_what_to_do_and_has_an_exit_code():
+    kinds = [*errors.KINDS.values(), *(each for each in vars(target_errors).values() if isinstance(each, type))]
+    for kind in kinds:
+        error = kind("what was wrong", hint="what to do")
+        assert (error.message, error.hint) == ("what was wrong", "what to do")
+        assert error.exit_code in {2, 4, 5}
+        assert kind.__name__ in (errors.__doc__ + target_errors.__doc__)
+
+
+def test_no_todo_without_an_issue():
+    for path in SOURCES:
+        for line in path.read_text().splitlines():
+            assert not re.search(r"\b(TODO|FIXME|XXX)\b(?! ?\(?#\d+)", line), f"{path}: {line}"
+
+
+def test_the_host_never_unpickles_or_evaluates():
+    """What a model file, a plan, a board or a network sends is data."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = node.func if isinstance(node, ast.Call) else None
+            name = (
+                called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
+            )
+            assert name not in {"eval", "exec"}, f"{path}:{node.lineno}"
+            module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else [module]
+            assert not {"pickle", "marshal", "shelve"} & set(names), f"{path}:{getattr(node, 'lineno', 0)}"
