@@ -102,8 +102,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def trains(self) -> bool:
-        """Whether a pass trains. In every pass, the table that makes it train is called `fine_tune`."""
-        return any("fine_tune" in table for table in self.tables.compress)
+        """Whether the training rows may be needed: a pass may train, or look at what the layers answer for them."""
+        return bool(self.tables.compress)
 
     def file(self, name: str) -> Path:
         return (self.folder / Path(name).expanduser()).resolve()

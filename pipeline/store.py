@@ -2,7 +2,8 @@
 
     .edgepress/                 beside the plan
       store/<sha256>            an artifact; never changed
-      answers/<stage>-<key>     what a stage answered for these inputs, settings and versions (JSON)
+      answers/<stage>-<key>     what a stage (or one pass) answered for these inputs, settings and versions (JSON)
+      resume/<key>/             how far the training of a pass has come that is not done
       runs/<run id>.json        one RunRecord
       reports/<run id>/         its report.html, report.md, report.json
       tmp/*/                    one folder a process, locked: written here first, then renamed
@@ -223,7 +224,7 @@ def _source_sha256() -> str:
     """Changes when the code of the cached stages does: a developer's edit must not be answered from the cache."""
     package, digest = Path(__file__).parent, hashlib.sha256()
     for folder in ("load", "compress", "convert", "frameworks"):
-        for path in sorted((package / folder).glob("*.py")):
+        for path in sorted((package / folder).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
 

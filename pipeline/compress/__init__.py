@@ -1,21 +1,30 @@
-"""Stage 2, compress: the plan's passes over the model, in their order, in one child process."""
+"""Stage 2, compress: the plan's passes over the model, in their order, in one child process.
 
+From Python, without a plan: `apply(model, "prune_channels", ratio=0.5)` (docs/python.md).
+"""
+
+import hashlib
 import importlib
+from pathlib import Path
+from typing import Any
 
 from pipeline import child, frameworks
-from pipeline.compress.base import Pass, Step
+from pipeline.compress.base import Applied, Context, Dataset, Pass, Step, apply_pass
+from pipeline.compress.formats import FORMATS
 from pipeline.errors import PlanError
 from pipeline.plan import Plan, convert_table
 from pipeline.progress import Progress
-from pipeline.records import Artifact, Compressed, Loaded, Model, Record, Rows
+from pipeline.records import Compressed, Data, Loaded, Model, Record
 from pipeline.store import Store, key_of, versions
 
-PASSES = {
-    "prune_weights": "pipeline.compress.prune_weights",
+PASSES: dict[str, dict[str, str]] = {
+    "keras": {
+        "prune_weights": "pipeline.compress.prune_weights",
+    },
 }
-"""Name of a pass -> its module. What a module offers: `pipeline.compress.base.Pass`."""
+"""Format of the model -> name of a pass -> its module. What a module offers: `pipeline.compress.base.Pass`."""
 
-VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu")
+VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "onnx", "onnxruntime")
 
 
 class Request(Record, frozen=True):
@@ -23,45 +32,80 @@ class Request(Record, frozen=True):
 
     root: str
     scratch: str
+    folder: str  # of the plan
+    format: str  # of the model: keras or onnx
     model: Model
-    training: Rows | None
-    evaluation: Rows | None
+    data: Data
     steps: tuple[Step, ...]
     seed: int
 
 
-def load_pass(name: str) -> Pass:
-    """Return the module of a pass; importing it imports no framework."""
-    module: Pass = importlib.import_module(PASSES[name])
+def load_pass(model_format: str, name: str) -> Pass:
+    """Return the module of a pass; importing it imports no framework. PlanError if there is none of this name."""
+    known = PASSES.get(model_format, {})
+    if name not in known:
+        others = [each for each, passes in PASSES.items() if name in passes]
+        raise PlanError(
+            f"there is no pass {name!r} for {model_format or 'such'} models",
+            hint=f"It works on {' and '.join(others)} models. " * bool(others)
+            + f"Known: {', '.join(known) or 'none'}.",
+        )
+    module: Pass = importlib.import_module(known[name])
     return module
 
 
 def settings_of(plan: Plan) -> tuple[Step, ...]:
     """Check every [[compress]] table against its pass. PlanError names the table and the key."""
-    path = plan.file(plan.tables.model.path)
-    if plan.tables.compress and path.suffix in (".onnx", ".tflite"):
-        raise PlanError(
-            f"{plan.path}: [[compress]] works on Keras models, not on {path.name}",
-            hint="Give the .keras file that it was made from, or take the [[compress]] tables out.",
-        )
     return tuple(_step(raw, i, plan) for i, raw in enumerate(plan.tables.compress))
 
 
 def _step(raw: dict[str, object], i: int, plan: Plan) -> Step:
     table, name = f"compress[{i}]", raw.get("pass")
-    if not isinstance(name, str) or name not in PASSES:
-        raise PlanError(
-            f"{plan.path}: {table}.pass: " + ("missing key `pass`" if name is None else f"there is no pass {name!r}"),
-            hint=f"Known passes: {', '.join(PASSES)}.",
-        )
+    if not isinstance(name, str):
+        known = ", ".join(PASSES.get(plan.source_format, {}))
+        raise PlanError(f"{plan.path}: {table}.pass: missing key `pass`", hint=f"Known passes: {known}.")
+    try:
+        the_pass = load_pass(plan.source_format, name)
+    except PlanError as error:
+        raise PlanError(f"{plan.path}: {table}.pass: {error.message}", hint=error.hint) from error
     given = {key: value for key, value in raw.items() if key != "pass"}
-    settings = convert_table(given, load_pass(name).Settings, plan.path, table)
-    if getattr(settings, "fine_tune", None) is not None and plan.tables.data.training is None:
+    settings = convert_table(given, the_pass.Settings, plan.path, table)
+    if getattr(settings, "recover", None) is not None and plan.tables.data.training is None:
         raise PlanError(
-            f"{plan.path}: {table}.fine_tune needs rows to train on, but data.training is missing",
-            hint='Add to [data]: training = "module:function" or an .npz of x and y; or take fine_tune out.',
+            f"{plan.path}: {table}.recover needs rows to train on, but data.training is missing",
+            hint='Add to [data]: training = "module:function" or an .npz of x and y; or take recover out.',
         )
     return Step(name=name, settings=settings.as_dict())
+
+
+def apply(
+    model: Any,
+    name: str,
+    *,
+    training: Dataset | None = None,
+    calibration: Dataset | None = None,
+    evaluation: Dataset | None = None,
+    teacher: Any = None,
+    tell: child.Tell | None = None,
+    seed: int = 0,
+    folder: Path = Path(),
+    **settings: object,
+) -> Applied:
+    """Apply one pass to a model in this process: what the plan's `[[compress]]` does, from Python.
+
+    `model` is a Keras model or an `onnx.ModelProto`, and stays as it was; `settings` are the keys of docs/plan.md. Returns the changed
+    model with its notes, its file and the figures that the check of its promise found. Raises EdgepressError.
+    """
+    model_format = "onnx" if type(model).__module__.startswith("onnx") else "keras"
+    the_pass = load_pass(model_format, name)
+    context = Context(
+        training=training, calibration=calibration, evaluation=evaluation, seed=seed, folder=folder,
+        original=lambda: model if teacher is None else teacher,
+    )  # fmt: skip
+    if tell is not None:
+        context = context._replace(tell=tell)
+    given = convert_table(dict(settings), the_pass.Settings, Path("apply"), name)
+    return apply_pass(name, the_pass, model, given, context, FORMATS[model_format])
 
 
 def compress(
@@ -70,23 +114,41 @@ def compress(
     """Run the passes; also say whether the answer was there already. No passes: the model as it is."""
     if not steps:
         return Compressed(model=loaded.model, passes=()), True
-    frameworks.need("tensorflow", "compressing a model")
+    frameworks.need(frameworks.RUNTIME_EXTRA[plan.source_format], "compressing a model")
 
     def make() -> Compressed:
         with store.scratch() as scratch:
             request = Request(
-                root=str(store.root), scratch=str(scratch), model=loaded.model, training=loaded.data.training,
-                evaluation=loaded.data.evaluation, steps=steps, seed=plan.tables.seed,
+                root=str(store.root), scratch=str(scratch), folder=str(plan.folder), format=plan.source_format,
+                model=loaded.model, data=loaded.data, steps=steps, seed=plan.tables.seed,
             )  # fmt: skip
             doing = f"compressing {loaded.model.name} ({', '.join(step.name for step in steps)})"
             return child.run("pipeline.compress.work:work", request, Compressed, progress.step, doing=doing)
 
     key = key_of(
-        loaded.model, _identity(loaded.data.training), _identity(loaded.data.evaluation), steps, plan.tables.seed,
-        versions(*VERSIONS),
-    )  # fmt: skip
+        loaded.model, identity(loaded.data), steps, plan.tables.seed, teachers(steps, plan.folder), versions(*VERSIONS)
+    )
     return store.remember("compress", key, Compressed, make)
 
 
-def _identity(rows: Rows | None) -> tuple[Artifact | None, ...]:
-    return () if rows is None else (rows.x, rows.y)
+def identity(data: Data) -> tuple[object, ...]:
+    """What of the data can change a pass's answer."""
+    sets = (data.training, data.calibration, data.evaluation)
+    return tuple(None if rows is None else (rows.x, rows.y) for rows in sets)
+
+
+def teachers(steps: tuple[Step, ...], folder: Path) -> tuple[str, ...]:
+    """The sha256 of every teacher's file that the settings name: a teacher that was trained anew is another one."""
+    names = {text for step in steps for text in _teachers_in(step.settings)}
+    return tuple(
+        hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in ((folder / name).resolve() for name in sorted(names))
+    )
+
+
+def _teachers_in(settings: object) -> list[str]:
+    if not isinstance(settings, dict):
+        return []
+    own = settings.get("teacher")
+    found = [own] if isinstance(own, str) else []
+    return found + [name for value in settings.values() for name in _teachers_in(value)]

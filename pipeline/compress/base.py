@@ -1,49 +1,28 @@
-"""What a pass is, and the check of its promise. A pass is one file here and one line in PASSES.
+"""What a pass is, and the check of its promise. A pass is one file and one line in PASSES.
 
-    Settings     its keys in the plan, a frozen pipeline.plan.Table; a pass that trains calls that table `fine_tune`
+    Settings     its keys in the plan, a frozen PassSettings; a pass that trains afterwards calls that table `recover`
     requires     raise if this model or these settings can not be
-    apply        change the model (it is the pass's own copy) and return it
+    apply        change the model (it is the pass's own copy); return it with what is to be said of the change
     ensures      look whether the promise is kept in what was saved; return the figures that were found
 
-The base checks what no pass may change: the input and the output, and that every weight is a finite number.
+The base checks what no pass may change: the inputs and the outputs, and that every weight is a finite number.
 """
 
-import io
-import tempfile
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import msgspec
 import numpy as np
-from msgspec import Meta
 
-from pipeline import frameworks
 from pipeline.child import Tell
+from pipeline.compress.formats import Format
+from pipeline.compress.settings import PassSettings
 from pipeline.errors import PromiseError
 from pipeline.frameworks import Array
-from pipeline.plan import Table
-from pipeline.records import Record
+from pipeline.records import Record, SensitivityPoint
 
 Claims = dict[str, float]
-
-
-class FineTune(Table, frozen=True):
-    """How a pass trains."""
-
-    epochs: Annotated[int, Meta(ge=1, le=1000)] = 1
-    learning_rate: Annotated[float, Meta(gt=0, le=1)] = 1e-3
-    batch_size: Annotated[int, Meta(ge=1, le=65536)] = 128
-    rows: Annotated[int, Meta(ge=1)] | None = None  # drawn by the plan's seed; None: all
-
-
-class PassSettings(Table, frozen=True):
-    """Base of every pass's Settings."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """All settings, also those left at their default: what the report shows and the cache key holds."""
-        found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        return found
 
 
 class Step(Record, frozen=True):
@@ -53,9 +32,37 @@ class Step(Record, frozen=True):
     settings: dict[str, Any]
 
 
-class Training(NamedTuple):
+class Dataset(NamedTuple):
+    """Rows (rows, ...) and integer labels (rows,). `x` may be mapped from a file larger than memory: take batches of it."""
+
     x: Array
-    y: Array | None
+    y: Array | None = None
+
+
+def _silent(done: int, of: int, note: str) -> None:
+    del done, of, note
+
+
+class Context(NamedTuple):
+    """What a pass may use beside the model."""
+
+    training: Dataset | None = None
+    calibration: Dataset | None = None
+    evaluation: Dataset | None = None  # to show how far it is; nothing may be chosen by it
+    original: Callable[[], Any] | None = None  # opens the model as it was before the first pass: the teacher
+    folder: Path = Path()  # where paths of the settings start: the plan's folder
+    tell: Tell = _silent
+    seed: int = 0
+    resume: Path | None = None  # a folder that outlives this process: what was reached is found here again
+
+
+class Changed(NamedTuple):
+    """What `apply` returns."""
+
+    model: Any
+    notes: tuple[str, ...] = ()  # sentences: what was left as it was and why, what does not pay
+    container: bytes | None = None  # the weights in the pass's own packed form
+    sensitivity: tuple[SensitivityPoint, ...] = ()
 
 
 class Pass(Protocol):
@@ -63,105 +70,59 @@ class Pass(Protocol):
 
     Settings: type[PassSettings]
 
-    def requires(self, model: Any, settings: Any) -> None: ...
-    def apply(self, model: Any, settings: Any, training: Training | None, tell: Tell) -> Any: ...
+    def requires(self, model: Any, settings: Any, context: Context) -> None: ...
+    def apply(self, model: Any, settings: Any, context: Context) -> Changed: ...
     def ensures(self, before: Any, after: Any, settings: Any) -> Claims: ...
 
 
+class Applied(NamedTuple):
+    """A pass that was done: `file` holds the changed model, and `changed.model` is what was read back from it."""
+
+    changed: Changed
+    file: bytes
+    claims: Claims
+
+
 def apply_pass(
-    name: str,
-    the_pass: Pass,
-    model: Any,
-    settings: PassSettings,
-    training: Training | None,
-    tell: Tell,
-    *,
-    seed: int = 0,
-) -> tuple[Any, bytes, Claims]:
-    """Return the changed model, its file, and what the pass claims of it. `model` itself stays as it was.
+    name: str, the_pass: Pass, model: Any, settings: PassSettings, context: Context, model_format: Format
+) -> Applied:
+    """Apply one pass; `model` itself stays as it was.
 
     The promise is checked on the model as it is read back from its file, so on what the next stage gets.
     """
-    import keras
+    the_pass.requires(model, settings, context)
+    model_format.set_seed(context.seed)
+    changed = the_pass.apply(model_format.read_back(model_format.save(model)), settings, context)
+    file = model_format.save(changed.model)
+    after = model_format.read_back(file)
+    check_promises(name, model, after, model_format)
+    with _broken(name):
+        return Applied(changed._replace(model=after), file, the_pass.ensures(model, after, settings))
 
-    the_pass.requires(model, settings)
-    keras.utils.set_random_seed(seed)
-    file = frameworks.save_keras(the_pass.apply(read_back(frameworks.save_keras(model)), settings, training, tell))
-    after = read_back(file)
-    check_promises(name, model, after)
+
+@contextlib.contextmanager
+def _broken(name: str) -> Iterator[None]:
     try:
-        return after, file, the_pass.ensures(model, after, settings)
+        yield
     except PromiseError as error:
         raise PromiseError(f"{name} broke its promise: {error.message}", hint=error.hint) from error
 
 
-def check_promises(name: str, before: Any, after: Any) -> None:
+def check_promises(name: str, before: Any, after: Any, model_format: Format) -> None:
     """PromiseError if the pass changed the interface, or left a weight that is not a finite number."""
     for what, old, new in zip(
-        ("input", "output"), frameworks.keras_specs(before, name), frameworks.keras_specs(after, name), strict=True
+        ("input", "output"), model_format.interface(before), model_format.interface(after), strict=True
     ):
-        if (old.shape, old.dtype) != (new.shape, new.dtype):
+        kinds = [[(spec.shape, spec.dtype) for spec in specs] for specs in (old, new)]
+        if kinds[0] != kinds[1]:
+            told = [", ".join(f"'{spec.name}' {spec.dtype} {spec.shape}" for spec in specs) for specs in (old, new)]
             raise PromiseError(
-                f"{name} broke its promise: the {what} '{new.name}' was {old.dtype} {old.shape} and is now {new.dtype} {new.shape}",
+                f"{name} broke its promise: the {what} was {told[0]} and is now {told[1]}",
                 hint="This is a fault of the pass. Take it out of the plan and report it.",
             )
-    for layer, weights in weights_of(after):
-        if not np.isfinite(weights).all():
+    for weights, values in model_format.weights(after):
+        if not np.isfinite(values).all():
             raise PromiseError(
-                f"{name} broke its promise: the weights '{layer}' hold NaN or infinity",
-                hint="If the pass trains, a smaller fine_tune.learning_rate usually helps.",
+                f"{name} broke its promise: the weights '{weights}' hold NaN or infinity",
+                hint="If the pass trains, a smaller recover.learning_rate usually helps.",
             )
-
-
-def read_back(file: bytes) -> Any:
-    """A model from the bytes of its file."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
-        path.write_bytes(file)
-        return frameworks.open_keras(path)
-
-
-def layers_of(model: Any) -> Iterator[Any]:
-    """Every layer once, also inside nested models, in the order of the graph."""
-    seen: set[int] = set()
-
-    def walk(outer: Any) -> Iterator[Any]:
-        for layer in outer.layers:
-            if id(layer) in seen:
-                continue
-            seen.add(id(layer))
-            if hasattr(layer, "layers"):
-                yield from walk(layer)
-            else:
-                yield layer
-
-    yield from walk(model)
-
-
-def weights_of(model: Any) -> Iterator[tuple[str, Array]]:
-    """Path and values of every floating point weight."""
-    for variable in model.weights:
-        values = np.asarray(variable)
-        if np.issubdtype(values.dtype, np.floating):
-            yield variable.path, values
-
-
-class Weighed(NamedTuple):
-    """What a model's weights amount to."""
-
-    parameters: int
-    nonzero: int
-    deflated_bytes: int
-
-
-def weigh(model: Any) -> Weighed:
-    """Count the weights, those that are not zero, and the bytes that they take in a compressed download."""
-    import zlib
-
-    parameters = nonzero = 0
-    data = io.BytesIO()
-    for _, values in weights_of(model):
-        parameters += values.size
-        nonzero += int(np.count_nonzero(values))
-        data.write(values.tobytes())
-    return Weighed(parameters, nonzero, len(zlib.compress(data.getvalue(), 6)))

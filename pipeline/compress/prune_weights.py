@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta
 
-from pipeline.child import Tell
 from pipeline.compress import training as train
-from pipeline.compress.base import Claims, FineTune, PassSettings, Training, layers_of
+from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.formats import layers_of
+from pipeline.compress.settings import PassSettings, Recover, check_names
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array
 
@@ -21,19 +22,13 @@ class Settings(PassSettings, frozen=True):
     sparsity: Annotated[float, Meta(ge=0, lt=1)]
     scope: Literal["layer", "global"] = "layer"  # layer: this share of every kernel; global: of all kernels together
     exclude: tuple[str, ...] = ()  # names of layers that stay dense
-    fine_tune: FineTune | None = None
+    recover: Recover | None = None
 
 
-def requires(model: Any, settings: Settings) -> None:
+def requires(model: Any, settings: Settings, context: Context) -> None:
     """Refuse settings that name no layer, and models with nothing to prune."""
-    names = {layer.name for layer in layers_of(model)}
-    unknown = [name for name in settings.exclude if name not in names]
-    if unknown:
-        known = [layer.name for layer in layers_of(model) if _prunable(layer)]
-        raise StageError(
-            f"prune_weights.exclude: {model.name} has no layer '{unknown[0]}'",
-            hint=f"Layers that would be pruned: {', '.join(known)}.",
-        )
+    del context
+    check_names(settings.exclude, [layer.name for layer in layers_of(model)], "prune_weights.exclude")
     if not _kernels(model, settings):
         raise StageError(
             f"prune_weights finds nothing to prune in {model.name}",
@@ -41,24 +36,24 @@ def requires(model: Any, settings: Settings) -> None:
         )
 
 
-def apply(model: Any, settings: Settings, training: Training | None, tell: Tell) -> Any:
+def apply(model: Any, settings: Settings, context: Context) -> Changed:
     """Prune, and train with the masks held."""
     pruned = list(zip(_kernels(model, settings), _masks(model, settings), strict=True))
     for (_, kernel), mask in pruned:
         kernel.assign(np.where(mask, np.asarray(kernel), 0))
-    if settings.fine_tune is None:
-        return model
+    if settings.recover is None:
+        return Changed(model)
     constraints = [kernel.constraint for (_, kernel), _ in pruned]
     for ((_, kernel), mask), also in zip(pruned, constraints, strict=True):
         kernel.constraint = _holding(
             mask, also
         )  # the optimizer applies it in each step, right after changing the weights
     try:
-        train.fine_tune(model, settings.fine_tune, training, tell)
+        train.recover(model, settings.recover, context)
     finally:
         for ((_, kernel), _), also in zip(pruned, constraints, strict=True):
             kernel.constraint = also
-    return train.without_training_state(model)
+    return Changed(train.without_training_state(model))
 
 
 def ensures(before: Any, after: Any, settings: Settings) -> Claims:
@@ -71,7 +66,7 @@ def ensures(before: Any, after: Any, settings: Settings) -> Claims:
                 f"{left:,} of {int((~mask).sum()):,} pruned weights of layer '{name}' are not zero",
                 hint="This is a fault of the pass. Take it out of the plan and report it.",
             )
-    if settings.fine_tune is None:
+    if settings.recover is None:
         for old, new in zip(before.weights, after.weights, strict=True):
             kept, value = np.asarray(old), np.asarray(new)
             if not np.array_equal(value[value != 0], kept[value != 0]):

@@ -1,14 +1,16 @@
 """Short training after a change, for every pass that needs it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from pipeline import units
 from pipeline.child import Tell
-from pipeline.compress.base import FineTune, Training, layers_of
+from pipeline.compress.base import Context, Dataset
+from pipeline.compress.formats import layers_of
+from pipeline.compress.settings import Recover
 from pipeline.errors import DataError, StageError
 from pipeline.frameworks import Array, classes_of, keras_specs
 
@@ -17,11 +19,11 @@ LARGEST_MOMENTUM = 0.9
 a student read 77.3 % and 86.8 % after they were estimated anew (measured on Fashion-MNIST)."""
 
 
-def fine_tune(model: Any, how: FineTune, training: Training | None, tell: Tell) -> None:
+def recover(model: Any, how: Recover, context: Context, callbacks: Sequence[Any] = ()) -> None:
     """Train the model in place: Adam, the learning rate falling to zero along a cosine, cross entropy with the labels."""
     import keras
 
-    x, y = _drawn(model, how, training)
+    x, y = _drawn(model, how, context.training)
     steps = how.epochs * -(-len(x) // how.batch_size)
     with _all_layers_train(model):
         model.compile(
@@ -30,7 +32,14 @@ def fine_tune(model: Any, how: FineTune, training: Training | None, tell: Tell) 
             metrics=["accuracy"],
             jit_compile=False,
         )
-        model.fit(x, y, batch_size=how.batch_size, epochs=how.epochs, verbose=0, callbacks=[_telling(how, steps, tell)])
+        model.fit(
+            x,
+            y,
+            batch_size=how.batch_size,
+            epochs=how.epochs,
+            verbose=0,
+            callbacks=[*callbacks, _telling(how, steps, context.tell)],
+        )
 
 
 def without_training_state(model: Any) -> Any:
@@ -40,16 +49,16 @@ def without_training_state(model: Any) -> Any:
     return model
 
 
-def _drawn(model: Any, how: FineTune, training: Training | None) -> tuple[Array, Array]:
+def _drawn(model: Any, how: Recover, training: Dataset | None) -> tuple[Array, Array]:
     if training is None or training.y is None:
         raise DataError(
-            "fine_tune needs labels, but data.training has none" if training else "fine_tune needs data.training",
+            "recover needs labels, but data.training has none" if training else "recover needs data.training",
             hint="Give (x, y) with one integer label for each row.",
         )
     if classes_of(keras_specs(model, model.name)[1]) is None:
         raise StageError(
-            f"fine_tune can train classifiers, and the output of {model.name} is not one score for each class",
-            hint="Take fine_tune out, and judge the accuracy of the pass without it.",
+            f"recover can train classifiers, and the output of {model.name} is not one score for each class",
+            hint="Take recover out, and judge the accuracy of the pass without it.",
         )
     count = len(training.x) if how.rows is None else min(how.rows, len(training.x))
     chosen = np.sort(np.random.permutation(len(training.x))[:count])  # noqa: NPY002 - seeded by apply_pass, with Keras
@@ -86,7 +95,7 @@ def _normalises_batches(layer: Any) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization)
 
 
-def _telling(how: FineTune, steps: int, tell: Tell) -> Any:
+def _telling(how: Recover, steps: int, tell: Tell) -> Any:
     import keras
 
     class Telling(keras.callbacks.Callback):  # type: ignore[misc]

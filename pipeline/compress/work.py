@@ -1,80 +1,157 @@
-"""In the child: every pass after the other, each weighed and its accuracy taken, each promise checked."""
+"""In the child: every pass after the other, each weighed and its accuracy taken, each promise checked.
 
+What a pass answered is kept: a chain that was stopped, or whose last table was changed, goes on behind the last pass that is done.
+"""
+
+import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.compress import Request, load_pass
-from pipeline.compress.base import Training, apply_pass, weigh
-from pipeline.records import Compressed, Model, PassReport
-from pipeline.store import Store
+from pipeline.compress import VERSIONS, Request, identity, load_pass, teachers
+from pipeline.compress.base import Context, Dataset, Step, apply_pass
+from pipeline.compress.formats import FORMATS, Format, weigh
+from pipeline.errors import EdgepressError
+from pipeline.records import Compressed, Model, PassReport, Rows
+from pipeline.store import Store, key_of, versions
 
 
 def work(argument: Request, tell: Tell) -> Compressed:
-    import tensorflow as tf
-
     tempfile.tempdir = argument.scratch
-    tf.keras.utils.set_random_seed(argument.seed)
-    tf.config.experimental.enable_op_determinism()  # the same seed gives the same weights, bit for bit
-    store = Store(Path(argument.root), tmp=Path(argument.scratch))
+    if argument.format == "keras":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()  # the same seed gives the same weights, bit for bit
+    chain = Chain(argument, tell)
+    reports: list[PassReport] = []
     record = argument.model
-    tell(0, 0, f"loading {record.name}")
-    model = frameworks.open_keras(store.path(record.artifact), record.name)
-    training = None
-    if argument.training is not None:
-        rows = argument.training
-        training = Training(
-            x=np.load(store.path(rows.x), mmap_mode="r", allow_pickle=False),  # mapped: a pass may need only some
-            y=None if rows.y is None else frameworks.read_rows(store.path(rows.y)),
-        )
-    reports = []
-    for step in argument.steps:
-        began = time.monotonic()
-        the_pass = load_pass(step.name)
-        settings = msgspec.convert(step.settings, the_pass.Settings)
-        before = weigh(model)
-        tell(0, 0, step.name)
-        model, file, claims = apply_pass(step.name, the_pass, model, settings, training, tell, seed=argument.seed)
-        after = weigh(model)
-        changed = _answer(
-            msgspec.structs.replace(record, artifact=store.put_bytes(file, "keras")), model, argument, store, tell
-        )
-        reports.append(
-            PassReport(
-                name=step.name,
-                settings=step.settings,
-                parameters_before=before.parameters,
-                parameters_after=after.parameters,
-                nonzero_before=before.nonzero,
-                nonzero_after=after.nonzero,
-                deflated_before_bytes=before.deflated_bytes,
-                deflated_after_bytes=after.deflated_bytes,
-                accuracy_before_ratio=record.accuracy_ratio,
-                accuracy_after_ratio=changed.accuracy_ratio,
-                claims=claims,
-                seconds=time.monotonic() - began,
-            )
-        )
-        record = msgspec.structs.replace(changed, parameters=after.parameters)
+    for i, step in enumerate(argument.steps):
+        try:
+            report = chain.step(record, i, step)
+        except EdgepressError as error:
+            raise type(error)(error.message, hint=error.hint + _kept(reports, chain.store)) from error
+        reports.append(report)
+        record = report.model
     return Compressed(model=record, passes=tuple(reports))
 
 
-def _answer(record: Model, model: object, argument: Request, store: Store, tell: Tell) -> Model:
-    if argument.evaluation is None:
-        return record
-    x = frameworks.read_rows(store.path(argument.evaluation.x))
-    y = argument.evaluation.y
-    outputs = frameworks.keras_answers(
-        model, x, lambda done, of: tell(done, of, "the compressed model answers the evaluation rows")
+def _kept(reports: list[PassReport], store: Store) -> str:
+    if not reports:
+        return ""
+    last = reports[-1]
+    return (
+        f" The model as {last.name} left it is kept ({store.path(last.model.artifact)}): "
+        "what was done is not done again."
     )
-    frameworks.check_finite(outputs, "the compressed model")
-    return msgspec.structs.replace(
-        record,
-        outputs=store.put_parts(lambda: frameworks.array_parts(outputs), "npy"),
-        accuracy_ratio=frameworks.accuracy(outputs, None if y is None else frameworks.read_rows(store.path(y))),
-    )
+
+
+class Chain:
+    """The passes of one request over one model."""
+
+    def __init__(self, argument: Request, tell: Tell) -> None:
+        self.argument, self.tell = argument, tell
+        self.store = Store(Path(argument.root), tmp=Path(argument.scratch))
+        self.format: Format = FORMATS[argument.format]
+        self.done: list[object] = []  # what led to the model as it is now
+        self.opened: tuple[Model, Any] | None = None
+
+    def step(self, record: Model, i: int, step: Step) -> PassReport:
+        """One pass; from the store if it was done before with the same model, settings, data and seed."""
+        self.done.append(step)
+        argument = self.argument
+        key = key_of(
+            argument.model, tuple(self.done), identity(argument.data), argument.seed,
+            teachers(argument.steps[: i + 1], Path(argument.folder)), versions(*VERSIONS),
+        )  # fmt: skip
+        resume = self.store.root / "resume" / key
+        report, _ = self.store.remember("pass", key, PassReport, lambda: self._apply(record, step, resume))
+        shutil.rmtree(resume, ignore_errors=True)
+        return report
+
+    def _apply(self, record: Model, step: Step, resume: Path) -> PassReport:
+        began = time.monotonic()
+        the_pass = load_pass(self.argument.format, step.name)
+        settings = msgspec.convert(step.settings, the_pass.Settings)
+        model = self._open(record)
+        before, cost_before = weigh(self.format.weights(model)), self.format.multiply_accumulates(model)
+        self.tell(0, 0, step.name)
+        resume.mkdir(parents=True, exist_ok=True)
+        applied = apply_pass(step.name, the_pass, model, settings, self._context(resume), self.format)
+        model = applied.changed.model
+        after = weigh(self.format.weights(model))
+        artifact = self.store.put_bytes(applied.file, self.argument.format)
+        changed = self._answer(msgspec.structs.replace(record, artifact=artifact, parameters=after.parameters), model)
+        self.opened = changed, model
+        container = applied.changed.container
+        return PassReport(
+            name=step.name,
+            settings=step.settings,
+            model=changed,
+            parameters_before=before.parameters,
+            parameters_after=after.parameters,
+            nonzero_before=before.nonzero,
+            nonzero_after=after.nonzero,
+            multiply_accumulates_before=cost_before,
+            multiply_accumulates_after=self.format.multiply_accumulates(model),
+            raw_before_bytes=before.raw_bytes,
+            raw_after_bytes=after.raw_bytes,
+            deflated_before_bytes=before.deflated_bytes,
+            deflated_after_bytes=after.deflated_bytes,
+            accuracy_before_ratio=record.accuracy_ratio,
+            accuracy_after_ratio=changed.accuracy_ratio,
+            claims=applied.claims,
+            seconds=time.monotonic() - began,
+            notes=applied.changed.notes,
+            container=None if container is None else self.store.put_bytes(container, "codebook"),
+            sensitivity=applied.changed.sensitivity,
+        )
+
+    def _open(self, record: Model) -> Any:
+        if self.opened is None or self.opened[0] != record:
+            self.tell(0, 0, f"loading {record.name}")
+            self.opened = record, self.format.open(self.store.path(record.artifact), record.name)
+        return self.opened[1]
+
+    def _context(self, resume: Path) -> Context:
+        data, original = self.argument.data, self.argument.model
+        return Context(
+            training=self._rows(data.training),
+            calibration=self._rows(data.calibration),
+            evaluation=self._rows(data.evaluation),
+            original=lambda: self.format.open(self.store.path(original.artifact), original.name),
+            folder=Path(self.argument.folder),
+            tell=self.tell,
+            seed=self.argument.seed,
+            resume=resume,
+        )
+
+    def _rows(self, rows: Rows | None) -> Dataset | None:
+        if rows is None:
+            return None
+        return Dataset(
+            x=np.load(self.store.path(rows.x), mmap_mode="r", allow_pickle=False),  # mapped: a pass may need only some
+            y=None if rows.y is None else frameworks.read_rows(self.store.path(rows.y)),
+        )
+
+    def _answer(self, record: Model, model: Any) -> Model:
+        """What the changed model answers for the evaluation rows."""
+        rows = self._rows(self.argument.data.evaluation)
+        if rows is None:
+            return record
+        outputs = self.format.answers(
+            model,
+            np.array(rows.x),
+            lambda done, of: self.tell(done, of, "the compressed model answers the evaluation rows"),
+        )
+        frameworks.check_finite(outputs, "the compressed model")
+        return msgspec.structs.replace(
+            record,
+            outputs=self.store.put_parts(lambda: frameworks.array_parts(outputs), "npy"),
+            accuracy_ratio=frameworks.accuracy(outputs, rows.y),
+        )

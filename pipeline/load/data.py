@@ -38,7 +38,7 @@ class Request(Record, frozen=True):
 
 
 def read(plan: Plan, store: Store, progress: Progress) -> Data:
-    """Return the plan's rows; training rows only if a pass trains."""
+    """Return the plan's rows; training rows only if there are passes."""
     table = plan.tables.data
     wanted = {
         "evaluation": table.evaluation,

@@ -27,7 +27,7 @@ evaluation = "evaluation.npz"
 [[compress]]
 pass = "prune_weights"
 sparsity = 0.5
-fine_tune = { epochs = 1, batch_size = 50 }
+recover = { epochs = 1, batch_size = 50 }
 [convert]
 formats = ["tflite-fp32", "tflite-int8", "onnx-fp32", "onnx-int8"]
 """

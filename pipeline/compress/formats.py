@@ -1,0 +1,118 @@
+"""The kinds of models that passes work on: Keras models, and ONNX graphs (which can not be trained).
+
+One object of these functions for each, so that the chain of passes is the same for both.
+"""
+
+import io
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from pipeline import frameworks
+from pipeline.frameworks import Array, Count
+from pipeline.records import TensorSpec
+
+Interface = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
+
+
+class Format(Protocol):
+    """What the chain needs of one kind of model."""
+
+    def open(self, path: Path, name: str) -> Any: ...
+    def save(self, model: Any) -> bytes: ...
+    def read_back(self, file: bytes) -> Any: ...
+    def set_seed(self, seed: int) -> None: ...
+    def interface(self, model: Any) -> Interface: ...
+    def weights(self, model: Any) -> Iterable[tuple[str, Array]]: ...
+    def multiply_accumulates(self, model: Any) -> int | None: ...
+    def answers(self, model: Any, x: Array, count: Count) -> Array: ...
+
+
+class Keras:
+    """Keras 3 models on TensorFlow."""
+
+    def open(self, path: Path, name: str) -> Any:
+        return frameworks.open_keras(path, name)
+
+    def save(self, model: Any) -> bytes:
+        return frameworks.save_keras(model)
+
+    def read_back(self, file: bytes) -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            path.write_bytes(file)
+            return frameworks.open_keras(path)
+
+    def set_seed(self, seed: int) -> None:
+        import keras
+
+        keras.utils.set_random_seed(seed)
+
+    def interface(self, model: Any) -> Interface:
+        """Shapes and dtypes of all inputs and outputs. (That a plan's model has one of each is the loader's rule.)"""
+        inputs, outputs = (
+            tuple(
+                TensorSpec(name=tensor.name, shape=tuple(tensor.shape[1:]), dtype=str(tensor.dtype)) for tensor in side
+            )
+            for side in (model.inputs, model.outputs)
+        )
+        return inputs, outputs
+
+    def weights(self, model: Any) -> Iterator[tuple[str, Array]]:
+        """Path and values of every floating point weight."""
+        for variable in model.weights:
+            values = np.asarray(variable)
+            if np.issubdtype(values.dtype, np.floating):
+                yield variable.path, values
+
+    def multiply_accumulates(self, model: Any) -> int | None:
+        from pipeline.compress import cost
+
+        return cost.of_keras(model)
+
+    def answers(self, model: Any, x: Array, count: Count) -> Array:
+        return frameworks.keras_answers(model, x, count)
+
+
+FORMATS: dict[str, Format] = {"keras": Keras()}
+
+
+class Weighed(NamedTuple):
+    """What a model's weights amount to."""
+
+    parameters: int
+    nonzero: int
+    raw_bytes: int
+    deflated_bytes: int
+
+
+def weigh(weights: Iterable[tuple[str, Array]]) -> Weighed:
+    """Count the weights, those that are not zero, and the bytes that they take, as they are and in a compressed download."""
+    parameters = nonzero = 0
+    data = io.BytesIO()
+    for _, values in weights:
+        parameters += values.size
+        nonzero += int(np.count_nonzero(values))
+        data.write(values.tobytes())
+    return Weighed(parameters, nonzero, data.tell(), len(zlib.compress(data.getvalue(), 6)))
+
+
+def layers_of(model: Any) -> Iterator[Any]:
+    """Every layer of a Keras model once, also inside nested models, in the order of the graph."""
+    seen: set[int] = set()
+
+    def walk(outer: Any) -> Iterator[Any]:
+        for layer in outer.layers:
+            if id(layer) in seen:
+                continue
+            seen.add(id(layer))
+            if hasattr(layer, "layers"):
+                yield from walk(layer)
+            else:
+                yield layer
+
+    yield from walk(model)
