@@ -52,6 +52,7 @@ class MeasureTable(Table, frozen=True):
     launches: Annotated[int, Meta(ge=1, le=1000)] = 6  # fresh processes per file and runtime; 6 give a 95 % interval
     timed_seconds: Annotated[float, Meta(gt=0, le=3600)] = 0.3  # in each launch
     evaluation_rows: Annotated[int, Meta(ge=1)] | None = None  # on the board; None: all
+    steps: bool = True  # also the models between two passes, for the ledger: which pass made it faster
 
 
 class CompareTable(Table, frozen=True):

@@ -18,6 +18,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Base of all records."""
 
 
+VARIANTS = ("original", "compressed", "baseline")
+"""Of a file. Any other variant is the model behind one pass of a longer chain: `step_variant`."""
+
+
+def step_variant(number: int, name: str) -> str:
+    """The variant of the model as the pass `name` left it, which is the `number`th of the chain."""
+    return f"{number}-{name}"
+
+
 def label_of(variant: str, format_name: str, runtime: str) -> str:
     """The name of one file in one runtime, wherever it is spoken of."""
     return f"{variant} {format_name} @ {runtime}"
@@ -134,7 +143,7 @@ class Agreement(Record, frozen=True):
 
 
 class Converted(Record, frozen=True):
-    variant: str  # original, compressed or baseline
+    variant: str  # one of VARIANTS, or of `step_variant`
     format: str  # a name of pipeline.convert.CONVERTERS
     artifact: Artifact
     agreement: Agreement | None  # None: no evaluation data, or no runtime for it on this host
@@ -294,6 +303,11 @@ class Measurement(Record, frozen=True):
         return label_of(self.variant, self.format, self.runtime)
 
     @property
+    def of_step(self) -> bool:
+        """Whether it is of a model between two passes: measured for the ledger, not asked for."""
+        return self.variant not in VARIANTS
+
+    @property
     def trusted(self) -> bool:
         """Whether its latency may be printed without a mark."""
         return not any(doubt.touches == "latency" for doubt in self.doubts)
@@ -378,6 +392,7 @@ class Compared(Record, frozen=True):
     verdicts: tuple[Verdict, ...]
     comparisons: tuple[Comparison, ...]
     outcome: Outcome
+    steps: tuple[Comparison, ...] = ()  # each pass's model beside the one before it, in the same format and runtime
 
 
 # --- report -------------------------------------------------------------------------------------------------------

@@ -4,25 +4,47 @@ import click
 
 from pipeline import units
 from pipeline.commands.common import json_option, plan_argument, quiet_option, run_until, say, show_json
+from pipeline.records import PassReport
 
 
 @click.command("compress")
 @plan_argument
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, file_okay=False),
+    help="Also copy the model behind each pass, and what a pass packed, into this folder.",
+)  # fmt: skip
 @json_option
 @quiet_option
-def command(plan: Path, *, as_json: bool, quiet: bool) -> None:
+def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Make the model of PLAN smaller, pass by pass, and check what each pass promised."""
-    compressed = run_until(plan, "compress", quiet=quiet).compressed
+    now = run_until(plan, "compress", quiet=quiet)
+    compressed = now.compressed
+    if out is not None:
+        for number, each in enumerate(compressed.passes, start=1):
+            for artifact in filter(None, (each.model.artifact, each.container)):
+                now.store.export(artifact, out / f"{number}-{each.name}.{artifact.format}")
     if as_json:
         show_json(compressed)
         return
     if not compressed.passes:
         say("the plan names no passes: the model goes on as it is")
     for each in compressed.passes:
-        claims = ", ".join(f"{name} {value:.4g}" for name, value in each.claims.items())
-        say(
-            f"{each.name}: {units.count(each.nonzero_before)} -> {units.count(each.nonzero_after)} weights that are not zero, "
-            f"accuracy {units.percent(each.accuracy_before_ratio)} -> {units.percent(each.accuracy_after_ratio)}, "
-            f"deflated {units.size(each.deflated_before_bytes)} -> {units.size(each.deflated_after_bytes)}, "
-            f"in {units.seconds(each.seconds)}; checked: {claims}"
-        )
+        say("\n".join(_lines(each)))
+
+
+def _lines(each: PassReport) -> list[str]:
+    """What a pass did, in the order of the ledger."""
+    changes = [
+        ("parameters", units.count(each.parameters_before), units.count(each.parameters_after)),
+        ("not zero", units.count(each.nonzero_before), units.count(each.nonzero_after)),
+        ("MACs", units.count(each.multiply_accumulates_before), units.count(each.multiply_accumulates_after)),
+        ("deflated", units.size(each.deflated_before_bytes), units.size(each.deflated_after_bytes)),
+        ("accuracy", units.percent(each.accuracy_before_ratio), units.percent(each.accuracy_after_ratio)),
+    ]
+    lines = [f"{each.name} ({units.seconds(each.seconds)})"]
+    lines += [f"  {name:<11} {before} -> {after}" for name, before, after in changes]
+    if each.container:
+        lines.append(f"  container   {units.size(each.container.size_bytes)}")
+    if each.claims:
+        lines.append("  checked     " + ", ".join(f"{name} {value:.4g}" for name, value in each.claims.items()))
+    return lines + [f"  note        {note}" for note in each.notes]

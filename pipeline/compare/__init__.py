@@ -1,6 +1,8 @@
 """Measurement x baseline -> Verdict: against the plan's [limits] and against the uncompressed model of the same run."""
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -63,7 +65,7 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
     limits, answers = plan.tables.limits, _Answers(data, deployment, store)
     comparisons: list[Comparison] = []
     verdicts: list[Verdict] = []
-    for candidate in measured.measurements:
+    for candidate in (each for each in measured.measurements if not each.of_step):
         baseline = baseline_of(candidate, measured.measurements)
         is_baseline = baseline is candidate
         drop = answers.drop(candidate, baseline) if baseline and not is_baseline else None
@@ -82,8 +84,26 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
             verdicts += [judge.not_measured(failure.label, *each, failure.evidence) for each in _set(limits)]
     verdicts += _unjudged(limits, verdicts)
     return Compared(
-        verdicts=tuple(verdicts), comparisons=tuple(comparisons), outcome=_outcome(plan, measured, verdicts)
-    )
+        verdicts=tuple(verdicts), comparisons=tuple(comparisons), outcome=_outcome(plan, measured, verdicts),
+        steps=tuple(_steps(measured.measurements)),
+    )  # fmt: skip
+
+
+def _steps(measurements: Sequence[Measurement]) -> Iterator[Comparison]:
+    """Each model of the chain of passes beside the one before it."""
+    chains: dict[tuple[str, str], list[Measurement]] = {}
+    for one in measurements:
+        if one.variant != "baseline":
+            chains.setdefault((one.format, one.runtime), []).append(one)
+    for chain in chains.values():
+        chain.sort(key=_place_in_chain)
+        for before, after in itertools.pairwise(chain):
+            yield _comparison(after, before, None)
+
+
+def _place_in_chain(one: Measurement) -> float:
+    ends = {"original": 0.0, "compressed": math.inf}
+    return ends[one.variant] if one.variant in ends else float(one.variant.partition("-")[0])
 
 
 def baseline_of(candidate: Measurement, measurements: Sequence[Measurement]) -> Measurement | None:

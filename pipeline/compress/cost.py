@@ -60,5 +60,5 @@ def _of_attention(layer: Any, given: tuple[int | None, ...]) -> int | None:
     if places is None:
         return None
     projections = sum(math.prod(variable.shape) for variable in layer.weights if "kernel" in variable.path)
-    products: int = places * places * layer.num_heads * (layer.key_dim + layer.value_dim)
-    return places * projections + products
+    width = int(layer.num_heads * (layer.key_dim + layer.value_dim))
+    return places * projections + places * places * width

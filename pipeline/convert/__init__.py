@@ -10,7 +10,7 @@ from pipeline import child, frameworks
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.progress import Progress
-from pipeline.records import Compressed, Converted, Data, Loaded, Model, Record
+from pipeline.records import Compressed, Converted, Data, Loaded, Model, Record, step_variant
 from pipeline.store import Store, key_of, versions
 
 CONVERTERS = {
@@ -97,6 +97,8 @@ def wanted(loaded: Loaded, compressed: Compressed, plan: Plan) -> tuple[Wanted, 
     variant = "compressed" if compressed.passes else "original"
     files = [Wanted(variant, name, compressed.model) for name in plan.tables.convert.formats]
     files += [Wanted("original", load_converter(name).REFERENCE, loaded.model) for name in plan.tables.convert.formats]
+    if plan.tables.measure.steps:
+        files += _between_passes(loaded, compressed, plan)
     if not files:
         files.append(Wanted("original", loaded.model.artifact.format, loaded.model))
     if loaded.baseline is not None:
@@ -104,6 +106,18 @@ def wanted(loaded: Loaded, compressed: Compressed, plan: Plan) -> tuple[Wanted, 
         files.append(Wanted("baseline", loaded.baseline.format, baseline))
     once = {(file.variant, file.format): file for file in files}
     return tuple(once.values())
+
+
+def _between_passes(loaded: Loaded, compressed: Compressed, plan: Plan) -> list[Wanted]:
+    """The models of the ledger: before the first pass, and behind each pass that changed something but the last."""
+    formats = plan.tables.convert.formats if compressed.passes else ()
+    files = [Wanted("original", name, loaded.model) for name in formats]
+    seen = {loaded.model.artifact, compressed.model.artifact}
+    for number, report in enumerate(compressed.passes, start=1):
+        if report.model.artifact not in seen:
+            seen.add(report.model.artifact)
+            files += [Wanted(step_variant(number, report.name), name, report.model) for name in formats]
+    return files
 
 
 def convert(

@@ -7,7 +7,7 @@ import msgspec
 
 from device_agent import wire
 from pipeline.plan import Plan
-from pipeline.records import Converted, Deployment, label_of
+from pipeline.records import VARIANTS, Converted, Deployment, label_of
 from targets import provision
 
 # Warm-up until steady, but at least 0.2 s: clocks need as long to rise. The steadiness test decides, and a
@@ -45,7 +45,9 @@ def candidates_of(converted: Sequence[Converted], deployment: Deployment) -> lis
 
 
 def schedule_of(candidates: Sequence[Candidate], plan: Plan, deployment: Deployment, rows: int) -> Schedule:
-    """Rounds: in each, every candidate once, in an order of its own, so that drift meets all alike. Then the answers."""
+    """Rounds: in each, every candidate once, in an order of its own, so that drift meets all alike. Then the answers of all
+    files but those of the ledger, whose accuracy the host knows.
+    """
     shuffle = random.Random(plan.tables.seed)  # noqa: S311 - an order, not a secret
     schedule = [
         (candidate, _launch("time", candidate, plan, deployment, rows))
@@ -53,7 +55,11 @@ def schedule_of(candidates: Sequence[Candidate], plan: Plan, deployment: Deploym
         for candidate in shuffle.sample(candidates, len(candidates))
     ]
     if deployment.evaluation is not None:
-        schedule += [(candidate, _launch("evaluate", candidate, plan, deployment, rows)) for candidate in candidates]
+        schedule += [
+            (candidate, _launch("evaluate", candidate, plan, deployment, rows))
+            for candidate in candidates
+            if candidate.converted.variant in VARIANTS
+        ]
     return schedule
 
 

@@ -27,7 +27,7 @@ def conversions(run: RunRecord) -> Table:
                 one.artifact.sha256[:12],
             )
         )
-    return _table(
+    return table_of(
         "Conversions",
         "file|size>|rows>|largest error>|same top class>|accuracy of the source>|accuracy on the host>|sha256",
         lines,
@@ -50,12 +50,18 @@ def passes(run: RunRecord) -> Table:
         )
         for one in run.compressed.passes
     ]
-    return _table(
+    return table_of(
         "Compression passes",
         "pass|settings|parameters>|not zero>^|deflated>|accuracy>|checked|took>",
         lines,
         "Deflated: the weights after zlib, as in a compressed download. Checked: what was found to be there afterwards.",
     )
+
+
+def notes(run: RunRecord) -> Table:
+    """What the passes say of their work: what they left as it was and why, what does not pay."""
+    lines = [(one.name, note) for one in run.compressed.passes for note in one.notes]
+    return table_of("What the passes say", "pass|note", lines)
 
 
 def latency(run: RunRecord) -> Table:
@@ -77,7 +83,7 @@ def latency(run: RunRecord) -> Table:
         lines.append(Line(cells=cells, mark=mark))
     return Table(
         title="Latency in full",
-        columns=_columns("measurement|import>|load>|first>|min>|p10>|median>|p90>|p99>|warm-up>|runs>|launches>"),
+        columns=columns_of("measurement|import>|load>|first>|min>|p10>|median>|p90>|p99>|warm-up>|runs>|launches>"),
         lines=tuple(lines),
         note="Import, load and first inference are the cold start. p99 needs 662 runs (MLPerf's floor).",
     )
@@ -96,7 +102,7 @@ def memory(run: RunRecord) -> Table:
         for one in run.measured.measurements
         for number, step in enumerate(one.memory.steps)
     ]
-    return _table(
+    return table_of(
         "Memory in steps",
         "measurement|after|resident>|anonymous>|file-backed>",
         lines,
@@ -127,12 +133,12 @@ def board_facts(run: RunRecord) -> Table:
     ]
     if deployment.note:
         lines.append(("note", deployment.note))
-    return _table("What the board was", "fact|value", lines)
+    return table_of("What the board was", "fact|value", lines)
 
 
 def conditions(run: RunRecord) -> Table:
     """The state of the board before and after each measurement."""
-    return _table(
+    return table_of(
         "Conditions, before → after",
         "measurement|temperature>|clock>|governor|throttle flags>|load average>|CPU pressure>|free memory>",
         [(one.label, *_states(one)) for one in run.measured.measurements],
@@ -159,7 +165,7 @@ def _states(measurement: Measurement) -> tuple[str, ...]:
 def runtimes(run: RunRecord) -> Table:
     """The wheels that the board ran."""
     versions = {one.runtime: one.runtime_version for one in run.measured.measurements}
-    return _table(
+    return table_of(
         "Runtimes",
         "runtime|version|wheels|site|sent>",
         [
@@ -199,22 +205,22 @@ def method(run: RunRecord) -> Table:
              + ", ".join(dict.fromkeys(one.raw.sha256[:12] for one in measured))),
         ]  # fmt: skip
     lines.append(("plan", f"{run.plan_path}, sha256 {run.plan_sha256}"))
-    return _table("How it was measured", "what|how", lines)
+    return table_of("How it was measured", "what|how", lines)
 
 
 def stages(run: RunRecord) -> Table:
-    return _table(
+    return table_of(
         "Stages",
         "stage|took>|from the cache",
         [(one.stage, units.seconds(one.seconds), "yes" if one.cached else "no") for one in run.stages],
     )
 
 
-def _table(title: str, columns: str, lines: Sequence[tuple[str, ...]], note: str = "") -> Table:
-    return Table(title=title, columns=_columns(columns), lines=tuple(Line(cells=cells) for cells in lines), note=note)
+def table_of(title: str, columns: str, lines: Sequence[tuple[str, ...]], note: str = "") -> Table:
+    return Table(title=title, columns=columns_of(columns), lines=tuple(Line(cells=cells) for cells in lines), note=note)
 
 
-def _columns(headings: str) -> tuple[Column, ...]:
+def columns_of(headings: str) -> tuple[Column, ...]:
     """'file|size>|zipped>^': three columns; > aligns right, ^ may stand under the one before."""
     return tuple(
         Column(heading=text.rstrip(">^"), number=">" in text, under=text.endswith("^")) for text in headings.split("|")

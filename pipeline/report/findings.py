@@ -3,7 +3,8 @@
 from pipeline import units
 from pipeline.order_statistics import ENOUGH
 from pipeline.records import Comparison, Measurement, Outcome, RunRecord
-from pipeline.report.trust import DOUBTFUL, INVALID, TRUSTED, Trust, guarded, has_interval, mark_of
+from pipeline.report import ledger
+from pipeline.report.trust import DOUBTFUL, INVALID, TRUSTED, Trust, asked_for, guarded, has_interval, mark_of
 from pipeline.report.view import Finding
 
 BETTER, WORSE, NEUTRAL = "better", "worse", "neutral"
@@ -20,7 +21,7 @@ def findings(run: RunRecord, trust: Trust) -> tuple[Finding, ...]:
     known = [one for one in trust.compared.comparisons if not _unknown(one, trust)]
     speed = [_speed(comparison, trust, place(run), passes) for comparison in known]
     others = (*_not_known(trust), _fastest(run), _accuracy(trust), _differs(run), _energy(run))
-    return (*speed, *(finding for finding in others if finding is not None))
+    return (*speed, *ledger.findings(run, trust), *(finding for finding in others if finding is not None))
 
 
 def place(run: RunRecord) -> str:
@@ -130,7 +131,7 @@ def _same_format(comparison: Comparison, trust: Trust) -> bool:
 
 def _fastest(run: RunRecord) -> Finding | None:
     able = sorted(
-        (one for one in run.measured.measurements if mark_of(one) == TRUSTED and has_interval(one)),
+        (one for one in asked_for(run) if mark_of(one) == TRUSTED and has_interval(one)),
         key=lambda one: one.latency.median_s,
     )
     if len(able) < 2:

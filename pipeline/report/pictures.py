@@ -8,14 +8,14 @@ from itertools import accumulate
 from markupsafe import Markup
 
 from pipeline import units
-from pipeline.records import Measurement, RunRecord
+from pipeline.records import VARIANTS, Measurement, RunRecord
+from pipeline.report import sensitivity
 from pipeline.report.findings import place
 from pipeline.report.svg import LINE, WIDTH, Drawing, Scale, scale_for
-from pipeline.report.trust import DOUBTFUL, INVALID, guarded, has_interval, mark_of
+from pipeline.report.trust import DOUBTFUL, INVALID, asked_for, guarded, has_interval, mark_of
 
 ROW = 38  # a line of text and its track
 AXIS = 20  # height of an axis with its values
-VARIANTS = ("original", "compressed", "baseline")
 TAIL = 0.995  # a distribution is drawn up to this quantile: one preempted run would flatten all the others
 
 
@@ -28,7 +28,7 @@ class Picture:
 
 def pictures(run: RunRecord) -> Iterator[Picture]:
     """Those for which the run holds anything to draw."""
-    for draw in (sizes, accuracies, latencies, tradeoff, distributions):
+    for draw in (sizes, accuracies, latencies, tradeoff, sensitivities, distributions):
         picture = draw(run)
         if picture is not None:
             yield picture
@@ -44,7 +44,11 @@ def sizes(run: RunRecord) -> Picture | None:
     """Bars from zero."""
     model = run.loaded.model
     files = [("original", f"{model.name} as given ({model.artifact.format})", model.artifact.size_bytes)]
-    files += [(one.variant, f"{one.variant} {one.format}", one.artifact.size_bytes) for one in run.converted]
+    files += [
+        (one.variant, f"{one.variant} {one.format}", one.artifact.size_bytes)
+        for one in run.converted
+        if one.variant in VARIANTS
+    ]
     words = ", ".join(f"{label}: {units.size(size_bytes)}" for _, label, size_bytes in files)
     drawing = Drawing("sizes", "Size of each file", words, height=ROW * len(files))
     scale = Scale(low=0, high=max(size_bytes for *_, size_bytes in files) or 1)
@@ -93,7 +97,7 @@ def accuracies(run: RunRecord) -> Picture | None:
 
 def latencies(run: RunRecord) -> Picture | None:
     """Each file in each runtime on one axis, with its interval."""
-    every = run.measured.measurements
+    every = asked_for(run)
     valid = [one for one in every if mark_of(one) != INVALID]
     if not valid:
         return None
@@ -123,7 +127,7 @@ def tradeoff(run: RunRecord) -> Picture | None:
     """Accuracy over latency, numbered as the rows of the results."""
     points = [
         (number, one, one.accuracy.accuracy_ratio)
-        for number, one in enumerate(run.measured.measurements, start=1)
+        for number, one in enumerate(asked_for(run), start=1)
         if mark_of(one) != INVALID and one.accuracy and one.accuracy.accuracy_ratio is not None
     ]
     if len(points) < 2:
@@ -154,9 +158,15 @@ def tradeoff(run: RunRecord) -> Picture | None:
     return Picture(title=drawing.title, caption=caption, drawings=(drawing.svg(),))
 
 
+def sensitivities(run: RunRecord) -> Picture | None:
+    """What each part of the model bears, if a pass measured it."""
+    drawn = tuple(drawing.svg() for drawing in sensitivity.drawings(run))
+    return Picture(title="Sensitivity", caption=sensitivity.CAPTION, drawings=drawn) if drawn else None
+
+
 def distributions(run: RunRecord) -> Picture | None:
     """What all the runs took: a median hides two modes and a tail."""
-    drawn = [one for one in run.measured.measurements if mark_of(one) != INVALID and any(one.latency.histogram_counts)]
+    drawn = [one for one in asked_for(run) if mark_of(one) != INVALID and any(one.latency.histogram_counts)]
     if not drawn:
         return None
     caption = (

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pipeline import units
 from pipeline.order_statistics import ENOUGH
 from pipeline.records import Comparison, Doubt, Energy, Measurement, Outcome, RunRecord, Verdict
-from pipeline.report import details, findings
+from pipeline.report import details, findings, ledger, sensitivity
 from pipeline.report.trust import (
     DOUBTFUL,
     INVALID,
     TRUSTED,
     Trust,
     accuracy_mark_of,
+    asked_for,
     guarded,
     has_interval,
     mark_of,
@@ -75,8 +76,11 @@ def view_of(run: RunRecord) -> View:
         doubts=objections(
             [(measurement.label, doubt) for measurement in run.measured.measurements for doubt in measurement.doubts]
         ),
+        ledger=ledger.ledger(run, trust),
+        sensitivity=sensitivity.table(run),
         conversions=details.conversions(run),
         passes=details.passes(run),
+        notes=details.notes(run),
         latency=details.latency(run),
         memory=details.memory(run),
         board_facts=details.board_facts(run),
@@ -109,7 +113,7 @@ def _results(run: RunRecord, trust: Trust) -> Table:
             trust,
             is_baseline=measurement.label in baselines,
         )
-        for number, measurement in enumerate(run.measured.measurements, start=1)
+        for number, measurement in enumerate(asked_for(run), start=1)
     )
     marks = {line.mark for line in lines}
     note = "Lost: points of accuracy against the baseline. Latency: one inference, batch 1, the median over launches. "
@@ -117,7 +121,7 @@ def _results(run: RunRecord, trust: Trust) -> Table:
         "x time: the ratio to the baseline in the same runtime, by the launches' 10th percentiles. Cold start: import, "
     )
     note += "load and first inference. Memory: the peak of the process; model memory: what the model adds to it."
-    if not all(has_interval(measurement) for measurement in run.measured.measurements):
+    if not all(has_interval(measurement) for measurement in asked_for(run)):
         note += f" No interval: {units.count(ENOUGH)} launches are needed for one of 95 %."
     if DOUBTFUL in marks:
         note += ' A number followed by "?" is doubted: see the doubts.'

@@ -45,6 +45,11 @@ class Trust:
         return all(side is not None and has_interval(side) for side in sides)
 
 
+def asked_for(run: RunRecord) -> list[Measurement]:
+    """What the plan asked to measure, without the models between two passes: those are in the ledger."""
+    return [one for one in run.measured.measurements if not one.of_step]
+
+
 def has_interval(measurement: Measurement) -> bool:
     """Whether `low_s` to `high_s` is a 95 % interval, and not just the smallest and largest of a few launches."""
     return measurement.latency.launches >= ENOUGH

@@ -86,8 +86,11 @@ class View:
     findings: tuple[Finding, ...]
     failures: tuple[Objection, ...]
     doubts: tuple[Objection, ...]
+    ledger: Table
+    sensitivity: Table
     conversions: Table
     passes: Table
+    notes: Table
     latency: Table
     memory: Table
     board_facts: Table

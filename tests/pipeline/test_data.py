@@ -14,7 +14,7 @@ MODEL = '[model]\npath = "m.tflite"\n'
 def read(project, **sources):
     text = MODEL + "[data]\n" + "".join(f'{name} = "{value}"\n' for name, value in sources.items())
     if "training" in sources:
-        text += '[[compress]]\npass = "x"\nfine_tune = {}\n'
+        text += '[[compress]]\npass = "x"\n'
     return data.read(project.plan(text), project.store, Silent())
 
 

@@ -184,6 +184,33 @@ def board(**changes: Any) -> BoardFacts:
     return msgspec.structs.replace(made, **changes)
 
 
+def small_model(name: str = "small") -> Model:
+    return Model(name="fashion_cnn", artifact=artifact(name), input=None, output=None, parameters=31_000)
+
+
+def pass_report(name: str = "prune_channels", **changes: Any) -> PassReport:
+    made = PassReport(
+        name=name,
+        settings={"ratio": 0.5, "importance": "l1", "recover": {"epochs": 4, "distill": True}},
+        model=small_model(),
+        parameters_before=101_770,
+        parameters_after=31_402,
+        nonzero_before=101_770,
+        nonzero_after=31_390,
+        multiply_accumulates_before=8_400_000,
+        multiply_accumulates_after=2_120_000,
+        raw_before_bytes=407_080,
+        raw_after_bytes=125_608,
+        deflated_before_bytes=377_000,
+        deflated_after_bytes=118_000,
+        accuracy_before_ratio=0.9208,
+        accuracy_after_ratio=0.9177,
+        claims={"channels_removed_ratio": 0.5},
+        seconds=94.0,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
 def run_of(
     measurements: tuple[Measurement, ...],
     *,
@@ -216,23 +243,8 @@ def run_of(
             data=Data(),
         ),
         compressed=Compressed(
-            model=Model(name="fashion_cnn", artifact=artifact("small"), input=None, output=None, parameters=31_000),
-            passes=(
-                PassReport(
-                    name="prune_channels",
-                    settings={"ratio": 0.5, "importance": "l1", "fine_tune": {"epochs": 4, "distill": True}},
-                    parameters_before=101_770,
-                    parameters_after=31_402,
-                    nonzero_before=101_770,
-                    nonzero_after=31_390,
-                    deflated_before_bytes=377_000,
-                    deflated_after_bytes=118_000,
-                    accuracy_before_ratio=0.9208,
-                    accuracy_after_ratio=0.9177,
-                    claims={"channels_removed_ratio": 0.5},
-                    seconds=94.0,
-                ),
-            ),
+            model=small_model(),
+            passes=(pass_report(),),
         ),
         converted=tuple(
             Converted(

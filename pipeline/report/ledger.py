@@ -1,0 +1,130 @@
+"""The ledger: what each pass of the chain did to the model, its accuracy, and its latency on the board."""
+
+from collections.abc import Iterator
+
+from pipeline import units
+from pipeline.records import Comparison, Measurement, PassReport, RunRecord, step_variant
+from pipeline.report.trust import DOUBTFUL, INVALID, Trust, guarded, mark_of
+from pipeline.report.view import Column, Finding, Line, Table
+
+COLUMNS = (
+    Column(heading="after"),
+    Column(heading="parameters", number=True),
+    Column(heading="not zero", number=True, brief=False),
+    Column(heading="MACs", number=True),
+    Column(heading="raw", number=True),
+    Column(heading="deflated", number=True),
+    Column(heading="container", number=True, brief=False),
+    Column(heading="accuracy", number=True),
+)
+NOTE = (
+    "Each line is the model behind that pass. MACs: multiply-accumulates of one inference. Raw: the weights; deflated: the weights after "
+    "zlib, as in a compressed download; container: the pass's own packed form. Accuracy: of the model on the host, before conversion. "
+    "Latency: the median over launches."
+)
+
+
+def ledger(run: RunRecord, trust: Trust) -> Table:
+    """One line for the model as it was loaded, one for each pass; a column for each format in each runtime."""
+    passes = run.compressed.passes
+    places = list(dict.fromkeys((one.format, one.runtime) for one in run.measured.measurements if one.of_step)) or [
+        (one.format, one.runtime) for one in run.measured.measurements if one.variant == "compressed"
+    ]
+    columns = tuple(
+        Column(heading=f"{format_name} on {runtime}", number=True, brief=number == 0)
+        for number, (format_name, runtime) in enumerate(places)
+    )
+    lines = []
+    if passes:
+        first = passes[0]
+        size = (first.parameters_before, first.nonzero_before, first.multiply_accumulates_before,
+                first.raw_before_bytes, first.deflated_before_bytes)  # fmt: skip
+        lines.append(_line("(the model as given)", size, "", first.accuracy_before_ratio, "original", places, trust))
+    for number, one in enumerate(passes, start=1):
+        size = (one.parameters_after, one.nonzero_after, one.multiply_accumulates_after, one.raw_after_bytes,
+                one.deflated_after_bytes)  # fmt: skip
+        container = units.size(one.container.size_bytes) if one.container else ""
+        lines.append(
+            _line(
+                f"{number} {one.name}", size, container, one.accuracy_after_ratio, _variant(run, number), places, trust
+            )
+        )
+    return Table(
+        title="Ledger of the passes", columns=COLUMNS + columns, lines=tuple(lines), note=NOTE if lines else ""
+    )
+
+
+def _line(
+    name: str, size: tuple[int, int, int | None, int, int], container: str, accuracy: float | None, variant: str,
+    places: list[tuple[str, str]], trust: Trust,
+) -> Line:  # fmt: skip
+    parameters, nonzero, multiply_accumulates, raw_bytes, deflated_bytes = size
+    found = {(one.variant, one.format, one.runtime): one for one in trust.measurements.values()}
+    latencies = [_latency(found.get((variant, *place))) for place in places]
+    return Line(
+        cells=(
+            name, units.count(parameters), units.count(nonzero), units.count(multiply_accumulates),
+            units.size(raw_bytes), units.size(deflated_bytes), container or units.UNKNOWN, units.percent(accuracy),
+            *latencies,
+        )
+    )  # fmt: skip
+
+
+def _latency(one: Measurement | None) -> str:
+    return units.UNKNOWN if one is None else guarded(units.seconds(one.latency.median_s), mark_of(one))
+
+
+def _variant(run: RunRecord, number: int) -> str:
+    """Under which variant the model behind the pass `number` was measured: a pass that changes nothing leaves it the one before."""
+    passes = run.compressed.passes
+    artifact = passes[number - 1].model.artifact
+    if artifact == run.compressed.model.artifact:
+        return "compressed"
+    if artifact == run.loaded.model.artifact:
+        return "original"
+    first = next(i for i, one in enumerate(passes, start=1) if one.model.artifact == artifact)
+    return step_variant(first, passes[first - 1].name)
+
+
+def findings(run: RunRecord, trust: Trust) -> Iterator[Finding]:
+    """Which pass made it faster, and which did not: one sentence for each pass and each answer."""
+    steps = run.compared.steps if run.compared else ()
+    for number, one in enumerate(run.compressed.passes, start=1):
+        variant = _variant(run, number)
+        mine = [step for step in steps if step.subject.startswith(f"{variant} ")]
+        if not mine or _changed_nothing(run, number):
+            continue
+        yield from _of_pass(one, mine, trust)
+
+
+def _changed_nothing(run: RunRecord, number: int) -> bool:
+    passes = run.compressed.passes
+    before = run.loaded.model if number == 1 else passes[number - 2].model
+    return passes[number - 1].model.artifact == before.artifact
+
+
+def _of_pass(one: PassReport, steps: list[Comparison], trust: Trust) -> Iterator[Finding]:
+    groups: dict[str, list[str]] = {}
+    for step in steps:
+        measurement = trust.measurements.get(step.subject)
+        if measurement is None or trust.of_comparison(step) == INVALID or not trust.has_interval(step):
+            continue
+        place = f"{measurement.runtime} ({measurement.format})"
+        interval = units.change_interval(step.latency_low, step.latency_high)
+        if trust.of_comparison(step) == DOUBTFUL:
+            kind = "doubted"
+        elif step.latency_low <= 1 <= step.latency_high:
+            kind = "same"
+        else:
+            kind = "slower" if step.latency_low > 1 else "faster"
+        told = f"{place}: {guarded(units.change(step.latency_ratio), trust.of_comparison(step))} the time ({interval})"
+        groups.setdefault(kind, []).append(told)
+    sentences = {
+        "faster": ("better", "made it faster on"),
+        "slower": ("worse", "made it SLOWER on"),
+        "same": ("neutral", "this step did not make it faster on"),
+        "doubted": ("neutral", "whether it became faster is doubted on"),
+    }
+    for kind, (tone, words) in sentences.items():
+        if kind in groups:
+            yield Finding(tone=tone, text=f"{one.name}: {words} {'; '.join(groups[kind])}.")

@@ -1,0 +1,112 @@
+"""The ledger of a chain of passes, and the sensitivity of a model, as every renderer shows them."""
+
+import re
+
+import pytest
+
+from pipeline import report
+from pipeline.compare import _steps
+from pipeline.records import Compared, Compressed, Outcome, SensitivityPoint, step_variant
+from pipeline.report.rows import view_of
+from pipeline.store import Store
+from tests.pipeline.test_report_sample import (
+    CONTENDED,
+    artifact,
+    measurement,
+    pass_report,
+    run_of,
+    small_model,
+)
+
+POINTS = tuple(
+    SensitivityPoint(part=part, change=change, amount=amount, accuracy_ratio=ratio, agreement_ratio=ratio, error=0.1)
+    for part, change, amount, ratio in (
+        ("stem", "prune_channels", 0.25, 0.91), ("stem", "prune_channels", 0.5, 0.85), ("head", "prune_channels", 0.25, 0.60),
+        ("head", "prune_channels", 0.5, 0.30), ("stem", "quantize", 8, 0.92), ("stem", "quantize", 2, 0.41),
+    )
+)  # fmt: skip
+
+
+def chain(second_latency_s=3.9e-4, **changes):
+    """Three passes, of which the second looks and changes nothing."""
+    pruned, final = small_model("pruned"), small_model("final")
+    passes = (
+        pass_report("prune_channels", model=pruned),
+        pass_report("sensitivity", model=pruned, sensitivity=POINTS, notes=("stem: left as it was",)),
+        pass_report("recover", model=final, container=artifact("packed", 9000, "codebook")),
+    )
+    measured = (
+        measurement(),
+        measurement("compressed", median_s=second_latency_s, **changes),
+        measurement(step_variant(1, "prune_channels"), median_s=4e-4, accuracy_ratio=None),
+    )
+    compared = Compared(verdicts=(), comparisons=(), outcome=Outcome.PASS, steps=tuple(_steps(measured)))
+    return run_of(measured, compressed=Compressed(model=final, passes=passes), compared=compared)
+
+
+def cells(table, row):
+    return dict(zip((column.heading for column in table.columns), table.lines[row].cells, strict=True))
+
+
+def test_a_line_for_each_pass_and_the_model_before_them():
+    table = view_of(chain()).ledger
+    latency = "tflite-fp32 on ai_edge_litert"
+    assert [line.cells[0] for line in table.lines] == [
+        "(the model as given)", "1 prune_channels", "2 sensitivity", "3 recover",
+    ]  # fmt: skip
+    assert [cells(table, row)[latency] for row in range(4)] == ["1.25 ms", "400 µs", "400 µs", "390 µs"]
+    assert cells(table, 0)["parameters"] == "101,770"
+    assert cells(table, 1)["MACs"] == "2,120,000"
+    assert [cells(table, row)["container"] for row in (0, 3)] == ["-", "8.79 KiB"]
+
+
+def test_steps_are_in_the_ledger_and_not_among_the_results():
+    view = view_of(chain())
+    assert [line.cells[1] for line in view.results.lines] == ["original tflite-fp32", "compressed tflite-fp32"]
+
+
+def test_consecutive_steps_are_compared():
+    pairs = [(one.subject.split(" ")[0], one.baseline_subject.split(" ")[0]) for one in chain().compared.steps]
+    assert pairs == [("1-prune_channels", "original"), ("compressed", "1-prune_channels")]
+
+
+@pytest.mark.parametrize(
+    ("latency_s", "tone", "words"),
+    [
+        (2e-4, "better", "recover: made it faster on ai_edge_litert (tflite-fp32): 0.50x the time"),
+        (8e-4, "worse", "recover: made it SLOWER on ai_edge_litert (tflite-fp32): 2.00x the time"),
+        (4e-4, "neutral", "recover: this step did not make it faster on ai_edge_litert (tflite-fp32): 1.000x the time"),
+    ],
+)
+def test_what_each_step_bought_is_said(latency_s, tone, words):
+    found = [one for one in view_of(chain(latency_s)).findings if one.text.startswith("recover")]
+    assert [(one.tone, words in one.text) for one in found] == [(tone, True)]
+
+
+def test_a_step_that_is_doubted_is_no_good_news():
+    found = [one for one in view_of(chain(2e-4, doubts=(CONTENDED,))).findings if one.text.startswith("recover")]
+    assert [one.tone for one in found] == ["neutral"]
+    assert "0.50x ?" in found[0].text
+
+
+def test_sensitivity_is_a_table_with_the_most_sensitive_part_first():
+    table = view_of(chain()).sensitivity
+    assert [column.heading for column in table.columns] == [
+        "part", "channels pruned: 25.00 %", "channels pruned: 50.00 %", "bits of a weight: 8 bits", "bits of a weight: 2 bits",
+    ]  # fmt: skip
+    assert [line.cells for line in table.lines] == [
+        ("head", "60.00 %", "30.00 %", "-", "-"), ("stem", "91.00 %", "85.00 %", "92.00 %", "41.00 %"),
+    ]  # fmt: skip
+
+
+def test_every_renderer_shows_ledger_sensitivity_and_notes(tmp_path):
+    run, store = chain(), Store(tmp_path / ".edgepress")
+    page = report.renderer("html").render(run, store)
+    markdown = report.renderer("markdown").render(run, store)
+    terminal = report.renderer("terminal").render(run, store)
+    for text in (page, markdown):
+        assert "Ledger of the passes" in text
+        assert "stem: left as it was" in text
+        assert "Sensitivity" in text
+    assert re.search(r"1 prune_channels +31,402", terminal)
+    assert page.count('id="sensitivity-') == 4  # a title and a description for each of the two kinds of change
