@@ -107,10 +107,17 @@ def _place_in_chain(one: Measurement) -> float:
 
 
 def baseline_of(candidate: Measurement, measurements: Sequence[Measurement]) -> Measurement | None:
-    """The plan's baseline file in the same runtime if there is one, else the uncompressed float file of the same family."""
+    """The plan's baseline file in the same runtime if there is one, else the uncompressed float file of the same family, else, of a
+    compressed file that runs as it is, the file as it was given.
+    """
     same = [each for each in measurements if each.runtime == candidate.runtime]
     named = next((each for each in same if each.variant == "baseline"), None)
-    return named or next((each for each in same if each.variant == "original" and each.format.endswith("-fp32")), None)
+    original = [each for each in same if each.variant == "original"]
+    fp32 = next((each for each in original if each.format.endswith("-fp32")), None)
+    as_given = next(
+        (each for each in original if candidate.variant == "compressed" and each.format == candidate.format), None
+    )
+    return named or fp32 or as_given
 
 
 def is_judged(plan: Plan, one: Measurement | NotMeasured) -> bool:

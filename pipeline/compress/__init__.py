@@ -11,6 +11,7 @@ from typing import Any
 from pipeline import child, frameworks
 from pipeline.compress.base import Applied, Context, Dataset, Pass, Step, apply_pass
 from pipeline.compress.formats import FORMATS
+from pipeline.compress.settings import Recover
 from pipeline.errors import PlanError
 from pipeline.plan import Plan, convert_table
 from pipeline.progress import Progress
@@ -19,10 +20,26 @@ from pipeline.store import Store, key_of, versions
 
 PASSES: dict[str, dict[str, str]] = {
     "keras": {
+        "prune_channels": "pipeline.compress.prune_channels",
         "prune_weights": "pipeline.compress.prune_weights",
+        "codebook": "pipeline.compress.codebook",
+        "recover": "pipeline.compress.recover",
+        "distill": "pipeline.compress.distill",
+        "half_precision": "pipeline.compress.half_precision",
+        "quantize_aware": "pipeline.compress.quantize_aware",
+        "sensitivity": "pipeline.compress.sensitivity",
+    },
+    "onnx": {
+        "prune_channels": "pipeline.compress.onnx_passes.prune_channels",
+        "prune_weights": "pipeline.compress.onnx_passes.prune_weights",
+        "codebook": "pipeline.compress.onnx_passes.codebook",
+        "equalize": "pipeline.compress.onnx_passes.equalize",
+        "correct_bias": "pipeline.compress.onnx_passes.correct_bias",
     },
 }
 """Format of the model -> name of a pass -> its module. What a module offers: `pipeline.compress.base.Pass`."""
+
+TRAINING_KEYS = ("recover", "schedule", "distill")
 
 VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "onnx", "onnxruntime")
 
@@ -69,13 +86,25 @@ def _step(raw: dict[str, object], i: int, plan: Plan) -> Step:
     except PlanError as error:
         raise PlanError(f"{plan.path}: {table}.pass: {error.message}", hint=error.hint) from error
     given = {key: value for key, value in raw.items() if key != "pass"}
+    _check_training(given, plan.source_format, f"{plan.path}: {table}")
     settings = convert_table(given, the_pass.Settings, plan.path, table)
-    if getattr(settings, "recover", None) is not None and plan.tables.data.training is None:
+    trains = isinstance(settings, Recover)  # its own keys are those of the table `recover`
+    if plan.tables.data.training is None and (trains or getattr(settings, "recover", None) is not None):
         raise PlanError(
-            f"{plan.path}: {table}.recover needs rows to train on, but data.training is missing",
+            f"{plan.path}: {table}{'' if trains else '.recover'} needs rows to train on, but data.training is missing",
             hint='Add to [data]: training = "module:function" or an .npz of x and y; or take recover out.',
         )
     return Step(name=name, settings=settings.as_dict())
+
+
+def _check_training(given: dict[str, object], model_format: str, where: str) -> None:
+    """PlanError for a key that makes a pass train, where the model can not be trained."""
+    trains = [key for key in TRAINING_KEYS if key in given]
+    if model_format == "onnx" and trains:
+        raise PlanError(
+            f"{where}.{trains[0]}: an ONNX model can not be trained here",
+            hint=f"Compress the Keras or PyTorch model before exporting it, or take {trains[0]} out.",
+        )
 
 
 def apply(
@@ -104,6 +133,7 @@ def apply(
     )  # fmt: skip
     if tell is not None:
         context = context._replace(tell=tell)
+    _check_training(settings, model_format, name)
     given = convert_table(dict(settings), the_pass.Settings, Path("apply"), name)
     return apply_pass(name, the_pass, model, given, context, FORMATS[model_format])
 
@@ -138,7 +168,7 @@ def identity(data: Data) -> tuple[object, ...]:
 
 
 def teachers(steps: tuple[Step, ...], folder: Path) -> tuple[str, ...]:
-    """The sha256 of every teacher's file that the settings name: a teacher that was trained anew is another one."""
+    """The sha256 of every teacher's or student's file that the settings name: one that was trained anew is another one."""
     names = {text for step in steps for text in _teachers_in(step.settings)}
     return tuple(
         hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
@@ -149,6 +179,6 @@ def teachers(steps: tuple[Step, ...], folder: Path) -> tuple[str, ...]:
 def _teachers_in(settings: object) -> list[str]:
     if not isinstance(settings, dict):
         return []
-    own = settings.get("teacher")
-    found = [own] if isinstance(own, str) else []
+    own = [settings.get(key) for key in ("teacher", "student")]
+    found = [name for name in own if isinstance(name, str)]
     return found + [name for value in settings.values() for name in _teachers_in(value)]

@@ -59,6 +59,6 @@ def _of_attention(layer: Any, given: tuple[int | None, ...]) -> int | None:
     places = None if None in given[:-1] else math.prod(size for size in given[:-1] if size is not None)
     if places is None:
         return None
-    projections = sum(math.prod(variable.shape) for variable in layer.weights if "kernel" in variable.path)
+    projections: int = sum(math.prod(variable.shape) for variable in layer.weights if "kernel" in variable.path)
     width = int(layer.num_heads * (layer.key_dim + layer.value_dim))
     return places * projections + places * places * width

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from pipeline import frameworks
+from pipeline.compress.onnx_format import Onnx
 from pipeline.frameworks import Array, Count
 from pipeline.records import TensorSpec
 
@@ -78,7 +79,7 @@ class Keras:
         return frameworks.keras_answers(model, x, count)
 
 
-FORMATS: dict[str, Format] = {"keras": Keras()}
+FORMATS: dict[str, Format] = {"keras": Keras(), "onnx": Onnx()}
 
 
 class Weighed(NamedTuple):

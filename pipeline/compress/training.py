@@ -1,45 +1,44 @@
-"""Short training after a change, for every pass that needs it."""
+"""Short training after a change, for every pass that needs it: seeded, with progress, and it can be stopped and resumed."""
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from pipeline import units
-from pipeline.child import Tell
-from pipeline.compress.base import Context, Dataset
-from pipeline.compress.formats import layers_of
+from pipeline.compress import VERSIONS, batch_norm, lesson, masks, mixed_precision
+from pipeline.compress.base import Context
+from pipeline.compress.checkpoint import Checkpoint, digest_of
+from pipeline.compress.not_finite import NotFinite
 from pipeline.compress.settings import Recover
-from pipeline.errors import DataError, StageError
-from pipeline.frameworks import Array, classes_of, keras_specs
+from pipeline.frameworks import Array
+from pipeline.store import versions
 
 LARGEST_MOMENTUM = 0.9
 """Of batch normalisation while training. With Keras's 0.99 a short training leaves the statistics of the old weights:
 a student read 77.3 % and 86.8 % after they were estimated anew (measured on Fashion-MNIST)."""
 
+TELL_SECONDS = 0.1
 
-def recover(model: Any, how: Recover, context: Context, callbacks: Sequence[Any] = ()) -> None:
-    """Train the model in place: Adam, the learning rate falling to zero along a cosine, cross entropy with the labels."""
-    import keras
 
-    x, y = _drawn(model, how, context.training)
-    steps = how.epochs * -(-len(x) // how.batch_size)
-    with _all_layers_train(model):
-        model.compile(
-            optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(how.learning_rate, steps)),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not _answers_probabilities(model, x)),
-            metrics=["accuracy"],
-            jit_compile=False,
-        )
-        model.fit(
-            x,
-            y,
-            batch_size=how.batch_size,
-            epochs=how.epochs,
-            verbose=0,
-            callbacks=[*callbacks, _telling(how, steps, context.tell)],
-        )
+def recover(model: Any, how: Recover, context: Context, callbacks: Sequence[Any] = ()) -> tuple[str, ...]:
+    """Train the model in place, and return what is to be said of it.
+
+    Adam, the learning rate falling to zero along a cosine; cross entropy with the labels, and with `how.distill` the teacher's answers
+    too. Weights of kernels that are exactly zero stay zero. The order of the rows depends on the seed and the epoch alone, and with
+    `context.resume` each epoch's end is kept: the same call goes on from there and ends with the same weights, bit for bit.
+
+    `callbacks` are Keras callbacks; one with functions `state() -> list of arrays` and `restore(arrays)` is resumed too.
+    Raises PlanError and DataError for what does not fit, StageError where the loss or a weight becomes NaN or infinite.
+    """
+    to_learn = lesson.prepare(model, how, context)
+    with _all_layers_train(model), zeros_held(model):
+        notes = Training(to_learn, how, context, callbacks).run()
+    if how.recalibrate:
+        batch_norm.recalibrate(model, context)
+    return notes
 
 
 def without_training_state(model: Any) -> Any:
@@ -49,35 +48,170 @@ def without_training_state(model: Any) -> Any:
     return model
 
 
-def _drawn(model: Any, how: Recover, training: Dataset | None) -> tuple[Array, Array]:
-    if training is None or training.y is None:
-        raise DataError(
-            "recover needs labels, but data.training has none" if training else "recover needs data.training",
-            hint="Give (x, y) with one integer label for each row.",
+class Training:
+    """One call of `recover`."""
+
+    def __init__(self, to_learn: lesson.Lesson, how: Recover, context: Context, callbacks: Sequence[Any]) -> None:
+        import keras
+
+        self.lesson, self.how, self.context, self.callbacks = to_learn, how, context, callbacks
+        self.model = to_learn.student.model
+        self.steps = how.epochs * to_learn.steps
+        self.variables = [*self.model.trainable_variables, *to_learn.variables]
+        self.optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(how.learning_rate, self.steps))
+        self.optimizer.build(self.variables)
+        self.kept = [*self.model.variables, *to_learn.variables, *self.optimizer.variables]
+        self.checkpoint = Checkpoint(
+            context.resume, "training", how, context.seed, to_learn.identity(), versions(*VERSIONS),
+            digest_of([weight.numpy() for weight in self.model.weights]), [type(each).__qualname__ for each in callbacks],
+        )  # fmt: skip
+        self.told = 0.0
+
+    def run(self) -> tuple[str, ...]:
+        import keras
+
+        optimizer = getattr(self.model, "optimizer", None)
+        self.model.optimizer = self.optimizer  # callbacks look there
+        called = keras.callbacks.CallbackList(
+            list(self.callbacks), model=self.model, epochs=self.how.epochs, steps=self.lesson.steps
         )
-    if classes_of(keras_specs(model, model.name)[1]) is None:
-        raise StageError(
-            f"recover can train classifiers, and the output of {model.name} is not one score for each class",
-            hint="Take recover out, and judge the accuracy of the pass without it.",
-        )
-    count = len(training.x) if how.rows is None else min(how.rows, len(training.x))
-    chosen = np.sort(np.random.permutation(len(training.x))[:count])  # noqa: NPY002 - seeded by apply_pass, with Keras
-    return np.asarray(training.x[chosen]), training.y[chosen]
+        try:
+            called.on_train_begin()
+            began, policy, notes = self._begin()
+            step = self.step_in(policy)
+            for epoch in range(began, self.how.epochs):
+                called.on_epoch_begin(epoch)
+                loss, accuracy = self.epoch(epoch, step, called)
+                called.on_epoch_end(epoch, {"loss": loss})
+                NotFinite(self.model, self._where(epoch)).check_weights()
+                self._keep(epoch + 1, policy, notes)
+                self._tell((epoch + 1) * self.lesson.steps, epoch, loss, accuracy, self.lesson.evaluated())
+            called.on_train_end()
+        finally:
+            self.model.optimizer = optimizer
+        return notes
+
+    def _begin(self) -> tuple[int, str | None, tuple[str, ...]]:
+        """From where: (epochs done, dtype policy, notes)."""
+        found = self.checkpoint.read()
+        if found is not None:
+            for i, variable in enumerate(self.kept):
+                variable.assign(found[f"variable {i}"])
+            for i, callback in enumerate(self.callbacks):
+                if hasattr(callback, "restore"):
+                    callback.restore([found[f"callback {i} {j}"] for j in range(int(found[f"callback {i}"]))])
+            return int(found["epochs"]), str(found["policy"]) or None, tuple(str(note) for note in found["notes"])
+        if not self.how.mixed_precision:
+            return 0, None, ()
+        batch = next(self.lesson.batches(0))
+        faster, note = mixed_precision.is_faster(
+            lambda policy: _bound(self.step_in(policy), batch), self.kept
+        )  # the steps are taken back
+        return 0, mixed_precision.POLICY if faster else None, (note,)
+
+    def _keep(self, epochs: int, policy: str | None, notes: tuple[str, ...]) -> None:
+        if self.checkpoint.path is None:
+            return
+        arrays = {f"variable {i}": variable.numpy() for i, variable in enumerate(self.kept)}
+        arrays |= {
+            "epochs": np.array(epochs),
+            "policy": np.array(policy or ""),
+            "notes": np.array(notes, dtype=np.str_),
+        }
+        for i, callback in enumerate(self.callbacks):
+            if hasattr(callback, "state"):
+                state = callback.state()
+                arrays[f"callback {i}"] = np.array(len(state))
+                arrays |= {f"callback {i} {j}": np.asarray(each) for j, each in enumerate(state)}
+        self.checkpoint.write(arrays)
+
+    def step_in(self, policy: str | None) -> Any:
+        """A compiled function: one batch -> (loss, how many answers were right, whether loss and gradients are finite).
+
+        If they are not, no weight is changed, so that the cause can still be seen.
+        """
+        import tensorflow as tf
+
+        def step(batch: dict[str, Any]) -> tuple[Any, Any, Any]:
+            with mixed_precision.computing_in(self.model, policy), tf.GradientTape() as tape:
+                loss, right = self.lesson.loss(batch)
+                loss = tf.add_n([loss, *(tf.reduce_sum(tf.cast(each, "float32")) for each in self.model.losses)])
+            gradients = tape.gradient(loss, self.variables)
+            finite = tf.math.is_finite(
+                tf.add_n([loss, *_sums(gradients)])
+            )  # a ReLU can turn NaN into 0, and its gradient can not
+
+            def learn() -> Any:
+                self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
+                return finite
+
+            return loss, right, tf.cond(finite, learn, lambda: finite)
+
+        return tf.function(step, input_signature=[self.lesson.signature()], autograph=False)
+
+    def epoch(self, epoch: int, step: Any, called: Any) -> tuple[float, float | None]:
+        """Mean loss, and the share of right answers where there are labels."""
+        total, correct, seen = 0.0, 0, 0
+        for i, batch in enumerate(self.lesson.batches(epoch)):
+            called.on_train_batch_begin(i)
+            loss, right, finite = (each.numpy() for each in step(batch))
+            if not finite:
+                raise NotFinite(self.model, self._where(epoch, i)).of_loss(float(loss), batch["x"])
+            called.on_train_batch_end(i, {"loss": float(loss)})
+            rows = len(batch["x"])
+            total, correct, seen = total + float(loss) * rows, correct + int(right), seen + rows
+            accuracy = correct / seen if self.lesson.labelled else None
+            last = i + 1 == self.lesson.steps  # the end of an epoch is told when it is kept
+            if not last and time.monotonic() - self.told >= TELL_SECONDS:
+                self._tell(epoch * self.lesson.steps + i + 1, epoch, total / seen, accuracy)
+        return total / seen, accuracy
+
+    def _tell(self, done: int, epoch: int, loss: float, accuracy: float | None, evaluated: str = "") -> None:
+        shown = "" if accuracy is None else f", training accuracy so far {units.percent(accuracy)}"
+        note = f"training, epoch {epoch + 1} of {self.how.epochs}: loss {units.number(loss)}{shown}{evaluated}"
+        self.context.tell(done, self.steps, note)
+        self.told = time.monotonic()
+
+    def _where(self, epoch: int, step: int | None = None) -> str:
+        of_step = "" if step is None else f", step {step + 1} of {self.lesson.steps}"
+        return f"epoch {epoch + 1} of {self.how.epochs}{of_step}"
 
 
-def _answers_probabilities(model: Any, x: Array) -> bool:
-    """Whether the outputs are probabilities (softmax) or logits: probabilities are not negative and add up to 1."""
-    outputs = np.asarray(model(x[:64], training=False))
-    return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3))
+def _sums(gradients: Sequence[Any]) -> list[Any]:
+    """NaN or infinite where one value of a gradient is. An Embedding's is sparse, that of a variable without use is None."""
+    import tensorflow as tf
+
+    return [tf.reduce_sum(getattr(each, "values", each)) for each in gradients if each is not None]
+
+
+def _bound(step: Any, batch: dict[str, Array]) -> Any:
+    return lambda: [each.numpy() for each in step(batch)]
+
+
+@contextlib.contextmanager
+def zeros_held(model: Any) -> Iterator[None]:
+    """Meanwhile the weights of every floating point kernel that are exactly zero now stay zero: what was pruned stays pruned."""
+    before = []
+    for variable in model.trainable_variables:
+        stays = variable.numpy() != 0
+        if variable.name.endswith("kernel") and not stays.all():
+            before.append((variable, variable.constraint))
+            variable.constraint = masks.holding(stays, variable.constraint)
+    try:
+        yield
+    finally:
+        for variable, constraint in before:
+            variable.constraint = constraint
 
 
 @contextlib.contextmanager
 def _all_layers_train(model: Any) -> Iterator[None]:
     """A model saved with frozen layers would not recover: all train here, and are afterwards as they were."""
-    layers = [model, *layers_of(model)]
+    layers = model._flatten_layers()  # noqa: SLF001 - Keras offers no other way into wrappers
     trainable = [(layer, layer.trainable) for layer in layers]
-    momenta = [(layer, layer.momentum) for layer in layers if _normalises_batches(layer)]
-    model.trainable = True
+    momenta = [(layer, layer.momentum) for layer in batch_norm.norms_of(model)]
+    for layer in layers:  # each by itself: Keras stops at a model that has the value already, whatever is inside it
+        layer.trainable = True
     for layer, momentum in momenta:
         layer.momentum = min(momentum, LARGEST_MOMENTUM)
     try:
@@ -85,31 +219,5 @@ def _all_layers_train(model: Any) -> Iterator[None]:
     finally:
         for layer, momentum in momenta:
             layer.momentum = momentum
-        for layer, was in trainable:  # the model first: setting it sets all its layers
+        for layer, was in trainable:  # outer ones come first: setting one may set what is inside it
             layer.trainable = was
-
-
-def _normalises_batches(layer: Any) -> bool:
-    import keras
-
-    return isinstance(layer, keras.layers.BatchNormalization)
-
-
-def _telling(how: Recover, steps: int, tell: Tell) -> Any:
-    import keras
-
-    class Telling(keras.callbacks.Callback):  # type: ignore[misc]
-        done = 0
-        epoch = 0
-
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            del logs
-            self.epoch = epoch
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            del batch
-            self.done += 1
-            so_far = units.percent(float(logs["accuracy"]))
-            tell(self.done, steps, f"fine-tuning, epoch {self.epoch + 1} of {how.epochs}, training accuracy {so_far}")
-
-    return Telling()

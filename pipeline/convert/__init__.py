@@ -15,6 +15,7 @@ from pipeline.store import Store, key_of, versions
 
 CONVERTERS = {
     "tflite-fp32": "pipeline.convert.tflite_fp32",
+    "tflite-fp16": "pipeline.convert.tflite_fp16",
     "tflite-int8": "pipeline.convert.tflite_int8",
     "onnx-fp32": "pipeline.convert.onnx_fp32",
     "onnx-int8": "pipeline.convert.onnx_int8",
@@ -99,8 +100,9 @@ def wanted(loaded: Loaded, compressed: Compressed, plan: Plan) -> tuple[Wanted, 
     files += [Wanted("original", load_converter(name).REFERENCE, loaded.model) for name in plan.tables.convert.formats]
     if plan.tables.measure.steps:
         files += _between_passes(loaded, compressed, plan)
-    if not files:
-        files.append(Wanted("original", loaded.model.artifact.format, loaded.model))
+    if not files:  # as they are; the original is what a compressed one is judged against
+        pair = ((variant, compressed.model), ("original", loaded.model))
+        files = [Wanted(each, model.artifact.format, model) for each, model in pair]
     if loaded.baseline is not None:
         baseline = Model(name="baseline", artifact=loaded.baseline, input=None, output=None, parameters=None)
         files.append(Wanted("baseline", loaded.baseline.format, baseline))

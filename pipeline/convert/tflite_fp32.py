@@ -18,11 +18,11 @@ LARGEST_ERROR = 1e-3
 
 def convert(job: Job, tell: Tell) -> bytes:
     tell(0, 0, f"{job.model.name} to TFLite")
-    return run(converter_of(job))
+    return run(converter_of(job, job.keras()))
 
 
-def converter_of(job: Job) -> Any:
-    """A converter of the model with a batch of exactly 1.
+def converter_of(job: Job, model: Any) -> Any:
+    """A converter of the job's model with a batch of exactly 1.
 
     Through a SavedModel: from_keras_model fails on recurrent layers and leaves operators for the batch axis, and
     from_concrete_functions gives files that answer NaN (seen with TensorFlow 2.21, tf2onnx 1.17, ONNX Runtime 1.32).
@@ -30,7 +30,6 @@ def converter_of(job: Job) -> Any:
     import keras
     import tensorflow as tf
 
-    model = job.keras()
     spec, _ = frameworks.keras_specs(model, job.model.name)
     folder = str(job.scratch / "saved_model")
     static = keras.InputSpec(shape=(1, *job.input_shape), dtype=spec.dtype, name=spec.name)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pipeline import frameworks
 from pipeline.child import Tell
@@ -20,6 +21,16 @@ LARGEST_ERROR = None
 
 
 def convert(job: Job, tell: Tell) -> bytes:
+    fake_quantized = frameworks.is_fake_quantized(job.source)
+    data = tflite_fp32.run(_of_ranges(job, tell) if fake_quantized else _of_rows(job, tell))
+    path = job.scratch / "int8.tflite"
+    path.write_bytes(data)
+    audit(path)
+    return data
+
+
+def _of_rows(job: Job, tell: Tell) -> Any:
+    """A converter that looks for the ranges of the activations with the calibration rows."""
     import tensorflow as tf
 
     rows = job.calibration
@@ -30,18 +41,33 @@ def convert(job: Job, tell: Tell) -> bytes:
             tell(i, len(rows), f"{job.model.name} to TFLite int8: calibrating")
             yield [rows[i : i + 1]]
 
-    converter = tflite_fp32.converter_of(job)
+    converter = tflite_fp32.converter_of(job, job.keras())
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = calibration
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     if rows.dtype.kind == "f":  # tokens stay the integers that they are
         converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
-    data = tflite_fp32.run(converter)
-    path = job.scratch / "int8.tflite"
-    path.write_bytes(data)
-    audit(path)
-    return data
+    return converter
+
+
+def _of_ranges(job: Job, tell: Tell) -> Any:
+    """A converter that takes the ranges with which the model was trained.
+
+    TFLITE_BUILTINS_INT8 would ask for calibration rows nevertheless (TensorFlow 2.21): that all is of integers is left to the audit.
+    """
+    import tensorflow as tf
+
+    from pipeline.frameworks import fake_quantization
+
+    tell(0, 0, f"{job.model.name} to TFLite int8, with the ranges of its training")
+    model = frameworks.open_keras(job.source, job.model.name)
+    for layer in fake_quantization.rounded_of(model):
+        layer.stored_bits = 8  # the runtimes' kernels take no smaller numbers
+    converter = tflite_fp32.converter_of(job, model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter
 
 
 def audit(path: Path) -> None:

@@ -7,9 +7,17 @@ import importlib.util
 from pathlib import Path
 
 from pipeline.errors import PlanError
-from pipeline.frameworks.keras_file import check_weights, keras_answers, keras_specs, open_keras, save_keras
-from pipeline.frameworks.onnx_file import Onnx
+from pipeline.frameworks.keras_file import (
+    check_weights,
+    is_fake_quantized,
+    keras_answers,
+    keras_specs,
+    open_keras,
+    save_keras,
+)
+from pipeline.frameworks.onnx_file import Onnx, onnx_weights
 from pipeline.frameworks.rows import (
+    BATCH_ROWS,
     Array,
     Count,
     accuracy,
@@ -50,7 +58,7 @@ def open_file(path: Path, format: str, name: str) -> Tflite | Onnx:  # noqa: A00
 
 
 __all__ = [
-    "EXTRAS", "RUNTIME_EXTRA", "Array", "Count", "Onnx", "Tflite", "accuracy", "array_parts", "available", "check_finite",
-    "check_fits", "check_weights", "classes_of", "dequantize", "keras_answers", "keras_specs", "need", "one_each",
-    "open_file", "open_keras", "quantize", "read_rows", "save_keras",
+    "BATCH_ROWS", "EXTRAS", "RUNTIME_EXTRA", "Array", "Count", "Onnx", "Tflite", "accuracy", "array_parts", "available", "check_finite",
+    "check_fits", "check_weights", "classes_of", "dequantize", "is_fake_quantized", "keras_answers", "keras_specs", "need", "one_each",
+    "onnx_weights", "open_file", "open_keras", "quantize", "read_rows", "save_keras",
 ]  # fmt: skip

@@ -32,6 +32,8 @@ def open_keras(path: Path, name: str = "") -> Any:
     with tempfile.TemporaryDirectory() as folder:
         link = Path(folder) / f"model{suffix}"
         link.symlink_to(path.resolve())
+        if is_fake_quantized(path):
+            from pipeline.frameworks import fake_quantization  # noqa: F401 - makes Keras know its layers
         try:
             return keras.models.load_model(link, compile=False, safe_mode=True)
         except Exception as error:
@@ -62,6 +64,14 @@ def _why_not_keras(name: str, suffix: str, error: Exception, *, whole: bool) -> 
         f"Keras can not load {name} ({first})",
         hint="It must load with keras.models.load_model(path) on the installed Keras; save it anew from the Keras that made it.",
     )
+
+
+def is_fake_quantized(path: Path) -> bool:
+    """Whether a .keras file holds layers of pipeline.frameworks.fake_quantization. It is not opened as a model."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return "config.json" in file.namelist() and b"edgepress>FakeQuantize" in file.read("config.json")
 
 
 def save_keras(model: Any) -> bytes:

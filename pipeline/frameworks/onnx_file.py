@@ -1,5 +1,6 @@
 """ONNX files in ONNX Runtime."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +57,18 @@ class Onnx:
             if i % BATCH_ROWS == 0:
                 count(i, len(x))
         return np.concatenate(found)
+
+
+def onnx_weights(model: Any) -> Iterator[tuple[str, Array]]:
+    """Name and values of every floating point constant of an onnx.ModelProto, initializer or Constant node."""
+    from onnx import numpy_helper
+
+    tensors = [(tensor.name, tensor) for tensor in model.graph.initializer]
+    tensors += [
+        (node.output[0], each.t) for node in model.graph.node for each in node.attribute
+        if node.op_type == "Constant" and each.name == "value"
+    ]  # fmt: skip
+    for name, tensor in tensors:
+        values = numpy_helper.to_array(tensor)
+        if np.issubdtype(values.dtype, np.floating):
+            yield name, values

@@ -1,5 +1,7 @@
 """Load an .onnx file."""
 
+import msgspec
+
 from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.errors import ModelError
@@ -60,5 +62,9 @@ def readable(name: str) -> bool:
 
 
 def read(argument: Request, tell: Tell) -> Model:
-    """In a child: its input and output, and its answers for the evaluation rows."""
-    return answers.of_file(argument, tell, FORMAT)
+    """In a child: its input and output, its parameters, and its answers for the evaluation rows."""
+    import onnx
+
+    model = answers.of_file(argument, tell, FORMAT)
+    proto = onnx.load(argument.store().path(argument.artifact), load_external_data=False)
+    return msgspec.structs.replace(model, parameters=sum(values.size for _, values in frameworks.onnx_weights(proto)))

@@ -236,6 +236,12 @@ def test_the_baseline_of_the_plan_comes_before_the_uncompressed_model(world):
     assert baseline_of(one, (other, one)) is None  # never across runtimes
 
 
+def test_a_compressed_file_that_runs_as_it_is_is_judged_against_the_file_as_given(world):
+    given, one = world.measured("original", "onnx"), world.measured("compressed", "onnx")
+    assert baseline_of(one, (one, given)) is given
+    assert baseline_of(given, (one, given)) is None
+
+
 @pytest.mark.parametrize("entry", ["tflite-int4", "tflite-int8@tensorrt", "@ai_edge_litert", ""])
 def test_applies_to_what_is_not_measured_is_a_wrong_plan(entry):
     with pytest.raises(PlanError, match="nothing that this plan measures"):

@@ -13,6 +13,7 @@ from pipeline.errors import ChildError, DataError, ModelError, PlanError, StageE
 from pipeline.progress import Silent
 from pipeline.records import Artifact, Compressed, Data, Loaded, Model, TensorSpec
 from tests.pipeline.conftest import FORMATS, through
+from tests.pipeline.test_report_sample import pass_report
 
 
 def silent(*_):
@@ -79,12 +80,13 @@ def test_a_missing_extra(empty, monkeypatch):
 @pytest.mark.parametrize(
     ("source", "formats", "passes", "baseline", "expected"),
     [
-        ("keras", ["tflite-int8"], 1, None, ["compressed tflite-int8", "original tflite-fp32"]),
+        ("keras", ["tflite-int8"], 1, None, ["compressed tflite-int8", "original tflite-fp32", "original tflite-int8"]),
         ("keras", ["tflite-int8"], 0, None, ["original tflite-int8", "original tflite-fp32"]),
         ("keras", ["tflite-fp32", "tflite-int8"], 0, None, ["original tflite-fp32", "original tflite-int8"]),
         (
             "keras", FORMATS, 1, "onnx",
-            [*(f"compressed {name}" for name in FORMATS), "original tflite-fp32", "original onnx-fp32", "baseline onnx"],
+            [*(f"compressed {name}" for name in FORMATS), "original tflite-fp32", "original onnx-fp32",
+             "original tflite-int8", "original onnx-int8", "baseline onnx"],
         ),
         ("onnx", ["onnx-int8"], 0, None, ["original onnx-int8", "original onnx-fp32"]),
         ("tflite", [], 0, "tflite", ["original tflite", "baseline tflite"]),
@@ -92,7 +94,9 @@ def test_a_missing_extra(empty, monkeypatch):
 )  # fmt: skip
 def test_which_files_are_made(empty, source, formats, passes, baseline, expected):
     loaded = Loaded(model=model_of(source), data=Data(), baseline=model_of(baseline).artifact if baseline else None)
-    compressed = Compressed(model=model_of(source, "1" if passes else "0"), passes=(None,) * passes)
+    compressed = Compressed(
+        model=model_of(source, "1" if passes else "0"), passes=(pass_report(model=model_of(source, "1")),) * passes
+    )
     files = convert.wanted(loaded, compressed, plan_with(empty, "m.keras", *formats))
     assert [f"{file.variant} {file.format}" for file in files] == expected
     for file in files:
@@ -121,6 +125,8 @@ def test_all_formats_agree_with_their_source(whole, sets):
         *(("compressed", name) for name in FORMATS),
         ("original", "tflite-fp32"),
         ("original", "onnx-fp32"),
+        ("original", "tflite-int8"),
+        ("original", "onnx-int8"),
     ]
     for (variant, name), file in made.items():
         model = whole.loaded.model if variant == "original" else whole.compressed.model
@@ -347,7 +353,9 @@ def test_an_onnx_model(whole, tiny):
 @pytest.mark.parametrize("name", ["m.tflite", "m.onnx"])
 def test_damaged_files_are_refused_by_the_runtime(whole, tiny, name):
     (file,) = (
-        each for each in whole.converted if (each.variant, each.artifact.format) == ("original", name.partition(".")[2])
+        each
+        for each in whole.converted
+        if (each.variant, each.format) == ("original", f"{name.partition('.')[2]}-fp32")
     )
     content = bytearray(whole.project.store.path(file.artifact).read_bytes())
     content[60:400] = bytes(340)

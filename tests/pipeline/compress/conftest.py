@@ -3,14 +3,32 @@
 import pytest
 
 from pipeline import frameworks
+from pipeline.compress.formats import FORMATS
+from pipeline.convert import onnx_fp32
+from pipeline.convert.work import Job
+from pipeline.records import Artifact, Model
+
+
+@pytest.fixture(scope="session")
+def onnx_file(tiny_folder, tmp_path_factory):
+    """tiny.onnx, as the onnx-fp32 converter makes it of tiny.keras."""
+    import onnx
+
+    artifact = Artifact(sha256="0" * 64, format="keras", size_bytes=1)
+    record = Model(name="tiny", artifact=artifact, input=None, output=None, parameters=None)
+    folder = tmp_path_factory.mktemp("onnx")
+    job = Job(tiny_folder / "tiny.keras", record, None, folder, (8, 8, 1))
+    onnx.save(onnx_fp32.proto_of(job), folder / "tiny.onnx")
+    return folder / "tiny.onnx"
 
 
 @pytest.fixture
-def sources(tiny_folder):
+def sources(tiny_folder, request):
     """Opens the tiny model in a format."""
 
     def open_it(kind):
-        assert kind == "keras"
+        if kind == "onnx":
+            return FORMATS["onnx"].open(request.getfixturevalue("onnx_file"), "tiny.onnx")
         return frameworks.open_keras(tiny_folder / "tiny.keras")
 
     return open_it

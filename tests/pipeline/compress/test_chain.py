@@ -34,7 +34,7 @@ def keras_pass(the_pass, model, settings, name="liar") -> Applied:
     [
         ("sparsity = 0.5", r"compress\[0\]\.pass: missing key `pass`"),
         ('pass = "prune"', r"compress\[0\]\.pass: there is no pass 'prune'"),
-        ('pass = "prune_weights"', r"compress\[0\]: missing key `sparsity`"),
+        ('pass = "prune_weights"', r"compress\[0\]: one of sparsity, alpha and pattern must be given"),
         ('pass = "prune_weights"\nsparsity = 1.0', r"compress\[0\]\.sparsity: expected `float` < 1"),
         ('pass = "prune_weights"\nsparsity = 0.5\nspeed = 1', r"compress\[0\]: unknown key `speed`"),
         ('pass = "prune_weights"\nsparsity = 0.5\nscope = "all"', r"compress\[0\]\.scope: invalid"),

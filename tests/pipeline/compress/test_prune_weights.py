@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 
 from pipeline import compress, frameworks
-from pipeline.compress import training
-from pipeline.compress.base import Context, Dataset
-from pipeline.compress.formats import layers_of
+from pipeline.compress import prune_weights
+from pipeline.compress.base import Changed, Context, Dataset, apply_pass
+from pipeline.compress.formats import FORMATS, layers_of
+from pipeline.compress.kernels import prunable_kernels
+from pipeline.compress.masks import Pattern, keeps_pattern
+from pipeline.compress.schedules import Schedule
 from pipeline.compress.settings import Recover
-from pipeline.errors import DataError, PlanError, StageError
+from pipeline.errors import PlanError, PromiseError, StageError
+from tests.pipeline.compress.kinds_of_networks import gan_generator, recurrent, transformer
+from tests.pipeline.compress.test_chain import keras_pass, lying
 from tests.pipeline.conftest import tiny_model
 
 DENSE = {"depthwise", "scores"}  # depthwise kernels and the last layer
@@ -36,7 +41,7 @@ def test_half_of_every_layer():
         assert np.abs(old[kernel == 0]).max() <= np.abs(old[kernel != 0]).min()
         assert np.array_equal(kernel[kernel != 0], old[kernel != 0])
     assert claims == {
-        "sparsity": 0.5, "least_sparsity_of_a_layer": 0.5, "most_sparsity_of_a_layer": 0.5, "pruned_layers": 3.0,
+        "sparsity": 0.5, "least_sparsity_of_a_layer": 0.5, "most_sparsity_of_a_layer": 0.5, "pruned_kernels": 3.0,
     }  # fmt: skip
 
 
@@ -56,7 +61,7 @@ def test_global_scope_has_one_threshold_for_all_layers():
 def test_excluded_layers_stay_dense_and_must_exist():
     after, claims = prune(tiny_model(), sparsity=0.5, exclude=["stem", "hidden"])
     assert np.count_nonzero(kernels(after)["stem"]) == 72
-    assert claims["pruned_layers"] == 1
+    assert claims["pruned_kernels"] == 1
     with pytest.raises(PlanError, match="no layer 'stemm'") as caught:
         prune(tiny_model(), sparsity=0.5, exclude=["stemm"])
     assert "Did you mean 'stem'?" in caught.value.hint
@@ -114,21 +119,6 @@ def test_a_compiled_model_with_a_loss_of_its_own(tiny_folder, sets, tmp_path):
 
 
 @pytest.mark.frameworks
-def test_probabilities_and_logits_are_told_apart(sets):
-    model, x = tiny_model(), sets.training[0]
-    assert training._answers_probabilities(model, x)
-    import keras
-
-    assert not training._answers_probabilities(keras.Model(model.inputs, model.layers[-2].output), x)
-
-
-@pytest.mark.frameworks
-def test_training_without_labels_is_refused(sets):
-    with pytest.raises(DataError, match=r"data\.training has none"):
-        training.recover(tiny_model(), Recover(), Context(training=Dataset(sets.training[0])))
-
-
-@pytest.mark.frameworks
 def test_nested_models_are_pruned_inside():
     import keras
 
@@ -136,5 +126,151 @@ def test_nested_models_are_pruned_inside():
     image = keras.Input((8, 8, 1))
     outer = keras.Model(image, keras.layers.Dense(3)(inner(image)))
     after, claims = prune(outer, sparsity=0.5)
-    assert claims["pruned_layers"] == 4  # the inner model's last layer is not the last any more
+    assert claims["pruned_kernels"] == 4  # the inner model's last layer is not the last any more
     assert np.mean(kernels(after)["scores"] == 0) == 0.5
+
+
+@pytest.mark.frameworks
+def test_a_threshold_takes_what_is_below_it():
+    model = tiny_model()
+    after, _ = prune(model, alpha=0.3)
+    for name in ("stem", "pointwise", "hidden"):
+        old, new = np.abs(kernels(model)[name]), kernels(after)[name]
+        assert np.array_equal(new == 0, old < np.float32(0.3) * old.max())
+
+
+@pytest.mark.frameworks
+def test_two_of_four_in_every_kernel():
+    after, claims = prune(tiny_model(), pattern="2:4")
+    for kernel in prunable_kernels(after):
+        assert keeps_pattern(np.asarray(kernel.variable), Pattern(2, 4), kernel.inputs)
+    assert claims["most_sparsity_of_a_layer"] == 0.5
+    assert claims["least_sparsity_of_a_layer"] == 0  # the stem has one input channel
+
+
+@pytest.mark.frameworks
+def test_random_pruning_is_drawn_by_the_seed():
+    model = tiny_model()
+    one, again, other = (prune(model, seed=seed, sparsity=0.5, method="random")[0] for seed in (1, 1, 2))
+    assert np.array_equal(kernels(one)["hidden"], kernels(again)["hidden"])
+    assert not np.array_equal(kernels(one)["hidden"], kernels(other)["hidden"])
+    assert np.mean(kernels(one)["hidden"] == 0) == 0.5
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_pruned_little_by_little_it_keeps_what_training_made_large(tiny_folder, sets, scope):
+    model = frameworks.open_keras(tiny_folder / "tiny.keras")
+    settings = {"sparsity": 0.8, "scope": scope, "recover": {"epochs": 4, "batch_size": 50}}
+    gradual, claims = prune(model, Dataset(*sets.training), **settings, schedule={"frequency": 3})
+    at_once, _ = prune(model, Dataset(*sets.training), **settings)
+    assert claims["sparsity"] == pytest.approx(0.8, abs=0.01)
+    assert not np.array_equal(kernels(gradual)["hidden"] == 0, kernels(at_once)["hidden"] == 0)
+    x, y = sets.evaluation
+    assert frameworks.accuracy(gradual.predict(x, verbose=0), y) > 0.9
+
+
+@pytest.mark.frameworks
+def test_a_stopped_schedule_goes_on_where_it_was(tiny_folder, sets, tmp_path):
+    """The training is broken off in its third epoch; what it ends with is what it would have ended with."""
+    model = frameworks.open_keras(tiny_folder / "tiny.keras")
+    settings = prune_weights.Settings(
+        sparsity=0.8, schedule=Schedule(frequency=5), recover=Recover(epochs=4, batch_size=60)
+    )
+
+    def pruned(folder, most_steps):
+        def tell(done, of, note):
+            if done >= most_steps:
+                raise KeyboardInterrupt
+
+        context = Context(training=Dataset(*sets.training), tell=tell, resume=folder, seed=5)
+        return apply_pass("prune_weights", prune_weights, model, settings, context, FORMATS["keras"]).changed.model
+
+    whole = pruned(None, 10**9)
+    with pytest.raises(KeyboardInterrupt):
+        pruned(tmp_path, 20)  # told behind the second epoch, after that was kept
+    assert list(tmp_path.iterdir())
+    for one, other in zip(whole.get_weights(), pruned(tmp_path, 10**9).get_weights(), strict=True):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("network", [recurrent, transformer, gan_generator])
+def test_other_kinds_of_networks_go_through(network):
+    model = network()
+    after, claims = prune(model, sparsity=0.6)
+    assert claims["sparsity"] == pytest.approx(0.6, abs=0.01)
+    x = np.random.default_rng(0).integers(0, 30, (3, *model.input_shape[1:])).astype(model.inputs[0].dtype)
+    assert np.isfinite(after.predict(x, verbose=0)).all()
+
+
+@pytest.mark.frameworks
+def test_a_recurrent_network_stays_pruned_while_it_trains(sets):
+    x, y = sets.training
+    after, claims = prune(recurrent(), Dataset(x[..., 0], y), sparsity=0.6, recover={"epochs": 1, "batch_size": 60})
+    assert claims["sparsity"] == pytest.approx(0.6, abs=0.01)
+    assert not np.array_equal(after.get_weights()[0], recurrent().get_weights()[0])
+
+
+@pytest.mark.frameworks
+def test_it_is_said_beforehand_what_zeros_do_not_do():
+    said = []
+    applied = compress.apply(tiny_model(), "prune_weights", sparsity=0.5, tell=lambda done, of, note: said.append(note))
+    assert said == list(applied.changed.notes)
+    assert "13.5 KiB of weights stay that" in said[0]
+    assert "do not make it faster" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "one of sparsity, alpha and pattern must be given, not none"),
+        ({"sparsity": 0.5, "pattern": "2:4"}, "not sparsity and pattern"),
+        ({"pattern": "4:2"}, "prunes nothing"),
+        ({"pattern": "two of four"}, "matching regex"),
+        ({"pattern": "2:4", "scope": "global"}, "the same in every layer"),
+        ({"alpha": 0.1, "method": "random"}, "a threshold of magnitudes"),
+        ({"alpha": 0.1, "schedule": {}, "recover": {}}, "alpha has none"),
+        ({"sparsity": 0.5, "schedule": {}}, "give recover too"),
+    ],
+)
+def test_settings_that_contradict_each_other(given, message):
+    with pytest.raises(PlanError, match=message):
+        compress.apply(None, "prune_weights", **given)
+
+
+@pytest.mark.frameworks
+def test_a_schedule_that_the_training_is_too_short_for(sets):
+    with pytest.raises(PlanError, match="ends at step 50, but the training has 12 steps"):
+        prune(
+            tiny_model(), Dataset(*sets.training), sparsity=0.5, recover={"batch_size": 50}, schedule={"end_step": 50}
+        )
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (prune_weights.Settings(pattern="2:4", method="random"), "layer 'pointwise' does not have the pattern 2:4"),
+        (prune_weights.Settings(sparsity=0.5, method="random"), "0 weights of 'stem' are zero, and 36 had to be"),
+        (prune_weights.Settings(sparsity=0.5, method="random", scope="global"), "'all layers together' are zero"),
+    ],
+)
+def test_broken_promises_are_caught(settings, message):
+    with pytest.raises(PromiseError, match=message):
+        keras_pass(lying(ensures=prune_weights.ensures), tiny_model(), settings)
+
+
+@pytest.mark.frameworks
+def test_a_bias_that_became_zero_is_a_broken_promise():
+    def also_the_bias(model, *_):
+        prune_weights.apply(model, prune_weights.Settings(sparsity=0.5), Context())
+        model.get_layer("hidden").bias.assign(np.zeros(12))
+        return Changed(model)
+
+    model = tiny_model()
+    model.get_layer("hidden").bias.assign(np.ones(12))
+    with pytest.raises(PromiseError, match="'hidden/bias' that were to be kept have changed"):
+        keras_pass(
+            lying(apply=also_the_bias, ensures=prune_weights.ensures), model, prune_weights.Settings(sparsity=0.5)
+        )

@@ -1,0 +1,142 @@
+"""Our pruning and clustering beside those of TensorFlow's toolkit: same net, same weights, same rows, same epochs.
+
+    python3.11 -m venv build/tfmot && build/tfmot/bin/pip install tensorflow-cpu tf_keras six dm-tree
+    build/tfmot/bin/pip install --no-deps tensorflow-model-optimization
+    .venv/bin/python benchmarks/beside_tfmot.py --toolkit build/tfmot/bin/python [--seeds 1 2 3]
+
+The toolkit works only with the legacy Keras, so it runs in an environment of its own. Goals: accuracy at least as good within the
+spread, and an epoch at most 1.1x as long. Both sides: Adam at 5e-4 along a cosine, batches of 128, two epochs of 20,000 rows, the
+sparsity raised along a polynomial over the first half. The sides alternate, seed by seed. The time is that of the last epoch.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from experiment import EXAMPLE, SEEDS, spread, table
+from machine import describe
+
+from pipeline.child import ENVIRONMENT
+
+ROWS, EPOCHS, BATCH, RATE = 20_000, 2, 128, 5e-4
+CASES = (("sparsity", 0.5), ("sparsity", 0.8), ("sparsity", 0.9), ("clusters", 16))
+
+
+def ours(path: Path, what: str, amount: float, seed: int) -> dict[str, float]:
+    """In a process of its own, as the product does it: `python beside_tfmot.py --ours ...`."""
+    command = [sys.executable, __file__, "--ours", str(path), what, str(amount), str(seed)]
+    return _answer(command)
+
+
+def theirs(python: Path, path: Path, what: str, amount: float, seed: int) -> dict[str, float]:
+    side = Path(__file__).with_name("tfmot_side.py")
+    return _answer([str(python), str(side), str(path), what, str(amount), str(EPOCHS), str(seed)])
+
+
+def _answer(command: list[str]) -> dict[str, float]:
+    done = subprocess.run(command, env=os.environ | ENVIRONMENT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def one_of_ours(path: Path, what: str, amount: float, seed: int) -> None:
+    import tensorflow as tf
+
+    from pipeline import compress, frameworks
+    from pipeline.compress.base import Dataset
+
+    tf.config.experimental.enable_op_determinism()  # as pipeline.compress.work does
+    data = np.load(path)
+    model = frameworks.open_keras(EXAMPLE / "model.keras")
+    recover = {"epochs": EPOCHS, "batch_size": BATCH, "learning_rate": RATE, "recalibrate": False}
+    seen: list[tuple[float, int, int]] = []
+
+    def tell(done: int, of: int, note: str) -> None:
+        if of and "epoch" in note:
+            seen.append((time.perf_counter(), done, of))
+
+    half = EPOCHS * -(-len(data["x"]) // BATCH) // 2
+    settings = {"sparsity": amount, "schedule": {"kind": "polynomial", "end_step": half, "frequency": 10}}
+    if what == "clusters":
+        settings = {"bits": int(np.log2(amount))}
+    name = "prune_weights" if what == "sparsity" else "codebook"
+    applied = compress.apply(
+        model, name, training=Dataset(data["x"], data["y"]), tell=tell, seed=seed, recover=recover, **settings
+    )
+    last = [(at, done) for at, done, of in seen if done >= of / EPOCHS * (EPOCHS - 1)]
+    (first_at, first_done), (last_at, last_done) = last[0], last[-1]
+    steps = -(-len(data["x"]) // BATCH)
+    after = applied.changed.model
+    kernels = [np.asarray(layer.kernel) for layer in after.layers if type(layer).__name__ in ("Conv2D", "Dense")][:-1]
+    answers = frameworks.keras_answers(after, data["x_test"], lambda *_: None).argmax(-1)
+    print(
+        json.dumps(
+            {
+                "accuracy": 100 * float(np.mean(answers == data["y_test"])),
+                "epoch_s": (last_at - first_at) / (last_done - first_done) * steps,
+                "sparsity": float(sum((k == 0).sum() for k in kernels) / sum(k.size for k in kernels)),
+                "most_values": int(max(len(np.unique(k)) for k in kernels)),
+            }
+        )
+    )
+
+
+def prepare(path: Path) -> None:
+    """Weights and rows for both sides."""
+    import tensorflow as tf
+
+    from pipeline import frameworks
+
+    sys.path.insert(0, str(EXAMPLE))
+    import data
+
+    tf.config.set_visible_devices([], "GPU")
+    model = frameworks.open_keras(EXAMPLE / "model.keras")
+    weights = [values for layer in model.layers if layer.weights for values in layer.get_weights()]
+    x, y = data.training()
+    x_test, y_test = data.evaluation()
+    chosen = np.random.default_rng(0).permutation(len(x))[:ROWS]
+    np.savez(
+        path, x=x[chosen], y=y[chosen], x_test=x_test, y_test=y_test, **{f"w{i}": w for i, w in enumerate(weights)}
+    )
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--ours"]:
+        one_of_ours(Path(sys.argv[2]), sys.argv[3], float(sys.argv[4]), int(sys.argv[5]))
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--toolkit", type=Path, required=True, help="the Python of the toolkit's environment")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    given = parser.parse_args()
+    print(f"{describe()}\n", flush=True)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "data.npz"
+        prepare(path)
+        for what, amount in CASES:
+            found: dict[str, list[dict[str, float]]] = {"ours": [], "theirs": []}
+            for seed in given.seeds:
+                found["ours"].append(ours(path, what, amount, seed))
+                found["theirs"].append(theirs(given.toolkit, path, what, amount, seed))
+                print(f"  {what} {amount}, seed {seed}: {found['ours'][-1]} {found['theirs'][-1]}", flush=True)
+            ratio = [a["epoch_s"] / b["epoch_s"] for a, b in zip(found["ours"], found["theirs"], strict=True)]
+            rows.append(
+                (
+                    f"{what} {amount:g}",
+                    *(f"{spread([one['accuracy'] for one in found[side]])} %" for side in ("ours", "theirs")),
+                    f"{spread(ratio)}x",
+                )
+            )
+    print(table(("case", "our accuracy", "the toolkit's", "our epoch / the toolkit's"), rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Controls: does a method help, or only the training that comes with it? Equal epochs, equal rows, three seeds.
+
+    .venv/bin/python benchmarks/controls.py [--seeds 1 2 3] [--only NAME ...]
+
+Accuracy of the file on the 10,000 test images; the difference is paired by seed.
+"""
+
+from experiment import Laboratory, accuracy, parser, spread, table
+
+FP32, INT8 = "tflite-fp32", "tflite-int8"
+HALF = '[[compress]]\npass = "prune_channels"\nratio = 0.5\nimportance = "%s"\n'
+RECOVER = '[[compress]]\npass = "recover"\nepochs = 2\nrows = 20_000\nlearning_rate = 2e-3\n%s'
+SOFT = "distill = true\n"
+SCRATCH = '[[compress]]\npass = "distill"\nwidth = 0.5\nepochs = 2\nrows = 20_000\nlearning_rate = 2e-3\n'
+MORE = '[[compress]]\npass = "recover"\nepochs = 1\nrows = 20_000\nlearning_rate = 2e-4\n'
+AWARE = '[[compress]]\npass = "quantize_aware"\nrecover = { epochs = 1, rows = 20_000, learning_rate = 2e-4 }\n'
+CONTROLS = {
+    "distilled against plain recovery (channels 50 %)": (
+        (HALF % "l1") + RECOVER % SOFT, (HALF % "l1") + RECOVER % "", FP32,
+    ),
+    "pruned teacher against the same net from scratch, both distilled": (
+        (HALF % "l1") + RECOVER % SOFT, SCRATCH, FP32,
+    ),
+    "channel importance L1 against random": ((HALF % "l1") + RECOVER % "", (HALF % "random") + RECOVER % "", FP32),
+    "quantization-aware against post-training, int8": (AWARE, MORE, INT8),
+    "the same after channels 50 %": (
+        (HALF % "l1") + RECOVER % SOFT + AWARE, (HALF % "l1") + RECOVER % SOFT + MORE, INT8,
+    ),
+}  # fmt: skip
+
+
+def main() -> None:
+    given = parser(__doc__).parse_args()
+    laboratory = Laboratory(given.folder)
+    rows = []
+    for name, (method, control, wanted) in CONTROLS.items():
+        if given.only and name not in given.only:
+            continue
+        found: tuple[list[float], list[float]] = ([], [])
+        for seed in given.seeds:
+            for values, passes in zip(found, (method, control), strict=True):
+                now = laboratory.run(passes, [wanted], seed)
+                values.append(
+                    accuracy(next(one for one in now.converted if (one.variant, one.format) == ("compressed", wanted)))
+                )
+            print(f"  {name}, seed {seed}: {found[0][-1]:.2f} % against {found[1][-1]:.2f} %", flush=True)
+        differences = [one - other for one, other in zip(*found, strict=True)]
+        rows.append((name, f"{spread(found[0])} %", f"{spread(found[1])} %", spread(differences)))
+    print(table(("method against control", "method", "control", "difference, points"), rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Chains of passes over the Fashion-MNIST example, with several seeds, for the figures on compression.
+
+Everything is done by the product itself: each chain is a plan, and its stages are called as `edgepress convert` does. What was done
+once with the same source and seed is taken from the store in `--folder`.
+"""
+
+import argparse
+import shutil
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from machine import describe
+
+from pipeline import deploy, flow, measure, units
+from pipeline.plan import Plan, read
+from pipeline.progress import Silent
+from pipeline.records import Converted, Measured
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "fashion_mnist"
+SEEDS = (1, 2, 3)
+HEAD = """
+seed = {seed}
+[model]
+path = "model.keras"
+[data]
+training = "data:training"
+calibration = "data:calibration"
+evaluation = "data:evaluation"
+[convert]
+formats = {formats}
+[measure]
+steps = false
+runtimes = ["ai_edge_litert"]
+"""
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=doc.splitlines()[0])
+    made.add_argument("--folder", type=Path, default=Path("build/experiments"), help="where the store is kept")
+    made.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    made.add_argument("--only", nargs="+", help="names of the chains to run")
+    return made
+
+
+class Laboratory:
+    """A folder with the example's model and data, in which plans are run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("model.keras", "data.py"):
+            shutil.copy(EXAMPLE / name, folder / name)
+        print(f"{describe()}\n", flush=True)
+
+    def plan(self, passes: str, formats: Sequence[str], seed: int) -> Plan:
+        path = self.folder / "edge.toml"
+        path.write_text(HEAD.format(seed=seed, formats=list(formats)) + passes)
+        return read(path)
+
+    def run(self, passes: str, formats: Sequence[str], seed: int) -> flow.Run:
+        """Load, compress and convert; the host's answers for the 10,000 test images give the accuracy."""
+        return flow.run(self.plan(passes, formats, seed), Silent(), until="convert")
+
+    def measure(self, now: flow.Run, files: Sequence[Converted]) -> Measured:
+        """Latency of many files side by side, on this machine: fresh processes in shuffled rounds."""
+        plan = self.plan("", [files[0].format], 1)
+        with deploy.reach(plan, print) as reached:
+            data = now.loaded.data
+            deployment = deploy.deploy(reached, plan, data, files, now.store, Silent())
+            return measure.measure(reached.session, plan, data, deployment, files, now.store, Silent())
+
+
+def accuracy(one: Converted) -> float:
+    """On the host, in percent."""
+    if one.agreement is None or one.agreement.accuracy_ratio is None:
+        sys.exit(f"{one.variant} {one.format} has no accuracy: are the extras installed?")
+    return 100 * one.agreement.accuracy_ratio
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Mean and standard deviation over the seeds."""
+    mean = statistics.fmean(values)
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean:.{digits}f}{deviation}"
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def kilobytes(size_bytes: float) -> str:
+    return units.size(size_bytes)

@@ -1,0 +1,173 @@
+"""Let a few values stand for all weights of a kernel: multi-bit quantization through a lookup table, and a file that is as small as that.
+
+Behind `prune_weights` this is the chain of Deep Compression (arXiv 1510.00149): zeros stay exactly zero, and the container's entropy
+coder makes them nearly free. All kernels take part, also depthwise ones, embeddings and the last layer; biases and normalisation stay
+as they are. At run time the weights are floating point numbers again.
+"""
+
+import zlib
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from msgspec import Meta, field
+
+from pipeline import units
+from pipeline.compress import codebook_file
+from pipeline.compress import training as train
+from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.codebook_levels import Method, quantized
+from pipeline.compress.codebook_tables import from_rows, rows_of
+from pipeline.compress.formats import FORMATS, layers_of, weigh
+from pipeline.compress.kernels import Kernel, kernels_of
+from pipeline.compress.settings import PassSettings, Recover, check_names
+from pipeline.errors import PromiseError, StageError
+from pipeline.frameworks import Array
+
+FAULT = "This is a fault of the pass. Take it out of the plan and report it."
+WHAT_FOR = (
+    "the container takes {} where the weights take {}: smaller to store and to send, but not faster to run, because in memory the "
+    "weights are floating point numbers again"
+)
+Bits = Annotated[int, Meta(ge=1, le=8)]
+
+
+class Settings(PassSettings, frozen=True):
+    bits: Bits = 4  # of an index: a table has 2^bits levels
+    method: Method = "kmeans"
+    granularity: Literal["tensor", "channel"] = "tensor"  # one table for a kernel, or one for each output channel
+    exclude: tuple[str, ...] = ()  # names of layers that stay as they are
+    bits_of: dict[str, Bits] = field(default_factory=dict)  # other bits for the layers of these names
+    recover: Recover | None = None  # train; weights that share a level go on sharing it
+
+
+def requires(model: Any, settings: Settings, context: Context) -> None:
+    """Refuse settings that name no layer, and models without kernels."""
+    del context
+    check_names(settings.exclude, [layer.name for layer in layers_of(model)], "codebook.exclude")
+    kernels = kernels_of(model, settings.exclude)
+    check_names(settings.bits_of, list(dict.fromkeys(kernel.layer for kernel in kernels)), "codebook.bits_of")
+    if not kernels:
+        raise StageError(
+            f"codebook finds no kernel in {model.name}",
+            hint="It takes the kernels of convolutions, dense and recurrent layers, attention and embeddings, except `exclude`.",
+        )
+
+
+def apply(model: Any, settings: Settings, context: Context) -> Changed:
+    """Put every kernel on its levels, train them if asked to, and pack all weights of the model into a container."""
+    kernels = kernels_of(model, settings.exclude)
+    indices: list[Array] = []
+    for done, kernel in enumerate(kernels, 1):
+        indices.append(_on_levels(kernel, settings))
+        context.tell(done, len(kernels), f"finding levels, {kernel.layer}")
+    notes: tuple[str, ...] = ()
+    if settings.recover is not None:
+        notes = _recover(model, kernels, indices, settings.recover, context)
+    container = pack(model, settings)
+    raw = weigh(FORMATS["keras"].weights(model)).raw_bytes
+    notes = (*notes, WHAT_FOR.format(units.size(len(container)), units.size(raw)))
+    with_zeros = sum(bool((np.asarray(kernel.variable) == 0).any()) for kernel in kernels)
+    if with_zeros:
+        notes = (*notes, f"in {with_zeros} of {len(kernels)} kernels one of the levels is zero")
+    return Changed(model, notes=notes, container=container)
+
+
+def pack(model: Any, settings: Settings, *, entropy_coded: bool = True) -> bytes:
+    """The container of all weights of the model, in the order of `model.weights`."""
+    axes = {id(kernel.variable): _axes(kernel, settings) for kernel in kernels_of(model, settings.exclude)}
+    tensors: dict[str, codebook_file.Weights] = {}
+    for place, variable in enumerate(model.weights):
+        path = variable.path
+        name = path if path not in tensors else f"{path}#{place}"  # nested models may repeat one
+        tensors[name] = codebook_file.Weights(name, np.asarray(variable), axes.get(id(variable)))
+    return codebook_file.write(list(tensors.values()), entropy_coded=entropy_coded)
+
+
+def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+    """No table has more than 2^bits levels, zeros are zero, and the container holds exactly the weights that were saved."""
+    kernels = kernels_of(after, settings.exclude)
+    for old, new in zip(kernels_of(before, settings.exclude), kernels, strict=True):
+        values, most = np.asarray(new.variable), 2 ** _bits(new, settings)
+        levels = max(len(np.unique(row)) for row in rows_of(values, _axes(new, settings)))
+        if levels > most:
+            raise PromiseError(f"a table of layer '{new.layer}' has {levels} levels, and not {most}", hint=FAULT)
+        if values[np.asarray(old.variable) == 0].any():
+            raise PromiseError(f"weights of layer '{new.layer}' that were zero are not zero any more", hint=FAULT)
+    container = pack(after, settings)
+    for variable, (name, values) in zip(after.weights, codebook_file.read(container).items(), strict=True):
+        if not np.array_equal(np.asarray(variable), values):
+            raise PromiseError(f"the container has other values of the weights '{name}' than the model", hint=FAULT)
+    raw = weigh(FORMATS["keras"].weights(after)).raw_bytes
+    return {
+        "raw_bytes": float(raw),
+        "packed_bytes": float(len(pack(after, settings, entropy_coded=False))),
+        "entropy_coded_bytes": float(len(container)),
+        "deflated_bytes": float(len(zlib.compress(container, 9))),
+        "times_smaller": raw / len(container),
+        "kernels": float(len(kernels)),
+    }
+
+
+def _bits(kernel: Kernel, settings: Settings) -> int:
+    return settings.bits_of.get(kernel.layer, settings.bits)
+
+
+def _axes(kernel: Kernel, settings: Settings) -> tuple[int, ...]:
+    return kernel.outputs if settings.granularity == "channel" else ()
+
+
+def _on_levels(kernel: Kernel, settings: Settings) -> Array:
+    """Put the kernel on its levels. Returns which level each weight is on, counted over all tables."""
+    values, axes = np.asarray(kernel.variable), _axes(kernel, settings)
+    rows, bits = rows_of(values.astype(np.float32), axes), _bits(kernel, settings)
+    on_levels, places = np.empty_like(rows), np.empty(rows.shape, np.int32)
+    for table, row in enumerate(rows):
+        found = quantized(row, settings.method, bits)
+        on_levels[table] = found.levels[found.indices]
+        places[table] = found.indices.astype(np.int32) + table * 2**bits
+    kernel.variable.assign(from_rows(on_levels, values.shape, axes))
+    return from_rows(places, values.shape, axes)
+
+
+def _recover(
+    model: Any, kernels: list[Kernel], indices: list[Array], how: Recover, context: Context
+) -> tuple[str, ...]:
+    before = [kernel.variable.constraint for kernel in kernels]
+    for kernel, places in zip(kernels, indices, strict=True):
+        kernel.variable.constraint = sharing(np.asarray(kernel.variable), places, kernel.variable.constraint)
+    try:
+        notes = train.recover(model, how, context)
+    finally:
+        for kernel, also in zip(kernels, before, strict=True):
+            kernel.variable.constraint = also
+    train.without_training_state(model)
+    return notes
+
+
+def sharing(values: Array, places: Array, also: Any = None) -> Any:
+    """A Keras constraint: weights on one level (`places`) share their mean, behind the constraint `also`; zeros stay zero.
+
+    That is the nearest kernel, in least squares, in which they are equal: each step is one of projected gradient descent. For plain
+    gradient descent it is the centroid's own step of Deep Compression (arXiv 1510.00149, section 3.3), with the mean of its members'
+    gradients in place of their sum, so that levels of many weights do not run ahead; and it works with any optimizer.
+    """
+    import keras
+    from keras import ops
+
+    _, flat = np.unique(places.ravel(), return_inverse=True)  # levels that nothing is on are left out
+    members = np.bincount(flat)
+    zero = np.zeros(len(members), bool)
+    zero[flat[values.ravel() == 0]] = True
+    ordered = np.argsort(flat, kind="stable")  # sums over sorted levels are several times as fast, and always the same
+    level_of, order, level_of_ordered = (
+        keras.Variable(array.astype(np.int32), trainable=False, dtype="int32", name="levels")
+        for array in (flat, ordered, flat[ordered])
+    )
+    shares = keras.Variable(np.where(zero, 0, 1 / members), trainable=False, dtype="float32", name="shares")
+
+    def share(kernel: Any) -> Any:
+        moved = ops.reshape(kernel if also is None else also(kernel), (-1,))
+        sums = ops.segment_sum(ops.take(moved, order), level_of_ordered, sorted=True)
+        return ops.reshape(ops.take(sums * ops.cast(shares, moved.dtype), level_of), kernel.shape)
+
+    return share

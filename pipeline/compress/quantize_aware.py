@@ -1,0 +1,118 @@
+"""Train with the rounding of an 8-bit file in the model, so that the weights learn to make up for it (arXiv 1712.05877).
+
+Batch normalisation is folded first. Then every kernel is rounded (one scale for each output channel of a convolution, one for a dense
+layer), and every activation (256 values over the range that calibration rows reach). The format `tflite-int8` takes these ranges and
+answers as the trained model does. Without `recover` only the ranges are set: quantization after training.
+"""
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from msgspec import Meta
+
+from pipeline.compress import batch_norm, insert_fake_quantization
+from pipeline.compress import training as train
+from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.formats import FORMATS
+from pipeline.compress.quantize_callback import ObserveRanges, fake_quantized
+from pipeline.compress.settings import PassSettings, Recover
+from pipeline.errors import DataError, PromiseError, StageError
+from pipeline.frameworks import Array, check_fits
+
+
+class Settings(PassSettings, frozen=True):
+    weight_bits: Literal[4, 8] = 8
+    rows: Annotated[int, Meta(ge=1)] = (
+        500  # to see the ranges; TensorFlow's guide to post-training quantization asks for 100 to 500
+    )
+    freeze_after: Annotated[float, Meta(ge=0, le=1)] = 0.5  # share of the training after which the ranges stay
+    recover: Recover | None = None
+
+
+def requires(model: Any, settings: Settings, context: Context) -> None:
+    """Refuse layers that have no 8-bit form, and models without rows to see their ranges."""
+    del settings
+    insert_fake_quantization.check(model)
+    rows = context.calibration or context.training
+    if rows is None or not len(rows.x):
+        raise DataError(
+            "quantize_aware needs rows to see the range of every activation, but data.calibration and data.training are missing",
+            hint='Add to [data]: calibration = "module:function" or an .npz; 100 to 500 rows of training data will do.',
+        )
+    inputs, _ = FORMATS["keras"].interface(model)
+    if len(inputs) != 1:
+        raise StageError(
+            f"quantize_aware can not observe {model.name}: it has {len(inputs)} inputs, and a set of rows is one array",
+            hint="Make a model of one input, or take the pass out.",
+        )
+    check_fits(rows.x, inputs[0], "data.calibration" if context.calibration else "data.training", "keras")
+
+
+def apply(model: Any, settings: Settings, context: Context) -> Changed:
+    """Fold, round, observe, train."""
+    from pipeline.frameworks import fake_quantization
+
+    rows = _drawn(settings, context)
+    quantized = fake_quantized(model, rows, settings.weight_bits)
+    notes = _notes(model, settings)
+    how = settings.recover
+    if how is None:
+        fake_quantization.settle(quantized)
+        return Changed(quantized, notes)
+    count = how.rows or len(context.training.x if context.training else rows)
+    watching = ObserveRanges(rows, settings.freeze_after, steps=how.epochs * -(-count // how.batch_size))
+    notes += train.recover(fake_quantization.before_fixed_output(quantized), how, context, [watching])
+    return Changed(train.without_training_state(quantized), notes)
+
+
+def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+    """Every kernel has at most 2^weight_bits - 1 values in each channel and its zeros of before, and every activation has a range."""
+    from pipeline.frameworks import fake_quantization
+
+    layers, ranges = fake_quantization.rounded_of(after), fake_quantization.ranges_of(after)
+    zeros = {weight.path: np.asarray(weight) == 0 for weight in before.weights}
+    most = 0
+    for layer in layers:
+        kernel = np.asarray(layer.kernel)
+        columns = np.asarray(layer.columns(kernel))
+        steps = columns / np.asarray(layer.scales(columns))
+        values = max(len(np.unique(np.rint(column))) for column in steps.reshape(-1, steps.shape[-1]).T)
+        if np.abs(steps - np.rint(steps)).max() > 1e-3 or values > 2**settings.weight_bits - 1:
+            raise _broken(f"the kernel of layer '{layer.name}' is not rounded to {settings.weight_bits} bits")
+        lost = zeros.get(layer.kernel.path)
+        if lost is not None and lost.shape == kernel.shape and kernel[lost].any():
+            raise _broken(f"weights of layer '{layer.name}' that were zero are zero no longer")
+        most = max(most, values)
+    for layer in ranges:
+        if not layer.scale > 0:
+            raise _broken(f"the range '{layer.name}' holds nothing")
+    return {
+        "weight_bits": float(settings.weight_bits),
+        "quantized_layers": float(len(layers)),
+        "quantized_activations": float(len(ranges)),
+        "most_values_of_a_channel": float(most),
+    }
+
+
+def _broken(what: str) -> PromiseError:
+    return PromiseError(what, hint="This is a fault of the pass. Take it out of the plan and report it.")
+
+
+def _drawn(settings: Settings, context: Context) -> Array:
+    """Rows to observe, drawn by the seed."""
+    found = context.calibration or context.training
+    assert found is not None  # requires
+    count = min(settings.rows, len(found.x))
+    chosen = np.sort(np.random.default_rng(context.seed).permutation(len(found.x))[:count])
+    return np.asarray(found.x[chosen])
+
+
+def _notes(model: Any, settings: Settings) -> tuple[str, ...]:
+    notes = []
+    if any(batch_norm.norms_of(model)):
+        notes.append("batch normalisation is folded into the layers before it, with its statistics as they were")
+    if settings.weight_bits < 8:
+        notes.append(
+            "tflite-int8 stores the 4-bit weights in 8 bits: the file is smaller where it is compressed, and no faster"
+        )
+    return tuple(notes)

@@ -1,0 +1,47 @@
+"""Train the model again, for a few epochs: with its labels, with the answers of the model as it was, or with both.
+
+It makes nothing smaller. It wins back accuracy that the passes before it lost; zeros in kernels stay zeros.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.compress import lesson
+from pipeline.compress import training as train
+from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.settings import PassSettings, Recover
+from pipeline.errors import PromiseError
+
+FAULT = "This is a fault of the pass. Take it out of the plan and report it."
+
+
+class Settings(Recover, PassSettings, frozen=True):
+    """The keys of the table `recover` that other passes have, as keys of the pass."""
+
+
+def requires(model: Any, settings: Settings, context: Context) -> None:
+    """Refuse rows that do not fit the model."""
+    lesson.fitting(model, settings, context.training)
+
+
+def apply(model: Any, settings: Settings, context: Context) -> Changed:
+    """Train."""
+    notes = train.recover(model, settings, context)
+    return Changed(train.without_training_state(model), notes)
+
+
+def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+    """Zeros of kernels are zeros still, and something was learned."""
+    del settings
+    zeros = changed = 0
+    for old, new in zip(before.trainable_weights, after.trainable_weights, strict=True):
+        was, value = old.numpy(), new.numpy()
+        gone = int(np.count_nonzero(value[was == 0])) if old.name.endswith("kernel") else 0
+        if gone:
+            raise PromiseError(f"{gone:,} weights of '{new.path}' that were zero are not zero any more", hint=FAULT)
+        zeros += int(np.count_nonzero(value == 0))
+        changed += int(np.count_nonzero(value != was))
+    if not changed:
+        raise PromiseError("no weight has changed", hint="Give more epochs, or a larger learning_rate.")
+    return {"changed_weights": float(changed), "zero_weights": float(zeros)}

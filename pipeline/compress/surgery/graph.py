@@ -1,0 +1,95 @@
+"""The walk over a Keras graph: the only file, with rebuild.py, that looks inside Functional and Sequential."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pipeline.compress.surgery.channels import Axes
+from pipeline.compress.surgery.rules import rule_of
+from pipeline.compress.surgery.wiring import Call, Tensor, Wiring
+from pipeline.errors import StageError
+
+
+def functional(model: Any) -> Any:
+    """The graph of a Functional or Sequential model. StageError if it has none."""
+    import keras
+
+    graph = model._functional if isinstance(model, keras.Sequential) else model  # noqa: SLF001 - Keras offers no other way to the graph
+    if not hasattr(graph, "_nodes_by_depth"):
+        raise StageError(
+            f"'{model.name}' ({type(model).__name__}) has no graph of layers that could be read, so no channels can be removed",
+            hint="Build it as keras.Model(inputs, outputs), or as keras.Sequential beginning with keras.Input.",
+        )
+    return graph
+
+
+def is_model(layer: Any) -> bool:
+    """Whether this layer is a model with a graph of its own."""
+    import keras
+
+    return isinstance(layer, keras.Model) and (hasattr(layer, "_nodes_by_depth") or hasattr(layer, "_functional"))
+
+
+def nodes(graph: Any) -> Iterator[Any]:
+    """The calls of a graph, each after those that it needs, without those of the inputs."""
+    for depth in sorted(graph._nodes_by_depth, reverse=True):  # noqa: SLF001
+        for node in graph._nodes_by_depth[depth]:  # noqa: SLF001
+            if not node.is_input:
+                yield node
+
+
+def walk(model: Any) -> Wiring:
+    """Find how channels run through the model. StageError if it has no graph."""
+    wiring = Wiring()
+    inputs = [Tensor((None,) * len(tensor.shape), tuple(tensor.shape)) for tensor in functional(model).inputs]
+    for tensor in _through(model, inputs, wiring):
+        for ids in tensor.axes:
+            wiring.channels.keep(ids, "its channels are the model's output", first=True)
+    return wiring
+
+
+def _through(model: Any, inputs: Sequence[Tensor], wiring: Wiring) -> list[Tensor]:
+    graph = functional(model)
+    found: dict[int, Tensor] = {}
+    for tensor, outer in zip(graph.inputs, inputs, strict=True):
+        wiring.runs_along(tensor, outer.axes, model.name)
+        found[id(tensor)] = outer
+    for node in nodes(graph):
+        given = [found[id(tensor)] for tensor in node.input_tensors]
+        made = (
+            _through(node.operation, given, wiring) if is_model(node.operation) else _called(node, given, found, wiring)
+        )
+        found.update({id(tensor): new for tensor, new in zip(node.outputs, made, strict=True)})
+        ids = [each for tensor in made for each in tensor.axes if each is not None]
+        wiring.put_out.setdefault(node.operation.name, []).extend(ids)
+    return [found[id(tensor)] for tensor in graph.outputs]
+
+
+def _called(node: Any, given: Sequence[Tensor], found: dict[int, Tensor], wiring: Wiring) -> list[Tensor]:
+    layer, shapes = node.operation, [tuple(tensor.shape) for tensor in node.outputs]
+    call = Call(layer, layer.name, wiring, _arguments(node, found), given, shapes)
+    rule = rule_of(layer)
+    axes = call.fixed() if rule is None else rule(call)
+    if any(not _fits(each, shape) for each, shape in zip(axes, shapes, strict=True)):
+        axes = call.fixed()  # called in a way that its rule does not know, as with arrays among the tensors
+    return [Tensor(each, shape) for each, shape in zip(axes, shapes, strict=True)]
+
+
+def _fits(axes: Axes, shape: tuple[int | None, ...]) -> bool:
+    return len(axes) == len(shape) and all(
+        ids is None or len(ids) == size for ids, size in zip(axes, shape, strict=True)
+    )
+
+
+def _arguments(node: Any, found: dict[int, Tensor]) -> dict[str, Any]:
+    """What the layer was called with, by the names of its `call`."""
+    import keras
+
+    def known(value: Any) -> Any:
+        return found[id(value)] if isinstance(value, keras.KerasTensor) else value
+
+    args, kwargs = (keras.tree.map_structure(known, each) for each in (node.arguments.args, node.arguments.kwargs))
+    try:
+        return dict(inspect.signature(node.operation.call).bind(*args, **kwargs).arguments)
+    except TypeError:  # what `__call__` takes beside the arguments of `call`
+        return {}

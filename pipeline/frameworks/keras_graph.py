@@ -1,0 +1,84 @@
+"""Walking through the graph of a Keras model, to build another one like it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Visit = Callable[..., Any]
+
+
+def rebuild(model: Any, visit: Visit, enter: Callable[[Any], Any] = lambda x: x) -> Any:
+    """The functional model that comes out when `visit(node, *inputs)` stands for every call of a layer, in the order of the graph.
+
+    `node.operation` is the layer, `node.outputs` are the tensors that it gave in `model`, which stays as it was. Nested models are
+    walked through as if their layers stood in the model itself. `enter(input)` is what the layers take for an input of the model.
+    """
+    import keras
+
+    inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name) for x in model.inputs]
+    outputs = _through(model, [enter(x) for x in inputs], visit)
+    one = [side[0] if len(side) == 1 else side for side in (inputs, outputs)]  # as it would be called by hand
+    return keras.Model(*one, name=model.name)
+
+
+def nodes_of(model: Any) -> Iterator[Any]:
+    """Every call of a layer, inputs before what takes them. A nested model is one call."""
+    import keras
+
+    graph = keras.Model(model.inputs, model.outputs)  # a Sequential model has no graph of its own
+    for depth in sorted(graph._nodes_by_depth, reverse=True):  # noqa: SLF001 - Keras has no public way to see the calls
+        yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)  # noqa: SLF001
+
+
+def consumers(model: Any) -> dict[int, list[Any]]:
+    """Id of a tensor -> the calls that take it, in a model without nested models; the model's own output is a None."""
+    found: dict[int, list[Any]] = {id(x): [None] for x in model.outputs}
+    for node in nodes_of(model):
+        for x in node.input_tensors:
+            found.setdefault(id(x), []).append(node)
+    return found
+
+
+class Copies:
+    """Layers made anew, with the weights of the old ones: a layer that is called twice is copied once."""
+
+    def __init__(self) -> None:
+        self.made: dict[int, Any] = {}
+        self.names: set[str] = set()
+
+    def call(self, layer: Any, *args: Any, **options: Any) -> Any:
+        """What a copy of the layer gives."""
+        if not hasattr(layer, "get_weights"):  # a function of keras.ops keeps nothing
+            return layer(*args, **options)
+        return self.replace(layer, lambda config: type(layer).from_config(config), layer.get_weights, *args, **options)
+
+    def replace(
+        self, layer: Any, make: Callable[[dict[str, Any]], Any], weights: Callable[[], Any], *args: Any, **options: Any
+    ) -> Any:
+        """What `make(config)` gives, a layer that takes the place of `layer`, with these weights."""
+        known = self.made.get(id(layer))
+        if known is not None:
+            return known(*args, **options)
+        new = self.made[id(layer)] = make(layer.get_config() | {"name": self.name(layer.name)})
+        outputs = new(*args, **options)
+        new.set_weights(weights())
+        return outputs
+
+    def name(self, wanted: str) -> str:
+        """A name that no layer of this model has yet: those of nested models may be used twice."""
+        name, count = wanted, 1
+        while name in self.names:
+            name, count = f"{wanted}_{count}", count + 1
+        self.names.add(name)
+        return name
+
+
+def _through(model: Any, inputs: Any, visit: Visit) -> list[Any]:
+    import keras
+
+    found = dict(zip(map(id, model.inputs), keras.tree.flatten(inputs), strict=True))
+    for node in nodes_of(model):
+        args, options = node.arguments.fill_in(found)
+        nested = isinstance(node.operation, keras.Model)
+        outputs = _through(node.operation, args, visit) if nested else visit(node, *args, **options)
+        found |= zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True)
+    return [found[id(x)] for x in model.outputs]
