@@ -20,9 +20,11 @@ import numpy as np
 from machine import describe
 
 from pipeline import frameworks
-from pipeline.compress import lesson, masks, training
+from pipeline.compress import training
 from pipeline.compress.base import Context, Dataset
 from pipeline.compress.settings import Distill, Recover
+from pipeline.compress.sparsity import masks
+from pipeline.compress.training import lesson
 
 MODEL = Path(__file__).parents[1] / "examples" / "fashion_mnist" / "model.keras"
 GOAL = 1.10

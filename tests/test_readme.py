@@ -100,7 +100,9 @@ def test_the_plan_page_describes_every_key():
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, passes in PASSES.items() for name in passes])
 def test_the_page_of_the_passes_describes_each_and_its_settings(kind, name):
-    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", (ROOT / "docs" / "passes.md").read_text(), re.MULTILINE | re.DOTALL))
+    sections = dict(
+        re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", (ROOT / "docs" / "passes.md").read_text(), re.MULTILINE | re.DOTALL)
+    )
     text = sections[f"`{name}`" if kind == "keras" else "ONNX models"]
     assert kind == "keras" or f"`{name}`" in text
     if "has the keys of `recover`" in text:

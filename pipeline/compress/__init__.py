@@ -122,7 +122,7 @@ def apply(
 ) -> Applied:
     """Apply one pass to a model in this process: what the plan's `[[compress]]` does, from Python.
 
-    `model` is a Keras model or an `onnx.ModelProto`, and stays as it was; `settings` are the keys of docs/plan.md. Returns the changed
+    `model` is a Keras model or an `onnx.ModelProto`, and stays as it was; `settings` are the keys of docs/passes.md. Returns the changed
     model with its notes, its file and the figures that the check of its promise found. Raises EdgepressError.
     """
     model_format = "onnx" if type(model).__module__.startswith("onnx") else "keras"

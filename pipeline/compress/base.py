@@ -18,7 +18,7 @@ import numpy as np
 from pipeline.child import Tell
 from pipeline.compress.formats import Format
 from pipeline.compress.settings import PassSettings
-from pipeline.errors import PromiseError
+from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array
 from pipeline.records import Record, SensitivityPoint
 
@@ -92,7 +92,11 @@ def apply_pass(
     """
     the_pass.requires(model, settings, context)
     model_format.set_seed(context.seed)
-    changed = the_pass.apply(model_format.read_back(model_format.save(model)), settings, context)
+    try:
+        changed = the_pass.apply(model_format.read_back(model_format.save(model)), settings, context)
+    except StageError as error:
+        said = error.message if error.message.startswith(name) else f"{name}: {error.message}"
+        raise StageError(said, hint=error.hint) from error
     file = model_format.save(changed.model)
     after = model_format.read_back(file)
     check_promises(name, model, after, model_format)

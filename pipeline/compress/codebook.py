@@ -12,14 +12,14 @@ import numpy as np
 from msgspec import Meta, field
 
 from pipeline import units
-from pipeline.compress import codebook_file
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims, Context
-from pipeline.compress.codebook_levels import Method, quantized
-from pipeline.compress.codebook_tables import from_rows, rows_of
+from pipeline.compress.codebooks import container_file
+from pipeline.compress.codebooks.levels import Method, quantized
+from pipeline.compress.codebooks.tables import from_rows, rows_of
 from pipeline.compress.formats import FORMATS, layers_of, weigh
-from pipeline.compress.kernels import Kernel, kernels_of
 from pipeline.compress.settings import PassSettings, Recover, check_names
+from pipeline.compress.sparsity.kernels import Kernel, kernels_of
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array
 
@@ -75,12 +75,12 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
 def pack(model: Any, settings: Settings, *, entropy_coded: bool = True) -> bytes:
     """The container of all weights of the model, in the order of `model.weights`."""
     axes = {id(kernel.variable): _axes(kernel, settings) for kernel in kernels_of(model, settings.exclude)}
-    tensors: dict[str, codebook_file.Weights] = {}
+    tensors: dict[str, container_file.Weights] = {}
     for place, variable in enumerate(model.weights):
         path = variable.path
         name = path if path not in tensors else f"{path}#{place}"  # nested models may repeat one
-        tensors[name] = codebook_file.Weights(name, np.asarray(variable), axes.get(id(variable)))
-    return codebook_file.write(list(tensors.values()), entropy_coded=entropy_coded)
+        tensors[name] = container_file.Weights(name, np.asarray(variable), axes.get(id(variable)))
+    return container_file.write(list(tensors.values()), entropy_coded=entropy_coded)
 
 
 def ensures(before: Any, after: Any, settings: Settings) -> Claims:
@@ -94,7 +94,7 @@ def ensures(before: Any, after: Any, settings: Settings) -> Claims:
         if values[np.asarray(old.variable) == 0].any():
             raise PromiseError(f"weights of layer '{new.layer}' that were zero are not zero any more", hint=FAULT)
     container = pack(after, settings)
-    for variable, (name, values) in zip(after.weights, codebook_file.read(container).items(), strict=True):
+    for variable, (name, values) in zip(after.weights, container_file.read(container).items(), strict=True):
         if not np.array_equal(np.asarray(variable), values):
             raise PromiseError(f"the container has other values of the weights '{name}' than the model", hint=FAULT)
     raw = weigh(FORMATS["keras"].weights(after)).raw_bytes

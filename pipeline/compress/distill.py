@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from pipeline import frameworks
-from pipeline.compress import lesson
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims, Context
 from pipeline.compress.settings import Distill, PassSettings, Recover
+from pipeline.compress.training import lesson
 from pipeline.errors import PlanError, PromiseError, StageError
 from pipeline.plan import Text
 

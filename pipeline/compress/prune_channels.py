@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from pipeline.compress import batch_norm
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims, Context
 from pipeline.compress.settings import PassSettings, Recover
@@ -21,6 +20,7 @@ from pipeline.compress.surgery.graph import walk
 from pipeline.compress.surgery.groups import grouped
 from pipeline.compress.surgery.importance import Importance
 from pipeline.compress.surgery.selection import Scope, check, select
+from pipeline.compress.training import batch_norm
 from pipeline.errors import PromiseError, StageError
 
 Ratio = Annotated[float, Meta(ge=0, lt=1)]
@@ -69,7 +69,7 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
             hint="Give a larger ratio or alpha, or a smaller round_to or min_channels.",
         )
     if settings.recover is not None:
-        train.recover(pruned.model, settings.recover, context)
+        notes += train.recover(pruned.model, settings.recover, context)
         return Changed(train.without_training_state(pruned.model), tuple(notes))
     normalises = any(batch_norm.norms_of(pruned.model))
     if normalises and settings.recalibrate and not batch_norm.recalibrate(pruned.model, context):

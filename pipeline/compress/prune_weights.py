@@ -14,10 +14,10 @@ from pipeline import units
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims, Context
 from pipeline.compress.formats import FORMATS, Weighed, layers_of, weigh
-from pipeline.compress.kernels import Kernel, prunable_kernels
-from pipeline.compress.masks import Pattern, Scope, Selection, keeps_pattern
-from pipeline.compress.schedules import Schedule
 from pipeline.compress.settings import PassSettings, Recover, check_names
+from pipeline.compress.sparsity.kernels import Kernel, prunable_kernels
+from pipeline.compress.sparsity.masks import Pattern, Scope, Selection, keeps_pattern
+from pipeline.compress.sparsity.schedules import Schedule
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array
 
@@ -93,7 +93,7 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
 
 def _recover(model: Any, settings: Settings, how: Recover, context: Context) -> tuple[str, ...]:
     """Train. Zeros of before stay zero in every training; a schedule makes more of them."""
-    from pipeline.compress.callbacks import pruning
+    from pipeline.compress.callbacks.pruning import pruning
 
     if settings.schedule is None:
         notes = train.recover(model, how, context)

@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta
 
-from pipeline.compress import batch_norm, insert_fake_quantization
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.callbacks import ObserveRanges, fake_quantized
 from pipeline.compress.formats import FORMATS
-from pipeline.compress.quantize_callback import ObserveRanges, fake_quantized
+from pipeline.compress.rounding import insert as insert_fake_quantization
 from pipeline.compress.settings import PassSettings, Recover
+from pipeline.compress.training import batch_norm
 from pipeline.errors import DataError, PromiseError, StageError
 from pipeline.frameworks import Array, check_fits
 

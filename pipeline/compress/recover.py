@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.compress import lesson
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims, Context
 from pipeline.compress.settings import PassSettings, Recover
+from pipeline.compress.training import lesson
 from pipeline.errors import PromiseError
 
 FAULT = "This is a fault of the pass. Take it out of the plan and report it."

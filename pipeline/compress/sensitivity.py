@@ -14,11 +14,12 @@ import numpy as np
 from msgspec import Meta
 
 from pipeline import frameworks
-from pipeline.compress import masks, surgery
+from pipeline.compress import surgery
 from pipeline.compress.base import Changed, Claims, Context, Dataset
 from pipeline.compress.formats import layers_of
-from pipeline.compress.kernels import kernels_of
 from pipeline.compress.settings import PassSettings, check_names
+from pipeline.compress.sparsity import masks
+from pipeline.compress.sparsity.kernels import kernels_of
 from pipeline.errors import DataError, PromiseError
 from pipeline.frameworks import Array
 from pipeline.records import SensitivityPoint

@@ -19,6 +19,9 @@ STEPS = 255
 FLATTEST = 1e-3
 """A channel's scale is at least this part of its layer's largest: otherwise the bias of a channel without weights would need more
 than the 32 bits that it has in a file."""
+NOTHING = 1e-30
+"""A kernel with no larger weight counts as zero: a scale for it would leave the range of normal float32 numbers."""
+
 NARROWEST = 1e-4
 """Of all ranges, for the same reason: a tensor that is always zero has none of its own."""
 
@@ -120,7 +123,7 @@ class Rounded:
         """Distance of two neighbouring values, of each channel or of all."""
         largest = tf.reduce_max(tf.abs(columns))
         limit = tf.reduce_max(tf.abs(columns), axis=range(len(columns.shape) - 1)) if self.PER_CHANNEL else largest
-        limit = tf.maximum(limit, tf.where(largest > 0, largest * FLATTEST, 1.0))
+        limit = tf.maximum(limit, tf.where(largest > NOTHING, largest * FLATTEST, 1.0))
         return tf.stop_gradient(limit) / levels(self.weight_bits)
 
     def settle(self, input_scale: float) -> None:

@@ -13,11 +13,11 @@ import numpy as np
 from msgspec import Meta, field
 
 from pipeline import units
-from pipeline.compress import codebook_file
 from pipeline.compress.base import Changed, Claims, Context
-from pipeline.compress.codebook_levels import Method, quantized
-from pipeline.compress.codebook_tables import from_rows
-from pipeline.compress.codebook_tables import rows_of as rows_of_tables
+from pipeline.compress.codebooks import container_file
+from pipeline.compress.codebooks.levels import Method, quantized
+from pipeline.compress.codebooks.tables import from_rows
+from pipeline.compress.codebooks.tables import rows_of as rows_of_tables
 from pipeline.compress.formats import weigh
 from pipeline.compress.onnx_passes import statistics
 from pipeline.compress.onnx_passes.graph import Graph, copy_of
@@ -73,9 +73,9 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
     elif settings.recalibrate:
         notes.append(statistics.NO_ROWS)
     tables = {kernel.constant: _axes(kernel, settings) for kernel in kernels}
-    container = codebook_file.write(
+    container = container_file.write(
         [
-            codebook_file.Weights(name, values, tables.get(name))
+            container_file.Weights(name, values, tables.get(name))
             for name, values in onnx_weights(graph.model)
             if values.size
         ]
@@ -128,7 +128,7 @@ def ensures(before: Any, after: Any, settings: Settings) -> Claims:
 def restore(model: Any, data: bytes) -> None:
     """Put the weights of a container into a graph that has constants of the same names. ModelError if it has not."""
     graph = Graph(model)
-    for name, values in codebook_file.read(data).items():
+    for name, values in container_file.read(data).items():
         kept = graph.value(name)
         if kept is None or kept.shape != values.shape:
             raise ModelError(

@@ -16,7 +16,7 @@ RECURRENT = ("LSTM", "GRU", "RNN")
 
 
 class Kernel(NamedTuple):
-    """One kernel, as `pipeline.compress.kernels.Kernel` is for Keras. `constant` is the name of its values."""
+    """One kernel, as `pipeline.compress.sparsity.kernels.Kernel` is for Keras. `constant` is the name of its values."""
 
     layer: str
     constant: str

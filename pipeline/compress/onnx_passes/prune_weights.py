@@ -13,12 +13,12 @@ from msgspec import Meta
 from pipeline.compress import prune_weights as of_keras
 from pipeline.compress.base import Changed, Claims, Context
 from pipeline.compress.formats import weigh
-from pipeline.compress.masks import Scope, Selection, keeps_pattern
 from pipeline.compress.onnx_passes import statistics
 from pipeline.compress.onnx_passes.graph import Graph, copy_of
 from pipeline.compress.onnx_passes.kernels import FAULT, Kernel, check_rest, kernels_of, names_of, new_values
 from pipeline.compress.onnx_passes.runs import has_rows, rows_of
 from pipeline.compress.settings import PassSettings, check_names
+from pipeline.compress.sparsity.masks import Scope, Selection, keeps_pattern
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array, onnx_weights
 

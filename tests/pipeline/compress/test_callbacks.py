@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.compress.callbacks import PruneWeights
-from pipeline.compress.kernels import prunable_kernels
-from pipeline.compress.masks import Pattern, keeps_pattern
+from pipeline.compress.sparsity.kernels import prunable_kernels
+from pipeline.compress.sparsity.masks import Pattern, keeps_pattern
 from pipeline.errors import PlanError, StageError
 from tests.pipeline.conftest import tiny_model
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from pipeline import compress, frameworks
-from pipeline.compress import codebook, codebook_file
+from pipeline.compress import codebook
 from pipeline.compress.base import Changed, Dataset
-from pipeline.compress.codebook_tables import rows_of
+from pipeline.compress.codebooks import container_file
+from pipeline.compress.codebooks.tables import rows_of
 from pipeline.compress.formats import FORMATS
-from pipeline.compress.kernels import kernels_of
+from pipeline.compress.sparsity.kernels import kernels_of
 from pipeline.errors import ModelError, PlanError, PromiseError, StageError
 from tests.pipeline.compress.kinds_of_networks import gan_generator, recurrent, transformer
 from tests.pipeline.compress.test_chain import keras_pass, lying
@@ -38,7 +39,7 @@ def test_every_kernel_has_few_levels_and_the_container_has_the_weights(trained, 
     for kernel in kernels_of(after):
         axes = kernel.outputs if granularity == "channel" else ()
         assert distinct(np.asarray(kernel.variable), axes) <= 2**bits
-    back = codebook_file.read(applied.changed.container)
+    back = container_file.read(applied.changed.container)
     assert len(back) == len(after.weights)
     for variable, values in zip(after.weights, back.values(), strict=True):
         assert np.array_equal(np.asarray(variable), values)
@@ -109,7 +110,7 @@ def test_other_kinds_of_networks_go_through_and_come_back(network, granularity):
     pruned = compress.apply(model, "prune_weights", pattern="2:4").changed.model
     applied = compress.apply(pruned, "codebook", granularity=granularity)
     fresh = network()
-    codebook_file.restore(fresh, applied.changed.container)
+    container_file.restore(fresh, applied.changed.container)
     x = np.random.default_rng(0).integers(0, 30, (5, *model.input_shape[1:])).astype(model.inputs[0].dtype)
     expected = applied.changed.model.predict(x, verbose=0)
     assert np.array_equal(fresh.predict(x, verbose=0), expected)
@@ -135,9 +136,9 @@ def test_some_layers_with_other_bits_and_some_without(trained):
 def test_a_container_of_another_model_is_refused(trained):
     container = compress.apply(trained, "codebook").changed.container
     with pytest.raises(ModelError, match=r"'stem/kernel' have the shape \(3, 3, 1, 8\), and those of recurrent"):
-        codebook_file.restore(recurrent(), container)
+        container_file.restore(recurrent(), container)
     with pytest.raises(ModelError, match="not a whole codebook container"):
-        codebook_file.restore(trained, container[:-9])
+        container_file.restore(trained, container[:-9])
 
 
 @pytest.mark.frameworks
@@ -150,7 +151,7 @@ def test_nested_models_may_use_a_name_twice():
     assert len({variable.path for variable in both.weights}) < len(both.weights)
     applied = compress.apply(both, "codebook", bits=3)
     fresh = FORMATS["keras"].read_back(FORMATS["keras"].save(both))
-    codebook_file.restore(fresh, applied.changed.container)
+    container_file.restore(fresh, applied.changed.container)
     assert all(
         np.array_equal(one, other)
         for one, other in zip(fresh.get_weights(), applied.changed.model.get_weights(), strict=True)

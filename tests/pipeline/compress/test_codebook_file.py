@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pipeline.compress import codebook_entropy, codebook_file
-from pipeline.compress.codebook_file import Weights, read, write
-from pipeline.compress.codebook_levels import quantized
+from pipeline.compress.codebooks import entropy as codebook_entropy
+from pipeline.compress.codebooks.container_file import Weights, read, write
+from pipeline.compress.codebooks.levels import quantized
 from pipeline.errors import ModelError
 
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=4, max_side=7)
@@ -291,4 +291,4 @@ def test_many_values_are_no_codebook_and_come_back_all_the_same():
     values = np.random.default_rng(0).normal(size=(40, 40)).astype(np.float32)
     values[0, 0] = np.nan
     assert np.array_equal(read(write([Weights("w", values, ())]))["w"], values, equal_nan=True)
-    assert codebook_file.write([Weights("w", values, ())]) == codebook_file.write([Weights("w", values)])
+    assert write([Weights("w", values, ())]) == write([Weights("w", values)])

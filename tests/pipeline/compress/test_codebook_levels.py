@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pipeline.compress import codebook_levels as levels
+from pipeline.compress.codebooks import levels
 
 TENTHS = np.arange(1, 11, dtype=np.float32) / 10
 METHODS = ("uniform", "kmeans", "quantile")

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.compress import distillation, logits, training
+from pipeline.compress import training
 from pipeline.compress.base import Context, Dataset
 from pipeline.compress.settings import Distill, Recover
+from pipeline.compress.training import distillation, logits
 from pipeline.errors import PlanError
 from tests.pipeline.conftest import rows, tiny_model
 

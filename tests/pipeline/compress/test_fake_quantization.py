@@ -120,7 +120,7 @@ def test_observing_is_of_all_rows_and_only_then(fq):
 
 
 def test_a_saved_model_is_known_and_answers_alike(fq, sets, tmp_path):
-    from pipeline.compress.quantize_callback import fake_quantized
+    from pipeline.compress.callbacks import fake_quantized
 
     model = fake_quantized(tiny_model(), sets.calibration[0], 4)
     path = tmp_path / "m.keras"
@@ -135,7 +135,7 @@ def test_a_saved_model_is_known_and_answers_alike(fq, sets, tmp_path):
 
 
 def test_the_plain_model_has_the_rounded_weights_and_no_ranges(fq, sets):
-    from pipeline.compress.quantize_callback import fake_quantized
+    from pipeline.compress.callbacks import fake_quantized
 
     model = fake_quantized(tiny_model(), sets.calibration[0])
     fq.settle(model)
@@ -149,7 +149,7 @@ def test_the_plain_model_has_the_rounded_weights_and_no_ranges(fq, sets):
 
 
 def test_settling_puts_biases_on_steps_of_the_products(fq, sets):
-    from pipeline.compress.quantize_callback import fake_quantized
+    from pipeline.compress.callbacks import fake_quantized
 
     model = fake_quantized(tiny_model(), sets.calibration[0])
     stem = model.get_layer("stem")

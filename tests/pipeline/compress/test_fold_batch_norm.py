@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.compress.fold_batch_norm import fold_batch_norm
+from pipeline.compress.rounding.fold_batch_norm import fold_batch_norm
 
 pytestmark = pytest.mark.frameworks
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.compress.kernels import kernels_of, prunable_kernels
+from pipeline.compress.sparsity.kernels import kernels_of, prunable_kernels
 from tests.pipeline.compress.kinds_of_networks import gan_generator, recurrent, transformer
 from tests.pipeline.conftest import tiny_model
 

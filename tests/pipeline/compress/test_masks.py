@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pipeline.compress import masks
-from pipeline.compress.masks import Pattern, Selection
+from pipeline.compress.sparsity import masks
+from pipeline.compress.sparsity.masks import Pattern, Selection
 
 TENTHS = np.arange(1, 11, dtype=np.float32) / 10
 SCORES = arrays.arrays(np.float32, st.integers(1, 60), elements=st.integers(0, 6).map(float))

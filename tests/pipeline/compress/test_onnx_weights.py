@@ -5,14 +5,14 @@ import pytest
 from onnx import numpy_helper
 
 from pipeline import compress
-from pipeline.compress import codebook_file
 from pipeline.compress.base import Dataset
+from pipeline.compress.codebooks import container_file
 from pipeline.compress.formats import FORMATS
-from pipeline.compress.masks import Pattern, keeps_pattern
 from pipeline.compress.onnx_passes import codebook
 from pipeline.compress.onnx_passes.graph import copy_of
 from pipeline.compress.onnx_passes.kernels import kernels_of
 from pipeline.compress.onnx_passes.runs import run
+from pipeline.compress.sparsity.masks import Pattern, keeps_pattern
 from pipeline.errors import ModelError, PlanError, StageError
 from tests.pipeline.compress.onnx_graphs import Build, made
 
@@ -134,7 +134,7 @@ def test_the_container_gives_the_same_graph_back():
     applied = compress.apply(model, "codebook", bits=4)
     weights = sum(values.nbytes for _, values in FORMATS["onnx"].weights(model))
     assert len(applied.changed.container) < weights / 4
-    found = codebook_file.read(applied.changed.container)
+    found = container_file.read(applied.changed.container)
     for name, values in FORMATS["onnx"].weights(applied.changed.model):
         assert np.array_equal(found[name], values)
     codebook.restore(model, applied.changed.container)

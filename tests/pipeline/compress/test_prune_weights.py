@@ -7,10 +7,10 @@ from pipeline import compress, frameworks
 from pipeline.compress import prune_weights
 from pipeline.compress.base import Changed, Context, Dataset, apply_pass
 from pipeline.compress.formats import FORMATS, layers_of
-from pipeline.compress.kernels import prunable_kernels
-from pipeline.compress.masks import Pattern, keeps_pattern
-from pipeline.compress.schedules import Schedule
 from pipeline.compress.settings import Recover
+from pipeline.compress.sparsity.kernels import prunable_kernels
+from pipeline.compress.sparsity.masks import Pattern, keeps_pattern
+from pipeline.compress.sparsity.schedules import Schedule
 from pipeline.errors import PlanError, PromiseError, StageError
 from tests.pipeline.compress.kinds_of_networks import gan_generator, recurrent, transformer
 from tests.pipeline.compress.test_chain import keras_pass, lying

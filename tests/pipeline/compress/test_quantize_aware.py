@@ -6,8 +6,8 @@ import pytest
 from pipeline import compress, frameworks
 from pipeline.compress import quantize_aware
 from pipeline.compress.base import Changed, Context, Dataset, apply_pass
+from pipeline.compress.callbacks import ObserveRanges, fake_quantized
 from pipeline.compress.formats import FORMATS
-from pipeline.compress.quantize_callback import ObserveRanges, fake_quantized
 from pipeline.compress.settings import Recover
 from pipeline.convert import tflite_int8, work
 from pipeline.errors import DataError, PromiseError, StageError

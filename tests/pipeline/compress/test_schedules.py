@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.compress.schedules import Schedule
+from pipeline.compress.sparsity.schedules import Schedule
 from pipeline.errors import PlanError
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from pipeline import frameworks
-from pipeline.compress import lesson, mixed_precision, training
+from pipeline.compress import training
 from pipeline.compress.base import Context, Dataset
-from pipeline.compress.checkpoint import Checkpoint
 from pipeline.compress.settings import Distill, Recover
+from pipeline.compress.training import lesson, mixed_precision
+from pipeline.compress.training.checkpoint import Checkpoint
 from tests.pipeline.conftest import tiny_model
 
 pytestmark = pytest.mark.frameworks

@@ -7,8 +7,8 @@ model.fit(x, y, callbacks=[ObserveRanges(rows)])
 
 from typing import Any, Literal
 
-from pipeline.compress import insert_fake_quantization
-from pipeline.compress.fold_batch_norm import fold_batch_norm
+from pipeline.compress.rounding import insert as insert_fake_quantization
+from pipeline.compress.rounding.fold_batch_norm import fold_batch_norm
 from pipeline.frameworks import Array
 
 EVERY = 100

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.compress import codebook_entropy as entropy
-from pipeline.compress.codebook_entropy import broken
-from pipeline.compress.codebook_tables import Coded, code, decode
+from pipeline.compress.codebooks import entropy
+from pipeline.compress.codebooks.entropy import broken
+from pipeline.compress.codebooks.tables import Coded, code, decode
 from pipeline.errors import ModelError
 from pipeline.frameworks import Array
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline import frameworks
-from pipeline.compress import logits
 from pipeline.compress.base import Context
-from pipeline.compress.checkpoint import Checkpoint, digest_of
 from pipeline.compress.settings import Distill, check_names
+from pipeline.compress.training import logits
+from pipeline.compress.training.checkpoint import Checkpoint, digest_of
 from pipeline.errors import PlanError
 from pipeline.frameworks import Array
 

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline import frameworks, units
-from pipeline.compress import distillation, logits
 from pipeline.compress.base import Context, Dataset
-from pipeline.compress.checkpoint import digest_of
-from pipeline.compress.distillation import Answering, Teaching
 from pipeline.compress.settings import Recover
+from pipeline.compress.training import distillation, logits
+from pipeline.compress.training.checkpoint import digest_of
+from pipeline.compress.training.distillation import Answering, Teaching
 from pipeline.errors import DataError, StageError
 from pipeline.frameworks import Array
 

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from pipeline import units
-from pipeline.compress import VERSIONS, batch_norm, lesson, masks, mixed_precision
+from pipeline.compress import VERSIONS
 from pipeline.compress.base import Context
-from pipeline.compress.checkpoint import Checkpoint, digest_of
-from pipeline.compress.not_finite import NotFinite
 from pipeline.compress.settings import Recover
+from pipeline.compress.sparsity import masks
+from pipeline.compress.training import batch_norm, lesson, mixed_precision
+from pipeline.compress.training.checkpoint import Checkpoint, digest_of
+from pipeline.compress.training.not_finite import NotFinite
 from pipeline.frameworks import Array
 from pipeline.store import versions
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import msgspec
 
 from pipeline.compress.formats import layers_of
-from pipeline.compress.kernels import prunable_kernels
-from pipeline.compress.masks import Scope, Selection, holding, mask_variable
-from pipeline.compress.schedules import Rise, Schedule
 from pipeline.compress.settings import check_names
+from pipeline.compress.sparsity.kernels import prunable_kernels
+from pipeline.compress.sparsity.masks import Scope, Selection, holding, mask_variable
+from pipeline.compress.sparsity.schedules import Rise, Schedule
 from pipeline.errors import PlanError, StageError
 
 
@@ -27,7 +27,7 @@ def PruneWeights(  # noqa: N802 - stands where Keras's callbacks stand, which ar
     schedule: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> Any:
-    """A callback that prunes the model it trains; arguments are the settings of `prune_weights` (docs/plan.md).
+    """A callback that prunes the model it trains; arguments are the settings of `prune_weights` (docs/passes.md).
 
     Without `schedule` all is pruned before the first step. Afterwards the weights are exactly zero and the kernels' constraints are as
     they were. Raises PlanError for settings that can not be.
@@ -39,7 +39,7 @@ def PruneWeights(  # noqa: N802 - stands where Keras's callbacks stand, which ar
         settings = msgspec.convert({**given, "exclude": exclude, "schedule": schedule, "recover": {}}, Settings)
     except msgspec.ValidationError as error:
         raise PlanError(
-            f"PruneWeights: {error}", hint="docs/plan.md describes the settings of prune_weights."
+            f"PruneWeights: {error}", hint="docs/passes.md describes the settings of prune_weights."
         ) from error
     return pruning(settings.selection(seed), settings.exclude, settings.schedule)
 

@@ -1,0 +1,1 @@
+"""Which weights stay, when, and where the kernels are."""
