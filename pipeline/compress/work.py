@@ -80,13 +80,18 @@ class Chain:
         settings = msgspec.convert(step.settings, the_pass.Settings)
         model = self._open(record)
         before, cost_before = weigh(self.format.weights(model)), self.format.multiply_accumulates(model)
+        unchanged = self.format.save(model)  # a pass may only look: then the model's file stays the one that it is
         self.tell(0, 0, step.name)
         resume.mkdir(parents=True, exist_ok=True)
         applied = apply_pass(step.name, the_pass, model, settings, self._context(resume), self.format)
         model = applied.changed.model
         after = weigh(self.format.weights(model))
-        artifact = self.store.put_bytes(applied.file, self.argument.format)
-        changed = self._answer(msgspec.structs.replace(record, artifact=artifact, parameters=after.parameters), model)
+        changed = record
+        if applied.file != unchanged:
+            artifact = self.store.put_bytes(applied.file, self.argument.format)
+            changed = self._answer(
+                msgspec.structs.replace(record, artifact=artifact, parameters=after.parameters), model
+            )
         self.opened = changed, model
         container = applied.changed.container
         return PassReport(

@@ -17,7 +17,11 @@ def headline(run: RunRecord, trust: Trust) -> str:
 
 def findings(run: RunRecord, trust: Trust) -> tuple[Finding, ...]:
     """Speed against the baselines, the fastest, accuracy, energy."""
-    passes = ", ".join(report.name for report in run.compressed.passes)
+    passes = ", ".join(
+        report.name
+        for number, report in enumerate(run.compressed.passes, start=1)
+        if not ledger.changed_nothing(run, number)
+    )
     known = [one for one in trust.compared.comparisons if not _unknown(one, trust)]
     speed = [_speed(comparison, trust, place(run), passes) for comparison in known]
     others = (*_not_known(trust), _fastest(run), _accuracy(trust), _differs(run), _energy(run))

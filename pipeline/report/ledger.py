@@ -1,5 +1,6 @@
 """The ledger: what each pass of the chain did to the model, its accuracy, and its latency on the board."""
 
+import math
 from collections.abc import Iterator
 
 from pipeline import units
@@ -30,6 +31,7 @@ def ledger(run: RunRecord, trust: Trust) -> Table:
     places = list(dict.fromkeys((one.format, one.runtime) for one in run.measured.measurements if one.of_step)) or [
         (one.format, one.runtime) for one in run.measured.measurements if one.variant == "compressed"
     ]
+    places.sort(key=lambda place: _fastest(trust, place))
     columns = tuple(
         Column(heading=f"{format_name} on {runtime}", number=True, brief=number == 0)
         for number, (format_name, runtime) in enumerate(places)
@@ -51,6 +53,18 @@ def ledger(run: RunRecord, trust: Trust) -> Table:
         )
     return Table(
         title="Ledger of the passes", columns=COLUMNS + columns, lines=tuple(lines), note=NOTE if lines else ""
+    )
+
+
+def _fastest(trust: Trust, place: tuple[str, str]) -> float:
+    """By what the compressed model takes there: the terminal has room for one column."""
+    return min(
+        (
+            one.latency.median_s
+            for one in trust.measurements.values()
+            if (one.format, one.runtime) == place and one.variant == "compressed" and mark_of(one) != INVALID
+        ),
+        default=math.inf,
     )
 
 
@@ -92,12 +106,13 @@ def findings(run: RunRecord, trust: Trust) -> Iterator[Finding]:
     for number, one in enumerate(run.compressed.passes, start=1):
         variant = _variant(run, number)
         mine = [step for step in steps if step.subject.startswith(f"{variant} ")]
-        if not mine or _changed_nothing(run, number):
+        if not mine or changed_nothing(run, number):
             continue
         yield from _of_pass(one, mine, trust)
 
 
-def _changed_nothing(run: RunRecord, number: int) -> bool:
+def changed_nothing(run: RunRecord, number: int) -> bool:
+    """Whether the pass `number` left the model as it was."""
     passes = run.compressed.passes
     before = run.loaded.model if number == 1 else passes[number - 2].model
     return passes[number - 1].model.artifact == before.artifact

@@ -28,9 +28,9 @@ def points_of(run: RunRecord) -> tuple[SensitivityPoint, ...]:
     return found[-1] if found else ()
 
 
-def amount(point: SensitivityPoint) -> str:
+def _amount(change: str, value: float) -> str:
     """A share that is pruned, or a number of bits."""
-    return f"{units.count(int(point.amount))} bits" if point.change == "quantize" else units.percent(point.amount)
+    return f"{units.count(int(value))} bits" if change == "quantize" else units.percent(value)
 
 
 def kept(point: SensitivityPoint) -> float | None:
@@ -47,9 +47,8 @@ def table(run: RunRecord) -> Table:
         rows.setdefault(point.part, {})[point.change, point.amount] = point
     worst = {part: min((_shown(point) for point in found.values()), default=0.0) for part, found in rows.items()}
     columns = [Column(heading="part")]
-    first = {change: next(point for point in points if (point.change, point.amount) == change) for change in amounts}
     columns += [
-        Column(heading=f"{CHANGES.get(change, change)}: {amount(first[change, value])}", number=True, brief=False)
+        Column(heading=f"{CHANGES.get(change, change)}: {_amount(change, value)}", number=True, brief=False)
         for change, value in amounts
     ]
     lines = [
@@ -92,19 +91,20 @@ def _drawing(change: str, title: str, points: list[SensitivityPoint]) -> Drawing
     amounts = sorted({point.amount for point in points}, key=lambda value: _mildness(change, value))
     air = 0.04 * (max(shown) - min(shown)) or 0.01
     scale = Scale(low=max(0, min(shown) - air), high=min(1, max(shown) + air), start=8, end=WIDTH - 8)
-    bottom = ROW * len(parts)
-    words = ", ".join(f"{point.part} {amount(point)}: {units.percent(kept(point))}" for point in points)
-    drawing = Drawing(f"sensitivity-{change}", f"Sensitivity: {title}", words, height=bottom + LINE + 2)
-    drawing.axis(scale, 0, bottom, units.percent)
+    bottom = ROW * len(parts) + LINE
+    words = ", ".join(f"{point.part} {_amount(change, point.amount)}: {units.percent(kept(point))}" for point in points)
+    drawing = Drawing(f"sensitivity-{change}", f"Sensitivity: {title}", words, height=bottom + LINE + 8)
+    drawing.axis(scale, LINE + 4, bottom, units.percent)
     small, large = DOTS
+    drawing.text(0, 0.8 * LINE, f"{title}: {', '.join(_amount(change, value) for value in amounts)}", "group")
     for number, part in enumerate(parts):
-        y = number * ROW + LINE + 4
+        y = number * ROW + 2 * LINE + 6
         drawing.text(0, y - 7, part, "label")
         own = [point for point in points if point.part == part]
         places = [scale.at(kept(point) or 0.0) for point in own]
         drawing.line(min(places), y, max(places), y, "interval v-compressed")
         for point, x in zip(own, places, strict=True):
-            strength = amounts.index(point.amount) / max(1, len(amounts) - 1)
-            note = f"{part}, {amount(point)}: {units.percent(kept(point))}"
+            strength = (amounts.index(point.amount) + 1) / len(amounts)
+            note = f"{part}, {_amount(change, point.amount)}: {units.percent(kept(point))}"
             drawing.shape("circle", "v-compressed", note, cx=x, cy=y, r=small + strength * (large - small))
     return drawing
