@@ -64,8 +64,9 @@ def one_of_ours(path: Path, what: str, amount: float, seed: int) -> None:
 
     half = EPOCHS * -(-len(data["x"]) // BATCH) // 2
     settings = {"sparsity": amount, "schedule": {"kind": "polynomial", "end_step": half, "frequency": 10}}
-    if what == "clusters":
-        settings = {"bits": int(np.log2(amount))}
+    if what == "clusters":  # of the same kernels as the toolkit's side: its depthwise and last ones stay as they are
+        dense = [layer.name for layer in model.layers if "depthwise" in layer.name] + [model.layers[-1].name]
+        settings = {"bits": int(np.log2(amount)), "exclude": dense}
     name = "prune_weights" if what == "sparsity" else "codebook"
     applied = compress.apply(
         model, name, training=Dataset(data["x"], data["y"]), tell=tell, seed=seed, recover=recover, **settings
@@ -115,13 +116,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--toolkit", type=Path, required=True, help="the Python of the toolkit's environment")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--only", nargs="+", help="sparsity, clusters", default=["sparsity", "clusters"])
     given = parser.parse_args()
     print(f"{describe()}\n", flush=True)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.npz"
         prepare(path)
-        for what, amount in CASES:
+        for what, amount in (case for case in CASES if case[0] in given.only):
             found: dict[str, list[dict[str, float]]] = {"ours": [], "theirs": []}
             for seed in given.seeds:
                 found["ours"].append(ours(path, what, amount, seed))

@@ -5,6 +5,7 @@ once with the same source and seed is taken from the store in `--folder`.
 """
 
 import argparse
+import contextlib
 import shutil
 import statistics
 import sys
@@ -66,10 +67,10 @@ class Laboratory:
     def measure(self, now: flow.Run, files: Sequence[Converted]) -> Measured:
         """Latency of many files side by side, on this machine: fresh processes in shuffled rounds."""
         plan = self.plan("", [files[0].format], 1)
-        with deploy.reach(plan, print) as reached:
-            data = now.loaded.data
-            deployment = deploy.deploy(reached, plan, data, files, now.store, Silent())
-            return measure.measure(reached.session, plan, data, deployment, files, now.store, Silent())
+        data = now.loaded.data
+        with contextlib.closing(flow.store_of(plan)) as store, deploy.reach(plan, print) as reached:
+            deployment = deploy.deploy(reached, plan, data, files, store, Silent())
+            return measure.measure(reached.session, plan, data, deployment, files, store, Silent())
 
 
 def accuracy(one: Converted) -> float:

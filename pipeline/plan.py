@@ -130,16 +130,16 @@ def read(path: Path) -> Plan:
     )
 
 
-def convert_table(raw: dict[str, Any], kind: type[T], path: Path, table: str) -> T:
-    """Check one table of a plan; `table` is its name for messages ("" is the whole file)."""
+def convert_table(raw: dict[str, Any], kind: type[T], path: Path | None, table: str, page: str = "docs/plan.md") -> T:
+    """Check one table of a plan, or settings without a plan; `table` is its name for messages ("" is the whole file)."""
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         what, at = _where(str(error), table)
         known = _known_keys(kind, at.removeprefix(table).lstrip("."))
         raise PlanError(
-            f"{path}: {at or 'the file'}: {what}",
-            hint=f"Keys that may stand there: {known}. docs/plan.md describes each." if known else "See docs/plan.md.",
+            f"{'' if path is None else f'{path}: '}{at or 'the file'}: {what}",
+            hint=f"Keys that may stand there: {known}. {page} describes each." if known else f"See {page}.",
         ) from error
 
 

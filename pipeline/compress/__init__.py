@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import child, frameworks
-from pipeline.compress.base import Applied, Context, Dataset, Pass, Step, apply_pass
+from pipeline.compress.base import LAST, ONLY_LOOK, UNDONE, Applied, Context, Dataset, Pass, Step, apply_pass
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.settings import Recover
 from pipeline.errors import PlanError
@@ -38,6 +38,8 @@ PASSES: dict[str, dict[str, str]] = {
     },
 }
 """Format of the model -> name of a pass -> its module. What a module offers: `pipeline.compress.base.Pass`."""
+
+PAGE = "docs/passes.md"
 
 TRAINING_KEYS = ("recover", "schedule", "distill")
 
@@ -73,7 +75,18 @@ def load_pass(model_format: str, name: str) -> Pass:
 
 def settings_of(plan: Plan) -> tuple[Step, ...]:
     """Check every [[compress]] table against its pass. PlanError names the table and the key."""
-    return tuple(_step(raw, i, plan) for i, raw in enumerate(plan.tables.compress))
+    steps = tuple(_step(raw, i, plan) for i, raw in enumerate(plan.tables.compress))
+    names = [step.name for step in steps]
+    for i, step in enumerate(steps):
+        if "quantize_aware" in names[:i] and step.name not in ONLY_LOOK:
+            raise PlanError(f"{plan.path}: compress[{i}]: {step.name} is behind quantize_aware: {UNDONE}", hint=LAST)
+        for key, name in _files_in(step.settings):
+            if not (plan.folder / name).is_file():
+                raise PlanError(
+                    f"{plan.path}: compress[{i}].{key}: there is no file {plan.folder / name}",
+                    hint="Give the path of a .keras file, relative to the plan.",
+                )
+    return steps
 
 
 def _step(raw: dict[str, object], i: int, plan: Plan) -> Step:
@@ -87,7 +100,7 @@ def _step(raw: dict[str, object], i: int, plan: Plan) -> Step:
         raise PlanError(f"{plan.path}: {table}.pass: {error.message}", hint=error.hint) from error
     given = {key: value for key, value in raw.items() if key != "pass"}
     _check_training(given, plan.source_format, f"{plan.path}: {table}")
-    settings = convert_table(given, the_pass.Settings, plan.path, table)
+    settings = convert_table(given, the_pass.Settings, plan.path, table, PAGE)
     trains = isinstance(settings, Recover)  # its own keys are those of the table `recover`
     if plan.tables.data.training is None and (trains or getattr(settings, "recover", None) is not None):
         raise PlanError(
@@ -118,23 +131,25 @@ def apply(
     tell: child.Tell | None = None,
     seed: int = 0,
     folder: Path = Path(),
+    resume: Path | None = None,
     **settings: object,
 ) -> Applied:
     """Apply one pass to a model in this process: what the plan's `[[compress]]` does, from Python.
 
-    `model` is a Keras model or an `onnx.ModelProto`, and stays as it was; `settings` are the keys of docs/passes.md. Returns the changed
-    model with its notes, its file and the figures that the check of its promise found. Raises EdgepressError.
+    `model` is a Keras model or an `onnx.ModelProto`, and stays as it was; `settings` are the keys of docs/passes.md. `resume` is a folder
+    in which a training keeps each epoch, so that the same call goes on behind it. Returns the changed model with its notes, its file and
+    the figures that the check of its promise found. Raises EdgepressError.
     """
     model_format = "onnx" if type(model).__module__.startswith("onnx") else "keras"
     the_pass = load_pass(model_format, name)
     context = Context(
         training=training, calibration=calibration, evaluation=evaluation, seed=seed, folder=folder,
-        original=lambda: model if teacher is None else teacher,
+        resume=resume, original=lambda: model if teacher is None else teacher,
     )  # fmt: skip
     if tell is not None:
         context = context._replace(tell=tell)
     _check_training(settings, model_format, name)
-    given = convert_table(dict(settings), the_pass.Settings, Path("apply"), name)
+    given = convert_table(dict(settings), the_pass.Settings, None, name, PAGE)
     return apply_pass(name, the_pass, model, given, context, FORMATS[model_format])
 
 
@@ -169,16 +184,17 @@ def identity(data: Data) -> tuple[object, ...]:
 
 def teachers(steps: tuple[Step, ...], folder: Path) -> tuple[str, ...]:
     """The sha256 of every teacher's or student's file that the settings name: one that was trained anew is another one."""
-    names = {text for step in steps for text in _teachers_in(step.settings)}
+    names = {name for step in steps for _, name in _files_in(step.settings)}
     return tuple(
         hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         for path in ((folder / name).resolve() for name in sorted(names))
     )
 
 
-def _teachers_in(settings: object) -> list[str]:
-    if not isinstance(settings, dict):
-        return []
-    own = [settings.get(key) for key in ("teacher", "student")]
-    found = [name for name in own if isinstance(name, str)]
-    return found + [name for value in settings.values() for name in _teachers_in(value)]
+def _files_in(settings: dict[str, Any], table: str = "") -> list[tuple[str, str]]:
+    """Every (key, name of a file) of a teacher or student in the settings of a pass, also in the tables inside."""
+    found = [(f"{table}{key}", settings[key]) for key in ("teacher", "student") if isinstance(settings.get(key), str)]
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            found += _files_in(value, f"{table}{key}.")
+    return found

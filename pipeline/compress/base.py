@@ -5,7 +5,8 @@
     apply        change the model (it is the pass's own copy); return it with what is to be said of the change
     ensures      look whether the promise is kept in what was saved; return the figures that were found
 
-The base checks what no pass may change: the inputs and the outputs, and that every weight is a finite number.
+The base checks what no pass may change: the inputs and the outputs, and that every weight is a finite number. It also checks that a
+container holds exactly the weights that were saved.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from pipeline.child import Tell
+from pipeline.compress.codebooks import promise
 from pipeline.compress.formats import Format
 from pipeline.compress.settings import PassSettings
 from pipeline.errors import PromiseError, StageError
@@ -23,6 +25,12 @@ from pipeline.frameworks import Array
 from pipeline.records import Record, SensitivityPoint
 
 Claims = dict[str, float]
+
+ONLY_LOOK = ("sensitivity",)
+"""Passes that leave the model as it is."""
+
+UNDONE = "the model went through quantize_aware, and a change of its weights would undo what was trained for 8 bits"
+LAST = "quantize_aware comes last: put this pass before it."
 
 
 class Step(Record, frozen=True):
@@ -61,7 +69,9 @@ class Changed(NamedTuple):
 
     model: Any
     notes: tuple[str, ...] = ()  # sentences: what was left as it was and why, what does not pay
-    container: bytes | None = None  # the weights in the pass's own packed form
+    container: bytes | None = (
+        None  # all weights packed (codebooks.container_file): the base compares them with what was saved
+    )
     sensitivity: tuple[SensitivityPoint, ...] = ()
 
 
@@ -90,18 +100,22 @@ def apply_pass(
 
     The promise is checked on the model as it is read back from its file, so on what the next stage gets.
     """
+    if name not in ONLY_LOOK and model_format.is_rounded(model):
+        raise StageError(f"{name}: {UNDONE}", hint=LAST)
     the_pass.requires(model, settings, context)
     model_format.set_seed(context.seed)
     try:
-        changed = the_pass.apply(model_format.read_back(model_format.save(model)), settings, context)
+        changed = the_pass.apply(model_format.reopened(model)[1], settings, context)
+        file, after = model_format.reopened(changed.model)
     except StageError as error:
         said = error.message if error.message.startswith(name) else f"{name}: {error.message}"
         raise StageError(said, hint=error.hint) from error
-    file = model_format.save(changed.model)
-    after = model_format.read_back(file)
     check_promises(name, model, after, model_format)
     with _broken(name):
-        return Applied(changed._replace(model=after), file, the_pass.ensures(model, after, settings))
+        claims = the_pass.ensures(model, after, settings)
+        if changed.container is not None:
+            claims = promise.check(changed.container, model_format.weights(after)) | claims
+        return Applied(changed._replace(model=after), file, claims)
 
 
 @contextlib.contextmanager

@@ -5,44 +5,33 @@ coder makes them nearly free. All kernels take part, also depthwise ones, embedd
 as they are. At run time the weights are floating point numbers again.
 """
 
-import zlib
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from msgspec import Meta, field
 
 from pipeline import units
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims, Context
 from pipeline.compress.codebooks import container_file
-from pipeline.compress.codebooks.levels import Method, quantized
+from pipeline.compress.codebooks.levels import quantized
+from pipeline.compress.codebooks.promise import FAULT
+from pipeline.compress.codebooks.settings import CodebookSettings
 from pipeline.compress.codebooks.tables import from_rows, rows_of
 from pipeline.compress.formats import FORMATS, layers_of, weigh
-from pipeline.compress.settings import PassSettings, Recover, check_names
+from pipeline.compress.settings import Recover, check_names
 from pipeline.compress.sparsity.kernels import Kernel, kernels_of
+from pipeline.compress.training import batch_norm
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array
 
-FAULT = "This is a fault of the pass. Take it out of the plan and report it."
-WHAT_FOR = (
-    "the container takes {} where the weights take {}: smaller to store and to send, but not faster to run, because in memory the "
-    "weights are floating point numbers again"
-)
-Bits = Annotated[int, Meta(ge=1, le=8)]
 
-
-class Settings(PassSettings, frozen=True):
-    bits: Bits = 4  # of an index: a table has 2^bits levels
-    method: Method = "kmeans"
-    granularity: Literal["tensor", "channel"] = "tensor"  # one table for a kernel, or one for each output channel
-    exclude: tuple[str, ...] = ()  # names of layers that stay as they are
-    bits_of: dict[str, Bits] = field(default_factory=dict)  # other bits for the layers of these names
+class Settings(CodebookSettings, frozen=True):
+    recalibrate: bool = False  # batch normalisation, where there is no recover (which has its own)
     recover: Recover | None = None  # train; weights that share a level go on sharing it
 
 
 def requires(model: Any, settings: Settings, context: Context) -> None:
     """Refuse settings that name no layer, and models without kernels."""
-    del context
     check_names(settings.exclude, [layer.name for layer in layers_of(model)], "codebook.exclude")
     kernels = kernels_of(model, settings.exclude)
     check_names(settings.bits_of, list(dict.fromkeys(kernel.layer for kernel in kernels)), "codebook.bits_of")
@@ -51,6 +40,9 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
             f"codebook finds no kernel in {model.name}",
             hint="It takes the kernels of convolutions, dense and recurrent layers, attention and embeddings, except `exclude`.",
         )
+    train.check(model, settings.recover, context)
+    if settings.recover is None and settings.recalibrate:
+        batch_norm.check(model, context)
 
 
 def apply(model: Any, settings: Settings, context: Context) -> Changed:
@@ -63,63 +55,55 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
     notes: tuple[str, ...] = ()
     if settings.recover is not None:
         notes = _recover(model, kernels, indices, settings.recover, context)
+    elif settings.recalibrate:
+        notes = batch_norm.recalibrate_or_say(model, context)
     container = pack(model, settings)
     raw = weigh(FORMATS["keras"].weights(model)).raw_bytes
-    notes = (*notes, WHAT_FOR.format(units.size(len(container)), units.size(raw)))
+    notes = (*notes, _what_it_buys(len(container), raw))
     with_zeros = sum(bool((np.asarray(kernel.variable) == 0).any()) for kernel in kernels)
     if with_zeros:
         notes = (*notes, f"in {with_zeros} of {len(kernels)} kernels one of the levels is zero")
     return Changed(model, notes=notes, container=container)
 
 
-def pack(model: Any, settings: Settings, *, entropy_coded: bool = True) -> bytes:
+def _what_it_buys(container_bytes: int, raw_bytes: int) -> str:
+    taken = f"the container takes {units.size(container_bytes)} where the weights take {units.size(raw_bytes)}"
+    if container_bytes >= raw_bytes:
+        return f'{taken}: it buys nothing here. Small kernels do better with granularity = "tensor"'
+    return (
+        f"{taken}: smaller to store and to send, but not faster to run, because in memory the weights are floating point "
+        "numbers again"
+    )
+
+
+def pack(model: Any, settings: Settings) -> bytes:
     """The container of all weights of the model, in the order of `model.weights`."""
-    axes = {id(kernel.variable): _axes(kernel, settings) for kernel in kernels_of(model, settings.exclude)}
+    axes = {id(kernel.variable): settings.axes(kernel.outputs) for kernel in kernels_of(model, settings.exclude)}
     tensors: dict[str, container_file.Weights] = {}
     for place, variable in enumerate(model.weights):
         path = variable.path
         name = path if path not in tensors else f"{path}#{place}"  # nested models may repeat one
         tensors[name] = container_file.Weights(name, np.asarray(variable), axes.get(id(variable)))
-    return container_file.write(list(tensors.values()), entropy_coded=entropy_coded)
+    return container_file.write(list(tensors.values()))
 
 
 def ensures(before: Any, after: Any, settings: Settings) -> Claims:
-    """No table has more than 2^bits levels, zeros are zero, and the container holds exactly the weights that were saved."""
+    """No table has more than 2^bits levels, and zeros are zero. (The base looks into the container.)"""
     kernels = kernels_of(after, settings.exclude)
     for old, new in zip(kernels_of(before, settings.exclude), kernels, strict=True):
-        values, most = np.asarray(new.variable), 2 ** _bits(new, settings)
-        levels = max(len(np.unique(row)) for row in rows_of(values, _axes(new, settings)))
+        values, most = np.asarray(new.variable), 2 ** settings.bits_for(new.layer)
+        levels = max(len(np.unique(row)) for row in rows_of(values, settings.axes(new.outputs)))
         if levels > most:
             raise PromiseError(f"a table of layer '{new.layer}' has {levels} levels, and not {most}", hint=FAULT)
         if values[np.asarray(old.variable) == 0].any():
             raise PromiseError(f"weights of layer '{new.layer}' that were zero are not zero any more", hint=FAULT)
-    container = pack(after, settings)
-    for variable, (name, values) in zip(after.weights, container_file.read(container).items(), strict=True):
-        if not np.array_equal(np.asarray(variable), values):
-            raise PromiseError(f"the container has other values of the weights '{name}' than the model", hint=FAULT)
-    raw = weigh(FORMATS["keras"].weights(after)).raw_bytes
-    return {
-        "raw_bytes": float(raw),
-        "packed_bytes": float(len(pack(after, settings, entropy_coded=False))),
-        "entropy_coded_bytes": float(len(container)),
-        "deflated_bytes": float(len(zlib.compress(container, 9))),
-        "times_smaller": raw / len(container),
-        "kernels": float(len(kernels)),
-    }
-
-
-def _bits(kernel: Kernel, settings: Settings) -> int:
-    return settings.bits_of.get(kernel.layer, settings.bits)
-
-
-def _axes(kernel: Kernel, settings: Settings) -> tuple[int, ...]:
-    return kernel.outputs if settings.granularity == "channel" else ()
+    return {"kernels": float(len(kernels))}
 
 
 def _on_levels(kernel: Kernel, settings: Settings) -> Array:
     """Put the kernel on its levels. Returns which level each weight is on, counted over all tables."""
-    values, axes = np.asarray(kernel.variable), _axes(kernel, settings)
-    rows, bits = rows_of(values.astype(np.float32), axes), _bits(kernel, settings)
+    values, axes = np.asarray(kernel.variable), settings.axes(kernel.outputs)
+    rows, bits = rows_of(values.astype(np.float32), axes), settings.bits_for(kernel.layer)
     on_levels, places = np.empty_like(rows), np.empty(rows.shape, np.int32)
     for table, row in enumerate(rows):
         found = quantized(row, settings.method, bits)

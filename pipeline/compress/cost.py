@@ -1,64 +1,117 @@
 """Multiply-accumulates of one inference, counted from the shapes of a graph: what pruning takes away, and what time does not follow.
 
 Counted are convolutions, matrix products and recurrent cells, as every paper on pruning does; additions, activations and
-normalisation are not.
+normalisation are not. Where a call is of a kind that is not known here, nothing is said at all.
 """
 
+import inspect
 import math
+from collections.abc import Sequence
 from typing import Any
+
+from pipeline.frameworks.keras_graph import graph_of, nodes_of
+
+Shape = Sequence[int | None]
+
+PRODUCTS = frozenset(
+    {"Attention", "AdditiveAttention", "Conv", "ConvTranspose", "DepthwiseConv", "Dot", "DotProductAttention", "Einsum",
+     "GroupedQueryAttention", "Inner", "Outer", "SeparableConv", "Tensordot", "Vdot"}
+)  # fmt: skip
+"""Layers and operations without weights that multiply and that no rule below counts."""
 
 
 def of_keras(model: Any) -> int | None:
-    """Of a Keras model; None if a shape is open (an axis other than the batch has no length)."""
-    total = 0
-    for nodes in model._nodes_by_depth.values():  # noqa: SLF001 - a shared layer costs as often as it is called
-        for node in nodes:
-            if node.is_input:
-                continue
-            cost = _of_layer(node.operation, node.input_tensors[0].shape[1:], node.outputs[0].shape[1:])
-            if cost is None:
-                return None
-            total += cost
+    """Of a Keras model; None if a shape is open (an axis other than the batch has no length) or a call is not known."""
+    if graph_of(model) is None:
+        return None
+    costs = [
+        _of_call(node.operation, _given(node), node.outputs[0].shape[1:])
+        for node in nodes_of(model)  # a shared layer costs as often as it is called
+    ]
+    return _sum(costs)
+
+
+def _given(node: Any) -> list[Shape]:
+    """The shapes of what a layer was called with, in the order that its `call` names them, whichever way they were passed."""
+    import keras
+
+    arguments = node.arguments
+    try:
+        bound = inspect.signature(node.operation.call).bind(*arguments.args, **arguments.kwargs).arguments
+    except TypeError:  # what `__call__` takes beside the arguments of `call`
+        bound = {"all": node.input_tensors}
+    tensors = [one for value in bound.values() for one in keras.tree.flatten(value)]
+    return [one.shape[1:] for one in tensors if isinstance(one, keras.KerasTensor)]
+
+
+def _of_call(layer: Any, given: list[Shape], made: Shape) -> int | None:
+    """Shapes without the batch axis: of all inputs, and of the first output."""
+    from keras import layers
+
+    first = given[0]
+    if hasattr(layer, "layers"):
+        return of_keras(layer)
+    if isinstance(layer, layers.TimeDistributed):
+        return _product(first[0], _of_call(layer.layer, [first[1:]], made[1:]))
+    if isinstance(layer, layers.Bidirectional):
+        return _sum([_of_call(half, given, made) for half in (layer.forward_layer, layer.backward_layer)])
+    if isinstance(layer, layers.LSTM | layers.GRU | layers.SimpleRNN):
+        return _product(first[0], _size(layer.cell.kernel) + _size(layer.cell.recurrent_kernel))
+    if isinstance(layer, layers.MultiHeadAttention):
+        return _of_attention(layer, given)
+    if isinstance(layer, layers.EinsumDense):
+        return _of_einsum(layer, first)
+    if type(layer).__name__ == "Matmul":
+        return _product(*made, first[-1]) if len(given) == 2 else None  # one of them may be a constant
+    if isinstance(layer, layers.SeparableConv1D | layers.SeparableConv2D):
+        return _product(_places(made, layer), _size(layer.depthwise_kernel) + _size(layer.pointwise_kernel))
+    if isinstance(layer, layers.Embedding | layers.PReLU | layers.LayerNormalization | layers.Normalization):
+        # Looked up; or one product for each value, as in an activation, also where the weights have several axes.
+        return 0
+    if hasattr(layer, "kernel"):
+        transposed = isinstance(layer, layers.Conv1DTranspose | layers.Conv2DTranspose | layers.Conv3DTranspose)
+        return _product(_places(first if transposed else made, layer), _size(layer.kernel))
+    multiplies = any(len(weights.shape) > 1 for weights in getattr(layer, "weights", ()))
+    return None if multiplies or type(layer).__name__ in PRODUCTS else 0
+
+
+def _of_attention(layer: Any, given: list[Shape]) -> int | None:
+    """The projections of query, key, value and output, and the two products of every query with every key."""
+    queries, keys = (_product(*shape[:-1]) for shape in (given[0], given[min(1, len(given) - 1)]))
+    if queries is None or keys is None:
+        return None
+    total: int = queries * keys * layer.num_heads * (layer.key_dim + layer.value_dim)
+    for weights in layer.weights:
+        if len(weights.shape) > 1 and "kernel" in weights.path:
+            of_keys = any(f"/{name}/" in weights.path for name in ("key", "value"))
+            total += (keys if of_keys else queries) * _size(weights)
     return total
 
 
-def _of_layer(layer: Any, given: tuple[int | None, ...], made: tuple[int | None, ...]) -> int | None:
-    from keras import layers
-
-    if hasattr(layer, "layers"):
-        return of_keras(getattr(layer, "_functional", None) or layer)
-    if isinstance(layer, layers.TimeDistributed):
-        inner = _of_layer(layer.layer, given[1:], made[1:])
-        return None if inner is None or given[0] is None else given[0] * inner
-    if isinstance(layer, layers.Bidirectional):
-        halves = [_of_layer(half, given, made) for half in (layer.forward_layer, layer.backward_layer)]
-        return None if None in halves else sum(half for half in halves if half is not None)
-    if isinstance(layer, layers.LSTM | layers.GRU | layers.SimpleRNN):
-        weights = layer.cell.kernel.shape, layer.cell.recurrent_kernel.shape
-        return None if given[0] is None else given[0] * sum(math.prod(shape) for shape in weights)
-    if isinstance(layer, layers.MultiHeadAttention):
-        return _of_attention(layer, given)
-    kernels = [layer.kernel] if hasattr(layer, "kernel") else []
-    if isinstance(layer, layers.SeparableConv1D | layers.SeparableConv2D):
-        kernels = [layer.depthwise_kernel, layer.pointwise_kernel]
-    if not kernels or isinstance(layer, layers.Embedding):
-        return 0
-    transposed = isinstance(layer, layers.Conv1DTranspose | layers.Conv2DTranspose | layers.Conv3DTranspose)
-    positions = _positions(given if transposed else made, layer)
-    return None if positions is None else positions * sum(math.prod(kernel.shape) for kernel in kernels)
-
-
-def _positions(shape: tuple[int | None, ...], layer: Any) -> int | None:
-    """How often a kernel is applied: once for each place of the shape, channels left aside."""
-    places = shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1]
-    return None if None in places else math.prod(size for size in places if size is not None)
-
-
-def _of_attention(layer: Any, given: tuple[int | None, ...]) -> int | None:
-    """Projections of query, key, value and output, and the two products of every pair of places (self-attention)."""
-    places = None if None in given[:-1] else math.prod(size for size in given[:-1] if size is not None)
-    if places is None:
+def _of_einsum(layer: Any, given: Shape) -> int | None:
+    """The lengths of all letters of the equation, the batch left aside."""
+    terms, _, _ = layer.equation.replace(" ", "").partition("->")
+    inputs, kernel = terms.split(",")
+    if "." in terms:
         return None
-    projections: int = sum(math.prod(variable.shape) for variable in layer.weights if "kernel" in variable.path)
-    width = int(layer.num_heads * (layer.key_dim + layer.value_dim))
-    return places * projections + places * places * width
+    lengths = dict(zip(kernel, layer.kernel.shape, strict=True)) | dict(zip(inputs[1:], given, strict=True))
+    return _product(*lengths.values())
+
+
+def _places(shape: Shape, layer: Any) -> int | None:
+    """How often a kernel is applied: once for each place of the shape, channels left aside."""
+    return _product(*(shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1]))
+
+
+def _size(weights: Any) -> int:
+    return math.prod(int(length) for length in weights.shape)
+
+
+def _product(*factors: int | None) -> int | None:
+    known = [factor for factor in factors if factor is not None]
+    return math.prod(known) if len(known) == len(factors) else None
+
+
+def _sum(costs: Sequence[int | None]) -> int | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None

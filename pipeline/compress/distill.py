@@ -13,7 +13,6 @@ from pipeline import frameworks
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims, Context
 from pipeline.compress.settings import Distill, PassSettings, Recover
-from pipeline.compress.training import lesson
 from pipeline.errors import PlanError, PromiseError, StageError
 from pipeline.plan import Text
 
@@ -35,7 +34,7 @@ class Settings(Recover, PassSettings, frozen=True):
 
 def requires(model: Any, settings: Settings, context: Context) -> None:
     """Refuse rows that do not fit the model, and a student that is not there."""
-    lesson.fitting(model, settings, context.training)
+    train.check(model, settings, context)
     if settings.student is not None and not (context.folder / settings.student).is_file():
         raise PlanError(
             f"distill.student: there is no file {context.folder / settings.student}",
@@ -46,7 +45,8 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
 def apply(model: Any, settings: Settings, context: Context) -> Changed:
     """Make the student, and train it."""
     student, notes = _student(model, settings, context)
-    notes += train.recover(student, settings, context)
+    pruned = settings.ratio is not None  # else zeros are what an initializer made: they have yet to learn
+    notes += train.recover(student, settings, context, hold_zeros=pruned)
     return Changed(train.without_training_state(student), notes)
 
 
@@ -64,7 +64,7 @@ def ensures(before: Any, after: Any, settings: Settings) -> Claims:
 def _student(model: Any, settings: Settings, context: Context) -> tuple[Any, tuple[str, ...]]:
     if settings.student is not None:
         return _given(model, context.folder / settings.student, settings.student), ()
-    from pipeline.compress.surgery import Selection, prune_model
+    from pipeline.compress.surgery import Selection, groups_of, prune_model
 
     if settings.width is None:
         selection = Selection(ratio=settings.ratio, importance="l1")
@@ -72,8 +72,12 @@ def _student(model: Any, settings: Settings, context: Context) -> tuple[Any, tup
         selection = Selection(ratio=1 - settings.width, importance="random")
     pruned = prune_model(model, selection, context.seed)
     if not pruned.groups:
+        why = "no layer of it can lose channels"
+        if groups_of(model):
+            share = f"ratio = {settings.ratio}" if settings.width is None else f"width = {settings.width}"
+            why = f"channels are taken out by {selection.round_to}, and with {share} every layer keeps all of its own"
         raise StageError(
-            f"distill can not make a smaller {model.name}: no layer of it can lose channels",
+            f"distill can not make a smaller {model.name}: {why}",
             hint="Give the student as a file: distill.student.",
         )
     notes = tuple(f"'{left.layer}' is as wide as in the teacher: {left.why}" for left in pruned.left)

@@ -4,6 +4,7 @@ One object of these functions for each, so that the chain of passes is the same 
 """
 
 import io
+import json
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from pipeline import frameworks
-from pipeline.compress.onnx_format import Onnx
+from pipeline.compress.onnx_graph.format import Onnx
+from pipeline.errors import EdgepressError, StageError
 from pipeline.frameworks import Array, Count
 from pipeline.records import TensorSpec
 
@@ -26,6 +28,8 @@ class Format(Protocol):
     def open(self, path: Path, name: str) -> Any: ...
     def save(self, model: Any) -> bytes: ...
     def read_back(self, file: bytes) -> Any: ...
+    def reopened(self, model: Any) -> tuple[bytes, Any]: ...
+    def is_rounded(self, model: Any) -> bool: ...
     def set_seed(self, seed: int) -> None: ...
     def interface(self, model: Any) -> Interface: ...
     def weights(self, model: Any) -> Iterable[tuple[str, Array]]: ...
@@ -47,6 +51,25 @@ class Keras:
             path = Path(folder) / "model.keras"
             path.write_bytes(file)
             return frameworks.open_keras(path)
+
+    def reopened(self, model: Any) -> tuple[bytes, Any]:
+        """The file of the model, and what is read back from it. StageError names the layer that can not be saved or read."""
+        try:
+            file = self.save(model)
+            return file, self.read_back(file)
+        except OSError:  # the disk, not the model
+            raise
+        except Exception as error:  # what a layer's own code raises can be anything
+            _check_layers(model)
+            if isinstance(error, EdgepressError):
+                raise
+            raise _not_reopened(model.name, error) from error
+
+    def is_rounded(self, model: Any) -> bool:
+        """Whether it went through quantize_aware."""
+        from pipeline.frameworks import fake_quantization
+
+        return any(fake_quantization.is_rounding(layer) for layer in layers_of(model))
 
     def set_seed(self, seed: int) -> None:
         import keras
@@ -80,6 +103,26 @@ class Keras:
 
 
 FORMATS: dict[str, Format] = {"keras": Keras(), "onnx": Onnx()}
+
+
+def _check_layers(model: Any) -> None:
+    """StageError for the first layer that can not be made anew from what a file holds of it."""
+    from keras import saving
+
+    for layer in layers_of(model):
+        try:
+            saving.deserialize_keras_object(json.loads(json.dumps(saving.serialize_keras_object(layer))))
+        except Exception as error:
+            raise _not_reopened(f"layer '{layer.name}' ({type(layer).__name__})", error) from error
+
+
+def _not_reopened(what: str, error: Exception) -> StageError:
+    lines = [type(error).__name__, *str(error).strip().splitlines()]
+    return StageError(
+        f"{what} can not be saved and read back: {': '.join(line.strip()[:200] for line in lines[:2])}",
+        hint="Decorate the layer's class with @keras.saving.register_keras_serializable(), and give it a get_config that returns all "
+        "arguments of its constructor. The model is as it was.",
+    )
 
 
 class Weighed(NamedTuple):

@@ -49,7 +49,6 @@ class Settings(PassSettings, frozen=True):
 
 def requires(model: Any, settings: Settings, context: Context) -> None:
     """Refuse settings that do not fit the model, and models of which no channel can go."""
-    del context
     found = grouped(walk(model), settings.exclude)
     check(settings.selection, found)
     if not found.groups:
@@ -57,6 +56,9 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
             f"prune_channels finds no channel in {model.name} that can be removed: {'; '.join(_sentences(found.left))}",
             hint="Take prune_channels out, or take layers out of `exclude`.",
         )
+    train.check(model, settings.recover, context)
+    if settings.recover is None and settings.recalibrate:
+        batch_norm.check(model, context)
 
 
 def apply(model: Any, settings: Settings, context: Context) -> Changed:
@@ -71,12 +73,8 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
     if settings.recover is not None:
         notes += train.recover(pruned.model, settings.recover, context)
         return Changed(train.without_training_state(pruned.model), tuple(notes))
-    normalises = any(batch_norm.norms_of(pruned.model))
-    if normalises and settings.recalibrate and not batch_norm.recalibrate(pruned.model, context):
-        notes.append(
-            "Batch normalisation keeps the statistics of the wider model, because there are no rows to estimate them from: "
-            "give data.training or data.calibration."
-        )
+    if settings.recalibrate:
+        notes += batch_norm.recalibrate_or_say(pruned.model, context)
     return Changed(pruned.model, tuple(notes))
 
 
@@ -86,26 +84,31 @@ def ensures(before: Any, after: Any, settings: Settings) -> Claims:
     found = grouped(wiring, settings.exclude)
     chosen = select(wiring, found, settings.selection, seed=0)
     total_before = total_after = 0
+    drawn = settings.importance == "random" and (settings.scope == "global" or settings.alpha is not None)
+    pruned = set()
     for old, new in zip(wiring.producers.values(), now.producers.values(), strict=True):
         gone = int(np.isin(found.components.of[old.ids], chosen.dead).sum())
-        wrong = len(new.ids) > len(old.ids) if settings.importance == "random" else len(new.ids) != len(old.ids) - gone
-        if wrong:  # which channels random importance took depends on the seed, and so may their number
+        wrong = len(new.ids) > len(old.ids) if drawn else len(new.ids) != len(old.ids) - gone
+        if (
+            wrong
+        ):  # where one draw decides over several layers, or against a threshold, their number depends on the seed
             raise PromiseError(
                 f"layer '{new.name}' has {len(new.ids)} {new.kind}, and {len(old.ids) - gone} of {len(old.ids)} were to stay",
                 hint="This is a fault of the pass. Take it out of the plan and report it.",
             )
+        if len(new.ids) < len(old.ids):
+            pruned.add(old.name)
         total_before, total_after = total_before + len(old.ids), total_after + len(new.ids)
     if not total_after < total_before:
         raise PromiseError(
             f"the model has {total_after} channels, as many as before",
             hint="This is a fault of the pass. Take it out of the plan and report it.",
         )
-    pruned = {layer for group in chosen.pruned for layer in group.layers}
     layers = {producer.name for producer in wiring.producers.values()}
     return {
         "channels_before": float(total_before),
         "channels_after": float(total_after),
-        "pruned_groups": float(len(chosen.pruned)),
+        "pruned_groups": float(sum(not pruned.isdisjoint(group.layers) for group in found.groups)),
         "pruned_layers": float(len(pruned)),
         "kept_layers": float(len(layers - pruned)),
     }

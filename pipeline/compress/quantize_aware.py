@@ -16,6 +16,7 @@ from pipeline.compress.callbacks import ObserveRanges, fake_quantized
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.rounding import insert as insert_fake_quantization
 from pipeline.compress.settings import PassSettings, Recover
+from pipeline.compress.sparsity.kernels import pruned_kernels
 from pipeline.compress.training import batch_norm
 from pipeline.errors import DataError, PromiseError, StageError
 from pipeline.frameworks import Array, check_fits
@@ -32,7 +33,6 @@ class Settings(PassSettings, frozen=True):
 
 def requires(model: Any, settings: Settings, context: Context) -> None:
     """Refuse layers that have no 8-bit form, and models without rows to see their ranges."""
-    del settings
     insert_fake_quantization.check(model)
     rows = context.calibration or context.training
     if rows is None or not len(rows.x):
@@ -47,6 +47,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
             hint="Make a model of one input, or take the pass out.",
         )
     check_fits(rows.x, inputs[0], "data.calibration" if context.calibration else "data.training", "keras")
+    train.check(model, settings.recover, context)
 
 
 def apply(model: Any, settings: Settings, context: Context) -> Changed:
@@ -71,7 +72,7 @@ def ensures(before: Any, after: Any, settings: Settings) -> Claims:
     from pipeline.frameworks import fake_quantization
 
     layers, ranges = fake_quantization.rounded_of(after), fake_quantization.ranges_of(after)
-    zeros = {weight.path: np.asarray(weight) == 0 for weight in before.weights}
+    zeros = {kernel.path: np.asarray(kernel) == 0 for kernel in pruned_kernels(before)}
     most = 0
     for layer in layers:
         kernel = np.asarray(layer.kernel)

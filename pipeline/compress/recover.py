@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims, Context
 from pipeline.compress.settings import PassSettings, Recover
-from pipeline.compress.training import lesson
+from pipeline.compress.sparsity.kernels import pruned_kernels
 from pipeline.errors import PromiseError
 
 FAULT = "This is a fault of the pass. Take it out of the plan and report it."
@@ -22,7 +22,7 @@ class Settings(Recover, PassSettings, frozen=True):
 
 def requires(model: Any, settings: Settings, context: Context) -> None:
     """Refuse rows that do not fit the model."""
-    lesson.fitting(model, settings, context.training)
+    train.check(model, settings, context)
 
 
 def apply(model: Any, settings: Settings, context: Context) -> Changed:
@@ -34,10 +34,11 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
 def ensures(before: Any, after: Any, settings: Settings) -> Claims:
     """Zeros of kernels are zeros still, and something was learned."""
     del settings
+    held = {id(variable) for variable in pruned_kernels(before)}
     zeros = changed = 0
-    for old, new in zip(before.trainable_weights, after.trainable_weights, strict=True):
+    for old, new in zip(before.weights, after.weights, strict=True):  # all: of a frozen model none is called trainable
         was, value = old.numpy(), new.numpy()
-        gone = int(np.count_nonzero(value[was == 0])) if old.name.endswith("kernel") else 0
+        gone = int(np.count_nonzero(value[was == 0])) if id(old) in held else 0
         if gone:
             raise PromiseError(f"{gone:,} weights of '{new.path}' that were zero are not zero any more", hint=FAULT)
         zeros += int(np.count_nonzero(value == 0))

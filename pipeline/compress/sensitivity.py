@@ -10,19 +10,22 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from msgspec import Meta
 
-from pipeline import frameworks
-from pipeline.compress import surgery
+from pipeline import frameworks, units
+from pipeline.compress import VERSIONS, surgery
 from pipeline.compress.base import Changed, Claims, Context, Dataset
 from pipeline.compress.formats import layers_of
 from pipeline.compress.settings import PassSettings, check_names
 from pipeline.compress.sparsity import masks
-from pipeline.compress.sparsity.kernels import kernels_of
+from pipeline.compress.sparsity.kernels import Kernel, kernels_of
+from pipeline.compress.training.checkpoint import digest_of
 from pipeline.errors import DataError, PromiseError
 from pipeline.frameworks import Array
 from pipeline.records import SensitivityPoint
+from pipeline.store import key_of, versions, write_atomically
 
 Ratio = Annotated[float, Meta(gt=0, lt=1)]
 Bits = Annotated[int, Meta(ge=2, le=8)]
@@ -57,22 +60,20 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
         if not set(group.layers) & set(settings.exclude) and settings.channels
     ]
     steps = len(groups) * len(settings.channels) + len(kernels) * (len(settings.weights) + len(settings.bits))
-    points: list[SensitivityPoint] = []
+    parts = [group.layers for group in groups], [(name, len(of_layer)) for name, of_layer in kernels]
+    points = _Points(
+        context, steps, key_of(settings.as_dict(), context.seed, judge.identity(), parts, versions(*VERSIONS))
+    )
     for group in groups:
         for ratio in settings.channels:
-            selection = surgery.Selection(ratios={group.layers[0]: ratio}, round_to=1, min_channels=1)
-            pruned = surgery.prune_model(model, selection, context.seed).model
-            points.append(judge.point(", ".join(group.layers), "prune_channels", ratio, pruned))
-            context.tell(len(points), steps, f"sensitivity of {group.layers[0]} to pruned channels")
-    for name, variables in kernels:
+            without = partial(_without_channels, model, group.layers[0], ratio, context.seed)
+            measure = partial(judge.of_another, ", ".join(group.layers), "prune_channels", ratio, without)
+            points.add(measure, f"sensitivity of {group.layers[0]} to pruned channels")
+    for name, of_layer in kernels:
         for change, amount, changed in _changes(settings):
-            with_values = [changed(np.asarray(variable)) for variable in variables]
-            kept = [np.asarray(variable).copy() for variable in variables]
-            _assign(variables, with_values)
-            points.append(judge.point(name, change, amount, model))
-            _assign(variables, kept)
-            context.tell(len(points), steps, f"sensitivity of {name} to {change}")
-    return Changed(model, sensitivity=tuple(points))
+            measure = partial(judge.of_changed, name, change, amount, of_layer, changed)
+            points.add(measure, f"sensitivity of {name} to {change}")
+    return Changed(model, sensitivity=tuple(points.found))
 
 
 def ensures(before: Any, after: Any, settings: Settings) -> Claims:
@@ -85,6 +86,41 @@ def ensures(before: Any, after: Any, settings: Settings) -> Claims:
                 hint="This is a fault of the pass. Take it out of the plan and report it.",
             )
     return {"weights_changed": 0.0}
+
+
+class _Points:
+    """What was found, one after the other. Where there is `context.resume`, a call that was stopped goes on behind the last point."""
+
+    def __init__(self, context: Context, steps: int, key: str) -> None:
+        self.tell, self.steps = context.tell, steps
+        self.path = None if context.resume is None else context.resume / f"sensitivity-{key}.json"
+        self.kept = self._read()
+        self.found: list[SensitivityPoint] = []
+
+    def add(self, measure: Callable[[], SensitivityPoint], note: str) -> None:
+        """Measure the next point, unless it was before."""
+        if len(self.found) < len(self.kept):
+            point = self.kept[len(self.found)]
+            self.found.append(point)
+        else:
+            point = measure()
+            self.found.append(point)
+            self._write()
+        accuracy = "" if point.accuracy_ratio is None else f": accuracy {units.percent(point.accuracy_ratio)}"
+        self.tell(len(self.found), self.steps, note + accuracy)
+
+    def _read(self) -> list[SensitivityPoint]:
+        if self.path is None:
+            return []
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=list[SensitivityPoint])
+        except (OSError, ValueError):  # none yet, or damaged: msgspec's errors are ValueErrors
+            return []
+
+    def _write(self) -> None:
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, msgspec.json.encode(self.found))
 
 
 class _Judge:
@@ -101,7 +137,28 @@ class _Judge:
         self.before = self._answers(model)
         self.classes = self.before.ndim == 2 and self.before.shape[1] > 1
 
-    def point(self, part: str, change: str, amount: float, model: Any) -> SensitivityPoint:
+    def identity(self) -> tuple[str, str]:
+        """What the points depend on beside the settings: all weights, and the rows with their labels."""
+        rows = [self.rows.x] if self.rows.y is None else [self.rows.x, np.asarray(self.rows.y)]
+        return digest_of([np.asarray(weight) for weight in self.model.weights]), digest_of(rows)
+
+    def of_another(self, part: str, change: str, amount: float, make: Callable[[], Any]) -> SensitivityPoint:
+        """The point of a model that is made for it."""
+        return self._point(part, change, amount, make())
+
+    def of_changed(
+        self, part: str, change: str, amount: float, kernels: list[Kernel], changed: Callable[[Kernel], Array]
+    ) -> SensitivityPoint:
+        """The point of the given model with other values in these kernels, which are put back."""
+        before = [np.asarray(kernel.variable).copy() for kernel in kernels]
+        for kernel in kernels:
+            kernel.variable.assign(changed(kernel))
+        point = self._point(part, change, amount, self.model)
+        for kernel, values in zip(kernels, before, strict=True):
+            kernel.variable.assign(values)
+        return point
+
+    def _point(self, part: str, change: str, amount: float, model: Any) -> SensitivityPoint:
         after, labels = self._answers(model), self.rows.y
         same = float(np.mean(after.argmax(-1) == self.before.argmax(-1))) if self.classes else None
         return SensitivityPoint(
@@ -126,33 +183,35 @@ def _drawn(dataset: Dataset, rows: int, seed: int) -> Dataset:
     return Dataset(np.asarray(dataset.x[chosen]), None if dataset.y is None else dataset.y[chosen])
 
 
-def _kernels(model: Any, settings: Settings) -> list[tuple[str, list[Any]]]:
+def _kernels(model: Any, settings: Settings) -> list[tuple[str, list[Kernel]]]:
     """Each layer with its kernels."""
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[Kernel]] = {}
     for kernel in kernels_of(model, settings.exclude):
-        found.setdefault(kernel.layer, []).append(kernel.variable)
+        found.setdefault(kernel.layer, []).append(kernel)
     return list(found.items())
 
 
-def _changes(settings: Settings) -> Iterator[tuple[str, float, Callable[[Array], Array]]]:
+def _without_channels(model: Any, layer: str, ratio: float, seed: int) -> Any:
+    return surgery.prune_model(model, surgery.Selection(ratios={layer: ratio}, round_to=1, min_channels=1), seed).model
+
+
+def _changes(settings: Settings) -> Iterator[tuple[str, float, Callable[[Kernel], Array]]]:
     for ratio in settings.weights:
         yield "prune_weights", ratio, partial(_sparse, ratio=ratio)
     for bits in settings.bits:
         yield "quantize", float(bits), partial(_rounded, bits=bits)
 
 
-def _sparse(kernel: Array, ratio: float) -> Array:
-    (mask,) = masks.keep_largest(masks.magnitudes([kernel]), ratio, "layer")
-    return kernel * mask
+def _sparse(kernel: Kernel, ratio: float) -> Array:
+    values = np.asarray(kernel.variable)
+    (mask,) = masks.keep_largest(masks.magnitudes([values]), ratio, "layer")
+    return values * mask
 
 
-def _rounded(kernel: Array, bits: int) -> Array:
+def _rounded(kernel: Kernel, bits: int) -> Array:
     """The nearest of 2^bits - 1 levels that lie symmetrically around zero, by the largest weight of each output channel."""
-    largest = np.abs(kernel).max(axis=tuple(range(kernel.ndim - 1)), keepdims=True)
+    values = np.asarray(kernel.variable)
+    others = tuple(axis for axis in range(values.ndim) if axis not in kernel.outputs)
+    largest = np.abs(values).max(axis=others, keepdims=True)
     scale = np.where(largest > 0, largest, 1) / (2 ** (bits - 1) - 1)
-    return np.asarray(np.round(kernel / scale) * scale, kernel.dtype)
-
-
-def _assign(variables: list[Any], values: list[Array]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+    return np.asarray(np.round(values / scale) * scale, values.dtype)

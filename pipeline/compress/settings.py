@@ -28,7 +28,7 @@ class Distill(Table, frozen=True):
     """
 
     teacher: Text | None = None  # a Keras model's file beside the plan; None: the model as it was before the first pass
-    temperature: Annotated[float, Meta(gt=0, le=100)] = 4.0
+    temperature: Annotated[float, Meta(gt=0, le=100)] = 1.0  # short recoveries lose with more: benchmarks/controls.py
     weight: Annotated[float, Meta(ge=0, le=1)] = 0.9  # of the soft labels; the rest is the labels' own
     features: tuple[
         str, ...

@@ -3,6 +3,7 @@
 What a pass answered is kept: a chain that was stopped, or whose last table was changed, goes on behind the last pass that is done.
 """
 
+import contextlib
 import shutil
 import tempfile
 import time
@@ -21,6 +22,9 @@ from pipeline.errors import EdgepressError
 from pipeline.records import Compressed, Model, PassReport, Rows
 from pipeline.store import Store, key_of, versions
 
+RESUME = "resume"
+RESUME_SECONDS = 30 * 24 * 3600
+
 
 def work(argument: Request, tell: Tell) -> Compressed:
     tempfile.tempdir = argument.scratch
@@ -29,6 +33,7 @@ def work(argument: Request, tell: Tell) -> Compressed:
 
         tf.config.experimental.enable_op_determinism()  # the same seed gives the same weights, bit for bit
     chain = Chain(argument, tell)
+    _forget_old(chain.store.root / RESUME)
     reports: list[PassReport] = []
     record = argument.model
     for i, step in enumerate(argument.steps):
@@ -43,12 +48,20 @@ def work(argument: Request, tell: Tell) -> Compressed:
 
 def _kept(reports: list[PassReport], store: Store) -> str:
     if not reports:
-        return ""
+        return " The model that was given is unchanged."
     last = reports[-1]
     return (
         f" The model as {last.name} left it is kept ({store.path(last.model.artifact)}): "
         "what was done is not done again."
     )
+
+
+def _forget_old(folder: Path) -> None:
+    """Remove what was reached in runs that were stopped and never taken up again."""
+    for stopped in folder.glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # another process may be done with it just now
+            if time.time() - stopped.stat().st_mtime > RESUME_SECONDS:
+                shutil.rmtree(stopped, ignore_errors=True)
 
 
 class Chain:
@@ -69,8 +82,12 @@ class Chain:
             argument.model, tuple(self.done), identity(argument.data), argument.seed,
             teachers(argument.steps[: i + 1], Path(argument.folder)), versions(*VERSIONS),
         )  # fmt: skip
-        resume = self.store.root / "resume" / key
-        report, _ = self.store.remember("pass", key, PassReport, lambda: self._apply(record, step, resume))
+        resume = self.store.root / RESUME / key
+        try:
+            report, _ = self.store.remember("pass", key, PassReport, lambda: self._apply(record, step, resume))
+        except EdgepressError:  # it would fail so again; a run that is killed leaves what it reached
+            shutil.rmtree(resume, ignore_errors=True)
+            raise
         shutil.rmtree(resume, ignore_errors=True)
         return report
 

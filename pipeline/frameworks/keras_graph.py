@@ -20,11 +20,15 @@ def rebuild(model: Any, visit: Visit, enter: Callable[[Any], Any] = lambda x: x)
     return keras.Model(*one, name=model.name)
 
 
+def graph_of(model: Any) -> Any:
+    """The Functional model that holds the calls; None where there is none, as in a subclassed model or a Sequential not yet built."""
+    graph = getattr(model, "_functional", model)  # a Sequential has its calls in a Functional model of its own
+    return graph if hasattr(graph, "_nodes_by_depth") else None
+
+
 def nodes_of(model: Any) -> Iterator[Any]:
     """Every call of a layer, inputs before what takes them. A nested model is one call."""
-    import keras
-
-    graph = keras.Model(model.inputs, model.outputs)  # a Sequential model has no graph of its own
+    graph = graph_of(model)
     for depth in sorted(graph._nodes_by_depth, reverse=True):  # noqa: SLF001 - Keras has no public way to see the calls
         yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)  # noqa: SLF001
 

@@ -18,6 +18,8 @@ COLUMNS = (
     Column(heading="container", number=True, brief=False),
     Column(heading="accuracy", number=True),
 )
+WIDEST = 0.1
+"""Of an interval that may be called "not faster": a wider one could hide a gain of 5 %, which is worth having."""
 NOTE = (
     "Each line is the model behind that pass. MACs: multiply-accumulates of one inference. Raw: the weights; deflated: the weights after "
     "zlib, as in a compressed download; container: the pass's own packed form. Accuracy: of the model on the host, before conversion. "
@@ -129,7 +131,7 @@ def _of_pass(one: PassReport, steps: list[Comparison], trust: Trust) -> Iterator
         if trust.of_comparison(step) == DOUBTFUL:
             kind = "doubted"
         elif step.latency_low <= 1 <= step.latency_high:
-            kind = "same"
+            kind = "same" if step.latency_high - step.latency_low <= WIDEST else "unknown"
         else:
             kind = "slower" if step.latency_low > 1 else "faster"
         told = f"{place}: {guarded(units.change(step.latency_ratio), trust.of_comparison(step))} the time ({interval})"
@@ -138,6 +140,10 @@ def _of_pass(one: PassReport, steps: list[Comparison], trust: Trust) -> Iterator
         "faster": ("better", "made it faster on"),
         "slower": ("worse", "made it SLOWER on"),
         "same": ("neutral", "this step did not make it faster on"),
+        "unknown": (
+            "neutral",
+            f"whether it became faster can not be told, the interval is wider than {units.percent(WIDEST)}, on",
+        ),
         "doubted": ("neutral", "whether it became faster is doubted on"),
     }
     for kind, (tone, words) in sentences.items():

@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 
 from pipeline import report
@@ -81,6 +82,15 @@ def test_consecutive_steps_are_compared():
 def test_what_each_step_bought_is_said(latency_s, tone, words):
     found = [one for one in view_of(chain(latency_s)).findings if one.text.startswith("recover")]
     assert [(one.tone, words in one.text) for one in found] == [(tone, True)]
+
+
+def test_a_wide_interval_shows_nothing():
+    run = chain(4e-4)
+    (first, second) = run.compared.steps
+    wide = msgspec.structs.replace(second, latency_low=0.6, latency_high=1.5)
+    run = msgspec.structs.replace(run, compared=msgspec.structs.replace(run.compared, steps=(first, wide)))
+    (found,) = (one for one in view_of(run).findings if one.text.startswith("recover"))
+    assert "can not be told, the interval is wider than 10.00 %" in found.text
 
 
 def test_a_step_that_is_doubted_is_no_good_news():

@@ -13,7 +13,9 @@ from pipeline.compress.settings import check_names
 from pipeline.compress.sparsity.kernels import prunable_kernels
 from pipeline.compress.sparsity.masks import Scope, Selection, holding, mask_variable
 from pipeline.compress.sparsity.schedules import Rise, Schedule
+from pipeline.compress.sparsity.settings import refuse_empty
 from pipeline.errors import PlanError, StageError
+from pipeline.frameworks import Array
 
 
 def PruneWeights(  # noqa: N802 - stands where Keras's callbacks stand, which are classes; keras is imported only here
@@ -53,6 +55,7 @@ def pruning(selection: Selection, exclude: tuple[str, ...], schedule: Schedule |
             super().__init__()
             self.held: list[tuple[Any, Any, Any]] = []  # kernel, mask, the constraint of before
             self.inputs: list[tuple[int, ...]] = []
+            self.layers: list[str] = []
             self.rise = Rise(0, 0, 0, 0, 1, 1)
             self.done = self.epoch_began = -1  # optimizer steps; -1: not begun
 
@@ -68,6 +71,9 @@ def pruning(selection: Selection, exclude: tuple[str, ...], schedule: Schedule |
                 )
             self.rise = self._rise()
             self.inputs = [kernel.inputs for kernel in kernels]
+            self.layers = [kernel.layer for kernel in kernels]
+            # What the end of the schedule would take now: found before the training, not behind it.
+            self._masks([keras.ops.convert_to_numpy(kernel.variable) for kernel in kernels], None)
             for kernel in kernels:
                 mask = mask_variable(keras.ops.ones(kernel.variable.shape, "bool"))
                 self.held.append((kernel.variable, mask, kernel.variable.constraint))
@@ -103,10 +109,15 @@ def pruning(selection: Selection, exclude: tuple[str, ...], schedule: Schedule |
 
         def _prune(self, sparsity: float | None) -> None:
             values = [keras.ops.convert_to_numpy(kernel) for kernel, _, _ in self.held]
-            masks = selection.masks(values, self.inputs, sparsity)
+            masks = self._masks(values, sparsity)
             for (kernel, mask, _), value, stays in zip(self.held, values, masks, strict=True):
                 mask.assign(stays)
                 kernel.assign(value * stays)
+
+        def _masks(self, values: list[Array], sparsity: float | None) -> list[Array]:
+            masks = selection.masks(values, self.inputs, sparsity)
+            refuse_empty(self.layers, values, masks)
+            return masks
 
         def on_train_end(self, logs: Any = None) -> None:
             """Once more, for what changed the weights behind the optimizer's back (an average of weights, a restored epoch)."""

@@ -7,13 +7,20 @@ model.fit(x, y, callbacks=[ObserveRanges(rows)])
 
 from typing import Any, Literal
 
+import numpy as np
+
+from pipeline import frameworks
 from pipeline.compress.rounding import insert as insert_fake_quantization
 from pipeline.compress.rounding.fold_batch_norm import fold_batch_norm
+from pipeline.errors import StageError
 from pipeline.frameworks import Array
 
 EVERY = 100
 """Training steps between two looks at the ranges. With 500 rows and batches of 128 that is about 1 % of the training's time; a look in
 each step, as a moving average needs it, costs more."""
+
+FOLDING_ERROR = 1e-3
+"""The most that folding may move an answer, as a share of the largest: what the converters to float32 are allowed too, which fold as well."""
 
 
 def fake_quantized(model: Any, rows: Array, weight_bits: Literal[4, 8] = 8) -> Any:
@@ -24,9 +31,29 @@ def fake_quantized(model: Any, rows: Array, weight_bits: Literal[4, 8] = 8) -> A
     from pipeline.frameworks import fake_quantization
 
     insert_fake_quantization.check(model)
-    quantized = insert_fake_quantization.insert(fold_batch_norm(model), weight_bits)
+    folded = fold_batch_norm(model)
+    _check_same(model, folded, rows[: frameworks.BATCH_ROWS])
+    quantized = insert_fake_quantization.insert(folded, weight_bits)
     fake_quantization.observe(quantized, rows)
     return quantized
+
+
+def _check_same(model: Any, folded: Any, x: Array) -> None:
+    """StageError if the folded model answers something else: a training would learn that, and nothing behind it would notice."""
+    import keras
+
+    before, after = (
+        [np.asarray(each) for each in keras.tree.flatten(one(x, training=False))] for one in (model, folded)
+    )
+    for was, is_now in zip(before, after, strict=True):
+        frameworks.check_finite(was, model.name)
+        largest, apart = float(np.abs(was).max(initial=0)), float(np.abs(was - is_now).max(initial=0))
+        if not apart <= FOLDING_ERROR * largest:
+            raise StageError(
+                f"quantize_aware can not fold the batch normalisation of {model.name}: its answers would change by up to {apart:.3g}, "
+                f"where the largest is {largest:.3g}",
+                hint="This is a fault of the pass. Take it out of the plan and report it.",
+            )
 
 
 def ObserveRanges(rows: Array, freeze_after: float = 0.5, steps: int | None = None) -> Any:  # noqa: N802 - keras is imported only here

@@ -49,13 +49,13 @@ class Weights(NamedTuple):
     axes: tuple[int, ...] | None = None
 
 
-def write(tensors: Sequence[Weights], *, entropy_coded: bool = True) -> bytes:
+def write(weights: Sequence[Weights], *, entropy_coded: bool = True) -> bytes:
     """The container. Without `entropy_coded`: indices packed into their bits, the rest as it is.
 
     ModelError for a tensor that a container can not hold.
     """
-    parts = [MAGIC, struct.pack("<HI", VERSION, len(tensors))]
-    for name, values, axes in tensors:
+    parts = [MAGIC, struct.pack("<HI", VERSION, len(weights))]
+    for name, values, axes in weights:
         if values.dtype.name not in DTYPES or values.size == 0 or values.ndim > MOST_AXES:
             raise ModelError(
                 f"the weights '{name}' are {values.dtype.name} of shape {values.shape}, which a container can not hold",
@@ -121,6 +121,11 @@ class _Reader:
 
 def read(data: bytes) -> dict[str, Array]:
     """Name -> values of every tensor, in the order in which they were written. ModelError if the data is no whole container."""
+    return {each.name: each.values for each in tensors(data)}
+
+
+def tensors(data: bytes) -> list[Weights]:
+    """Every tensor, and the axes that number its tables; None for one that is stored without. ModelError as in `read`."""
     if data[: len(MAGIC)] != MAGIC:
         raise broken("it does not begin with EDGEBOOK")
     if len(data) < len(MAGIC) + 10 or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
@@ -133,18 +138,18 @@ def read(data: bytes) -> dict[str, Array]:
             f"this codebook container is of version {version}, and this edgepress reads version {VERSION}",
             hint="Read it with the edgepress that wrote it, or write it anew.",
         )
-    found: dict[str, Array] = {}
+    found: dict[str, Weights] = {}
     for _ in range(reader.number("I")):
-        name, values = _tensor(reader)
-        if name in found:
+        tensor = _tensor(reader)
+        if tensor.name in found:
             raise broken("two tensors have the same name")
-        found[name] = values
+        found[tensor.name] = tensor
     if reader.at != len(reader.data):
         raise broken("something follows its last tensor")
-    return found
+    return list(found.values())
 
 
-def _tensor(reader: _Reader) -> tuple[str, Array]:
+def _tensor(reader: _Reader) -> Weights:
     try:
         name = reader.take(reader.number("H")).decode()
     except UnicodeDecodeError as error:
@@ -158,7 +163,7 @@ def _tensor(reader: _Reader) -> tuple[str, Array]:
         raise broken("a tensor is empty")
     kind = reader.number("B")
     if kind == CODEBOOK:
-        return name, _read_codebook(reader, shape, dtype)
+        return Weights(name, *_read_codebook(reader, shape, dtype))
     payload = reader.take(reader.number("I"))
     if kind == DEFLATED:
         payload = _inflate(payload, count * dtype.itemsize)
@@ -167,8 +172,8 @@ def _tensor(reader: _Reader) -> tuple[str, Array]:
     if len(payload) != count * dtype.itemsize:
         raise broken("a tensor has more or fewer bytes than its shape")
     if dtype.kind == "b":
-        return name, np.frombuffer(payload, np.uint8).astype(bool).reshape(shape)
-    return name, np.frombuffer(payload, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+        return Weights(name, np.frombuffer(payload, np.uint8).astype(bool).reshape(shape))
+    return Weights(name, np.frombuffer(payload, dtype.newbyteorder("<")).astype(dtype).reshape(shape))
 
 
 def _inflate(payload: bytes, size: int) -> bytes:
@@ -185,7 +190,7 @@ def _inflate(payload: bytes, size: int) -> bytes:
     return found
 
 
-def _read_codebook(reader: _Reader, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def _read_codebook(reader: _Reader, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, tuple[int, ...]]:
     kind, axes = reader.number("B"), tuple(reader.take(reader.number("B")))
     alphabet, count = reader.number("H"), math.prod(shape)
     if dtype not in (np.float32, np.float16) or kind not in (LEVELS, SCALED):
@@ -201,7 +206,7 @@ def _read_codebook(reader: _Reader, shape: tuple[int, ...], dtype: np.dtype[Any]
         values = decode(coded).astype(dtype)
     if not np.isfinite(values).all():
         raise broken("a table holds NaN or infinity")
-    return values
+    return values, axes
 
 
 def _read_indices(reader: _Reader, count: int, alphabet: int) -> Array:

@@ -7,36 +7,29 @@ Mean and spread of what every layer answers are set right afterwards (`statistic
 output channel has a table of its own, whose levels are then scaled alike. One table for a whole kernel would not stay one.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from msgspec import Meta, field
 
 from pipeline import units
 from pipeline.compress.base import Changed, Claims, Context
 from pipeline.compress.codebooks import container_file
-from pipeline.compress.codebooks.levels import Method, quantized
+from pipeline.compress.codebooks.levels import quantized
+from pipeline.compress.codebooks.settings import CodebookSettings
 from pipeline.compress.codebooks.tables import from_rows
 from pipeline.compress.codebooks.tables import rows_of as rows_of_tables
 from pipeline.compress.formats import weigh
-from pipeline.compress.onnx_passes import statistics
-from pipeline.compress.onnx_passes.graph import Graph, copy_of
-from pipeline.compress.onnx_passes.kernels import FAULT, Kernel, check_rest, kernels_of, names_of, new_values
-from pipeline.compress.onnx_passes.runs import has_rows, rows_of
-from pipeline.compress.settings import PassSettings, check_names
+from pipeline.compress.onnx_graph import statistics
+from pipeline.compress.onnx_graph.graph import Graph, copy_of
+from pipeline.compress.onnx_graph.kernels import FAULT, Kernel, check_rest, kernels_of, names_of, new_values
+from pipeline.compress.onnx_graph.runs import has_rows, rows_of
+from pipeline.compress.settings import check_names
 from pipeline.errors import ModelError, PromiseError, StageError
 from pipeline.frameworks import onnx_weights
 
-Bits = Annotated[int, Meta(ge=1, le=8)]
 
-
-class Settings(PassSettings, frozen=True):
-    bits: Bits = 4  # of an index: a table has 2^bits levels
-    method: Method = "kmeans"
-    granularity: Literal["tensor", "channel"] = "tensor"  # one table for a kernel, or one for each output channel
-    exclude: tuple[str, ...] = ()  # names of nodes that keep their weights
+class Settings(CodebookSettings, frozen=True):
     recalibrate: bool = True  # set mean and spread of the layers right, where there are rows
-    bits_of: dict[str, Bits] = field(default_factory=dict)  # other bits for the nodes of these names
 
 
 def requires(model: Any, settings: Settings, context: Context) -> None:
@@ -72,7 +65,7 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
             )  # the same indices, with a scale that a container can hold as one number
     elif settings.recalibrate:
         notes.append(statistics.NO_ROWS)
-    tables = {kernel.constant: _axes(kernel, settings) for kernel in kernels}
+    tables = {kernel.constant: settings.axes(kernel.outputs) for kernel in kernels}
     container = container_file.write(
         [
             container_file.Weights(name, values, tables.get(name))
@@ -91,10 +84,10 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
 def _on_levels(graph: Graph, kernel: Kernel, settings: Settings) -> None:
     values = graph.value(kernel.constant)
     assert values is not None  # kernels_of looked
-    rows = rows_of_tables(values.astype(np.float32), _axes(kernel, settings))
-    coded = [quantized(row, settings.method, _bits(kernel, settings)) for row in rows]
+    rows = rows_of_tables(values.astype(np.float32), settings.axes(kernel.outputs))
+    coded = [quantized(row, settings.method, settings.bits_for(kernel.layer)) for row in rows]
     found = np.stack([levels.levels[levels.indices] for levels in coded])
-    graph.replace(kernel.constant, from_rows(found, values.shape, _axes(kernel, settings)).astype(values.dtype))
+    graph.replace(kernel.constant, from_rows(found, values.shape, settings.axes(kernel.outputs)).astype(values.dtype))
 
 
 def ensures(before: Any, after: Any, settings: Settings) -> Claims:
@@ -106,10 +99,10 @@ def ensures(before: Any, after: Any, settings: Settings) -> Claims:
         was = old.value(kernel.constant)
         assert was is not None  # kernels_of looked
         for now in new_values(old, new, kernel.constant):
-            values = max(len(np.unique(row)) for row in rows_of_tables(now, _axes(kernel, settings)))
-            if values > 2 ** _bits(kernel, settings):
+            values = max(len(np.unique(row)) for row in rows_of_tables(now, settings.axes(kernel.outputs)))
+            if values > 2 ** settings.bits_for(kernel.layer):
                 raise PromiseError(
-                    f"a table of '{kernel.layer}' has {values} values, and {_bits(kernel, settings)} bits tell fewer apart",
+                    f"a table of '{kernel.layer}' has {values} values, and {settings.bits_for(kernel.layer)} bits tell fewer apart",
                     hint=FAULT,
                 )
             if np.any(now[was == 0]):
@@ -136,11 +129,3 @@ def restore(model: Any, data: bytes) -> None:
                 hint="Give the .onnx file that the container was written with.",
             )
         graph.replace(name, values)
-
-
-def _bits(kernel: Kernel, settings: Settings) -> int:
-    return settings.bits_of.get(kernel.layer, settings.bits)
-
-
-def _axes(kernel: Kernel, settings: Settings) -> tuple[int, ...]:
-    return kernel.outputs if settings.granularity == "channel" else ()

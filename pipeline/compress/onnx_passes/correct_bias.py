@@ -14,9 +14,9 @@ import numpy as np
 from msgspec import Meta
 
 from pipeline.compress.base import Changed, Claims, Context
-from pipeline.compress.onnx_passes.fold import fold
-from pipeline.compress.onnx_passes.graph import Graph, Layer, copy_of
-from pipeline.compress.onnx_passes.runs import moments, rows_of
+from pipeline.compress.onnx_graph.fold import fold
+from pipeline.compress.onnx_graph.graph import Graph, Layer, copy_of
+from pipeline.compress.onnx_graph.runs import moments, rows_of
 from pipeline.compress.settings import PassSettings, check_names
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.compress.base import Changed, Claims, Context
-from pipeline.compress.onnx_cost import Shapes, shapes_of
-from pipeline.compress.onnx_passes.fold import fold, scale_outputs
-from pipeline.compress.onnx_passes.graph import Graph, Layer, attribute, copy_of
+from pipeline.compress.onnx_graph.cost import Shapes, shapes_of
+from pipeline.compress.onnx_graph.fold import fold, scale_outputs
+from pipeline.compress.onnx_graph.graph import Graph, Layer, attribute, copy_of
 from pipeline.compress.settings import PassSettings, check_names
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array

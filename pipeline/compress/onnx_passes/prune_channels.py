@@ -17,12 +17,13 @@ import numpy as np
 from msgspec import Meta
 
 from pipeline.compress.base import Changed, Claims, Context
-from pipeline.compress.onnx_passes import statistics
-from pipeline.compress.onnx_passes.channels import Channels
-from pipeline.compress.onnx_passes.fold import fold
-from pipeline.compress.onnx_passes.graph import Graph, Layer, attribute, copy_of, name_of
-from pipeline.compress.onnx_passes.runs import difference, rows_of, shapes_of_run
+from pipeline.compress.onnx_graph import statistics
+from pipeline.compress.onnx_graph.channels import Channels
+from pipeline.compress.onnx_graph.fold import fold
+from pipeline.compress.onnx_graph.graph import Graph, Layer, attribute, copy_of, name_of
+from pipeline.compress.onnx_graph.runs import difference, rows_of, shapes_of_run
 from pipeline.compress.settings import PassSettings, check_names
+from pipeline.compress.surgery.importance import sizes_along
 from pipeline.errors import PlanError, PromiseError, StageError
 from pipeline.frameworks import Array
 
@@ -81,11 +82,9 @@ class Selected(Channels):
     def _importance(self, node: Any, axis: int) -> Array:
         values = self.graph.input_value(node, 1)
         assert values is not None  # Channels looked
-        flat = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1).astype(np.float64)
         if self.settings.importance == "random":
-            return self.draw.random(len(flat))
-        sizes: Array = np.abs(flat).sum(1) if self.settings.importance == "l1" else np.square(flat).sum(1)
-        return sizes
+            return self.draw.random((values.shape[axis],))
+        return sizes_along(values, axis, self.settings.importance)
 
     def stays(self, ids: Array) -> Array:
         """Whether each of these channels stays."""

@@ -50,6 +50,15 @@ def check(model: Any) -> None:
                 f"quantize_aware: layer '{layer.name}' of {model.name} is fake-quantized already",
                 hint="Use the pass once, as the last one that trains.",
             )
+        elif isinstance(layer, keras.layers.BatchNormalization) and layer.axis not in (
+            -1,
+            len(node.outputs[0].shape) - 1,
+        ):
+            raise StageError(
+                f"quantize_aware can not fold layer '{layer.name}' of {model.name}: it normalises along axis {layer.axis}, and the "
+                "outputs of the layer before it are along the last",
+                hint="Build it as BatchNormalization(axis=-1), or take the pass out and let the converter quantize the model.",
+            )
         elif not _possible(node):
             raise StageError(
                 f"quantize_aware can not compute layer '{layer.name}' ({_told(layer)}) in 8 bits",

@@ -47,6 +47,27 @@ def prunable_kernels(model: Any, exclude: Sequence[str] = ()) -> list[Kernel]:
     return [kernel for kernel in kernels_of(model, exclude, last=False) if kernel.kind == "dense"]
 
 
+def pruned_kernels(model: Any) -> list[Any]:
+    """The kernels, as variables, that hold zeros, except those that are zero because their initializer made them so: they have yet to learn."""
+    from keras import initializers
+
+    found: dict[int, Any] = {}
+    untrained: set[int] = set()
+    for layer in model._flatten_layers():  # noqa: SLF001 - the only way into wrappers, cells and attention
+        for variable in layer.weights:
+            if not variable.name.endswith("kernel"):
+                continue
+            values = np.asarray(variable)
+            if np.issubdtype(values.dtype, np.floating) and not values.all():
+                found[id(variable)] = variable
+                if (
+                    isinstance(getattr(layer, f"{variable.name}_initializer", None), initializers.Zeros)
+                    and not values.any()
+                ):
+                    untrained.add(id(variable))
+    return [variable for key, variable in found.items() if key not in untrained]
+
+
 def _of_layer(layer: Any) -> Iterator[tuple[Any, Kind, tuple[int, ...], tuple[int, ...]]]:
     from keras import layers
 

@@ -71,11 +71,6 @@ def random_scores(kernels: Sequence[Array], seed: int) -> list[Array]:
     return [generator.random(kernel.shape, np.float32) for kernel in kernels]
 
 
-def l1_norm(kernel: Array) -> float:
-    """Sum of the magnitudes."""
-    return float(np.abs(kernel).sum(dtype=np.float64))
-
-
 def keep_largest(scores: Sequence[Array], sparsity: float, scope: Scope) -> list[Array]:
     """All but the smallest share `sparsity` of each kernel, or of all kernels together; of equal scores the first go."""
     if scope == "layer":

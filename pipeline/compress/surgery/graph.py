@@ -1,21 +1,20 @@
-"""The walk over a Keras graph: the only file, with rebuild.py, that looks inside Functional and Sequential."""
+"""The walk over a Keras graph, along which channels are followed."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.compress.surgery.channels import Axes
 from pipeline.compress.surgery.rules import rule_of
 from pipeline.compress.surgery.wiring import Call, Tensor, Wiring
 from pipeline.errors import StageError
+from pipeline.frameworks.keras_graph import graph_of, nodes_of
 
 
 def functional(model: Any) -> Any:
     """The graph of a Functional or Sequential model. StageError if it has none."""
-    import keras
-
-    graph = model._functional if isinstance(model, keras.Sequential) else model  # noqa: SLF001 - Keras offers no other way to the graph
-    if not hasattr(graph, "_nodes_by_depth"):
+    graph = graph_of(model)
+    if graph is None:
         raise StageError(
             f"'{model.name}' ({type(model).__name__}) has no graph of layers that could be read, so no channels can be removed",
             hint="Build it as keras.Model(inputs, outputs), or as keras.Sequential beginning with keras.Input.",
@@ -28,14 +27,6 @@ def is_model(layer: Any) -> bool:
     import keras
 
     return isinstance(layer, keras.Model) and (hasattr(layer, "_nodes_by_depth") or hasattr(layer, "_functional"))
-
-
-def nodes(graph: Any) -> Iterator[Any]:
-    """The calls of a graph, each after those that it needs, without those of the inputs."""
-    for depth in sorted(graph._nodes_by_depth, reverse=True):  # noqa: SLF001
-        for node in graph._nodes_by_depth[depth]:  # noqa: SLF001
-            if not node.is_input:
-                yield node
 
 
 def walk(model: Any) -> Wiring:
@@ -54,7 +45,7 @@ def _through(model: Any, inputs: Sequence[Tensor], wiring: Wiring) -> list[Tenso
     for tensor, outer in zip(graph.inputs, inputs, strict=True):
         wiring.runs_along(tensor, outer.axes, model.name)
         found[id(tensor)] = outer
-    for node in nodes(graph):
+    for node in nodes_of(graph):
         given = [found[id(tensor)] for tensor in node.input_tensors]
         made = (
             _through(node.operation, given, wiring) if is_model(node.operation) else _called(node, given, found, wiring)

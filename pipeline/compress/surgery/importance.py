@@ -38,12 +38,15 @@ def _norms(wiring: Wiring, of: Ids, producer: Producer, how: Importance) -> Arra
     for kernel, axis in producer.kernels:
         ids = wiring.axes[id(kernel)][axis]
         if ids is not None:
-            values = np.asarray(kernel).astype(
-                np.float32, copy=False
-            )  # 16-bit ones could overflow when they are squared
-            others = tuple(each for each in range(values.ndim) if each != axis % values.ndim)
-            sizes = np.abs(values) if how == "l1" else np.square(values)
-            np.add.at(total, of[ids], sizes.sum(axis=others, dtype=np.float64))
+            np.add.at(total, of[ids], sizes_along(np.asarray(kernel), axis, how))
     norms = total if how == "l1" else np.sqrt(total)
     mean = float(norms[np.unique(of[producer.ids])].mean())
     return norms / mean if mean > 0 else norms
+
+
+def sizes_along(kernel: Array, axis: int, how: Importance) -> Array:
+    """For each entry of the axis the L1 norm of its weights, or the square of their L2 norm: what adds up over several kernels."""
+    values = kernel.astype(np.float32, copy=False)  # 16-bit ones could overflow when they are squared
+    others = tuple(each for each in range(values.ndim) if each != axis % values.ndim)
+    sizes: Array = (np.abs(values) if how == "l1" else np.square(values)).sum(axis=others, dtype=np.float64)
+    return sizes

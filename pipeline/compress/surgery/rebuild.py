@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.compress.surgery.channels import Axes, Ids
-from pipeline.compress.surgery.graph import functional, is_model, nodes
+from pipeline.compress.surgery.graph import functional, is_model
 from pipeline.compress.surgery.wiring import Size, Wiring
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
+from pipeline.frameworks.keras_graph import nodes_of
 
 
 def rebuilt(model: Any, wiring: Wiring, of: Ids, dead: Ids) -> Any:
@@ -54,7 +55,7 @@ class Builder:
         import keras
 
         known = {id(old): new for old, new in zip(graph.inputs, keras.tree.flatten(inputs), strict=True)}
-        for node in nodes(graph):
+        for node in nodes_of(graph):
             args, kwargs = node.arguments.fill_in(known)
             outputs = keras.tree.flatten(self.copy(node.operation)(*args, **kwargs))
             known.update({id(old): new for old, new in zip(node.outputs, outputs, strict=True)})

@@ -12,6 +12,8 @@ import numpy as np
 
 from pipeline.compress.base import Context
 from pipeline.errors import StageError
+from pipeline.frameworks import check_fits
+from pipeline.records import TensorSpec
 
 ROWS = 8192
 """The most that the statistics are taken from: what OpenMMLab's ResNet-50 recipe takes for ImageNet
@@ -34,6 +36,7 @@ def recalibrate(model: Any, context: Context) -> bool:
     rows = context.training or context.calibration
     if not norms or rows is None or not len(rows.x):
         return False
+    check(model, context)
     count = min(ROWS, len(rows.x))
     order = np.random.default_rng(context.seed).permutation(len(rows.x))[:count]
     batches = np.array_split(order, max(1, count // BATCH_ROWS))  # of one size, or one row more: each weighs the same
@@ -47,6 +50,35 @@ def recalibrate(model: Any, context: Context) -> bool:
         if calls:  # a layer that the model's outputs do not need saw nothing
             _set(layer, mean / calls, variance / calls + mean_square / calls - np.square(mean / calls))
     return True
+
+
+def check(model: Any, context: Context) -> None:
+    """StageError or DataError if there is something to estimate, and rows that do not fit."""
+    rows = context.training or context.calibration
+    if rows is None or not len(rows.x) or not any(norms_of(model)):
+        return
+    if len(model.inputs) != 1:
+        raise StageError(
+            f"the statistics of batch normalisation in {model.name} can not be estimated anew: it has {len(model.inputs)} inputs, and a "
+            "set of rows is one array",
+            hint="Give recalibrate = false, or no rows: the statistics then stay as they are.",
+        )
+    (x,) = model.inputs
+    spec = TensorSpec(name=x.name, shape=tuple(x.shape[1:]), dtype=str(x.dtype))
+    check_fits(rows.x, spec, "data.training" if context.training else "data.calibration", "keras")
+
+
+def recalibrate_or_say(model: Any, context: Context) -> tuple[str, ...]:
+    """`recalibrate`; where the rows for it are missing, the sentence that says so."""
+    if recalibrate(model, context) or not any(norms_of(model)):
+        return ()
+    why = "because there are no rows to estimate them from: give data.training or data.calibration"
+    return (f"Batch normalisation keeps the statistics of the model as it was, {why}.",)
+
+
+def statistics_of(model: Any) -> set[int]:
+    """The ids of the weights that `recalibrate` sets, and no others."""
+    return {id(weight) for layer in norms_of(model) for weight in (layer.moving_mean, layer.moving_variance)}
 
 
 def norms_of(model: Any) -> Iterator[Any]:

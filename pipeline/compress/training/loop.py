@@ -12,6 +12,7 @@ from pipeline.compress import VERSIONS
 from pipeline.compress.base import Context
 from pipeline.compress.settings import Recover
 from pipeline.compress.sparsity import masks
+from pipeline.compress.sparsity.kernels import pruned_kernels
 from pipeline.compress.training import batch_norm, lesson, mixed_precision
 from pipeline.compress.training.checkpoint import Checkpoint, digest_of
 from pipeline.compress.training.not_finite import NotFinite
@@ -25,18 +26,26 @@ a student read 77.3 % and 86.8 % after they were estimated anew (measured on Fas
 TELL_SECONDS = 0.1
 
 
-def recover(model: Any, how: Recover, context: Context, callbacks: Sequence[Any] = ()) -> tuple[str, ...]:
+def check(model: Any, how: Recover | None, context: Context) -> None:
+    """Raise if the model can not be trained so on these rows: before a pass begins with what it does first."""
+    if how is not None:
+        lesson.fitting(model, how, context.training)
+
+
+def recover(
+    model: Any, how: Recover, context: Context, callbacks: Sequence[Any] = (), *, hold_zeros: bool = True
+) -> tuple[str, ...]:
     """Train the model in place, and return what is to be said of it.
 
     Adam, the learning rate falling to zero along a cosine; cross entropy with the labels, and with `how.distill` the teacher's answers
-    too. Weights of kernels that are exactly zero stay zero. The order of the rows depends on the seed and the epoch alone, and with
+    too. With `hold_zeros`, weights of kernels that were pruned to zero stay zero. The order of the rows depends on the seed and the epoch alone, and with
     `context.resume` each epoch's end is kept: the same call goes on from there and ends with the same weights, bit for bit.
 
     `callbacks` are Keras callbacks; one with functions `state() -> list of arrays` and `restore(arrays)` is resumed too.
     Raises PlanError and DataError for what does not fit, StageError where the loss or a weight becomes NaN or infinite.
     """
     to_learn = lesson.prepare(model, how, context)
-    with _all_layers_train(model), zeros_held(model):
+    with _all_layers_train(model), zeros_held(model) if hold_zeros else contextlib.nullcontext():
         notes = Training(to_learn, how, context, callbacks).run()
     if how.recalibrate:
         batch_norm.recalibrate(model, context)
@@ -137,7 +146,9 @@ class Training:
         def step(batch: dict[str, Any]) -> tuple[Any, Any, Any]:
             with mixed_precision.computing_in(self.model, policy), tf.GradientTape() as tape:
                 loss, right = self.lesson.loss(batch)
-                loss = tf.add_n([loss, *(tf.reduce_sum(tf.cast(each, "float32")) for each in self.model.losses)])
+                loss = tf.add_n(
+                    [tf.cast(loss, "float32"), *(tf.reduce_sum(tf.cast(each, "float32")) for each in self.model.losses)]
+                )
             gradients = tape.gradient(loss, self.variables)
             finite = tf.math.is_finite(
                 tf.add_n([loss, *_sums(gradients)])
@@ -183,7 +194,7 @@ def _sums(gradients: Sequence[Any]) -> list[Any]:
     """NaN or infinite where one value of a gradient is. An Embedding's is sparse, that of a variable without use is None."""
     import tensorflow as tf
 
-    return [tf.reduce_sum(getattr(each, "values", each)) for each in gradients if each is not None]
+    return [tf.reduce_sum(tf.cast(getattr(each, "values", each), "float32")) for each in gradients if each is not None]
 
 
 def _bound(step: Any, batch: dict[str, Array]) -> Any:
@@ -194,11 +205,9 @@ def _bound(step: Any, batch: dict[str, Array]) -> Any:
 def zeros_held(model: Any) -> Iterator[None]:
     """Meanwhile the weights of every floating point kernel that are exactly zero now stay zero: what was pruned stays pruned."""
     before = []
-    for variable in model.trainable_variables:
-        stays = variable.numpy() != 0
-        if variable.name.endswith("kernel") and not stays.all():
-            before.append((variable, variable.constraint))
-            variable.constraint = masks.holding(stays, variable.constraint)
+    for variable in pruned_kernels(model):
+        before.append((variable, variable.constraint))
+        variable.constraint = masks.holding(variable.numpy() != 0, variable.constraint)
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
 
-HINT = "A smaller recover.learning_rate usually helps (a tenth). The weights of the last whole epoch are kept: nothing before is lost."
+HINT = "A smaller recover.learning_rate usually helps (a tenth)."
 
 
 class NotFinite(NamedTuple):

@@ -1,4 +1,4 @@
-"""Small networks of the kinds that passes on weights must take: recurrent, attention, a generator of images."""
+"""Small networks of the kinds that passes on weights must take: recurrent, attention, a generator of images, a Sequential."""
 
 
 def recurrent():
@@ -36,3 +36,26 @@ def gan_generator():
     x = layers.Conv2DTranspose(8, 4, strides=2, padding="same", name="grow")(x)
     image = layers.Conv2DTranspose(1, 4, strides=2, padding="same", activation="tanh", name="image")(x)
     return keras.Model(noise, image, name="generator")
+
+
+def sequential():
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    body = [
+        layers.SeparableConv2D(6, 3, activation="relu", name="stem"),
+        layers.Flatten(),
+        layers.Dense(8, name="hidden"),
+    ]
+    scores = layers.Dense(4, activation="softmax", name="scores")
+    return keras.Sequential([keras.Input((8, 8, 2)), *body, scores], name="sequential")
+
+
+def rows_of(model, count=40):
+    """Rows that the model takes, drawn at random: numbers, or tokens below 30."""
+    import numpy as np
+
+    (x,) = model.inputs
+    generator, shape = np.random.default_rng(0), (count, *x.shape[1:])
+    return (generator.integers(0, 30, shape) if "int" in x.dtype else generator.normal(size=shape)).astype(x.dtype)

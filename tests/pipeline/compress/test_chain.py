@@ -12,8 +12,10 @@ from pipeline.compress import PASSES, load_pass, prune_weights
 from pipeline.compress.base import Applied, Changed, Context, Dataset, apply_pass
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.settings import PassSettings
-from pipeline.errors import ChildError, PlanError, PromiseError
+from pipeline.compress.sparsity.kernels import kernels_of
+from pipeline.errors import ChildError, PlanError, PromiseError, StageError
 from pipeline.progress import Silent
+from tests.pipeline.compress import kinds_of_networks
 from tests.pipeline.compress.examples import EXAMPLES
 from tests.pipeline.conftest import PLAN, tiny_model
 
@@ -93,6 +95,52 @@ def test_every_pass_keeps_its_promise_and_leaves_its_input_alone(kind, name, sou
     assert all(np.array_equal(old, new) for old, new in zip(before, now, strict=True))
     after = model_format.read_back(applied.file)
     assert np.isfinite(model_format.answers(after, sets.evaluation[0], lambda done, of: None)).all()
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", ["sensitivity", "half_precision"])
+@pytest.mark.parametrize("kind", ["recurrent", "transformer", "gan_generator", "sequential"])
+def test_passes_take_other_kinds_of_networks_too(kind, name):
+    model = getattr(kinds_of_networks, kind)()
+    x = kinds_of_networks.rows_of(model)
+    before = [np.array(weight) for weight in model.get_weights()]
+    applied = compress.apply(model, name, training=Dataset(x, None), **EXAMPLES["keras", name])
+    assert all(np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True))
+    after = FORMATS["keras"].read_back(applied.file)
+    told = (lambda done, of: None,)
+    answers = FORMATS["keras"].answers(after, x, *told)
+    np.testing.assert_allclose(answers, FORMATS["keras"].answers(model, x, *told), atol=5e-3)
+    assert FORMATS["keras"].multiply_accumulates(after) == FORMATS["keras"].multiply_accumulates(model) > 0
+    if name == "sensitivity":
+        kernels = {kernel.layer for kernel in kernels_of(model)}
+        assert kernels
+        assert {one.part for one in applied.changed.sensitivity if one.change == "quantize"} == kernels
+
+
+TWO = {
+    "prune_channels": {"ratio": 0.5, "round_to": 1},
+    "prune_weights": {"sparsity": 0.5},
+    "codebook": {},
+    "half_precision": {},
+}
+ONE = {"recover": {}, "distill": {"ratio": 0.5}, "sensitivity": {}, "quantize_aware": {}}
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", [*TWO, *ONE])
+def test_which_passes_take_several_inputs_and_outputs(name):
+    """As docs/python.md says."""
+    import keras
+    from keras import layers
+
+    inputs = [keras.Input((6,), name="left"), keras.Input((6,), name="right")]
+    x = layers.BatchNormalization()(layers.Dense(8, name="hidden")(layers.Concatenate()(inputs)))
+    model = keras.Model(inputs, [layers.Dense(3, name="one")(x), layers.Dense(2, name="two")(x)])
+    if name in TWO:
+        assert len(compress.apply(model, name, **TWO[name]).changed.model.outputs) == 2
+        return
+    with pytest.raises(StageError, match=r"2 input\(?s"):
+        compress.apply(model, name, training=Dataset(np.zeros((20, 6), np.float32), np.zeros(20, int)), **ONE[name])
 
 
 # --- promises

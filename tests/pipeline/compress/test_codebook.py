@@ -171,3 +171,68 @@ def test_broken_promises_are_caught():
     pruned = compress.apply(tiny_model(), "prune_weights", sparsity=0.5).changed.model
     with pytest.raises(PromiseError, match="'hidden' that were zero are not zero any more"):
         keras_pass(lying(apply=fill, ensures=codebook.ensures), pruned, codebook.Settings(bits=8))
+
+
+def without_one(tensors):
+    return tensors[1:]
+
+
+def renamed(tensors):
+    return [tensors[0]._replace(name="other"), *tensors[1:]]
+
+
+def nudged(tensors):
+    return [*tensors[:-1], tensors[-1]._replace(values=tensors[-1].values + np.float32(1e-3))]
+
+
+def narrowed(tensors):
+    return [tensors[0]._replace(values=tensors[0].values.astype(np.float64)), *tensors[1:]]
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without_one, r"liar broke its promise: the container holds \d+ weights, and the model has \d+"),
+        (renamed, "the container has 'other' in the place of the weights 'stem/kernel'"),
+        (nudged, "the container has other values of the weights 'scores/bias' than the model"),
+        (narrowed, "the container has other values of the weights 'stem/kernel' than the model"),
+    ],
+)
+def test_the_container_that_is_kept_is_the_one_that_is_checked(change, message):
+    def apply(model, settings, context):
+        changed = codebook.apply(model, settings, context)
+        wrong = container_file.write(change(container_file.tensors(changed.container)))
+        return changed._replace(container=wrong)
+
+    with pytest.raises(PromiseError, match=message):
+        keras_pass(lying(apply=apply, ensures=codebook.ensures), tiny_model(), codebook.Settings())
+
+
+@pytest.mark.frameworks
+def test_a_container_that_can_not_be_read_is_a_broken_promise():
+    def apply(model, settings, context):
+        changed = codebook.apply(model, settings, context)
+        return changed._replace(container=changed.container[:-1])
+
+    with pytest.raises(PromiseError, match=r"its container can not be read: .*checksum"):
+        keras_pass(lying(apply=apply, ensures=codebook.ensures), tiny_model(), codebook.Settings())
+
+
+@pytest.mark.frameworks
+def test_recalibration_estimates_batch_normalisation_for_the_weights_on_levels(trained, sets):
+    settings = {"calibration": Dataset(sets.calibration[0]), "bits": 2}
+    plain, better = (
+        compress.apply(trained, "codebook", **settings, recalibrate=each).changed for each in (False, True)
+    )
+    changed = {
+        old.path
+        for old, new in zip(plain.model.weights, better.model.weights, strict=True)
+        if not np.array_equal(old.numpy(), new.numpy())
+    }
+    assert changed == {"norm/moving_mean", "norm/moving_variance"}
+    assert np.array_equal(
+        container_file.read(better.container)["norm/moving_mean"], better.model.get_layer("norm").moving_mean
+    )
+    notes = compress.apply(tiny_model(), "codebook", recalibrate=True).changed.notes
+    assert "because there are no rows" in notes[0]

@@ -1,5 +1,6 @@
 """Multiply-accumulates, against counts worked by hand."""
 
+import numpy as np
 import pytest
 
 from pipeline.compress import cost
@@ -52,3 +53,51 @@ def test_an_axis_of_unknown_length_has_no_cost():
 
     series = keras.Input((None, 4))
     assert cost.of_keras(keras.Model(series, layers.LSTM(2)(series))) is None
+
+
+def test_einsum_cross_attention_and_matmul():
+    import keras
+    from keras import layers
+
+    series = keras.Input((6, 5))
+    x = layers.EinsumDense("abc,cde->abde", (6, 3, 2))(series)  # 6 places, a kernel of 5*3*2
+    assert cost.of_keras(keras.Model(series, x)) == 6 * 30
+    query, value = keras.Input((3, 4)), keras.Input((50, 4))
+    x = layers.MultiHeadAttention(2, 4)(query, value)  # kernels of 4*2*4
+    projections = (3 + 50 + 50 + 3) * 32
+    assert cost.of_keras(keras.Model([query, value], x)) == projections + 3 * 50 * 2 * (4 + 4)
+    mask = keras.Input((3, 50), dtype="bool")  # by name the arguments come in another order
+    x = layers.MultiHeadAttention(2, 4)(query=query, value=value, attention_mask=mask)
+    assert cost.of_keras(keras.Model([query, value, mask], x)) == projections + 3 * 50 * 2 * (4 + 4)
+    x = keras.ops.matmul(query, keras.ops.transpose(value, (0, 2, 1)))  # 3 x 4 by 4 x 50
+    assert cost.of_keras(keras.Model([query, value], x)) == 3 * 50 * 4
+
+
+def test_a_sequential_model_has_a_cost_and_an_unknown_layer_none():
+    import keras
+    from keras import layers
+
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dense(2)])
+    assert cost.of_keras(model) == 12 + 6
+    x = layers.LayerNormalization(axis=(1, 2))(keras.Input((3, 4)))  # its weights have two axes and multiply no matrix
+    assert cost.of_keras(keras.Model(x._keras_history.operation.input, x)) == 0
+    left, right = keras.Input((3, 4)), keras.Input((3, 4))
+    assert cost.of_keras(keras.Model([left, right], layers.Dot(axes=2)([left, right]))) is None
+    assert cost.of_keras(keras.Model([left, right], layers.Attention()([left, right]))) is None
+    assert cost.of_keras(keras.Model(left, keras.ops.matmul(np.ones((1, 5, 3), np.float32), left))) is None
+    assert cost.of_keras(keras.Sequential([layers.Dense(3)])) is None  # not built: no graph yet
+
+
+def test_a_sequential_model_goes_through_a_plan(tiny):
+    import keras
+
+    from tests.pipeline.conftest import through
+
+    model = keras.models.load_model(tiny.folder / "tiny.keras")
+    keras.Sequential([keras.Input((8, 8, 1)), model, keras.layers.Rescaling(1.0)]).save(tiny.folder / "tiny.keras")
+    text = (
+        '[model]\npath = "tiny.keras"\n[data]\nevaluation = "evaluation.npz"\n'
+        '[[compress]]\npass = "prune_weights"\nsparsity = 0.5\n[convert]\nformats = ["tflite-fp32"]\n'
+    )
+    (report,) = through(tiny, text).compressed.passes
+    assert report.multiply_accumulates_before == report.multiply_accumulates_after == cost.of_keras(model)

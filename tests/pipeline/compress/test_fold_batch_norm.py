@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
+from pipeline import compress
+from pipeline.compress.base import Dataset
+from pipeline.compress.callbacks import fake_quantized
+from pipeline.compress.rounding import insert
 from pipeline.compress.rounding.fold_batch_norm import fold_batch_norm
+from pipeline.errors import StageError
 
 pytestmark = pytest.mark.frameworks
 
@@ -84,3 +89,30 @@ def test_no_layer_is_added_where_a_norm_follows_its_convolution():
         "stem", "depthwise", "pointwise", "hidden", "scores",
     ]  # fmt: skip
     assert isinstance(folded.get_layer("stem"), keras.layers.Conv2D)
+
+
+def over_rows():
+    import keras
+    from keras import layers
+
+    image = keras.Input((8, 8, 3))
+    norm = layers.BatchNormalization(axis=1, name="over_rows")
+    model = keras.Model(image, layers.Flatten()(norm(layers.Conv2D(6, 3, name="conv")(image))))
+    norm.moving_mean.assign(np.arange(6.0))
+    return model
+
+
+ROWS = np.random.default_rng(0).normal(size=(20, 8, 8, 3)).astype(np.float32)
+
+
+def test_a_norm_along_another_axis_is_refused_by_name():
+    """It has as many statistics as the convolution has filters, so that nothing but the answers would tell."""
+    with pytest.raises(StageError, match=r"quantize_aware can not fold layer 'over_rows' .* along axis 1") as caught:
+        compress.apply(over_rows(), "quantize_aware", calibration=Dataset(ROWS))
+    assert "axis=-1" in caught.value.hint
+
+
+def test_a_folded_model_that_answers_something_else_is_refused(monkeypatch):
+    monkeypatch.setattr(insert, "check", lambda model: None)
+    with pytest.raises(StageError, match=r"quantize_aware can not fold .* its answers would change by up to"):
+        fake_quantized(over_rows(), ROWS)

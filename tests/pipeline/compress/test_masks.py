@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from pipeline.compress.sparsity import masks
 from pipeline.compress.sparsity.masks import Pattern, Selection
+from pipeline.compress.surgery.importance import sizes_along
 
 TENTHS = np.arange(1, 11, dtype=np.float32) / 10
 SCORES = arrays.arrays(np.float32, st.integers(1, 60), elements=st.integers(0, 6).map(float))
@@ -19,9 +20,12 @@ def stable_sort_mask(scores, sparsity):
     return mask
 
 
-def test_the_l1_norm_of_a_tenth_to_one():
-    assert masks.l1_norm(TENTHS) == pytest.approx(5.5, abs=1e-6)
-    assert masks.l1_norm(-TENTHS) == pytest.approx(5.5, abs=1e-6)
+def test_the_norms_of_a_tenth_to_one():
+    """What channels are ranked by: one channel with these weights, and another with twice as large ones."""
+    kernel = np.stack([TENTHS, -2 * TENTHS], axis=-1).reshape(2, 5, 2)
+    assert sizes_along(kernel, -1, "l1").tolist() == pytest.approx([5.5, 11.0], abs=1e-6)
+    assert sizes_along(kernel, -1, "l2").tolist() == pytest.approx([3.85, 15.4], abs=1e-6)  # squares: they add up
+    assert sizes_along(kernel.T, 0, "l1").tolist() == pytest.approx([5.5, 11.0], abs=1e-6)
 
 
 def test_a_threshold_takes_what_is_strictly_below_it():

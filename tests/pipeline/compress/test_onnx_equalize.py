@@ -8,10 +8,10 @@ from onnx import numpy_helper
 from pipeline import compress
 from pipeline.compress.base import Dataset
 from pipeline.compress.formats import FORMATS
+from pipeline.compress.onnx_graph.fold import fold, scale_outputs
+from pipeline.compress.onnx_graph.graph import Graph, copy_of
+from pipeline.compress.onnx_graph.runs import difference, moments
 from pipeline.compress.onnx_passes import correct_bias, equalize
-from pipeline.compress.onnx_passes.fold import fold, scale_outputs
-from pipeline.compress.onnx_passes.graph import Graph, copy_of
-from pipeline.compress.onnx_passes.runs import difference, moments
 from pipeline.errors import DataError, PlanError, StageError
 from tests.pipeline.compress.onnx_graphs import GRAPHS, Build, made
 

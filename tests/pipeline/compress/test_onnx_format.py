@@ -8,8 +8,8 @@ from onnx import TensorProto, helper
 from pipeline import compress, frameworks
 from pipeline.compress.base import Dataset
 from pipeline.compress.formats import FORMATS
-from pipeline.compress.onnx_passes.graph import Graph
-from pipeline.compress.onnx_passes.runs import difference
+from pipeline.compress.onnx_graph.graph import Graph
+from pipeline.compress.onnx_graph.runs import difference
 from pipeline.errors import ModelError, PlanError, StageError
 from tests.pipeline.compress.onnx_graphs import GRAPHS, Build, made
 from tests.pipeline.conftest import through

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pipeline import compress
 from pipeline.compress.base import Dataset
 from pipeline.compress.formats import FORMATS
-from pipeline.compress.onnx_passes.fold import fold
-from pipeline.compress.onnx_passes.graph import Graph, copy_of
+from pipeline.compress.onnx_graph.fold import fold
+from pipeline.compress.onnx_graph.graph import Graph, copy_of
+from pipeline.compress.onnx_graph.runs import difference, moments, run, shapes_of_run
 from pipeline.compress.onnx_passes.prune_channels import Selected, Settings
-from pipeline.compress.onnx_passes.runs import difference, moments, run, shapes_of_run
 from pipeline.errors import DataError, PlanError, StageError
 from tests.pipeline.compress.onnx_graphs import GRAPHS, Build, made
 

@@ -5,16 +5,17 @@ import pytest
 from onnx import numpy_helper
 
 from pipeline import compress
-from pipeline.compress.base import Dataset
+from pipeline.compress.base import Context, Dataset, apply_pass
 from pipeline.compress.codebooks import container_file
 from pipeline.compress.formats import FORMATS
-from pipeline.compress.onnx_passes import codebook
-from pipeline.compress.onnx_passes.graph import copy_of
-from pipeline.compress.onnx_passes.kernels import kernels_of
-from pipeline.compress.onnx_passes.runs import run
+from pipeline.compress.onnx_graph.graph import Graph, copy_of
+from pipeline.compress.onnx_graph.kernels import kernels_of
+from pipeline.compress.onnx_graph.runs import run
+from pipeline.compress.onnx_passes import codebook, prune_weights
 from pipeline.compress.sparsity.masks import Pattern, keeps_pattern
-from pipeline.errors import ModelError, PlanError, StageError
+from pipeline.errors import ModelError, PlanError, PromiseError, StageError
 from tests.pipeline.compress.onnx_graphs import Build, made
+from tests.pipeline.compress.test_chain import lying
 
 pytestmark = pytest.mark.frameworks
 
@@ -85,6 +86,47 @@ def test_threshold_scope_and_random():
     assert files[0] == files[1] != files[2]
 
 
+def with_a_weak_layer():
+    """Of the smallest weights of all, so that a global threshold takes all of it."""
+    model, _ = made("residual")
+    graph = Graph(model)
+    weak = kernels_of(graph, last=False)[1]
+    graph.replace(weak.constant, graph.value(weak.constant) * np.float32(1e-4))
+    return model, weak.layer
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"sparsity": 0.999}, {"sparsity": 0.5, "scope": "global"}, {"alpha": 0.1, "scope": "global"},
+     {"sparsity": 0.9999, "method": "random"}],
+)  # fmt: skip
+def test_no_kernel_loses_all_its_weights(given):
+    model, weak = with_a_weak_layer()
+    layer = weak if "scope" in given else kernels_of(copy_of(model))[0].layer
+    with pytest.raises(
+        StageError, match=rf"prune_weights would set all [\d,]+ weights of a kernel of '{layer}'"
+    ) as caught:
+        compress.apply(model, "prune_weights", **given)
+    assert f"exclude = ['{layer}']" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sparsity": 0.5}, "pruned weights of layer '.*' are not zero"),
+        ({"sparsity": 0.5, "method": "random"}, r"0 weights of '.*' are zero, and [\d,]+ had to be"),
+        ({"sparsity": 0.5, "method": "random", "scope": "global"}, "0 weights of 'all layers together' are zero"),
+        ({"pattern": "2:4", "method": "random"}, "does not have the pattern 2:4"),
+    ],
+)
+def test_a_graph_that_was_not_pruned_is_a_broken_promise(given, message):
+    settings = prune_weights.Settings(**given)
+    with pytest.raises(PromiseError, match=message):
+        apply_pass(
+            "liar", lying(ensures=prune_weights.ensures), made("residual")[0], settings, Context(), FORMATS["onnx"]
+        )
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -137,11 +179,25 @@ def test_the_container_gives_the_same_graph_back():
     found = container_file.read(applied.changed.container)
     for name, values in FORMATS["onnx"].weights(applied.changed.model):
         assert np.array_equal(found[name], values)
+    assert applied.claims["raw_bytes"] == weights
+    assert applied.claims["entropy_coded_bytes"] == len(applied.changed.container)
+    assert applied.claims["entropy_coded_bytes"] <= applied.claims["packed_bytes"] < weights / 4
+    assert applied.claims["deflated_bytes"] < applied.claims["packed_bytes"]
     codebook.restore(model, applied.changed.container)
     for name, values in constants(applied.changed.model).items():
         assert np.array_equal(constants(model)[name], values)
     with pytest.raises(ModelError, match="which the graph does not have"):
         codebook.restore(made("plain")[0], applied.changed.container)
+
+
+def test_a_container_of_other_weights_is_a_broken_promise():
+    other = compress.apply(recurrent(), "codebook", bits=2).changed.container
+
+    def apply(model, settings, context):
+        return codebook.apply(model, settings, context)._replace(container=other)
+
+    with pytest.raises(PromiseError, match="the container has other values of the weights"):
+        apply_pass("codebook", lying(apply=apply), recurrent(), codebook.Settings(bits=3), Context(), FORMATS["onnx"])
 
 
 # --- statistics

@@ -88,6 +88,27 @@ def test_random_importance_follows_the_seed():
     assert one != other
 
 
+@pytest.mark.parametrize("how", [{"ratio": 0.5}, {"ratio": 0.5, "scope": "global"}, {"alpha": 0.6}])
+def test_claims_of_random_importance_are_those_of_the_model_that_is_there(how):
+    model = chain(4, 32, 32)
+    for seed in range(1, 5):
+        applied = prune(model, importance="random", round_to=1, seed=seed, **how)
+        after = widths(applied.changed.model, "abc")
+        gone = sum(new < old for new, old in zip(after, widths(model, "abc"), strict=True))
+        assert applied.claims["pruned_groups"] == applied.claims["pruned_layers"] == gone
+        assert applied.claims["channels_before"] - applied.claims["channels_after"] == sum(widths(model, "abc")) - sum(
+            after
+        )
+
+
+def test_random_channels_too_few_break_the_promise():
+    """Another ratio than was asked for: the draw does not matter to the number."""
+    model = chain(32)
+    after = prune(model, ratio=0.25, round_to=1).changed.model
+    with pytest.raises(PromiseError, match="has 24 channels, and 16 of 32 were to stay"):
+        prune_channels.ensures(model, after, prune_channels.Settings(ratio=0.5, importance="random", round_to=1))
+
+
 @pytest.mark.parametrize(
     ("width", "ratio", "more", "left"),
     [

@@ -224,7 +224,7 @@ def test_a_plan_with_every_format(tiny, sets):
         ("lstm", r"can not compute layer 'memory' \(LSTM"),
         ("gelu", r"can not compute layer 'bent' \(Dense, gelu\)"),
         ("tokens", "can not round the input 'words' of tokens: it holds int32"),
-        ("twice", "is fake-quantized already"),
+        ("twice", "quantize_aware: the model went through quantize_aware"),
         ("joined", "can not give the inputs of layer 'joined' one scale"),
     ],
 )

@@ -147,6 +147,10 @@ def test_students_that_do_not_fit(tmp_path):
     flat = keras.Model(numbers, keras.layers.Dense(4)(numbers))
     with pytest.raises(StageError, match="no layer of it can lose channels"):
         apply(flat, "distill", ratio=0.5, training=Dataset(TRAINING.x[:, 0, :, 0], TRAINING.y))
+    hidden = keras.layers.Dense(8)(numbers)
+    narrow = keras.Model(numbers, keras.layers.Dense(4)(hidden))
+    with pytest.raises(StageError, match=r"taken out by 8, and with width = 0\.5 every layer keeps all of its own"):
+        apply(narrow, "distill", width=0.5, training=Dataset(TRAINING.x[:, 0, :, 0], TRAINING.y))
 
 
 def test_a_student_that_is_not_smaller_breaks_the_promise():
@@ -163,3 +167,12 @@ def test_another_student_in_the_same_file_is_another_answer(tmp_path):
     first = key()
     (tmp_path / "s.keras").write_bytes(b"two")
     assert key() != first
+
+
+@pytest.mark.frameworks
+def test_a_frozen_model_recovers(tiny_folder, sets):
+    model = frameworks.open_keras(tiny_folder / "tiny.keras")
+    model.trainable = False
+    applied = compress.apply(model, "recover", training=Dataset(*sets.training), batch_size=50)
+    assert applied.claims["changed_weights"] > 100
+    assert not applied.changed.model.trainable_weights

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.compress.onnx_passes.graph import Graph, attribute, name_of
-from pipeline.compress.onnx_passes.numbering import Numbers
+from pipeline.compress.onnx_graph.graph import Graph, attribute, name_of
+from pipeline.compress.onnx_graph.numbering import Numbers
 from pipeline.frameworks import Array
 
 PASSING = (

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from pipeline.compress.onnx_passes.graph import Graph, name_of
+from pipeline.compress.onnx_graph.graph import Graph, name_of
 from pipeline.errors import PromiseError
 from pipeline.frameworks import Array
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import frameworks
-from pipeline.compress.onnx_cost import of_onnx
-from pipeline.compress.onnx_passes.graph import Graph, refuse_external_data
+from pipeline.compress.onnx_graph.cost import of_onnx
+from pipeline.compress.onnx_graph.graph import Graph, refuse_external_data
 from pipeline.errors import ModelError
 from pipeline.frameworks import Array, Count
 from pipeline.records import TensorSpec
@@ -38,6 +38,15 @@ class Onnx:
 
     def read_back(self, file: bytes) -> Any:
         return read(file, "the saved graph")
+
+    def reopened(self, model: Any) -> tuple[bytes, Any]:
+        file = self.save(model)
+        return file, self.read_back(file)
+
+    def is_rounded(self, model: Any) -> bool:
+        """No pass on ONNX graphs rounds."""
+        del model
+        return False
 
     def set_seed(self, seed: int) -> None:
         """Nothing here draws from a common generator: passes make their own from the context's seed."""

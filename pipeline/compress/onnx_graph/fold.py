@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.compress.onnx_passes.graph import Graph, Layer, attribute
+from pipeline.compress.onnx_graph.graph import Graph, Layer, attribute
 from pipeline.frameworks import Array
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.child import Tell
-from pipeline.compress.onnx_passes.fold import scale_outputs
-from pipeline.compress.onnx_passes.graph import Graph
-from pipeline.compress.onnx_passes.runs import moments
+from pipeline.compress.onnx_graph.fold import scale_outputs
+from pipeline.compress.onnx_graph.graph import Graph
+from pipeline.compress.onnx_graph.runs import moments
 from pipeline.frameworks import Array
 
 NO_ROWS = "The statistics were not set right, because there are no rows: give data.calibration, 100 to 500 rows without labels."

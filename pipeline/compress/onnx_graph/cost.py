@@ -5,7 +5,7 @@ recurrent cells.
 import math
 from typing import Any
 
-from pipeline.compress.onnx_passes.graph import attribute
+from pipeline.compress.onnx_graph.graph import attribute
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 Shapes = dict[str, tuple[int | None, ...]]
