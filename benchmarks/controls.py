@@ -10,20 +10,16 @@ from experiment import Laboratory, accuracy, parser, spread, table
 FP32, INT8 = "tflite-fp32", "tflite-int8"
 HALF = '[[compress]]\npass = "prune_channels"\nratio = 0.5\nimportance = "%s"\n'
 RECOVER = '[[compress]]\npass = "recover"\nepochs = 2\nrows = 20_000\nlearning_rate = 2e-3\n%s'
-LONG = '[[compress]]\npass = "recover"\nepochs = 6\nlearning_rate = 2e-3\n%s'
-SOFT = "distill = true\n"
-SCRATCH = '[[compress]]\npass = "distill"\nwidth = 0.5\nepochs = 2\nrows = 20_000\nlearning_rate = 2e-3\n'
+SHARP, SOFT = "distill = { temperature = 1 }\n", "distill = { temperature = 4 }\n"
+SCRATCH = '[[compress]]\npass = "distill"\nwidth = 0.5\nepochs = 2\nrows = 20_000\nlearning_rate = 2e-3\n' + SOFT
 MORE = '[[compress]]\npass = "recover"\nepochs = 1\nrows = 20_000\nlearning_rate = 2e-4\n'
 AWARE = '[[compress]]\npass = "quantize_aware"\nrecover = { epochs = 1, rows = 20_000, learning_rate = 2e-4 }\n'
 CONTROLS = {
-    "distilled against plain recovery (channels 50 %)": (
+    "distilled (temperature 1) against plain recovery, channels 50 %": (
+        (HALF % "l1") + RECOVER % SHARP, (HALF % "l1") + RECOVER % "", FP32,
+    ),
+    "distilled (temperature 4) against plain recovery, channels 50 %": (
         (HALF % "l1") + RECOVER % SOFT, (HALF % "l1") + RECOVER % "", FP32,
-    ),
-    "the same with temperature 4": (
-        (HALF % "l1") + RECOVER % "distill = { temperature = 4 }\n", (HALF % "l1") + RECOVER % "", FP32,
-    ),
-    "distilled against plain, six epochs of all rows": (
-        (HALF % "l1") + LONG % SOFT, (HALF % "l1") + LONG % "", FP32,
     ),
     "pruned teacher against the same net from scratch, both distilled": (
         (HALF % "l1") + RECOVER % SOFT, SCRATCH, FP32,

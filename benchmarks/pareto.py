@@ -15,9 +15,9 @@ import msgspec
 from experiment import Laboratory, accuracy, kilobytes, parser, spread, table
 
 FP32, INT8, FP16 = "tflite-fp32", "tflite-int8", "tflite-fp16"
-SHORT = "{ epochs = 2, rows = 20_000, distill = true }"
-WIDE = '[[compress]]\npass = "prune_channels"\nratio = %s\nrecover = { epochs = %d, distill = true, learning_rate = 2e-3 }\n'
-QAT = '[[compress]]\npass = "quantize_aware"\nrecover = { epochs = 1, learning_rate = 1e-4, distill = true }\n'
+SHORT = "{ epochs = 2, rows = 20_000, distill = { temperature = 4 } }"
+WIDE = '[[compress]]\npass = "prune_channels"\nratio = %s\nrecover = { epochs = %d, distill = { temperature = 4 }, learning_rate = 2e-3 }\n'
+QAT = '[[compress]]\npass = "quantize_aware"\nrecover = { epochs = 1, learning_rate = 1e-4, distill = { temperature = 4 } }\n'
 SPARSE = '[[compress]]\npass = "prune_weights"\nsparsity = %s\nrecover = %s\n'
 CODEBOOK = '[[compress]]\npass = "codebook"\nbits = %d\nrecover = { epochs = 1, rows = 20_000, learning_rate = 1e-4 }\n'
 CHAINS: dict[str, tuple[str, str]] = {

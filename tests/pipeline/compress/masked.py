@@ -9,9 +9,10 @@ import contextlib
 
 import numpy as np
 
-from pipeline.compress.surgery.graph import functional, is_model, nodes, walk
+from pipeline.compress.surgery.graph import functional, is_model, walk
 from pipeline.compress.surgery.groups import grouped
 from pipeline.compress.surgery.selection import select
+from pipeline.frameworks.keras_graph import nodes_of
 
 SUMS = (
     "Conv", "Separable", "Dense", "EinsumDense", "LSTM", "GRU", "SimpleRNN", "Bidirectional", "MultiHeadAttention", "Attention", "AdditiveAttention",
@@ -71,7 +72,7 @@ def _run(model, inputs, lost):
 
     graph = functional(model)
     known = {id(tensor): given for tensor, given in zip(graph.inputs, inputs, strict=True)}
-    for node in nodes(graph):
+    for node in nodes_of(graph):
         layer = node.operation
         if is_model(layer):
             made = _run(layer, [known[id(tensor)] for tensor in node.input_tensors], lost)
