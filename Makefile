@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test setup format lint types arch bench clean
+.PHONY: help demo test test-slow setup format lint types arch bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ demo: setup  ## install, get the data, run the example: prune, convert, measure,
 
 test: setup lint types arch  ## the project's checks; .ci/run calls this
 	$(BIN)/pytest -n 2 --dist loadfile
+
+test-slow: setup  ## injected faults at their whole count, and the emulated ARM machine (about an hour)
+	$(BIN)/pytest --whole -m "whole or faults"
 
 setup: $(VENV)/.installed  ## Debian packages where they may be installed, then everything into .venv
 

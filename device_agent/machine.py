@@ -29,6 +29,10 @@ def describe() -> Machine:
         memory_bytes=facts.kib("proc/meminfo", "MemTotal") or 0,
         cpu_max_khz=max(facts.numbers("sys/devices/system/cpu/cpu[0-9]*/cpufreq/cpuinfo_max_freq"), default=None),
         governor=facts.governor(),
+        release=None,
+        power_mode=None,
+        emulator=None,
+        packages=(),
     )
 
 

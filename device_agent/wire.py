@@ -50,6 +50,10 @@ class Machine:
     memory_bytes: int
     cpu_max_khz: Optional[int]
     governor: Optional[str]
+    release: Optional[str]  # of NVIDIA's board support package, "R36.4.3"
+    power_mode: Optional[str]  # nvpmodel's name of it, "15W"
+    emulator: Optional[str]  # "QEMU": an emulated machine, whose timings say nothing about a board
+    packages: Tuple[str, ...]  # runtimes that the system's own Python has, "tensorrt 8.6.2": see runtimes/
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,24 @@ import os
 import pytest
 
 
+def pytest_addoption(parser):
+    parser.addoption("--whole", action="store_true", help="run what is marked whole, and faults at their whole count")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--whole"):
+        for item in items:
+            if item.get_closest_marker("whole"):
+                item.add_marker(pytest.mark.skip(reason="only with --whole (make test-slow)"))
+
+
+@pytest.fixture(scope="session")
+def share(request):
+    """share(quick, whole): how often a fault is injected in this run."""
+    whole_run = request.config.getoption("--whole")
+    return lambda quick, whole: whole if whole_run else quick
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_folders(tmp_path_factory):
     """Wheels, `local` and `virtual` boards and boards.toml of the tests, one set a worker: a board measures one job at a time."""

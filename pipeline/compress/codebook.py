@@ -14,11 +14,10 @@ from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims, Context
 from pipeline.compress.codebooks import container_file
 from pipeline.compress.codebooks.levels import quantized
-from pipeline.compress.codebooks.promise import FAULT
 from pipeline.compress.codebooks.settings import CodebookSettings
 from pipeline.compress.codebooks.tables import from_rows, rows_of
 from pipeline.compress.formats import FORMATS, layers_of, weigh
-from pipeline.compress.settings import Recover, check_names
+from pipeline.compress.settings import FAULT, Recover, check_names
 from pipeline.compress.sparsity.kernels import Kernel, kernels_of
 from pipeline.compress.training import batch_norm
 from pipeline.errors import PromiseError, StageError

@@ -15,12 +15,11 @@ from pipeline import units
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims, Context
 from pipeline.compress.formats import FORMATS, Weighed, layers_of, weigh
-from pipeline.compress.settings import Recover, check_names
+from pipeline.compress.settings import FAULT, Recover, check_names
 from pipeline.compress.sparsity.kernels import Kernel, prunable_kernels
 from pipeline.compress.sparsity.masks import Selection, holding
 from pipeline.compress.sparsity.schedules import Schedule
 from pipeline.compress.sparsity.settings import (
-    FAULT,
     PruningSettings,
     check_amount,
     check_zero,

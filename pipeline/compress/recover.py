@@ -9,11 +9,9 @@ import numpy as np
 
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims, Context
-from pipeline.compress.settings import PassSettings, Recover
+from pipeline.compress.settings import FAULT, PassSettings, Recover
 from pipeline.compress.sparsity.kernels import pruned_kernels
 from pipeline.errors import PromiseError
-
-FAULT = "This is a fault of the pass. Take it out of the plan and report it."
 
 
 class Settings(Recover, PassSettings, frozen=True):

@@ -10,6 +10,9 @@ from msgspec import Meta
 from pipeline.errors import PlanError
 from pipeline.plan import Table, Text
 
+FAULT = "This is a fault of the pass. Take it out of the plan and report it."
+"""The hint of a promise that was broken."""
+
 
 class PassSettings(Table, frozen=True):
     """Base of every pass's Settings."""

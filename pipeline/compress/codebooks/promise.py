@@ -6,10 +6,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from pipeline.compress.codebooks import container_file
+from pipeline.compress.settings import FAULT
 from pipeline.errors import ModelError, PromiseError
 from pipeline.frameworks import Array
-
-FAULT = "This is a fault of the pass. Take it out of the plan and report it."
 
 
 def check(container: bytes, weights: Iterable[tuple[str, Array]]) -> dict[str, float]:

@@ -6,10 +6,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from pipeline.compress.onnx_graph.graph import Graph, name_of
+from pipeline.compress.settings import FAULT
 from pipeline.errors import PromiseError
 from pipeline.frameworks import Array
-
-FAULT = "This is a fault of the pass. Take it out of the plan and report it."
 
 Kind = Literal["dense", "depthwise"]
 RECURRENT = ("LSTM", "GRU", "RNN")

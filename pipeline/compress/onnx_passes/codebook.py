@@ -21,9 +21,9 @@ from pipeline.compress.codebooks.tables import rows_of as rows_of_tables
 from pipeline.compress.formats import weigh
 from pipeline.compress.onnx_graph import statistics
 from pipeline.compress.onnx_graph.graph import Graph, copy_of
-from pipeline.compress.onnx_graph.kernels import FAULT, Kernel, check_rest, kernels_of, names_of, new_values
+from pipeline.compress.onnx_graph.kernels import Kernel, check_rest, kernels_of, names_of, new_values
 from pipeline.compress.onnx_graph.runs import has_rows, rows_of
-from pipeline.compress.settings import check_names
+from pipeline.compress.settings import FAULT, check_names
 from pipeline.errors import ModelError, PromiseError, StageError
 from pipeline.frameworks import onnx_weights
 

@@ -6,12 +6,10 @@ from typing import Annotated, Literal
 import numpy as np
 from msgspec import Meta
 
-from pipeline.compress.settings import PassSettings
+from pipeline.compress.settings import FAULT, PassSettings
 from pipeline.compress.sparsity.masks import Pattern, Scope, Selection, keeps_pattern
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array
-
-FAULT = "This is a fault of the pass. Take it out of the plan and report it."
 
 
 class PruningSettings(PassSettings, frozen=True):
