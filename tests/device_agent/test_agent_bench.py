@@ -1,7 +1,6 @@
 """Jobs: what is measured, and that no runner, hang, crash or lost host leaves anything behind."""
 
 import collections
-import dataclasses
 import io
 import os
 import signal
@@ -14,13 +13,14 @@ import pytest
 
 from device_agent import runner, wire
 from device_agent.meters import PERIOD_S, Sampler
+from device_agent.record import replace
 from tests.device_agent.agent_process import LAUNCH, children_of, is_alive, names, sleep_model, wait_until, wheel
 
 STEPS = ["python", "runtime_imported", "model_loaded", "first_inference", "end"]
 
 
 def launch(model: str, **changes) -> wire.Launch:
-    return dataclasses.replace(LAUNCH, model_sha256=model, **changes)
+    return replace(LAUNCH, model_sha256=model, **changes)
 
 
 def npy(array) -> bytes:
@@ -233,7 +233,7 @@ def test_the_runner_imports_from_the_site_and_its_last_words_are_kept(agent):
 )  # fmt: skip
 def test_a_job_that_makes_no_sense_is_refused_whole(agent, changes):
     good = launch(agent.store(sleep_model()))
-    (failure,) = agent.run(good, dataclasses.replace(good, **changes))
+    (failure,) = agent.run(good, replace(good, **changes))
     assert failure.error == "bad_request"
     assert isinstance(agent.ask(wire.Observe()), wire.Conditions)
 

@@ -1,7 +1,6 @@
 """The bootstrap and the agent under every Python, and everything that can go wrong before the hello."""
 
 import ast
-import dataclasses
 import io
 import json
 import resource
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from device_agent import wire
+from device_agent.record import replace
 from tests.device_agent.agent_process import (
     BOOT_MARK,
     BOOTSTRAP,
@@ -63,7 +63,7 @@ def test_every_python_installs_starts_and_measures(version, start, tmp_path):
     assert agent.hello.agent_sha256 == sha256(bundle())
     assert agent.hello.machine.python.startswith(version + ".")
     model = agent.store(sleep_model())
-    launched, finished = agent.run(dataclasses.replace(LAUNCH, model_sha256=model))
+    launched, finished = agent.run(replace(LAUNCH, model_sha256=model))
     assert isinstance(launched, wire.Launched), launched
     assert finished == wire.Finished(1)
     assert min(launched.latency_ns) >= 300_000

@@ -1,9 +1,8 @@
 """Doubts: each is raised by what it is about, by nothing else, and a clean measurement has none."""
 
-import dataclasses
-
 import pytest
 
+from device_agent.record import replace
 from device_agent.wire import Conditions, Launched, MemoryStep
 from pipeline.measure.statistics import summarise
 from pipeline.measure.validity import doubts_of
@@ -20,11 +19,11 @@ CLEAN = Launched(
 
 
 def launch(**changes):
-    return dataclasses.replace(CLEAN, **changes)
+    return replace(CLEAN, **changes)
 
 
 def conditions(**changes):
-    return dataclasses.replace(CALM, **changes)
+    return replace(CALM, **changes)
 
 
 def doubts(launches):
