@@ -6,7 +6,7 @@ import sys
 import traceback
 from typing import Any, Callable, Dict
 
-from device_agent import bench, conditions, machine, receive, wheels, wire
+from device_agent import bench, conditions, machine, receive, wire
 from device_agent.channel import Channel, HostGone, Refused
 from device_agent.place import Place
 
@@ -38,7 +38,7 @@ def serve(place: Place, work: str, channel: Channel) -> None:
         wire.Have: lambda request: receive.have(place, request),
         wire.Put: lambda request: receive.put(place, work, channel, request),
         wire.Get: lambda request: receive.get(place, channel, request),
-        wire.Unpack: lambda request: wheels.unpack(place, work, channel, request),
+        wire.Unpack: lambda request: _unpack(place, work, channel, request),
         wire.Observe: lambda _: conditions.observe(),
         wire.Job: lambda request: bench.run(place, work, channel, request),
     }
@@ -59,6 +59,12 @@ def serve(place: Place, work: str, channel: Channel) -> None:
             answer = wire.Failure("internal", f"{type(error).__name__}: {error}")
         if answer is not None:
             channel.send(answer)
+
+
+def _unpack(place: Place, work: str, channel: Channel, request: wire.Unpack) -> wire.Unpacked:
+    from device_agent import wheels  # here: zipfile and py_compile would delay the first answer
+
+    return wheels.unpack(place, work, channel, request)
 
 
 def _stop(number: int, _: object) -> None:

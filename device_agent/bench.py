@@ -58,6 +58,8 @@ def _check(place: Place, launch: wire.Launch) -> None:
         if not low <= getattr(launch, name) <= high:
             raise Refused("bad_request", f"{name} is {getattr(launch, name)}, not {low} to {high}")
     place.blob(launch.model_sha256)
+    for site in launch.sites:
+        place.site(site)
     if launch.mode == "evaluate":
         place.blob(launch.inputs_sha256)
 
@@ -99,7 +101,7 @@ class _Run:
         for what, sha256, path in (
             ("model", launch.model_sha256, place.blob),
             ("inputs", launch.inputs_sha256, place.blob),
-            ("site", launch.site_sha256, place.site),
+            *(("site", site, place.site) for site in launch.sites),
         ):
             if sha256 and not os.path.exists(path(sha256)):
                 return f"the {what} {sha256} is not on the board"

@@ -2,7 +2,7 @@
 
     agents/<sha256>/    the agents (bootstrap.py)
     blobs/<sha256>      models, inputs, wheels, outputs: files, named by their content
-    sites/<sha256>/     unpacked wheels, put on sys.path of a runner
+    sites/<sha256>/     wheels, each unpacked in a folder of its own, put on sys.path of a runner
     tmp/                unfinished work; whoever works on an entry holds a lock (flock) on it
     lock                held, with a process number inside, by the agent that measures
 

@@ -97,15 +97,15 @@ class Stored:
 
 @dataclass(frozen=True)
 class Unpack:
-    """Make the site `site_sha256` of these wheels, which are blobs: [(file name, sha256), ...]."""
+    """Make the site `sha256` of the wheel that is the blob `sha256`. `name`, its file name, is for messages."""
 
-    site_sha256: str
-    wheels: Tuple[Tuple[str, str], ...]
+    name: str
+    sha256: str
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    site_sha256: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Launch:
     model_sha256: str
     model_format: str  # tflite, onnx, sleep: the ending that the runtime sees
     runtime: str
-    site_sha256: str  # "" for a runtime that needs no wheels
+    sites: Tuple[str, ...]  # put on sys.path in this order; () for a runtime that needs no wheels
     inputs_sha256: str  # a .npy blob, (rows, ...); "" = zeros
     threads: int
     warmup_min_ns: int

@@ -121,8 +121,9 @@ class Session:
         self._send(data, sent)
         self._expect(wire.Stored, ANSWER_TIMEOUT_S)
 
-    def unpack(self, site_sha256: str, wheels: tuple[tuple[str, str], ...]) -> None:
-        self._ask(wire.Unpack(site_sha256, wheels), wire.Unpacked)
+    def unpack(self, name: str, sha256: str) -> None:
+        """Make a site of the wheel that was put there as a blob; done at once where it exists."""
+        self._ask(wire.Unpack(name, sha256), wire.Unpacked)
 
     def observe(self) -> wire.Conditions:
         return self._ask(wire.Observe(), wire.Conditions)
