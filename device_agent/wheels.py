@@ -59,7 +59,9 @@ def _unpack_wheel(place: Place, channel: Channel, request: wire.Unpack, site: st
             place.require_room(sum(member.file_size for member in archive.infolist()))
             for member, recorded in _members(name, archive):
                 target = _place_in_site(member.filename)
-                actual = _extract(channel, archive, member, os.path.join(site, target) if target else os.devnull, recorded)
+                actual = _extract(
+                    channel, archive, member, os.path.join(site, target) if target else os.devnull, recorded
+                )
                 if actual != recorded:
                     raise Refused("bad_wheel", f"{name}: {member.filename} does not have the hash of RECORD")
     except BROKEN_ZIP + SAME_PLACE as error:

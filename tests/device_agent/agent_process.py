@@ -84,7 +84,8 @@ def wheel(
 ) -> bytes:
     """`record`: the files as RECORD has them, where they differ; `algorithm`: of its hashes, "" for none."""
     lines = [
-        f"{name},{hash_of(data, algorithm) if algorithm else ''},{len(data)}\n" for name, data in (record or files).items()
+        f"{name},{hash_of(data, algorithm) if algorithm else ''},{len(data)}\n"
+        for name, data in (record or files).items()
     ]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
