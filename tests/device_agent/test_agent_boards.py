@@ -95,7 +95,7 @@ def test_conditions(board, name):
     ) == CONDITIONS[name]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["pi5", "xavier_nx", "agx_orin"])
+@pytest.mark.parametrize("name", ["pi5", "xavier_nx"])
 @pytest.mark.parametrize("version", pythons())
 def test_boards_through_the_whole_agent(start, tmp_path, version, name):
     agent = start(python=pythons()[version], env=board_trees.environment(board_trees.tree(name, tmp_path)))
