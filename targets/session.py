@@ -63,8 +63,9 @@ class Session:
         """Send a blob; it is complete and durable on the board when this returns. `sent` is told the bytes so far."""
         self._again(lambda talk: send_blob(talk, data, sha256, sent))
 
-    def unpack(self, site_sha256: str, wheels: tuple[tuple[str, str], ...]) -> None:
-        self._ask(wire.Unpack(site_sha256, wheels), wire.Unpacked)
+    def unpack(self, name: str, sha256: str) -> None:
+        """Make a site of the wheel that was put there as a blob; done at once where it exists."""
+        self._ask(wire.Unpack(name, sha256), wire.Unpacked)
 
     def observe(self) -> wire.Conditions:
         return self._ask(wire.Observe(), wire.Conditions)

@@ -64,8 +64,9 @@ def check(folder: Path, name: str, *, as_json: bool) -> None:
             f"throttle flags {units.flags(now.throttle_flags)}, {units.size(now.available_bytes)} of memory free"
         )
         for runtime, facts in provision.RUNTIMES.items():
-            if facts.requirements:
-                say(f"{runtime:<16} {provision.why_not(runtime, machine) or 'can be had'}")
+            if not facts.for_tests:
+                untried = "" if facts.tried_on_hardware else " (edgepress was not tried with it on hardware yet)"
+                say(f"{runtime:<20} {provision.why_not(runtime, machine) or 'can be had'}{untried}")
 
 
 @command.command("trust")
