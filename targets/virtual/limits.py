@@ -89,7 +89,7 @@ class Limits:
     def _means(self, controller: str, otherwise: str) -> str:
         if controller not in self.groups:
             return otherwise
-        version = 2 if (self.groups[controller] / "cgroup.controllers").exists() else 1
+        version = 2 if _is_version_2(self.groups[controller].parent) else 1
         return f"cgroup v{version} {controller}"
 
     def end(self) -> None:
@@ -100,7 +100,7 @@ class Limits:
 def _parents(root: Path) -> dict[str, Path]:
     """By controller, the group below which this process may make one of its own."""
     own = _own_groups()
-    if (root / "cgroup.controllers").exists():
+    if _is_version_2(root):
         return _delegated(root, own.get("", ""))
     parents = {}
     for controller in CONTROLLERS:
@@ -125,6 +125,10 @@ def _delegated(root: Path, own: str) -> dict[str, Path]:
     return best
 
 
+def _is_version_2(group: Path) -> bool:
+    return (group / "cgroup.controllers").exists()
+
+
 def _own_groups() -> dict[str, str]:
     """/proc/self/cgroup (cgroups(7)): the path below the root by controller; that of version 2 has the name ""."""
     groups = {}
@@ -136,7 +140,7 @@ def _own_groups() -> dict[str, str]:
 
 def _settings(controller: str, shape: Shape, cores: list[int], parent: Path) -> dict[str, str]:
     """File and content, in the order of writing."""
-    version_2 = (parent / "cgroup.controllers").exists()
+    version_2 = _is_version_2(parent)
     if controller == "cpuset":
         chosen = ",".join(map(str, cores))
         if version_2:
