@@ -14,7 +14,7 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -39,10 +39,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     user: str = ""
     port: Annotated[int, Meta(ge=1, le=65535)] = 22
     key: str | None = None
-    passphrase: Literal["ask"] | None = None  # of the key
+    passphrase: str | None = None  # of the key: "ask"
     passphrase_env: str | None = None  # the environment variable that holds it
     ssh_agent: bool | str = False  # true: its only key; "SHA256:...": that one
-    password: Literal["ask"] | None = None
+    password: str | None = None  # "ask"
     password_env: str | None = None
     ssh: str | None = None  # a host of the user's ssh_config, in place of all of the above and of known_hosts
     ssh_config: str | None = None  # that file, where it is not ~/.ssh/config; beside boards.toml
@@ -108,6 +108,12 @@ def read(folder: Path) -> dict[str, Target]:
 
 def _fault(target: Target, said: set[str]) -> tuple[str, str] | None:
     """What is wrong with how this board is to be reached, and what to do."""
+    for secret in ("password", "passphrase"):
+        if getattr(target, secret) not in {None, "ask"}:  # not decoded as such: the decoder's message would show it
+            return (
+                f'`{secret}` can only be "ask"',
+                f"A secret does not belong into a file; or name a variable: {secret}_env.",
+            )
     if target.ssh:
         beside = said & WAY - {"ssh", "ssh_config"}
         return ("`ssh` stands beside " + ", ".join(sorted(beside)), "With `ssh`, all of that comes from ssh_config.") if beside else None  # fmt: skip

@@ -68,7 +68,9 @@ PI_THROTTLING = Fact(
 )
 CLOCKS = Fact("cpufreq, of the slowest core, and its governor", AGENT)
 JETSON_RUNTIMES = Fact("the CPU runtimes, as its Python and glibc allow: an old JetPack has old wheels only", WHEELS)
-JETSON_TEMPERATURE = Fact("the hottest thermal zone, without PMIC-Die (a constant) and the CV zones (reading them may hang)", AGENT)
+JETSON_TEMPERATURE = Fact(
+    "the hottest thermal zone, without PMIC-Die (a constant) and the CV zones (reading them may hang)", AGENT
+)
 JETSON_THROTTLING = Fact("no flag that edgepress reads: clock and temperature tell", AGENT)
 
 
