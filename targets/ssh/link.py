@@ -70,7 +70,7 @@ class SshChannel:
             if self._channel.recv_ready():  # so that its last words do not block it
                 self._channel.recv(1 << 16)
             else:
-                time.sleep(0.002)
+                self._channel.status_event.wait(0.002)
         return self._channel.recv_exit_status()
 
     def close(self) -> None:
