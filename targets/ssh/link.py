@@ -18,7 +18,7 @@ from targets.ssh.route import Hop, route
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it logs is said by our own errors
 CONNECT_TIMEOUT_S = 15.0  # each of: TCP and the first word, key exchange, login, opening a channel
 SEND_TIMEOUT_S = 60.0  # the board answers, but the program there takes nothing
-KEEPALIVE_S = 14.0  # given up after three: a board that vanished is noticed within 43 s
+KEEPALIVE_S = 13.0  # given up after three: a board that vanished is noticed within 41 s
 STDERR_TAIL_BYTES = 4000
 
 
@@ -71,7 +71,8 @@ class SshChannel:
                 self._channel.recv(1 << 16)
             else:
                 self._channel.status_event.wait(0.002)
-        return self._channel.recv_exit_status()
+        status = self._channel.recv_exit_status()
+        return status if status >= 0 else None  # -1: the connection ended before the program did
 
     def close(self) -> None:
         self._channel.close()

@@ -6,6 +6,7 @@ for a while is asked a question that sshd must answer, and is given up when that
 
 import threading
 import time
+from dataclasses import dataclass
 from typing import Protocol
 
 TICK_S = 0.5
@@ -48,7 +49,7 @@ def unwatch(link: Watched) -> None:
 
 def _run() -> None:
     global _watching  # noqa: PLW0603
-    asking: dict[Watched, threading.Thread] = {}
+    open_questions: dict[Watched, _Question] = {}
     while True:
         time.sleep(TICK_S)
         with _lock:
@@ -56,13 +57,23 @@ def _run() -> None:
                 _watching = False
                 return
             links = list(_links)
-        asking = {link: thread for link, thread in asking.items() if thread.is_alive()}
+        open_questions = {link: open_questions[link] for link in links if link in open_questions}
         for link in links:
-            silent_s = link.silent_s()
-            if silent_s >= GIVE_UP_AFTER * link.keepalive_s:
-                unwatch(link)
-                link.give_up(silent_s)
-            elif silent_s >= link.keepalive_s and link not in asking:
+            silent_s, question = link.silent_s(), open_questions.get(link)
+            if question is not None and silent_s < time.monotonic() - question.asked_s:
+                del open_questions[link]
+            elif question is not None:
+                question.ticks += 1
+                if question.ticks * TICK_S >= (GIVE_UP_AFTER - 1) * link.keepalive_s:
+                    unwatch(link)
+                    link.give_up(silent_s)
+            elif silent_s >= link.keepalive_s:
+                open_questions[link] = _Question(time.monotonic())
                 # Sending blocks where the network takes no more bytes, so no link may hold up the watch over the others.
-                asking[link] = threading.Thread(target=link.ask, name="edgepress-keepalive", daemon=True)
-                asking[link].start()
+                threading.Thread(target=link.ask, name="edgepress-keepalive", daemon=True).start()
+
+
+@dataclass
+class _Question:
+    asked_s: float
+    ticks: int = 0  # a process that was stopped (Ctrl-Z) must first hear what came meanwhile, so not by the clock

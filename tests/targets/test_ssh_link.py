@@ -1,7 +1,10 @@
 """The link to a real sshd: a board that vanishes is noticed in every state, whatever stands between."""
 
 import contextlib
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -10,6 +13,7 @@ import paramiko
 import pytest
 
 from targets.errors import ConnectionLost, DroppedByServer, Unreachable
+from targets.session import Session
 from targets.ssh import SshLink, link, login, tcp, watchdog
 from tests.targets.own_sshd import StallingWire, own_sshd
 
@@ -167,6 +171,44 @@ def test_a_link_whose_socket_takes_nothing_does_not_hold_up_the_watch_over_other
         stuck.released.set()
         assert stuck.lost.wait(10)
         wire.close()
+
+
+STOPPED = (
+    "import os, sys, time, msgspec; from targets.inventory import Target; from targets.ssh import SshLink\n"
+    "link = SshLink(msgspec.json.decode(sys.argv[1], type=Target), keepalive_s=0.5)\n"
+    "print('up', flush=True); time.sleep(1.6); sys.stdin.readline()\n"
+    "print(link.start(['echo', 'alive']).receive(100, 10).decode().strip())\n"
+)
+
+
+def test_a_process_that_was_stopped_for_long_keeps_its_link(sshd):
+    """Ctrl-Z for longer than the limit: the answer to its question waits in the kernel."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, msgspec.json.encode(sshd).decode()],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "up\n"
+    for _ in range(3):  # somewhere in it, a question is on its way
+        time.sleep(0.3)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(2.5)
+        process.send_signal(signal.SIGCONT)
+    said, _ = process.communicate("go on\n", timeout=30)
+    assert said == "alive\n"
+
+
+def test_the_agent_s_start_says_that_the_board_is_silent(stalling):
+    """Not that it did not start, with an exit code that nobody sent."""
+    target, wire = stalling
+
+    class StallsAfterStart(SshLink):
+        def start(self, argv):
+            channel = super().start(argv)
+            wire.stalled = True
+            return channel
+
+    with contextlib.closing(StallsAfterStart(target, **SHORT)) as board:
+        noticed(lambda: Session(board, target.python, target.root))
 
 
 def test_the_watch_ends_with_the_last_link(sshd):
