@@ -37,7 +37,10 @@ def reachable(target: Target) -> None:
 def _over_ssh(stack: contextlib.ExitStack, target: Target, say: Callable[[str], None] | None) -> Session:
     from targets.ssh import SshLink  # paramiko takes 0.1 s to import
 
-    return stack.enter_context(Session(lambda _: SshLink(target), target.python, target.root, say))
+    def connect(limit_s: float) -> SshLink:
+        return SshLink(target, connect_timeout_s=limit_s)
+
+    return stack.enter_context(Session(connect, target.python, target.root, say))
 
 
 def _virtual(stack: contextlib.ExitStack, target: Target, say: Callable[[str], None] | None) -> Session:
