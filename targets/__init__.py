@@ -21,14 +21,14 @@ def open_session(target: Target) -> Iterator[Session]:
         if target.kind == "virtual":
             yield _virtual(stack, target)
             return
-        yield _over_ssh(stack, target)
+        yield _over_ssh(stack, _emulated(target) if target.kind == "emulated" else target)
 
 
 def reachable(target: Target) -> None:
     """Connect, check the host key, log in, let go. A TargetError says what is wrong."""
     from targets.ssh import SshLink
 
-    SshLink(target).close()
+    SshLink(_emulated(target) if target.kind == "emulated" else target).close()
 
 
 def _over_ssh(stack: contextlib.ExitStack, target: Target) -> Session:
@@ -37,6 +37,12 @@ def _over_ssh(stack: contextlib.ExitStack, target: Target) -> Session:
     link = SshLink(target)
     stack.callback(link.close)
     return stack.enter_context(Session(link, target.python, target.root))
+
+
+def _emulated(target: Target) -> Target:
+    from targets.virtual.emulated.machine import located
+
+    return located(target)
 
 
 def _virtual(stack: contextlib.ExitStack, target: Target) -> Session:

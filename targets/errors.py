@@ -14,6 +14,8 @@ ConnectionLost           4  cut in the middle, or silent for too long
 AgentFailed              4  the agent answered with a failure
 WheelsUnavailable        4  the host could not get a runtime's wheels
 VirtualUnavailable       4  this machine can not run the virtual board
+EmulatorUnavailable      4  this machine can not build or run the emulated board
+EmulatorNotRunning       4  the emulated board has not been started
 """
 
 
@@ -77,4 +79,12 @@ class WheelsUnavailable(TargetError):
 
 
 class VirtualUnavailable(TargetError):
+    pass
+
+
+class EmulatorUnavailable(TargetError):
+    pass
+
+
+class EmulatorNotRunning(TargetError):
     pass

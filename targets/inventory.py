@@ -1,4 +1,4 @@
-"""boards.toml -> Target: a kind of board at an address. `local` and `virtual` always exist.
+"""boards.toml -> Target: a kind of board at an address. Those of ALWAYS need no entry.
 
 [pi5]
 host = "192.0.2.5"
@@ -20,11 +20,12 @@ from targets.boards import BOARDS
 from targets.errors import UnknownTarget
 
 INVENTORY = "boards.toml"
-ALWAYS = ("local", "virtual")
+EMULATED = "virtual-aarch64"
+ALWAYS = ("local", "virtual", EMULATED)
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a board is and how to get in. For `local` and `virtual` most of it is unused."""
+    """Where a board is and how to get in. For those of ALWAYS most of it is unused."""
 
     host: str
     user: str
@@ -41,6 +42,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def find(name: str, folder: Path) -> Target:
     """The target of that name; UnknownTarget says which there are. `folder` is the plan's."""
+    if name == EMULATED:
+        return Target(name=name, kind="emulated", host="127.0.0.1", user="", board="emulated_aarch64")
     if name in ALWAYS:
         # The interpreter that edgepress runs on, outside its virtual environment: a board brings no packages either.
         base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -78,7 +81,7 @@ def read(folder: Path) -> dict[str, Target]:
             ) from error
         if name in ALWAYS or target.name or target.kind != "ssh" or (target.board and target.board not in BOARDS):
             raise UnknownTarget(
-                f"{path}: [{name}]: `local` and `virtual` are taken, and `board` must be one of {', '.join(BOARDS)}",
+                f"{path}: [{name}]: {', '.join(ALWAYS)} are taken, and `board` must be one of {', '.join(BOARDS)}",
                 hint="Correct the table, then run again.",
             )
         if bool(target.key) == target.ssh_agent:
