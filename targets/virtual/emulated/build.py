@@ -33,6 +33,7 @@ PROGRAMS = {
 """What it is made with, and Debian's package of it."""
 
 SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # not on an ordinary user's PATH
+OS_RELEASE = Path("/etc/os-release")
 MERGED_USR = "/usr/share/mmdebstrap/hooks/merged-usr"
 NEEDED_BYTES = 1 << 30  # while it is built; measured: 0.5 GB, and 0.25 GB afterwards
 UNPACK_LIMIT_S = 3600  # 80 MB over a slow line
@@ -180,7 +181,7 @@ def _compile(root: Path) -> None:
 
 def _release() -> str:
     """The code name of this Debian, whose packages apt can fetch."""
-    lines = Path("/etc/os-release").read_text().splitlines() if Path("/etc/os-release").exists() else []
+    lines = OS_RELEASE.read_text().splitlines() if OS_RELEASE.exists() else []
     facts = {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines)}
     if facts.get("ID") != "debian" or "VERSION_CODENAME" not in facts:
         raise EmulatorUnavailable(
@@ -193,7 +194,11 @@ def _release() -> str:
 def _sources() -> list[Path]:
     """Where this machine's apt gets its packages from."""
     etc = Path("/etc/apt")
-    found = [etc / "sources.list", *sorted(etc.glob("sources.list.d/*.list")), *sorted(etc.glob("sources.list.d/*.sources"))]
+    found = [
+        etc / "sources.list",
+        *sorted(etc.glob("sources.list.d/*.list")),
+        *sorted(etc.glob("sources.list.d/*.sources")),
+    ]
     return [path for path in found if path.exists() and path.stat().st_size > 0]
 
 

@@ -12,7 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-DRIVERS = ("virtio_mmio", "virtio_blk", "virtio_net")  # modules in Debian's cloud kernel; ext4 and the console are built in
+DRIVERS = (
+    "virtio_mmio",
+    "virtio_blk",
+    "virtio_net",
+)  # modules in Debian's cloud kernel; ext4 and the console are built in
 APPLETS = ("sh", "mount", "insmod", "switch_root", "sleep")
 
 INIT = """\

@@ -256,7 +256,12 @@ def _boot_id() -> str:
 
 def _run(command: list[str], folder: Path | None = None) -> None:
     done = subprocess.run(
-        [program(command[0]), *command[1:]], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        [program(command[0]), *command[1:]],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise EmulatorUnavailable(
