@@ -101,8 +101,9 @@ def test_the_agent_runs_there_and_gives_it_a_runtime(pi):
 
 def test_a_reset_is_a_power_cut_what_was_not_written_out_is_lost(pi):
     before = boot_id()
-    ssh("echo kept > kept; sync; echo lost > lost")
+    ssh("echo kept > kept; sync")
     with open_session(target()) as session:  # a connection that gets no farewell
+        ssh("echo lost > lost")
         machine.reset()
         machine.wait_until_up(pi)
         with contextlib.suppress(Exception):
