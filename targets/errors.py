@@ -17,6 +17,8 @@ JobEnded                 4  LOST, KILLED, TIMEOUT, CANCELLED or FAILED: a job wi
 AgentFailed              4  the agent answered with a failure
 WheelsUnavailable        4  the host could not get a runtime's wheels
 VirtualUnavailable       4  this machine can not run the virtual board
+EmulatorUnavailable      4  this machine can not build or run the emulated board
+EmulatorNotRunning       4  the emulated board has not been started
 """
 
 
@@ -96,4 +98,12 @@ class WheelsUnavailable(TargetError):
 
 
 class VirtualUnavailable(TargetError):
+    pass
+
+
+class EmulatorUnavailable(TargetError):
+    pass
+
+
+class EmulatorNotRunning(TargetError):
     pass

@@ -1,4 +1,4 @@
-"""boards.toml -> Target: a kind of board at an address. `local`, `virtual` and `virtual-small` always exist.
+"""boards.toml -> Target: a kind of board at an address. Those of ALWAYS need no entry.
 
 [pi5]
 host = "192.0.2.5"
@@ -28,7 +28,8 @@ from targets.errors import UnknownTarget
 from targets.virtual.shape import SHAPES, Shape, Table
 
 INVENTORY = "boards.toml"
-ALWAYS = ("local", *SHAPES)
+EMULATED = "virtual-aarch64"
+ALWAYS = ("local", *SHAPES, EMULATED)
 VIRTUAL_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # becomes the name of a folder
 METHODS = ("key", "ssh_agent", "password", "password_env")
 WAY = {"host", "user", "port", "known_hosts", "ssh", "ssh_config", "passphrase", "passphrase_env", *METHODS}
@@ -40,7 +41,7 @@ HOW = (
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a board is and how to get in. For `local` and `virtual` most of it is unused."""
+    """Where a board is and how to get in. For those of ALWAYS most of it is unused."""
 
     host: str = ""
     user: str = ""
@@ -65,6 +66,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def find(name: str, folder: Path) -> Target:
     """The target of that name; UnknownTarget says which there are. `folder` is the plan's."""
+    if name == EMULATED:
+        return Target(name=name, kind="emulated", host="127.0.0.1", user="", board="emulated_aarch64")
     if name in ALWAYS:
         return _on_this_machine(name, SHAPES.get(name))
     targets = read(folder)

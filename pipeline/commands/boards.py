@@ -4,6 +4,7 @@ from pathlib import Path
 import click
 
 from pipeline import units
+from pipeline.commands import boards_virtual
 from pipeline.commands.common import json_option, say, show_json
 from pipeline.errors import PlanError
 from targets import fleet, inventory, provision
@@ -28,6 +29,10 @@ MEASURED_ANYWHERE = {
 def command(context: click.Context, folder: Path) -> None:
     """List, check and trust boards. `local` and `virtual` always exist; others are in boards.toml."""
     context.obj = folder
+
+
+command.add_command(boards_virtual.start)
+command.add_command(boards_virtual.stop)
 
 
 @command.command("list")

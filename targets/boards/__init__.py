@@ -6,6 +6,7 @@ import msgspec
 
 BOARDS = {
     "this_machine": "targets.boards.this_machine",
+    "emulated_aarch64": "targets.boards.emulated_aarch64",
     "raspberry_pi_3": "targets.boards.raspberry_pi_3",
     "raspberry_pi_4": "targets.boards.raspberry_pi_4",
     "raspberry_pi_5": "targets.boards.raspberry_pi_5",

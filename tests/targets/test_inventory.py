@@ -13,14 +13,15 @@ def test_a_board_of_the_inventory(tmp_path):
     assert str(tmp_path / "known_hosts") == target.known_hosts
 
 
-def test_local_and_virtual_always_exist(tmp_path):
-    assert [inventory.find(name, tmp_path).kind for name in inventory.ALWAYS] == ["local", "virtual", "virtual"]
+def test_some_boards_always_exist(tmp_path):
+    kinds = [inventory.find(name, tmp_path).kind for name in inventory.ALWAYS]
+    assert kinds == ["local", "virtual", "virtual", "emulated"]
 
 
 def test_unknown_board_names_those_there_are(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     (tmp_path / "boards.toml").write_text(GOOD)
-    with pytest.raises(UnknownTarget, match="known are: local, virtual, virtual-small, pi5"):
+    with pytest.raises(UnknownTarget, match="known are: local, virtual, virtual-small, virtual-aarch64, pi5"):
         inventory.find("pi6", tmp_path)
 
 
