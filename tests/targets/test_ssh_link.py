@@ -12,6 +12,7 @@ import pytest
 from targets.errors import ConnectionLost, DroppedByServer, Unreachable
 from targets.session import Session
 from targets.ssh import SshLink, link, login, tcp, watchdog
+from targets.ssh.route import route
 from tests.targets.own_sshd import StallingWire, own_sshd
 
 SHORT = {"connect_timeout_s": 1.0, "keepalive_s": 0.5}  # given up after 1.5 s
@@ -242,6 +243,15 @@ def test_what_is_said_when_the_connection_is_simply_cut(wire):
         assert channel.receive(100, 10) == b""
         with pytest.raises(ConnectionLost, match="lets no program be started"):
             board.start(["true"])
+
+
+def test_a_server_that_is_gone_once_keys_are_agreed_on(sshd):
+    (hop,) = route(sshd)
+    transport = login.greet(hop, None, 10, 10, set())
+    assert login.shown(transport).fingerprint.startswith("ssh-ed25519 SHA256:")
+    transport.close()
+    with pytest.raises(ConnectionLost, match="as soon as keys were agreed on"):
+        login.shown(transport)
 
 
 def test_nothing_is_forwarded_and_nothing_compressed(sshd):
