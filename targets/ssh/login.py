@@ -100,7 +100,13 @@ def _socket(
 
 
 def shown(transport: paramiko.Transport) -> HostKey:
-    key = transport.get_remote_server_key()
+    """The host key of the other side, which has proved in the key exchange that it has its private half."""
+    try:
+        key = transport.get_remote_server_key()
+    except paramiko.SSHException as error:
+        raise ConnectionLost(
+            "the server closed the connection as soon as keys were agreed on", hint="Run again; its log may say why."
+        ) from error
     return HostKey(key.get_name(), key.asbytes())
 
 

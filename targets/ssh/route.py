@@ -46,7 +46,7 @@ def route(target: Target) -> tuple[Hop, ...]:
             passphrase=_secret(f"Passphrase of {target.key}", target.passphrase, target.passphrase_env),
             agent=os.environ.get("SSH_AUTH_SOCK", "") if target.ssh_agent else None,
             agent_key=target.ssh_agent if isinstance(target.ssh_agent, str) else "",
-            password=_secret(f"Password of {target.user}@{target.host}", target.password, target.password_env),
+            password=_secret(f"Password of {target.user}@{target.host}:{target.port}", target.password, target.password_env),
         ),
     )  # fmt: skip
 

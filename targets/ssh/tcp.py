@@ -72,10 +72,11 @@ def _dial(host: str, port: int, timeout_s: float) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as problem:
         raise _unreachable(address, getattr(problem, "strerror", None) or str(problem)) from problem
-    for family, kind, protocol, _, where in found:
+    for number, (family, kind, protocol, _, where) in enumerate(found):
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(max(0.05, deadline - time.monotonic()))  # all addresses of a name share the time
+            left_s = (deadline - time.monotonic()) / (len(found) - number)  # so a dead address leaves time for the next
+            sock.settimeout(max(0.05, left_s))
             sock.connect(where)
         except OSError as problem:
             sock.close()

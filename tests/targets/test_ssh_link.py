@@ -1,10 +1,7 @@
 """The link to a real sshd: a board that vanishes is noticed in every state, whatever stands between."""
 
 import contextlib
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 
@@ -15,6 +12,7 @@ import pytest
 from targets.errors import ConnectionLost, DroppedByServer, Unreachable
 from targets.session import Session
 from targets.ssh import SshLink, link, login, tcp, watchdog
+from targets.ssh.route import route
 from tests.targets.own_sshd import StallingWire, own_sshd
 
 SHORT = {"connect_timeout_s": 1.0, "keepalive_s": 0.5}  # given up after 1.5 s
@@ -36,22 +34,27 @@ def noticed(call, limit_s=NOTICED_S):
     assert time.monotonic() - began < limit_s, caught.value.message
 
 
-def connecting(target, wire, limits):
-    """The SYN is never answered: the backlog of a listener that accepts nobody is full."""
+@contextlib.contextmanager
+def unanswered():
+    """A port whose SYN nobody answers: the backlog of a listener that accepts nobody is full."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
-        port = listener.getsockname()[1]
         fillers = [socket.socket() for _ in range(4)]
         for filler in fillers:
             filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", port))
+            filler.connect_ex(listener.getsockname())
         time.sleep(0.05)
         try:
-            SshLink(msgspec.structs.replace(target, port=port), **limits)
+            yield listener.getsockname()[1]
         finally:
             for filler in fillers:
                 filler.close()
+
+
+def connecting(target, wire, limits):
+    with unanswered() as port:
+        SshLink(msgspec.structs.replace(target, port=port), **limits)
 
 
 def first_word(target, wire, limits):
@@ -127,6 +130,13 @@ def test_an_attempt_against_a_black_hole_is_short(stalling):
     assert time.monotonic() - began < 1.5
 
 
+def test_a_dead_address_of_a_name_leaves_time_for_the_next(sshd, monkeypatch):
+    with unanswered() as dead:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in (dead, sshd.port)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        SshLink(sshd, connect_timeout_s=3).close()
+
+
 def test_a_link_opens_again_after_the_stall(stalling):
     target, wire = stalling
     noticed(lambda: waiting_for_a_result(target, wire, SHORT))
@@ -173,28 +183,32 @@ def test_a_link_whose_socket_takes_nothing_does_not_hold_up_the_watch_over_other
         wire.close()
 
 
-STOPPED = (
-    "import os, sys, time, msgspec; from targets.inventory import Target; from targets.ssh import SshLink\n"
-    "link = SshLink(msgspec.json.decode(sys.argv[1], type=Target), keepalive_s=0.5)\n"
-    "print('up', flush=True); time.sleep(1.6); sys.stdin.readline()\n"
-    "print(link.start(['echo', 'alive']).receive(100, 10).decode().strip())\n"
-)
+def test_a_process_that_was_stopped_while_it_asked_hears_the_answer_first():
+    """After Ctrl-Z and fg, the clock says that the board was silent for minutes; what it said waits in the kernel."""
 
+    class Stopped:
+        keepalive_s = 1.0
+        silence_s = 1.5
+        asked, lost = threading.Event(), threading.Event()
 
-def test_a_process_that_was_stopped_for_long_keeps_its_link(sshd):
-    """Ctrl-Z for longer than the limit: the answer to its question waits in the kernel."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", STOPPED, msgspec.json.encode(sshd).decode()],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout.readline() == "up\n"
-    for _ in range(3):  # somewhere in it, a question is on its way
-        time.sleep(0.3)
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(2.5)
-        process.send_signal(signal.SIGCONT)
-    said, _ = process.communicate("go on\n", timeout=30)
-    assert said == "alive\n"
+        def silent_s(self):
+            return self.silence_s
+
+        def ask(self):
+            self.silence_s = 300.0  # the process is stopped right after it asked
+            self.asked.set()
+
+        def give_up(self, silent_s):
+            self.lost.set()
+
+    link = Stopped()
+    watchdog.watch(link)
+    assert link.asked.wait(10)
+    assert not link.lost.wait(1.2)
+    link.silence_s = 0.0  # the answer is read
+    assert not link.lost.wait(1.5)
+    link.silence_s = 300.0
+    assert link.lost.wait(10)  # and where no answer comes, it is given up
 
 
 def test_the_agent_s_start_says_that_the_board_is_silent(stalling):
@@ -229,6 +243,15 @@ def test_what_is_said_when_the_connection_is_simply_cut(wire):
         assert channel.receive(100, 10) == b""
         with pytest.raises(ConnectionLost, match="lets no program be started"):
             board.start(["true"])
+
+
+def test_a_server_that_is_gone_once_keys_are_agreed_on(sshd):
+    (hop,) = route(sshd)
+    transport = login.greet(hop, None, 10, 10, set())
+    assert login.shown(transport).fingerprint.startswith("ssh-ed25519 SHA256:")
+    transport.close()
+    with pytest.raises(ConnectionLost, match="as soon as keys were agreed on"):
+        login.shown(transport)
 
 
 def test_nothing_is_forwarded_and_nothing_compressed(sshd):

@@ -157,7 +157,7 @@ def test_a_password_asked_for_is_not_echoed_and_asked_for_once(tmp_path):
             said += data
     os.waitpid(child, 0)
     os.close(terminal)
-    assert b"Password of pi@127.0.0.1: " in said
+    assert f"Password of pi@127.0.0.1:{server.port}: ".encode() in said
     assert said.strip().endswith(b"in"), said
     assert PASSWORD.encode() not in said
     assert server.attempts == [("password", PASSWORD)] * 2
