@@ -140,9 +140,12 @@ print((time.process_time() - cpu) / (time.monotonic() - wall))
 def test_half_a_cpu():
     with loopback_sshd(shaped(cpu=0.5)) as target:
         need_cgroups(target, "cpu")
+        for group in groups(marked(target)):  # what else this machine does must not decide
+            for file, highest in (("cpu.shares", "262144"), ("cpu.weight", "10000")):
+                if (group / file).exists():
+                    (group / file).write_text(highest)
         shares = [float(on_board(target, SHARE).stdout) for _ in range(3)]
-    assert max(shares) <= 0.6
-    assert max(shares) >= 0.4, "the best of three, because others use this machine too"
+    assert 0.4 <= sorted(shares)[1] <= 0.6
 
 
 def test_nothing_outlives_the_board(tmp_path):
