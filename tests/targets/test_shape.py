@@ -4,7 +4,6 @@ import os
 import re
 import resource
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
@@ -184,13 +183,13 @@ with loopback_sshd(shaped(), Path(sys.argv[2])) as target:
 def test_what_a_kill_9_left_is_collected_at_the_next_start(tmp_path, with_groups):
     root = CGROUP_ROOT if with_groups else tmp_path
     command = [sys.executable, "-c", OWNER, str(tmp_path), str(root)]
-    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
-    job, folder = owner.stdout.readline().split()
-    collect_leftovers(root)  # it lives: nothing of it may be touched
-    assert runs(int(job))
-    owner.send_signal(signal.SIGKILL)
-    owner.wait()
-    owner.stdout.close()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as owner:
+        try:
+            job, folder = owner.stdout.readline().split()
+            collect_leftovers(root)  # it lives: nothing of it may be touched
+            assert runs(int(job))
+        finally:
+            owner.kill()
     assert runs(int(job))
     with loopback_sshd(shaped(), root):
         assert not runs(int(job))
