@@ -3,17 +3,22 @@
 TargetError                4
 UnknownTarget            2  the plan names a board that is in no inventory
 RuntimeUnavailable       2  the plan names a runtime that this board can not have
-Unreachable              4  no answer, or nobody listens there
+Unreachable              4  nobody listens there, no such host, no way there
+DroppedByServer          4  sshd closed the connection before SSH began: too many log in at once
 HostKeyUnknown           4
 HostKeyChanged           4
 AuthenticationRefused    4
 NoPython                 4
 DiskFull                 4
 Busy                     4  another edgepress measures there
-ConnectionLost           4  cut in the middle, or silent for too long
+ConnectionLost           4  cut in the middle, or silent for too long: worth another try
+NotTheAgent              4  what answers does not keep to the protocol
+JobEnded                 4  LOST, KILLED, TIMEOUT, CANCELLED or FAILED: a job without results
 AgentFailed              4  the agent answered with a failure
 WheelsUnavailable        4  the host could not get a runtime's wheels
 VirtualUnavailable       4  this machine can not run the virtual board
+EmulatorUnavailable      4  this machine can not build or run the emulated board
+EmulatorNotRunning       4  the emulated board has not been started
 """
 
 
@@ -37,6 +42,10 @@ class RuntimeUnavailable(TargetError):
 
 
 class Unreachable(TargetError):
+    pass
+
+
+class DroppedByServer(Unreachable):
     pass
 
 
@@ -68,6 +77,18 @@ class ConnectionLost(TargetError):
     pass
 
 
+class NotTheAgent(TargetError):
+    pass
+
+
+class JobEnded(TargetError):
+    """`state` is one of wire.STATES."""
+
+    def __init__(self, message: str, *, hint: str, state: str = "FAILED") -> None:
+        super().__init__(message, hint=hint)
+        self.state = state
+
+
 class AgentFailed(TargetError):
     pass
 
@@ -77,4 +98,12 @@ class WheelsUnavailable(TargetError):
 
 
 class VirtualUnavailable(TargetError):
+    pass
+
+
+class EmulatorUnavailable(TargetError):
+    pass
+
+
+class EmulatorNotRunning(TargetError):
     pass

@@ -8,7 +8,7 @@ from pipeline.errors import StageError
 from pipeline.measure.answers import NO_ANSWERS, accuracy_of
 from pipeline.measure.schedule import METER, Candidate, candidates_of, schedule_of
 from pipeline.measure.statistics import summarise
-from pipeline.measure.validity import doubts_of
+from pipeline.measure.validity import doubts_about, doubts_of
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import (
@@ -38,7 +38,8 @@ def measure(
     all_rows = data.evaluation.rows if data.evaluation else 0
     schedule = schedule_of(candidates, plan, deployment, min(all_rows, plan.tables.measure.evaluation_rows or all_rows))
     answers: dict[int, wire.Launched | wire.LaunchFailed] = {}
-    for record in session.run(wire.Job(tuple(launch for _, launch in schedule))):
+    job_id = session.submit(tuple(launch for _, launch in schedule), str(plan.path))
+    for record in session.follow(job_id):
         if not isinstance(record, wire.Event):
             answers[record.index] = record
         label = schedule[record.index][0].label if 0 <= record.index < len(schedule) else ""
@@ -59,6 +60,7 @@ def measure(
         evaluated = next((answer for mode, answer in mine if mode == "evaluate"), None)
         found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
         measurements.append(_measurement(candidate, plan, deployment, timed, *found, store))
+    session.forget(job_id)
     return Measured(measurements=tuple(measurements), failures=tuple(failures), seed=plan.tables.seed)
 
 
@@ -88,7 +90,7 @@ def _measurement(
         accuracy=accuracy,
         before=_conditions(timed[0].before),
         after=_conditions(timed[-1].after),
-        doubts=(*doubts_of(timed, latency), *doubts),
+        doubts=(*doubts_about(deployment.board), *doubts_of(timed, latency), *doubts),
         raw=store.put_bytes(b"".join(wire.encode(launch) for launch in timed), "jsonl"),
     )
 
@@ -116,7 +118,7 @@ def _memory(timed: Sequence[wire.Launched]) -> Memory:
 
 def _energy(launch: wire.Launched, deployment: Deployment) -> Energy:
     kind = boards.recognise(deployment.board.model) if deployment.board.is_board else "this_machine"
-    note = f"{launch.meter_note}; {boards.board(kind).energy}" if kind else launch.meter_note
+    note = f"{launch.meter_note}; {boards.board(kind).power.says}" if kind else launch.meter_note
     return Energy(meter=METER, energy_j=None, note=note)
 
 
