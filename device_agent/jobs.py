@@ -7,12 +7,13 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from device_agent import wire
 from device_agent.channel import Channel, Refused
@@ -22,6 +23,7 @@ from device_agent.place import Place, newest_first, sync, write_durably
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.supervisor import main; main()"
 START_LIMIT_S = 30.0  # for the job's process to come up on a slow board
+HEAD = re.compile(rb'{"kind":"(\w+)","seq":(\d+),')
 LOOK_S = 0.25  # between two looks at a job; each takes the CPU from it for 0.1 ms
 KEPT = 8  # ended jobs that nobody has fetched
 OWNER_LIMIT = 200  # characters of its name in the lock
@@ -59,10 +61,10 @@ def follow(place: Place, channel: Channel, request: wire.Follow) -> Optional[wir
         while True:
             *lines, pending = (pending + events.read()).split(b"\n")
             for line in lines:
-                record = wire.decode(line)
-                if record.seq > request.after_seq or isinstance(record, wire.Ended):
+                kind, seq = _head(line)
+                if seq > request.after_seq or kind == b"Ended":
                     channel.send_line(line + b"\n")
-                if isinstance(record, wire.Ended):
+                if kind == b"Ended":
                     return None
             if lines:
                 continue
@@ -79,6 +81,14 @@ def follow(place: Place, channel: Channel, request: wire.Follow) -> Optional[wir
             if time.monotonic() >= channel.next_working:
                 channel.send(wire.Working())
             wait_s = min(2 * wait_s, LOOK_S)
+
+
+def _head(line: bytes) -> Tuple[bytes, int]:
+    """The kind and the number of a job's record. To decode all of one takes the CPU from the job for 0.3 s: a million times."""
+    match = HEAD.match(line)
+    if match is None:
+        raise Refused("internal", f"a record of the job is damaged: {line[:80]!r}")
+    return match.group(1), int(match.group(2))
 
 
 def cancel(place: Place, request: wire.Cancel) -> wire.Cancelled:

@@ -106,6 +106,8 @@ def _value(value: Any, hint: Any, where: str) -> Any:
 
 def _items(values: List[Any], arguments: Any, where: str) -> Any:
     if arguments[-1] is Ellipsis:
+        if arguments[0] is int and set(map(type, values)) == {int} and -(2**63) <= min(values) <= max(values) < 2**63:
+            return tuple(values)  # a million raw times: one by one they take a second
         return tuple(_value(item, arguments[0], where) for item in values)
     if len(values) != len(arguments):
         raise WireError("%s must have %d items, not %d" % (where, len(arguments), len(values)))

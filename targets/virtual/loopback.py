@@ -86,7 +86,7 @@ def _start(stack: contextlib.ExitStack, folder: Path, shape: Shape, cgroup_root:
     log, config = folder / "sshd.log", folder / "sshd_config"
     for _ in range(PORT_TRIES):
         port = _free_port()
-        config.write_text(server_config(folder, "127.0.0.1", port) + f"SetEnv {MARK}={folder.name}\n")
+        config.write_text(server_config(folder, "127.0.0.1", port, f"{MARK}={folder.name}"))
         # A session of its own, so that Ctrl-C leaves its end to us; setpriv ends it also when we are killed outright.
         setpriv = shutil.which("setpriv")
         guard = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
@@ -116,8 +116,12 @@ def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def server_config(folder: Path, address: str, port: int) -> str:
-    """For sshd with the keys of `folder`. Every path absolute: the child made for a connection works elsewhere."""
+def server_config(folder: Path, address: str, port: int, variable: str = "") -> str:
+    """For sshd with the keys of `folder`. Every path absolute: the child made for a connection works elsewhere.
+
+    SHLVL: else bash takes each command for a login and runs the account's .bashrc, whatever that does. `variable`: another one
+    for the sessions, NAME=value; sshd minds the first SetEnv only.
+    """
     return f"""\
 Port {port}
 ListenAddress {address}
@@ -133,6 +137,7 @@ X11Forwarding no
 UsePAM no
 StrictModes no
 PrintMotd no
+SetEnv SHLVL=2 {variable}
 """
 
 
