@@ -55,9 +55,11 @@ def _virtual(stack: contextlib.ExitStack, target: Target, say: Callable[[str], N
 
     started = stack.enter_context(loopback_sshd(target))
     try:
-        return _over_ssh(stack, started, say)
+        session = _over_ssh(stack, started, say)
     except (AuthenticationRefused, AgentFailed, ConnectionLost, NoPython, Unreachable) as error:
         raise VirtualUnavailable(
             f"sshd runs on this machine but does not let {started.user} work: {error.message}",
             hint="The account must not be locked, and its login shell must run commands.",
         ) from error
+    session.note = started.note
+    return session

@@ -36,6 +36,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     runtimes: dict[str, str | None] = {}  # why it can not have this one; None: it can
     first_answer_s: float | None = None
     agent_sent_bytes: int | None = None
+    note: str = ""  # of a virtual board: what holds it to its shape
 
 
 def side_by_side(
@@ -64,7 +65,7 @@ def check(target: Target) -> Checked:
             name=target.name, address=session.address, machine=machine, conditions=session.observe(),
             kind=recognise(machine.model) or target.board or generic(machine.arch, machine.bits),
             runtimes={name: provision.why_not(name, machine) for name, each in provision.RUNTIMES.items() if not each.for_tests},
-            first_answer_s=session.first_answer_s, agent_sent_bytes=session.agent_sent_bytes,
+            first_answer_s=session.first_answer_s, agent_sent_bytes=session.agent_sent_bytes, note=session.note,
         )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ class Session:
         self._connect, self._python, self._root = connect, python, root
         self._say = say or (lambda _: None)
         self._job_id: str | None = None
+        self.note = ""  # of a virtual board: what holds it to its shape
         began = time.monotonic()
         self._open(FIRST_TRY_S)
         self.first_answer_s = time.monotonic() - self._connected

@@ -18,7 +18,7 @@ COMMANDS = {
     "measure": "measure latency, memory and accuracy on the board",
     "compare": "judge the latest run by the plan's limits",
     "report": "show the latest run, and write its pages",
-    "boards": "list, check and trust boards",
+    "boards": "list, check and trust boards; start and stop an emulated one",
     "jobs": "what a board is measuring, and for whom; follow or cancel it",
     "doctor": "what this machine can and can not do, and how to fix it",
 }

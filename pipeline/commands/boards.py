@@ -16,6 +16,7 @@ MEASURED_ANYWHERE = {
     "latency": "by the agent, with the board's monotonic clock",
     "model memory": "by the agent, from /proc of the process that runs the model",
 }
+WITHOUT_ADDRESS = {"local": "always there", "virtual": "always there", "emulated": "edgepress boards start"}
 
 
 @click.group("boards")
@@ -44,9 +45,10 @@ def list_(folder: Path, *, as_json: bool) -> None:
     if as_json:
         show_json(targets)
         return
+    width = max(len(target.name) for target in targets)
     for target in targets:
-        where = fleet.address(target) if target.kind == "ssh" else "always there"
-        say(f"{target.name:<12} {where:<30} {_title(target.board) if target.board else 'kind not named'}")
+        where = fleet.address(target) if target.kind == "ssh" else WITHOUT_ADDRESS[target.kind]
+        say(f"{target.name:<{width}}  {where:<30}  {_title(target.board) if target.board else 'kind not named'}")
     click.echo(f"(inventory: {inventory.inventory_path(folder)})", err=True)
 
 
@@ -164,6 +166,8 @@ def _show(one: Checked) -> None:
     say(f"{machine.os}, kernel {machine.kernel}, {machine.bits}-bit Python {machine.python}, {machine.libc} "
         f"{machine.libc_version}")  # fmt: skip
     say(f"agent answered after {units.seconds(one.first_answer_s)} ({units.size(one.agent_sent_bytes)} sent)")
+    if one.note:
+        say(one.note)
     say(
         f"temperature {units.temperature(now.temperature_mc / 1000 if now.temperature_mc is not None else None)}, "
         f"clock {units.frequency(now.cpu_khz)}, governor {now.governor or units.UNKNOWN}, "

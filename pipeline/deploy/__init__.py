@@ -79,7 +79,7 @@ def reach(plan: Plan, say: Callable[[str], None]) -> Iterator[Reached]:
             say(note)
             target = inventory.find("local", plan.folder)
             session = stack.enter_context(open_session(target, say))
-        yield Reached(session=session, target=target, note=note or _untried(session.machine, target))
+        yield Reached(session=session, target=target, note=note or session.note or _untried(session.machine, target))
 
 
 def _untried(machine: wire.Machine, target: inventory.Target) -> str | None:

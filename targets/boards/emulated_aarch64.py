@@ -5,7 +5,7 @@ from targets.boards import WHEELS, Board, Fact
 QEMU = "targets/virtual/emulated"
 NONE = Fact("an emulated processor has none", "seen in the emulated machine: no cpufreq, no thermal zone, no hwmon")
 BOARD = Board(
-    title="an emulated ARM machine, not a board (edgepress boards start virtual-aarch64)",
+    title="an emulated ARM machine, not a board",
     identity=Fact("QEMU's virt machine under the model name of the board that was asked for (--as)", QEMU),
     soc=Fact("none: QEMU's software emulation of a Cortex-A72 or alike", QEMU),
     cores=Fact("2", QEMU),

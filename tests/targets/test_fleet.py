@@ -10,7 +10,7 @@ import time
 import msgspec
 import pytest
 
-from targets import fleet
+from targets import fleet, inventory
 from targets.errors import TargetError
 from targets.ssh import SshLink
 from targets.ssh.link import CONNECT_TIMEOUT_S
@@ -125,6 +125,6 @@ def test_facts_of_a_board_that_is_there_and_of_one_that_is_away(inventory_of_thr
 
 def test_list_and_trust_as_json(inventory_of_three, tmp_path):
     listed = json.loads(edgepress(*inventory_of_three, "list", "--json").stdout)
-    assert [each["name"] for each in listed] == ["local", "virtual", "one", "dead", "two"]
+    assert [each["name"] for each in listed] == [*inventory.ALWAYS, "one", "dead", "two"]
     pinned = edgepress(*inventory_of_three, "trust", "one", "--json", input="y\n")
     assert json.loads(pinned.stdout)[0]["fingerprint"].startswith("ssh-ed25519 SHA256:")
