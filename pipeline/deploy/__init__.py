@@ -73,12 +73,12 @@ def reach(plan: Plan, say: Callable[[str], None]) -> Iterator[Reached]:
     with contextlib.ExitStack() as stack:
         note = None
         try:
-            session = stack.enter_context(open_session(target))
+            session = stack.enter_context(open_session(target, say))
         except VirtualUnavailable as error:
             note = f"The local target is used instead of the virtual board: {error.message}. {error.hint}"
             say(note)
             target = inventory.find("local", plan.folder)
-            session = stack.enter_context(open_session(target))
+            session = stack.enter_context(open_session(target, say))
         yield Reached(session=session, target=target, note=note or _untried(session.machine, target))
 
 
@@ -127,11 +127,12 @@ def deploy(
         files=tuple(files[each.artifact.sha256] for each in converted),
         evaluation=files[rows.sha256] if rows else None,
         evaluation_indices=indices,
-        note=" ".join(filter(None, (reached.note, _untried_runtimes(runtimes)))) or None,
+        note=" ".join(filter(None, (reached.note, untried_runtimes(runtimes)))) or None,
     )
 
 
-def _untried_runtimes(runtimes: Sequence[str]) -> str | None:
+def untried_runtimes(runtimes: Sequence[str]) -> str | None:
+    """What the report says of runtimes with which this software was never run on the hardware that they are for."""
     untried = [name for name in runtimes if not provision.RUNTIMES[name].tried_on_hardware]
     return f"edgepress was not tried with {' and '.join(untried)} on hardware yet." if untried else None
 

@@ -1,6 +1,5 @@
 """Which runtimes a board can have, and that what comes fits it and runs."""
 
-import dataclasses
 import io
 import json
 import subprocess
@@ -15,8 +14,9 @@ from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
 from device_agent import wire
+from device_agent.record import replace
 from device_agent.wire import Machine
-from pipeline.deploy import choose_runtimes
+from pipeline.deploy import choose_runtimes, untried_runtimes
 from pipeline.errors import PlanError
 from pipeline.plan import MeasureTable, ModelTable, Plan, Tables
 from targets import inventory, open_session, provision
@@ -34,7 +34,7 @@ JETSON = ("numpy 1.21.5", "onnxruntime-gpu 1.18.0", "tensorrt 10.3.0")
 
 
 def board(**changes):
-    return dataclasses.replace(BOOKWORM, **changes)
+    return replace(BOOKWORM, **changes)
 
 
 def of32(python, libc_version, arch="armv7l"):
@@ -126,6 +126,18 @@ def test_runtimes_are_chosen_for_the_files():
     assert choose_runtimes(plan(), {"tflite"}, board()) == ("tflite_runtime", "ai_edge_litert")
 
 
+def test_gpu_runtimes_are_chosen_only_where_the_system_has_them_and_are_called_untried():
+    assert choose_runtimes(plan(), {"onnx"}, BOARDS["JetPack 6 with NVIDIA's packages"][0]) == (
+        "onnxruntime",
+        *sorted(GPU),
+    )
+    with pytest.raises(RuntimeUnavailable):
+        choose_runtimes(plan("onnxruntime_cuda"), {"onnx"}, board())
+    said = "edgepress was not tried with onnxruntime_cuda and onnxruntime_tensorrt on hardware yet."
+    assert untried_runtimes(("onnxruntime", *sorted(GPU))) == said
+    assert untried_runtimes(tuple(DENSE)) is None
+
+
 @given(text=st.text(max_size=20), arch=st.text(max_size=10), libc=st.text(max_size=10))
 def test_whatever_a_board_says_of_itself_is_an_answer(text, arch, libc):
     """The hello comes from the board: nothing that stands in it may crash the host."""
@@ -137,7 +149,7 @@ def test_whatever_a_board_says_of_itself_is_an_answer(text, arch, libc):
 def test_the_table_is_what_the_package_index_has(machine, tmp_path):
     """Asked of the index without downloading: what the table says to exist does, and nothing else."""
     facts, _ = BOARDS[machine]
-    facts = dataclasses.replace(facts, packages=("numpy 1.24.2",))  # what the board itself has is not the index's
+    facts = replace(facts, packages=("numpy 1.24.2",))  # what the board itself has is not the index's
     if facts.libc != "glibc":
         pytest.skip("no options for pip can be made of another libc")
     for name in DENSE:
@@ -214,7 +226,8 @@ def test_runtimes_run_from_separate_sites(version, name, tmp_path_factory):
             inputs_sha256=sha256(buffer.getvalue()), threads=1, warmup_min_ns=0, warmup_max_ns=10**9, timed_min_ns=1,
             timed_min_runs=1, timed_max_runs=1, timeout_ns=10**11, meter="none",
         )  # fmt: skip
-        (launched,) = (each for each in session.run(wire.Job((launch,))) if not isinstance(each, wire.Event))
+        job = session.submit((launch,), "a test")
+        (launched,) = (each for each in session.follow(job) if not isinstance(each, wire.Event))
         assert isinstance(launched, wire.Launched), launched
         weights = np.array(
             [[((i + 2 * j) % 5 - 2) / 4 for j in range(3)] for i in range(4)], "float32"
