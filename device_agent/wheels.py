@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import py_compile
+import shutil
 import tempfile
 import zipfile
 import zlib
@@ -18,12 +19,13 @@ from typing import Iterator, List, Tuple
 
 from device_agent import wire
 from device_agent.channel import Channel, Refused
-from device_agent.place import CHUNK_BYTES, Place, is_intact, sync
+from device_agent.place import CHUNK_BYTES, Place, is_intact, sha256_of, sync
 from device_agent.receive import explained
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
 SAME_PLACE = (FileExistsError, NotADirectoryError)  # two of its files want the same path
 UNHASHED = ("RECORD", "RECORD.jws", "RECORD.p7s")  # of the .dist-info folder: a list can not hold its own hash
+SEAL = ".edgepress-sha256"  # "hash path" of each file
 ALGORITHMS = ("sha256", "sha384", "sha512")  # what the wheel format allows
 
 
@@ -37,6 +39,7 @@ def unpack(place: Place, work: str, channel: Channel, request: wire.Unpack) -> w
             try:
                 _unpack_wheel(place, channel, request, site)
                 _compile(channel, site, final)
+                _seal(channel, site)
             except OSError as error:
                 raise explained(error) from error
             os.sync()  # one for a thousand small files: an fsync of each takes minutes on an SD card
@@ -114,6 +117,34 @@ def _place_in_site(filename: str) -> str:
         return filename
     scheme, _, rest = rest.partition("/")
     return rest if scheme in ("purelib", "platlib") else ""
+
+
+def is_sound(site: str) -> bool:
+    """Whether every file of a site is as it was unpacked and compiled. A damaged site is removed: the host will find it missing.
+
+    FileNotFoundError if it is not there.
+    """
+    try:
+        with open(os.path.join(site, SEAL), encoding="utf-8") as file:
+            lines = [line.rstrip("\n").partition(" ") for line in file]
+        sound = all(sha256_of(os.path.join(site, path)) == sha256 for sha256, _, path in lines)
+    except (OSError, UnicodeDecodeError):
+        sound = False
+    if not sound:
+        shutil.rmtree(site)
+    return sound
+
+
+def _seal(channel: Channel, site: str) -> None:
+    """Keep the hash of every file: RECORD has none of what was compiled."""
+    lines = []
+    for folder, _, names in os.walk(site):
+        for name in names:
+            channel.check()
+            path = os.path.join(folder, name)
+            lines.append(f"{sha256_of(path)} {os.path.relpath(path, site)}\n")
+    with open(os.path.join(site, SEAL), "w", encoding="utf-8") as file:
+        file.writelines(lines)
 
 
 def _compile(channel: Channel, site: str, final: str) -> None:

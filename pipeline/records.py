@@ -168,6 +168,7 @@ class BoardFacts(Record, frozen=True):
     cpu_max_khz: int | None
     governor: str | None
     is_board: bool  # False for local and virtual: this machine, which is not the board that will run the model
+    emulated: bool = False  # True: its processor is a program, and every timing is of that program
 
 
 class DeployedRuntime(Record, frozen=True):
@@ -213,6 +214,7 @@ class Doubt(Record, frozen=True):
     evidence: str
     remedy: str
     invalid: bool = False  # True: the number must not be used at all
+    decides_nothing: bool = False  # True: the number may be shown, but no limit is judged by it
     touches: str = "latency"  # which number: latency or accuracy
 
 

@@ -55,7 +55,7 @@ def check(plan: Plan, formats: Sequence[str]) -> None:
 def knock(plan: Plan) -> None:
     """Connect to a board over SSH and let go again: a wrong key is better said before minutes of training than after."""
     target = inventory.find(plan.tables.board.name, plan.folder)
-    if target.kind == "ssh":
+    if target.kind in {"ssh", "emulated"}:
         reachable(target)
 
 
@@ -203,6 +203,7 @@ def board_facts(machine: wire.Machine, target: inventory.Target) -> BoardFacts:
         cpu_max_khz=machine.cpu_max_khz,
         governor=machine.governor,
         is_board=target.kind == "ssh",
+        emulated=target.kind == "emulated" or machine.emulator is not None,
     )
 
 

@@ -117,7 +117,14 @@ def board_facts(run: RunRecord) -> Table:
     lines = [
         ("target", deployment.target),
         ("address", deployment.address),
-        ("kind", "a board" if board.is_board else "this machine, not a board"),
+        (
+            "kind",
+            "an emulated machine, not a board"
+            if board.emulated
+            else "a board"
+            if board.is_board
+            else "this machine, not a board",
+        ),
         ("model", board.model),
         ("processor", f"{units.count(board.cpu_count)} × {board.cpu}, {board.arch}"),  # noqa: RUF001 - a multiplication sign
         ("highest clock", units.frequency(board.cpu_max_khz)),

@@ -82,7 +82,7 @@ def wheel(
     doubled: str = "",
     algorithm: str = "sha256",
 ) -> bytes:
-    """`record`: the files as RECORD has them, where they differ; `algorithm`: of its hashes, "" for none."""
+    """The same bytes for the same files. `record`: the files as RECORD has them, where they differ; `algorithm`: of its hashes, "" for none."""
     lines = [
         f"{name},{hash_of(data, algorithm) if algorithm else ''},{len(data)}\n"
         for name, data in (record or files).items()
@@ -90,12 +90,13 @@ def wheel(
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
         if doubled:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # zipfile finds that strange too
                 archive.writestr(doubled, b"another")
-        archive.writestr(f"{top}.dist-info/RECORD", "".join(lines) + f"{top}.dist-info/RECORD,,\n")
+        record_text = "".join(lines) + f"{top}.dist-info/RECORD,,\n"
+        archive.writestr(zipfile.ZipInfo(f"{top}.dist-info/RECORD"), record_text, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 

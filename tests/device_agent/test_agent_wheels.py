@@ -7,7 +7,9 @@ import subprocess
 import pytest
 
 from device_agent import wire
-from tests.device_agent.agent_process import names, pythons, sha256, wheel
+from device_agent.record import replace
+from device_agent.wheels import SEAL
+from tests.device_agent.agent_process import LAUNCH, names, pythons, sha256, sleep_model, wheel
 
 CODE = {
     "pack/__init__.py": b"answer = 42\n",
@@ -51,7 +53,26 @@ def test_data_folders_are_placed_and_scripts_left_out(agent):
     site = site_of(agent, wheel(files))
     assert (site / "pure.py").read_bytes() == b"1\n"
     assert (site / "deep" / "plat.py").read_bytes() == b"2\n"
-    assert names(site) == ["__pycache__", "deep", "pack", "pack-1.dist-info", "pure.py"]
+    assert names(site) == [SEAL, "__pycache__", "deep", "pack", "pack-1.dist-info", "pure.py"]
+
+
+@pytest.mark.parametrize("what", ["pack/__init__.py", "pack/__pycache__/*.pyc", SEAL])
+@pytest.mark.parametrize("how", ["flipped", "removed"])
+def test_a_site_that_was_damaged_on_the_disk_is_not_imported_from(agent, what, how):
+    site = site_of(agent, wheel(CODE))
+    model = agent.store(sleep_model())
+    launch = replace(LAUNCH, model_sha256=model, sites=(site.name,))
+    launched, _ = agent.run(launch)
+    assert isinstance(launched, wire.Launched)
+    (path,) = site.glob(what)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data) if how == "flipped" else path.unlink()
+    failed, _ = agent.run(launch)
+    assert (failed.error, failed.phase) == ("damaged", "started")
+    assert agent.ask(wire.Have((), (site.name,))) == wire.Present((), ())
+    site_of(agent, wheel(CODE))
+    assert isinstance(agent.run(launch)[0], wire.Launched)
 
 
 def test_a_file_that_is_no_python_of_this_version_is_no_trouble(agent):

@@ -226,8 +226,9 @@ def test_runtimes_run_from_separate_sites(version, name, tmp_path_factory):
             inputs_sha256=sha256(buffer.getvalue()), threads=1, warmup_min_ns=0, warmup_max_ns=10**9, timed_min_ns=1,
             timed_min_runs=1, timed_max_runs=1, timeout_ns=10**11, meter="none",
         )  # fmt: skip
-        job = session.submit((launch,), "a test")
-        (launched,) = (each for each in session.follow(job) if not isinstance(each, wire.Event))
+        job_id = session.submit((launch,), "test")
+        (launched,) = (each for each in session.follow(job_id) if not isinstance(each, wire.Event))
+        session.forget(job_id)
         assert isinstance(launched, wire.Launched), launched
         weights = np.array(
             [[((i + 2 * j) % 5 - 2) / 4 for j in range(3)] for i in range(4)], "float32"
