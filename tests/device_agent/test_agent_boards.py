@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from device_agent import conditions, facts, machine, memory, wire
+from targets import boards
 from tests.device_agent import board_trees
 from tests.device_agent.agent_process import PACKAGE, pythons, wait_until
 
@@ -93,6 +94,11 @@ def test_conditions(board, name):
         told.temperature_mc, told.cpu_khz, told.governor, told.load_average_milli, told.cpu_pressure_centi,
         told.available_bytes // 1024, told.throttle_flags,
     ) == CONDITIONS[name]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in board_trees.NAMES if name != "pc"])
+def test_each_tree_is_of_a_kind_that_the_host_knows(name):
+    assert boards.recognise(MACHINES[name][0]) in boards.BOARDS
 
 
 @pytest.mark.parametrize("name", ["pi5", "xavier_nx"])
