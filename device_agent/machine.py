@@ -5,7 +5,7 @@ import os
 import re
 import struct
 import sys
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 from device_agent import facts
 from device_agent.wire import Machine
@@ -142,13 +142,29 @@ def _emulator(arch: str) -> Optional[str]:
     return "QEMU" if (is_qemu and "kvm-clock" not in clocks.split()) or is_user_mode else None
 
 
+def _package_folders() -> List[str]:
+    """Where the runner's Python finds packages. Not sys.path: the agent itself is started without them (-S)."""
+    import site
+
+    folders = site.getsitepackages([sys.base_prefix, sys.base_exec_prefix])
+    environment = os.path.dirname(os.path.dirname(sys.executable))
+    try:
+        with open(os.path.join(environment, "pyvenv.cfg"), encoding="utf-8") as file:
+            config = file.read()
+    except OSError:  # no virtual environment (PEP 405)
+        return folders
+    own = os.path.join(environment, "lib", "python%d.%d" % sys.version_info[:2], "site-packages")
+    shared = re.search(r"^include-system-site-packages\s*=\s*true", config, re.MULTILINE | re.IGNORECASE)
+    return [own, *folders] if shared else [own]
+
+
 def _packages() -> Tuple[str, ...]:
     """By the names of their folders of metadata (PEP 376): importlib.metadata alone takes 30 ms to import."""
     found = {}
-    for folder in reversed(sys.path):  # what is first there is imported
+    for folder in reversed(_package_folders()):  # what is first there is imported
         try:
             names = os.listdir(folder)
-        except OSError:  # sys.path may name what does not exist
+        except OSError:  # not all of them need to exist
             continue
         for name in names:
             match = re.fullmatch(r"(.+?)-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist|egg)-info", name)

@@ -20,7 +20,7 @@ from typing import Iterator, List, Tuple
 from device_agent import wire
 from device_agent.channel import Channel, Refused
 from device_agent.place import CHUNK_BYTES, Place, is_intact, sha256_of, sync
-from device_agent.receive import DISK_FULL
+from device_agent.receive import explained
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
 SAME_PLACE = (FileExistsError, NotADirectoryError)  # two of its files want the same path
@@ -30,7 +30,7 @@ ALGORITHMS = ("sha256", "sha384", "sha512")  # what the wheel format allows
 
 
 def unpack(place: Place, work: str, channel: Channel, request: wire.Unpack) -> wire.Unpacked:
-    """Refused: not_found (the wheel), bad_wheel, no_space. A site that is already here is Unpacked at once."""
+    """Refused: not_found (the wheel), bad_wheel, no_space, not_writable. A site that is already here is Unpacked at once."""
     final = place.site(request.sha256)
     if not os.path.isdir(final):
         with tempfile.TemporaryDirectory(prefix="site-", dir=work) as parent:
@@ -41,9 +41,7 @@ def unpack(place: Place, work: str, channel: Channel, request: wire.Unpack) -> w
                 _compile(channel, site, final)
                 _seal(channel, site)
             except OSError as error:
-                if error.errno not in DISK_FULL:
-                    raise
-                raise Refused("no_space", f"the disk became full while {request.name} was unpacked") from error
+                raise explained(error) from error
             os.sync()  # one for a thousand small files: an fsync of each takes minutes on an SD card
             if not os.path.isdir(final):  # else another host has won
                 os.rename(site, final)

@@ -127,11 +127,12 @@ def deploy(
         files=tuple(files[each.artifact.sha256] for each in converted),
         evaluation=files[rows.sha256] if rows else None,
         evaluation_indices=indices,
-        note=" ".join(filter(None, (reached.note, _untried_runtimes(runtimes)))) or None,
+        note=" ".join(filter(None, (reached.note, untried_runtimes(runtimes)))) or None,
     )
 
 
-def _untried_runtimes(runtimes: Sequence[str]) -> str | None:
+def untried_runtimes(runtimes: Sequence[str]) -> str | None:
+    """What the report says of runtimes with which this software was never run on the hardware that they are for."""
     untried = [name for name in runtimes if not provision.RUNTIMES[name].tried_on_hardware]
     return f"edgepress was not tried with {' and '.join(untried)} on hardware yet." if untried else None
 

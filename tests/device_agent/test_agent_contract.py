@@ -4,6 +4,7 @@ import ast
 import importlib
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -259,6 +260,18 @@ def test_standard_library_only_and_old_syntax(path):
         names += [node.module or "."] if isinstance(node, ast.ImportFrom) else []
         for name in names:
             assert name.split(".")[0] in allowed, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("version", pythons())
+def test_every_module_can_be_imported_by_every_python(version):
+    """But those of runtimes, whose libraries are not in all of them: targets/test_provision.py runs these."""
+    modules = [
+        f"device_agent.{path.relative_to(PACKAGE).with_suffix('').as_posix().replace('/', '.')}"
+        for path in FILES
+        if path.parent.name != "runtimes" and path.stem not in ("__init__", "bootstrap")
+    ]
+    code = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); import {', '.join(modules)}"
+    subprocess.run([pythons()[version], "-I", "-S", "-W", "error", "-c", code], check=True)
 
 
 def test_the_agent_itself_imports_no_library(agent):

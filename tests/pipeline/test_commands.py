@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -233,7 +234,9 @@ def test_boards_are_listed_checked_and_trusted(tmp_path, sshd_target):
     assert len((tmp_path / "known_hosts").read_text().splitlines()) == 1
     checked = edgepress(*boards, "check", "pi")
     assert checked.returncode == 0, checked.stderr
-    assert "onnxruntime      can be had" in checked.stdout
+    assert re.search(r"^onnxruntime +can be had$", checked.stdout, re.MULTILINE)
+    untried = r"^onnxruntime_cuda .*onnxruntime-gpu.* \(edgepress was not tried with it on hardware yet\)$"
+    assert re.search(untried, checked.stdout, re.MULTILINE)
 
 
 def test_nothing_to_report_yet(tmp_path):

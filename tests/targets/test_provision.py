@@ -16,7 +16,7 @@ from packaging.utils import parse_wheel_filename
 from device_agent import wire
 from device_agent.record import replace
 from device_agent.wire import Machine
-from pipeline.deploy import choose_runtimes
+from pipeline.deploy import choose_runtimes, untried_runtimes
 from pipeline.errors import PlanError
 from pipeline.plan import MeasureTable, ModelTable, Plan, Tables
 from targets import inventory, open_session, provision
@@ -124,6 +124,18 @@ def test_a_family_without_a_runtime_is_an_error_that_names_one():
 def test_runtimes_are_chosen_for_the_files():
     assert choose_runtimes(plan(), {"onnx"}, board()) == ("onnxruntime",)
     assert choose_runtimes(plan(), {"tflite"}, board()) == ("tflite_runtime", "ai_edge_litert")
+
+
+def test_gpu_runtimes_are_chosen_only_where_the_system_has_them_and_are_called_untried():
+    assert choose_runtimes(plan(), {"onnx"}, BOARDS["JetPack 6 with NVIDIA's packages"][0]) == (
+        "onnxruntime",
+        *sorted(GPU),
+    )
+    with pytest.raises(RuntimeUnavailable):
+        choose_runtimes(plan("onnxruntime_cuda"), {"onnx"}, board())
+    said = "edgepress was not tried with onnxruntime_cuda and onnxruntime_tensorrt on hardware yet."
+    assert untried_runtimes(("onnxruntime", *sorted(GPU))) == said
+    assert untried_runtimes(tuple(DENSE)) is None
 
 
 @given(text=st.text(max_size=20), arch=st.text(max_size=10), libc=st.text(max_size=10))
