@@ -1,64 +1,88 @@
 """The agent's process: guard the wire, say hello, answer requests until the host is gone."""
 
+import importlib
 import os
 import signal
 import sys
-import traceback
 from typing import Any, Callable, Dict
 
-from device_agent import bench, conditions, machine, receive, wheels, wire
+from device_agent import machine, wire
 from device_agent.channel import Channel, HostGone, Refused
 from device_agent.place import Place
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
-def main() -> None:
-    """argv[1] is the agent's root on this board (place.py)."""
+def main(root: str) -> None:
+    """`root` is the agent's folder on this board (place.py)."""
     wire_fd = os.dup(1)
     os.dup2(2, 1)  # from here on whatever prints, native code included, prints to stderr
     for number in SIGNALS:
         signal.signal(number, _stop)
     channel = Channel(0, wire_fd)
-    place = Place(sys.argv[1])
-    place.collect()
+    place = Place(root)
+    agent = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     try:
-        with place.workspace() as work:
-            channel.send_mark()
-            folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-            channel.send(wire.Hello(wire.PROTOCOL, os.path.basename(folder), machine.describe()))
-            serve(place, work, channel)
+        channel.send_mark()
+        channel.send(wire.Hello(wire.PROTOCOL, os.path.basename(agent), machine.describe()))
+        place.collect(agent)
+        serve(place, channel)
     except HostGone as gone:
         print(f"edgepress agent: {gone}", file=sys.stderr)
 
 
-def serve(place: Place, work: str, channel: Channel) -> None:
+def serve(place: Place, channel: Channel) -> None:
     """Answer requests for ever; HostGone ends it."""
-    handlers: Dict[type, Callable[[Any], Any]] = {
-        wire.Have: lambda request: receive.have(place, request),
-        wire.Put: lambda request: receive.put(place, work, channel, request),
-        wire.Get: lambda request: receive.get(place, channel, request),
-        wire.Unpack: lambda request: wheels.unpack(place, work, channel, request),
-        wire.Observe: lambda _: conditions.observe(),
-        wire.Job: lambda request: bench.run(place, work, channel, request),
-    }
     while True:
         try:
             request = wire.decode(channel.read_line())
-            if type(request) not in handlers:
+            if type(request) not in HANDLERS:
                 raise wire.WireError(f"{type(request).__name__} is no request")
-            answer = handlers[type(request)](request)
+            answer = HANDLERS[type(request)](place, channel, request)
         except HostGone:
             raise
         except wire.WireError as error:
-            answer = wire.Failure("bad_request", str(error))
+            answer = wire.Failure("bad_request", str(error), "")
         except Refused as refused:
-            answer = wire.Failure(refused.error, refused.message)
+            answer = refused.failure()
+        except OSError as error:
+            answer = _module("receive").explained(error).failure()
         except Exception as error:
+            import traceback
+
             traceback.print_exc()
-            answer = wire.Failure("internal", f"{type(error).__name__}: {error}")
+            answer = wire.Failure("internal", f"{type(error).__name__}: {error}", "")
         if answer is not None:
             channel.send(answer)
+
+
+def _module(name: str) -> Any:
+    """Imported when it is first needed: the first answer waits for none of them."""
+    return importlib.import_module(f"device_agent.{name}")
+
+
+def _unpack(place: Place, channel: Channel, request: wire.Unpack) -> Any:
+    with place.workspace() as work:
+        return _module("wheels").unpack(place, work, channel, request)
+
+
+def _submit(place: Place, _: Channel, request: wire.Submit) -> Any:
+    _module("bench").check(place, request)
+    return _module("jobs").submit(place, request)
+
+
+HANDLERS: Dict[type, Callable[[Place, Channel, Any], Any]] = {
+    wire.Have: lambda place, _, request: _module("receive").have(place, request),
+    wire.Put: lambda place, channel, request: _module("receive").put(place, channel, request),
+    wire.Get: lambda place, channel, request: _module("receive").get(place, channel, request),
+    wire.Unpack: _unpack,
+    wire.Observe: lambda _place, _channel, _: _module("conditions").observe(),
+    wire.Submit: _submit,
+    wire.Follow: lambda place, channel, request: _module("jobs").follow(place, channel, request),
+    wire.Cancel: lambda place, _, request: _module("jobs").cancel(place, request),
+    wire.Jobs: lambda place, _channel, _: _module("jobs").listed(place),
+    wire.Forget: lambda place, _, request: _module("jobs").forget(place, request),
+}
 
 
 def _stop(number: int, _: object) -> None:

@@ -1,11 +1,10 @@
-"""Run a job: each launch in a fresh process (runner.py) that may hang or crash without taking us along.
+"""Run the launches of a job: each in a fresh process (runner.py) that may hang or crash without taking us along.
 
 The runner talks over a pipe of its own, one JSON object a line: {"event": [phase, done, of]}, {"failed": {...}} or
 {"done": {...}}. What it prints (native libraries do) goes into another pipe, of which the last bytes are kept for messages.
 """
 
 import contextlib
-import dataclasses
 import json
 import os
 import selectors
@@ -14,19 +13,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Tuple
 
 from device_agent import conditions, facts, wire
-from device_agent.channel import CHUNK_BYTES, Channel, Refused
+from device_agent.channel import CHUNK_BYTES, Refused
+from device_agent.job import oom_kills
 from device_agent.meters import METERS, Sampler
-from device_agent.place import Place
+from device_agent.place import Place, is_intact
+from device_agent.record import to_fields
 from device_agent.runtimes import RUNTIMES
+
+if TYPE_CHECKING:
+    from device_agent.supervisor import Spool
 
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.runner import main; main()"
 TAIL_BYTES = 4000
 MAX_RUNS = 1_000_000  # so that the raw answer stays below wire.MAX_LINE_BYTES
 EXIT_S = 10  # for a process that has said everything
+BEAT_S = 1.0
+IDLE_S = 20.0  # without a word and without a tick of CPU time: it hangs. Loading from the slowest card takes ticks
 
 CHOICES = {
     "mode": ("time", "evaluate"),
@@ -38,16 +44,35 @@ LIMITS = {"threads": (1, 1024), "timed_min_runs": (1, MAX_RUNS), "timed_max_runs
           "warmup_min_ns": (0, 1 << 62), "warmup_max_ns": (0, 1 << 62), "timed_min_ns": (0, 1 << 62)}  # fmt: skip
 
 
-def run(place: Place, work: str, channel: Channel, job: wire.Job) -> wire.Finished:
-    """Send the events and results of every launch. A failed launch does not stop the job. Refused: busy, bad_request."""
-    for launch in job.launches:
+class OutOfTime(Exception):
+    """The whole job."""
+
+
+def check(place: Place, request: wire.Submit) -> None:
+    """Refused "bad_request" for what can not be launched."""
+    for launch in request.launches:
         _check(place, launch)
-    with place.measuring():
-        for index, launch in enumerate(job.launches):
-            channel.check()
-            with tempfile.TemporaryDirectory(prefix="launch-", dir=work) as folder:
-                channel.send(_Run(place, channel, folder, index, launch).result())
-    return wire.Finished(len(job.launches))
+
+
+def run(place: Place, work: str, spool: "Spool", request: wire.Submit) -> None:
+    """Spool the events and results of every launch. A failed launch does not stop the job. OutOfTime."""
+    deadline_ns = time.monotonic_ns() + request.timeout_ns
+    damaged = _damaged(place, spool, request)
+    for index, launch in enumerate(request.launches):
+        with tempfile.TemporaryDirectory(prefix="launch-", dir=work) as folder:
+            spool.send(_Run(place, spool, folder, index, launch, damaged, deadline_ns).result())
+
+
+def _damaged(place: Place, spool: "Spool", request: wire.Submit) -> "set[str]":
+    """The blobs of the job that have another content than their name says. They are removed: the host will send them again."""
+    wanted = {sha256 for launch in request.launches for sha256 in (launch.model_sha256, launch.inputs_sha256) if sha256}
+    damaged = set()
+    for sha256 in sorted(wanted):
+        spool.beat()
+        with contextlib.suppress(FileNotFoundError):
+            if not is_intact(place.blob(sha256)):
+                damaged.add(sha256)
+    return damaged
 
 
 def _check(place: Place, launch: wire.Launch) -> None:
@@ -65,8 +90,11 @@ def _check(place: Place, launch: wire.Launch) -> None:
 class _Run:
     """One launch."""
 
-    def __init__(self, place: Place, channel: Channel, folder: str, index: int, launch: wire.Launch) -> None:
-        self.place, self.channel, self.folder, self.index, self.launch = place, channel, folder, index, launch
+    def __init__(
+        self, place: Place, spool: "Spool", folder: str, index: int, launch: wire.Launch, damaged: "set[str]", job_deadline_ns: int
+    ) -> None:  # fmt: skip
+        self.place, self.spool, self.folder, self.index, self.launch = place, spool, folder, index, launch
+        self.damaged, self.job_deadline_ns = damaged, job_deadline_ns
         self.sampler = Sampler(launch.meter)
         self.phase = "started"
         self.tail = b""
@@ -75,35 +103,40 @@ class _Run:
     def result(self) -> Any:
         """wire.Launched or wire.LaunchFailed."""
         missing = self._missing()
-        if missing:
-            return self._failed("not_found", missing)
-        before, kills = conditions.observe(), _oom_kills()
+        if missing is not None:
+            return self._failed(*missing)
+        before, kills = conditions.observe(), oom_kills()
         deadline_ns = time.monotonic_ns() + self.launch.timeout_ns
         try:
             with self._runner() as (process, messages):
-                self.channel.send(wire.Event(self.index, "started", 0, 1))
+                self.spool.send(wire.Event(0, self.index, "started", 0, 1))
                 self._follow(process, messages, deadline_ns)
                 code = process.wait(EXIT_S) if self.answer is None else 0
-        except subprocess.TimeoutExpired:
-            return self._failed("timeout", f"no end after {self.launch.timeout_ns / 1e9:g} s, in phase {self.phase}")
+        except subprocess.TimeoutExpired as error:
+            return self._failed(
+                "timeout", f"{error.output or f'no end after {error.timeout:g} s'}, in phase {self.phase}"
+            )
         finally:
             self.sampler.stop()
         if self.answer is None:
             return self._died(code, kills)
         if "failed" in self.answer:
-            return wire.LaunchFailed(self.index, **self.answer["failed"])
+            return wire.LaunchFailed(0, self.index, **self.answer["failed"])
         return self._launched(before, self.answer["done"])
 
-    def _missing(self) -> str:
+    def _missing(self) -> Optional[Tuple[str, str]]:
+        """The error and its message, where something that the launch needs is not sound."""
         launch, place = self.launch, self.place
         for what, sha256, path in (
             ("model", launch.model_sha256, place.blob),
             ("inputs", launch.inputs_sha256, place.blob),
             ("site", launch.site_sha256, place.site),
         ):
+            if sha256 in self.damaged:
+                return "damaged", f"the {what} {sha256} was damaged on the board's disk and is removed: send it again"
             if sha256 and not os.path.exists(path(sha256)):
-                return f"the {what} {sha256} is not on the board"
-        return ""
+                return "not_found", f"the {what} {sha256} is not on the board"
+        return None
 
     @contextlib.contextmanager
     def _runner(self) -> "Iterator[Tuple[subprocess.Popen[bytes], int]]":
@@ -121,7 +154,7 @@ class _Run:
                 write_end = -1
                 assert process.stdin is not None
                 with contextlib.suppress(BrokenPipeError), process.stdin as stdin:  # it died: _died() tells
-                    stdin.write(json.dumps(dataclasses.asdict(self.launch)).encode())
+                    stdin.write(json.dumps(to_fields(self.launch)).encode())
                 yield process, read_end
             finally:
                 with contextlib.suppress(ProcessLookupError):
@@ -138,17 +171,13 @@ class _Run:
         """Until the runner closes its pipe of messages: it has said everything, or is dead."""
         assert process.stdout is not None
         printed, pending = process.stdout.fileno(), b""
+        ticks, idle_since = 0, time.monotonic()
         with selectors.DefaultSelector() as selector:
-            for source in (self.channel.input_fd, messages, printed):
+            for source in (messages, printed):
                 selector.register(source, selectors.EVENT_READ)
             while True:
-                left_s = (deadline_ns - time.monotonic_ns()) / 1e9
-                if left_s <= 0:
-                    raise subprocess.TimeoutExpired(process.args, self.launch.timeout_ns / 1e9)
-                for key, _ in selector.select(left_s):
-                    if key.fd == self.channel.input_fd:
-                        self.channel.check()
-                        continue
+                self._in_time(process, deadline_ns)
+                for key, _ in selector.select(BEAT_S):
                     data = os.read(key.fd, CHUNK_BYTES)
                     if key.fd == printed:
                         self.tail = (self.tail + data)[-TAIL_BYTES:]
@@ -158,9 +187,24 @@ class _Run:
                         self._drain(printed)
                         return
                     else:
+                        idle_since = time.monotonic()
                         *lines, pending = (pending + data).split(b"\n")
                         for line in lines:
                             self._hear(json.loads(line))
+                self.spool.beat()
+                now = _cpu_ticks(process.pid)
+                if now != ticks:
+                    ticks, idle_since = now, time.monotonic()
+                elif time.monotonic() - idle_since > IDLE_S:
+                    idle = f"it hangs: no word from it and no CPU time for {IDLE_S:g} s"
+                    raise subprocess.TimeoutExpired(process.args, IDLE_S, idle)
+
+    def _in_time(self, process: "subprocess.Popen[bytes]", deadline_ns: int) -> None:
+        now_ns = time.monotonic_ns()
+        if now_ns > self.job_deadline_ns:
+            raise OutOfTime(f"the job's time was over in launch {self.index}, phase {self.phase}")
+        if now_ns > deadline_ns:
+            raise subprocess.TimeoutExpired(process.args, self.launch.timeout_ns / 1e9)
 
     def _hear(self, message: Dict[str, Any]) -> None:
         if "event" not in message:
@@ -170,7 +214,7 @@ class _Run:
         if phase == "timed" and self.phase != "timed":
             self.sampler.start()
         self.phase = phase
-        self.channel.send(wire.Event(self.index, phase, done, of))
+        self.spool.send(wire.Event(0, self.index, phase, done, of))
 
     def _drain(self, printed: int) -> None:
         """What was printed last matters most."""
@@ -184,27 +228,28 @@ class _Run:
         done["memory"] = tuple(wire.MemoryStep(**step) for step in done["memory"])
         after = conditions.observe()
         return wire.Launched(
-            index=self.index, before=before, after=after, power_uw=power, meter_note=self.sampler.told(), **done
+            seq=0, index=self.index, before=before, after=after, power_uw=power, meter_note=self.sampler.told(), **done
         )
 
     def _died(self, code: int, kills: Optional[int]) -> wire.LaunchFailed:
         if code >= 0:
             return self._failed("exit", f"the runner ended with exit code {code} and no result{self._printed()}")
         name = signal.Signals(-code).name
-        now = _oom_kills()
+        now = oom_kills()
         why = ""
         if name == "SIGKILL" and kills is not None and now is not None and now > kills:
             why = "; the kernel has killed a process for lack of memory meanwhile"
         return self._failed(name, f"the runner was killed by {name}{why}{self._printed()}")
 
     def _failed(self, error: str, message: str) -> wire.LaunchFailed:
-        return wire.LaunchFailed(self.index, self.phase, error, message)
+        return wire.LaunchFailed(0, self.index, self.phase, error, message)
 
     def _printed(self) -> str:
         said = self.tail.decode(errors="replace").strip()
         return f"; it said last: {said}" if said else ""
 
 
-def _oom_kills() -> Optional[int]:
-    kills = facts.field("proc/vmstat", "^oom_kill ([0-9]+)$")
-    return int(kills) if kills is not None else None
+def _cpu_ticks(pid: int) -> int:
+    """CPU time that the process has used, in clock ticks (proc(5), stat, fields 14 and 15)."""
+    fields = (facts.text(f"proc/{pid}/stat") or "").rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12]) if len(fields) > 12 else 0

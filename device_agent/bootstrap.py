@@ -1,10 +1,11 @@
-"""The text that the host sends as `python3 -I -c ...`: starts the agent of a given hash; installs it first if it is absent.
+"""The text that the host sends as `python3 -I -S -c ...`: becomes the agent of a given hash; installs it first if it is absent.
 
 Reads one JSON line {"root", "sha256", "size_bytes"}; says HAVE, or NEED and then takes size_bytes of zip; becomes the agent.
-Or says FAIL {"error", "message"} and ends with 1. It reads nothing ahead: what follows belongs to the agent.
+Or says FAIL {"error", "message"} and ends with 1. It reads nothing ahead: what follows belongs to the agent. Imports are few,
+and -S leaves site out, because the first answer waits for all of it.
 """
 
-import errno, fcntl, hashlib, io, json, os, re, shutil, sys, tempfile, typing, zipfile  # noqa: E401, I001 - few lines
+import errno, fcntl, json, os, sys, typing  # noqa: E401, I001 - few lines
 
 ERRORS = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "no_space")
 ERRORS.update(dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST), "not_writable"))
@@ -32,31 +33,59 @@ def sync(path: str) -> None:
     os.close(descriptor)
 
 
+def hold(agent: str) -> bool:
+    """Whether the agent is there, and stays: a shared lock on its folder keeps others from collecting it (place.py)."""
+    try:
+        descriptor = os.open(agent, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return os.path.isdir(agent)
+
+
 def install(agent: str, tmp: str, data: bytes) -> None:
-    fcntl.flock(os.open(tmp, os.O_RDONLY), fcntl.LOCK_EX)  # the mutex of tmp/ (place.py); free again at exec or exit
+    import compileall
+    import io
+    import re
+    import shutil
+    import tempfile
+    import zipfile
+
+    lock = os.open(tmp, os.O_RDONLY)  # the mutex of tmp/ (place.py)
+    fcntl.flock(lock, fcntl.LOCK_EX)
     work = tempfile.mkdtemp(prefix="boot-", dir=tmp)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for name in archive.namelist():
                 if not re.match(r"(\w[\w.-]*/)*\w[\w.-]*\Z", name, re.ASCII):
                     fail("bad_upload", "unsafe name %r in the agent" % name)
-                sync(archive.extract(name, work))
-        for folder, _, _ in os.walk(work):
-            sync(folder)
+                archive.extract(name, work)
+        compileall.compile_dir(work, quiet=2, ddir=agent)
+        for folder, _, names in os.walk(work):
+            for each in (*names, "."):
+                sync(os.path.join(folder, each))
         if not os.path.isdir(agent):  # else another host was quicker
             os.rename(work, agent)
         sync(os.path.dirname(agent))
+    except zipfile.BadZipFile as error:
+        fail("bad_upload", error)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        os.close(lock)
 
 
-def main() -> None:
+def prepare() -> str:
+    """The agent is there, can be imported and stays. The root."""
     if sys.version_info < (3, 8):
         fail("old_python", "the agent needs Python 3.8 or newer, this is " + sys.version.split()[0])
     request = json.loads(b"".join(iter(lambda: read(1), b"\n")).decode())
     root, sha256 = os.path.abspath(os.path.expanduser(request["root"])), request["sha256"]
     agent, tmp = os.path.join(root, "agents", sha256), os.path.join(root, "tmp")
-    if not os.path.isdir(agent):
+    if hold(agent):
+        say("HAVE")
+    else:
+        import hashlib
+
         for folder in (os.path.dirname(agent), tmp):
             os.makedirs(folder, mode=0o700, exist_ok=True)
         say("NEED")
@@ -64,14 +93,18 @@ def main() -> None:
         if hashlib.sha256(data).hexdigest() != sha256:
             fail("bad_upload", "the bytes are not the agent that was announced")
         install(agent, tmp, data)
-    else:
-        say("HAVE")
-    os.execv(sys.executable, [sys.executable, "-I", agent, root])  # noqa: S606 - a list
+        hold(agent)
+    sys.path.insert(0, agent)
+    return str(root)
 
 
 try:
-    main()
+    root = prepare()
 except OSError as error:
     fail(ERRORS.get(error.errno or 0, "internal"), error)
-except Exception as error:
-    fail("bad_upload" if isinstance(error, zipfile.BadZipFile) else "internal", repr(error))
+except (KeyError, TypeError, ValueError) as error:
+    fail("internal", repr(error))
+
+from device_agent.__main__ import main  # noqa: E402 - of the agent that was prepared
+
+main(root)

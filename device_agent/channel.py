@@ -2,6 +2,7 @@
 
 import os
 import select
+import time
 from typing import Any, BinaryIO
 
 from device_agent import wire
@@ -16,10 +17,14 @@ class HostGone(Exception):
 class Refused(Exception):
     """A request that can not be served; becomes wire.Failure."""
 
-    def __init__(self, error: str, message: str) -> None:
+    def __init__(self, error: str, message: str, errno: str = "") -> None:
         super().__init__(message)
         self.error = error
         self.message = message
+        self.errno = errno
+
+    def failure(self) -> wire.Failure:
+        return wire.Failure(self.error, self.message, self.errno)
 
 
 class Channel:
@@ -27,6 +32,7 @@ class Channel:
         self.input_fd = input_fd
         self.output_fd = output_fd
         self.buffer = bytearray()
+        self.next_working = 0.0
 
     def read_line(self) -> bytes:
         """The next line without its end. WireError if it is too long; it is skipped then."""
@@ -45,27 +51,46 @@ class Channel:
             start = len(self.buffer)
             self._fill()
 
-    def read_some(self, limit: int) -> bytes:
-        """At least one and at most `limit` raw bytes."""
-        if not self.buffer:
-            self._fill()
-        data = bytes(self.buffer[:limit])
-        del self.buffer[:limit]
+    def read_exactly(self, size: int) -> bytearray:
+        data = bytearray(size)
+        view = memoryview(data)
+        have = min(size, len(self.buffer))
+        view[:have] = self.buffer[:have]
+        del self.buffer[:have]
+        while have < size:
+            got = os.readv(self.input_fd, [view[have:]])
+            if not got:
+                raise HostGone("the input ended")
+            have += got
         return data
 
     def check(self) -> None:
-        """Raise HostGone if the host has closed its end; never block. What it has sent meanwhile is kept."""
-        while select.select([self.input_fd], [], [], 0)[0]:
+        """In long work: HostGone if the host has closed its end; tell it from time to time that we are at it. Never blocks.
+
+        What the host has sent meanwhile is kept.
+        """
+        while self.waits(0):
             if len(self.buffer) > wire.MAX_LINE_BYTES:
                 raise HostGone("the host does not wait for its answers")
             self._fill()
+        if time.monotonic() >= self.next_working:
+            self.send(wire.Working())
+
+    def waits(self, limit_s: float) -> bool:
+        """Whether the host has sent something (or is gone), within `limit_s`."""
+        return bool(select.select([self.input_fd], [], [], limit_s)[0])
 
     def send_mark(self) -> None:
         """Everything before it is noise; the newline ends a line that noise has begun."""
         self._write(b"\n" + wire.MARK + b"\n")
 
     def send(self, record: Any) -> None:
-        self._write(wire.encode(record))
+        self.send_line(wire.encode(record))
+
+    def send_line(self, line: bytes) -> None:
+        """A record that is encoded already."""
+        self._write(line)
+        self.next_working = time.monotonic() + wire.WORKING_S
 
     def send_file(self, file: BinaryIO, size_bytes: int) -> None:
         """Exactly `size_bytes`, which have been announced: a file that is cut short leaves nothing to do but to end."""

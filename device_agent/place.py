@@ -1,10 +1,12 @@
 """The agent's folder on the board, and the only ways in which something gets into it.
 
-    agents/<sha256>/    the agents (bootstrap.py)
+    agents/<sha256>/    the agents (bootstrap.py); whoever runs one holds a shared lock (flock) on its folder
     blobs/<sha256>      models, inputs, wheels, outputs: files, named by their content
+    partial/<sha256>    what has come so far of a blob; whoever receives it holds a lock on it
     sites/<sha256>/     unpacked wheels, put on sys.path of a runner
-    tmp/                unfinished work; whoever works on an entry holds a lock (flock) on it
-    lock                held, with a process number inside, by the agent that measures
+    jobs/<id>/          jobs that run or wait for being fetched (jobs.py)
+    tmp/                unfinished work; whoever works on an entry holds a lock on it
+    lock                held by the job that measures, with its owner inside
 
 A lock dies with its process, so an entry of tmp/ that can be locked is garbage. Entries are made and collected under the
 lock of tmp/ itself; otherwise one agent could collect what another has made and not yet locked.
@@ -12,31 +14,45 @@ lock of tmp/ itself; otherwise one agent could collect what another has made and
 
 import contextlib
 import fcntl
-import hashlib
 import os
-import shutil
 import sys
-import tempfile
-from typing import Iterator
+import time
+from typing import Iterator, List
 
 from device_agent.channel import Refused
-from device_agent.wire import SHA256
+from device_agent.record import JOB_ID, SHA256
 
 CHUNK_BYTES = 1 << 20
 MARGIN_BYTES = 4 << 20  # stays free: a full disk stops more than us (logs, logins)
+FOLDERS = ("agents", "blobs", "jobs", "partial", "sites", "tmp")
+KEPT_AGENTS = 3  # hosts of different versions take turns on a board; an agent is 40 kB
+KEPT_PARTIALS = 8
+PARTIAL_S = 24 * 3600  # an upload that nobody has gone on with for a day
 
 
 class Place:
     def __init__(self, root: str) -> None:
         self.root = root
-        for name in ("blobs", "sites", "tmp"):
+        for name in FOLDERS:
             os.makedirs(os.path.join(root, name), mode=0o700, exist_ok=True)
 
     def blob(self, sha256: str) -> str:
         return os.path.join(self.root, "blobs", checked(sha256))
 
+    def partial(self, sha256: str) -> str:
+        return os.path.join(self.root, "partial", checked(sha256))
+
     def site(self, sha256: str) -> str:
         return os.path.join(self.root, "sites", checked(sha256))
+
+    def job(self, job_id: str) -> str:
+        if not JOB_ID.fullmatch(job_id):
+            raise Refused("bad_request", f"not the number of a job: {job_id[:80]!r}")
+        return os.path.join(self.root, "jobs", job_id)
+
+    @property
+    def lock(self) -> str:
+        return os.path.join(self.root, "lock")
 
     @property
     def tmp(self) -> str:
@@ -45,6 +61,8 @@ class Place:
     @contextlib.contextmanager
     def workspace(self) -> Iterator[str]:
         """A folder in tmp/ that is gone afterwards: here, or, after a kill -9, by collect() of the next agent."""
+        import tempfile  # 4 ms, which the first answer need not wait for
+
         with locked(self.tmp):
             folder = tempfile.mkdtemp(prefix="agent-", dir=self.tmp)
             descriptor = os.open(folder, os.O_RDONLY)
@@ -52,58 +70,46 @@ class Place:
         try:
             yield folder
         finally:
-            shutil.rmtree(folder)
+            _remove(folder)
             os.close(descriptor)
 
-    @contextlib.contextmanager
-    def only_sender(self, sha256: str) -> Iterator[None]:
-        """One host at a time sends a blob; Refused "busy" for the others. A courtesy: each has its own temporary file."""
-        path = os.path.join(self.tmp, "put-" + checked(sha256))
-        with locked(self.tmp):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                raise Refused("busy", f"another host is sending {sha256[:12]}") from None
-        try:
-            yield
-        finally:
-            os.unlink(path)
-            os.close(descriptor)
+    def collect(self, agent: str) -> None:
+        """Remove what dead processes have left in tmp/, uploads that nobody goes on with, and agents that nobody runs.
 
-    def collect(self) -> None:
-        """Remove what dead processes have left in tmp/."""
+        `agent` is the folder of the one that runs here.
+        """
         with locked(self.tmp):
-            for name in os.listdir(self.tmp):
-                path = os.path.join(self.tmp, name)
-                try:
-                    with locked(path, fcntl.LOCK_NB):
-                        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-                except BlockingIOError:
-                    continue  # its owner lives
-                except OSError as error:  # foreign, or a link to nowhere: it does not hinder
-                    print(f"edgepress: can not collect {path}: {error}", file=sys.stderr)
+            self._remove_unlocked(os.path.join(self.tmp, name) for name in os.listdir(self.tmp))
+        partials = newest_first(os.path.join(self.root, "partial"))
+        stale = [path for path in partials if abs(time.time() - os.stat(path).st_mtime) > PARTIAL_S]
+        self._remove_unlocked({*stale, *partials[KEPT_PARTIALS:]})
+        os.utime(agent)  # the order in which agents were used last
+        agents = os.path.join(self.root, "agents")
+        self._remove_unlocked(path for path in newest_first(agents)[KEPT_AGENTS:] if path != agent)
 
-    @contextlib.contextmanager
-    def measuring(self) -> Iterator[None]:
-        """Only one agent measures on a board at a time; Refused "busy" names the other."""
-        with open(os.path.join(self.root, "lock"), "a+", encoding="ascii") as file:
+    @staticmethod
+    def _remove_unlocked(paths: "Iterator[str] | set[str]") -> None:
+        for path in paths:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise Refused("busy", f"process {file.read().strip()} is measuring on this board") from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+                with locked(path, fcntl.LOCK_NB):
+                    _remove(path)
+            except (BlockingIOError, FileNotFoundError):
+                continue  # its owner lives, or another agent was quicker
+            except OSError as error:  # foreign, or a link to nowhere: it does not hinder
+                print(f"edgepress: can not collect {path}: {error}", file=sys.stderr)
 
     def require_room(self, size_bytes: int) -> None:
         """Refused "no_space" unless `size_bytes` and a margin are free."""
         free = free_bytes(self.root)
         if free < size_bytes + MARGIN_BYTES:
-            raise Refused("no_space", f"{self.root} has {free} bytes free, {size_bytes} + {MARGIN_BYTES} are needed")
+            message = f"{self.root} has {free} bytes free, {size_bytes} + {MARGIN_BYTES} are needed"
+            raise Refused("no_space", message, "ENOSPC")
+
+
+def _remove(path: str) -> None:
+    import shutil
+
+    shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
 
 
 def checked(sha256: str) -> str:
@@ -113,12 +119,24 @@ def checked(sha256: str) -> str:
     return sha256
 
 
+def newest_first(folder: str) -> List[str]:
+    """The paths in a folder, by the time of their last change."""
+    entries = []
+    with os.scandir(folder) as found:
+        for entry in found:
+            with contextlib.suppress(FileNotFoundError):
+                entries.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.path))
+    return [path for _, path in sorted(entries, reverse=True)]
+
+
 def free_bytes(path: str) -> int:
     room = os.statvfs(path)
     return room.f_bavail * room.f_frsize
 
 
 def sha256_of(path: str) -> str:
+    import hashlib
+
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
@@ -152,6 +170,14 @@ def commit(temporary: str, final: str) -> None:
     sync(os.path.dirname(final))
 
 
+def write_durably(path: str, data: bytes) -> None:
+    """A small file in a folder that is ours: whole or not there."""
+    temporary = path + ".new"
+    with open(temporary, "wb") as file:
+        file.write(data)
+    commit(temporary, path)
+
+
 @contextlib.contextmanager
 def locked(path: str, flags: int = 0) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -160,3 +186,10 @@ def locked(path: str, flags: int = 0) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def hold(folder: str) -> int:
+    """A shared lock on the folder of a running agent, for as long as the process lives: it is not collected meanwhile."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor

@@ -1,40 +1,58 @@
 """The records between host and agent, and their text form: one JSON object a line. No I/O; the host imports this file.
 
 The agent starts with MARK on a line of its own (login shells and native libraries print before it), then Hello. Then, for
-each request line of the host, the agent answers one or more lines, the last of them not an Event:
+each request line of the host, the agent answers one or more lines, the last of them neither an Event nor Working:
 
     Have          -> Present
-    Put           -> Ready, then the host sends `size_bytes` raw bytes, -> Stored
+    Put           -> Ready, then the host sends frames (below), -> Stored
     Unpack        -> Unpacked
     Observe       -> Conditions
-    Job           -> (Event | Launched | LaunchFailed)* -> Finished
+    Submit        -> Accepted: the job runs on its own from here on, whatever becomes of the connection
+    Follow        -> (Event | Launched | LaunchFailed)* -> Ended; any other request before that: -> Paused, and its own answer
+    Cancel        -> Cancelled
+    Jobs          -> JobList
+    Forget        -> Forgotten
     Get           -> Blob, then `size_bytes` raw bytes follow
     anything      -> Failure
+    meanwhile     -> Working, at least every WORKING_S, so that silence means trouble
+
+A frame carries a piece of a blob: FRAME (coding, bytes that follow, bytes of the blob in it), then the bytes. The coding is RAW
+or DEFLATED (zlib); a frame of the coding END, without bytes, ends an upload early. Failure may come before all frames are sent.
 
 PROTOCOL history (an agent is pushed by the hash of its content, so versions never meet; the number is a second lock):
     1  first
+    2  jobs that outlive the connection; uploads in frames, from an offset
 """
 
-import dataclasses
 import json
-import re
-import typing
-from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple, Type, TypeVar
+import struct
+from typing import Any, Optional, Tuple
 
-PROTOCOL = 1
+from device_agent.record import Record as Record  # noqa: PLC0414 - the host finds both here
+from device_agent.record import WireError as WireError  # noqa: PLC0414
+from device_agent.record import from_fields, to_fields
+
+PROTOCOL = 2
 MARK = b"--edgepress-agent-1--"
 MAX_LINE_BYTES = 32 * 1024 * 1024
+WORKING_S = 5.0
 
-SHA256 = re.compile("^[0-9a-f]{64}$")
+FRAME = struct.Struct(">BII")
+RAW, DEFLATED, END = 0, 1, 2
+MAX_FRAME_BYTES = 1 << 20  # of the blob in one frame
+
+# The states of a job. Only FINISHED has results; each of the others says what is known in `evidence`.
+RUNNING = "RUNNING"
+FINISHED = "FINISHED"
+CANCELLED = "CANCELLED"
+FAILED = "FAILED"  # the agent could not go on: a fault in it, or a full disk
+TIMEOUT = "TIMEOUT"  # it hung, or did not end in its time
+KILLED = "KILLED"  # its process is gone, and it said nothing
+LOST = "LOST"  # the board has restarted since
+STATES = (RUNNING, FINISHED, CANCELLED, FAILED, TIMEOUT, KILLED, LOST)
 
 
-class WireError(ValueError):
-    """The other side sent something that is not a record of this protocol."""
-
-
-@dataclass(frozen=True)
-class Machine:
+class Machine(Record):
     """What the board is. Empty text or None: it does not tell."""
 
     model: str  # device tree, else DMI
@@ -56,65 +74,56 @@ class Machine:
     packages: Tuple[str, ...]  # runtimes that the system's own Python has, "tensorrt 8.6.2": see runtimes/
 
 
-@dataclass(frozen=True)
-class Hello:
+class Hello(Record):
     protocol: int
     agent_sha256: str
     machine: Machine
 
 
-@dataclass(frozen=True)
-class Have:
+class Have(Record):
     """Which of these blobs and sites (by hash) are on the board?"""
 
     blobs: Tuple[str, ...]
     sites: Tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Present:
+class Present(Record):
     blobs: Tuple[str, ...]
     sites: Tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Put:
+class Put(Record):
     sha256: str
     size_bytes: int
 
 
-@dataclass(frozen=True)
-class Ready:
-    """There is room and nobody else is sending this blob: send it."""
+class Ready(Record):
+    """There is room and nobody else is sending this blob: send what is behind `offset_bytes`."""
 
+    sha256: str
+    offset_bytes: int  # of an upload that was cut off, as it lies on the board
+
+
+class Stored(Record):
     sha256: str
 
 
-@dataclass(frozen=True)
-class Stored:
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Unpack:
+class Unpack(Record):
     """Make the site `site_sha256` of these wheels, which are blobs: [(file name, sha256), ...]."""
 
     site_sha256: str
     wheels: Tuple[Tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
-class Unpacked:
+class Unpacked(Record):
     site_sha256: str
 
 
-@dataclass(frozen=True)
-class Observe:
+class Observe(Record):
     pass
 
 
-@dataclass(frozen=True)
-class Conditions:
+class Conditions(Record):
     """The state of the board at one moment. None: it does not tell."""
 
     t_ns: int  # CLOCK_MONOTONIC
@@ -127,8 +136,7 @@ class Conditions:
     available_bytes: Optional[int]
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(Record):
     """One fresh process: open one model in one runtime, and either time it or let it answer all rows."""
 
     mode: str  # time, evaluate
@@ -147,31 +155,93 @@ class Launch:
     meter: str
 
 
-@dataclass(frozen=True)
-class Job:
-    """Launches, in the order in which they run. The host has chosen and recorded the order."""
+class Submit(Record):
+    """Launches, in the order in which they run. The host has chosen and recorded the order.
 
+    `job_id` is made of the job's content and owner, so that asking twice starts it once.
+    """
+
+    job_id: str
+    owner: str  # for people: who has the board
+    timeout_ns: int  # of the whole job
     launches: Tuple[Launch, ...]
 
 
-@dataclass(frozen=True)
-class Event:
+class Accepted(Record):
+    job_id: str
+    state: str  # RUNNING or FINISHED
+    age_ns: int  # since it was started; 0: just now
+
+
+class Follow(Record):
+    """Everything that the job has said and will say behind record number `after_seq`; 0: from the beginning."""
+
+    job_id: str
+    after_seq: int
+
+
+class Paused(Record):
+    job_id: str
+
+
+class Cancel(Record):
+    job_id: str
+
+
+class Cancelled(Record):
+    job_id: str
+    state: str  # in which it is now
+
+
+class Jobs(Record):
+    pass
+
+
+class JobInfo(Record):
+    job_id: str
+    owner: str
+    state: str
+    age_ns: Optional[int]  # None: from before the last restart
+    launches: int
+    done: int  # launches with a result
+    evidence: str
+
+
+class JobList(Record):
+    jobs: Tuple[JobInfo, ...]  # the oldest first
+
+
+class Forget(Record):
+    """The results are safe on the host: remove the job. A running one stays."""
+
+    job_id: str
+
+
+class Forgotten(Record):
+    job_id: str
+
+
+class Working(Record):
+    """Still at it."""
+
+
+class Event(Record):
+    seq: int  # of the job's records, from 1
     index: int  # of the launch
     phase: str  # started, load, warmup, timed, evaluate
     done: int
     of: int
 
 
-@dataclass(frozen=True)
-class MemoryStep:
+class MemoryStep(Record):
     step: str  # python, runtime_imported, model_loaded, first_inference, end
     resident_bytes: Optional[int]  # None: this kernel does not tell
     anonymous_bytes: Optional[int]  # RssAnon needs Linux 4.5
     file_bytes: Optional[int]
 
 
-@dataclass(frozen=True)
-class Launched:
+class Launched(Record):
+    seq: int
     index: int
     runtime_version: str
     import_ns: int
@@ -191,54 +261,54 @@ class Launched:
     after: Conditions
 
 
-@dataclass(frozen=True)
-class LaunchFailed:
+class LaunchFailed(Record):
+    seq: int
     index: int
     phase: str
     error: str  # type name, signal name or "timeout"
     message: str
 
 
-@dataclass(frozen=True)
-class Finished:
-    launches: int
+class Ended(Record):
+    """The last record of a job."""
+
+    seq: int
+    job_id: str
+    state: str
+    evidence: str  # for people; "" for FINISHED
 
 
-@dataclass(frozen=True)
-class Get:
+class Get(Record):
     sha256: str
 
 
-@dataclass(frozen=True)
-class Blob:
+class Blob(Record):
     sha256: str
     size_bytes: int
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(Record):
     """The request could not be served. `error`: no_space, bad_upload, not_found, bad_wheel, busy,
-    bad_request or internal.
+    bad_request, not_writable or internal.
     """
 
     error: str
     message: str
+    errno: str  # ENOSPC, EROFS...: what the board's kernel said; "" where it was not asked
 
 
 KINDS = {
     kind.__name__: kind
     for kind in (
-        Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Job, Event, Launched,
-        LaunchFailed, Finished, Get, Blob, Failure,
+        Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Submit, Accepted, Follow, Paused,
+        Cancel, Cancelled, Jobs, JobList, Forget, Forgotten, Working, Event, Launched, LaunchFailed, Ended, Get, Blob, Failure,
     )
 }  # fmt: skip
 
-R = TypeVar("R")
 
-
-def encode(record: Any) -> bytes:
+def encode(record: Record) -> bytes:
     """One line, newline included."""
-    text = json.dumps({"kind": type(record).__name__, **dataclasses.asdict(record)}, separators=(",", ":"))
+    text = json.dumps({"kind": type(record).__name__, **to_fields(record)}, separators=(",", ":"))
     return text.encode() + b"\n"
 
 
@@ -257,37 +327,3 @@ def decode(line: bytes) -> Any:
     if kind is None:
         raise WireError("unknown kind of record: %r" % (name,))
     return from_fields(kind, fields)
-
-
-def from_fields(kind: Type[R], fields: Dict[str, Any]) -> R:
-    """Build the record `kind` of decoded JSON, strictly: no field missing, none unknown, each of its type."""
-    hints = typing.get_type_hints(kind)
-    missing, unknown = sorted(set(hints) - set(fields)), sorted(set(fields) - set(hints))
-    if missing or unknown:
-        raise WireError("%s: missing %s, unknown %s" % (kind.__name__, missing, unknown))
-    return kind(**{name: _value(fields[name], hint, kind.__name__ + "." + name) for name, hint in hints.items()})
-
-
-def _value(value: Any, hint: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Union:  # Optional[T]
-        return None if value is None else _value(value, arguments[0], where)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise WireError("%s must be a list, not %s" % (where, type(value).__name__))
-        if arguments[-1] is Ellipsis:
-            return tuple(_value(item, arguments[0], where) for item in value)
-        if len(value) != len(arguments):
-            raise WireError("%s must have %d items, not %d" % (where, len(arguments), len(value)))
-        return tuple(_value(item, each, where) for item, each in zip(value, arguments))  # noqa: B905
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise WireError("%s must be an object, not %s" % (where, type(value).__name__))
-        return from_fields(hint, value)  # type: ignore[arg-type]
-    if type(value) is not hint:  # bool is not an int here
-        raise WireError("%s must be %s, not %s" % (where, hint.__name__, type(value).__name__))
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise WireError("%s does not fit 64 bits" % where)
-    if where.endswith("sha256") and value and not SHA256.fullmatch(value):
-        raise WireError("%s must be 64 hexadecimal digits" % where)
-    return value

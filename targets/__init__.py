@@ -1,7 +1,7 @@
 """HOST: reaches boards. `open_session` is the way in; the rest of edgepress never sees how a board is reached."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from targets.errors import AgentFailed, AuthenticationRefused, ConnectionLost, NoPython, Unreachable, VirtualUnavailable
 from targets.inventory import Target
@@ -12,46 +12,50 @@ __all__ = ["Session", "open_session", "reachable"]
 
 
 @contextlib.contextmanager
-def open_session(target: Target) -> Iterator[Session]:
-    """Reach the target and start the agent there; afterwards everything that was started is ended again."""
+def open_session(target: Target, say: Callable[[str], None] | None = None) -> Iterator[Session]:
+    """Reach the target and start the agent there; afterwards everything that was started is ended again.
+
+    `say` is told when the link breaks and comes back.
+    """
     with contextlib.ExitStack() as stack:
         if target.kind == "local":
-            yield stack.enter_context(Session(LocalLink(), target.python, target.root))
+            yield stack.enter_context(Session(lambda _: LocalLink(), target.python, target.root, say))
             return
         if target.kind == "virtual":
-            yield _virtual(stack, target)
+            yield _virtual(stack, target, say)
             return
-        yield _over_ssh(stack, _emulated(target) if target.kind == "emulated" else target)
+        yield _over_ssh(stack, target, say)
 
 
 def reachable(target: Target) -> None:
     """Connect, check the host key, log in, let go. A TargetError says what is wrong."""
     from targets.ssh import SshLink
 
-    SshLink(_emulated(target) if target.kind == "emulated" else target).close()
+    SshLink(_located(target)).close()
 
 
-def _over_ssh(stack: contextlib.ExitStack, target: Target) -> Session:
+def _over_ssh(stack: contextlib.ExitStack, target: Target, say: Callable[[str], None] | None) -> Session:
     from targets.ssh import SshLink  # paramiko takes 0.1 s to import
 
-    link = SshLink(target)
-    stack.callback(link.close)
-    return stack.enter_context(Session(link, target.python, target.root))
+    return stack.enter_context(Session(lambda _: SshLink(_located(target)), target.python, target.root, say))
 
 
-def _emulated(target: Target) -> Target:
+def _located(target: Target) -> Target:
+    """Asked for each connection: an emulated machine that was started again has another port."""
+    if target.kind != "emulated":
+        return target
     from targets.virtual.emulated.machine import located
 
     return located(target)
 
 
-def _virtual(stack: contextlib.ExitStack, target: Target) -> Session:
+def _virtual(stack: contextlib.ExitStack, target: Target, say: Callable[[str], None] | None) -> Session:
     """VirtualUnavailable also where sshd runs but lets this user not in: a locked account, a shell that is none."""
     from targets.virtual.loopback import loopback_sshd
 
     started = stack.enter_context(loopback_sshd(target))
     try:
-        return _over_ssh(stack, started)
+        return _over_ssh(stack, started, say)
     except (AuthenticationRefused, AgentFailed, ConnectionLost, NoPython, Unreachable) as error:
         raise VirtualUnavailable(
             f"sshd runs on this machine but does not let {started.user} work: {error.message}",

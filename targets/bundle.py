@@ -8,7 +8,6 @@ from pathlib import Path
 
 from device_agent import wire
 
-ENTRY = "from device_agent.__main__ import main\n\nmain()\n"
 BOOTSTRAP = "bootstrap.py"  # sent as the program text; not needed in the bundle
 
 
@@ -18,7 +17,6 @@ def bundle() -> tuple[bytes, str]:
     package = Path(wire.__file__).parent
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        _add(archive, "__main__.py", ENTRY)
         for path in sorted(package.rglob("*.py")):
             if path.name != BOOTSTRAP:
                 _add(archive, f"device_agent/{path.relative_to(package).as_posix()}", path.read_text())

@@ -10,7 +10,9 @@ AuthenticationRefused    4
 NoPython                 4
 DiskFull                 4
 Busy                     4  another edgepress measures there
-ConnectionLost           4  cut in the middle, or silent for too long
+ConnectionLost           4  cut in the middle, or silent for too long: worth another try
+NotTheAgent              4  what answers does not keep to the protocol
+JobEnded                 4  LOST, KILLED, TIMEOUT, CANCELLED or FAILED: a job without results
 AgentFailed              4  the agent answered with a failure
 WheelsUnavailable        4  the host could not get a runtime's wheels
 VirtualUnavailable       4  this machine can not run the virtual board
@@ -68,6 +70,18 @@ class Busy(TargetError):
 
 class ConnectionLost(TargetError):
     pass
+
+
+class NotTheAgent(TargetError):
+    pass
+
+
+class JobEnded(TargetError):
+    """`state` is one of wire.STATES."""
+
+    def __init__(self, message: str, *, hint: str, state: str = "FAILED") -> None:
+        super().__init__(message, hint=hint)
+        self.state = state
 
 
 class AgentFailed(TargetError):

@@ -1,114 +1,58 @@
-"""A conversation with the agent on a board: start it (push it first where it is absent), ask, follow its events."""
+"""What the rest of edgepress asks of a board. A link that breaks is opened again, and what was asked is asked again.
 
+Every request may be asked twice: blobs and sites are named by their content, an upload goes on where it was cut off, and a job
+is named by its content and owner, runs on while nobody is connected, and tells its records by number.
+"""
+
+import getpass
 import hashlib
-import json
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from device_agent import wire
-from targets import bundle
-from targets.errors import AgentFailed, Busy, ConnectionLost, DiskFull, NoPython, TargetError
-from targets.link import Channel, Link
+from targets.conversation import Conversation
+from targets.errors import ConnectionLost, JobEnded, NotTheAgent, Unreachable
+from targets.link import Link
+from targets.upload import send_blob
 
-BOOT_MARK = b"--edgepress-boot-1--"
-NOISE_LIMIT_BYTES = 1 << 20  # what a login shell may print before the mark
-SEND_BYTES = 128 * 1024
 GET_LIMIT_BYTES = 1 << 30
-HELLO_TIMEOUT_S = 60.0  # a cold Pi starts Python in seconds
-ANSWER_TIMEOUT_S = 120.0  # unpacking wheels on an SD card
-FINISH_TIMEOUT_S = 5.0
+FIRST_TRY_S, NEXT_TRY_S = 15.0, 2.0  # limits on opening a connection: the board should be there; it was there
+PAUSE_S = 0.5  # between two tries
+RETURN_S = 60.0  # how long a board that was lost is waited for
+ROUNDS = 5  # how often one request is asked again
+FOLLOW_TIMEOUT_S = 45.0  # an agent that follows a job says at least every 5 s that it is at it
+OLD_RESULT_S = 3600.0  # results that were left on the board by a run that was killed; older ones are measured anew
 
 R = TypeVar("R")
+Said = wire.Event | wire.Launched | wire.LaunchFailed
 
 
 class Session:
-    """Use as a context manager: leaving it ends the agent, and the agent ends whatever it had started."""
+    """Use as a context manager: leaving it ends the agent; a job that still runs then is cancelled."""
 
-    def __init__(self, link: Link, python: str, root: str) -> None:
-        """Start the agent under `root` on the board with the interpreter `python` and wait for its hello."""
-        self.address = link.address
-        self.agent_sent_bytes = 0
-        self._buffer = b""
+    def __init__(
+        self, connect: Callable[[float], Link], python: str, root: str, say: Callable[[str], None] | None = None
+    ) -> None:
+        """Start the agent under `root` on the board with the interpreter `python`. `connect` opens a link, with a limit in
+        seconds; `say` is told what a person should know meanwhile.
+        """
+        self._connect, self._python, self._root = connect, python, root
+        self._say = say or (lambda _: None)
+        self._job_id: str | None = None
         began = time.monotonic()
-        self._channel: Channel = link.start([python, "-I", "-c", _one_line(bundle.bootstrap())])
-        try:
-            self._boot(python, root)
-            self._skip_to(wire.MARK, HELLO_TIMEOUT_S)
-            hello = self._record(HELLO_TIMEOUT_S)
-        except BaseException:
-            self._channel.close()
-            raise
-        if (
-            not isinstance(hello, wire.Hello)
-            or hello.protocol != wire.PROTOCOL
-            or hello.agent_sha256 != self.agent_sha256
-        ):
-            self._channel.close()
-            raise AgentFailed(
-                f"the agent on {self.address} is not the one that was pushed ({hello})",
-                hint=f"Remove {root}/agents on the board and run again.",
-            )
-        self.machine = hello.machine
-        self.first_answer_s = time.monotonic() - began
+        self._open(FIRST_TRY_S)
+        self.first_answer_s = time.monotonic() - self._connected
+        self.connect_s = self._connected - began
+        self.agent_sent_bytes = self._talk.agent_sent_bytes
+        self.agent_sha256 = self._talk.agent_sha256
+        self.machine = self._talk.hello.machine
 
-    def _boot(self, python: str, root: str) -> None:
-        data, self.agent_sha256 = bundle.bundle()
-        request = {"root": root, "sha256": self.agent_sha256, "size_bytes": len(data)}
-        try:
-            self._channel.send(json.dumps(request).encode() + b"\n")
-            self._skip_to(BOOT_MARK, HELLO_TIMEOUT_S)
-        except ConnectionLost as error:
-            raise self._no_start(python) or error from error
-        word, _, rest = self._line(HELLO_TIMEOUT_S).strip().partition(b" ")
-        if word == b"NEED":
-            self._send(data, None)
-            self.agent_sent_bytes = len(data)
-            self._skip_to_boot_failure_or_agent()
-        elif word == b"FAIL":
-            raise self._boot_failure(rest)
-
-    def _skip_to_boot_failure_or_agent(self) -> None:
-        """After the bundle was sent: either the agent's own mark follows, or why it could not be unpacked."""
-        skipped = 0
-        while skipped <= NOISE_LIMIT_BYTES:
-            line = self._line(ANSWER_TIMEOUT_S)
-            skipped += len(line)
-            if line.startswith(BOOT_MARK):
-                raise self._boot_failure(line[len(BOOT_MARK) :].strip().partition(b" ")[2])
-            if line.startswith(wire.MARK):
-                self._buffer = line + b"\n" + self._buffer
-                return
-        raise self._babble(skipped)
-
-    def _boot_failure(self, text: bytes) -> TargetError:
-        try:
-            failure = json.loads(text)
-            kind, message = str(failure["error"]), str(failure["message"])
-        except (ValueError, KeyError, TypeError):
-            kind, message = "internal", text[:200].decode(errors="replace")
-        if kind == "no_space":
-            return self._disk_full(message)
-        if kind == "old_python":
-            return NoPython(f"{self.address}: {message}", hint="The agent needs Python 3.8 or newer there.")
-        return AgentFailed(
-            f"the agent could not be put on {self.address}: {message}",
-            hint="The folder `root` of this board in boards.toml must be writable for that user.",
-        )
-
-    def _no_start(self, python: str) -> TargetError | None:
-        code, said = self._channel.finish(FINISH_TIMEOUT_S), self._channel.errors()
-        if code in {126, 127}:
-            return NoPython(
-                f"there is no {python} on {self.address}",
-                hint="Install Python 3.8 or newer there, or name its path as `python` in boards.toml.",
-            )
-        if code is not None:
-            return AgentFailed(
-                f"the agent did not start on {self.address} (exit code {code}): {said or 'it said nothing'}",
-                hint=f"Is {python} a Python 3.8 or newer there? Its path is `python` in boards.toml.",
-            )
-        return None
+    @property
+    def address(self) -> str:
+        return self._link.address
 
     # --- requests
 
@@ -117,9 +61,7 @@ class Session:
 
     def put(self, data: bytes, sha256: str, sent: Callable[[int], None] | None = None) -> None:
         """Send a blob; it is complete and durable on the board when this returns. `sent` is told the bytes so far."""
-        self._ask(wire.Put(sha256, len(data)), wire.Ready)
-        self._send(data, sent)
-        self._expect(wire.Stored, ANSWER_TIMEOUT_S)
+        self._again(lambda talk: send_blob(talk, data, sha256, sent))
 
     def unpack(self, site_sha256: str, wheels: tuple[tuple[str, str], ...]) -> None:
         self._ask(wire.Unpack(site_sha256, wheels), wire.Unpacked)
@@ -128,37 +70,79 @@ class Session:
         return self._ask(wire.Observe(), wire.Conditions)
 
     def get(self, sha256: str) -> bytes:
-        """Fetch a blob; its hash is checked. ConnectionLost for more than GET_LIMIT_BYTES."""
-        size = self._ask(wire.Get(sha256), wire.Blob).size_bytes
-        if not 0 <= size <= GET_LIMIT_BYTES:
-            raise ConnectionLost(f"{self.address} wants to send {size} bytes", hint="Answer fewer evaluation rows.")
-        received = bytearray(self._buffer)
-        while len(received) < size:
-            received += self._receive(ANSWER_TIMEOUT_S)
-        data, self._buffer = bytes(received[:size]), bytes(received[size:])
+        """Fetch a blob; its hash is checked. NotTheAgent for more than GET_LIMIT_BYTES."""
+
+        def fetch(talk: Conversation) -> bytes:
+            size = talk.ask(wire.Get(sha256), wire.Blob).size_bytes
+            if not 0 <= size <= GET_LIMIT_BYTES:
+                raise NotTheAgent(f"{self.address} wants to send {size} bytes", hint="Answer fewer evaluation rows.")
+            return talk.receive_exactly(size)
+
+        data = self._again(fetch)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise ConnectionLost(f"the file {sha256[:12]} came damaged from {self.address}", hint="Run again.")
         return data
 
-    def run(self, job: wire.Job) -> Iterator[wire.Event | wire.Launched | wire.LaunchFailed]:
-        """Everything the job says, until it is finished."""
-        self._write(job)
-        longest_s = max(launch.timeout_ns for launch in job.launches) / 1e9
-        deadline = time.monotonic() + sum(launch.timeout_ns for launch in job.launches) / 1e9 + ANSWER_TIMEOUT_S
-        while time.monotonic() < deadline:
-            record = self._record(longest_s + ANSWER_TIMEOUT_S)
-            if isinstance(record, wire.Finished):
-                return
-            if isinstance(record, wire.Failure):
-                raise self._failure(record)
-            if not isinstance(record, (wire.Event, wire.Launched, wire.LaunchFailed)):
-                raise self._unexpected(record)
-            yield record
-        raise ConnectionLost(f"{self.address} has not finished the job in time", hint="Run again.")
+    # --- jobs
+
+    def submit(self, launches: tuple[wire.Launch, ...], label: str) -> str:
+        """Start a job and return its number; or find it, where a run that was killed had started the same. Its results stay on
+        the board until forget(). `label` tells others who has the board. Busy names who has it now.
+        """
+        request = submission(launches, label)
+        accepted = self._ask(request, wire.Accepted)
+        if accepted.state == wire.FINISHED and accepted.age_ns / 1e9 > OLD_RESULT_S:
+            self.forget(request.job_id)
+            accepted = self._ask(request, wire.Accepted)
+        self._job_id = request.job_id
+        if accepted.age_ns:
+            self._say(f"{self.address} has had this job for {accepted.age_ns / 1e9:.0f} s: going on with it")
+        return request.job_id
+
+    def follow(self, job_id: str) -> Iterator[Said]:
+        """What a job says, from its beginning to its end: each record once, however often the link breaks meanwhile.
+
+        JobEnded where it ended without results.
+        """
+        seen, rounds = 0, 0
+        while True:
+            try:
+                self._talk.write(wire.Follow(job_id, seen))
+                while not isinstance(record := self._talk.record(FOLLOW_TIMEOUT_S), wire.Ended):
+                    if not isinstance(record, Said):
+                        raise self._talk.unexpected(record)
+                    if record.seq != seen + 1:
+                        raise NotTheAgent(f"{self.address} sent record {record.seq} after {seen}", hint="Run again.")
+                    seen, rounds = record.seq, 0
+                    yield record
+            except ConnectionLost as lost:
+                rounds += 1
+                if rounds > ROUNDS:
+                    raise
+                self._return(lost)
+                continue
+            self._job_id = None if self._job_id == job_id else self._job_id
+            if record.state != wire.FINISHED:
+                raise _ended(self.address, record)
+            return
+
+    def cancel(self, job_id: str) -> str:
+        """End a job; the state in which it is then. AgentFailed where there is none of this number."""
+        return self._ask(wire.Cancel(job_id), wire.Cancelled).state
+
+    def forget(self, job_id: str) -> None:
+        """Remove a job that has ended, with its results."""
+        self._ask(wire.Forget(job_id), wire.Forgotten)
+
+    def jobs(self) -> tuple[wire.JobInfo, ...]:
+        return self._ask(wire.Jobs(), wire.JobList).jobs
+
+    # --- the link
 
     def close(self) -> None:
-        self._channel.finish(FINISH_TIMEOUT_S)
-        self._channel.close()
+        if self._job_id is not None:
+            self._cancel_quickly(self._job_id)
+        self._drop()
 
     def __enter__(self) -> Self:
         return self
@@ -166,103 +150,82 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # --- the two directions
+    def _ask(self, request: wire.Record, kind: type[R]) -> R:
+        return self._again(lambda talk: talk.ask(request, kind))
 
-    def _ask(self, request: object, kind: type[R]) -> R:
-        self._write(request)
-        return self._expect(kind, ANSWER_TIMEOUT_S)
+    def _again(self, act: Callable[[Conversation], R]) -> R:
+        for _ in range(ROUNDS):
+            try:
+                return act(self._talk)
+            except ConnectionLost as lost:
+                self._return(lost)
+        return act(self._talk)
 
-    def _expect(self, kind: type[R], timeout_s: float) -> R:
-        record = self._record(timeout_s)
-        if isinstance(record, wire.Failure):
-            raise self._failure(record)
-        if not isinstance(record, kind):
-            raise self._unexpected(record)
-        return record
-
-    def _write(self, record: object) -> None:
-        self._channel.send(wire.encode(record))
-
-    def _send(self, data: bytes, sent: Callable[[int], None] | None) -> None:
-        view = memoryview(data)
-        for start in range(0, len(data), SEND_BYTES):
-            self._channel.send(bytes(view[start : start + SEND_BYTES]))
-            if sent is not None:
-                sent(min(start + SEND_BYTES, len(data)))
-
-    def _record(self, timeout_s: float) -> Any:
-        line = self._line(timeout_s)
+    def _open(self, limit_s: float) -> None:
+        self._link = self._connect(limit_s)
+        self._connected = time.monotonic()
         try:
-            return wire.decode(line)
-        except wire.WireError as error:
-            raise ConnectionLost(
-                f"{self.address} sent what is not of the protocol: {error}", hint="Run again."
-            ) from error
+            self._talk = Conversation(self._link, self._python, self._root)
+        except BaseException:
+            self._link.close()
+            raise
 
-    def _line(self, timeout_s: float) -> bytes:
-        pieces = [self._buffer]
-        while b"\n" not in pieces[-1]:
-            if sum(map(len, pieces)) > wire.MAX_LINE_BYTES:
-                raise ConnectionLost(f"{self.address} sent a line without end", hint="Run again.")
-            pieces.append(self._receive(timeout_s))
-        line, _, self._buffer = b"".join(pieces).partition(b"\n")
-        return line
+    def _drop(self) -> None:
+        self._talk.close()
+        self._link.close()
 
-    def _skip_to(self, mark: bytes, timeout_s: float) -> None:
-        while mark not in self._buffer:
-            if len(self._buffer) > NOISE_LIMIT_BYTES:
-                raise self._babble(len(self._buffer))
-            self._buffer += self._receive(timeout_s)
-        self._buffer = self._buffer.partition(mark)[2].lstrip(b" ")
-        if mark == wire.MARK:
-            self._line(timeout_s)
+    def _return(self, lost: ConnectionLost) -> None:
+        """Open the link again, as soon as the board can be reached. `lost` again, if it does not come back in RETURN_S."""
+        self._drop()
+        self._say(f"{lost.message}; trying for {RETURN_S:.0f} s to reach it again")
+        deadline = time.monotonic() + RETURN_S
+        while True:
+            try:
+                self._open(NEXT_TRY_S)
+            except (ConnectionLost, Unreachable):
+                if time.monotonic() > deadline:
+                    raise lost from None
+                time.sleep(PAUSE_S)
+            else:
+                self._say(f"{self.address} is there again")
+                return
 
-    def _receive(self, timeout_s: float) -> bytes:
+    def _cancel_quickly(self, job_id: str) -> None:
+        """The board is no longer wanted. Where it can not be told, the job ends by itself, and its results wait there."""
+        self._job_id = None
         try:
-            data = self._channel.receive(SEND_BYTES, timeout_s)
-        except TimeoutError as error:
-            raise ConnectionLost(
-                f"{self.address} has not answered for {timeout_s:.0f} s",
-                hint="Is the board still up and on the network? Nothing was left half-written there; run again.",
-            ) from error
-        if not data:
-            said = self._channel.errors()
-            raise ConnectionLost(
-                f"the connection to {self.address} ended in the middle" + (f"; it said: {said[-500:]}" if said else ""),
-                hint="Is the board still up and on the network? Nothing was left half-written there; run again.",
-            )
-        return data
-
-    # --- failures
-
-    def _failure(self, failure: wire.Failure) -> TargetError:
-        if failure.error == "no_space":
-            return self._disk_full(failure.message)
-        if failure.error == "busy":
-            return Busy(
-                f"{self.address} is busy: {failure.message}", hint="Wait for the other run to end, then run again."
-            )
-        return AgentFailed(
-            f"the agent on {self.address} failed ({failure.error}): {failure.message}",
-            hint="Run again; if it happens twice, remove the board's edgepress folder and run once more.",
-        )
-
-    def _babble(self, size: int) -> ConnectionLost:
-        return ConnectionLost(
-            f"{self.address} printed {size} bytes and no agent answered",
-            hint="Something in the login shell's start files there prints without end.",
-        )
-
-    def _disk_full(self, message: str) -> DiskFull:
-        return DiskFull(
-            f"the disk of {self.address} is full: {message}",
-            hint="Free space there (old files of edgepress are in its `root`, by default ~/.edgepress), then run again.",
-        )
-
-    def _unexpected(self, record: object) -> ConnectionLost:
-        return ConnectionLost(f"{self.address} answered out of turn: {type(record).__name__}", hint="Run again.")
+            self._talk.write(wire.Cancel(job_id))
+            while not isinstance(self._talk.record(FOLLOW_TIMEOUT_S), (wire.Cancelled, wire.Failure)):
+                pass
+        except (ConnectionLost, NotTheAgent):
+            self._say(f"{self.address} can not be told to stop: the job {job_id} goes on there")
 
 
-def _one_line(source: str) -> str:
-    """Python source as one line of letters and digits, which every login shell (csh, fish too) passes on."""
-    return f'exec(bytes.fromhex("{source.encode().hex()}"))'
+def submission(launches: tuple[wire.Launch, ...], label: str) -> wire.Submit:
+    """The job of these launches. The same job of the same owner has the same number: asking twice does not start it twice."""
+    owner = f"{_user()}@{socket.gethostname()}, {label}"
+    timeout_ns = sum(launch.timeout_ns for launch in launches)
+    unnamed = wire.Submit("0" * 32, owner, timeout_ns, launches)
+    job_id = hashlib.sha256(wire.encode(unnamed)).hexdigest()[:32]
+    return wire.Submit(job_id, owner, timeout_ns, launches)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return str(os.getuid())
+
+
+def _ended(address: str, ended: wire.Ended) -> JobEnded:
+    hints = {
+        wire.LOST: "Did the board lose power, or did its watchdog reset it? Run again.",
+        wire.KILLED: "Is there enough memory on the board for this model and runtime? Run again.",
+        wire.TIMEOUT: "A model or runtime hangs on this board: try another runtime, or measure fewer files at once.",
+        wire.CANCELLED: "Somebody has cancelled it on the board (`edgepress jobs`). Run again.",
+    }
+    return JobEnded(
+        f"the job on {address} ended as {ended.state} and has no results: {ended.evidence}",
+        hint=hints.get(ended.state, "Is there room on the board's disk? Run again; report it if it happens twice."),
+        state=ended.state,
+    )

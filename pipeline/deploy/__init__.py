@@ -71,12 +71,12 @@ def reach(plan: Plan, say: Callable[[str], None]) -> Iterator[Reached]:
     with contextlib.ExitStack() as stack:
         note = None
         try:
-            session = stack.enter_context(open_session(target))
+            session = stack.enter_context(open_session(target, say))
         except VirtualUnavailable as error:
             note = f"The local target is used instead of the virtual board: {error.message}. {error.hint}"
             say(note)
             target = inventory.find("local", plan.folder)
-            session = stack.enter_context(open_session(target))
+            session = stack.enter_context(open_session(target, say))
         yield Reached(session=session, target=target, note=note or _untried(session.machine, target))
 
 

@@ -38,7 +38,8 @@ def measure(
     all_rows = data.evaluation.rows if data.evaluation else 0
     schedule = schedule_of(candidates, plan, deployment, min(all_rows, plan.tables.measure.evaluation_rows or all_rows))
     answers: dict[int, wire.Launched | wire.LaunchFailed] = {}
-    for record in session.run(wire.Job(tuple(launch for _, launch in schedule))):
+    job_id = session.submit(tuple(launch for _, launch in schedule), str(plan.path))
+    for record in session.follow(job_id):
         if not isinstance(record, wire.Event):
             answers[record.index] = record
         label = schedule[record.index][0].label if 0 <= record.index < len(schedule) else ""
@@ -59,6 +60,7 @@ def measure(
         evaluated = next((answer for mode, answer in mine if mode == "evaluate"), None)
         found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
         measurements.append(_measurement(candidate, plan, deployment, timed, *found, store))
+    session.forget(job_id)
     return Measured(measurements=tuple(measurements), failures=tuple(failures), seed=plan.tables.seed)
 
 

@@ -1,9 +1,8 @@
 """Doubts: each is raised by what it is about, by nothing else, and a clean measurement has none."""
 
-import dataclasses
-
 import pytest
 
+from device_agent.record import replace
 from device_agent.wire import Conditions, Launched, MemoryStep
 from pipeline.measure.statistics import summarise
 from pipeline.measure.validity import doubts_of
@@ -13,18 +12,18 @@ CALM = Conditions(
     cpu_pressure_centi=0, available_bytes=1 << 30,
 )  # fmt: skip
 CLEAN = Launched(
-    index=0, runtime_version="1", import_ns=1, load_ns=1, first_ns=1, warmup_ns=(1,), steady=True, latency_ns=(100_000,) * 50,
+    seq=1, index=0, runtime_version="1", import_ns=1, load_ns=1, first_ns=1, warmup_ns=(1,), steady=True, latency_ns=(100_000,) * 50,
     memory=(MemoryStep("end", 1, 1, 0),), peak_bytes=1, involuntary_switches=0, run_delay_ns=0, power_uw=(), meter_note="",
     outputs_sha256="", before=CALM, after=CALM,
 )  # fmt: skip
 
 
 def launch(**changes):
-    return dataclasses.replace(CLEAN, **changes)
+    return replace(CLEAN, **changes)
 
 
 def conditions(**changes):
-    return dataclasses.replace(CALM, **changes)
+    return replace(CALM, **changes)
 
 
 def doubts(launches):

@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from targets.virtual.proxy import Proxy
+
 
 @pytest.fixture(scope="module")
 def sshd(sshd_target, tmp_path_factory):
@@ -67,6 +69,16 @@ def wire(sshd):
     through.write_text(known.read_text().replace(f":{sshd.port}", f":{wire.port}"))
     yield msgspec.structs.replace(sshd, port=wire.port, known_hosts=str(through)), wire
     wire.close()
+
+
+@pytest.fixture
+def proxied(sshd):
+    """(target through a Proxy, the Proxy). Its host key is pinned for the proxy's port too."""
+    with Proxy(sshd.port) as proxy:
+        known = Path(sshd.known_hosts)
+        through = known.with_name(f"known_hosts-{proxy.port}")
+        through.write_text(known.read_text().replace(f":{sshd.port}", f":{proxy.port}"))
+        yield msgspec.structs.replace(sshd, port=proxy.port, known_hosts=str(through)), proxy
 
 
 def processes_with(text):

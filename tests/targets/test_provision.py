@@ -1,6 +1,5 @@
 """Which runtimes a board can have, and that what comes fits it."""
 
-import dataclasses
 import sys
 
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
+from device_agent.record import replace
 from device_agent.wire import Machine
 from pipeline.deploy import choose_runtimes
 from pipeline.errors import PlanError
@@ -24,7 +24,7 @@ BOOKWORM = Machine(
 
 
 def board(**changes):
-    return dataclasses.replace(BOOKWORM, **changes)
+    return replace(BOOKWORM, **changes)
 
 
 # The package index as it was read on 2026-11-23: cp38-cp311 for tflite-runtime, no 32-bit LiteRT or ONNX Runtime.

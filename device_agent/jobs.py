@@ -1,0 +1,196 @@
+"""Jobs that outlive the connection: start one, follow what it says, cancel it, remove it. See job.py for what one is.
+
+The job itself holds the lock of the board (place.py), with its owner's name inside.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, Optional
+
+from device_agent import wire
+from device_agent.channel import Channel, Refused
+from device_agent.job import Job, Process, boottime_ns
+from device_agent.place import Place, newest_first, sync, write_durably
+
+FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.supervisor import main; main()"
+START_LIMIT_S = 30.0  # for the job's process to come up on a slow board
+LOOK_S = 0.25  # between two looks at a job; each takes the CPU from it for 0.1 ms
+KEPT = 8  # ended jobs that nobody has fetched
+OWNER_LIMIT = 200  # characters of its name in the lock
+
+
+def submit(place: Place, request: wire.Submit) -> wire.Accepted:
+    """Start the job, or find it where it was started before. Refused: busy, and whatever keeps its process from starting."""
+    folder = place.job(request.job_id)
+    if os.path.isdir(folder):
+        job = Job(folder)
+        if job.state() in (wire.RUNNING, wire.FINISHED) and job.age_ns() is not None:
+            return wire.Accepted(request.job_id, job.state(), job.age_ns() or 0)
+        shutil.rmtree(folder)
+    _collect(place)
+    lock = _lock(place, request)
+    try:
+        with place.workspace() as work:
+            new = os.path.join(work, "job")
+            os.mkdir(new, mode=0o700)
+            write_durably(os.path.join(new, "submit"), wire.encode(request))
+            os.rename(new, folder)
+        sync(os.path.dirname(folder))
+        _start(place, folder, lock)
+    finally:
+        os.close(lock)  # the job holds it now
+    return wire.Accepted(request.job_id, wire.RUNNING, 0)
+
+
+def follow(place: Place, channel: Channel, request: wire.Follow) -> Optional[wire.Paused]:
+    """Send every record behind `after_seq`, up to Ended. Another request of the host: Paused. Refused: not_found."""
+    job = _found(place, request.job_id)
+    wait_s, gone, pending = 0.01, False, b""
+    with open(os.path.join(job.folder, "events"), "ab+") as events:
+        events.seek(0)
+        while True:
+            *lines, pending = (pending + events.read()).split(b"\n")
+            for line in lines:
+                record = wire.decode(line)
+                if record.seq > request.after_seq or isinstance(record, wire.Ended):
+                    channel.send_line(line + b"\n")
+                if isinstance(record, wire.Ended):
+                    return None
+            if lines:
+                continue
+            if gone:
+                raise Refused("internal", f"the records of the job {request.job_id} have no end")
+            gone = job.state() != wire.RUNNING
+            if gone:
+                events.seek(-len(pending), os.SEEK_CUR)  # half a line may have been replaced by the end
+                pending = b""
+                continue
+            if channel.buffer or channel.waits(wait_s):
+                channel.check()
+                return wire.Paused(request.job_id)
+            if time.monotonic() >= channel.next_working:
+                channel.send(wire.Working())
+            wait_s = min(2 * wait_s, LOOK_S)
+
+
+def cancel(place: Place, request: wire.Cancel) -> wire.Cancelled:
+    """End the job; it has ended when this returns. Refused: not_found."""
+    job = _found(place, request.job_id)
+    process = job.process()
+    if process is not None and process.is_alive():
+        os.kill(process.pid, signal.SIGTERM)
+        _wait_for_end(process, 5.0)
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+            _wait_for_end(process, 5.0)
+    return wire.Cancelled(request.job_id, job.state())
+
+
+def listed(place: Place) -> wire.JobList:
+    return wire.JobList(
+        tuple(Job(folder).info() for folder in reversed(newest_first(os.path.join(place.root, "jobs"))))
+    )
+
+
+def forget(place: Place, request: wire.Forget) -> wire.Forgotten:
+    """Refused: not_found, busy (it runs)."""
+    job = _found(place, request.job_id)
+    if job.state() == wire.RUNNING:
+        raise Refused("busy", f"the job {request.job_id} is running")
+    shutil.rmtree(job.folder)
+    return wire.Forgotten(request.job_id)
+
+
+def _found(place: Place, job_id: str) -> Job:
+    folder = place.job(job_id)
+    if not os.path.isdir(folder):
+        raise Refused("not_found", f"there is no job {job_id}")
+    return Job(folder)
+
+
+# --- starting
+
+
+def _lock(place: Place, request: wire.Submit) -> int:
+    """The lock of the board, with its holder inside. Refused "busy" says who has it, and since when."""
+    descriptor = os.open(place.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        try:
+            raise Refused("busy", _holder(descriptor)) from None
+        finally:
+            os.close(descriptor)
+    holder = {"owner": request.owner[:OWNER_LIMIT], "job_id": request.job_id, "since_ns": boottime_ns()}
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+    return descriptor
+
+
+def _holder(descriptor: int) -> str:
+    for _ in range(20):  # who has just taken the lock has not yet written its name
+        try:
+            held: Dict[str, Any] = json.loads(os.pread(descriptor, 1 << 12, 0))
+            age_s = (boottime_ns() - held["since_ns"]) / 1e9
+            return f"{held['owner']} has been measuring on this board for {age_s:.0f} s (job {held['job_id']})"
+        except ValueError:
+            time.sleep(0.01)
+    return "another edgepress is measuring on this board"
+
+
+def _start(place: Place, folder: str, lock: int) -> None:
+    """Returns when the job's process has written process.json: from then on it is known, and is alive or not."""
+    command = [sys.executable, "-I", "-c", START, FOLDER, place.root, folder]
+    with open(os.path.join(folder, "log"), "wb") as log:
+        process = subprocess.Popen(
+            [*_scope(folder), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[lock],
+            start_new_session=True,
+        )  # fmt: skip
+    deadline = time.monotonic() + START_LIMIT_S
+    while not os.path.exists(os.path.join(folder, "process.json")):
+        if process.poll() is not None or time.monotonic() > deadline:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            with open(os.path.join(folder, "log"), errors="replace", encoding="utf-8") as log_text:
+                said = log_text.read()[-2000:].strip()
+            shutil.rmtree(folder)
+            raise Refused("internal", f"the job's process did not come up: {said or 'it said nothing'}")
+        time.sleep(0.002)
+
+
+def _scope(folder: str) -> List[str]:
+    """Where systemd would end our processes with the login session (KillUserProcesses=yes), a scope of the user's own keeps
+    them; it needs a user manager that lingers. Everywhere else a session of its own (setsid) is enough.
+    """
+    user, program = os.environ.get("USER", ""), shutil.which("systemd-run")
+    if program is None or not user or not os.path.exists(os.path.join("/var/lib/systemd/linger", user)):
+        return []
+    command = [program, "--user", "--scope", "--quiet", "--collect", "--unit", "edgepress-" + os.path.basename(folder)]
+    os.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
+    probe = subprocess.run(
+        [program, "--user", "--scope", "--quiet", "--collect", "true"], stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=5, check=False,
+    )  # fmt: skip
+    return command if probe.returncode == 0 else []
+
+
+def _collect(place: Place) -> None:
+    """Ended jobs that nobody has fetched, but the newest."""
+    for folder in newest_first(os.path.join(place.root, "jobs"))[KEPT:]:
+        if Job(folder).state() != wire.RUNNING:
+            shutil.rmtree(folder)
+
+
+def _wait_for_end(process: Process, limit_s: float) -> None:
+    deadline = time.monotonic() + limit_s
+    while process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.005)

@@ -1,0 +1,82 @@
+"""The process of one job: holds the board's lock, runs the launches, spools what there is to tell, and says how it ended.
+
+argv: the agent's folder (for sys.path, see jobs.START), the root, the job's folder. It has a session of its own and keeps
+nothing of the connection; the lock came as an open file.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from typing import Any, NoReturn
+
+from device_agent import bench, wire
+from device_agent.job import Job, this_process
+from device_agent.place import Place, hold, write_durably
+from device_agent.record import replace
+
+
+class Spool:
+    """The records of a job, numbered. Results are on the disk before anybody hears of them."""
+
+    def __init__(self, folder: str) -> None:
+        self.events = open(os.path.join(folder, "events"), "ab", buffering=0)  # noqa: SIM115 - as long as the process
+        self.heartbeat = os.open(os.path.join(folder, "heartbeat"), os.O_WRONLY | os.O_CREAT, 0o600)
+        self.seq = 0
+
+    def send(self, record: Any) -> None:
+        """OSError where the disk is full; then the record is not there, not even in part."""
+        whole_bytes = self.events.tell()
+        view = memoryview(wire.encode(replace(record, seq=self.seq + 1)))
+        try:
+            while view:
+                view = view[self.events.write(view) :]
+        except BaseException:
+            self.events.truncate(whole_bytes)
+            raise
+        self.seq += 1
+        if not isinstance(record, wire.Event):
+            os.fsync(self.events.fileno())
+        self.beat()
+
+    def beat(self) -> None:
+        os.pwrite(self.heartbeat, str(time.monotonic_ns()).encode(), 0)
+
+
+class Cancelled(Exception):
+    pass
+
+
+def main() -> None:
+    _, agent, root, folder = sys.argv
+    hold(agent)
+    place, job, spool = Place(root), Job(folder), Spool(folder)
+    signal.signal(signal.SIGTERM, _cancel)
+    state, evidence = _run(place, job, spool)
+    spool.send(wire.Ended(0, job.job_id, state, evidence))
+    os._exit(0)  # threads of meters may be there, which nobody waits for
+
+
+def _run(place: Place, job: Job, spool: Spool) -> "tuple[str, str]":
+    """The job's state and evidence."""
+    try:
+        request = job.submitted()
+        spool.beat()
+        write_durably(os.path.join(job.folder, "process.json"), json.dumps(this_process()._asdict()).encode())
+        with place.workspace() as work:
+            bench.run(place, work, spool, request)
+    except Cancelled:
+        return wire.CANCELLED, "it was cancelled"
+    except bench.OutOfTime as error:
+        return wire.TIMEOUT, str(error)
+    except Exception as error:
+        traceback.print_exc()
+        return wire.FAILED, f"{type(error).__name__}: {error}"
+    return wire.FINISHED, ""
+
+
+def _cancel(number: int, _: object) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not disturb the cleaning up
+    raise Cancelled

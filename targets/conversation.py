@@ -1,0 +1,223 @@
+"""A conversation with one agent over one channel: start it (push it first where it is absent), then lines and raw bytes."""
+
+import json
+from typing import Any, TypeVar
+
+from device_agent import wire
+from device_agent.wire import Record
+from targets import bundle
+from targets.errors import AgentFailed, Busy, ConnectionLost, DiskFull, NoPython, NotTheAgent, TargetError
+from targets.link import Channel, Link
+
+BOOT_MARK = b"--edgepress-boot-1--"
+NOISE_LIMIT_BYTES = 1 << 20  # what a login shell may print before the mark
+RECEIVE_BYTES = 128 * 1024
+HELLO_TIMEOUT_S = 60.0  # a cold Pi starts Python in seconds
+ANSWER_TIMEOUT_S = 120.0  # an agent that says nothing at all: one sync of a full SD card takes so long
+FINISH_TIMEOUT_S = 5.0
+
+R = TypeVar("R")
+
+
+class Conversation:
+    def __init__(self, link: Link, python: str, root: str) -> None:
+        """Start the agent under `root` on the board with the interpreter `python` and wait for its hello."""
+        self.address = link.address
+        self.agent_sent_bytes = 0
+        self._buffer = b""
+        self._channel: Channel = link.start([python, "-I", "-S", "-c", _one_line(bundle.bootstrap())])
+        try:
+            self._boot(python, root)
+            self._skip_to(wire.MARK, HELLO_TIMEOUT_S)
+            self.hello: wire.Hello = self.expect(wire.Hello, HELLO_TIMEOUT_S)
+            if self.hello.protocol != wire.PROTOCOL or self.hello.agent_sha256 != self.agent_sha256:
+                raise AgentFailed(
+                    f"the agent on {self.address} is not the one that was pushed ({self.hello})",
+                    hint=f"Remove {root}/agents on the board and run again.",
+                )
+        except BaseException:
+            self._channel.close()
+            raise
+
+    def _boot(self, python: str, root: str) -> None:
+        data, self.agent_sha256 = bundle.bundle()
+        request = {"root": root, "sha256": self.agent_sha256, "size_bytes": len(data)}
+        try:
+            self.send(json.dumps(request).encode() + b"\n")
+            self._skip_to(BOOT_MARK, HELLO_TIMEOUT_S)
+        except ConnectionLost as error:
+            raise self._no_start(python) or error from error
+        word, _, rest = self._line(HELLO_TIMEOUT_S).strip().partition(b" ")
+        if word == b"NEED":
+            self.send(data)
+            self.agent_sent_bytes = len(data)
+            self._skip_to_boot_failure_or_agent()
+        elif word == b"FAIL":
+            raise self._boot_failure(rest)
+
+    def _skip_to_boot_failure_or_agent(self) -> None:
+        """After the bundle was sent: either the agent's own mark follows, or why it could not be unpacked."""
+        skipped = 0
+        while skipped <= NOISE_LIMIT_BYTES:
+            line = self._line(ANSWER_TIMEOUT_S)
+            skipped += len(line)
+            if line.startswith(BOOT_MARK):
+                raise self._boot_failure(line[len(BOOT_MARK) :].strip().partition(b" ")[2])
+            if line.startswith(wire.MARK):
+                self._buffer = line + b"\n" + self._buffer
+                return
+        raise self._babble(skipped)
+
+    def _boot_failure(self, text: bytes) -> TargetError:
+        try:
+            failure = json.loads(text)
+            kind, message = str(failure["error"]), str(failure["message"])
+        except (ValueError, KeyError, TypeError):
+            kind, message = "internal", text[:200].decode(errors="replace")
+        if kind == "no_space":
+            return self._disk_full(message)
+        if kind == "old_python":
+            return NoPython(f"{self.address}: {message}", hint="The agent needs Python 3.8 or newer there.")
+        return AgentFailed(
+            f"the agent could not be put on {self.address}: {message}",
+            hint="The folder `root` of this board in boards.toml must be writable for that user.",
+        )
+
+    def _no_start(self, python: str) -> TargetError | None:
+        code, said = self._channel.finish(FINISH_TIMEOUT_S), self._channel.errors()
+        if code in {126, 127}:
+            return NoPython(
+                f"there is no {python} on {self.address}",
+                hint="Install Python 3.8 or newer there, or name its path as `python` in boards.toml.",
+            )
+        if code is not None:
+            return AgentFailed(
+                f"the agent did not start on {self.address} (exit code {code}): {said or 'it said nothing'}",
+                hint=f"Is {python} a Python 3.8 or newer there? Its path is `python` in boards.toml.",
+            )
+        return None
+
+    # --- both directions
+
+    def ask(self, request: Record, kind: type[R]) -> R:
+        self.write(request)
+        return self.expect(kind, ANSWER_TIMEOUT_S)
+
+    def expect(self, kind: type[R], timeout_s: float = ANSWER_TIMEOUT_S) -> R:
+        """The next record, which must be of this kind; a Failure is raised as what it says."""
+        record = self.record(timeout_s)
+        if not isinstance(record, kind):
+            raise self.unexpected(record)
+        return record
+
+    def write(self, record: Record) -> None:
+        self.send(wire.encode(record))
+
+    def send(self, data: bytes) -> None:
+        self._channel.send(data)
+
+    def record(self, timeout_s: float) -> Any:
+        """The next record that says more than that the agent is at it. No more than `timeout_s` may pass without a word."""
+        while True:
+            line = self._line(timeout_s)
+            try:
+                record = wire.decode(line)
+            except wire.WireError as error:
+                raise NotTheAgent(
+                    f"{self.address} sent what is not of the protocol: {error}",
+                    hint="Does something on the board write into the agent's output? Run again; report it if it happens twice.",
+                ) from error
+            if not isinstance(record, wire.Working):
+                return record
+
+    def has_answer(self) -> bool:
+        """Whether a whole line is there to be read. Does not wait."""
+        if b"\n" not in self._buffer:
+            try:
+                self._buffer += self._channel.receive(RECEIVE_BYTES, 0.0)
+            except TimeoutError:
+                return False
+        return b"\n" in self._buffer
+
+    def receive_exactly(self, size: int) -> bytes:
+        received = bytearray(self._buffer[:size])
+        self._buffer = self._buffer[size:]
+        while len(received) < size:
+            received += self._receive(ANSWER_TIMEOUT_S)
+        self._buffer, data = bytes(received[size:]) + self._buffer, bytes(received[:size])
+        return data
+
+    def close(self) -> None:
+        """End the agent: it ends when its input does."""
+        self._channel.finish(FINISH_TIMEOUT_S)
+        self._channel.close()
+
+    def _line(self, timeout_s: float) -> bytes:
+        pieces = [self._buffer]
+        while b"\n" not in pieces[-1]:
+            if sum(map(len, pieces)) > wire.MAX_LINE_BYTES:
+                raise NotTheAgent(f"{self.address} sent a line without end", hint="Run again.")
+            pieces.append(self._receive(timeout_s))
+        line, _, self._buffer = b"".join(pieces).partition(b"\n")
+        return line
+
+    def _skip_to(self, mark: bytes, timeout_s: float) -> None:
+        while mark not in self._buffer:
+            if len(self._buffer) > NOISE_LIMIT_BYTES:
+                raise self._babble(len(self._buffer))
+            self._buffer += self._receive(timeout_s)
+        self._buffer = self._buffer.partition(mark)[2].lstrip(b" ")
+        if mark == wire.MARK:
+            self._line(timeout_s)
+
+    def _receive(self, timeout_s: float) -> bytes:
+        try:
+            data = self._channel.receive(RECEIVE_BYTES, timeout_s)
+        except TimeoutError as error:
+            raise ConnectionLost(
+                f"{self.address} has not answered for {timeout_s:.0f} s",
+                hint="Is the board still up and on the network? Nothing was left half-written there; run again.",
+            ) from error
+        if not data:
+            said = self._channel.errors()
+            raise ConnectionLost(
+                f"the connection to {self.address} ended in the middle" + (f"; it said: {said[-500:]}" if said else ""),
+                hint="Is the board still up and on the network? Nothing was left half-written there; run again.",
+            )
+        return data
+
+    # --- failures
+
+    def unexpected(self, record: object) -> TargetError:
+        """The error that a record means which was not asked for."""
+        if not isinstance(record, wire.Failure):
+            return NotTheAgent(f"{self.address} answered out of turn: {type(record).__name__}", hint="Run again.")
+        if record.error == "no_space":
+            return self._disk_full(record.message)
+        if record.error == "busy":
+            return Busy(
+                f"{self.address} is busy: {record.message}",
+                hint="Wait for it to end, or see `edgepress jobs` for this board, then run again.",
+            )
+        code = f", {record.errno}" if record.errno else ""
+        return AgentFailed(
+            f"the agent on {self.address} failed ({record.error}{code}): {record.message}",
+            hint="Run again; if it happens twice, remove the board's edgepress folder and run once more.",
+        )
+
+    def _babble(self, size: int) -> NotTheAgent:
+        return NotTheAgent(
+            f"{self.address} printed {size} bytes and no agent answered",
+            hint="Something in the login shell's start files there prints without end.",
+        )
+
+    def _disk_full(self, message: str) -> DiskFull:
+        return DiskFull(
+            f"the disk of {self.address} is full: {message}",
+            hint="Free space there (old files of edgepress are in its `root`, by default ~/.edgepress), then run again.",
+        )
+
+
+def _one_line(source: str) -> str:
+    """Python source as one line of letters and digits, which every login shell (csh, fish too) passes on."""
+    return f'exec(bytes.fromhex("{source.encode().hex()}"))'

@@ -1,0 +1,67 @@
+"""A blob to the board: in frames, from where the last try ended, deflated where that is quicker."""
+
+import time
+import zlib
+from collections.abc import Callable
+
+from device_agent import wire
+from targets.conversation import Conversation
+
+SAMPLE_BYTES = 64 * 1024
+WORTH = 0.9  # of its size: less gain is not worth the board's time
+LEVEL = 3
+# What the windows and buffers on the way take in before anything has arrived: sshd's window of a channel is 2 MiB.
+BUFFERED_BYTES = 4 << 20
+
+
+class Pace:
+    """Deflate a piece, or send it as it is? Deflated pieces are sent until the link shows that it is quicker than zlib."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._sent_bytes = 0
+        self._deflate_s_per_byte = 0.0
+
+    def coded(self, piece: bytes) -> tuple[int, bytes]:
+        """(coding, bytes)."""
+        sample = piece[:SAMPLE_BYTES]
+        if len(zlib.compress(sample, 1)) > WORTH * len(sample) or not self._pays():
+            return wire.RAW, piece
+        began = time.monotonic()
+        deflated = zlib.compress(piece, LEVEL)
+        self._deflate_s_per_byte = (time.monotonic() - began) / max(len(piece) - len(deflated), 1)
+        return (wire.DEFLATED, deflated) if len(deflated) < len(piece) else (wire.RAW, piece)
+
+    def sent(self, size: int) -> None:
+        self._sent_bytes += size
+
+    def _pays(self) -> bool:
+        """Whether it takes less time to save a byte than to send one."""
+        arrived = self._sent_bytes - BUFFERED_BYTES
+        if arrived <= 0 or not self._deflate_s_per_byte:
+            return True
+        return self._deflate_s_per_byte < (time.monotonic() - self._began) / arrived
+
+
+def send_blob(
+    talk: Conversation, data: bytes, sha256: str, sent: Callable[[int], None] | None, *, deflate: bool = True
+) -> int:
+    """Send what is missing of a blob; it is complete and durable on the board when this returns. `sent` is told the bytes
+    that are there so far. Returns the bytes that went over the link. TargetErrors, as the agent or the link say.
+    """
+    offset = talk.ask(wire.Put(sha256, len(data)), wire.Ready).offset_bytes
+    view, pace, sent_bytes = memoryview(data), Pace(), 0
+    while offset < len(data):
+        piece = bytes(view[offset : offset + wire.MAX_FRAME_BYTES])
+        coding, coded = pace.coded(piece) if deflate else (wire.RAW, piece)
+        talk.send(wire.FRAME.pack(coding, len(coded), len(piece)) + coded)
+        pace.sent(len(coded))
+        sent_bytes += len(coded)
+        offset += len(piece)
+        if sent is not None:
+            sent(offset)
+        if offset < len(data) and talk.has_answer():  # it can only be a failure
+            talk.send(wire.FRAME.pack(wire.END, 0, 0))
+            break
+    talk.expect(wire.Stored)
+    return sent_bytes
