@@ -173,7 +173,7 @@ class BoardFacts(Record, frozen=True):
 
 class DeployedRuntime(Record, frozen=True):
     name: str
-    site_sha256: Sha256 | None  # the unpacked wheels on the board; None: needs none
+    sites: tuple[Sha256, ...]  # on the board, one for each of `packages`; (): it needs none
     packages: tuple[str, ...]  # wheel file names
     sent_bytes: int  # 0: was already there
 

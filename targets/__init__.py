@@ -37,7 +37,10 @@ def reachable(target: Target) -> None:
 def _over_ssh(stack: contextlib.ExitStack, target: Target, say: Callable[[str], None] | None) -> Session:
     from targets.ssh import SshLink  # paramiko takes 0.1 s to import
 
-    return stack.enter_context(Session(lambda _: SshLink(_located(target)), target.python, target.root, say))
+    def connect(limit_s: float) -> SshLink:
+        return SshLink(_located(target), connect_timeout_s=limit_s)
+
+    return stack.enter_context(Session(connect, target.python, target.root, say))
 
 
 def _located(target: Target) -> Target:

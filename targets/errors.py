@@ -3,7 +3,8 @@
 TargetError                4
 UnknownTarget            2  the plan names a board that is in no inventory
 RuntimeUnavailable       2  the plan names a runtime that this board can not have
-Unreachable              4  no answer, or nobody listens there
+Unreachable              4  nobody listens there, no such host, no way there
+DroppedByServer          4  sshd closed the connection before SSH began: too many log in at once
 HostKeyUnknown           4
 HostKeyChanged           4
 AuthenticationRefused    4
@@ -41,6 +42,10 @@ class RuntimeUnavailable(TargetError):
 
 
 class Unreachable(TargetError):
+    pass
+
+
+class DroppedByServer(Unreachable):
     pass
 
 
