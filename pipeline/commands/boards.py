@@ -45,8 +45,9 @@ def list_(folder: Path, *, as_json: bool) -> None:
         show_json(targets)
         return
     for target in targets:
-        where = fleet.address(target) if target.kind == "ssh" else "always there"
-        say(f"{target.name:<12} {where:<30} {_title(target.board) if target.board else 'kind not named'}")
+        known = {"ssh": fleet.address(target), "emulated": "once it is started"}
+        where = known.get(target.kind, "always there")
+        say(f"{target.name:<16} {where:<30} {_title(target.board) if target.board else 'kind not named'}")
     click.echo(f"(inventory: {inventory.inventory_path(folder)})", err=True)
 
 
