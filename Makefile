@@ -18,6 +18,7 @@ test: setup lint types arch  ## the project's checks; .ci/run calls this
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: setup  ## injected faults at their whole count, and the emulated ARM machine (about an hour)
+	scripts/debian_packages emulator
 	$(BIN)/pytest --whole -m "whole or faults"
 
 setup: $(VENV)/.installed  ## Debian packages where they may be installed, then everything into .venv

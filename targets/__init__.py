@@ -24,26 +24,29 @@ def open_session(target: Target, say: Callable[[str], None] | None = None) -> It
         if target.kind == "virtual":
             yield _virtual(stack, target, say)
             return
-        yield _over_ssh(stack, _emulated(target) if target.kind == "emulated" else target, say)
+        yield _over_ssh(stack, target, say)
 
 
 def reachable(target: Target) -> None:
     """Connect, check the host key, log in, let go. A TargetError says what is wrong."""
     from targets.ssh import SshLink
 
-    SshLink(_emulated(target) if target.kind == "emulated" else target).close()
+    SshLink(_located(target)).close()
 
 
 def _over_ssh(stack: contextlib.ExitStack, target: Target, say: Callable[[str], None] | None) -> Session:
     from targets.ssh import SshLink  # paramiko takes 0.1 s to import
 
     def connect(limit_s: float) -> SshLink:
-        return SshLink(target, connect_timeout_s=limit_s)
+        return SshLink(_located(target), connect_timeout_s=limit_s)
 
     return stack.enter_context(Session(connect, target.python, target.root, say))
 
 
-def _emulated(target: Target) -> Target:
+def _located(target: Target) -> Target:
+    """Asked for each connection: an emulated machine that was started again has another port."""
+    if target.kind != "emulated":
+        return target
     from targets.virtual.emulated.machine import located
 
     return located(target)

@@ -16,7 +16,7 @@ MEASURED_ANYWHERE = {
     "latency": "by the agent, with the board's monotonic clock",
     "model memory": "by the agent, from /proc of the process that runs the model",
 }
-WITHOUT_ADDRESS = {"local": "always there", "virtual": "always there", "emulated": "edgepress boards start"}
+WITHOUT_ADDRESS = {"local": "always there", "virtual": "always there", "emulated": "once it is started"}
 
 
 @click.group("boards")

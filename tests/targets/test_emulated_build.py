@@ -203,3 +203,9 @@ def _group(path):
     except OSError:
         return None
     return int(fields[2]) if fields[0] != "Z" else None
+
+
+def test_the_script_for_debian_installs_all_that_is_needed():
+    script = (Path(__file__).parents[2] / "scripts/debian_packages").read_text()
+    listed = dict(line.split() for line in script.partition("<<'END'\n")[2].partition("\nEND\n")[0].splitlines())
+    assert listed.items() >= build.PROGRAMS.items()

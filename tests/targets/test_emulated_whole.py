@@ -9,9 +9,10 @@ import pytest
 
 from pipeline.deploy import board_facts
 from targets import inventory, open_session, provision
-from targets.errors import EmulatorNotRunning, EmulatorUnavailable
+from targets.errors import EmulatorNotRunning, EmulatorUnavailable, JobEnded
 from targets.virtual.emulated import build, machine
 from tests.commands import edgepress
+from tests.targets.test_session import MODEL, SHA, launch, until_timed
 
 pytestmark = [pytest.mark.whole, pytest.mark.timeout(1800)]
 
@@ -141,3 +142,17 @@ def test_its_disk_is_kept_from_one_start_to_the_next_and_fresh_makes_it_empty(pi
     assert machine.stop(print)
     machine.start("raspberry_pi_4", print, fresh=True)
     assert ssh("cat", "kept", check=False) == ""
+
+
+def test_a_job_that_a_reset_ended_is_called_lost_within_half_a_minute(pi):
+    launches = (launch(timed_min_ns=600 * 10**9, timed_max_runs=10**6, timeout_ns=900 * 10**9),)
+    with open_session(target()) as session:
+        session.put(MODEL, SHA)
+        job_id = session.submit(launches, "test")
+        until_timed(session, job_id)
+        machine.reset()
+        began = time.monotonic()
+        with pytest.raises(JobEnded, match="restarted"):
+            list(session.follow(job_id))
+        assert time.monotonic() - began < 30
+        session.forget(job_id)
