@@ -15,7 +15,7 @@ AGENT = b"exec(bytes.fromhex("  # how the host starts it
 
 def seeded(test, number):
     """A random source of one round; the seed is in EDGEPRESS_FAULT_SEED, else it is the same in each run."""
-    return random.Random(f"{os.environ.get('EDGEPRESS_FAULT_SEED', 0)} {test} {number}")
+    return random.Random(f"{os.environ.get('EDGEPRESS_FAULT_SEED', '')} {test} {number}")
 
 
 def sha256(data):

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_an_upload_that_is_killed_goes_on_and_ends(proxied, upload_s, share):
             (resent if struck else sent).append(extra)
             assert extra <= (RESENT_LIMIT_BYTES if struck else 0) + OVERHEAD_BYTES, (kind, number)
             assert not faults.unfinished(target.root), (kind, number)
-        os.unlink(f"{target.root}/blobs/{sha}")
+        Path(target.root, "blobs", sha).unlink()
     faults.told("sent beside the file, not struck", [size / 1e6 for size in sent], "MB")
     faults.told("sent again", [size / 1e6 for size in resent], "MB")
     assert resent, "nothing was struck: the test tests nothing"
@@ -117,6 +118,6 @@ def test_where_nobody_can_reconnect_the_error_and_the_next_session_tell_the_trut
                 session.put(data, sha)
             assert faults.blob(target.root, sha) == data, number
             assert not faults.unfinished(target.root), number
-        os.unlink(f"{target.root}/blobs/{sha}")
+        Path(target.root, "blobs", sha).unlink()
     assert failed, "nothing was struck: the test tests nothing"
     assert eventually(lambda: not leftovers(target.root))
