@@ -1,7 +1,8 @@
 """The `virtual` board: a real OpenSSH server on the loopback of this machine, for the time of one session.
 
-It has its own host key (pinned) and user key, both made for it, listens on a free port of 127.0.0.1 only, and runs as
-whoever runs edgepress. What it proves is the way over SSH; what is measured on it is this machine.
+It has its own host key (pinned) and user key, both made for it, listens on a free port of 127.0.0.1 only, runs as
+whoever runs edgepress, and is held to the shape of a small board. What it proves is the way over SSH; what is measured on
+it is this machine.
 """
 
 import contextlib
@@ -20,10 +21,12 @@ import msgspec
 
 from targets.errors import VirtualUnavailable
 from targets.inventory import Target
+from targets.virtual.limits import CGROUP_ROOT, MARK, PREFIX, Limits, collect_leftovers, is_leftover, new_name
+from targets.virtual.proxy import Proxy
+from targets.virtual.shape import Shape
 
 START_TIMEOUT_S = 10.0
 PORT_TRIES = 5
-PREFIX = "edgepress-virtual-"
 INSTALL = "Install it: apt-get install openssh-server"
 # Where sshd separates privileges when root runs it (sshd(8)); Debian makes it only when the service starts.
 PRIVILEGE_SEPARATION = Path("/run/sshd")
@@ -35,53 +38,69 @@ def find_sshd() -> str | None:
 
 
 @contextlib.contextmanager
-def loopback_sshd(target: Target) -> Iterator[Target]:
-    """Start the server; yields `target` with its address, key and pinned host key filled in."""
+def loopback_sshd(target: Target, cgroup_root: Path = CGROUP_ROOT) -> Iterator[Target]:
+    """Start the server in the target's shape; yields `target` with its address, key and pinned host key filled in.
+
+    What holds of the shape is said in `note`. VirtualUnavailable where this machine can not run it.
+    """
+    shape = target.virtual or Shape()
+    collect_leftovers(cgroup_root)
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # another start may collect it at the same time
+            if is_leftover(left.name) and left.stat().st_uid == os.geteuid():
+                shutil.rmtree(left)
+    with contextlib.ExitStack() as stack:
+        folder = Path(tempfile.gettempdir(), new_name())
+        folder.mkdir(mode=0o700)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        make_keys(folder)
+        port, limits = _start(stack, folder, shape, cgroup_root)
+        note = limits.note
+        if shape.has_link:
+            rate_bytes_s = shape.rate_mbit * 1e6 / 8 if shape.rate_mbit else None
+            proxy = stack.enter_context(Proxy(port, delay_s=shape.rtt_ms / 2000, rate_bytes_s=rate_bytes_s))
+            port = proxy.port
+            rate = f"{shape.rate_mbit:g} Mbit/s" if shape.rate_mbit else "unlimited"
+            note += f"; link: {shape.rtt_ms:g} ms round trip, {rate} (proxy)"
+        kind, key_text = (folder / "host_key.pub").read_text().split()[:2]
+        (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {key_text}\n")
+        yield msgspec.structs.replace(
+            target, port=port, user=pwd.getpwuid(os.geteuid()).pw_name, key=str(folder / "user_key"),
+            known_hosts=str(folder / "known_hosts"), note=note,
+        )  # fmt: skip
+
+
+def make_keys(folder: Path) -> None:
+    """A host key and a user key (host_key, user_key) of their own, and authorized_keys that lets the user key in."""
+    for key in ("host_key", "user_key"):
+        _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "edgepress-virtual", "-f", str(folder / key)])
+    (folder / "authorized_keys").write_text((folder / "user_key.pub").read_text())
+    if os.geteuid() == 0:
+        PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
+
+
+def _start(stack: contextlib.ExitStack, folder: Path, shape: Shape, cgroup_root: Path) -> tuple[int, Limits]:
     sshd = find_sshd()
     if sshd is None:
         raise VirtualUnavailable("this machine has no sshd, which the virtual board is made of", hint=INSTALL)
-    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):  # by a kill -9
-        if left.stat().st_uid == os.geteuid() and not Path("/proc", left.name.split("-")[2]).exists():
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-") as name:
-        folder = Path(name)
-        for key in ("host_key", "user_key"):
-            _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "edgepress-virtual", "-f", str(folder / key)])
-        (folder / "authorized_keys").write_text((folder / "user_key.pub").read_text())
-        if os.geteuid() == 0:
-            PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
-        process, port = _start(sshd, folder)
-        try:
-            kind, key_text = (folder / "host_key.pub").read_text().split()[:2]
-            (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {key_text}\n")
-            yield msgspec.structs.replace(
-                target, port=port, user=pwd.getpwuid(os.geteuid()).pw_name, key=str(folder / "user_key"),
-                known_hosts=str(folder / "known_hosts"),
-            )  # fmt: skip
-        finally:
-            _stop(process)
-
-
-def _start(sshd: str, folder: Path) -> tuple[subprocess.Popen[bytes], int]:
-    log = folder / "sshd.log"
+    log, config = folder / "sshd.log", folder / "sshd_config"
     for _ in range(PORT_TRIES):
         port = _free_port()
-        config = folder / "sshd_config"
-        config.write_text(_config(folder, port))
+        config.write_text(server_config(folder, "127.0.0.1", port) + f"SetEnv {MARK}={folder.name}\n")
         # A session of its own, so that Ctrl-C leaves its end to us; setpriv ends it also when we are killed outright.
         setpriv = shutil.which("setpriv")
         guard = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
-        process = subprocess.Popen(
-            [*guard, sshd, "-D", "-f", str(config), "-E", str(log)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        try:
+        with contextlib.ExitStack() as attempt:
+            process = subprocess.Popen(
+                [*guard, sshd, "-D", "-f", str(config), "-E", str(log)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+            attempt.callback(_stop, process)
+            limits = Limits(process.pid, shape, folder.name, cgroup_root)
+            attempt.callback(limits.end)
             if _listens(process, port):
-                return process, port
-        except BaseException:  # Ctrl-C while it starts
-            _stop(process)
-            raise
-        _stop(process)
+                stack.push(attempt.pop_all())
+                return port, limits
     said = log.read_text(errors="replace").strip() if log.exists() else ""
     raise VirtualUnavailable(
         f"sshd did not start on the loopback: {said[-500:] or 'it said nothing'}", hint=f"Try {sshd} -t."
@@ -97,11 +116,11 @@ def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def _config(folder: Path, port: int) -> str:
-    """Every path absolute: the child that sshd makes for a connection works elsewhere."""
+def server_config(folder: Path, address: str, port: int) -> str:
+    """For sshd with the keys of `folder`. Every path absolute: the child made for a connection works elsewhere."""
     return f"""\
 Port {port}
-ListenAddress 127.0.0.1
+ListenAddress {address}
 HostKey {folder}/host_key
 PidFile {folder}/sshd.pid
 AuthorizedKeysFile {folder}/authorized_keys

@@ -81,6 +81,14 @@ def proxied(sshd):
         yield msgspec.structs.replace(sshd, port=proxy.port, known_hosts=str(through)), proxy
 
 
+def ssh_command(target, *command):
+    """OpenSSH's own client on the way to that target."""
+    return [
+        "ssh", "-F", "none", "-i", target.key, "-p", str(target.port), "-o", "StrictHostKeyChecking=yes",
+        "-o", f"UserKnownHostsFile={target.known_hosts}", f"{target.user}@127.0.0.1", *command,
+    ]  # fmt: skip
+
+
 def processes_with(text):
     """Process ids whose command line holds this text."""
     found = []

@@ -15,13 +15,13 @@ def test_a_board_of_the_inventory(tmp_path):
 
 
 def test_local_and_virtual_always_exist(tmp_path):
-    assert [inventory.find(name, tmp_path).kind for name in inventory.ALWAYS] == ["local", "virtual"]
+    assert [inventory.find(name, tmp_path).kind for name in inventory.ALWAYS] == ["local", "virtual", "virtual"]
 
 
 def test_unknown_board_names_those_there_are(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     (tmp_path / "boards.toml").write_text(GOOD)
-    with pytest.raises(UnknownTarget, match="known are: local, virtual, pi5"):
+    with pytest.raises(UnknownTarget, match="known are: local, virtual, virtual-small, pi5"):
         inventory.find("pi6", tmp_path)
 
 
@@ -37,13 +37,31 @@ def test_unknown_board_names_those_there_are(tmp_path, monkeypatch):
         (GOOD.replace("[pi5]", "[local]"), "are taken"),
         (GOOD.replace("raspberry_pi_5", "raspberry_pi_9"), "must be one of"),
         (GOOD + 'kind = "local"\n', "are taken"),
+        ('[pi5]\nvirtual = { memory = "much" }\n', "whole number of MiB or GiB"),
+        ('[pi5]\nvirtual = { memory = "1 MiB" }\n', "64 MiB or more"),
+        ("[pi5]\nvirtual = { cores = 1, cpu = 1.5 }\n", "more than its cores"),
+        ("[pi5]\nvirtual = { cores = 0 }\n", "cores"),
+        ("[pi5]\nvirtual = { rtt = 20 }\n", "rtt"),
+        ('[pi5]\nvirtual = {}\nhost = "a"\n', "host"),
+        ("[virtual]\nvirtual = {}\n", "virtual"),
+        ('["../pi5"]\nvirtual = {}\n', "letters, digits"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, text, says):
     (tmp_path / "boards.toml").write_text(text)
-    with pytest.raises(UnknownTarget, match=says) as caught:
+    with pytest.raises(UnknownTarget) as caught:
         inventory.find("pi5", tmp_path)
+    assert says in caught.value.message + caught.value.hint
     assert "boards.toml" in caught.value.message
+
+
+def test_a_virtual_board_of_ones_own(tmp_path):
+    (tmp_path / "boards.toml").write_text(
+        '[tiny]\nvirtual = { cores = 2, memory = "256 MiB", cpu = 0.5, rtt_ms = 20, rate_mbit = 10 }\n'
+    )
+    target = inventory.find("tiny", tmp_path)
+    assert (target.kind, target.board, target.virtual.memory_bytes) == ("virtual", "this_machine", 256 << 20)
+    assert target.root != inventory.find("virtual", tmp_path).root
 
 
 @pytest.mark.parametrize("kind", BOARDS)

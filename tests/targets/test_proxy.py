@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from targets.virtual.proxy import Proxy
-from tests.targets.conftest import eventually
+from tests.targets.conftest import eventually, ssh_command
 
 
 class Board:
@@ -320,10 +320,7 @@ def test_nothing_is_left_open_at_the_end(board):
 def test_ssh_notices_a_flipped_bit(proxied):
     """A bit in the middle of an upload: the connection ends, and the command on the board gives no answer."""
     target, proxy = proxied
-    command = [
-        "ssh", "-F", "none", "-i", target.key, "-p", str(target.port), "-o", "StrictHostKeyChecking=yes",
-        "-o", f"UserKnownHostsFile={target.known_hosts}", f"{target.user}@127.0.0.1", "sha256sum",
-    ]  # fmt: skip
+    command = ssh_command(target, "sha256sum")
     data = bytes(2_000_000)
     good = subprocess.run(command, input=data, capture_output=True, check=True, timeout=60)
     assert hashlib.sha256(data).hexdigest() in good.stdout.decode()
