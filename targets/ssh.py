@@ -37,6 +37,8 @@ KEEPALIVE_S = 15
 DEAD_PEER_MS = 45_000  # three keepalives unanswered
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")  # fastest first
 STDERR_TAIL_BYTES = 4000
+# paramiko's sendall() copies all that is left for each packet; a packet of sshd's takes no more than this (channels.h).
+PACKET_BYTES = 32 * 1024
 
 
 class SshChannel:
@@ -46,7 +48,9 @@ class SshChannel:
     def send(self, data: bytes) -> None:
         self._channel.settimeout(SEND_TIMEOUT_S)
         try:
-            self._channel.sendall(data)
+            view = memoryview(data)
+            while view:
+                view = view[self._channel.send(bytes(view[:PACKET_BYTES])) :]
         except (OSError, EOFError) as error:
             said = self.errors()
             raise ConnectionLost(
