@@ -15,8 +15,9 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Tuple
 
-from device_agent import conditions, facts, jobs, wire
+from device_agent import conditions, facts, wire
 from device_agent.channel import CHUNK_BYTES, Refused
+from device_agent.job import oom_kills
 from device_agent.meters import METERS, Sampler
 from device_agent.place import Place, is_intact
 from device_agent.record import to_fields
@@ -104,7 +105,7 @@ class _Run:
         missing = self._missing()
         if missing is not None:
             return self._failed(*missing)
-        before, kills = conditions.observe(), jobs.oom_kills()
+        before, kills = conditions.observe(), oom_kills()
         deadline_ns = time.monotonic_ns() + self.launch.timeout_ns
         try:
             with self._runner() as (process, messages):
@@ -234,7 +235,7 @@ class _Run:
         if code >= 0:
             return self._failed("exit", f"the runner ended with exit code {code} and no result{self._printed()}")
         name = signal.Signals(-code).name
-        now = jobs.oom_kills()
+        now = oom_kills()
         why = ""
         if name == "SIGKILL" and kills is not None and now is not None and now > kills:
             why = "; the kernel has killed a process for lack of memory meanwhile"

@@ -74,34 +74,37 @@ def install(agent: str, tmp: str, data: bytes) -> None:
         os.close(lock)
 
 
-def main() -> None:
+def prepare() -> str:
+    """The agent is there, can be imported and stays. The root."""
     if sys.version_info < (3, 8):
         fail("old_python", "the agent needs Python 3.8 or newer, this is " + sys.version.split()[0])
     request = json.loads(b"".join(iter(lambda: read(1), b"\n")).decode())
     root, sha256 = os.path.abspath(os.path.expanduser(request["root"])), request["sha256"]
     agent, tmp = os.path.join(root, "agents", sha256), os.path.join(root, "tmp")
-    try:
-        if hold(agent):
-            say("HAVE")
-        else:
-            import hashlib
+    if hold(agent):
+        say("HAVE")
+    else:
+        import hashlib
 
-            for folder in (os.path.dirname(agent), tmp):
-                os.makedirs(folder, mode=0o700, exist_ok=True)
-            say("NEED")
-            data = read(request["size_bytes"])
-            if hashlib.sha256(data).hexdigest() != sha256:
-                fail("bad_upload", "the bytes are not the agent that was announced")
-            install(agent, tmp, data)
-            hold(agent)
-    except OSError as error:
-        fail(ERRORS.get(error.errno or 0, "internal"), error)
-    except (KeyError, TypeError, ValueError) as error:
-        fail("internal", repr(error))
+        for folder in (os.path.dirname(agent), tmp):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        say("NEED")
+        data = read(request["size_bytes"])
+        if hashlib.sha256(data).hexdigest() != sha256:
+            fail("bad_upload", "the bytes are not the agent that was announced")
+        install(agent, tmp, data)
+        hold(agent)
     sys.path.insert(0, agent)
-    from device_agent.__main__ import main as serve
-
-    serve(root)
+    return str(root)
 
 
-main()
+try:
+    root = prepare()
+except OSError as error:
+    fail(ERRORS.get(error.errno or 0, "internal"), error)
+except (KeyError, TypeError, ValueError) as error:
+    fail("internal", repr(error))
+
+from device_agent.__main__ import main  # noqa: E402 - of the agent that was prepared
+
+main(root)

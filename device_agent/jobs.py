@@ -1,13 +1,6 @@
-"""Jobs that outlive the connection: start one, follow what it says, cancel it, and say truly how it ended.
+"""Jobs that outlive the connection: start one, follow what it says, cancel it, remove it. See job.py for what one is.
 
-    jobs/<id>/submit        the Submit record, as it came
-    jobs/<id>/process.json  the process that runs it: number, start time, boot; written by that process (supervisor.py)
-    jobs/<id>/events        its records, one a line, numbered from 1; Ended is the last
-    jobs/<id>/heartbeat     time of CLOCK_MONOTONIC in nanoseconds, by the running job every second
-    jobs/<id>/log           what it printed
-
-The job itself holds the lock of the board (place.py). Process numbers are used again, so a process is known by its number
-and start time together; a boot by its boot_id. A job that is not running and has not said Ended gets an Ended that says why.
+The job itself holds the lock of the board (place.py), with its owner's name inside.
 """
 
 import contextlib
@@ -19,56 +12,19 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, Optional
 
-from device_agent import facts, wire
+from device_agent import wire
 from device_agent.channel import Channel, Refused
+from device_agent.job import Job, Process, boottime_ns
 from device_agent.place import Place, newest_first, sync, write_durably
 
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.supervisor import main; main()"
 START_LIMIT_S = 30.0  # for the job's process to come up on a slow board
-STALE_NS = 20_000_000_000  # of the heartbeat: the process is there, and hangs
 LOOK_S = 0.25  # between two looks at a job; each takes the CPU from it for 0.1 ms
 KEPT = 8  # ended jobs that nobody has fetched
 OWNER_LIMIT = 200  # characters of its name in the lock
-ENDED_LIMIT_BYTES = 1 << 16
-
-
-class Process(NamedTuple):
-    """What process.json holds."""
-
-    pid: int
-    start_ticks: int
-    boot_id: str
-    started_ns: int  # of CLOCK_BOOTTIME, which runs on while the board sleeps, and which nobody can set
-    oom_kills: Optional[int]  # of the kernel until then
-
-    def is_alive(self) -> bool:
-        return self.boot_id == boot_id() and start_ticks(self.pid) == self.start_ticks
-
-
-def boot_id() -> str:
-    return facts.text("proc/sys/kernel/random/boot_id") or ""
-
-
-def start_ticks(pid: int) -> Optional[int]:
-    """When the process was started, in clock ticks since boot (proc(5), stat, field 22). None: there is none, or a dead one."""
-    stat = facts.text(f"proc/{pid}/stat")
-    fields = (stat or "").rpartition(")")[2].split()
-    return int(fields[19]) if len(fields) > 19 and fields[0] not in "ZX" else None
-
-
-def this_process() -> Process:
-    pid = os.getpid()
-    return Process(pid, start_ticks(pid) or 0, boot_id(), boottime_ns(), oom_kills())
-
-
-def boottime_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-# --- requests
 
 
 def submit(place: Place, request: wire.Submit) -> wire.Accepted:
@@ -114,6 +70,8 @@ def follow(place: Place, channel: Channel, request: wire.Follow) -> Optional[wir
                 raise Refused("internal", f"the records of the job {request.job_id} have no end")
             gone = job.state() != wire.RUNNING
             if gone:
+                events.seek(-len(pending), os.SEEK_CUR)  # half a line may have been replaced by the end
+                pending = b""
                 continue
             if channel.buffer or channel.waits(wait_s):
                 channel.check()
@@ -149,117 +107,6 @@ def forget(place: Place, request: wire.Forget) -> wire.Forgotten:
         raise Refused("busy", f"the job {request.job_id} is running")
     shutil.rmtree(job.folder)
     return wire.Forgotten(request.job_id)
-
-
-# --- one job
-
-
-class Job:
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self.job_id = os.path.basename(folder)
-
-    def submitted(self) -> wire.Submit:
-        with open(os.path.join(self.folder, "submit"), "rb") as file:
-            record = wire.decode(file.read())
-        if not isinstance(record, wire.Submit):
-            raise Refused("internal", f"{self.folder}/submit holds another record")
-        return record
-
-    def process(self) -> Optional[Process]:
-        """None: it has not come up."""
-        try:
-            with open(os.path.join(self.folder, "process.json"), encoding="ascii") as file:
-                return Process(**json.load(file))
-        except FileNotFoundError:
-            return None
-
-    def ended(self) -> Optional[wire.Ended]:
-        """The last record, if it is that: a short one, so that the end of the file tells."""
-        try:
-            with open(os.path.join(self.folder, "events"), "rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - ENDED_LIMIT_BYTES))
-                last = file.read().split(b"\n")[-2:-1]
-        except FileNotFoundError:
-            return None
-        record = wire.decode(last[0]) if last and last[0].startswith(b'{"kind":"Ended"') else None
-        return record if isinstance(record, wire.Ended) else None
-
-    def state(self) -> str:
-        ended = self.ended()
-        if ended is not None:
-            return ended.state
-        process = self.process()
-        if process is not None and process.is_alive():
-            if self._silent_ns() <= STALE_NS:
-                return wire.RUNNING
-            os.kill(process.pid, signal.SIGKILL)
-            self._end(wire.TIMEOUT, f"the job's process {process.pid} hung and was killed")
-        else:
-            self._end(*_why_gone(process))
-        return self.state()
-
-    def age_ns(self) -> Optional[int]:
-        """Since it was submitted; None: before the last restart of the board."""
-        process = self.process()
-        if process is None or process.boot_id != boot_id():
-            return None
-        return boottime_ns() - process.started_ns
-
-    def info(self) -> wire.JobInfo:
-        state, submitted = self.state(), self.submitted()
-        done = sum(line.startswith(b'{"kind":"Launch') for line in self._lines())
-        ended = self.ended()
-        return wire.JobInfo(
-            self.job_id, submitted.owner, state, self.age_ns(), len(submitted.launches), done,
-            ended.evidence if ended else "",
-        )  # fmt: skip
-
-    def _lines(self) -> List[bytes]:
-        """The whole ones: the last may just be written, or was when the power went."""
-        try:
-            with open(os.path.join(self.folder, "events"), "rb") as file:
-                return file.read().split(b"\n")[:-1]
-        except FileNotFoundError:
-            return []
-
-    def _silent_ns(self) -> int:
-        beat = facts.text(os.path.join(self.folder, "heartbeat"))
-        return time.monotonic_ns() - int(beat) if beat else 0
-
-    def _end(self, state: str, evidence: str) -> None:
-        """Say for the job what it can not say any more."""
-        with open(os.path.join(self.folder, "events"), "ab+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # another agent may have the same thought
-            if self.ended() is None:
-                lines = self._lines()
-                file.truncate(sum(len(line) + 1 for line in lines))
-                file.write(wire.encode(wire.Ended(len(lines) + 1, self.job_id, state, evidence)))
-                file.flush()
-                os.fsync(file.fileno())
-
-
-def _why_gone(process: Optional[Process]) -> "tuple[str, str]":
-    if process is None:
-        return wire.KILLED, "the job's process has not come up"
-    if process.boot_id != boot_id():
-        return wire.LOST, "the board has restarted while the job ran"
-    kills = oom_kills()
-    if kills is not None and process.oom_kills is not None and kills > process.oom_kills:
-        return (
-            wire.KILLED,
-            f"the job's process {process.pid} is gone, and the kernel has killed for lack of memory meanwhile",
-        )
-    return (
-        wire.KILLED,
-        f"the job's process {process.pid} is gone and said nothing; the kernel has not killed for lack of memory",
-    )
-
-
-def oom_kills() -> Optional[int]:
-    """How often the kernel has killed a process for lack of memory since it booted, in any cgroup."""
-    kills = facts.field("proc/vmstat", "^oom_kill ([0-9]+)$")
-    return int(kills) if kills is not None else None
 
 
 def _found(place: Place, job_id: str) -> Job:

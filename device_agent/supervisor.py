@@ -12,7 +12,8 @@ import time
 import traceback
 from typing import Any, NoReturn
 
-from device_agent import bench, jobs, wire
+from device_agent import bench, wire
+from device_agent.job import Job, this_process
 from device_agent.place import Place, hold, write_durably
 from device_agent.record import replace
 
@@ -26,10 +27,16 @@ class Spool:
         self.seq = 0
 
     def send(self, record: Any) -> None:
+        """OSError where the disk is full; then the record is not there, not even in part."""
+        whole_bytes = self.events.tell()
+        view = memoryview(wire.encode(replace(record, seq=self.seq + 1)))
+        try:
+            while view:
+                view = view[self.events.write(view) :]
+        except BaseException:
+            self.events.truncate(whole_bytes)
+            raise
         self.seq += 1
-        view = memoryview(wire.encode(replace(record, seq=self.seq)))
-        while view:
-            view = view[self.events.write(view) :]
         if not isinstance(record, wire.Event):
             os.fsync(self.events.fileno())
         self.beat()
@@ -45,19 +52,19 @@ class Cancelled(Exception):
 def main() -> None:
     _, agent, root, folder = sys.argv
     hold(agent)
+    place, job, spool = Place(root), Job(folder), Spool(folder)
     signal.signal(signal.SIGTERM, _cancel)
-    place, job, spool = Place(root), jobs.Job(folder), Spool(folder)
-    request = job.submitted()
-    spool.beat()
-    write_durably(os.path.join(folder, "process.json"), json.dumps(jobs.this_process()._asdict()).encode())
-    state, evidence = _run(place, spool, request)
+    state, evidence = _run(place, job, spool)
     spool.send(wire.Ended(0, job.job_id, state, evidence))
-    os._exit(0)  # nothing of a native library's is here, but threads of meters may be
+    os._exit(0)  # threads of meters may be there, which nobody waits for
 
 
-def _run(place: Place, spool: Spool, request: wire.Submit) -> "tuple[str, str]":
+def _run(place: Place, job: Job, spool: Spool) -> "tuple[str, str]":
     """The job's state and evidence."""
     try:
+        request = job.submitted()
+        spool.beat()
+        write_durably(os.path.join(job.folder, "process.json"), json.dumps(this_process()._asdict()).encode())
         with place.workspace() as work:
             bench.run(place, work, spool, request)
     except Cancelled:

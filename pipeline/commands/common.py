@@ -48,7 +48,8 @@ def say(text: str) -> None:
 
 
 def show_json(record: object) -> None:
-    _write(clean_json(msgspec.json.format(msgspec.json.encode(record), indent=2).decode()) + "\n")
+    """A record of a stage, or of the wire (whose fields `vars` tells)."""
+    _write(clean_json(msgspec.json.format(msgspec.json.encode(record, enc_hook=vars), indent=2).decode()) + "\n")
 
 
 def show_run(record: RunRecord, store: Store, pages: dict[str, Path]) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 import zipfile
+import zlib
 from functools import cache
 from pathlib import Path
 
@@ -61,7 +62,6 @@ def pythons() -> dict[str, str]:
 def bundle() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("__main__.py", "from device_agent.__main__ import main\n\nmain()\n")
         for path in sorted(PACKAGE.rglob("*.py")):
             archive.write(path, f"device_agent/{path.relative_to(PACKAGE)}")
     return buffer.getvalue()
@@ -164,8 +164,10 @@ class Agent(Pipes):
     def __init__(
         self, root: Path | str, python: str = sys.executable, env: dict[str, str] | None = None, **options
     ) -> None:
-        super().__init__([python, "-I", "-c", BOOTSTRAP], env, **options)
+        super().__init__([python, "-I", "-S", "-c", BOOTSTRAP], env, **options)
         self.root = Path(root)
+        self.jobs = 0
+        self.last_job = ""
         data = bundle()
         self.write(json.dumps({"root": str(root), "sha256": sha256(data), "size_bytes": len(data)}).encode() + b"\n")
         line = b""
@@ -189,7 +191,7 @@ class Agent(Pipes):
         """The last answer: Stored or Failure."""
         answer = self.ask(wire.Put(name or sha256(data), len(data)))
         if isinstance(answer, wire.Ready):
-            self.write(data)
+            self.write(frames(data[answer.offset_bytes :]))
             answer = self.receive()
         return answer
 
@@ -203,8 +205,16 @@ class Agent(Pipes):
         assert isinstance(blob, wire.Blob), blob
         return self.read(blob.size_bytes)
 
+    def submit(self, *launches: wire.Launch, job_id: str | None = None, timeout_ns: int = 10**12):
+        """The answer: Accepted or Failure. Each job has a number of its own."""
+        self.jobs += 1
+        self.last_job = job_id or f"{self.process.pid:016x}{self.jobs:016x}"
+        return self.ask(wire.Submit(self.last_job, "tester", timeout_ns, launches))
+
     def start(self, *launches: wire.Launch) -> None:
-        self.write(wire.encode(wire.Job(launches)))
+        """Submit, and follow."""
+        assert isinstance(answer := self.submit(*launches), wire.Accepted), answer
+        self.write(wire.encode(wire.Follow(self.last_job, 0)))
 
     def until(self, *kinds: type):
         """The next record of one of these kinds; events before it are skipped."""
@@ -212,15 +222,35 @@ class Agent(Pipes):
             record = self.receive()
             if isinstance(record, kinds):
                 return record
-            assert isinstance(record, wire.Event), record
+            assert isinstance(record, (wire.Event, wire.Working)), record
 
     def run(self, *launches: wire.Launch) -> list:
-        """Everything that a job answers but its events."""
-        self.start(*launches)
+        """Everything that a job answers but its events; or the Failure to start it."""
+        if isinstance(answer := self.submit(*launches), wire.Failure):
+            return [answer]
+        return self.follow(self.last_job)
+
+    def follow(self, job_id: str, after: int = 0) -> list:
+        self.write(wire.encode(wire.Follow(job_id, after)))
         records = []
-        while not records or not isinstance(records[-1], (wire.Finished, wire.Failure)):
-            records.append(self.until(wire.Launched, wire.LaunchFailed, wire.Finished, wire.Failure))
+        while not records or not isinstance(records[-1], (wire.Ended, wire.Failure)):
+            records.append(self.until(wire.Launched, wire.LaunchFailed, wire.Ended, wire.Failure))
         return records
+
+    def supervisor(self) -> int:
+        """The process of the last job."""
+        return int(json.loads((self.root / "jobs" / self.last_job / "process.json").read_text())["pid"])
+
+
+def frames(data: bytes, size: int = 100_000) -> bytes:
+    """A blob, or the rest of one, as the host sends it; every second frame deflated."""
+    parts = []
+    for number, start in enumerate(range(0, len(data), size)):
+        piece = data[start : start + size]
+        coding = wire.DEFLATED if number % 2 else wire.RAW
+        coded = zlib.compress(piece) if number % 2 else piece
+        parts.append(wire.FRAME.pack(coding, len(coded), len(piece)) + coded)
+    return b"".join(parts)
 
 
 def names(folder: Path) -> list[str]:

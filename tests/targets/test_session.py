@@ -12,6 +12,7 @@ import pytest
 
 from device_agent import wire as w
 from targets import errors, open_session
+from targets import session as session_module
 from targets.local import LocalLink
 from targets.session import Session
 from tests.targets.conftest import eventually, leftovers
@@ -33,7 +34,9 @@ def test_agent_is_pushed_once_and_measures_over_ssh(sshd):
     with open_session(sshd) as first:
         assert first.agent_sent_bytes > 0
         first.put(MODEL, SHA)
-        answers = [each for each in first.run(w.Job((launch(), launch()))) if not isinstance(each, w.Event)]
+        job_id = first.submit((launch(), launch()), "test")
+        answers = [each for each in first.follow(job_id) if not isinstance(each, w.Event)]
+        first.forget(job_id)
     assert [each.index for each in answers] == [0, 1]
     for each in answers:
         assert min(each.latency_ns) >= 300_000
@@ -170,48 +173,128 @@ def test_disk_full_before_the_agent_is_there(sshd, need_mount):
     assert not list((need_mount / "edgepress").glob("agents/*"))
 
 
-def test_cut_while_sending(wire):
+LONG = {"timed_min_ns": 20 * 10**9, "timed_max_runs": 10**6}
+
+
+def no_return(monkeypatch):
+    """The board does not come back."""
+    monkeypatch.setattr(session_module, "RETURN_S", 0.0)
+    monkeypatch.setattr(
+        Session, "_open", lambda self, limit_s: (_ for _ in ()).throw(errors.Unreachable("gone", hint=""))
+    )
+
+
+def until_timed(session, job_id):
+    for record in session.follow(job_id):
+        if isinstance(record, w.Event) and record.phase == "timed":
+            return
+
+
+def test_cut_while_sending_it_goes_on_there(wire):
+    target, cut = wire
+    data, said = os.urandom(5_000_000), []
+    sha = hashlib.sha256(data).hexdigest()
+    with open_session(target, said.append) as session:
+        before = cut.passed
+        session.put(data, sha, lambda sent: cut.cut() if sent >= 2_500_000 and not said else None)
+        assert session.get(sha) == data
+    assert len(said) == 2
+    assert "is there again" in said[1]
+    assert cut.passed - before < 5_000_000 + 3_200_000  # again: a frame, and what sshd had not passed on (2 MiB)
+    assert eventually(lambda: not leftovers(target.root))
+
+
+def test_cut_while_sending_and_the_board_stays_away(wire, monkeypatch):
     target, cut = wire
     data = os.urandom(5_000_000)
     sha = hashlib.sha256(data).hexdigest()
     with pytest.raises(errors.ConnectionLost), open_session(target) as session:
+        no_return(monkeypatch)
         cut.cut_after = cut.passed + 2_000_000
         session.put(data, sha)
     assert eventually(lambda: not leftovers(target.root))
     assert not (Path(target.root) / "blobs" / sha).exists()
 
 
-def test_cut_while_measuring_leaves_no_process_on_the_board(wire):
+def test_cut_while_measuring_nothing_is_lost(wire):
     target, cut = wire
-    with pytest.raises(errors.ConnectionLost, match="ended in the middle"), open_session(target) as session:
+    said, records = [], []
+    with open_session(target, said.append) as session:
         session.put(MODEL, SHA)
-        for record in session.run(w.Job((launch(timed_min_ns=20 * 10**9, timed_max_runs=10**6),))):
+        job_id = session.submit((launch(timed_min_ns=10**9, timed_max_runs=10**6),) * 2, "test")
+        for record in session.follow(job_id):
+            records.append(record)
             if isinstance(record, w.Event) and record.phase == "timed":
-                assert len(leftovers(target.root)) > 0
                 cut.cut()
+        session.forget(job_id)
+    assert [record.seq for record in records] == list(range(1, len(records) + 1))
+    assert sum(isinstance(record, w.Launched) for record in records) == 2
+    assert said
     assert eventually(lambda: not leftovers(target.root))
 
 
-def test_leaving_in_the_middle_of_a_job_ends_it(sshd):
+def test_a_job_goes_on_while_the_board_can_not_be_reached(wire, monkeypatch):
+    target, cut = wire
+    launches = (launch(timed_min_ns=10**9, timed_max_runs=10**6),)
+    with monkeypatch.context() as patch, pytest.raises(errors.ConnectionLost), open_session(target) as session:
+        session.put(MODEL, SHA)
+        job_id = session.submit(launches, "test")
+        until_timed(session, job_id)
+        no_return(patch)
+        cut.cut()
+        list(session.follow(job_id))
+    said = []
+    with open_session(target, said.append) as session:
+        (info,) = session.jobs()
+        assert (info.job_id, info.done) in {(job_id, 0), (job_id, 1)}
+        assert session.submit(launches, "test") == job_id  # the same job of the same owner
+        assert sum(isinstance(record, w.Launched) for record in session.follow(job_id)) == 1
+        session.forget(job_id)
+        assert session.jobs() == ()
+    assert "going on with it" in said[0]
+
+
+def test_leaving_in_the_middle_of_a_job_cancels_it(sshd):
     class Enough(Exception):
         pass
 
     with pytest.raises(Enough), open_session(sshd) as session:
         session.put(MODEL, SHA)
-        for record in session.run(w.Job((launch(timed_min_ns=20 * 10**9, timed_max_runs=10**6),))):
-            if isinstance(record, w.Event) and record.phase == "timed":
-                raise Enough
+        until_timed(session, session.submit((launch(**LONG),), "test"))
+        raise Enough
     assert eventually(lambda: not leftovers(sshd.root))
+    with open_session(sshd) as session:
+        (info,) = session.jobs()
+        assert info.state == w.CANCELLED
+        session.forget(info.job_id)
 
 
-def test_one_job_at_a_time(sshd):
+def test_one_job_at_a_time_and_the_other_is_told_who_has_the_board(sshd):
     with open_session(sshd) as one, open_session(sshd) as two:
         one.put(MODEL, SHA)
-        running = one.run(w.Job((launch(timed_min_ns=2 * 10**9, timed_max_runs=10**6),)))
-        next(running)
-        with pytest.raises(errors.Busy, match="busy"):
-            list(two.run(w.Job((launch(),))))
-        assert any(isinstance(each, w.Launched) for each in running)
+        job_id = one.submit((launch(**LONG),), "the first")
+        with pytest.raises(errors.Busy, match="the first has been measuring on this board for 0 s") as caught:
+            two.submit((launch(),), "the second")
+        assert "edgepress jobs" in caught.value.hint
+        assert two.cancel(job_id) == w.CANCELLED
+        with pytest.raises(errors.JobEnded, match="CANCELLED") as ended:
+            list(one.follow(job_id))
+        assert ended.value.state == w.CANCELLED
+        one.forget(job_id)
+
+
+def test_old_results_are_not_taken_for_new_ones(sshd, monkeypatch):
+    with open_session(sshd) as session:
+        session.put(MODEL, SHA)
+        job_id = session.submit((launch(),), "test")
+        list(session.follow(job_id))
+        (first,) = session.jobs()
+        monkeypatch.setattr(session_module, "OLD_RESULT_S", 0.0)
+        assert session.submit((launch(),), "test") == job_id
+        (second,) = session.jobs()
+        assert second.age_ns < first.age_ns
+        list(session.follow(job_id))
+        session.forget(job_id)
 
 
 class NoisyLink(LocalLink):
@@ -224,7 +307,7 @@ class NoisyLink(LocalLink):
 def test_noise_before_the_agent(tmp_path):
     import sys
 
-    with Session(NoisyLink(), sys.executable, str(tmp_path / "board")) as session:
+    with Session(lambda _: NoisyLink(), sys.executable, str(tmp_path / "board")) as session:
         session.put(MODEL, SHA)
         assert session.have((SHA,), ()).blobs == (SHA,)
 
@@ -234,5 +317,5 @@ def test_shell_that_never_stops_talking(tmp_path):
         def start(self, argv):
             return super().start(["yes", "welcome"])
 
-    with pytest.raises(errors.ConnectionLost, match="no agent answered"):
-        Session(Babble(), "python3", str(tmp_path))
+    with pytest.raises(errors.NotTheAgent, match="no agent answered"):
+        Session(lambda _: Babble(), "python3", str(tmp_path))

@@ -1,0 +1,165 @@
+"""One job on the board: who runs it, what it has said, and how it ended.
+
+    jobs/<id>/submit        the Submit record, as it came
+    jobs/<id>/process.json  the process that runs it: number, start time, boot; written by that process (supervisor.py)
+    jobs/<id>/events        its records, one a line, numbered from 1; Ended is the last
+    jobs/<id>/heartbeat     time of CLOCK_MONOTONIC in nanoseconds, by the running job every second
+    jobs/<id>/log           what it printed
+
+Process numbers are used again, so a process is known by its number and start time together; a boot by its boot_id. A job that
+is not running and has not said Ended gets an Ended that says why.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import time
+from typing import List, NamedTuple, Optional
+
+from device_agent import facts, wire
+from device_agent.channel import Refused
+
+STALE_NS = 20_000_000_000  # of the heartbeat: the process is there, and hangs
+ENDED_LIMIT_BYTES = 1 << 16
+
+
+class Process(NamedTuple):
+    """What process.json holds."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    started_ns: int  # of CLOCK_BOOTTIME, which runs on while the board sleeps, and which nobody can set
+    oom_kills: Optional[int]  # of the kernel until then
+
+    def is_alive(self) -> bool:
+        return self.boot_id == boot_id() and start_ticks(self.pid) == self.start_ticks
+
+
+def boot_id() -> str:
+    return facts.text("proc/sys/kernel/random/boot_id") or ""
+
+
+def start_ticks(pid: int) -> Optional[int]:
+    """When the process was started, in clock ticks since boot (proc(5), stat, field 22). None: there is none, or a dead one."""
+    stat = facts.text(f"proc/{pid}/stat")
+    fields = (stat or "").rpartition(")")[2].split()
+    return int(fields[19]) if len(fields) > 19 and fields[0] not in "ZX" else None
+
+
+def this_process() -> Process:
+    pid = os.getpid()
+    return Process(pid, start_ticks(pid) or 0, boot_id(), boottime_ns(), oom_kills())
+
+
+def boottime_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class Job:
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.job_id = os.path.basename(folder)
+
+    def submitted(self) -> wire.Submit:
+        with open(os.path.join(self.folder, "submit"), "rb") as file:
+            record = wire.decode(file.read())
+        if not isinstance(record, wire.Submit):
+            raise Refused("internal", f"{self.folder}/submit holds another record")
+        return record
+
+    def process(self) -> Optional[Process]:
+        """None: it has not come up."""
+        try:
+            with open(os.path.join(self.folder, "process.json"), encoding="ascii") as file:
+                return Process(**json.load(file))
+        except FileNotFoundError:
+            return None
+
+    def ended(self) -> Optional[wire.Ended]:
+        """The last record, if it is that: a short one, so that the end of the file tells."""
+        try:
+            with open(os.path.join(self.folder, "events"), "rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - ENDED_LIMIT_BYTES))
+                last = file.read().split(b"\n")[-2:-1]
+        except FileNotFoundError:
+            return None
+        record = wire.decode(last[0]) if last and last[0].startswith(b'{"kind":"Ended"') else None
+        return record if isinstance(record, wire.Ended) else None
+
+    def state(self) -> str:
+        ended = self.ended()
+        if ended is not None:
+            return ended.state
+        process = self.process()
+        if process is not None and process.is_alive():
+            if self._silent_ns() <= STALE_NS:
+                return wire.RUNNING
+            os.kill(process.pid, signal.SIGKILL)
+            self._end(wire.TIMEOUT, f"the job's process {process.pid} hung and was killed")
+        else:
+            self._end(*_why_gone(process))
+        return self.state()
+
+    def age_ns(self) -> Optional[int]:
+        """Since it was submitted; None: before the last restart of the board."""
+        process = self.process()
+        if process is None or process.boot_id != boot_id():
+            return None
+        return boottime_ns() - process.started_ns
+
+    def info(self) -> wire.JobInfo:
+        state, submitted = self.state(), self.submitted()
+        done = sum(line.startswith(b'{"kind":"Launch') for line in self._lines())
+        ended = self.ended()
+        return wire.JobInfo(
+            self.job_id, submitted.owner, state, self.age_ns(), len(submitted.launches), done,
+            ended.evidence if ended else "",
+        )  # fmt: skip
+
+    def _lines(self) -> List[bytes]:
+        """The whole ones: the last may just be written, or was when the power went."""
+        try:
+            with open(os.path.join(self.folder, "events"), "rb") as file:
+                return file.read().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return []
+
+    def _silent_ns(self) -> int:
+        beat = facts.text(os.path.join(self.folder, "heartbeat"))
+        return time.monotonic_ns() - int(beat) if beat else 0
+
+    def _end(self, state: str, evidence: str) -> None:
+        """Say for the job what it can not say any more."""
+        with open(os.path.join(self.folder, "events"), "ab+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # another agent may have the same thought
+            if self.ended() is None:
+                lines = self._lines()
+                file.truncate(sum(len(line) + 1 for line in lines))
+                file.write(wire.encode(wire.Ended(len(lines) + 1, self.job_id, state, evidence)))
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def _why_gone(process: Optional[Process]) -> "tuple[str, str]":
+    if process is None:
+        return wire.KILLED, "the job's process has not come up"
+    if process.boot_id != boot_id():
+        return wire.LOST, "the board has restarted while the job ran"
+    kills = oom_kills()
+    if kills is not None and process.oom_kills is not None and kills > process.oom_kills:
+        return (
+            wire.KILLED,
+            f"the job's process {process.pid} is gone, and the kernel has killed for lack of memory meanwhile",
+        )
+    return (
+        wire.KILLED,
+        f"the job's process {process.pid} is gone and said nothing; the kernel has not killed for lack of memory",
+    )
+
+
+def oom_kills() -> Optional[int]:
+    """How often the kernel has killed a process for lack of memory since it booted, in any cgroup."""
+    kills = facts.field("proc/vmstat", "^oom_kill ([0-9]+)$")
+    return int(kills) if kills is not None else None

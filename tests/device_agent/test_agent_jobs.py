@@ -1,0 +1,297 @@
+"""Jobs outlive whoever started them, tell their records by number, and say truly how they ended."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from device_agent import wire
+from device_agent.record import replace
+from tests.device_agent.agent_process import LAUNCH, children_of, is_alive, names, sleep_model, wait_until
+
+
+def launch(model: str, **changes) -> wire.Launch:
+    return replace(LAUNCH, model_sha256=model, **changes)
+
+
+def lasting(agent, seconds: float, count: int = 1) -> list[wire.Launch]:
+    model = agent.store(sleep_model(latency_us=1000))
+    return [launch(model, timed_min_ns=round(seconds * 1e9), timed_max_runs=10**6)] * count
+
+
+@pytest.fixture
+def hanging(agent):
+    """An agent whose job has a launch that does not end, and the process of that launch."""
+    agent.start(launch(agent.store(sleep_model(hang=True)), timeout_ns=10**12))
+    while not isinstance(record := agent.receive(), wire.Event) or record.phase != "warmup":
+        pass
+    (child,) = children_of(agent.supervisor())
+    yield agent, child
+    if is_alive(child):
+        os.kill(agent.supervisor(), signal.SIGKILL)
+
+
+def end_of(agent, job_id: str) -> wire.Ended:
+    return agent.follow(job_id)[-1]
+
+
+def nothing_runs(agent, child: int) -> None:
+    wait_until(lambda: not is_alive(child) and not is_alive(agent.supervisor()), 5)
+
+
+# --- who goes away
+
+
+@pytest.mark.parametrize("how", ["end of input", "SIGTERM", "SIGHUP", "SIGKILL"])
+def test_a_job_outlives_the_agent_that_started_it(agent, start, how):
+    agent.start(*lasting(agent, 0.7, count=2))
+    job_id = agent.last_job
+    agent.until(wire.Event)
+    if how == "end of input":
+        agent.end()
+    else:
+        agent.process.send_signal(signal.Signals[how])
+        agent.process.wait(10)
+    first, second, ended = start().follow(job_id)
+    assert (first.index, second.index, ended.state) == (0, 1, wire.FINISHED)
+
+
+def test_each_record_comes_once_behind_the_last_one_seen(agent, start):
+    agent.start(*lasting(agent, 0.3, count=2))
+    job_id, seen = agent.last_job, []
+    while len(seen) < 3:
+        if not isinstance(record := agent.receive(), wire.Working):
+            seen.append(record)
+    agent.kill()
+    other = start()
+    other.write(wire.encode(wire.Follow(job_id, seen[-1].seq)))
+    while not isinstance(seen[-1], wire.Ended):
+        if not isinstance(record := other.receive(), wire.Working):
+            seen.append(record)
+    assert [record.seq for record in seen] == list(range(1, len(seen) + 1))
+    assert sum(isinstance(record, wire.Launched) for record in seen) == 2
+
+
+def test_following_to_the_end_again_and_again(agent):
+    agent.run(*lasting(agent, 0.01))
+    again = agent.follow(agent.last_job)
+    assert [type(record) for record in again] == [wire.Launched, wire.Ended]
+    (ended,) = agent.follow(agent.last_job, again[-1].seq)  # all was seen: the end is said all the same
+    assert ended == again[-1]
+
+
+def test_another_request_ends_the_following(agent):
+    agent.start(*lasting(agent, 1))
+    agent.write(wire.encode(wire.Have((), ())) * 2)
+    assert agent.until(wire.Paused) == wire.Paused(agent.last_job)
+    assert [agent.receive() for _ in range(2)] == [wire.Present((), ())] * 2
+    assert end_of(agent, agent.last_job).state == wire.FINISHED
+
+
+def test_a_host_that_no_longer_reads(agent, start):
+    model = agent.store(sleep_model())
+    assert isinstance(agent.submit(launch(model)), wire.Accepted)
+    agent.process.stdout.close()
+    agent.write(wire.encode(wire.Follow(agent.last_job, 0)))
+    assert agent.process.wait(10) == 0
+    assert "Traceback" not in agent.errors()
+    assert end_of(start(), agent.last_job).state == wire.FINISHED
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_between_requests(agent, number):
+    agent.process.send_signal(number)
+    assert agent.process.wait(10) == 0
+    assert names(agent.root / "tmp") == []
+
+
+# --- starting
+
+
+def test_asked_twice_it_starts_once(agent, start):
+    launches = lasting(agent, 0.5)
+    assert agent.submit(*launches, job_id="a" * 32) == wire.Accepted("a" * 32, wire.RUNNING, 0)
+    supervisor = agent.supervisor()
+    again = start().submit(*launches, job_id="a" * 32)
+    assert (again.state, again.age_ns > 0, agent.supervisor()) == (wire.RUNNING, True, supervisor)
+    agent.follow("a" * 32)
+    assert agent.submit(*launches, job_id="a" * 32).state == wire.FINISHED
+
+
+def test_a_job_that_ended_badly_starts_anew(agent):
+    launches = lasting(agent, 0.2)
+    agent.submit(*launches, job_id="a" * 32)
+    assert agent.ask(wire.Cancel("a" * 32)).state == wire.CANCELLED
+    assert agent.submit(*launches, job_id="a" * 32) == wire.Accepted("a" * 32, wire.RUNNING, 0)
+    assert end_of(agent, "a" * 32).state == wire.FINISHED
+
+
+def test_one_job_at_a_time_and_the_loser_is_told_who_and_since_when(hanging, start):
+    agent, child = hanging
+    other = start()
+    model = other.store(sleep_model())
+    began = time.monotonic()
+    (failure,) = other.run(launch(model))
+    assert time.monotonic() - began < 1
+    assert failure.error == "busy"
+    assert "tester has been measuring on this board for" in failure.message
+    assert agent.last_job in failure.message
+    assert other.ask(wire.Cancel(agent.last_job)).state == wire.CANCELLED
+    nothing_runs(agent, child)
+    launched, _ = other.run(launch(model))
+    assert isinstance(launched, wire.Launched)
+
+
+def test_a_supervisor_that_does_not_come_up_is_told(agent, monkeypatch):
+    installed = next((agent.root / "agents").iterdir()) / "device_agent" / "supervisor.py"
+    installed.write_text("raise SystemExit('no supervisor today')\n")
+    failure = agent.submit(*lasting(agent, 1))
+    assert (failure.error, "no supervisor today" in failure.message) == ("internal", True)
+    assert names(agent.root / "jobs") == []
+
+
+# --- how it ends
+
+
+def test_cancelled(hanging, start):
+    agent, child = hanging
+    agent.write(wire.encode(wire.Cancel(agent.last_job)))
+    assert agent.until(wire.Paused, wire.Cancelled) == wire.Paused(agent.last_job)
+    assert agent.until(wire.Cancelled).state == wire.CANCELLED
+    nothing_runs(agent, child)
+    assert (end_of(agent, agent.last_job).state, names(agent.root / "tmp")) == (wire.CANCELLED, [])
+
+
+def test_killed(hanging, start):
+    agent, child = hanging
+    os.kill(agent.supervisor(), signal.SIGKILL)
+    ended = agent.until(wire.Ended)
+    assert ended.state == wire.KILLED
+    assert "said nothing; the kernel has not killed for lack of memory" in ended.evidence
+    nothing_runs(agent, child)
+    assert start().follow(agent.last_job)[-1] == ended
+    assert names(agent.root / "tmp") == []  # by the new agent
+
+
+def test_two_agents_agree_on_the_end(hanging, start):
+    agent, _ = hanging
+    os.kill(agent.supervisor(), signal.SIGKILL)
+    ends = [end_of(other, agent.last_job) for other in (start(), start())]
+    assert ends[0] == ends[1] == agent.until(wire.Ended)
+
+
+def test_lost(hanging):
+    """Another boot: what process.json says of the boot is changed, because this machine can not be restarted here."""
+    agent, child = hanging
+    path = agent.root / "jobs" / agent.last_job / "process.json"
+    supervisor = agent.supervisor()
+    path.with_name("new").write_text(json.dumps({**json.loads(path.read_text()), "boot_id": "another"}))
+    path.with_name("new").rename(path)
+    ended = agent.until(wire.Ended)
+    assert (ended.state, ended.evidence) == (wire.LOST, "the board has restarted while the job ran")
+    (info,) = agent.ask(wire.Jobs()).jobs
+    assert (info.state, info.age_ns) == (wire.LOST, None)
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: not is_alive(child))
+
+
+def test_a_line_that_the_power_cut_in_the_middle_is_no_record(hanging, start):
+    agent, _ = hanging
+    agent.kill()  # it follows, and would say first how the job ended
+    os.kill(agent.supervisor(), signal.SIGKILL)
+    wait_until(lambda: not is_alive(agent.supervisor()))
+    with (agent.root / "jobs" / agent.last_job / "events").open("ab") as events:
+        events.write(b'{"kind":"Launched","seq":4,"index":0,"runtime_ver')
+    (ended,) = start().follow(agent.last_job)
+    assert ended.state == wire.KILLED
+
+
+def test_out_of_time(agent):
+    launches = [launch(agent.store(sleep_model(hang=True)), timeout_ns=10**12)]
+    agent.submit(*launches, timeout_ns=700_000_000)
+    ended = end_of(agent, agent.last_job)
+    assert (ended.state, "launch 0, phase warmup" in ended.evidence) == (wire.TIMEOUT, True)
+
+
+@pytest.mark.whole
+def test_a_hang_is_found_without_waiting_for_the_time_to_be_over(agent):
+    hang, good = agent.store(sleep_model(hang=True)), agent.store(sleep_model())
+    began = time.monotonic()
+    failed, launched, _ = agent.run(launch(hang, timeout_ns=10**12), launch(good))
+    assert time.monotonic() - began < 30
+    assert (failed.error, "no word from it and no CPU time for 20 s" in failed.message) == ("timeout", True)
+    assert isinstance(launched, wire.Launched)
+
+
+@pytest.mark.whole
+def test_a_supervisor_that_hangs_is_found(hanging):
+    agent, child = hanging
+    os.kill(agent.supervisor(), signal.SIGSTOP)
+    began = time.monotonic()
+    ended = agent.until(wire.Ended)
+    assert time.monotonic() - began < 30
+    assert (ended.state, "hung and was killed" in ended.evidence) == (wire.TIMEOUT, True)
+    nothing_runs(agent, child)
+
+
+def test_a_fault_of_the_supervisor_is_told(agent):
+    """Somebody removes its folder for temporary files."""
+    agent.start(*lasting(agent, 0.3, count=2))
+    while agent.until(wire.Event).phase != "warmup":
+        pass
+    for work in (agent.root / "tmp").iterdir():
+        shutil.rmtree(work)
+    assert isinstance(agent.until(wire.Launched), wire.Launched)
+    ended = agent.until(wire.Ended)
+    assert (ended.state, "FileNotFoundError" in ended.evidence) == (wire.FAILED, True)
+
+
+# --- what stays, and what goes
+
+
+def test_jobs_are_listed_and_forgotten(agent, start):
+    agent.run(*lasting(agent, 0.01, count=2))
+    first = agent.last_job
+    other = start()
+    other.start(*lasting(other, 5))
+    done, running = agent.ask(wire.Jobs()).jobs
+    assert (done.job_id, done.owner, done.state, done.launches, done.done) == (first, "tester", wire.FINISHED, 2, 2)
+    assert (running.state, running.done) == (wire.RUNNING, 0)
+    assert 0 < running.age_ns < 60 * 10**9
+    assert agent.ask(wire.Forget(running.job_id)).error == "busy"
+    assert agent.ask(wire.Forget(first)) == wire.Forgotten(first)
+    assert agent.ask(wire.Forget(first)).error == "not_found"
+    agent.ask(wire.Cancel(running.job_id))
+
+
+@pytest.mark.parametrize("ask", [wire.Cancel, wire.Forget, lambda job_id: wire.Follow(job_id, 0)])
+def test_what_is_not_there_is_said(agent, ask):
+    assert agent.ask(ask("0" * 32)).error == "not_found"
+
+
+def test_jobs_that_nobody_fetches_do_not_pile_up(agent):
+    model = agent.store(sleep_model(latency_us=1))
+    for _ in range(11):
+        agent.run(launch(model, timed_min_ns=0, timed_min_runs=1, warmup_min_ns=0, warmup_max_ns=0))
+    assert len(agent.ask(wire.Jobs()).jobs) <= 9
+    assert agent.last_job in names(agent.root / "jobs")
+
+
+def test_old_agents_are_collected_but_not_those_that_run(start, tmp_path):
+    living = start()
+    agents = Path(living.root) / "agents"
+    for age, letter in enumerate("abcd"):
+        (agents / (letter * 64) / "device_agent").mkdir(parents=True)
+        os.utime(agents / (letter * 64), (10**9 - age, 10**9 - age))
+    holder = os.open(agents / ("d" * 64), os.O_RDONLY)
+    import fcntl
+
+    fcntl.flock(holder, fcntl.LOCK_SH)
+    other = start()
+    assert isinstance(other.ask(wire.Observe()), wire.Conditions)
+    assert names(agents) == sorted([agents.joinpath(other.hello.agent_sha256).name, "a" * 64, "b" * 64, "d" * 64])
+    os.close(holder)
