@@ -4,13 +4,14 @@ argv: the agent's folder (for sys.path, see jobs.START), the root, the job's fol
 nothing of the connection; the lock came as an open file.
 """
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import time
 import traceback
-from typing import Any, NoReturn
+from typing import Any, Iterator, NoReturn
 
 from device_agent import bench, wire
 from device_agent.job import Job, this_process
@@ -44,6 +45,15 @@ class Spool:
     def beat(self) -> None:
         os.pwrite(self.heartbeat, str(time.monotonic_ns()).encode(), 0)
 
+    @contextlib.contextmanager
+    def cancellable(self) -> Iterator[None]:
+        """Only here a cancellation comes through: not while a record is written, and not while a launch is cleaned up after."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
 
 class Cancelled(Exception):
     pass
@@ -53,6 +63,7 @@ def main() -> None:
     _, agent, root, folder = sys.argv
     hold(agent)
     place, job, spool = Place(root), Job(folder), Spool(folder)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     signal.signal(signal.SIGTERM, _cancel)
     state, evidence = _run(place, job, spool)
     spool.send(wire.Ended(0, job.job_id, state, evidence))

@@ -49,7 +49,7 @@ def _unpack_wheel(
     """`origin`: path in the site -> (wheel, recorded hash) of all wheels before; files that two wheels share must agree."""
     if not os.path.isfile(path):
         raise Refused("not_found", f"the wheel {name} is not here")
-    if not is_intact(path):
+    if not is_intact(path, channel.check):
         raise Refused("bad_wheel", f"{name} was damaged on the board and is removed: send it again")
     try:
         with zipfile.ZipFile(path) as archive:
