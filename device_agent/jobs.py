@@ -32,21 +32,25 @@ def submit(place: Place, request: wire.Submit) -> wire.Accepted:
     folder = place.job(request.job_id)
     if os.path.isdir(folder):
         job = Job(folder)
-        if job.state() in (wire.RUNNING, wire.FINISHED) and job.age_ns() is not None:
-            return wire.Accepted(request.job_id, job.state(), job.age_ns() or 0)
+        state, age_ns = job.state(), job.age_ns()
+        if state == wire.RUNNING or (state == wire.FINISHED and age_ns is not None):
+            return wire.Accepted(request.job_id, state, age_ns or 0)
         shutil.rmtree(folder)
     _collect(place)
-    lock = _lock(place, request)
+    locks = [_lock(place, request)]
     try:
         with place.workspace() as work:
             new = os.path.join(work, "job")
             os.mkdir(new, mode=0o700)
+            locks.append(os.open(new, os.O_RDONLY))
+            fcntl.flock(locks[-1], fcntl.LOCK_EX)
             write_durably(os.path.join(new, "submit"), wire.encode(request))
             os.rename(new, folder)
         sync(os.path.dirname(folder))
-        _start(place, folder, lock)
+        _start(place, folder, locks)
     finally:
-        os.close(lock)  # the job holds it now
+        for lock in locks:  # the job holds them now
+            os.close(lock)
     return wire.Accepted(request.job_id, wire.RUNNING, 0)
 
 
@@ -84,6 +88,8 @@ def follow(place: Place, channel: Channel, request: wire.Follow) -> Optional[wir
 def cancel(place: Place, request: wire.Cancel) -> wire.Cancelled:
     """End the job; it has ended when this returns. Refused: not_found."""
     job = _found(place, request.job_id)
+    while job.process() is None and job.is_starting():
+        time.sleep(0.01)
     process = job.process()
     if process is not None and process.is_alive():
         os.kill(process.pid, signal.SIGTERM)
@@ -146,12 +152,12 @@ def _holder(descriptor: int) -> str:
     return "another edgepress is measuring on this board"
 
 
-def _start(place: Place, folder: str, lock: int) -> None:
+def _start(place: Place, folder: str, locks: List[int]) -> None:
     """Returns when the job's process has written process.json: from then on it is known, and is alive or not."""
     command = [sys.executable, "-I", "-c", START, FOLDER, place.root, folder]
     with open(os.path.join(folder, "log"), "wb") as log:
         process = subprocess.Popen(
-            [*_scope(folder), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[lock],
+            [*_scope(folder), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=locks,
             start_new_session=True,
         )  # fmt: skip
     deadline = time.monotonic() + START_LIMIT_S

@@ -1,9 +1,7 @@
 """Jobs that are cancelled, killed, stopped, out of memory or out of luck, at any moment: the truth is told about each."""
 
-import json
-import os
 import random
-import signal
+import select
 import time
 from pathlib import Path
 
@@ -63,3 +61,18 @@ def test_a_job_is_cancelled_at_any_moment(agent, share):
         assert names(agent.root / "tmp") == [], number
         agent.ask(wire.Forget(agent.last_job))
     assert wire.CANCELLED in states
+
+
+def test_a_job_that_is_just_starting_is_not_taken_for_dead(agent, start, share):
+    """Another host lists the jobs all the time."""
+    other = start()
+    for number in range(share(5, 100)):
+        request = wire.Submit(f"{number:032x}", "tester", 10**12, tuple(short(agent, 1)))
+        agent.write(wire.encode(request))
+        while not select.select([agent.process.stdout], [], [], 0)[0]:
+            for job in other.ask(wire.Jobs()).jobs:
+                assert job.state in {wire.RUNNING, wire.FINISHED}, (number, job)
+        assert agent.receive() == wire.Accepted(request.job_id, wire.RUNNING, 0)
+        launched, ended = agent.follow(request.job_id)
+        assert (type(launched), ended.state) == (wire.Launched, wire.FINISHED), (number, ended)
+        agent.ask(wire.Forget(request.job_id))
