@@ -1,14 +1,17 @@
 """Uploads that are killed at a random moment, over a real sshd: nothing torn, nothing left, and the truth is told."""
 
 import os
+import signal
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from device_agent import wire
 from targets import errors, open_session
 from targets import session as session_module
+from targets.conversation import Conversation
 from tests.targets import faults
 from tests.targets.conftest import eventually, leftovers
 
@@ -121,3 +124,56 @@ def test_where_nobody_can_reconnect_the_error_and_the_next_session_tell_the_trut
         Path(target.root, "blobs", sha).unlink()
     assert failed, "nothing was struck: the test tests nothing"
     assert eventually(lambda: not leftovers(target.root))
+
+
+def test_only_the_acknowledgement_is_lost(proxied, monkeypatch):
+    """The file is there: it is not sent a second time."""
+    target, proxy = proxied
+    data = os.urandom(SIZE_BYTES)
+    expect, lost = Conversation.expect, []
+
+    def expect_once(talk, kind, *limit):
+        record = expect(talk, kind, *limit)
+        if kind is wire.Stored and not lost:
+            lost.append(record)
+            raise errors.ConnectionLost("cut", hint="")
+        return record
+
+    monkeypatch.setattr(Conversation, "expect", expect_once)
+    with open_session(target) as session:
+        passed = proxy.passed("up")
+        session.put(data, faults.sha256(data))
+        assert lost
+        assert proxy.passed("up") - passed < SIZE_BYTES + OVERHEAD_BYTES
+
+
+def test_the_receiver_of_the_broken_link_is_still_at_it(proxied):
+    """As in the sync of a slow card: it has the file until it notices that its host is gone."""
+    target, proxy = proxied
+    data = os.urandom(SIZE_BYTES)
+    sha = faults.sha256(data)
+    stopped = []
+
+    def stop():
+        if not stopped:
+            stopped.extend(faults.agents(target))
+            os.kill(stopped[0], signal.SIGSTOP)
+            proxy.cut()
+            threading.Timer(2, os.kill, (stopped[0], signal.SIGCONT)).start()
+
+    began = time.monotonic()
+    with open_session(target) as session:
+        session.put(data, sha, lambda there: there > SIZE_BYTES / 2 and stop())
+        assert time.monotonic() - began > 2
+        assert faults.blob(target.root, sha) == data
+    assert eventually(lambda: not leftovers(target.root))
+
+
+def test_what_lies_there_of_an_earlier_upload_is_damaged(sshd):
+    data = os.urandom(SIZE_BYTES)
+    sha = faults.sha256(data)
+    with open_session(sshd) as session:
+        Path(sshd.root, "partial", sha).write_bytes(bytes(SIZE_BYTES // 2))
+        session.put(data, sha)
+    assert faults.blob(sshd.root, sha) == data
+    assert not faults.unfinished(sshd.root)
