@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Optional
 from device_agent import wire
 from device_agent.channel import Channel, Refused
 from device_agent.job import Job, Process, boottime_ns
-from device_agent.place import Place, newest_first, sync, write_durably
+from device_agent.place import Place, locked, newest_first, sync, write_durably
 
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.supervisor import main; main()"
@@ -127,34 +127,35 @@ def _found(place: Place, job_id: str) -> Job:
 
 def _lock(place: Place, request: wire.Submit) -> int:
     """The lock of the board, with its holder inside. Refused "busy" says who has it, and since when."""
+    holder = {"owner": request.owner[:OWNER_LIMIT], "job_id": request.job_id, "since_ns": boottime_ns()}
     descriptor = os.open(place.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        try:
-            raise Refused("busy", _holder(descriptor)) from None
-        finally:
-            os.close(descriptor)
-    holder = {"owner": request.owner[:OWNER_LIMIT], "job_id": request.job_id, "since_ns": boottime_ns()}
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        with locked(
+            os.path.join(place.root, "jobs")
+        ):  # who finds the lock taken shall find the name of its holder, too
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Refused("busy", _holder(descriptor)) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
 def _holder(descriptor: int) -> str:
-    for _ in range(20):  # who has just taken the lock has not yet written its name
-        try:
-            held: Dict[str, Any] = json.loads(os.pread(descriptor, 1 << 12, 0))
-            age_s = (boottime_ns() - held["since_ns"]) / 1e9
-            return f"{held['owner']} has been measuring on this board for {age_s:.0f} s (job {held['job_id']})"
-        except ValueError:
-            time.sleep(0.01)
-    return "another edgepress is measuring on this board"
+    held: Dict[str, Any] = json.loads(os.pread(descriptor, 1 << 12, 0))
+    age_s = (boottime_ns() - held["since_ns"]) / 1e9
+    return f"{held['owner']} has been measuring on this board for {age_s:.0f} s (job {held['job_id']})"
 
 
 def _start(place: Place, folder: str, locks: List[int]) -> None:
-    """Returns when the job's process has written process.json: from then on it is known, and is alive or not."""
-    command = [sys.executable, "-I", "-c", START, FOLDER, place.root, folder]
+    """Returns when the job's process has written process.json: from then on it is known, and is alive or not. The first of
+    the locks is that of the board.
+    """
+    command = [sys.executable, "-I", "-c", START, FOLDER, place.root, folder, str(locks[0])]
     with open(os.path.join(folder, "log"), "wb") as log:
         process = subprocess.Popen(
             [*_scope(folder), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=locks,

@@ -1,7 +1,7 @@
 """The process of one job: holds the board's lock, runs the launches, spools what there is to tell, and says how it ended.
 
-argv: the agent's folder (for sys.path, see jobs.START), the root, the job's folder. It has a session of its own and keeps
-nothing of the connection; the lock came as an open file.
+argv: the agent's folder (for sys.path, see jobs.START), the root, the job's folder, the descriptor of the board's lock. It has
+a session of its own and keeps nothing of the connection.
 """
 
 import contextlib
@@ -60,12 +60,13 @@ class Cancelled(Exception):
 
 
 def main() -> None:
-    _, agent, root, folder = sys.argv
+    _, agent, root, folder, lock = sys.argv
     hold(agent)
     place, job, spool = Place(root), Job(folder), Spool(folder)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     signal.signal(signal.SIGTERM, _cancel)
     state, evidence = _run(place, job, spool)
+    os.close(int(lock))  # who hears that the job has ended finds the board free
     spool.send(wire.Ended(0, job.job_id, state, evidence))
     os._exit(0)  # threads of meters may be there, which nobody waits for
 
