@@ -28,7 +28,9 @@ OWNER_LIMIT = 200  # characters of its name in the lock
 
 
 def submit(place: Place, request: wire.Submit) -> wire.Accepted:
-    """Start the job, or find it where it was started before. Refused: busy, and whatever keeps its process from starting."""
+    """Start the job, or find it where it was started before. Refused: busy, no_space, and whatever keeps its process from
+    starting.
+    """
     folder = place.job(request.job_id)
     if os.path.isdir(folder):
         job = Job(folder)
@@ -37,6 +39,7 @@ def submit(place: Place, request: wire.Submit) -> wire.Accepted:
             return wire.Accepted(request.job_id, state, age_ns or 0)
         shutil.rmtree(folder)
     _collect(place)
+    place.require_room(0)  # else it would be found full after the measurement
     locks = [_lock(place, request)]
     try:
         with place.workspace() as work:
@@ -101,9 +104,7 @@ def cancel(place: Place, request: wire.Cancel) -> wire.Cancelled:
 
 
 def listed(place: Place) -> wire.JobList:
-    return wire.JobList(
-        tuple(Job(folder).info() for folder in reversed(newest_first(os.path.join(place.root, "jobs"))))
-    )
+    return wire.JobList(tuple(job.info() for job in reversed(_newest_first(place))))
 
 
 def forget(place: Place, request: wire.Forget) -> wire.Forgotten:
@@ -190,11 +191,17 @@ def _scope(folder: str) -> List[str]:
     return command if probe.returncode == 0 else []
 
 
+def _newest_first(place: Place) -> List[Job]:
+    """Jobs of this boot by their age, which no change of the clock changes; then the others by the time of their files."""
+    jobs = [(job.age_ns(), job) for job in map(Job, newest_first(os.path.join(place.root, "jobs")))]
+    return [job for _, job in sorted(jobs, key=lambda each: (each[0] is None, each[0] or 0))]
+
+
 def _collect(place: Place) -> None:
     """Ended jobs that nobody has fetched, but the newest."""
-    for folder in newest_first(os.path.join(place.root, "jobs"))[KEPT:]:
-        if Job(folder).state() != wire.RUNNING:
-            shutil.rmtree(folder)
+    for job in _newest_first(place)[KEPT:]:
+        if job.state() != wire.RUNNING:
+            shutil.rmtree(job.folder)
 
 
 def _wait_for_end(process: Process, limit_s: float) -> None:

@@ -84,7 +84,8 @@ def _run(place: Place, job: Job, spool: Spool) -> "tuple[str, str]":
     except bench.OutOfTime as error:
         return wire.TIMEOUT, str(error)
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the log is on the same full disk
+            traceback.print_exc()
         return wire.FAILED, f"{type(error).__name__}: {error}"
     return wire.FINISHED, ""
 
