@@ -1,5 +1,6 @@
 """A disk that is full, in each phase: the board's own words come back, what was there stays, and nothing else is left."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -7,6 +8,9 @@ import subprocess
 import pytest
 
 from device_agent import wire
+from device_agent.__main__ import serve
+from device_agent.channel import Channel, HostGone
+from device_agent.place import Place
 from device_agent.record import replace
 from tests.device_agent.agent_process import LAUNCH, Agent, frames, names, sha256, sleep_model, wheel
 
@@ -101,3 +105,27 @@ def test_in_a_job(agent, disk):
     (disk / "ballast").unlink()
     assert [type(answer) for answer in agent.follow(agent.last_job)] == [wire.Ended]
     assert agent.run(replace(launch, timed_max_runs=5000))[-1].state == wire.FINISHED
+
+
+def test_a_write_that_fails_only_in_the_sync(tmp_path, monkeypatch):
+    """In this process, as a disk that fails so can not be had: nothing of the upload is trusted afterwards."""
+    place, data = Place(str(tmp_path / "edge")), os.urandom(10_000)
+
+    def fail(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with (
+        monkeypatch.context() as patched,
+        (tmp_path / "in").open("w+b") as to_agent,
+        (tmp_path / "out").open("w+b") as said,
+    ):
+        patched.setattr(os, "fsync", fail)
+        to_agent.write(wire.encode(wire.Put(sha256(data), len(data))) + frames(data))
+        to_agent.seek(0)
+        with pytest.raises(HostGone):
+            serve(place, Channel(to_agent.fileno(), said.fileno()))
+        said.seek(0)
+        ready, failure = [wire.decode(line) for line in said]
+    assert ready == wire.Ready(sha256(data), 0)
+    assert (failure.error, failure.errno) == ("internal", "EIO")
+    assert [*names(tmp_path / "edge" / "partial"), *names(tmp_path / "edge" / "blobs")] == []
