@@ -54,13 +54,13 @@ def main() -> None:
     now = flow.run(read(PLAN), Silent(), until="convert")
     worst = 0.0
     with open_session(inventory.find("local", PLAN.parent)) as session:
-        site, _ = provision.install(session, provision.wheels("ai_edge_litert", session.machine))
+        sites, _ = provision.install(session, provision.wheels("ai_edge_litert", session.machine))
         for name in ("tflite-fp32", "tflite-int8"):
             file = next(each for each in now.converted if each.format == name and each.variant == "compressed").artifact
             path = now.store.path(file)
             session.put(path.read_bytes(), file.sha256)
             launch = wire.Launch(
-                mode="time", model_sha256=file.sha256, model_format="tflite", runtime="ai_edge_litert", site_sha256=site,
+                mode="time", model_sha256=file.sha256, model_format="tflite", runtime="ai_edge_litert", sites=sites,
                 inputs_sha256="", threads=1, warmup_min_ns=200_000_000, warmup_max_ns=10**10, timed_min_ns=1, timed_min_runs=RUNS,
                 timed_max_runs=RUNS, timeout_ns=10**11, meter="none",
             )  # fmt: skip

@@ -64,13 +64,20 @@ def run(place: Place, work: str, spool: "Spool", request: wire.Submit) -> None:
 
 
 def _damaged(place: Place, spool: "Spool", request: wire.Submit) -> "set[str]":
-    """The blobs of the job that have another content than their name says. They are removed: the host will send them again."""
+    """The blobs and sites of the job that have another content than they had. They are removed: the host will send them again."""
+    from device_agent.wheels import is_sound  # here: zipfile would delay the answer to Submit
+
     wanted = {sha256 for launch in request.launches for sha256 in (launch.model_sha256, launch.inputs_sha256) if sha256}
     damaged = set()
     for sha256 in sorted(wanted):
         with contextlib.suppress(FileNotFoundError), spool.cancellable():
             if not is_intact(place.blob(sha256), spool.beat):
                 damaged.add(sha256)
+    for site in sorted({site for launch in request.launches for site in launch.sites}):
+        spool.beat()
+        with contextlib.suppress(FileNotFoundError):
+            if not is_sound(place.site(site)):
+                damaged.add(site)
     return damaged
 
 
@@ -82,6 +89,8 @@ def _check(place: Place, launch: wire.Launch) -> None:
         if not low <= getattr(launch, name) <= high:
             raise Refused("bad_request", f"{name} is {getattr(launch, name)}, not {low} to {high}")
     place.blob(launch.model_sha256)
+    for site in launch.sites:
+        place.site(site)
     if launch.mode == "evaluate":
         place.blob(launch.inputs_sha256)
 
@@ -129,7 +138,7 @@ class _Run:
         for what, sha256, path in (
             ("model", launch.model_sha256, place.blob),
             ("inputs", launch.inputs_sha256, place.blob),
-            ("site", launch.site_sha256, place.site),
+            *(("site", site, place.site) for site in launch.sites),
         ):
             if sha256 in self.damaged:
                 return "damaged", f"the {what} {sha256} was damaged on the board's disk and is removed: send it again"

@@ -3,10 +3,18 @@
 EDGEPRESS_FS_ROOT names another root, so that recorded trees of boards can be read in tests.
 """
 
+import contextlib
 import glob
 import os
 import re
-from typing import List, Optional
+import shutil
+import time
+from typing import Dict, List, Optional, Sequence, Set, Tuple
+
+LIMIT_S = 2.0  # the slowest sensor that is common, a DS18B20, takes 0.75 s (its data sheet, at 12 bits)
+GRACE_S = 0.1
+SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"  # often not on PATH where no shell logs in; nvpmodel is there
+_silent: Set[Tuple[str, ...]] = set()  # commands that did not end in time
 
 
 def root() -> str:
@@ -18,18 +26,17 @@ def text(path: str) -> Optional[str]:
     try:
         with open(os.path.join(root(), path), encoding="utf-8", errors="replace") as file:
             return file.read().strip(" \t\r\n\0")
-    except OSError:  # absent, or a sensor that does not answer (EIO, EAGAIN)
+    except OSError:  # absent, or the kernel can not tell
         return None
 
 
 def number(path: str) -> Optional[int]:
-    content = text(path)
-    return int(content) if content is not None and re.fullmatch("-?[0-9]+", content) else None
+    return _integer(text(path))
 
 
-def numbers(pattern: str) -> List[int]:
-    """Of all files that match and hold a number."""
-    return [value for value in map(number, paths(pattern)) if value is not None]
+def numbers(files: Sequence[str]) -> List[int]:
+    """Of those that hold one."""
+    return [value for value in map(number, files) if value is not None]
 
 
 def paths(pattern: str) -> List[str]:
@@ -46,11 +53,66 @@ def field(path: str, pattern: str) -> Optional[str]:
 
 def kib(path: str, name: str) -> Optional[int]:
     """A line `Name:  123 kB` of /proc/meminfo or /proc/self/status, in bytes."""
-    value = field(path, "^" + name + r":\s+([0-9]+) kB$")
+    value = field(path, "^" + name + r":\s+([0-9]{1,15}) kB$")
     return int(value) * 1024 if value is not None else None
+
+
+def of_cores(name: str) -> List[str]:
+    """The paths of this file of each core's cpufreq. Not of cores that are off: what is left there is not true."""
+    cores = [path for path in paths("sys/devices/system/cpu/cpu[0-9]*") if text(path + "/online") != "0"]
+    return [f"{core}/cpufreq/{name}" for core in cores]
 
 
 def governor() -> Optional[str]:
     """The frequency governor; several, joined with +, where groups of cores have different ones."""
-    found = {text(path) for path in paths("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")}
+    found = set(map(text, of_cores("scaling_governor")))
     return "+".join(sorted(name for name in found if name)) or None
+
+
+def sensors(files: Sequence[str]) -> Dict[str, int]:
+    """The numbers in these files of sensors, without those that fail or do not answer within LIMIT_S."""
+    cat = program("cat") or "/bin/cat"
+    commands: Dict[Tuple[str, ...], str] = {(cat, os.path.join(root(), path)): path for path in files}
+    values = {commands[command]: _integer(said.strip()) for command, said in answers(list(commands)).items()}
+    return {path: value for path, value in values.items() if value is not None}
+
+
+def program(name: str) -> Optional[str]:
+    """The path of a program of the board."""
+    return shutil.which(name) or shutil.which(name, path=SYSTEM_FOLDERS)
+
+
+def answers(commands: Sequence[Tuple[str, ...]]) -> Dict[Tuple[str, ...], str]:
+    """What these programs print, all started at once; without those that can not be started or do not end within LIMIT_S.
+
+    Hardware that is absent or hangs can block whoever asks, in the kernel and beyond the reach of SIGKILL. So this process
+    asks nothing itself, and leaves a program that blocks behind: that holds nothing of ours, and is not started again.
+    """
+    import subprocess  # here: it would delay the first answer
+
+    started = {}
+    for command in commands:
+        if command not in _silent:
+            try:
+                started[command] = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                )
+            except OSError:
+                continue
+    said, deadline = {}, time.monotonic() + LIMIT_S
+    for command, process in started.items():
+        try:
+            output, _ = process.communicate(timeout=max(GRACE_S, deadline - time.monotonic()))
+            said[command] = output.decode(errors="replace")
+        except subprocess.TimeoutExpired:
+            _silent.add(command)
+            process.kill()
+            assert process.stdout is not None
+            process.stdout.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_S)
+    return said
+
+
+def _integer(content: Optional[str]) -> Optional[int]:
+    return int(content) if content is not None and re.fullmatch("-?[0-9]{1,18}", content) else None

@@ -4,15 +4,21 @@ import glob
 import os
 import re
 import struct
-import subprocess
 import sys
-from typing import Tuple
+from typing import Optional, Tuple
 
 from device_agent import facts
 from device_agent.wire import Machine
 
+PACKAGES = (
+    "numpy",
+    "onnxruntime-gpu",
+    "tensorrt",
+)  # which a runtime may need of the system; by normalized name (PEP 503)
+
 
 def describe() -> Machine:
+    """Takes some milliseconds: the host waits for it. Only a Jetson is asked by a program, for its power mode."""
     uname = os.uname()
     libc, libc_version = _libc()
     return Machine(
@@ -26,13 +32,13 @@ def describe() -> Machine:
         python=".".join(map(str, sys.version_info[:3])),
         libc=libc,
         libc_version=libc_version,
-        memory_bytes=facts.kib("proc/meminfo", "MemTotal") or 0,
-        cpu_max_khz=max(facts.numbers("sys/devices/system/cpu/cpu[0-9]*/cpufreq/cpuinfo_max_freq"), default=None),
+        memory_bytes=_memory_bytes(),
+        cpu_max_khz=max(facts.numbers(facts.of_cores("cpuinfo_max_freq")), default=None),
         governor=facts.governor(),
-        release=None,
-        power_mode=None,
-        emulator=None,
-        packages=(),
+        release=_release(),
+        power_mode=_power_mode(),
+        emulator=_emulator(uname.machine),
+        packages=_packages(),
     )
 
 
@@ -72,8 +78,81 @@ def _libc() -> Tuple[str, str]:
     if name:
         return name, version
     for loader in glob.glob("/lib/ld-musl-*.so.1"):
+        import subprocess
+
         # musl has no call that tells its version; its loader prints it (PEP 656)
         told = subprocess.run([loader], stderr=subprocess.PIPE, timeout=5, check=False).stderr.decode(errors="replace")
         match = re.search(r"^Version (\S+)", told, re.MULTILINE)
         return "musl", match.group(1) if match else ""
     return "", ""
+
+
+def _memory_bytes() -> int:
+    """All that the board has, or what a container leaves of it: a cgroup's limit holds for all groups below (cgroups(7))."""
+    limits = [facts.kib("proc/meminfo", "MemTotal")]
+    groups = re.findall(r"^[0-9]+:([^:]*):/(.*)$", facts.text("proc/self/cgroup") or "", re.MULTILINE)
+    for controllers, path in groups:
+        if controllers == "":
+            folder, name = "sys/fs/cgroup", "memory.max"  # version 2
+        elif controllers == "memory":
+            folder, name = "sys/fs/cgroup/memory", "memory.limit_in_bytes"  # version 1
+        else:
+            continue
+        limits.append(facts.number(f"{folder}/{name}"))
+        for part in path.split("/"):
+            folder = os.path.join(folder, part)
+            limits.append(facts.number(f"{folder}/{name}"))
+    return min((limit for limit in limits if limit), default=0)
+
+
+def _is_jetson() -> bool:
+    return "nvidia,tegra" in (facts.text("proc/device-tree/compatible") or "")
+
+
+def _release() -> Optional[str]:
+    """NVIDIA's Jetson Linux, from which the JetPack follows: "R36.4.3"."""
+    if not _is_jetson():
+        return None
+    said = facts.text("etc/nv_tegra_release") or ""
+    match = re.match(r"# R([0-9]+) \(release\), REVISION: ([0-9.]+)", said)
+    if match:
+        return f"R{match.group(1)}.{match.group(2)}"
+    version = facts.field("var/lib/dpkg/status", r"^Package: nvidia-l4t-core\n(?:.+\n)*?Version: ([0-9.]+)")
+    return f"R{version}" if version else None
+
+
+def _power_mode() -> Optional[str]:
+    nvpmodel = facts.program("nvpmodel") if _is_jetson() else None
+    if nvpmodel is None:
+        return None
+    command = (nvpmodel, "-q")
+    match = re.search(r"^NV Power Mode: *(\S+)$", facts.answers([command]).get(command, ""), re.MULTILINE)
+    return match.group(1) if match else None
+
+
+def _emulator(arch: str) -> Optional[str]:
+    """A machine of QEMU's is known by its firmware device (as systemd-detect-virt does), or by DMI on a PC. With KVM it is not
+    emulated, which only a PC tells, by its clock: a virtual machine on Arm is called emulated, so nothing is claimed of it.
+    An Arm program that sees the CPU of a PC runs in QEMU's user mode.
+    """
+    firmware = [facts.text(path) or "" for path in facts.paths("proc/device-tree/fw-cfg@*/compatible")]
+    clocks = facts.text("sys/devices/system/clocksource/clocksource0/available_clocksource") or ""
+    is_qemu = "qemu,fw-cfg-mmio" in firmware or facts.text("sys/class/dmi/id/sys_vendor") == "QEMU"
+    is_user_mode = arch not in ("x86_64", "i686") and facts.field("proc/cpuinfo", r"^vendor_id\s*:(.*)$") is not None
+    return "QEMU" if (is_qemu and "kvm-clock" not in clocks.split()) or is_user_mode else None
+
+
+def _packages() -> Tuple[str, ...]:
+    """By the names of their folders of metadata (PEP 376): importlib.metadata alone takes 30 ms to import."""
+    found = {}
+    for folder in reversed(sys.path):  # what is first there is imported
+        try:
+            names = os.listdir(folder)
+        except OSError:  # sys.path may name what does not exist
+            continue
+        for name in names:
+            match = re.fullmatch(r"(.+?)-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist|egg)-info", name)
+            distribution = re.sub("[-_.]+", "-", match.group(1)).lower() if match else ""
+            if match and distribution in PACKAGES:
+                found[distribution] = match.group(2)
+    return tuple(f"{distribution} {found[distribution]}" for distribution in sorted(found))

@@ -3,8 +3,8 @@
     agents/<sha256>/    the agents (bootstrap.py); whoever runs one holds a shared lock (flock) on its folder
     blobs/<sha256>      models, inputs, wheels, outputs: files, named by their content
     partial/<sha256>    what has come so far of a blob; whoever receives it holds a lock on it
-    sites/<sha256>/     unpacked wheels, put on sys.path of a runner
-    jobs/<id>/          jobs that run or wait for being fetched (jobs.py)
+    sites/<sha256>/     wheels, each unpacked in a folder of its own, put on sys.path of a runner
+    jobs/<id>/          jobs that run or wait for being fetched (job.py)
     tmp/                unfinished work; whoever works on an entry holds a lock on it
     lock                held by the job that measures, with its owner inside
 

@@ -115,8 +115,7 @@ class Runner:
         self._snapshot("python")
         self.messages.enter("load", 1)
         model_path = self.place.blob(launch.model_sha256)
-        if launch.site_sha256:
-            sys.path.insert(0, self.place.site(launch.site_sha256))
+        sys.path[:0] = [self.place.site(site) for site in launch.sites]
         start_ns = clock()
         runtime = importlib.import_module(RUNTIMES[launch.runtime])
         import_ns = clock() - start_ns

@@ -1,7 +1,8 @@
-"""Unpack: make a folder for sys.path of wheels, without pip: a Debian board refuses pip, a minimal one has none.
+"""Unpack: make a folder for sys.path of a wheel, without pip: a Debian board refuses pip, a minimal one has none.
 
 A wheel is a zip with a RECORD of the hash of every file (packaging.python.org, "Binary distribution format"). Scripts and
-headers are left out: a site is imported from, nothing else.
+headers are left out: a site is imported from, nothing else. Each wheel is a site of its own, under the wheel's hash, so that
+a numpy that two runtimes need is unpacked once. (Two wheels may bring parts of one package only as PEP 420 has it.)
 """
 
 import base64
@@ -10,43 +11,48 @@ import hashlib
 import io
 import os
 import py_compile
+import shutil
 import tempfile
 import zipfile
 import zlib
-from typing import Dict, Iterator, List, Tuple
+from typing import Iterator, List, Tuple
 
 from device_agent import wire
 from device_agent.channel import Channel, Refused
-from device_agent.place import Place, is_intact, sync
+from device_agent.place import CHUNK_BYTES, Place, is_intact, sha256_of, sync
+from device_agent.receive import DISK_FULL
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
+SAME_PLACE = (FileExistsError, NotADirectoryError)  # two of its files want the same path
 UNHASHED = ("RECORD", "RECORD.jws", "RECORD.p7s")  # of the .dist-info folder: a list can not hold its own hash
+SEAL = ".edgepress-sha256"  # "hash path" of each file
 ALGORITHMS = ("sha256", "sha384", "sha512")  # what the wheel format allows
 
 
 def unpack(place: Place, work: str, channel: Channel, request: wire.Unpack) -> wire.Unpacked:
-    """Refused: not_found (a wheel), bad_wheel, no_space. A site that is already here is Unpacked at once."""
-    final = place.site(request.site_sha256)
+    """Refused: not_found (the wheel), bad_wheel, no_space. A site that is already here is Unpacked at once."""
+    final = place.site(request.sha256)
     if not os.path.isdir(final):
-        wheels = [(name, place.blob(sha256)) for name, sha256 in request.wheels]
         with tempfile.TemporaryDirectory(prefix="site-", dir=work) as parent:
             site = os.path.join(parent, "site")
             os.mkdir(site)
-            origin: Dict[str, Tuple[str, str]] = {}
-            for name, path in wheels:
-                _unpack_wheel(place, channel, name, path, site, origin)
-            _compile(channel, site, final)
+            try:
+                _unpack_wheel(place, channel, request, site)
+                _compile(channel, site, final)
+                _seal(channel, site)
+            except OSError as error:
+                if error.errno not in DISK_FULL:
+                    raise
+                raise Refused("no_space", f"the disk became full while {request.name} was unpacked") from error
             os.sync()  # one for a thousand small files: an fsync of each takes minutes on an SD card
             if not os.path.isdir(final):  # else another host has won
                 os.rename(site, final)
             sync(os.path.dirname(final))
-    return wire.Unpacked(request.site_sha256)
+    return wire.Unpacked(request.sha256)
 
 
-def _unpack_wheel(
-    place: Place, channel: Channel, name: str, path: str, site: str, origin: Dict[str, Tuple[str, str]]
-) -> None:
-    """`origin`: path in the site -> (wheel, recorded hash) of all wheels before; files that two wheels share must agree."""
+def _unpack_wheel(place: Place, channel: Channel, request: wire.Unpack, site: str) -> None:
+    name, path = request.name, place.blob(request.sha256)
     if not os.path.isfile(path):
         raise Refused("not_found", f"the wheel {name} is not here")
     if not is_intact(path, channel.check):
@@ -55,17 +61,13 @@ def _unpack_wheel(
         with zipfile.ZipFile(path) as archive:
             place.require_room(sum(member.file_size for member in archive.infolist()))
             for member, recorded in _members(name, archive):
-                channel.check()
-                data = archive.read(member)
-                if recorded and _hash_of(data, recorded) != recorded:
-                    raise Refused("bad_wheel", f"{name}: {member.filename} does not have the hash of RECORD")
                 target = _place_in_site(member.filename)
-                if target in origin and origin[target][1] != recorded:
-                    raise Refused("bad_wheel", f"{name} and {origin[target][0]} both bring {target}, and they differ")
-                if target:
-                    origin[target] = (name, recorded)
-                    _write(os.path.join(site, target), data)
-    except BROKEN_ZIP as error:
+                actual = _extract(
+                    channel, archive, member, os.path.join(site, target) if target else os.devnull, recorded
+                )
+                if actual != recorded:
+                    raise Refused("bad_wheel", f"{name}: {member.filename} does not have the hash of RECORD")
+    except BROKEN_ZIP + SAME_PLACE as error:
         raise Refused("bad_wheel", f"{name} is no readable wheel: {error}") from error
 
 
@@ -82,22 +84,32 @@ def _members(name: str, archive: zipfile.ZipFile) -> Iterator[Tuple[zipfile.ZipI
     rows: List[List[str]] = list(csv.reader(io.StringIO(archive.read(records[0]).decode("utf-8"))))
     recorded = {row[0]: row[1] for row in rows if len(row) == 3}
     folder = records[0][: -len("RECORD")]
-    for unhashed in UNHASHED:
-        recorded.pop(folder + unhashed, None)
-    hashed = {filename for filename in names if filename not in [folder + unhashed for unhashed in UNHASHED]}
-    if hashed != set(recorded):
-        raise Refused("bad_wheel", f"{name}: RECORD and content differ: {sorted(hashed ^ set(recorded))[:5]}")
+    unhashed = [folder + each for each in UNHASHED]
+    for each in unhashed:
+        recorded.pop(each, None)
+    hashed = set(names).difference(unhashed)
+    differ = [filename for filename in hashed | set(recorded) if filename not in hashed or not recorded.get(filename)]
+    if differ:
+        raise Refused("bad_wheel", f"{name}: RECORD and content differ: {sorted(differ)[:5]}")
     for member in files:
         yield member, recorded.get(member.filename, "")
 
 
-def _hash_of(data: bytes, recorded: str) -> str:
-    """In the notation of RECORD: the algorithm, "=", base64 without padding."""
+def _extract(channel: Channel, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, recorded: str) -> str:
+    """Write a file, piece by piece: runtimes bring some that a small board can not hold in memory. Returns its hash in the
+    notation of RECORD, which is the algorithm, "=", base64 without padding; "" where RECORD has none.
+    """
     algorithm = recorded.partition("=")[0]
-    if algorithm not in ALGORITHMS:
-        return "none"
-    digest = hashlib.new(algorithm, data).digest()
-    return algorithm + "=" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    if recorded and algorithm not in ALGORITHMS:
+        return f"unknown algorithm {algorithm}"
+    digest = hashlib.new(algorithm or ALGORITHMS[0])
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with archive.open(member) as source, open(path, "wb" if path == os.devnull else "xb") as file:
+        for chunk in iter(lambda: source.read(CHUNK_BYTES), b""):
+            channel.check()
+            digest.update(chunk)
+            file.write(chunk)
+    return recorded and algorithm + "=" + base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
 
 
 def _place_in_site(filename: str) -> str:
@@ -109,10 +121,32 @@ def _place_in_site(filename: str) -> str:
     return rest if scheme in ("purelib", "platlib") else ""
 
 
-def _write(path: str, data: bytes) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(data)
+def is_sound(site: str) -> bool:
+    """Whether every file of a site is as it was unpacked and compiled. A damaged site is removed: the host will find it missing.
+
+    FileNotFoundError if it is not there.
+    """
+    try:
+        with open(os.path.join(site, SEAL), encoding="utf-8") as file:
+            lines = [line.rstrip("\n").partition(" ") for line in file]
+        sound = all(sha256_of(os.path.join(site, path)) == sha256 for sha256, _, path in lines)
+    except (OSError, UnicodeDecodeError):
+        sound = False
+    if not sound:
+        shutil.rmtree(site)
+    return sound
+
+
+def _seal(channel: Channel, site: str) -> None:
+    """Keep the hash of every file: RECORD has none of what was compiled."""
+    lines = []
+    for folder, _, names in os.walk(site):
+        for name in names:
+            channel.check()
+            path = os.path.join(folder, name)
+            lines.append(f"{sha256_of(path)} {os.path.relpath(path, site)}\n")
+    with open(os.path.join(site, SEAL), "w", encoding="utf-8") as file:
+        file.writelines(lines)
 
 
 def _compile(channel: Channel, site: str, final: str) -> None:

@@ -109,14 +109,14 @@ class Stored(Record):
 
 
 class Unpack(Record):
-    """Make the site `site_sha256` of these wheels, which are blobs: [(file name, sha256), ...]."""
+    """Make the site `sha256` of the wheel that is the blob `sha256`. `name`, its file name, is for messages."""
 
-    site_sha256: str
-    wheels: Tuple[Tuple[str, str], ...]
+    name: str
+    sha256: str
 
 
 class Unpacked(Record):
-    site_sha256: str
+    sha256: str
 
 
 class Observe(Record):
@@ -143,7 +143,7 @@ class Launch(Record):
     model_sha256: str
     model_format: str  # tflite, onnx, sleep: the ending that the runtime sees
     runtime: str
-    site_sha256: str  # "" for a runtime that needs no wheels
+    sites: Tuple[str, ...]  # put on sys.path in this order; () for a runtime that needs no wheels
     inputs_sha256: str  # a .npy blob, (rows, ...); "" = zeros
     threads: int
     warmup_min_ns: int

@@ -168,11 +168,12 @@ class BoardFacts(Record, frozen=True):
     cpu_max_khz: int | None
     governor: str | None
     is_board: bool  # False for local and virtual: this machine, which is not the board that will run the model
+    emulated: bool = False  # True: its processor is a program, and every timing is of that program
 
 
 class DeployedRuntime(Record, frozen=True):
     name: str
-    site_sha256: Sha256 | None  # the unpacked wheels on the board; None: needs none
+    sites: tuple[Sha256, ...]  # on the board, one for each of `packages`; (): it needs none
     packages: tuple[str, ...]  # wheel file names
     sent_bytes: int  # 0: was already there
 
@@ -213,6 +214,7 @@ class Doubt(Record, frozen=True):
     evidence: str
     remedy: str
     invalid: bool = False  # True: the number must not be used at all
+    decides_nothing: bool = False  # True: the number may be shown, but no limit is judged by it
     touches: str = "latency"  # which number: latency or accuracy
 
 

@@ -24,20 +24,29 @@ def open_session(target: Target, say: Callable[[str], None] | None = None) -> It
         if target.kind == "virtual":
             yield _virtual(stack, target, say)
             return
-        yield _over_ssh(stack, target, say)
+        yield _over_ssh(stack, _emulated(target) if target.kind == "emulated" else target, say)
 
 
 def reachable(target: Target) -> None:
     """Connect, check the host key, log in, let go. A TargetError says what is wrong."""
     from targets.ssh import SshLink
 
-    SshLink(target).close()
+    SshLink(_emulated(target) if target.kind == "emulated" else target).close()
 
 
 def _over_ssh(stack: contextlib.ExitStack, target: Target, say: Callable[[str], None] | None) -> Session:
     from targets.ssh import SshLink  # paramiko takes 0.1 s to import
 
-    return stack.enter_context(Session(lambda _: SshLink(target), target.python, target.root, say))
+    def connect(limit_s: float) -> SshLink:
+        return SshLink(target, connect_timeout_s=limit_s)
+
+    return stack.enter_context(Session(connect, target.python, target.root, say))
+
+
+def _emulated(target: Target) -> Target:
+    from targets.virtual.emulated.machine import located
+
+    return located(target)
 
 
 def _virtual(stack: contextlib.ExitStack, target: Target, say: Callable[[str], None] | None) -> Session:

@@ -3,7 +3,8 @@
 TargetError                4
 UnknownTarget            2  the plan names a board that is in no inventory
 RuntimeUnavailable       2  the plan names a runtime that this board can not have
-Unreachable              4  no answer, or nobody listens there
+Unreachable              4  nobody listens there, no such host, no way there
+DroppedByServer          4  sshd closed the connection before SSH began: too many log in at once
 HostKeyUnknown           4
 HostKeyChanged           4
 AuthenticationRefused    4
@@ -17,6 +18,8 @@ AgentFailed              4  the agent answered with a failure
 UploadDamaged            4  what has arrived is not what was announced, and was thrown away there
 WheelsUnavailable        4  the host could not get a runtime's wheels
 VirtualUnavailable       4  this machine can not run the virtual board
+EmulatorUnavailable      4  this machine can not build or run the emulated board
+EmulatorNotRunning       4  the emulated board has not been started
 """
 
 
@@ -40,6 +43,10 @@ class RuntimeUnavailable(TargetError):
 
 
 class Unreachable(TargetError):
+    pass
+
+
+class DroppedByServer(Unreachable):
     pass
 
 
@@ -96,4 +103,12 @@ class WheelsUnavailable(TargetError):
 
 
 class VirtualUnavailable(TargetError):
+    pass
+
+
+class EmulatorUnavailable(TargetError):
+    pass
+
+
+class EmulatorNotRunning(TargetError):
     pass

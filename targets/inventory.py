@@ -1,10 +1,13 @@
-"""boards.toml -> Target: a kind of board at an address. `local`, `virtual` and `virtual-small` always exist.
+"""boards.toml -> Target: a kind of board at an address. Those of ALWAYS need no entry.
 
 [pi5]
 host = "192.0.2.5"
 user = "pi"
-key = "~/.ssh/id_ed25519"         # or: ssh_agent = true
+key = "~/.ssh/id_ed25519"
 board = "raspberry_pi_5"          # one of targets/boards
+
+[orin]
+ssh = "orin.lab"                  # a host of ~/.ssh/config; then nothing else about the way there is said here
 
 [tiny]
 virtual = { memory = "512 MiB", cpu = 0.5, rtt_ms = 20, rate_mbit = 10 }     # targets/virtual/shape.py
@@ -25,18 +28,32 @@ from targets.errors import UnknownTarget
 from targets.virtual.shape import SHAPES, Shape, Table
 
 INVENTORY = "boards.toml"
-ALWAYS = ("local", *SHAPES)
+EMULATED = "virtual-aarch64"
+ALWAYS = ("local", *SHAPES, EMULATED)
 VIRTUAL_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # becomes the name of a folder
+METHODS = ("key", "ssh_agent", "password", "password_env")
+WAY = {"host", "user", "port", "known_hosts", "ssh", "ssh_config", "passphrase", "passphrase_env", *METHODS}
+HOW = (
+    "A board has host, user and one of key, ssh_agent, password, password_env; or ssh. Optional: port, passphrase, "
+    "passphrase_env, known_hosts, ssh_config, python, root, board. A virtual one has only `virtual`, and a name of letters, "
+    "digits, - and _ (docs/virtual-boards.md)."
+)
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a board is and how to get in. For `local` and `virtual` most of it is unused."""
+    """Where a board is and how to get in. For those of ALWAYS most of it is unused."""
 
-    host: str
-    user: str
+    host: str = ""
+    user: str = ""
     port: Annotated[int, Meta(ge=1, le=65535)] = 22
     key: str | None = None
-    ssh_agent: bool = False
+    passphrase: str | None = None  # of the key: "ask"
+    passphrase_env: str | None = None  # the environment variable that holds it
+    ssh_agent: bool | str = False  # true: its only key; "SHA256:...": that one
+    password: str | None = None  # "ask"
+    password_env: str | None = None
+    ssh: str | None = None  # a host of the user's ssh_config, in place of all of the above and of known_hosts
+    ssh_config: str | None = None  # that file, where it is not ~/.ssh/config; beside boards.toml
     python: str = "python3"
     root: str = "~/.edgepress"  # where edgepress keeps its files on the board
     board: str | None = None
@@ -49,6 +66,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def find(name: str, folder: Path) -> Target:
     """The target of that name; UnknownTarget says which there are. `folder` is the plan's."""
+    if name == EMULATED:
+        return Target(name=name, kind="emulated", host="127.0.0.1", user="", board="emulated_aarch64")
     if name in ALWAYS:
         return _on_this_machine(name, SHAPES.get(name))
     targets = read(folder)
@@ -89,8 +108,7 @@ def read(folder: Path) -> dict[str, Target]:
         except msgspec.ValidationError as error:
             raise UnknownTarget(
                 f"{path}: [{name}]: {error}",
-                hint="A board has host, user, and key or ssh_agent; optional: port, python, root, board, known_hosts. "
-                "A virtual one has only `virtual`, and a name of letters, digits, - and _ (docs/virtual-boards.md).",
+                hint=HOW,
             ) from error
         if (
             name in ALWAYS
@@ -103,14 +121,47 @@ def read(folder: Path) -> dict[str, Target]:
                 f"{path}: [{name}]: {', '.join(ALWAYS)} are taken, and `board` must be one of {', '.join(BOARDS)}",
                 hint="Correct the table, then run again.",
             )
-        if bool(target.key) == target.ssh_agent:
-            raise UnknownTarget(
-                f"{path}: [{name}]: exactly one of `key` and `ssh_agent = true` must be given",
-                hint="Trying several keys locks this host out of newer sshd (PerSourcePenalties), so one is named.",
-            )
-        known_hosts = str((path.parent / Path(target.known_hosts).expanduser()).resolve())
-        targets[name] = msgspec.structs.replace(target, name=name, known_hosts=known_hosts)
+        fault = _fault(target, set(table))
+        if fault:
+            raise UnknownTarget(f"{path}: [{name}]: {fault[0]}", hint=fault[1])
+        targets[name] = msgspec.structs.replace(
+            target, name=name, known_hosts=_beside(path, target.known_hosts),
+            ssh_config=_beside(path, target.ssh_config) if target.ssh_config else None,
+        )  # fmt: skip
     return targets
+
+
+def _fault(target: Target, said: set[str]) -> tuple[str, str] | None:
+    """What is wrong with how this board is to be reached, and what to do."""
+    for secret in ("password", "passphrase"):
+        if getattr(target, secret) not in {None, "ask"}:  # not decoded as such: the decoder's message would show it
+            return (
+                f'`{secret}` can only be "ask"',
+                f"A secret does not belong into a file; or name a variable: {secret}_env.",
+            )
+    if target.ssh:
+        beside = said & WAY - {"ssh", "ssh_config"}
+        return ("`ssh` stands beside " + ", ".join(sorted(beside)), "With `ssh`, all of that comes from ssh_config.") if beside else None  # fmt: skip
+    if not target.host or not target.user:
+        return "`host` and `user` must be given (or `ssh`)", HOW
+    if sum(bool(getattr(target, method)) for method in METHODS) != 1:
+        return (
+            f"exactly one of {', '.join(METHODS)} must be given (or `ssh`)",
+            "Trying several locks this host out of newer sshd (PerSourcePenalties), so one is named.",
+        )
+    if (target.passphrase or target.passphrase_env) and not target.key:
+        return "a passphrase is of a `key`, and none is given", HOW
+    if target.passphrase and target.passphrase_env:
+        return "one of passphrase and passphrase_env", HOW
+    if target.ssh_config:
+        return "`ssh_config` says where the host of `ssh` is described, and no `ssh` is given", HOW
+    if isinstance(target.ssh_agent, str) and not target.ssh_agent.startswith("SHA256:"):
+        return "`ssh_agent` is true or the SHA256:... of one of its keys", "ssh-add -l shows them."
+    return None
+
+
+def _beside(path: Path, file: str) -> str:
+    return str((path.parent / Path(file).expanduser()).resolve())
 
 
 def inventory_path(folder: Path) -> Path:

@@ -3,80 +3,106 @@
 The board needs no internet and no pip: it gets the wheel files as blobs and unpacks them itself.
 """
 
-import contextlib
-import hashlib
-import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
 import msgspec
 
 from device_agent.wire import Machine
-from targets.errors import RuntimeUnavailable, WheelsUnavailable
-from targets.inventory import cache_folder
+from targets import wheel_cache
+from targets.errors import RuntimeUnavailable
 from targets.session import Session
+from targets.wheel_cache import Wheel
 
-DOWNLOAD_TIMEOUT_S = 600
 NEWEST_MINOR = 99  # of glibc 2: what a board says of itself must not make a million options
 WHEEL_ARCHES = {"x86_64": "x86_64", "aarch64": "aarch64", "armv7l": "armv7l", "armv6l": "armv6l"}
 # manylinux wheels exist from glibc 2.5 (x86) and 2.17 (Arm) on: PEP 513, 571, 599, 600.
 OLD_NAMES = {(2, 5): "manylinux1", (2, 12): "manylinux2010", (2, 17): "manylinux2014"}
 
 
-class Runtime(msgspec.Struct, frozen=True, kw_only=True):
-    """Where wheels of a runtime exist. Figures: the wheels on the package index, read 2026-11."""
+class Exists(msgspec.Struct, frozen=True, kw_only=True):
+    """For what there are wheels of a runtime (and of its numpy)."""
 
-    formats: tuple[str, ...]  # of the model files that it runs
-    requirements: tuple[str, ...]  # installed without their own requirements: to run a model they need no more
-    pythons: tuple[tuple[int, int], tuple[int, int]]  # first and last
     arches: tuple[str, ...]
+    pythons: tuple[tuple[int, int], tuple[int, int]]  # first and last
     glibc: tuple[int, int]  # at least
 
 
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    """How a board gets a runtime: by wheels from here, or it has it already."""
+
+    formats: tuple[str, ...]  # of the model files that it runs
+    requirements: tuple[str, ...] = ()  # installed without their own requirements: to run a model they need no more
+    exists: tuple[Exists, ...] = ()
+    system: str = (
+        ""  # the distribution that the system's own Python must have: nobody offers wheels for the package index
+    )
+    tried_on_hardware: bool = True
+    for_tests: bool = False  # never chosen for a plan that does not name it
+
+
+# Where wheels exist: the package index, asked on 2026-11-24 for each Python, CPU and glibc.
 RUNTIMES = {
-    # cp38-cp311; on Arm 2.14.0 wants glibc 2.34 and older boards get 2.13.0. With numpy 2 every Interpreter() fails.
+    # On Arm 2.14.0 wants glibc 2.34; older boards get 2.13.0, which there is not for Python 3.11. With numpy 2 every
+    # Interpreter() fails.
     "tflite_runtime": Runtime(
-        formats=("tflite",), requirements=("tflite-runtime>=2.13,<3", "numpy<2"),
-        pythons=((3, 8), (3, 11)), arches=("x86_64", "aarch64", "armv7l"), glibc=(2, 17),
+        formats=("tflite",), requirements=("tflite-runtime>=2.13,<3", "numpy<2"), exists=(
+            Exists(arches=("x86_64", "aarch64", "armv7l"), pythons=((3, 8), (3, 10)), glibc=(2, 17)),
+            Exists(arches=("x86_64",), pythons=((3, 11), (3, 11)), glibc=(2, 17)),
+            Exists(arches=("aarch64", "armv7l"), pythons=((3, 11), (3, 11)), glibc=(2, 34)),
+        ),
     ),
+    # Python 3.9 gets 2.1.0.
     "ai_edge_litert": Runtime(
-        formats=("tflite",), requirements=("ai-edge-litert>=1.2,<3", "numpy<3"),
-        pythons=((3, 9), (3, 14)), arches=("x86_64", "aarch64"), glibc=(2, 27),
+        formats=("tflite",), requirements=("ai-edge-litert>=2.1,<3", "numpy<3"),
+        exists=(Exists(arches=("x86_64", "aarch64"), pythons=((3, 9), (3, 14)), glibc=(2, 27)),),
     ),
+    # Python 3.8 and 3.9 get 1.19.2, 3.10 gets 1.23.2; before 1.19 it fails with numpy 2.
     "onnxruntime": Runtime(
-        formats=("onnx",), requirements=("onnxruntime>=1.16,<2", "numpy<3"),
-        pythons=((3, 8), (3, 14)), arches=("x86_64", "aarch64"), glibc=(2, 17),
+        formats=("onnx",), requirements=("onnxruntime>=1.19,<2", "numpy<3"),
+        exists=(Exists(arches=("x86_64", "aarch64"), pythons=((3, 8), (3, 14)), glibc=(2, 27)),),
     ),
+    # On a Jetson's GPU. NVIDIA builds them for each JetPack, with its CUDA and TensorRT, which come with the system.
+    "onnxruntime_cuda": Runtime(formats=("onnx",), system="onnxruntime-gpu", tried_on_hardware=False),
+    "onnxruntime_tensorrt": Runtime(formats=("onnx",), system="onnxruntime-gpu", tried_on_hardware=False),
     # Sleeps as long as the model file says: a runtime of known speed, to check the measuring itself.
-    "sleep": Runtime(formats=("sleep",), requirements=(), pythons=((3, 8), (3, 99)), arches=(), glibc=(0, 0)),
+    "sleep": Runtime(formats=("sleep",), for_tests=True),
 }  # fmt: skip
 
 
 def why_not(name: str, machine: Machine) -> str | None:
     """Why the board can not have this runtime; None: it can."""
     runtime = RUNTIMES[name]
+    if runtime.system and not has_package(runtime.system, machine):
+        return f"it is the system's own {runtime.system}, and the board's Python has none"
     if not runtime.requirements:
         return None
-    python, (first, last) = python_version(machine), runtime.pythons
-    if not first <= python <= last:
+    python, arch = python_version(machine), wheel_arch(machine)
+    of_python = [each for each in runtime.exists if each.pythons[0] <= python <= each.pythons[1]]
+    if not of_python:
+        first, last = min(each.pythons[0] for each in runtime.exists), max(each.pythons[1] for each in runtime.exists)
         return f"it exists for Python {_dotted(first)} to {_dotted(last)}, the board has {_dotted(python)}"
-    if wheel_arch(machine) not in runtime.arches:
-        return f"it exists for {', '.join(runtime.arches)}, the board's Python is {wheel_arch(machine)}"
+    of_arch = [each for each in of_python if arch in each.arches]
+    if not of_arch:
+        arches = sorted({each for exists in of_python for each in exists.arches})
+        return f"it exists for {', '.join(arches)}, the board's Python is {arch}"
     if machine.libc != "glibc":
         return f"it exists for glibc, the board has {machine.libc or 'an unknown libc'}"
-    if glibc_version(machine) < runtime.glibc:
-        return f"it needs glibc {_dotted(runtime.glibc)}, the board has {machine.libc_version}"
+    glibc = min(each.glibc for each in of_arch)
+    if glibc_version(machine) < glibc:
+        return f"it needs glibc {_dotted(glibc)} for Python {_dotted(python)}, the board has {machine.libc_version}"
+    if _brings_own_numpy(machine) and not has_package("numpy", machine):
+        return "it needs numpy, of which there are no wheels for this CPU: apt-get install python3-numpy on the board"
     return None
+
+
+def has_package(distribution: str, machine: Machine) -> bool:
+    """Whether the board's system Python has it."""
+    return any(each.partition(" ")[0] == distribution for each in machine.packages)
 
 
 def possible(machine: Machine) -> tuple[str, ...]:
     """The runtimes that this board can have (without `sleep`, which only tests want)."""
-    return tuple(name for name, runtime in RUNTIMES.items() if runtime.requirements and why_not(name, machine) is None)
+    return tuple(name for name, runtime in RUNTIMES.items() if not runtime.for_tests and why_not(name, machine) is None)
 
 
 def check(name: str, machine: Machine) -> None:
@@ -90,40 +116,39 @@ def check(name: str, machine: Machine) -> None:
         )
 
 
-def wheels(name: str, machine: Machine) -> tuple[Path, ...]:
-    """The wheel files of a runtime for this board, downloaded once and kept in the user's cache."""
+def wheels(name: str, machine: Machine) -> tuple[Wheel, ...]:
+    """The wheels of a runtime for this board; () for one that needs none. WheelsUnavailable."""
     runtime = RUNTIMES[name]
     if not runtime.requirements:
         return ()
-    options = [*_tag_options(machine), *requirements(runtime, machine)]
-    folder = cache_folder() / "wheels" / hashlib.sha256(json.dumps(options).encode()).hexdigest()[:32]
-    if not folder.exists():
-        _download(name, options, folder)
-    return tuple(sorted(folder.glob("*.whl")))
+    return wheel_cache.wheels(name, (*_tag_options(machine), *requirements(runtime, machine)))
 
 
-def install(session: Session, files: tuple[Path, ...]) -> tuple[str, int]:
-    """Put wheels on the board as a site. Returns (site's sha256, bytes sent: 0 where it was there)."""
-    if not files:
-        return "", 0
-    blobs = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-    site = hashlib.sha256(json.dumps(sorted(blobs.items())).encode()).hexdigest()
-    if site in session.have((), (site,)).sites:
-        return site, 0
-    there, sent = session.have(tuple(blobs.values()), ()).blobs, 0
-    for path in files:
-        if blobs[path.name] not in there:
-            data = path.read_bytes()
-            session.put(data, blobs[path.name])
+def install(session: Session, files: tuple[Wheel, ...]) -> tuple[tuple[str, ...], int]:
+    """Put wheels on the board, each as a site. Returns (sites for wire.Launch, bytes sent: 0 where all were there)."""
+    sites = tuple(each.sha256 for each in files)
+    if not sites:
+        return (), 0
+    there, sent = session.have(sites, sites), 0
+    for each in files:
+        if each.sha256 in there.sites:
+            continue
+        if each.sha256 not in there.blobs:
+            data = each.path.read_bytes()
+            session.put(data, each.sha256)
             sent += len(data)
-    session.unpack(site, tuple(sorted(blobs.items())))
-    return site, sent
+        session.unpack(each.path.name, each.sha256)
+    return sites, sent
 
 
 def requirements(runtime: Runtime, machine: Machine) -> tuple[str, ...]:
-    """The package index has no numpy for 32-bit Arm: such a board must bring its own (apt-get install python3-numpy)."""
-    own_numpy = wheel_arch(machine) == "armv7l"
-    return tuple(each for each in runtime.requirements if not (own_numpy and each.startswith("numpy")))
+    """What is to be downloaded for this board: all but a numpy that it must bring itself."""
+    return tuple(each for each in runtime.requirements if not (_brings_own_numpy(machine) and each.startswith("numpy")))
+
+
+def _brings_own_numpy(machine: Machine) -> bool:
+    """The package index has no numpy for 32-bit Arm."""
+    return wheel_arch(machine) == "armv7l"
 
 
 def python_version(machine: Machine) -> tuple[int, int]:
@@ -157,42 +182,6 @@ def _tag_options(machine: Machine) -> list[str]:
     for platform in platforms:
         options += ["--platform", platform]
     return options
-
-
-def _download(name: str, options: list[str], folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(".download-*"):  # by a kill -9
-        if not Path("/proc", left.name.split("-")[1]).exists():
-            shutil.rmtree(left, ignore_errors=True)
-    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".download-{os.getpid()}-"))
-    temporary = scratch / "tmp"
-    temporary.mkdir()
-    try:
-        command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input",
-                   "--disable-pip-version-check", "--dest", str(scratch / "wheels"), *options]  # fmt: skip
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False,
-                env=os.environ | {"TMPDIR": str(temporary)},
-            )  # fmt: skip
-            said = done.stderr.strip()
-        except subprocess.TimeoutExpired:
-            done, said = None, f"no end after {DOWNLOAD_TIMEOUT_S} s"
-        if done is None or done.returncode:
-            last = (
-                [line for line in said.splitlines() if line.startswith("ERROR")]
-                or said.splitlines()[-1:]
-                or ["it said nothing"]
-            )
-            raise WheelsUnavailable(
-                f"the wheels of {name} for this board could not be downloaded: {last[-1]}",
-                hint="This host (not the board) needs the package index once; after that the wheels come from "
-                f"{folder.parent}. A host without internet can be given that folder.",
-            )
-        with contextlib.suppress(OSError):  # somebody else was quicker: theirs are as good
-            (scratch / "wheels").rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _pair(version: str) -> tuple[int, int]:

@@ -6,6 +6,7 @@ is named by its content and owner, runs on while nobody is connected, and tells 
 
 import getpass
 import hashlib
+import itertools
 import os
 import socket
 import time
@@ -20,6 +21,7 @@ from targets.upload import send_blob, send_rest
 
 GET_LIMIT_BYTES = 1 << 30
 FIRST_TRY_S, NEXT_TRY_S = 15.0, 2.0  # limits on opening a connection: the board should be there; it was there
+QUICK_TRIES = 5  # a board that is busy measuring may need longer to log us in
 PAUSE_S = 0.5  # between two tries
 RETURN_S = 60.0  # how long a board that was lost is waited for
 ROUNDS = 5  # how often one request is asked again
@@ -64,8 +66,9 @@ class Session:
         first = self._talk
         self._again(lambda talk: (send_blob if talk is first else send_rest)(talk, data, sha256, sent))
 
-    def unpack(self, site_sha256: str, wheels: tuple[tuple[str, str], ...]) -> None:
-        self._ask(wire.Unpack(site_sha256, wheels), wire.Unpacked)
+    def unpack(self, name: str, sha256: str) -> None:
+        """Make a site of the wheel that was put there as a blob; done at once where it exists."""
+        self._ask(wire.Unpack(name, sha256), wire.Unpacked)
 
     def observe(self) -> wire.Conditions:
         return self._ask(wire.Observe(), wire.Conditions)
@@ -180,9 +183,9 @@ class Session:
         self._drop()
         self._say(f"{lost.message}; trying for {RETURN_S:.0f} s to reach it again")
         deadline = time.monotonic() + RETURN_S
-        while True:
+        for tries in itertools.count():
             try:
-                self._open(NEXT_TRY_S)
+                self._open(NEXT_TRY_S if tries < QUICK_TRIES else FIRST_TRY_S)
             except (ConnectionLost, Unreachable):
                 if time.monotonic() > deadline:
                     raise lost from None

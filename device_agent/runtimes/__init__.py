@@ -18,6 +18,8 @@ from typing import Any, Tuple
 RUNTIMES = {
     "ai_edge_litert": "device_agent.runtimes.ai_edge_litert",
     "onnxruntime": "device_agent.runtimes.onnxruntime",
+    "onnxruntime_cuda": "device_agent.runtimes.onnxruntime_cuda",
+    "onnxruntime_tensorrt": "device_agent.runtimes.onnxruntime_tensorrt",
     "sleep": "device_agent.runtimes.sleep",
     "tflite_runtime": "device_agent.runtimes.tflite_runtime",
 }

@@ -1,12 +1,21 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from pipeline import units
+from pipeline.commands import boards_virtual
 from pipeline.commands.common import json_option, say, show_json
 from pipeline.errors import PlanError
-from targets import inventory, open_session, provision
-from targets.boards import board
+from targets import fleet, inventory, provision
+from targets.boards import BOARDS, board
+from targets.errors import TargetError
+from targets.fleet import Checked
+
+MEASURED_ANYWHERE = {
+    "latency": "by the agent, with the board's monotonic clock",
+    "model memory": "by the agent, from /proc of the process that runs the model",
+}
 
 
 @click.group("boards")
@@ -22,6 +31,10 @@ def command(context: click.Context, folder: Path) -> None:
     context.obj = folder
 
 
+command.add_command(boards_virtual.start)
+command.add_command(boards_virtual.stop)
+
+
 @command.command("list")
 @json_option
 @click.pass_obj
@@ -32,49 +45,80 @@ def list_(folder: Path, *, as_json: bool) -> None:
         show_json(targets)
         return
     for target in targets:
-        where = f"{target.user}@{target.host}:{target.port}" if target.kind == "ssh" else "always there"
-        kind = board(target.board) if target.board else None
-        title = kind.title if kind else "kind not named"
-        title += " (edgepress was not tried on one yet)" if kind and not kind.tried_on_hardware else ""
-        say(f"{target.name:<12} {where:<30} {title}")
+        where = fleet.address(target) if target.kind == "ssh" else "always there"
+        say(f"{target.name:<12} {where:<30} {_title(target.board) if target.board else 'kind not named'}")
     click.echo(f"(inventory: {inventory.inventory_path(folder)})", err=True)
 
 
 @command.command("check")
+@click.argument("names", metavar="NAME...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every board of boards.toml.")
+@json_option
+@click.pass_obj
+def check(folder: Path, names: tuple[str, ...], *, everything: bool, as_json: bool) -> int:
+    """Connect to boards, start the agent there and say what each is and can have. Several are asked side by side.
+
+    Exit code 0, or 4 if a board can not be used.
+    """
+    if bool(names) == everything:
+        raise click.UsageError("Name the boards, or say --all.")
+    targets = list(inventory.read(folder).values()) if everything else [inventory.find(name, folder) for name in names]
+    if len(targets) == 1 and not everything:
+        one = fleet.check(targets[0])
+        if as_json:
+            show_json(one)
+        else:
+            _show(one)
+        return 0
+    checked = fleet.check_all(targets)
+    if as_json:
+        show_json(checked)
+    else:
+        _table(checked)
+    return TargetError.exit_code if any(each.failed for each in checked) else 0
+
+
+@command.command("facts")
 @click.argument("name")
 @json_option
 @click.pass_obj
-def check(folder: Path, name: str, *, as_json: bool) -> None:
-    """Connect to a board, start the agent there and say what the board is and can have."""
-    with open_session(inventory.find(name, folder)) as session:
-        machine = session.machine
-        if as_json:
-            show_json(machine)
-            return
-        say(f"{name} at {session.address}: {machine.model or 'unknown board'}, {machine.cpu}, {machine.cpu_count} CPUs, "
-                   f"{units.size(machine.memory_bytes)}")  # fmt: skip
-        say(f"{machine.os}, kernel {machine.kernel}, Python {machine.python}, {machine.libc} {machine.libc_version}")
-        say(
-            f"agent answered after {units.seconds(session.first_answer_s)} ({units.size(session.agent_sent_bytes)} sent)"
-        )
-        now = session.observe()
-        say(
-            f"temperature {units.temperature(now.temperature_mc / 1000 if now.temperature_mc is not None else None)}, "
-            f"clock {units.frequency(now.cpu_khz)}, governor {now.governor or units.UNKNOWN}, "
-            f"throttle flags {units.flags(now.throttle_flags)}, {units.size(now.available_bytes)} of memory free"
-        )
-        for runtime, facts in provision.RUNTIMES.items():
-            if facts.requirements:
-                say(f"{runtime:<16} {provision.why_not(runtime, machine) or 'can be had'}")
+def facts(folder: Path, name: str, *, as_json: bool) -> None:
+    """What is known about a kind of board, with sources, beside what the board itself says; and what may be measured.
+
+    NAME is a board, or a kind of board. A board that is away still has its kind's facts.
+    """
+    found: fleet.Checked | None = None
+    kind: str | None = name
+    if name not in BOARDS:
+        target = inventory.find(name, folder)
+        (found,) = fleet.check_all([target])
+        kind = found.kind or target.board
+    known = board(kind).facts() if kind else {}
+    if as_json:
+        show_json({"name": name, "kind": kind, "facts": known, "measured_anywhere": MEASURED_ANYWHERE, "board": found})
+        return
+    say(f"{name}: {_title(kind) if kind else 'its kind is not known, and not named as `board` in boards.toml'}")
+    if found is not None and found.failed:
+        say(f"the board itself could not be asked: {found.failed.message}\n  what to do: {found.failed.hint}")
+    own = _own(found) if found is not None else {}
+    for fact, value in known.items():
+        say(f"{fact:<12} {value.says}\n{'':<12}   known from: {value.source}")
+        if fact in own:
+            say(f"{'':<12}   the board says: {own[fact]}")
+    for what, how in MEASURED_ANYWHERE.items():
+        say(f"{what:<12} {how}")
 
 
 @command.command("trust")
 @click.argument("name")
 @click.option("--fingerprint", help="Pin without asking if the board shows this one (SHA256:...).")
+@json_option
 @click.pass_obj
-def trust(folder: Path, name: str, fingerprint: str | None) -> None:
-    """Show the host key of a board and, when you agree, pin it."""
-    from targets.ssh import host_key, pin
+def trust(folder: Path, name: str, fingerprint: str | None, *, as_json: bool) -> None:
+    """Show the host key of a board and, when you agree, pin it; so for each jump host on the way first."""
+    from targets.ssh import host_key
+    from targets.ssh.known_hosts import accepted, pin
+    from targets.ssh.route import route
 
     target = inventory.find(name, folder)
     if target.kind != "ssh":
@@ -82,14 +126,82 @@ def trust(folder: Path, name: str, fingerprint: str | None) -> None:
             f"{name} has no host key to trust",
             hint="It is this machine; edgepress pins the virtual board's key itself.",
         )
-    key = host_key(target)
-    say(f"{target.host}:{target.port} shows {key.fingerprint}")
-    if fingerprint is not None and fingerprint != key.fingerprint.split()[-1]:
-        raise PlanError(
-            f"that is not {fingerprint}", hint="Nothing was pinned. Is something between you and the board?"
+    pinned = []
+    for number, _ in enumerate(hops := route(target)):
+        hop, key = host_key(target, number)
+        if number < len(hops) - 1 and accepted(hop.known_hosts, hop.known_as, key):
+            continue
+        click.echo(f"{hop.host}:{hop.port} shows {key.fingerprint}", err=as_json)
+        if fingerprint is not None and fingerprint != key.fingerprint.split()[-1]:
+            raise PlanError(
+                f"that is not {fingerprint}", hint="Nothing was pinned. Is something between you and the board?"
+            )
+        if fingerprint is None:
+            click.confirm(
+                "Does the board itself show the same (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)?",
+                abort=True, err=as_json,
+            )  # fmt: skip
+        file = Path(hop.known_hosts[0])
+        pin(file, hop.known_as, key)
+        pinned.append({"host": hop.known_as, "fingerprint": key.fingerprint, "file": str(file)})
+        if not as_json:
+            say(f"pinned in {file}")
+    if as_json:
+        show_json(pinned)
+
+
+def _title(kind: str) -> str:
+    known = board(kind)
+    return known.title + ("" if known.tried_on_hardware else " (edgepress was not tried on one yet)")
+
+
+def _show(one: Checked) -> None:
+    machine, now = one.machine, one.conditions
+    assert machine is not None
+    assert now is not None
+    say(f"{one.name} at {one.address}: {machine.model or 'unknown board'}, {machine.cpu}, {machine.cpu_count} CPUs, "
+        f"{units.size(machine.memory_bytes)}")  # fmt: skip
+    say(f"{machine.os}, kernel {machine.kernel}, {machine.bits}-bit Python {machine.python}, {machine.libc} "
+        f"{machine.libc_version}")  # fmt: skip
+    say(f"agent answered after {units.seconds(one.first_answer_s)} ({units.size(one.agent_sent_bytes)} sent)")
+    say(
+        f"temperature {units.temperature(now.temperature_mc / 1000 if now.temperature_mc is not None else None)}, "
+        f"clock {units.frequency(now.cpu_khz)}, governor {now.governor or units.UNKNOWN}, "
+        f"throttle flags {units.flags(now.throttle_flags)}, {units.size(now.available_bytes)} of memory free"
+    )
+    for runtime, why_not in one.runtimes.items():
+        untried = (
+            ""
+            if provision.RUNTIMES[runtime].tried_on_hardware
+            else " (edgepress was not tried with it on hardware yet)"
         )
-    if fingerprint is None:
-        click.confirm(
-            "Does the board itself show the same (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)?", abort=True
-        )
-    say(f"pinned in {pin(target, key)}")
+        say(f"{runtime:<20} {why_not or 'can be had'}{untried}")
+
+
+def _table(checked: Sequence[Checked]) -> None:
+    width = max((len(each.name) for each in checked), default=0)
+    for each in checked:
+        if each.failed or each.machine is None:
+            say(f"{each.name:<{width}}  --  {each.failed.message if each.failed else ''}")
+        else:
+            can = ", ".join(name for name, why_not in each.runtimes.items() if why_not is None) or "no runtime"
+            say(f"{each.name:<{width}}  ok  {each.machine.model or each.machine.cpu or each.machine.arch}; "
+                f"Python {each.machine.python}, {each.machine.bits} bit; {can}")  # fmt: skip
+
+
+def _own(found: Checked) -> dict[str, str]:
+    """What the board itself says, under the names of the facts of a kind."""
+    machine, now = found.machine, found.conditions
+    if machine is None or now is None:
+        return {}
+    can = ", ".join(name for name, why_not in found.runtimes.items() if why_not is None) or "none"
+    celsius = now.temperature_mc / 1000 if now.temperature_mc is not None else None
+    return {
+        "identity": f"{machine.model or 'no model'}, {machine.arch}",
+        "cores": f"{machine.cpu_count} x {machine.cpu or 'unknown'}",
+        "memory": units.size(machine.memory_bytes),
+        "runtimes": f"Python {machine.python}, {machine.bits} bit, {machine.libc} {machine.libc_version}: it can have {can}",
+        "temperature": units.temperature(celsius),
+        "throttling": units.flags(now.throttle_flags),
+        "clocks": f"{units.frequency(now.cpu_khz)}, governor {now.governor or units.UNKNOWN}",
+    }

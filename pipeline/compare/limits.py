@@ -1,7 +1,8 @@
 """One limit, one measured file -> one Verdict.
 
 A limit is judged by an interval, never by a single number: PASS when the whole interval keeps it, REGRESSED when the whole
-interval breaks it, INCONCLUSIVE when it lies on both sides or was got from too few launches, INVALID without a valid number.
+interval breaks it, INCONCLUSIVE when it lies on both sides, was got from too few launches or where nothing can be judged by it (an
+emulator's times), INVALID without a valid number.
 """
 
 from pipeline.compare.intervals import Interval, latency_ratio
@@ -61,7 +62,10 @@ def _judged(
     if invalid:
         return not_measured(candidate.label, metric, limit, f"it was not measured validly: {'; '.join(invalid)}")
     middle, low, high = change
-    if touches == "latency" and min(candidate.latency.launches, baseline.latency.launches) < ENOUGH:
+    undecided = dict.fromkeys(f"{doubt.evidence}. {doubt.remedy}" for doubt in doubts if doubt.decides_nothing)
+    if undecided:
+        outcome, why = Outcome.INCONCLUSIVE, " ".join(undecided)
+    elif touches == "latency" and min(candidate.latency.launches, baseline.latency.launches) < ENOUGH:
         outcome, why = Outcome.INCONCLUSIVE, TOO_FEW
     elif high <= limit:
         outcome, why = Outcome.PASS, KEEPS

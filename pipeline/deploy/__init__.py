@@ -55,13 +55,15 @@ def check(plan: Plan, formats: Sequence[str]) -> None:
 def knock(plan: Plan) -> None:
     """Connect to a board over SSH and let go again: a wrong key is better said before minutes of training than after."""
     target = inventory.find(plan.tables.board.name, plan.folder)
-    if target.kind == "ssh":
+    if target.kind in {"ssh", "emulated"}:
         reachable(target)
 
 
 def runtimes_of(plan: Plan) -> tuple[str, ...]:
     """The runtimes that this plan may measure."""
-    return plan.tables.measure.runtimes or tuple(name for name, each in provision.RUNTIMES.items() if each.requirements)
+    return plan.tables.measure.runtimes or tuple(
+        name for name, each in provision.RUNTIMES.items() if not each.for_tests
+    )
 
 
 @contextlib.contextmanager
@@ -94,16 +96,13 @@ def deploy(
     """Put everything that the measuring needs on the board; what is already there is not sent again."""
     session, machine = reached.session, reached.session.machine
     runtimes = choose_runtimes(plan, {family(each.format) for each in converted}, machine)
-    sites = []
+    deployed = []
     for index, name in enumerate(runtimes):
         progress.step(index, len(runtimes), f"runtime {name}")
         wheels = provision.wheels(name, machine)
-        site, sent = provision.install(session, wheels)
-        sites.append(
-            DeployedRuntime(
-                name=name, site_sha256=site or None, packages=tuple(path.name for path in wheels), sent_bytes=sent
-            )
-        )
+        sites, sent = provision.install(session, wheels)
+        packages = tuple(each.path.name for each in wheels)
+        deployed.append(DeployedRuntime(name=name, sites=sites, packages=packages, sent_bytes=sent))
     indices, rows = evaluation_rows(plan, data, store)
     artifacts = list(dict.fromkeys([each.artifact for each in converted] + ([rows] if rows else [])))
     there = set(session.have(tuple(artifact.sha256 for artifact in artifacts), ()).blobs)
@@ -124,12 +123,17 @@ def deploy(
         agent_sha256=session.agent_sha256,
         agent_sent_bytes=session.agent_sent_bytes,
         first_answer_s=session.first_answer_s,
-        runtimes=tuple(sites),
+        runtimes=tuple(deployed),
         files=tuple(files[each.artifact.sha256] for each in converted),
         evaluation=files[rows.sha256] if rows else None,
         evaluation_indices=indices,
-        note=reached.note,
+        note=" ".join(filter(None, (reached.note, _untried_runtimes(runtimes)))) or None,
     )
+
+
+def _untried_runtimes(runtimes: Sequence[str]) -> str | None:
+    untried = [name for name in runtimes if not provision.RUNTIMES[name].tried_on_hardware]
+    return f"edgepress was not tried with {' and '.join(untried)} on hardware yet." if untried else None
 
 
 def _tell_sent(progress: Progress, before: int, total: int, now: int) -> None:
@@ -198,6 +202,7 @@ def board_facts(machine: wire.Machine, target: inventory.Target) -> BoardFacts:
         cpu_max_khz=machine.cpu_max_khz,
         governor=machine.governor,
         is_board=target.kind == "ssh",
+        emulated=target.kind == "emulated" or machine.emulator is not None,
     )
 
 

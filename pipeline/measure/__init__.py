@@ -8,7 +8,7 @@ from pipeline.errors import StageError
 from pipeline.measure.answers import NO_ANSWERS, accuracy_of
 from pipeline.measure.schedule import METER, Candidate, candidates_of, schedule_of
 from pipeline.measure.statistics import summarise
-from pipeline.measure.validity import doubts_of
+from pipeline.measure.validity import doubts_about, doubts_of
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import (
@@ -90,7 +90,7 @@ def _measurement(
         accuracy=accuracy,
         before=_conditions(timed[0].before),
         after=_conditions(timed[-1].after),
-        doubts=(*doubts_of(timed, latency), *doubts),
+        doubts=(*doubts_about(deployment.board), *doubts_of(timed, latency), *doubts),
         raw=store.put_bytes(b"".join(wire.encode(launch) for launch in timed), "jsonl"),
     )
 
@@ -118,7 +118,7 @@ def _memory(timed: Sequence[wire.Launched]) -> Memory:
 
 def _energy(launch: wire.Launched, deployment: Deployment) -> Energy:
     kind = boards.recognise(deployment.board.model) if deployment.board.is_board else "this_machine"
-    note = f"{launch.meter_note}; {boards.board(kind).energy}" if kind else launch.meter_note
+    note = f"{launch.meter_note}; {boards.board(kind).power.says}" if kind else launch.meter_note
     return Energy(meter=METER, energy_j=None, note=note)
 
 

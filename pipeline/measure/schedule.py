@@ -25,7 +25,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     converted: Converted
     runtime: str
-    site_sha256: str
+    sites: tuple[str, ...]
 
     @property
     def label(self) -> str:
@@ -37,7 +37,7 @@ Schedule = list[tuple[Candidate, wire.Launch]]
 
 def candidates_of(converted: Sequence[Converted], deployment: Deployment) -> list[Candidate]:
     return [
-        Candidate(converted=each, runtime=runtime.name, site_sha256=runtime.site_sha256 or "")
+        Candidate(converted=each, runtime=runtime.name, sites=runtime.sites)
         for each in converted
         for runtime in deployment.runtimes
         if each.artifact.format in provision.RUNTIMES[runtime.name].formats
@@ -71,7 +71,7 @@ def _launch(mode: str, candidate: Candidate, plan: Plan, deployment: Deployment,
         model_sha256=candidate.converted.artifact.sha256,
         model_format=candidate.converted.artifact.format,
         runtime=candidate.runtime,
-        site_sha256=candidate.site_sha256,
+        sites=candidate.sites,
         inputs_sha256=deployment.evaluation.artifact.sha256 if deployment.evaluation else "",
         threads=plan.tables.measure.threads,
         warmup_min_ns=WARMUP_MIN_NS,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from device_agent.wire import Conditions, Launched
 from pipeline import units
 from pipeline.order_statistics import ENOUGH, covers
-from pipeline.records import Doubt, Latency
+from pipeline.records import BoardFacts, Doubt, Latency
 
 # Bits of `vcgencmd get_throttled`, Raspberry Pi documentation: 0 under-voltage, 1 frequency capped, 2 throttled,
 # 3 soft temperature limit; 16 to 19 the same "has occurred since boot".
@@ -22,6 +22,20 @@ def doubts_of(launches: Sequence[Launched], latency: Latency) -> tuple[Doubt, ..
         _few(latency), _spread(latency),
     ]  # fmt: skip
     return tuple(doubt for doubt in found if doubt is not None)
+
+
+def doubts_about(board: BoardFacts) -> tuple[Doubt, ...]:
+    """What is doubted whatever was seen while measuring, because of where it was measured."""
+    if not board.emulated:
+        return ()
+    return (
+        Doubt(
+            what="emulated",
+            evidence="the processor is emulated by a program: its times are of that program, not of a board",
+            remedy="Measure on a real board. Accuracy and size are judged here as on any other.",
+            decides_nothing=True,
+        ),
+    )
 
 
 def _throttled(launches: Sequence[Launched]) -> Doubt | None:

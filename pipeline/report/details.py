@@ -117,7 +117,14 @@ def board_facts(run: RunRecord) -> Table:
     lines = [
         ("target", deployment.target),
         ("address", deployment.address),
-        ("kind", "a board" if board.is_board else "this machine, not a board"),
+        (
+            "kind",
+            "an emulated machine, not a board"
+            if board.emulated
+            else "a board"
+            if board.is_board
+            else "this machine, not a board",
+        ),
         ("model", board.model),
         ("processor", f"{units.count(board.cpu_count)} × {board.cpu}, {board.arch}"),  # noqa: RUF001 - a multiplication sign
         ("highest clock", units.frequency(board.cpu_max_khz)),
@@ -167,13 +174,13 @@ def runtimes(run: RunRecord) -> Table:
     versions = {one.runtime: one.runtime_version for one in run.measured.measurements}
     return table_of(
         "Runtimes",
-        "runtime|version|wheels|site|sent>",
+        "runtime|version|wheels|sites|sent>",
         [
             (
                 one.name,
                 versions.get(one.name, units.UNKNOWN),
                 ", ".join(one.packages) or "none needed",
-                one.site_sha256[:12] if one.site_sha256 else units.UNKNOWN,
+                ", ".join(site[:12] for site in one.sites) or units.UNKNOWN,
                 units.size(one.sent_bytes) if one.sent_bytes else "was there",
             )
             for one in run.deployment.runtimes

@@ -29,7 +29,10 @@ def findings(run: RunRecord, trust: Trust) -> tuple[Finding, ...]:
 
 
 def place(run: RunRecord) -> str:
-    return "the board" if run.deployment.board.is_board else "this machine"
+    board = run.deployment.board
+    if board.emulated:
+        return "an emulated machine"
+    return "the board" if board.is_board else "this machine"
 
 
 def _judged(run: RunRecord, trust: Trust) -> str:
@@ -115,6 +118,8 @@ def _unknown(comparison: Comparison, trust: Trust) -> str:
     """Why its ratio shows nothing at all; "" where it shows something, be it doubted."""
     if trust.of_comparison(comparison) == INVALID:
         return "a measurement is invalid"
+    if trust.decides_nothing(comparison):
+        return "an emulator's times say nothing of a board's"
     if not trust.has_interval(comparison):
         return f"{units.count(ENOUGH)} launches are needed for a 95 % interval"
     return ""

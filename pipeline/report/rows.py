@@ -56,6 +56,8 @@ def view_of(run: RunRecord) -> View:
     trust = Trust(run)
     board = run.deployment.board
     known = [name for name in (board.model, board.cpu) if name != "unknown"]
+    if board.emulated:
+        known.insert(0, "emulated")
     judged = bool(trust.compared.verdicts) or trust.compared.outcome is not Outcome.PASS
     view = View(
         model=f"{run.loaded.model.name}.{run.loaded.model.artifact.format}",
@@ -95,11 +97,18 @@ def view_of(run: RunRecord) -> View:
 def _caveat(run: RunRecord) -> str:
     """What a reader must know before any number: it was no board, or not the one that was asked for."""
     deployment = run.deployment
-    kind = (
-        f"{deployment.target}: this machine, not a board. Latency, memory and energy are those of this machine and say "
-        "nothing of the board that will run the model."
-    )
-    return " ".join(filter(None, ("" if deployment.board.is_board else kind, deployment.note)))
+    kind = ""
+    if deployment.board.emulated:
+        kind = (
+            f"{deployment.target}: an emulated machine, not a board. Every time in this report is the emulator's: it says "
+            "nothing of a board, and no limit on latency is judged by it. Accuracy and size are those of a real ARM system."
+        )
+    elif not deployment.board.is_board:
+        kind = (
+            f"{deployment.target}: this machine, not a board. Latency, memory and energy are those of this machine and say "
+            "nothing of the board that will run the model."
+        )
+    return " ".join(filter(None, (kind, deployment.note)))
 
 
 def _results(run: RunRecord, trust: Trust) -> Table:

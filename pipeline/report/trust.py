@@ -40,6 +40,11 @@ class Trust:
         sides = (self.measurements.get(label) for label in (comparison.subject, comparison.baseline_subject))
         return ", ".join(dict.fromkeys(doubt.what for side in sides if side for doubt in side.doubts))
 
+    def decides_nothing(self, comparison: Comparison) -> bool:
+        """Whether its times are such that no difference between them may be told."""
+        sides = (self.measurements.get(label) for label in (comparison.subject, comparison.baseline_subject))
+        return any(doubt.decides_nothing for side in sides if side for doubt in side.doubts)
+
     def has_interval(self, comparison: Comparison) -> bool:
         sides = (self.measurements.get(label) for label in (comparison.subject, comparison.baseline_subject))
         return all(side is not None and has_interval(side) for side in sides)

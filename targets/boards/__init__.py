@@ -6,20 +6,73 @@ import msgspec
 
 BOARDS = {
     "this_machine": "targets.boards.this_machine",
+    "emulated_aarch64": "targets.boards.emulated_aarch64",
+    "raspberry_pi_3": "targets.boards.raspberry_pi_3",
     "raspberry_pi_4": "targets.boards.raspberry_pi_4",
     "raspberry_pi_5": "targets.boards.raspberry_pi_5",
+    "raspberry_pi_zero_2_w": "targets.boards.raspberry_pi_zero_2_w",
+    "jetson_nano": "targets.boards.jetson_nano",
+    "jetson_xavier_nx": "targets.boards.jetson_xavier_nx",
     "jetson_orin_nano": "targets.boards.jetson_orin_nano",
+    "jetson_agx_orin": "targets.boards.jetson_agx_orin",
+    "generic_aarch64": "targets.boards.generic_aarch64",
+    "generic_armv7l": "targets.boards.generic_armv7l",
+    "generic_x86_64": "targets.boards.generic_x86_64",
 }
+
+UNSEEN = "general knowledge, not seen"
+WHEELS = "the wheels on the package index, read 2026-11 (targets/provision.py)"
+AGENT = "device_agent/conditions.py"
+KERNEL_TREE = "the Linux kernel's device tree sources"
+
+
+class Fact(msgspec.Struct, frozen=True):
+    says: str
+    source: str
 
 
 class Board(msgspec.Struct, frozen=True, kw_only=True):
-    """What a kind of board is. `model` is how its device tree's model begins; "" fits any."""
+    """What a kind of board is and what may be measured there, each with where that is known from.
+
+    `models`: how its device tree's model may begin. `architecture`, of a generic kind only: the boards that it stands for
+    where no model fits.
+    """
 
     title: str
-    model: str
-    energy: str  # what can measure energy there, and whether edgepress reads it
-    source: str
+    models: tuple[str, ...] = ()
+    architecture: str = ""
+    identity: Fact
+    soc: Fact
+    cores: Fact
+    memory: Fact
+    runtimes: Fact
+    temperature: Fact
+    throttling: Fact
+    clocks: Fact
+    power: Fact  # the sensor and its rails, and whether edgepress reads it
     tried_on_hardware: bool = False
+
+    def facts(self) -> dict[str, Fact]:
+        """All of them by name, in the order of the fields."""
+        return {name: value for name in self.__struct_fields__ if isinstance(value := getattr(self, name), Fact)}
+
+
+# What is the same on a family of boards is said once.
+BITS = Fact(
+    "a 64-bit system: tflite_runtime, ai_edge_litert and onnxruntime, as its Python and glibc allow; a 32-bit one: "
+    "tflite_runtime only, with the system's python3-numpy. The agent tells which it is",
+    WHEELS,
+)
+PI_TEMPERATURE = Fact("thermal_zone0, cpu-thermal", "public samples of a Pi 4 and a Pi 5")
+PI_THROTTLING = Fact(
+    "vcgencmd get_throttled: under-voltage, frequency cap, throttling, soft limit; now and since boot", "public samples"
+)
+CLOCKS = Fact("cpufreq, of the slowest core, and its governor", AGENT)
+JETSON_RUNTIMES = Fact("the CPU runtimes, as its Python and glibc allow: an old JetPack has old wheels only", WHEELS)
+JETSON_TEMPERATURE = Fact(
+    "the hottest thermal zone, without PMIC-Die (a constant) and the CV zones (reading them may hang)", AGENT
+)
+JETSON_THROTTLING = Fact("no flag that edgepress reads: clock and temperature tell", AGENT)
 
 
 def board(kind: str) -> Board:
@@ -29,4 +82,11 @@ def board(kind: str) -> Board:
 
 def recognise(model: str) -> str | None:
     """The kind whose device tree model begins like `model`; None: a board that edgepress does not know."""
-    return next((kind for kind in BOARDS if (begin := board(kind).model) and model.startswith(begin)), None)
+    return next((kind for kind in BOARDS if any(model.startswith(begin) for begin in board(kind).models)), None)
+
+
+def generic(architecture: str, bits: int) -> str | None:
+    """What stands for a board whose model nobody knows, by `uname -m` and the bits of its Python."""
+    if bits == 32:  # a 64-bit kernel may carry a 32-bit system
+        architecture = {"aarch64": "armv7l"}.get(architecture, architecture)
+    return next((kind for kind in BOARDS if architecture and board(kind).architecture == architecture), None)

@@ -1,8 +1,21 @@
-from targets.boards import Board
+from targets.boards import BITS, CLOCKS, PI_TEMPERATURE, PI_THROTTLING, UNSEEN, Board, Fact
 
 BOARD = Board(
     title="Raspberry Pi 5",
-    model="Raspberry Pi 5",
-    energy="the PMIC's rails (vcgencmd pmic_read_adc) are not read by this version",
-    source="device tree model `Raspberry Pi 5 Model B Rev 1.0`; vcgencmd pmic_read_adc lists 12 rails",
+    models=("Raspberry Pi 5 Model B",),
+    identity=Fact(
+        "model `Raspberry Pi 5 Model B Rev 1.0`; compatible `raspberrypi,5-model-b`, `brcm,bcm2712`",
+        "a public sample and the Linux kernel's device tree bindings",
+    ),
+    soc=Fact("Broadcom BCM2712", "the Linux kernel's device tree bindings"),
+    cores=Fact("4 x Cortex-A76, up to 2400 MHz", "public samples"),
+    memory=Fact("2, 4, 8 or 16 GB", UNSEEN),
+    runtimes=BITS,
+    temperature=PI_TEMPERATURE,
+    throttling=PI_THROTTLING,
+    clocks=CLOCKS,
+    power=Fact(
+        "the PMIC's 12 rails (vcgencmd pmic_read_adc) are not read by this version",
+        "a public sample: volt and ampere a rail, EXT5V without a current",
+    ),
 )

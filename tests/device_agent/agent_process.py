@@ -29,7 +29,7 @@ LAUNCH = wire.Launch(
     model_sha256="",
     model_format="sleep",
     runtime="sleep",
-    site_sha256="",
+    sites=(),
     inputs_sha256="",
     threads=1,
     warmup_min_ns=10_000_000,
@@ -76,24 +76,33 @@ def sleep_model(**fields) -> bytes:
 
 
 def wheel(
-    files: dict[str, bytes], record: dict[str, bytes] | None = None, top: str = "pack-1", doubled: str = ""
+    files: dict[str, bytes],
+    record: dict[str, bytes] | None = None,
+    top: str = "pack-1",
+    doubled: str = "",
+    algorithm: str = "sha256",
 ) -> bytes:
-    """`record`: the files as RECORD has them, where they differ."""
-    lines = [f"{name},{hash_of(data)},{len(data)}\n" for name, data in (record or files).items()]
+    """The same bytes for the same files. `record`: the files as RECORD has them, where they differ; `algorithm`: of its hashes, "" for none."""
+    lines = [
+        f"{name},{hash_of(data, algorithm) if algorithm else ''},{len(data)}\n"
+        for name, data in (record or files).items()
+    ]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
         if doubled:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # zipfile finds that strange too
                 archive.writestr(doubled, b"another")
-        archive.writestr(f"{top}.dist-info/RECORD", "".join(lines) + f"{top}.dist-info/RECORD,,\n")
+        record_text = "".join(lines) + f"{top}.dist-info/RECORD,,\n"
+        archive.writestr(zipfile.ZipInfo(f"{top}.dist-info/RECORD"), record_text, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
-def hash_of(data: bytes) -> str:
-    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+def hash_of(data: bytes, algorithm: str) -> str:
+    digest = hashlib.new(algorithm, data).digest()
+    return f"{algorithm}=" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 class Pipes:

@@ -184,7 +184,7 @@ def test_what_native_code_prints_does_not_reach_the_wire(agent):
 
 def test_what_is_missing_is_named(agent):
     model = agent.store(sleep_model())
-    records = agent.run(launch("a" * 64), launch(model, inputs_sha256="b" * 64), launch(model, site_sha256="c" * 64))
+    records = agent.run(launch("a" * 64), launch(model, inputs_sha256="b" * 64), launch(model, sites=("c" * 64,)))
     assert [record.error for record in records[:3]] == ["not_found"] * 3
     for record, word in zip(records, ("model a", "inputs b", "site c"), strict=False):
         assert word in record.message
@@ -212,9 +212,9 @@ def test_the_runner_imports_from_the_site_and_its_last_words_are_kept(agent):
     """A numpy that ends the process, as a native library can; first on sys.path, also where there is a real one."""
     code = b"import os\nos.write(1, b'first words')\nos.write(2, b' last words')\nos._exit(3)\n"
     package = agent.store(wheel({"numpy.py": code}))
-    assert isinstance(agent.ask(wire.Unpack("5" * 64, (("numpy.whl", package),))), wire.Unpacked)
+    assert agent.ask(wire.Unpack("numpy.whl", package)) == wire.Unpacked(package)
     model, inputs = agent.store(sleep_model()), agent.store(b"inputs")
-    failed, _ = agent.run(launch(model, inputs_sha256=inputs, site_sha256="5" * 64))
+    failed, _ = agent.run(launch(model, inputs_sha256=inputs, sites=(package,)))
     assert (failed.phase, failed.error) == ("load", "exit")
     assert failed.message == "the runner ended with exit code 3 and no result; it said last: first words last words"
 
@@ -224,7 +224,7 @@ def test_the_runner_imports_from_the_site_and_its_last_words_are_kept(agent):
     [
         {"mode": "guess"}, {"runtime": "os"}, {"model_format": "../x"}, {"meter": "crystal ball"}, {"threads": 0},
         {"timed_min_runs": 0}, {"timed_max_runs": 10**9}, {"timeout_ns": 0}, {"warmup_min_ns": -1}, {"mode": "evaluate"},
-        {"model_sha256": ""},
+        {"model_sha256": ""}, {"sites": ("../../evil",)},
     ],
 )  # fmt: skip
 def test_a_job_that_makes_no_sense_is_refused_whole(agent, changes):

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,95 +10,218 @@ from pathlib import Path
 import pytest
 
 from device_agent import conditions, facts, machine, memory, wire
-from tests.device_agent.agent_process import wait_until
+from tests.device_agent import board_trees
+from tests.device_agent.agent_process import PACKAGE, pythons, wait_until
 
-BOARDS = Path(__file__).parent / "boards"
-
+BOOKWORM, RASPBIAN = "Debian GNU/Linux 12 (bookworm)", "Raspbian GNU/Linux 12 (bookworm)"
+A53 = "cortex-a53"
 MACHINES = {
-    "pi4": ("Raspberry Pi 4 Model B Rev 1.4", "cortex-a72", "Debian GNU/Linux 12 (bookworm)", 3884360 * 1024, 1800000, "ondemand"),
-    "pi5": ("Raspberry Pi 5 Model B Rev 1.0", "cortex-a76", "Debian GNU/Linux 12 (bookworm)", 8256512 * 1024, 2400000, "ondemand"),
-    "orin_nano": (
-        "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super", "cortex-a78", "Ubuntu 22.04.5 LTS",
-        7802880 * 1024, 1728000, "schedutil",
-    ),
+    # model, cpu, os, memory in KiB, highest clock, governor, release, power mode
+    "pi3": ("Raspberry Pi 3 Model B Rev 1.2", A53, BOOKWORM, 943744, 1200000, "ondemand", None, None),
+    "pi3_32bit": ("Raspberry Pi 3 Model B Rev 1.2", A53, RASPBIAN, 943744, 1200000, "ondemand", None, None),
+    "zero_2w": ("Raspberry Pi Zero 2 W Rev 1.0", A53, BOOKWORM, 436604, 1000000, "ondemand", None, None),
+    "zero_2w_32bit": ("Raspberry Pi Zero 2 W Rev 1.0", A53, RASPBIAN, 436604, 1000000, "ondemand", None, None),
+    "pi4": ("Raspberry Pi 4 Model B Rev 1.4", "cortex-a72", BOOKWORM, 3884360, 1800000, "ondemand", None, None),
+    "pi5": ("Raspberry Pi 5 Model B Rev 1.0", "cortex-a76", BOOKWORM, 8256512, 2400000, "ondemand", None, None),
     "jetson_nano": (
-        "NVIDIA Jetson Nano Developer Kit", "ARMv8 Processor rev 1 (v8l)", "Ubuntu 18.04.6 LTS", 4059136 * 1024, 1479000, "schedutil",
+        "NVIDIA Jetson Nano Developer Kit", "ARMv8 Processor rev 1 (v8l)", "Ubuntu 18.04.6 LTS", 4059136, 1479000, "schedutil",
+        "R32.7.1", "MAXN",
+    ),
+    "xavier_nx": (
+        "NVIDIA Jetson Xavier NX Developer Kit", "carmel", "Ubuntu 18.04.6 LTS", 7951360, 1907200, "schedutil",
+        "R32.7.1", "MODE_15W_6CORE",
+    ),
+    "orin_nano": (
+        "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super", "cortex-a78", "Ubuntu 22.04.5 LTS", 7802880, 1728000,
+        "schedutil", "R36.4.3", "25W",
+    ),
+    "agx_orin": (
+        "NVIDIA Jetson AGX Orin Developer Kit", "cortex-a78", "Ubuntu 20.04.6 LTS", 31409060, 2201600, "schedutil",
+        "R35.4.1", "MODE_30W",
+    ),
+    "pc": (
+        "LENOVO ThinkCentre M720q", "Intel(R) Core(TM) i5-8500T CPU @ 2.10GHz", "Debian GNU/Linux 13 (trixie)", 16265412, 3500000,
+        "powersave", None, None,
     ),
 }  # fmt: skip
 CONDITIONS = {
-    "pi4": (52350, 600000, "ondemand", 520, None, 3421000 * 1024),
-    "pi5": (48300, 2400000, "ondemand", 0, 123, 7612304 * 1024),
-    "orin_nano": (50562, 729600, "schedutil", 1250, 0, 6998000 * 1024),
-    "jetson_nano": (27000, 102000, "schedutil", 100, None, 3300000 * 1024),
+    # temperature, lowest clock, governor, load, pressure, available KiB, throttle flags
+    "pi3": (58534, 1200000, "ondemand", 80, None, 742100, 0x50005),
+    "pi3_32bit": (58534, 1200000, "ondemand", 80, None, 742100, 0x50005),
+    "zero_2w": (45084, 600000, "ondemand", 80, None, 287300, 0),
+    "zero_2w_32bit": (45084, 600000, "ondemand", 80, None, 287300, 0),
+    "pi4": (52350, 600000, "ondemand", 520, None, 3421000, 0x50000),
+    "pi5": (48300, 2400000, "ondemand", 0, 123, 7612304, 0),
+    "jetson_nano": (27000, 102000, "schedutil", 100, None, 3300000, None),
+    "xavier_nx": (35000, 1190400, "schedutil", 310, None, 5214200, None),
+    "orin_nano": (50562, 729600, "schedutil", 1250, 0, 6998000, None),
+    "agx_orin": (47218, 729600, "schedutil", 550, 20, 28914200, None),
+    "pc": (41000, 900000, "powersave", 200, 0, 13914200, None),
 }
 
 
 @pytest.fixture
 def board(monkeypatch, tmp_path):
-    """Make the agent's code see the tree of a board, and no vcgencmd of this machine."""
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    """Make the agent's code see a tree: that of a board by its name, with its programs, or a folder, with those of bin/."""
+    monkeypatch.setattr(facts, "_silent", set())
 
-    def see(name) -> None:
-        monkeypatch.setenv("EDGEPRESS_FS_ROOT", str(BOARDS / name))
+    def see(name):
+        root = board_trees.tree(name, tmp_path / "boards") if isinstance(name, str) else name
+        for variable, value in board_trees.environment(root).items():
+            monkeypatch.setenv(variable, value)
+        return root
 
     return see
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", board_trees.NAMES)
 def test_machine(board, name):
     board(name)
     told = machine.describe()
-    assert (told.model, told.cpu, told.os, told.memory_bytes, told.cpu_max_khz, told.governor) == MACHINES[name]
+    assert (
+        told.model, told.cpu, told.os, told.memory_bytes // 1024, told.cpu_max_khz, told.governor, told.release, told.power_mode,
+    ) == MACHINES[name]  # fmt: skip
+    assert told.emulator is None
 
 
-@pytest.mark.parametrize("name", CONDITIONS)
+@pytest.mark.parametrize("name", board_trees.NAMES)
 def test_conditions(board, name):
     board(name)
     told = conditions.observe()
-    fields = (
-        told.temperature_mc,
-        told.cpu_khz,
-        told.governor,
-        told.load_average_milli,
-        told.cpu_pressure_centi,
-        told.available_bytes,
-    )
-    assert fields == CONDITIONS[name]
-    assert told.throttle_flags is None
+    assert told.available_bytes is not None
+    assert (
+        told.temperature_mc, told.cpu_khz, told.governor, told.load_average_milli, told.cpu_pressure_centi,
+        told.available_bytes // 1024, told.throttle_flags,
+    ) == CONDITIONS[name]  # fmt: skip
 
 
-def test_every_tree_is_used():
-    assert {path.name for path in BOARDS.iterdir() if path.is_dir()} == set(MACHINES) == set(CONDITIONS)
+@pytest.mark.parametrize("name", ["pi5", "xavier_nx"])
+@pytest.mark.parametrize("version", pythons())
+def test_boards_through_the_whole_agent(start, tmp_path, version, name):
+    agent = start(python=pythons()[version], env=board_trees.environment(board_trees.tree(name, tmp_path)))
+    assert agent.hello.machine.model == MACHINES[name][0]
+    assert (agent.hello.machine.release, agent.hello.machine.power_mode) == MACHINES[name][-2:]
+    assert agent.ask(wire.Observe()).temperature_mc == CONDITIONS[name][0]
+    assert agent.end() == 0
 
 
-def test_a_zone_that_blocks_is_not_even_read(board, tmp_path):
-    """The CV zones of an Orin Nano hang whoever reads them. A pipe without a writer does the same."""
-    zone = tmp_path / "tree" / "sys/class/thermal/thermal_zone0"
-    zone.mkdir(parents=True)
-    (zone / "type").write_text("CV0-therm\n")
-    os.mkfifo(zone / "temp")
-    board(tmp_path / "tree")
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if conditions.observe().temperature_mc is None else 1)
-    ended = []
+@pytest.mark.parametrize(
+    ("name", "command", "begins"),
+    [
+        ("pi5", ["vcgencmd", "pmic_read_adc"], " 3V7_WL_SW_A current(0)=0.07709848A"),
+        ("pi4", ["vcgencmd", "measure_clock", "arm"], "frequency(48)=1500398464"),
+        ("jetson_nano", ["tegrastats", "--interval", "10"], "RAM 330/3964MB"),
+        ("xavier_nx", ["tegrastats", "--interval", "10"], "RAM 2673/7765MB"),
+        ("orin_nano", ["tegrastats", "--interval", "10"], "04-27-2026 15:00:54 RAM 779/7620MB"),
+        (
+            "orin_nano",
+            ["jetson_clocks", "--show"],
+            "SOC family:tegra234" if os.geteuid() == 0 else "Error: Run this script",
+        ),
+    ],
+)
+def test_stand_ins_of_programs_print_the_samples(name, command, begins):
+    """For the meters to come."""
+    path = board_trees.BOARDS / name / "bin" / command[0]
+    with subprocess.Popen([path, *command[1:]], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(begins)
+        process.kill()
+
+
+# --- sensors that block or fail
+
+
+def content(path):
     try:
-        wait_until(lambda: ended or ended.extend(filter(lambda pair: pair[0], [os.waitpid(child, os.WNOHANG)])), 5)
-    finally:
-        if not ended:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
-    assert ended[0][1] == 0
+        return path.read_bytes()
+    except OSError:  # a process that has just ended
+        return b""
+
+
+def one_zone(root, kind="gpu-thermal"):
+    zone = root / "sys/class/thermal/thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "type").write_text(kind + "\n")
+    return zone / "temp"
+
+
+def test_a_zone_that_blocks_costs_its_time_once_and_hides_no_other(board, monkeypatch):
+    """Two zones of this tree are pipes without a writer, which block whoever opens them; one of them is known by its name."""
+    board("agx_orin")
+    monkeypatch.setattr(facts, "LIMIT_S", 0.5)
+    began = time.monotonic()
+    assert conditions.observe().temperature_mc == 47218
+    first_s = time.monotonic() - began
+    began = time.monotonic()
+    assert conditions.observe().temperature_mc == 47218
+    assert 0.5 <= first_s < 5
+    assert time.monotonic() - began < 0.4
+    assert len(facts._silent) == 1
+
+
+def test_whoever_asks_for_a_sensor_that_blocks_lives_and_can_end(start, tmp_path):
+    """The real agent: it answers, goes on, and its end leaves no process that holds its files."""
+    root = tmp_path / "tree"
+    os.mkfifo(one_zone(root))
+    agent = start(env={"EDGEPRESS_FS_ROOT": str(root)})
+    began = time.monotonic()
+    assert agent.ask(wire.Observe()).temperature_mc is None
+    assert agent.ask(wire.Observe()).temperature_mc is None
+    assert facts.LIMIT_S <= time.monotonic() - began < 2 * facts.LIMIT_S
+    assert agent.end() == 0
+    wait_until(
+        lambda: not [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(root).encode() in content(path)]
+    )
+
+
+def test_a_program_that_blocks_is_not_asked_again(board, tmp_path, monkeypatch):
+    monkeypatch.setattr(facts, "LIMIT_S", 0.3)
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/vcgencmd"
+    program.write_text("#!/bin/sh\necho asked >> ${0%/*}/log\nexec /bin/sleep 30\n")
+    program.chmod(0o755)
+    board(tmp_path)
+    assert [conditions.observe().throttle_flags for _ in range(3)] == [None] * 3
+    assert (tmp_path / "bin/log").read_text() == "asked\n"
+
+
+def test_no_process_can_be_started(board, monkeypatch):
+    """A board at its limit of processes tells less; it does not fail."""
+    board("pi5")
+
+    def refuse(*_, **__):
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    told = conditions.observe()
+    assert (told.temperature_mc, told.throttle_flags, told.cpu_khz) == (None, None, 2400000)
+
+
+@pytest.mark.parametrize("said", ["", "\n", "12 34", "0x10", "nan", "9" * 5000, "\0" * 10, "\u0663", "1.5"])
+def test_a_sensor_that_tells_no_number(board, tmp_path, said):
+    one_zone(tmp_path).write_text(said)
+    board(tmp_path)
+    assert conditions.observe().temperature_mc is None
+
+
+def test_what_is_not_a_number_in_proc_is_nothing(board, tmp_path):
+    (tmp_path / "proc/pressure").mkdir(parents=True)
+    (tmp_path / "proc/loadavg").write_text("1.2.3 " + "9" * 400 + "\n")
+    (tmp_path / "proc/pressure/cpu").write_text(f"some avg10={'9' * 400}.00 avg60=0\n")
+    (tmp_path / "proc/meminfo").write_text(f"MemTotal: {'9' * 30} kB\nMemAvailable: -5 kB\n")
+    board(tmp_path)
+    told = conditions.observe()
+    assert (told.load_average_milli, told.cpu_pressure_centi, told.available_bytes) == (None, None, None)
+    assert machine.describe().memory_bytes == 0
 
 
 def test_a_placeholder_is_no_temperature(board, tmp_path):
-    zone = tmp_path / "sys/class/thermal/thermal_zone0"
-    zone.mkdir(parents=True)
-    (zone / "type").write_text("gpu-thermal\n")
-    (zone / "temp").write_text("-256000\n")
+    temp = one_zone(tmp_path)
+    temp.write_text("-256000\n")
     board(tmp_path)
     assert conditions.observe().temperature_mc is None
-    (zone / "temp").write_text("-5000\n")  # a board in the cold is real
+    temp.write_text("-5000\n")  # a board in the cold is real
     assert conditions.observe().temperature_mc == -5000
 
 
@@ -144,24 +268,115 @@ def test_a_machine_that_tells_nothing_is_no_error(board, tmp_path):
         ("echo throttled=0x0", 0),
         ("echo 'VCHI initialization failed'; exit 1", None),
         ("echo error=1", None),
-        ("exec sleep 30", None),
+        ("echo throttled=0xfffffffffffffffffffffff", None),
     ],
 )
 def test_vcgencmd(board, tmp_path, script, flags):
-    board("pi5")
     program = tmp_path / "bin" / "vcgencmd"
     program.parent.mkdir()
-    program.write_text("#!/bin/sh\nPATH=/usr/bin:/bin\n" + script + "\n")
+    program.write_text("#!/bin/sh\n" + script + "\n")
     program.chmod(0o755)
-    began = time.monotonic()
+    board(tmp_path)
     assert conditions.observe().throttle_flags == flags
-    assert time.monotonic() - began < 5
 
 
-def test_a_board_through_the_whole_agent(start):
-    agent = start(env={"EDGEPRESS_FS_ROOT": str(BOARDS / "orin_nano")})
-    assert agent.hello.machine.model.startswith("NVIDIA Jetson Orin Nano")
-    assert agent.ask(wire.Observe()).temperature_mc == 50562
+# --- what a machine tells
+
+
+def test_a_machine_of_qemu_is_emulated_unless_its_clock_is_that_of_kvm(board, tmp_path):
+    root = board("pi4")
+    node = root / "proc/device-tree/fw-cfg@9020000"
+    node.mkdir()
+    (node / "compatible").write_bytes(b"qemu,fw-cfg-mmio\0")
+    assert machine.describe().emulator == "QEMU"
+    assert machine.describe().model == "Raspberry Pi 4 Model B Rev 1.4"  # as it was told to say
+    root = board("pc")
+    (root / "sys/class/dmi/id/sys_vendor").write_text("QEMU\n")
+    assert machine.describe().emulator == "QEMU"
+    (root / "sys/devices/system/clocksource/clocksource0/available_clocksource").write_text("kvm-clock tsc acpi_pm\n")
+    assert machine.describe().emulator is None
+
+
+def test_a_foreign_cpu_in_cpuinfo_is_an_emulated_process(board, monkeypatch):
+    board("pc")
+    names = os.uname()
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result((*names[:4], "aarch64")))
+    assert machine.describe().emulator == "QEMU"
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "mib"),
+    [
+        ("0::/a/b\n", {"memory.max": "max", "a/memory.max": "536870912", "a/b/memory.max": "max"}, 512),
+        ("0::/a/b\n", {"a/memory.max": "536870912", "a/b/memory.max": "268435456"}, 256),
+        ("0::/\n", {"memory.max": "1073741824"}, 1024),  # a container sees its own group as the root
+        ("0::/../other\n", {"memory.max": "1073741824"}, 1024),
+        ("5:cpu,cpuacct:/a\n4:memory:/a\n0::/\n", {"memory/a/memory.limit_in_bytes": "536870912"}, 512),
+        (
+            "4:memory:/docker/12\n",
+            {"memory/memory.limit_in_bytes": "536870912"},
+            512,
+        ),  # of a container without a namespace
+        ("4:memory:/a\n", {"memory/a/memory.limit_in_bytes": "9223372036854771712"}, 15884),  # none is set
+        ("0::/a\n", {"a/memory.max": "99999999999999"}, 15884),
+        ("nonsense\n", {}, 15884),
+    ],
+)
+def test_memory_is_what_the_group_may_use(board, groups, limits, mib):
+    root = board("pc")
+    (root / "proc/self").mkdir()
+    (root / "proc/self/cgroup").write_text(groups)
+    for path, limit in limits.items():
+        file = root / "sys/fs/cgroup" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(limit + "\n")
+    assert machine.describe().memory_bytes >> 20 == mib
+
+
+def test_packages_of_the_system_python(board, tmp_path, monkeypatch):
+    for name in (
+        "first/numpy-1.26.4.dist-info", "second/numpy-1.21.5.egg-info", "second/onnxruntime_gpu-1.18.0.dist-info",
+        "second/tensorrt-10.3.0.dist-info", "second/tensorrt_lean-10.3.0.dist-info", "second/numpydoc-1.2.dist-info",
+        "third/onnxruntime.gpu-1.0-py3.8.egg-info",
+    ):  # fmt: skip
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / each) for each in ("absent", "first", "second", "third")])
+    board("orin_nano")
+    assert machine.describe().packages == ("numpy 1.26.4", "onnxruntime-gpu 1.18.0", "tensorrt 10.3.0")
+
+
+@pytest.mark.parametrize("version", pythons())
+def test_packages_agree_with_importlib(version):
+    """The judge that the agent has no time for."""
+    code = """
+import sys; sys.path.insert(0, sys.argv[1])
+from importlib import metadata
+from device_agent import machine
+found = []
+for name in machine.PACKAGES:
+    try:
+        found.append(name + " " + metadata.version(name))
+    except metadata.PackageNotFoundError:
+        pass
+assert machine.describe().packages == tuple(found), found
+"""
+    subprocess.run([pythons()[version], "-I", "-c", code, PACKAGE.parent], check=True)
+
+
+@pytest.mark.parametrize("version", pythons())
+def test_the_first_answer_waits_for_no_slow_import(version):
+    """describe() is part of it: at most 20 ms (seen: 2 to 4), the best of some, since others work here too."""
+    code = """
+import sys, time; sys.path.insert(0, sys.argv[1])
+before = set(sys.modules)
+from device_agent import conditions, machine
+times = []
+for _ in range(5):
+    began = time.perf_counter(); machine.describe(); times.append(time.perf_counter() - began)
+assert not {"subprocess", "zipfile", "tempfile", "importlib.metadata"} & (set(sys.modules) - before)
+assert min(times) < 0.02, times
+"""
+    subprocess.run([pythons()[version], "-I", "-c", code, PACKAGE.parent], check=True)
 
 
 def test_this_machine(agent):
@@ -172,7 +387,7 @@ def test_this_machine(agent):
     assert told.python == ".".join(map(str, sys.version_info[:3]))
     assert told.libc in ("glibc", "musl")
     assert told.libc_version[0].isdigit()
-    assert told.memory_bytes == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0 < told.memory_bytes <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     now = agent.ask(wire.Observe())
     assert 0 < now.available_bytes < told.memory_bytes
     assert now.load_average_milli >= 0

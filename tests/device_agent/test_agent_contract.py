@@ -13,20 +13,30 @@ from device_agent import wire
 from device_agent.meters import METERS
 from device_agent.record import replace
 from device_agent.runtimes import RUNTIMES, fitted
-from tests.device_agent.agent_process import LAUNCH, PACKAGE, bundle, pythons, sha256, sleep_model
+from tests.device_agent.agent_process import LAUNCH, PACKAGE, bundle, pythons, sha256, sleep_model, wheel
 
 MODELS = Path(__file__).parent / "models"
-LIBRARY = {"sleep": "json"}  # runtimes whose library is not called as they are
-DENSE = {"tflite_runtime": "dense_float.tflite", "ai_edge_litert": "dense_float.tflite", "onnxruntime": "dense.onnx"}
+# runtimes whose library is not called as they are
+LIBRARY = {"sleep": "json", "onnxruntime_cuda": "onnxruntime", "onnxruntime_tensorrt": "onnxruntime"}
+GPU = {"onnxruntime_cuda": "CUDAExecutionProvider", "onnxruntime_tensorrt": "TensorrtExecutionProvider"}
+DENSE = {
+    "tflite_runtime": "dense_float.tflite",
+    "ai_edge_litert": "dense_float.tflite",
+    "onnxruntime": "dense.onnx",
+    "onnxruntime_cuda": "dense.onnx",
+    "onnxruntime_tensorrt": "dense.onnx",
+}
 TFLITE = ["tflite_runtime", "ai_edge_litert"]
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def runtime_or_skip(name: str):
     library = LIBRARY.get(name, name)
-    pytest.importorskip(
+    found = pytest.importorskip(
         library, reason=f"{library} is not installed here (tflite_runtime needs numpy < 2)", exc_type=ImportError
     )
+    if name in GPU and GPU[name] not in found.get_available_providers():
+        pytest.skip(f"the onnxruntime here has no {GPU[name]}")
     return importlib.import_module(RUNTIMES[name])
 
 
@@ -126,6 +136,69 @@ def test_a_model_with_two_inputs_is_refused():
         runtime.open_model(str(MODELS / "two_inputs.onnx"), 1)
 
 
+@pytest.mark.parametrize("name", GPU)
+def test_a_gpu_that_is_not_there_is_no_cpu(name, agent):
+    """The real library, which has no such provider and by itself would warn and take the CPU."""
+    library = pytest.importorskip("onnxruntime")
+    if GPU[name] in library.get_available_providers():
+        pytest.skip("it has that provider")
+    model = agent.store((MODELS / "dense.onnx").read_bytes())
+    failed, _ = agent.run(replace(LAUNCH, runtime=name, model_format="onnx", model_sha256=model))
+    assert (failed.phase, failed.error) == ("load", "OtherProvider")
+    assert f"this onnxruntime has no {GPU[name]}" in failed.message
+
+
+def test_a_provider_that_leaves_the_model_to_the_cpu_is_refused():
+    """The real library again: its provider for Azure starts, takes no part of this model, and is listed as the one in use."""
+    library = pytest.importorskip("onnxruntime")
+    if "AzureExecutionProvider" not in library.get_available_providers():
+        pytest.skip("this onnxruntime has no provider that runs nothing")
+    model = str(MODELS / "dense.onnx")
+    assert library.InferenceSession(model, providers=["AzureExecutionProvider"]).get_providers()[0].startswith("Azure")
+    with pytest.raises(Exception, match="fallback to CPU EP has been explicitly disabled"):
+        importlib.import_module("device_agent.runtimes._onnxruntime").Model(model, 1, "AzureExecutionProvider")
+
+
+STAND_IN = """
+import numpy
+__version__ = "stand-in"
+class SessionOptions:
+    def __init__(self): self.entries = {}
+    def add_session_config_entry(self, key, value): self.entries[key] = value
+class Tensor:
+    name, shape, type = "x", [1, 4], "tensor(float)"
+class InferenceSession:
+    def __init__(self, path, options, providers, enable_fallback):
+        assert enable_fallback == 0 and options.entries == {"session.disable_cpu_ep_fallback": "1"}
+        self.providers = providers
+    def disable_fallback(self): pass
+    def get_providers(self): return (FALLS_BACK or self.providers) + ["CPUExecutionProvider"]
+    def get_inputs(self): return [Tensor]
+    def get_outputs(self): return [Tensor]
+    def run(self, names, feed): return [numpy.float32([[1, 2, 3]])]
+def get_available_providers(): return ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+"""
+
+
+@pytest.mark.parametrize("falls_back", [False, True])
+@pytest.mark.parametrize("name", GPU)
+def test_gpu_runtimes_with_a_stand_in_for_onnxruntime(name, agent, falls_back):
+    """No GPU was at hand: the provider is asked for alone, and one that is not the one in use is refused."""
+    other = ["CUDAExecutionProvider" if name == "onnxruntime_tensorrt" else "CPUExecutionProvider"]
+    code = f"FALLS_BACK = {other if falls_back else None}" + STAND_IN
+    site = agent.store(wheel({"onnxruntime.py": code.encode()}))
+    assert isinstance(agent.ask(wire.Unpack("onnxruntime.whl", site)), wire.Unpacked)
+    model = agent.store(b"a model")
+    launch = replace(LAUNCH, runtime=name, model_format="onnx", model_sha256=model, sites=(site,))
+    answer, _ = agent.run(launch)
+    if falls_back:
+        assert (answer.phase, answer.error) == ("load", "OtherProvider"), answer
+        assert f"{GPU[name]} did not start, the model would run in {other[0]}" in answer.message
+    else:
+        assert isinstance(answer, wire.Launched), answer
+        assert answer.runtime_version == "stand-in"
+
+
 def test_quantization_rounds_half_to_even_and_clips():
     np = pytest.importorskip("numpy")
     row = np.array([0.25, 0.75, 1.25, -0.25, -0.75, 100, -100], "float32")
@@ -180,7 +253,7 @@ def test_standard_library_only_and_old_syntax(path):
     tree = ast.parse(path.read_text(), feature_version=(3, 8))
     allowed = set(sys.stdlib_module_names) | {"device_agent"}
     if path.parent.name in ("runtimes", "meters") or path.name == "runner.py":
-        allowed |= {"numpy", path.stem}
+        allowed |= {"numpy", path.stem.lstrip("_")}
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or "."] if isinstance(node, ast.ImportFrom) else []

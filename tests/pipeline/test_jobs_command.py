@@ -51,7 +51,7 @@ def left_behind(tmp_path, sshd_target):
 
 
 def test_a_job_without_a_host_is_listed_followed_and_removed(left_behind, tmp_path):
-    job_id = left_behind(1)
+    job_id = left_behind(8)
     listed = edgepress("jobs", "pi", cwd=tmp_path)
     assert (listed.returncode, listed.stdout.split()[:5]) == (0, [job_id[:12], "RUNNING", "0", "of", "1"])
     assert "the host that was killed" in listed.stdout
@@ -74,7 +74,10 @@ def test_a_job_without_a_host_is_cancelled(left_behind, tmp_path):
 
 def test_records_of_a_job_as_json(left_behind, tmp_path):
     job_id = left_behind(0.2)
-    records = [json.loads(line) for line in edgepress("jobs", "pi", "--follow", job_id, "--json", cwd=tmp_path).stdout.splitlines()]
+    records = [
+        json.loads(line)
+        for line in edgepress("jobs", "pi", "--follow", job_id, "--json", cwd=tmp_path).stdout.splitlines()
+    ]
     assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
     assert records[-1]["latency_ns"]
 

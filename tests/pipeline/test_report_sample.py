@@ -269,7 +269,7 @@ def run_of(
             agent_sent_bytes=0,
             first_answer_s=0.62,
             runtimes=tuple(
-                DeployedRuntime(name=name, site_sha256="ef" * 32, packages=(f"{name}-2.1.0-cp311.whl",), sent_bytes=0)
+                DeployedRuntime(name=name, sites=("ef" * 32,), packages=(f"{name}-2.1.0-cp311.whl",), sent_bytes=0)
                 for name in dict.fromkeys(one.runtime for one in measurements)
             ),
             files=tuple(DeployedFile(artifact=one.artifact, sent_bytes=one.artifact.size_bytes) for one in files),

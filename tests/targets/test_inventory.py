@@ -1,7 +1,6 @@
 import pytest
 
 from targets import inventory
-from targets.boards import BOARDS, board, recognise
 from targets.errors import UnknownTarget
 
 GOOD = '[pi5]\nhost = "192.0.2.5"\nuser = "pi"\nkey = "~/.ssh/id"\nboard = "raspberry_pi_5"\n'
@@ -14,14 +13,15 @@ def test_a_board_of_the_inventory(tmp_path):
     assert str(tmp_path / "known_hosts") == target.known_hosts
 
 
-def test_local_and_virtual_always_exist(tmp_path):
-    assert [inventory.find(name, tmp_path).kind for name in inventory.ALWAYS] == ["local", "virtual", "virtual"]
+def test_some_boards_always_exist(tmp_path):
+    kinds = [inventory.find(name, tmp_path).kind for name in inventory.ALWAYS]
+    assert kinds == ["local", "virtual", "virtual", "emulated"]
 
 
 def test_unknown_board_names_those_there_are(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     (tmp_path / "boards.toml").write_text(GOOD)
-    with pytest.raises(UnknownTarget, match="known are: local, virtual, virtual-small, pi5"):
+    with pytest.raises(UnknownTarget, match="known are: local, virtual, virtual-small, virtual-aarch64, pi5"):
         inventory.find("pi6", tmp_path)
 
 
@@ -64,11 +64,34 @@ def test_a_virtual_board_of_ones_own(tmp_path):
     assert target.root != inventory.find("virtual", tmp_path).root
 
 
-@pytest.mark.parametrize("kind", BOARDS)
-def test_every_kind_of_board(kind):
-    """The contract of targets/boards: a title, where its facts come from, what can measure energy there."""
-    found = board(kind)
-    assert found.title
-    assert found.source
-    assert found.energy
-    assert found.model == "" or recognise(found.model + " Rev 1.0") == kind
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('ssh = "orin"\n', None),
+        ('ssh = "orin"\nssh_config = "my_config"\nboard = "jetson_orin_nano"\npython = "python3.9"\n', None),
+        ('ssh = "orin"\nhost = "a"\n', "stands beside host"),
+        ('ssh = "orin"\nkey = "k"\nport = 23\n', "stands beside key, port"),
+        ('ssh = "orin"\nknown_hosts = "k"\n', "stands beside known_hosts"),
+        ('host = "a"\nuser = "b"\npassword = "ask"\n', None),
+        ('host = "a"\nuser = "b"\npassword = "hunter2"\n', "password"),
+        ('host = "a"\nuser = "b"\npassword_env = "P"\n', None),
+        ('host = "a"\nuser = "b"\npassword = "ask"\npassword_env = "P"\n', "exactly one of"),
+        ('host = "a"\nuser = "b"\npassword_env = "P"\nkey = "k"\n', "exactly one of"),
+        ('host = "a"\nuser = "b"\nkey = "k"\npassphrase = "ask"\n', None),
+        ('host = "a"\nuser = "b"\nkey = "k"\npassphrase = "ask"\npassphrase_env = "P"\n', "one of passphrase"),
+        ('host = "a"\nuser = "b"\nssh_agent = true\npassphrase_env = "P"\n', "passphrase is of a `key`"),
+        ('host = "a"\nuser = "b"\nssh_agent = "SHA256:abc"\n', None),
+        ('host = "a"\nuser = "b"\nssh_agent = "my key"\n', "SHA256"),
+        ('host = "a"\nuser = "b"\nkey = "k"\nssh_config = "c"\n', "no `ssh` is given"),
+        ('user = "b"\nkey = "k"\n', "must be given"),
+    ],
+)
+def test_ways_to_a_board(tmp_path, text, says):
+    (tmp_path / "boards.toml").write_text("[pi]\n" + text)
+    if says is None:
+        target = inventory.find("pi", tmp_path)
+        assert target.ssh_config in {None, str(tmp_path / "my_config")}
+        return
+    with pytest.raises(UnknownTarget, match=says) as caught:
+        inventory.find("pi", tmp_path)
+    assert "hunter2" not in caught.value.message

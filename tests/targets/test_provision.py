@@ -1,42 +1,80 @@
-"""Which runtimes a board can have, and that what comes fits it."""
+"""Which runtimes a board can have, and that what comes fits it and runs."""
 
+import io
+import json
+import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
+from device_agent import wire
 from device_agent.record import replace
 from device_agent.wire import Machine
 from pipeline.deploy import choose_runtimes
 from pipeline.errors import PlanError
 from pipeline.plan import MeasureTable, ModelTable, Plan, Tables
 from targets import inventory, open_session, provision
-from targets.errors import RuntimeUnavailable, WheelsUnavailable
+from targets.errors import RuntimeUnavailable
+from tests.device_agent.agent_process import pythons, sha256
 
+MODELS = Path(__file__).parent.parent / "device_agent" / "models"
+DENSE = {"tflite_runtime": "dense_float.tflite", "ai_edge_litert": "dense_float.tflite", "onnxruntime": "dense.onnx"}
 BOOKWORM = Machine(
     model="Raspberry Pi 5 Model B Rev 1.0", cpu="Cortex-A76", cpu_count=4, arch="aarch64", bits=64, kernel="6.6", os="Debian GNU/Linux 12",
     python="3.11.2", libc="glibc", libc_version="2.36", memory_bytes=8 << 30, cpu_max_khz=2400000, governor="ondemand",
     release=None, power_mode=None, emulator=None, packages=(),
 )  # fmt: skip
+JETSON = ("numpy 1.21.5", "onnxruntime-gpu 1.18.0", "tensorrt 10.3.0")
 
 
 def board(**changes):
     return replace(BOOKWORM, **changes)
 
 
-# The package index as it was read on 2026-11-23: cp38-cp311 for tflite-runtime, no 32-bit LiteRT or ONNX Runtime.
+def of32(python, libc_version, arch="armv7l"):
+    return board(arch=arch, bits=32, python=python, libc_version=libc_version, packages=("numpy 1.24.2",))
+
+
+ALL = {"tflite_runtime", "ai_edge_litert", "onnxruntime"}
+NEW = {"ai_edge_litert", "onnxruntime"}
+OLD = {"tflite_runtime", "onnxruntime"}
+GPU = {"onnxruntime_cuda", "onnxruntime_tensorrt"}
+# Each kind of system that the boards have (test_the_table_is_what_the_package_index_has asks the index itself).
 BOARDS = {
-    "bookworm 64 bit": (board(), {"tflite_runtime", "ai_edge_litert", "onnxruntime"}),
-    "bookworm 32 bit": (board(arch="armv7l", bits=32), {"tflite_runtime"}),
-    "64-bit kernel, 32-bit system": (board(arch="aarch64", bits=32), {"tflite_runtime"}),
-    "trixie": (board(python="3.13.5", libc_version="2.41"), {"ai_edge_litert", "onnxruntime"}),
-    "JetPack 5": (board(python="3.8.10", libc_version="2.31"), {"tflite_runtime", "onnxruntime"}),
-    "JetPack 6": (board(python="3.10.12", libc_version="2.35"), {"tflite_runtime", "ai_edge_litert", "onnxruntime"}),
+    "bullseye 64 bit": (board(python="3.9.2", libc_version="2.31"), ALL),
+    "bookworm 64 bit": (board(), ALL),
+    "trixie": (board(python="3.13.5", libc_version="2.41"), NEW),
+    "bullseye 32 bit": (of32("3.9.2", "2.31"), {"tflite_runtime"}),
+    "bookworm 32 bit": (of32("3.11.2", "2.36"), {"tflite_runtime"}),
+    "64-bit kernel, 32-bit system": (of32("3.11.2", "2.36", "aarch64"), {"tflite_runtime"}),
+    "trixie 32 bit": (of32("3.13.5", "2.41"), set()),
+    "Python 3.11 of one's own on bullseye, 32 bit": (of32("3.11.2", "2.31"), set()),
+    "a 32-bit board without numpy": (board(arch="armv7l", bits=32), set()),
+    "Pi Zero of the first kind": (of32("3.11.2", "2.36", "armv6l"), set()),
+    "JetPack 4, Python 3.8 of Ubuntu": (board(python="3.8.0", libc_version="2.27"), OLD),
+    "JetPack 5": (board(python="3.8.10", libc_version="2.31"), OLD),
+    "JetPack 5, Python 3.11 of one's own": (board(python="3.11.9", libc_version="2.31"), NEW),
+    "JetPack 6": (board(python="3.10.12", libc_version="2.35"), ALL),
+    "JetPack 6 with NVIDIA's packages": (board(python="3.10.12", libc_version="2.35", packages=JETSON), ALL | GPU),
+    "Ubuntu 24.04": (board(python="3.12.3", libc_version="2.39"), NEW),
+    "Python 3.14": (board(python="3.14.0", libc_version="2.41"), NEW),
+    "Python 3.15": (board(python="3.15.0", libc_version="2.41"), set()),
+    "PC": (board(arch="x86_64", python="3.11.2"), ALL),
+    "PC, Python 3.8": (board(arch="x86_64", python="3.8.10", libc_version="2.31"), OLD),
     "Alpine": (board(libc="musl", libc_version="1.2"), set()),
 }
+QUICK = ("bookworm 64 bit", "bookworm 32 bit", "JetPack 5")
+
+
+def quick_ones(names):
+    """All of them, those that are not quick marked `whole`."""
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.whole) for name in names]
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -45,10 +83,24 @@ def test_what_boards_can_have(name):
     assert expected == set(provision.possible(machine))
 
 
+@pytest.mark.parametrize(
+    ("name", "machine", "reason"),
+    [
+        ("tflite_runtime", board(python="3.13.5"), "Python 3.8 to 3.11, the board has 3.13"),
+        ("ai_edge_litert", of32("3.11.2", "2.36"), "it exists for aarch64, x86_64, the board's Python is armv7l"),
+        ("tflite_runtime", board(libc_version="2.31"), "it needs glibc 2.34 for Python 3.11, the board has 2.31"),
+        ("onnxruntime", board(libc="musl"), "it exists for glibc, the board has musl"),
+        ("tflite_runtime", board(arch="armv7l", bits=32), "apt-get install python3-numpy"),
+        ("onnxruntime_cuda", board(packages=("numpy 1.24.2",)), "the system's own onnxruntime-gpu"),
+    ],
+)
+def test_refusals_say_why(name, machine, reason):
+    with pytest.raises(RuntimeUnavailable, match=f"can not have the runtime {name}.*{reason}"):
+        provision.check(name, machine)
+
+
 def test_refusal_names_what_the_board_can_have():
-    with pytest.raises(
-        RuntimeUnavailable, match=r"tflite_runtime.*Python 3\.8 to 3\.11, the board has 3\.13"
-    ) as caught:
+    with pytest.raises(RuntimeUnavailable) as caught:
         provision.check("tflite_runtime", board(python="3.13.5"))
     assert "ai_edge_litert, onnxruntime" in caught.value.hint
 
@@ -59,8 +111,6 @@ def test_unknown_runtime():
 
 
 def plan(*runtimes):
-    from pathlib import Path
-
     tables = Tables(model=ModelTable(path="m.tflite"), measure=MeasureTable(runtimes=runtimes))
     return Plan(path=Path("edge.toml"), sha256="0" * 64, tables=tables)
 
@@ -83,23 +133,40 @@ def test_whatever_a_board_says_of_itself_is_an_answer(text, arch, libc):
     assert set(provision.possible(machine)) <= set(provision.RUNTIMES)
 
 
-@pytest.mark.parametrize("name", [name for name, each in provision.RUNTIMES.items() if each.requirements])
-@pytest.mark.parametrize("machine", ["bookworm 64 bit", "bookworm 32 bit", "JetPack 5"])
-def test_wheels_fit_the_board(name, machine, tmp_path, monkeypatch):
-    """What pip chose, checked by `packaging`'s own reading of the tags."""
+@pytest.mark.parametrize("machine", quick_ones(BOARDS))
+def test_the_table_is_what_the_package_index_has(machine, tmp_path):
+    """Asked of the index without downloading: what the table says to exist does, and nothing else."""
+    facts, _ = BOARDS[machine]
+    facts = replace(facts, packages=("numpy 1.24.2",))  # what the board itself has is not the index's
+    if facts.libc != "glibc":
+        pytest.skip("no options for pip can be made of another libc")
+    for name in DENSE:
+        runtime = provision.RUNTIMES[name]
+        options = (*provision._tag_options(facts), *provision.requirements(runtime, facts))
+        command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--report", "-",
+                   "--only-binary=:all:", "--target", str(tmp_path), *options]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == (provision.why_not(name, facts) is None), (name, done.stderr)
+        if done.returncode == 0:
+            files = [each["download_info"]["url"].rsplit("/")[-1] for each in json.loads(done.stdout)["install"]]
+            assert len(files) == len(provision.requirements(runtime, facts))
+            assert all(_fits_board(file, facts) for file in files), files
+
+
+def test_wheels_fit_the_board(tmp_path, monkeypatch):
+    """Really downloaded, for a CPU that is not this one's."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    facts, can = BOARDS[machine]
-    if name not in can:
-        pytest.skip(f"{machine} can not have {name}")
-    files = provision.wheels(name, facts)
-    assert len(files) == len(provision.requirements(provision.RUNTIMES[name], facts))
+    facts, _ = BOARDS["JetPack 5"]
+    files = provision.wheels("tflite_runtime", facts)
+    assert [each.path.name.split("-")[0] for each in files] == ["numpy", "tflite_runtime"]
+    assert all(_fits_board(each.path.name, facts) for each in files)
+
+
+def _fits_board(file: str, facts: Machine) -> bool:
+    """What pip chose, by `packaging`'s own reading of the tags."""
     version = "".join(facts.python.split(".")[:2])
-    for path in files:
-        tags = parse_wheel_filename(path.name)[3]
-        assert any(_fits(tag, version, provision.wheel_arch(facts), provision.glibc_version(facts)) for tag in tags), (
-            path.name
-        )
-    assert files == provision.wheels(name, facts)  # from the cache
+    arch, glibc = provision.wheel_arch(facts), provision.glibc_version(facts)
+    return any(_fits(tag, version, arch, glibc) for tag in parse_wheel_filename(file)[3])
 
 
 def _fits(tag: Tag, version: str, arch: str, glibc: tuple[int, int]) -> bool:
@@ -114,30 +181,62 @@ def _fits(tag: Tag, version: str, arch: str, glibc: tuple[int, int]) -> bool:
     return python and needs <= glibc
 
 
-def test_no_index_is_a_clear_error_and_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    with pytest.raises(WheelsUnavailable, match="could not be downloaded"):
-        provision.wheels("onnxruntime", board())
-    assert not list((tmp_path / "edgepress" / "wheels").iterdir())
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [
+        pytest.param(version, name, marks=[] if version in ("3.8", "3.11") else [pytest.mark.whole])
+        for version in pythons()
+        for name in DENSE
+    ],
+)
+def test_runtimes_run_from_separate_sites(version, name, tmp_path_factory):
+    """With the real interpreters: numpy beside its numpy.libs, the runtime in another folder, and right answers. A second
+    time nothing is sent.
+    """
+    root = tmp_path_factory.getbasetemp() / f"python-{version}"  # one board a Python: numpy is shared by its hash
+    target = inventory.Target(name="local", kind="local", host="", user="", python=pythons()[version], root=str(root))
+    with open_session(target) as session:
+        if name not in provision.possible(session.machine):
+            pytest.skip(str(provision.why_not(name, session.machine)))
+        files = provision.wheels(name, session.machine)
+        before = session.have((), tuple(each.sha256 for each in files)).sites
+        sites, sent = provision.install(session, files)
+        assert sites == tuple(each.sha256 for each in files)
+        assert sent == sum(each.path.stat().st_size for each in files if each.sha256 not in before)
+        assert provision.install(session, files) == (sites, 0)
+        model, buffer = MODELS / DENSE[name], io.BytesIO()
+        rows = np.random.default_rng(7).uniform(-1, 1, (5, 4)).astype("float32")
+        np.save(buffer, rows)
+        for data in (model.read_bytes(), buffer.getvalue()):
+            session.put(data, sha256(data))
+        launch = wire.Launch(
+            mode="evaluate", model_sha256=sha256(model.read_bytes()), model_format=model.suffix[1:], runtime=name, sites=sites,
+            inputs_sha256=sha256(buffer.getvalue()), threads=1, warmup_min_ns=0, warmup_max_ns=10**9, timed_min_ns=1,
+            timed_min_runs=1, timed_max_runs=1, timeout_ns=10**11, meter="none",
+        )  # fmt: skip
+        job_id = session.submit((launch,), "test")
+        (launched,) = (each for each in session.follow(job_id) if not isinstance(each, wire.Event))
+        session.forget(job_id)
+        assert isinstance(launched, wire.Launched), launched
+        weights = np.array(
+            [[((i + 2 * j) % 5 - 2) / 4 for j in range(3)] for i in range(4)], "float32"
+        )  # models/make.py
+        answers = np.load(io.BytesIO(session.get(launched.outputs_sha256)))
+        np.testing.assert_allclose(answers, rows @ weights + np.array([0.5, -0.25, 0], "float32"), atol=1e-5)
 
 
-def test_a_runtime_is_unpacked_on_the_board_and_imports_there(sshd):
+def test_a_runtime_is_unpacked_on_a_board_over_ssh(sshd):
     """The board needs no pip: wheels are pushed and unpacked, and a second time nothing is sent."""
     with open_session(sshd) as session:
         files = provision.wheels("ai_edge_litert", session.machine)
-        site, sent = provision.install(session, files)
-        assert sent == sum(path.stat().st_size for path in files)
-        assert (site, 0) == provision.install(session, files)
-    import subprocess
-
-    script = f"import sys; sys.path.insert(0, {str(sshd.root)!r} + '/sites/{site}'); import ai_edge_litert, numpy; print(ai_edge_litert.__file__)"
+        sites, sent = provision.install(session, files)
+        assert sent == sum(each.path.stat().st_size for each in files)
+        assert provision.install(session, files) == (sites, 0)
+    folders = [f"{sshd.root}/sites/{site}" for site in sites]
+    script = f"import sys; sys.path[:0] = {folders}; import ai_edge_litert, numpy; print(ai_edge_litert.__file__)"
     said = subprocess.run([sshd.python, "-I", "-c", script], check=True, capture_output=True, text=True).stdout
-    assert site in said
+    assert any(site in said for site in sites)
 
 
 def test_local_and_virtual_use_the_interpreter_outside_the_virtual_environment():
-    from pathlib import Path
-
     assert str(Path(sys.base_prefix)) in inventory.find("local", Path()).python

@@ -4,7 +4,6 @@ import os
 import re
 import resource
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
@@ -140,9 +139,12 @@ print((time.process_time() - cpu) / (time.monotonic() - wall))
 def test_half_a_cpu():
     with loopback_sshd(shaped(cpu=0.5)) as target:
         need_cgroups(target, "cpu")
+        for group in groups(marked(target)):  # what else this machine does must not decide
+            for file, highest in (("cpu.shares", "262144"), ("cpu.weight", "10000")):
+                if (group / file).exists():
+                    (group / file).write_text(highest)
         shares = [float(on_board(target, SHARE).stdout) for _ in range(3)]
-    assert max(shares) <= 0.6
-    assert max(shares) >= 0.4, "the best of three, because others use this machine too"
+    assert 0.4 <= sorted(shares)[1] <= 0.6
 
 
 def test_nothing_outlives_the_board(tmp_path):
@@ -181,13 +183,13 @@ with loopback_sshd(shaped(), Path(sys.argv[2])) as target:
 def test_what_a_kill_9_left_is_collected_at_the_next_start(tmp_path, with_groups):
     root = CGROUP_ROOT if with_groups else tmp_path
     command = [sys.executable, "-c", OWNER, str(tmp_path), str(root)]
-    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
-    job, folder = owner.stdout.readline().split()
-    collect_leftovers(root)  # it lives: nothing of it may be touched
-    assert runs(int(job))
-    owner.send_signal(signal.SIGKILL)
-    owner.wait()
-    owner.stdout.close()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as owner:
+        try:
+            job, folder = owner.stdout.readline().split()
+            collect_leftovers(root)  # it lives: nothing of it may be touched
+            assert runs(int(job))
+        finally:
+            owner.kill()
     assert runs(int(job))
     with loopback_sshd(shaped(), root):
         assert not runs(int(job))

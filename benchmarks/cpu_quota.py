@@ -1,0 +1,58 @@
+"""What a CPU quota does to timings: blocks of 6 ms of work on a virtual board with a whole CPU and with half of one.
+
+    .venv/bin/python benchmarks/cpu_quota.py
+
+Needs control groups that may be written (docs/virtual-boards.md).
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+from machine import describe
+
+from targets import inventory
+from targets.virtual.loopback import loopback_sshd
+from targets.virtual.shape import Shape
+
+ROUNDS, BLOCKS, BLOCK_S = 3, 300, 0.006
+LONG_S = 0.040  # a block that was stopped: the quota's pause is 50 ms of each 100 ms
+WORK = f"""
+import json, time
+def block(count):
+    began = time.perf_counter()
+    total = 0
+    for i in range(count):
+        total += i * i
+    return time.perf_counter() - began
+count = int(10_000 * {BLOCK_S} / min(block(10_000) for _ in range(50)))
+print(json.dumps([block(count) for _ in range({BLOCKS})]))
+"""
+
+
+def times_on(shape: Shape) -> list[float]:
+    with loopback_sshd(msgspec.structs.replace(inventory.find("virtual", Path()), virtual=shape)) as board:
+        command = [
+            "ssh", "-F", "none", "-i", board.key, "-p", str(board.port), "-o", f"UserKnownHostsFile={board.known_hosts}",
+            f"{board.user}@127.0.0.1", f"{shlex.quote(sys.executable)} -c {shlex.quote(WORK)}",
+        ]  # fmt: skip
+        return sorted(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+
+
+def main() -> None:
+    print(describe())
+    for _ in range(ROUNDS):  # side by side, so that what else the machine does meets both
+        for name, shape in (("a whole CPU ", Shape()), ("half a CPU  ", Shape(cpu=0.5))):
+            times = times_on(shape)
+            median, p90, p99 = (1000 * times[int(part * BLOCKS)] for part in (0.5, 0.9, 0.99))
+            stopped = sum(each > LONG_S for each in times) / BLOCKS
+            print(
+                f"{name} median {median:5.1f} ms, 90 % {p90:5.1f} ms, 99 % {p99:5.1f} ms, above 40 ms: {stopped:6.1%}"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The example, whole, on the emulated ARM machine and on this one: what it takes, and whether both answer alike.
+
+    .venv/bin/python benchmarks/emulated_demo.py [--as jetson-orin-nano]
+
+Builds the machine anew in a cache of its own, so that its time is measured too; 20 to 60 minutes. Times in the report of the
+emulated machine are of the emulator and are not printed here.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from machine import describe
+
+from pipeline.records import RunRecord
+from pipeline.store import Store
+from targets.virtual.emulated import build, machine
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "fashion_mnist"
+EDGEPRESS = Path(sys.executable).with_name("edgepress")
+HERE, THERE = "local", "virtual-aarch64"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--as", dest="kind", default="raspberry-pi-4")
+    kind = parser.parse_args().kind
+    print(describe())
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["XDG_CACHE_HOME"] = str(Path(name) / "cache")
+        folder = Path(name) / "example"
+        shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns(".edgepress", "__pycache__"))
+        try:
+            measure(folder, kind.replace("-", "_"))
+        finally:
+            machine.stop(quiet)
+
+
+def measure(folder: Path, kind: str) -> None:
+    began = time.monotonic()
+    with build.locked(quiet):
+        image = build.image(quiet)
+    print(f"build: {time.monotonic() - began:.1f} s, {size_mb(image.folder):.0f} MB")
+    began = time.monotonic()
+    machine.start(kind, quiet)
+    print(f"boot as {kind}: {time.monotonic() - began:.1f} s until its SSH server answers")
+    records = {board: run(folder, board) for board in (HERE, THERE)}
+    store = Store(folder / ".edgepress")
+    answers = {one.label: one.accuracy for one in records[HERE].measured.measurements if one.accuracy}
+    for one in records[THERE].measured.measurements:
+        here = answers.get(one.label)
+        if one.accuracy and here:
+            mine, other = (np.load(store.path(each.answers)) for each in (one.accuracy, here))
+            print(
+                f"{one.label}: accuracy {one.accuracy.accuracy_ratio:.4f} there, {here.accuracy_ratio:.4f} here; "
+                f"another class for {np.count_nonzero(mine != other)} of {len(mine)} rows"
+            )
+
+
+def run(folder: Path, board: str) -> RunRecord:
+    """The example's plan with that board."""
+    plan = folder / f"{board}.toml"
+    plan.write_text((folder / "edge.toml").read_text().replace('name = "virtual"', f'name = "{board}"'))
+    began = time.monotonic()
+    done = subprocess.run([EDGEPRESS, "run", "--json", "--quiet", plan], stdout=subprocess.PIPE, check=False)
+    print(f"run on {board}: {time.monotonic() - began:.0f} s, exit code {done.returncode}")
+    record = msgspec.json.decode(done.stdout, type=RunRecord)
+    print("  " + ", ".join(f"{stage.stage} {stage.seconds:.0f} s" for stage in record.stages))
+    for failure in record.measured.failures:
+        print(f"  not measured: {failure.label}: {failure.evidence}")
+    for verdict in record.compared.verdicts if record.compared else ():
+        print(f"  {verdict.metric} of {verdict.subject}: {verdict.outcome}: {verdict.why}")
+    return record
+
+
+def size_mb(folder: Path) -> float:
+    """What is really on the disk, in megabytes."""
+    return sum(path.stat().st_blocks * 512 for path in folder.iterdir()) / 1e6
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main()

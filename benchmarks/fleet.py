@@ -1,0 +1,86 @@
+"""200 boards at a time: how long until all are connected and asked, and what one that is dead costs the others.
+
+    .venv/bin/python benchmarks/fleet.py [boards]
+
+One sshd imitates the boards, so both ends of every key exchange are on this machine. Asked means that a program there
+answered. Beside it: paramiko as it comes (SSHClient, a thread for each of as many workers, no dead one among them), and
+starting the agent on each, which measures how fast this machine starts Python.
+"""
+
+import contextlib
+import resource
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+import paramiko
+from machine import describe
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from targets import fleet
+from targets.errors import TargetError
+from targets.ssh import SshLink
+from tests.targets.own_sshd import own_sshd
+
+OPEN_FILES = 4096
+
+
+def by_edgepress(target):
+    link = SshLink(target)
+    assert link.start(["echo", "here"]).receive(100, 60) == b"here\n"
+    return link, time.monotonic()
+
+
+def by_paramiko(target):
+    client = paramiko.SSHClient()
+    client.load_host_keys(target.known_hosts)
+    client.connect(
+        target.host, target.port, target.user, key_filename=target.key, allow_agent=False, look_for_keys=False
+    )
+    _, out, _ = client.exec_command("echo here")
+    assert out.read() == b"here\n"
+    return client, time.monotonic()
+
+
+def run(name, ask, targets):
+    began = time.monotonic()
+    answers = fleet.side_by_side(targets, ask)
+    good = [answer for answer in answers if not isinstance(answer, TargetError)]
+    last_s = max(at for _, at in good) - began
+    print(
+        f"{name}: {len(good)} of {len(targets)} connected and asked after {last_s:.1f} s ({len(good) / last_s:.0f} a second)"
+    )
+    for answer in answers:
+        if isinstance(answer, TargetError):
+            print(f"  the dead one: {answer.message}; everything ended after {time.monotonic() - began:.1f} s")
+    began, cpu = time.monotonic(), time.process_time()
+    time.sleep(5)
+    print(f"  idle, all open: {100 * (time.process_time() - cpu) / (time.monotonic() - began):.1f} % of a CPU")
+    for link, _ in good:
+        link.close()
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, OPEN_FILES), hard))
+    print(describe())
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        one = stack.enter_context(own_sshd(folder / "sshd", "MaxStartups 1000", "MaxSessions 1000"))
+        hole = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        alive = [msgspec.structs.replace(one, name=f"pi{number}", root=str(folder / "root")) for number in range(count)]
+        with_dead = [*alive[:3], msgspec.structs.replace(alive[3], port=hole.getsockname()[1]), *alive[4:]]
+        run("edgepress", by_edgepress, with_dead)
+        run("paramiko as it comes", by_paramiko, alive)
+        began = time.monotonic()
+        answers = fleet.check_all(with_dead)
+        good = sum(answer.failed is None for answer in answers)
+        print(f"boards check, agents started: {good} of {count} after {time.monotonic() - began:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Host keys that were pinned: files in the format of OpenSSH's known_hosts (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+
+paramiko's own reader skips @revoked and @cert-authority lines without a word, so the files are read here.
+"""
+
+import base64
+import binascii
+import fcntl
+import fnmatch
+import hashlib
+import hmac
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from targets.errors import HostKeyChanged, HostKeyUnknown
+
+REVOKED, AUTHORITY = "@revoked", "@cert-authority"
+SSH_PORT = 22
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One line."""
+
+    marker: str  # "", REVOKED or AUTHORITY
+    names: str
+    kind: str  # ssh-ed25519
+    key: bytes
+    place: str  # file:line
+
+
+class HostKey(msgspec.Struct, frozen=True):
+    kind: str
+    key: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """As ssh-keygen -l shows it, after the type: "ssh-ed25519 SHA256:..."."""
+        return fingerprint(self.kind, self.key)
+
+
+def fingerprint(kind: str, key: bytes) -> str:
+    digest = base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
+    return f"{kind} SHA256:{digest}"
+
+
+def name_of(host: str, port: int) -> str:
+    """How a host is called in known_hosts."""
+    return host.lower() if port == SSH_PORT else f"[{host.lower()}]:{port}"
+
+
+def read(paths: Iterable[str]) -> list[Entry]:
+    """All lines of these files; a file that is not there has none.
+
+    A line that can not be understood allows nothing and is passed over, as ssh does; but where it has a marker it may be
+    there to forbid something: HostKeyUnknown.
+    """
+    entries = []
+    for path in paths:
+        try:
+            text = Path(path).read_text(errors="replace")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise HostKeyUnknown(
+                f"the host keys in {path} can not be read: {error.strerror}", hint="Make the file readable."
+            ) from error
+        for number, line in enumerate(text.splitlines(), 1):
+            entry = _entry(line, f"{path}:{number}")
+            if entry is not None:
+                entries.append(entry)
+    return entries
+
+
+def _entry(line: str, place: str) -> Entry | None:
+    fields = line.split()
+    if not fields or fields[0].startswith("#"):
+        return None
+    marker = fields.pop(0) if fields[0].startswith("@") else ""
+    try:
+        names, kind, key = fields[:3]
+        entry = Entry(marker, names, kind, base64.b64decode(key, validate=True), place)
+    except (ValueError, binascii.Error):
+        entry = None
+    if marker and (entry is None or marker not in {REVOKED, AUTHORITY}):
+        raise HostKeyUnknown(f"{place} can not be understood: {marker} ...", hint="Correct or remove that line.")
+    return entry
+
+
+def matches(names: str, host: str) -> bool:
+    """Whether the first field of a line means this host: patterns with * and ?, !exceptions, or a hash."""
+    found = False
+    for pattern in names.split(","):
+        if pattern.startswith("|1|"):
+            found |= _hash_matches(pattern, host)
+        elif pattern.startswith("!"):
+            if _pattern_matches(pattern[1:], host):
+                return False
+        else:
+            found |= _pattern_matches(pattern, host)
+    return found
+
+
+def _pattern_matches(pattern: str, host: str) -> bool:
+    """Here [ ] are part of a name with a port; for fnmatch they would be a set of letters."""
+    return fnmatch.fnmatchcase(host, pattern.lower().replace("[", "[[]"))
+
+
+def _hash_matches(pattern: str, host: str) -> bool:
+    try:
+        salt, digest = (base64.b64decode(part, validate=True) for part in pattern.split("|")[2:])
+    except (ValueError, binascii.Error):
+        return False
+    return hmac.compare_digest(hmac.new(salt, host.encode(), hashlib.sha1).digest(), digest)
+
+
+def kinds(entries: Iterable[Entry], name: str) -> set[str]:
+    """The types of key that are pinned for this host: those are asked for first."""
+    return {entry.kind for entry in entries if not entry.marker and matches(entry.names, name)}
+
+
+def check(entries: Sequence[Entry], name: str, shown: HostKey, *, files: str, trust: str) -> None:
+    """Return if this key is pinned for the host. HostKeyUnknown, HostKeyChanged: it is not, or it is revoked.
+
+    `files` (where keys are pinned) and `trust` (the command that pins) are for the messages.
+    """
+    of_host = [entry for entry in entries if matches(entry.names, name)]
+    for entry in of_host:
+        if entry.marker == REVOKED and entry.key == shown.key:
+            raise HostKeyChanged(
+                f"the host key of {name} is REVOKED: {shown.fingerprint} ({entry.place})",
+                hint="Somebody declared this key unsafe. Give the board a new host key, then pin that one.",
+            )
+    pinned = [entry for entry in of_host if not entry.marker]
+    if any(entry.key == shown.key for entry in pinned):
+        return
+    if pinned:
+        same = [entry for entry in pinned if entry.kind == shown.kind]
+        told = ", ".join(f"{fingerprint(entry.kind, entry.key)} in {entry.place}" for entry in same or pinned)
+        raise HostKeyChanged(
+            f"the host key of {name} has CHANGED: it shows {shown.fingerprint}, pinned is {told}"
+            if same
+            else f"{name} shows a key of a type that is not pinned, {shown.fingerprint}; pinned is {told}",
+            hint=f"Was the board set up anew? If so, remove its line there and run `{trust}`. If not, something stands "
+            "between you and the board.",
+        )
+    authority = next((entry for entry in of_host if entry.marker == AUTHORITY), None)
+    if authority is not None:
+        raise HostKeyUnknown(
+            f"{name} is known by a certificate authority only ({authority.place}), which edgepress does not check; it "
+            f"shows {shown.fingerprint}",
+            hint=f"Pin its own key: run `{trust}` and compare the fingerprint with the board's.",
+        )
+    raise HostKeyUnknown(
+        f"the host key of {name} is unknown: it shows {shown.fingerprint}, which is not in {files}",
+        hint=f"Run `{trust}` and compare the fingerprint that it shows with the board's.",
+    )
+
+
+def accepted(paths: Iterable[str], name: str, shown: HostKey) -> bool:
+    """Whether this key is pinned for the host already."""
+    try:
+        check(read(paths), name, shown, files="", trust="")
+    except (HostKeyUnknown, HostKeyChanged):
+        return False
+    return True
+
+
+def pin(path: Path, name: str, shown: HostKey) -> None:
+    """Add the key to the file, all or nothing. HostKeyChanged where another key of this type is pinned for the host."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # two who pin at the same time lose no line
+        for entry in read([str(path)]):
+            if entry.marker or entry.kind != shown.kind or not matches(entry.names, name):
+                continue
+            if entry.key == shown.key:
+                return
+            raise HostKeyChanged(
+                f"another key of {name} is pinned in {entry.place}, and this is not it: {shown.fingerprint}",
+                hint="Was the board set up anew? Then remove that line and run this again.",
+            )
+        before = path.read_bytes() if path.exists() else b""
+        gap = b"" if not before or before.endswith(b"\n") else b"\n"
+        line = f"{name} {shown.kind} {base64.b64encode(shown.key).decode()}\n".encode()
+        _replace(path, before + gap + line, folder)
+    finally:
+        os.close(folder)
+
+
+def _replace(path: Path, data: bytes, folder: int) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".known_hosts-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), path.stat().st_mode & 0o777 if path.exists() else 0o644)
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    os.fsync(folder)

@@ -1,0 +1,166 @@
+"""The link over SSH: one connection a board, closed by the watchdog where the board no longer answers."""
+
+import contextlib
+import logging
+import shlex
+import time
+from collections.abc import Sequence
+
+import paramiko
+
+from targets.errors import ConnectionLost
+from targets.inventory import Target
+from targets.ssh import tcp, watchdog
+from targets.ssh.known_hosts import HostKey
+from targets.ssh.login import BROKE, Packets, greet, log_in, shown
+from targets.ssh.route import Hop, route
+
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it logs is said by our own errors
+CONNECT_TIMEOUT_S = 15.0  # each of: TCP and the first word, key exchange, login, opening a channel
+SEND_TIMEOUT_S = 60.0  # the board answers, but the program there takes nothing
+KEEPALIVE_S = 13.0  # given up after three: a board that vanished is noticed within 41 s
+STDERR_TAIL_BYTES = 4000
+# paramiko's sendall() copies all that is left for each packet; a packet of sshd's takes no more than this (channels.h).
+PACKET_BYTES = 32 * 1024
+
+
+class SshChannel:
+    def __init__(self, channel: paramiko.Channel, link: "SshLink") -> None:
+        self._channel, self._link, self._stderr = channel, link, b""
+
+    def send(self, data: bytes) -> None:
+        self._channel.settimeout(SEND_TIMEOUT_S)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[self._channel.send(bytes(view[:PACKET_BYTES])) :]
+        except (OSError, EOFError) as error:
+            said = self.errors()
+            raise self._link.given_up() or ConnectionLost(
+                f"the connection to {self._link.address} broke while sending: {error or type(error).__name__}"
+                + (f"; it said: {said[-500:]}" if said else ""),
+                hint="Is the board still up and on the network? Nothing was left half-written there; run again.",
+            ) from error
+
+    def receive(self, limit_bytes: int, timeout_s: float) -> bytes:
+        self._channel.settimeout(timeout_s)
+        self._drain_errors()
+        try:
+            data = self._channel.recv(limit_bytes)
+        except TimeoutError:
+            raise
+        except (OSError, EOFError):
+            data = b""
+        if not data and (lost := self._link.given_up()):
+            raise lost
+        return data
+
+    def errors(self) -> str:
+        self._drain_errors()
+        return self._stderr.decode(errors="replace").strip()
+
+    def _drain_errors(self) -> None:
+        while self._channel.recv_stderr_ready():  # else a full window would stop the agent
+            self._stderr = (self._stderr + self._channel.recv_stderr(1 << 16))[-STDERR_TAIL_BYTES:]
+
+    def finish(self, timeout_s: float) -> int | None:
+        with contextlib.suppress(OSError, EOFError):
+            self._channel.shutdown_write()
+        deadline = time.monotonic() + timeout_s
+        while not self._channel.exit_status_ready():
+            if time.monotonic() > deadline or self._channel.closed:
+                return None
+            self._drain_errors()
+            if self._channel.recv_ready():  # so that its last words do not block it
+                self._channel.recv(1 << 16)
+            else:
+                self._channel.status_event.wait(0.002)
+        status = self._channel.recv_exit_status()
+        return status if status >= 0 else None  # -1: the connection ended before the program did
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class SshLink:
+    def __init__(
+        self, target: Target, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, keepalive_s: float = KEEPALIVE_S
+    ) -> None:
+        """Connect, check the host keys and log in, through the jump hosts if there are any.
+
+        Each wait ends after `connect_timeout_s`, so a host that swallows everything costs little more than that. Later, a
+        board that was silent for `keepalive_s` is asked for a sign of life, and given up after three times that.
+        Raises a TargetError that names the host and what to do; ConnectionLost where nobody answered.
+        """
+        self.keepalive_s = keepalive_s
+        self._timeout_s = connect_timeout_s
+        self._silent_s: float | None = None  # given up after so long
+        self._transports: list[paramiko.Transport] = []
+        try:
+            for hop in route(target):
+                self.address = hop.address
+                last = self._transports[-1] if self._transports else None
+                self._transports.append(log_in(hop, last, connect_timeout_s, keepalive_s))
+        except BaseException:
+            self.close()
+            raise
+        watchdog.watch(self)
+
+    def start(self, argv: Sequence[str]) -> SshChannel:
+        transport = self._transports[-1]
+        try:
+            channel = transport.open_session(timeout=self._timeout_s)
+            channel.exec_command(shlex.join(argv))
+        except BROKE as error:
+            raise self.given_up() or (
+                tcp.silent(self.address, self._timeout_s, "opening a channel")
+                if "Timeout opening" in str(error)
+                else ConnectionLost(
+                    f"{self.address} lets no program be started: {error}", hint="Is sshd there overloaded?"
+                )
+            ) from error
+        return SshChannel(channel, self)
+
+    def close(self) -> None:
+        watchdog.unwatch(self)
+        for transport in reversed(self._transports):
+            transport.close()
+
+    def given_up(self) -> ConnectionLost | None:
+        """Why the watchdog closed this link, if it did."""
+        return None if self._silent_s is None else tcp.silent(self.address, self._silent_s, "not even to a keepalive")
+
+    # --- for the watchdog
+
+    def silent_s(self) -> float:
+        packets = self._transports[-1].packetizer
+        assert isinstance(packets, Packets)
+        return time.monotonic() - packets.heard_s
+
+    def ask(self) -> None:
+        with contextlib.suppress(*BROKE):  # sshd refuses a request that it does not know: an answer like any other
+            self._transports[-1].global_request("keepalive@openssh.com", wait=True)
+
+    def give_up(self, silent_s: float) -> None:
+        self._silent_s = silent_s
+        for transport in reversed(self._transports):
+            transport.close()
+
+
+def host_key(target: Target, number: int = -1) -> tuple[Hop, HostKey]:
+    """What the server of hop `number` (of targets.ssh.route.route; the last is the board) shows, without logging in there.
+
+    The hops before it are logged in to, so their keys must be pinned.
+    """
+    hops = route(target)
+    transports: list[paramiko.Transport] = []
+    try:
+        for hop in hops[: number % len(hops)]:
+            before = transports[-1] if transports else None
+            transports.append(log_in(hop, before, CONNECT_TIMEOUT_S, KEEPALIVE_S))
+        hop = hops[number]
+        transports.append(greet(hop, transports[-1] if transports else None, CONNECT_TIMEOUT_S, KEEPALIVE_S, set()))
+        return hop, shown(transports[-1])
+    finally:
+        for transport in reversed(transports):
+            transport.close()

@@ -1,0 +1,149 @@
+"""From a hop to a connection that is logged in: keys agreed on, the host key checked, one attempt to log in."""
+
+import socket
+import threading
+import time
+
+import paramiko
+from paramiko.message import Message
+from paramiko.packet import Packetizer
+from paramiko.ssh_exception import PartialAuthentication
+
+from targets.errors import AuthenticationRefused, ConnectionLost, DroppedByServer, TargetError, Unreachable
+from targets.ssh import known_hosts, passwords, tcp, watchdog
+from targets.ssh.identity import Credential, credential
+from targets.ssh.known_hosts import HostKey
+from targets.ssh.route import Hop
+
+CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")  # fastest first
+BROKE = (paramiko.SSHException, OSError, EOFError)
+
+
+class Packets(Packetizer):
+    """Notes when the other side was last heard: a packet whose check is right comes from it and from nobody between."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.heard_s = time.monotonic()
+
+    def read_message(self) -> tuple[int, Message]:
+        message = super().read_message()
+        self.heard_s = time.monotonic()
+        return message
+
+
+def log_in(hop: Hop, before: paramiko.Transport | None, timeout_s: float, keepalive_s: float) -> paramiko.Transport:
+    timeout_s = min(timeout_s, hop.connect_timeout_s or timeout_s)
+    entries = known_hosts.read(hop.known_hosts)
+    # Asking somebody for a password takes long, and sshd counts the time (LoginGraceTime): so before connecting.
+    with credential(hop) as mine, tcp.startup_slot(hop.host, hop.port):
+        transport = greet(hop, before, timeout_s, keepalive_s, known_hosts.kinds(entries, hop.known_as))
+        try:
+            files = ", ".join(hop.known_hosts[:1])
+            known_hosts.check(entries, hop.known_as, shown(transport), files=files, trust=hop.trust)
+            _authenticate(transport, hop, mine, timeout_s)
+        except BaseException:
+            transport.close()
+            raise
+    return transport
+
+
+def greet(
+    hop: Hop, before: paramiko.Transport | None, timeout_s: float, keepalive_s: float, kinds: set[str]
+) -> paramiko.Transport:
+    """Connect and agree on keys, asking for the types of host key in `kinds` first. A dropped connection is tried again."""
+    for attempt in range(tcp.TRIES):
+        try:
+            sock = _socket(hop, before, timeout_s, watchdog.GIVE_UP_AFTER * keepalive_s)
+            break
+        except DroppedByServer:
+            if attempt == tcp.TRIES - 1:
+                raise
+        tcp.pause(attempt)
+    transport = paramiko.Transport(sock, packetizer_class=Packets)
+    transport.banner_timeout = transport.handshake_timeout = timeout_s
+    options = transport.get_security_options()
+    options.ciphers = tuple(cipher for cipher in CIPHERS if cipher in options.ciphers)
+    types = {"rsa-sha2-512": "ssh-rsa", "rsa-sha2-256": "ssh-rsa"}
+    options.key_types = sorted(options.key_types, key=lambda each: types.get(each, each) not in kinds)
+    done = threading.Event()
+    try:
+        transport.start_client(event=done)
+        if not done.wait(timeout_s):
+            raise tcp.silent(hop.address, timeout_s, "agreeing on keys")
+        if not transport.is_active():
+            raise Unreachable(
+                f"{hop.address} does not speak SSH as expected: {transport.get_exception() or 'it closed the connection'}",
+                hint="Is this the right port?",
+            )
+    except BaseException:
+        transport.close()
+        sock.close()
+        raise
+    return transport
+
+
+def _socket(
+    hop: Hop, before: paramiko.Transport | None, timeout_s: float, dead_s: float
+) -> socket.socket | paramiko.Channel:
+    if before is None:
+        return tcp.connect(hop.host, hop.port, timeout_s=timeout_s, dead_s=dead_s)
+    try:
+        return before.open_channel("direct-tcpip", (hop.host, hop.port), ("127.0.0.1", 0), timeout=timeout_s)
+    except BROKE as error:
+        if "Timeout opening" in str(error):
+            raise tcp.silent(hop.address, timeout_s, "connecting from the jump host") from error
+        raise Unreachable(
+            f"{hop.address} can not be reached from the jump host: {error}",
+            hint="Is it up, and does sshd on the jump host allow TCP forwarding (AllowTcpForwarding)?",
+        ) from error
+
+
+def shown(transport: paramiko.Transport) -> HostKey:
+    """The host key of the other side, which has proved in the key exchange that it has its private half."""
+    try:
+        key = transport.get_remote_server_key()
+    except paramiko.SSHException as error:
+        raise ConnectionLost(
+            "the server closed the connection as soon as keys were agreed on", hint="Run again; its log may say why."
+        ) from error
+    return HostKey(key.get_name(), key.asbytes())
+
+
+def _authenticate(transport: paramiko.Transport, hop: Hop, credential: Credential, timeout_s: float) -> None:
+    """One attempt."""
+    done = threading.Event()
+    try:
+        if isinstance(credential.secret, str):
+            transport.auth_password(hop.user, credential.secret, done, fallback=False)
+        else:
+            transport.auth_publickey(hop.user, credential.secret, done)
+    except BROKE as problem:
+        raise _broke_at_login(hop, problem) from problem
+    if not done.wait(timeout_s):
+        raise tcp.silent(hop.address, timeout_s, "logging in")
+    if transport.is_authenticated():
+        return
+    error = transport.get_exception()
+    if not transport.is_active() and not isinstance(error, paramiko.AuthenticationException):
+        raise _broke_at_login(hop, error)
+    if hop.password is not None:
+        passwords.forget(hop.password)
+    more = {
+        paramiko.BadAuthenticationType: "does not allow that way to log in",
+        PartialAuthentication: "wants a second way to log in as well",
+    }
+    raise AuthenticationRefused(
+        f"{hop.address} does not accept {credential.name}"
+        + (f": it {more[type(error)]}" if type(error) in more else ""),
+        hint="Check `user` and the password, and that sshd there allows passwords."
+        if hop.password is not None
+        else f"Put the public key into ~{hop.user}/.ssh/authorized_keys there, or name another in boards.toml.",
+    )
+
+
+def _broke_at_login(hop: Hop, error: Exception | None) -> TargetError:
+    return ConnectionLost(
+        f"{hop.address} closed the connection at the login{f': {error}' if str(error or '') else ''}",
+        hint="Its log says why (journalctl -u ssh); after failed logins sshd turns a host away for a while.",
+    )

@@ -1,0 +1,124 @@
+"""Wheels on this host: downloaded once, for a board's tags, kept in the user's cache and checked before each use."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from targets.errors import WheelsUnavailable
+from targets.inventory import cache_folder
+
+DOWNLOAD_TIMEOUT_S = 600
+HASHES = "sha256sums"  # in each folder of wheels: what sha256sum prints of them
+
+
+class Wheel(msgspec.Struct, frozen=True):
+    """A wheel file on this host."""
+
+    path: Path
+    sha256: str
+
+
+def wheels(name: str, options: Sequence[str]) -> tuple[Wheel, ...]:
+    """What `pip download` gets with these options, from the cache if it is there and has not been damaged.
+
+    `name` is for messages. WheelsUnavailable.
+    """
+    folder = cache_folder() / "wheels" / hashlib.sha256(json.dumps(options).encode()).hexdigest()[:32]
+    try:
+        with _alone(folder):
+            found = _kept(folder)
+            if not found:
+                _download(name, options, folder)
+                found = _kept(folder)
+    except OSError as error:
+        raise WheelsUnavailable(
+            f"the wheels of {name} can not be kept in {folder.parent}: {error}",
+            hint="Free space there, or name another folder in XDG_CACHE_HOME.",
+        ) from error
+    return found
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time looks into a folder of wheels and fills it; the others wait, for then it is filled."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # free again when this process ends, however it ends
+        yield
+
+
+def _kept(folder: Path) -> tuple[Wheel, ...]:
+    """The wheels in a finished folder; () where one is absent or has not the hash that it had when it came."""
+    found = []
+    try:
+        for line in (folder / HASHES).read_text().splitlines():
+            sha256, _, name = line.partition("  ")
+            path = folder / Path(name).name
+            if _sha256_of(path) != sha256:
+                return ()
+            found.append(Wheel(path, sha256))
+    except (OSError, UnicodeDecodeError):
+        return ()
+    return tuple(found)
+
+
+def _download(name: str, options: Sequence[str], folder: Path) -> None:
+    """Fill the folder, which nobody else does at this time, all at once; an interrupted download is removed by the next."""
+    scratch = folder.with_suffix(".unfinished")
+    shutil.rmtree(scratch, ignore_errors=True)
+    new, temporary = scratch / "wheels", scratch / "tmp"
+    temporary.mkdir(parents=True)
+    try:
+        _ask_pip(name, options, new, temporary)
+        paths = sorted(new.iterdir())
+        (new / HASHES).write_text("".join(f"{_sha256_of(path)}  {path.name}\n" for path in paths))
+        for path in (*paths, new / HASHES, new):
+            _sync(path)
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or of an older edgepress
+        new.rename(folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _ask_pip(name: str, options: Sequence[str], folder: Path, temporary: Path) -> None:
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input",
+               "--disable-pip-version-check", "--dest", str(folder), *options]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False,
+            env=os.environ | {"TMPDIR": str(temporary)},
+        )  # fmt: skip
+        if done.returncode == 0:
+            return
+        said = done.stderr.strip().splitlines()
+    except subprocess.TimeoutExpired:
+        said = [f"no end after {DOWNLOAD_TIMEOUT_S} s"]
+    last = [line for line in said if line.startswith("ERROR")] or said[-1:] or ["it said nothing"]
+    raise WheelsUnavailable(
+        f"the wheels of {name} for this board could not be downloaded: {last[-1]}",
+        hint="This host (not the board) needs the package index once; after that the wheels come from "
+        f"{folder.parent.parent}. A host without internet can be given that folder.",
+    )
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
