@@ -74,9 +74,8 @@ def _damaged(place: Place, spool: "Spool", request: wire.Submit) -> "set[str]":
             if not is_intact(place.blob(sha256), spool.beat):
                 damaged.add(sha256)
     for site in sorted({site for launch in request.launches for site in launch.sites}):
-        spool.beat()
-        with contextlib.suppress(FileNotFoundError):
-            if not is_sound(place.site(site)):
+        with contextlib.suppress(FileNotFoundError), spool.cancellable():
+            if not is_sound(place.site(site), spool.beat):
                 damaged.add(site)
     return damaged
 
