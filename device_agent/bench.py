@@ -70,14 +70,12 @@ def _damaged(place: Place, spool: "Spool", request: wire.Submit) -> "set[str]":
     wanted = {sha256 for launch in request.launches for sha256 in (launch.model_sha256, launch.inputs_sha256) if sha256}
     damaged = set()
     for sha256 in sorted(wanted):
-        spool.beat()
-        with contextlib.suppress(FileNotFoundError):
-            if not is_intact(place.blob(sha256)):
+        with contextlib.suppress(FileNotFoundError), spool.cancellable():
+            if not is_intact(place.blob(sha256), spool.beat):
                 damaged.add(sha256)
     for site in sorted({site for launch in request.launches for site in launch.sites}):
-        spool.beat()
-        with contextlib.suppress(FileNotFoundError):
-            if not is_sound(place.site(site)):
+        with contextlib.suppress(FileNotFoundError), spool.cancellable():
+            if not is_sound(place.site(site), spool.beat):
                 damaged.add(site)
     return damaged
 
@@ -186,7 +184,9 @@ class _Run:
                 selector.register(source, selectors.EVENT_READ)
             while True:
                 self._in_time(process, deadline_ns)
-                for key, _ in selector.select(BEAT_S):
+                with self.spool.cancellable():
+                    ready = selector.select(BEAT_S)
+                for key, _ in ready:
                     data = os.read(key.fd, CHUNK_BYTES)
                     if key.fd == printed:
                         self.tail = (self.tail + data)[-TAIL_BYTES:]

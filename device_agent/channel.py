@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from device_agent import wire
 
 CHUNK_BYTES = 1 << 16
+SILENT_S = 30.0  # in the middle of an upload; the host gives a silent link up after 45
 
 
 class HostGone(Exception):
@@ -52,12 +53,15 @@ class Channel:
             self._fill()
 
     def read_exactly(self, size: int) -> bytearray:
+        """Of an upload. HostGone also where the host is silent: what it has begun is held for it meanwhile."""
         data = bytearray(size)
         view = memoryview(data)
         have = min(size, len(self.buffer))
         view[:have] = self.buffer[:have]
         del self.buffer[:have]
         while have < size:
+            if not self.waits(SILENT_S):
+                raise HostGone(f"the host has sent nothing for {SILENT_S:g} s in the middle of an upload")
             got = os.readv(self.input_fd, [view[have:]])
             if not got:
                 raise HostGone("the input ended")

@@ -7,7 +7,8 @@
     jobs/<id>/log           what it printed
 
 Process numbers are used again, so a process is known by its number and start time together; a boot by its boot_id. A job that
-is not running and has not said Ended gets an Ended that says why.
+is not running and has not said Ended gets an Ended that says why. Whoever starts a job, and then its process, holds a lock
+on its folder: until process.json is there, that tells a job that is just starting from one that never came up.
 """
 
 import fcntl
@@ -88,11 +89,24 @@ class Job:
         record = wire.decode(last[0]) if last and last[0].startswith(b'{"kind":"Ended"') else None
         return record if isinstance(record, wire.Ended) else None
 
+    def is_starting(self) -> bool:
+        """Where process() is None: whether it may still come up."""
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(folder)
+        return False
+
     def state(self) -> str:
         ended = self.ended()
         if ended is not None:
             return ended.state
         process = self.process()
+        if process is None and self.is_starting():
+            return wire.RUNNING
         if process is not None and process.is_alive():
             if self._silent_ns() <= STALE_NS:
                 return wire.RUNNING

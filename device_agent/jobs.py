@@ -18,7 +18,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from device_agent import wire
 from device_agent.channel import Channel, Refused
 from device_agent.job import Job, Process, boottime_ns
-from device_agent.place import Place, newest_first, sync, write_durably
+from device_agent.place import Place, locked, newest_first, sync, write_durably
 
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.supervisor import main; main()"
@@ -30,25 +30,32 @@ OWNER_LIMIT = 200  # characters of its name in the lock
 
 
 def submit(place: Place, request: wire.Submit) -> wire.Accepted:
-    """Start the job, or find it where it was started before. Refused: busy, and whatever keeps its process from starting."""
+    """Start the job, or find it where it was started before. Refused: busy, no_space, and whatever keeps its process from
+    starting.
+    """
     folder = place.job(request.job_id)
     if os.path.isdir(folder):
         job = Job(folder)
-        if job.state() in (wire.RUNNING, wire.FINISHED) and job.age_ns() is not None:
-            return wire.Accepted(request.job_id, job.state(), job.age_ns() or 0)
+        state, age_ns = job.state(), job.age_ns()
+        if state == wire.RUNNING or (state == wire.FINISHED and age_ns is not None):
+            return wire.Accepted(request.job_id, state, age_ns or 0)
         shutil.rmtree(folder)
     _collect(place)
-    lock = _lock(place, request)
+    place.require_room(0)  # else it would be found full after the measurement
+    locks = [_lock(place, request)]
     try:
         with place.workspace() as work:
             new = os.path.join(work, "job")
             os.mkdir(new, mode=0o700)
+            locks.append(os.open(new, os.O_RDONLY))
+            fcntl.flock(locks[-1], fcntl.LOCK_EX)
             write_durably(os.path.join(new, "submit"), wire.encode(request))
             os.rename(new, folder)
         sync(os.path.dirname(folder))
-        _start(place, folder, lock)
+        _start(place, folder, locks)
     finally:
-        os.close(lock)  # the job holds it now
+        for lock in locks:  # the job holds them now
+            os.close(lock)
     return wire.Accepted(request.job_id, wire.RUNNING, 0)
 
 
@@ -94,6 +101,8 @@ def _head(line: bytes) -> Tuple[bytes, int]:
 def cancel(place: Place, request: wire.Cancel) -> wire.Cancelled:
     """End the job; it has ended when this returns. Refused: not_found."""
     job = _found(place, request.job_id)
+    while job.process() is None and job.is_starting():
+        time.sleep(0.01)
     process = job.process()
     if process is not None and process.is_alive():
         os.kill(process.pid, signal.SIGTERM)
@@ -105,9 +114,7 @@ def cancel(place: Place, request: wire.Cancel) -> wire.Cancelled:
 
 
 def listed(place: Place) -> wire.JobList:
-    return wire.JobList(
-        tuple(Job(folder).info() for folder in reversed(newest_first(os.path.join(place.root, "jobs"))))
-    )
+    return wire.JobList(tuple(job.info() for job in reversed(_newest_first(place))))
 
 
 def forget(place: Place, request: wire.Forget) -> wire.Forgotten:
@@ -131,37 +138,38 @@ def _found(place: Place, job_id: str) -> Job:
 
 def _lock(place: Place, request: wire.Submit) -> int:
     """The lock of the board, with its holder inside. Refused "busy" says who has it, and since when."""
+    holder = {"owner": request.owner[:OWNER_LIMIT], "job_id": request.job_id, "since_ns": boottime_ns()}
     descriptor = os.open(place.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        try:
-            raise Refused("busy", _holder(descriptor)) from None
-        finally:
-            os.close(descriptor)
-    holder = {"owner": request.owner[:OWNER_LIMIT], "job_id": request.job_id, "since_ns": boottime_ns()}
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        with locked(
+            os.path.join(place.root, "jobs")
+        ):  # who finds the lock taken shall find the name of its holder, too
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Refused("busy", _holder(descriptor)) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
 def _holder(descriptor: int) -> str:
-    for _ in range(20):  # who has just taken the lock has not yet written its name
-        try:
-            held: Dict[str, Any] = json.loads(os.pread(descriptor, 1 << 12, 0))
-            age_s = (boottime_ns() - held["since_ns"]) / 1e9
-            return f"{held['owner']} has been measuring on this board for {age_s:.0f} s (job {held['job_id']})"
-        except ValueError:
-            time.sleep(0.01)
-    return "another edgepress is measuring on this board"
+    held: Dict[str, Any] = json.loads(os.pread(descriptor, 1 << 12, 0))
+    age_s = (boottime_ns() - held["since_ns"]) / 1e9
+    return f"{held['owner']} has been measuring on this board for {age_s:.0f} s (job {held['job_id']})"
 
 
-def _start(place: Place, folder: str, lock: int) -> None:
-    """Returns when the job's process has written process.json: from then on it is known, and is alive or not."""
-    command = [sys.executable, "-I", "-c", START, FOLDER, place.root, folder]
+def _start(place: Place, folder: str, locks: List[int]) -> None:
+    """Returns when the job's process has written process.json: from then on it is known, and is alive or not. The first of
+    the locks is that of the board.
+    """
+    command = [sys.executable, "-I", "-c", START, FOLDER, place.root, folder, str(locks[0])]
     with open(os.path.join(folder, "log"), "wb") as log:
         process = subprocess.Popen(
-            [*_scope(folder), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[lock],
+            [*_scope(folder), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=locks,
             start_new_session=True,
         )  # fmt: skip
     deadline = time.monotonic() + START_LIMIT_S
@@ -193,11 +201,17 @@ def _scope(folder: str) -> List[str]:
     return command if probe.returncode == 0 else []
 
 
+def _newest_first(place: Place) -> List[Job]:
+    """Jobs of this boot by their age, which no change of the clock changes; then the others by the time of their files."""
+    jobs = [(job.age_ns(), job) for job in map(Job, newest_first(os.path.join(place.root, "jobs")))]
+    return [job for _, job in sorted(jobs, key=lambda each: (each[0] is None, each[0] or 0))]
+
+
 def _collect(place: Place) -> None:
     """Ended jobs that nobody has fetched, but the newest."""
-    for folder in newest_first(os.path.join(place.root, "jobs"))[KEPT:]:
-        if Job(folder).state() != wire.RUNNING:
-            shutil.rmtree(folder)
+    for job in _newest_first(place)[KEPT:]:
+        if job.state() != wire.RUNNING:
+            shutil.rmtree(job.folder)
 
 
 def _wait_for_end(process: Process, limit_s: float) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Iterator, Optional
 
 from device_agent import wire
 from device_agent.channel import Channel, HostGone, Refused
-from device_agent.place import CHUNK_BYTES, Place, commit
+from device_agent.place import CHUNK_BYTES, Place, commit, sync
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -48,6 +48,11 @@ def put(place: Place, channel: Channel, request: wire.Put) -> Optional[wire.Stor
             channel.send(wire.Ready(request.sha256, upload.offset))
             if not upload.take(channel):
                 return None
+            try:
+                sync(partial)
+            except OSError:
+                upload.discard()  # the kernel reports a failed write once (fsync(2)): the next fsync would acknowledge it
+                raise
             commit(partial, place.blob(request.sha256))
     except OSError as error:
         raise explained(error) from error

@@ -1,16 +1,17 @@
 """The process of one job: holds the board's lock, runs the launches, spools what there is to tell, and says how it ended.
 
-argv: the agent's folder (for sys.path, see jobs.START), the root, the job's folder. It has a session of its own and keeps
-nothing of the connection; the lock came as an open file.
+argv: the agent's folder (for sys.path, see jobs.START), the root, the job's folder, the descriptor of the board's lock. It has
+a session of its own and keeps nothing of the connection.
 """
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import time
 import traceback
-from typing import Any, NoReturn
+from typing import Any, Iterator, NoReturn
 
 from device_agent import bench, wire
 from device_agent.job import Job, this_process
@@ -44,17 +45,28 @@ class Spool:
     def beat(self) -> None:
         os.pwrite(self.heartbeat, str(time.monotonic_ns()).encode(), 0)
 
+    @contextlib.contextmanager
+    def cancellable(self) -> Iterator[None]:
+        """Only here a cancellation comes through: not while a record is written, and not while a launch is cleaned up after."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
 
 class Cancelled(Exception):
     pass
 
 
 def main() -> None:
-    _, agent, root, folder = sys.argv
+    _, agent, root, folder, lock = sys.argv
     hold(agent)
     place, job, spool = Place(root), Job(folder), Spool(folder)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     signal.signal(signal.SIGTERM, _cancel)
     state, evidence = _run(place, job, spool)
+    os.close(int(lock))  # who hears that the job has ended finds the board free
     spool.send(wire.Ended(0, job.job_id, state, evidence))
     os._exit(0)  # threads of meters may be there, which nobody waits for
 
@@ -72,7 +84,8 @@ def _run(place: Place, job: Job, spool: Spool) -> "tuple[str, str]":
     except bench.OutOfTime as error:
         return wire.TIMEOUT, str(error)
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the log is on the same full disk
+            traceback.print_exc()
         return wire.FAILED, f"{type(error).__name__}: {error}"
     return wire.FINISHED, ""
 

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from typing import Iterator, List, Tuple
+from typing import Callable, Iterator, List, Tuple
 
 from device_agent import wire
 from device_agent.channel import Channel, Refused
@@ -53,7 +53,7 @@ def _unpack_wheel(place: Place, channel: Channel, request: wire.Unpack, site: st
     name, path = request.name, place.blob(request.sha256)
     if not os.path.isfile(path):
         raise Refused("not_found", f"the wheel {name} is not here")
-    if not is_intact(path):
+    if not is_intact(path, channel.check):
         raise Refused("bad_wheel", f"{name} was damaged on the board and is removed: send it again")
     try:
         with zipfile.ZipFile(path) as archive:
@@ -119,15 +119,15 @@ def _place_in_site(filename: str) -> str:
     return rest if scheme in ("purelib", "platlib") else ""
 
 
-def is_sound(site: str) -> bool:
+def is_sound(site: str, meanwhile: Callable[[], None]) -> bool:
     """Whether every file of a site is as it was unpacked and compiled. A damaged site is removed: the host will find it missing.
 
-    FileNotFoundError if it is not there.
+    `meanwhile` is called for each MiB. FileNotFoundError if it is not there.
     """
     try:
         with open(os.path.join(site, SEAL), encoding="utf-8") as file:
             lines = [line.rstrip("\n").partition(" ") for line in file]
-        sound = all(sha256_of(os.path.join(site, path)) == sha256 for sha256, _, path in lines)
+        sound = all(sha256_of(os.path.join(site, path), meanwhile) == sha256 for sha256, _, path in lines)
     except (OSError, UnicodeDecodeError):
         sound = False
     if not sound:
@@ -140,9 +140,8 @@ def _seal(channel: Channel, site: str) -> None:
     lines = []
     for folder, _, names in os.walk(site):
         for name in names:
-            channel.check()
             path = os.path.join(folder, name)
-            lines.append(f"{sha256_of(path)} {os.path.relpath(path, site)}\n")
+            lines.append(f"{sha256_of(path, channel.check)} {os.path.relpath(path, site)}\n")
     with open(os.path.join(site, SEAL), "w", encoding="utf-8") as file:
         file.writelines(lines)
 

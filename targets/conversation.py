@@ -6,7 +6,16 @@ from typing import Any, TypeVar
 from device_agent import wire
 from device_agent.wire import Record
 from targets import bundle
-from targets.errors import AgentFailed, Busy, ConnectionLost, DiskFull, NoPython, NotTheAgent, TargetError
+from targets.errors import (
+    AgentFailed,
+    Busy,
+    ConnectionLost,
+    DiskFull,
+    NoPython,
+    NotTheAgent,
+    TargetError,
+    UploadDamaged,
+)
 from targets.link import Channel, Link
 
 BOOT_MARK = b"--edgepress-boot-1--"
@@ -200,7 +209,8 @@ class Conversation:
                 hint="Wait for it to end, or see `edgepress jobs` for this board, then run again.",
             )
         code = f", {record.errno}" if record.errno else ""
-        return AgentFailed(
+        kind = UploadDamaged if record.error == "bad_upload" else AgentFailed
+        return kind(
             f"the agent on {self.address} failed ({record.error}{code}): {record.message}",
             hint="Run again; if it happens twice, remove the board's edgepress folder and run once more.",
         )

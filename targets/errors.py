@@ -15,6 +15,7 @@ ConnectionLost           4  cut in the middle, or silent for too long: worth ano
 NotTheAgent              4  what answers does not keep to the protocol
 JobEnded                 4  LOST, KILLED, TIMEOUT, CANCELLED or FAILED: a job without results
 AgentFailed              4  the agent answered with a failure
+UploadDamaged            4  what has arrived is not what was announced, and was thrown away there
 WheelsUnavailable        4  the host could not get a runtime's wheels
 VirtualUnavailable       4  this machine can not run the virtual board
 EmulatorUnavailable      4  this machine can not build or run the emulated board
@@ -90,6 +91,10 @@ class JobEnded(TargetError):
 
 
 class AgentFailed(TargetError):
+    pass
+
+
+class UploadDamaged(AgentFailed):
     pass
 
 

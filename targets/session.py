@@ -17,7 +17,7 @@ from device_agent import wire
 from targets.conversation import Conversation
 from targets.errors import ConnectionLost, JobEnded, NotTheAgent, Unreachable
 from targets.link import Link
-from targets.upload import send_blob
+from targets.upload import send_blob, send_rest
 
 GET_LIMIT_BYTES = 1 << 30
 FIRST_TRY_S, NEXT_TRY_S = 15.0, 2.0  # limits on opening a connection: the board should be there; it was there
@@ -64,7 +64,8 @@ class Session:
 
     def put(self, data: bytes, sha256: str, sent: Callable[[int], None] | None = None) -> None:
         """Send a blob; it is complete and durable on the board when this returns. `sent` is told the bytes so far."""
-        self._again(lambda talk: send_blob(talk, data, sha256, sent))
+        first = self._talk
+        self._again(lambda talk: (send_blob if talk is first else send_rest)(talk, data, sha256, sent))
 
     def unpack(self, name: str, sha256: str) -> None:
         """Make a site of the wheel that was put there as a blob; done at once where it exists."""

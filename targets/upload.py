@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from device_agent import wire
 from targets.conversation import Conversation
+from targets.errors import Busy, UploadDamaged
 
-SAMPLE_BYTES = 64 * 1024
+SAMPLE_BYTES = 4096  # of a piece: tells in 0.1 ms whether zlib is of use at all
 WORTH = 0.9  # of its size: less gain is not worth the board's time
 LEVEL = 3
 # What the windows and buffers on the way take in before anything has arrived: sshd's window of a channel is 2 MiB.
 BUFFERED_BYTES = 4 << 20
+OTHER_RECEIVER_S = 60.0  # for an agent that has lost its host, or is about to (channel.SILENT_S), and its last sync
 
 
 class Pace:
@@ -49,6 +51,29 @@ def send_blob(
     """Send what is missing of a blob; it is complete and durable on the board when this returns. `sent` is told the bytes
     that are there so far. Returns the bytes that went over the link. TargetErrors, as the agent or the link say.
     """
+    try:
+        return _send(talk, data, sha256, sent, deflate)
+    except UploadDamaged:  # what was there of an earlier try was damaged, as after a power cut; it is gone now
+        return _send(talk, data, sha256, sent, deflate)
+
+
+def send_rest(talk: Conversation, data: bytes, sha256: str, sent: Callable[[int], None] | None) -> None:
+    """send_blob after the link broke in the middle of it: the blob may be complete, only its acknowledgement was lost; or
+    the agent of the broken link may still be busy writing it.
+    """
+    deadline = time.monotonic() + OTHER_RECEIVER_S
+    while sha256 not in talk.ask(wire.Have((sha256,), ()), wire.Present).blobs:
+        try:
+            send_blob(talk, data, sha256, sent)
+        except Busy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _send(talk: Conversation, data: bytes, sha256: str, sent: Callable[[int], None] | None, deflate: bool) -> int:
     offset = talk.ask(wire.Put(sha256, len(data)), wire.Ready).offset_bytes
     view, pace, sent_bytes = memoryview(data), Pace(), 0
     while offset < len(data):

@@ -20,6 +20,8 @@ CONNECT_TIMEOUT_S = 15.0  # each of: TCP and the first word, key exchange, login
 SEND_TIMEOUT_S = 60.0  # the board answers, but the program there takes nothing
 KEEPALIVE_S = 13.0  # given up after three: a board that vanished is noticed within 41 s
 STDERR_TAIL_BYTES = 4000
+# paramiko's sendall() copies all that is left for each packet; a packet of sshd's takes no more than this (channels.h).
+PACKET_BYTES = 32 * 1024
 
 
 class SshChannel:
@@ -29,7 +31,9 @@ class SshChannel:
     def send(self, data: bytes) -> None:
         self._channel.settimeout(SEND_TIMEOUT_S)
         try:
-            self._channel.sendall(data)
+            view = memoryview(data)
+            while view:
+                view = view[self._channel.send(bytes(view[:PACKET_BYTES])) :]
         except (OSError, EOFError) as error:
             said = self.errors()
             raise self._link.given_up() or ConnectionLost(
