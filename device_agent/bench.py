@@ -15,9 +15,9 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Tuple
 
-from device_agent import conditions, facts, wire
+from device_agent import conditions, wire
 from device_agent.channel import CHUNK_BYTES, Refused
-from device_agent.job import oom_kills
+from device_agent.job import oom_kills, stat
 from device_agent.meters import METERS, Sampler
 from device_agent.place import Place, is_intact
 from device_agent.record import to_fields
@@ -260,5 +260,5 @@ class _Run:
 
 def _cpu_ticks(pid: int) -> int:
     """CPU time that the process has used, in clock ticks (proc(5), stat, fields 14 and 15)."""
-    fields = (facts.text(f"proc/{pid}/stat") or "").rpartition(")")[2].split()
+    fields = stat(pid)
     return int(fields[11]) + int(fields[12]) if len(fields) > 12 else 0

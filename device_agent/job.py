@@ -44,9 +44,17 @@ def boot_id() -> str:
 
 def start_ticks(pid: int) -> Optional[int]:
     """When the process was started, in clock ticks since boot (proc(5), stat, field 22). None: there is none, or a dead one."""
-    stat = facts.text(f"proc/{pid}/stat")
-    fields = (stat or "").rpartition(")")[2].split()
+    fields = stat(pid)
     return int(fields[19]) if len(fields) > 19 and fields[0] not in "ZX" else None
+
+
+def stat(pid: int) -> List[str]:
+    """Of proc(5), from its field 3 on, behind the name of the program; empty: there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def this_process() -> Process:

@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from device_agent import wire
+from device_agent import facts, wire
 from device_agent.channel import Channel, Refused
 from device_agent.job import Job, Process, boottime_ns
 from device_agent.place import Place, locked, newest_first, sync, write_durably
@@ -26,6 +26,10 @@ START_LIMIT_S = 30.0  # for the job's process to come up on a slow board
 HEAD = re.compile(rb'{"kind":"(\w+)","seq":(\d+),')
 LOOK_S = 0.25  # between two looks at a job; each takes the CPU from it for 0.1 ms
 KEPT = 8  # ended jobs that nobody has fetched
+LINGER = (
+    "var/lib/systemd/linger"  # a file for each user whose manager stays when nobody is logged in: logind's own place
+)
+VIRTUAL = "EDGEPRESS_VIRTUAL"  # of a virtual board's sessions, which no job shall leave (targets/virtual)
 OWNER_LIMIT = 200  # characters of its name in the lock
 
 
@@ -190,15 +194,14 @@ def _scope(folder: str) -> List[str]:
     them; it needs a user manager that lingers. Everywhere else a session of its own (setsid) is enough.
     """
     user, program = os.environ.get("USER", ""), shutil.which("systemd-run")
-    if program is None or not user or not os.path.exists(os.path.join("/var/lib/systemd/linger", user)):
+    lingers = bool(user) and os.path.exists(os.path.join(facts.root(), LINGER, user))
+    if program is None or not lingers or VIRTUAL in os.environ:
         return []
-    command = [program, "--user", "--scope", "--quiet", "--collect", "--unit", "edgepress-" + os.path.basename(folder)]
-    os.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    probe = subprocess.run(
-        [program, "--user", "--scope", "--quiet", "--collect", "true"], stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=5, check=False,
-    )  # fmt: skip
-    return command if probe.returncode == 0 else []
+    os.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")  # no login shell has set it
+    scope = [program, "--user", "--scope", "--quiet", "--collect"]
+    if facts.answers([(*scope, "echo", "works")]).get((*scope, "echo", "works"), "").strip() != "works":
+        return []
+    return [*scope, "--unit", "edgepress-" + os.path.basename(folder)]
 
 
 def _newest_first(place: Place) -> List[Job]:

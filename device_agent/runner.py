@@ -67,6 +67,7 @@ class Messages:
 def main() -> None:
     _, root, folder, descriptor, agent = sys.argv[1:]
     _die_with(int(agent))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # the supervisor's mask came along
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not fill the board's disk
     _offer_to_the_oom_killer()
     messages = Messages(int(descriptor))

@@ -154,6 +154,32 @@ def test_a_supervisor_that_does_not_come_up_is_told(agent, monkeypatch):
     assert names(agent.root / "jobs") == []
 
 
+@pytest.mark.parametrize("lingers", [True, False])
+def test_with_a_stand_in_for_systemd_run_a_job_runs_in_a_scope_of_its_own(start, tmp_path, lingers):
+    """The stand-in does what systemd-run --scope does for us: it becomes the command, with the same open files."""
+    program = tmp_path / "bin" / "systemd-run"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n'
+        'while [ "${1#--}" != "$1" ]; do [ "$1" = --unit ] && shift; shift; done\nexec "$@"\n'
+    )
+    program.chmod(0o755)
+    (tmp_path / "var/lib/systemd/linger").mkdir(parents=True)
+    if lingers:
+        (tmp_path / "var/lib/systemd/linger/tester").write_text("")
+    environment = {
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "USER": "tester",
+        "EDGEPRESS_FS_ROOT": str(tmp_path),
+    }
+    agent = start(env=environment)
+    launched, ended = agent.run(*lasting(agent, 0.1))
+    assert (type(launched), ended.state) == (wire.Launched, wire.FINISHED)
+    asked = (tmp_path / "asked").read_text().splitlines() if lingers else []
+    assert [f"--unit edgepress-{agent.last_job}" in line for line in asked] == ([False, True] if lingers else [])
+    assert (tmp_path / "asked").exists() == lingers
+
+
 # --- how it ends
 
 
