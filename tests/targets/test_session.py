@@ -190,34 +190,34 @@ def until_timed(session, job_id):
             return
 
 
-def test_cut_while_sending_it_goes_on_there(wire):
-    target, cut = wire
+def test_cut_while_sending_it_goes_on_there(proxied):
+    target, link = proxied
     data, said = os.urandom(5_000_000), []
     sha = hashlib.sha256(data).hexdigest()
     with open_session(target, said.append) as session:
-        before = cut.passed
-        session.put(data, sha, lambda sent: cut.cut() if sent >= 2_500_000 and not said else None)
+        before = link.passed("up")
+        session.put(data, sha, lambda sent: link.cut() if sent >= 2_500_000 and not said else None)
         assert session.get(sha) == data
     assert len(said) == 2
     assert "is there again" in said[1]
-    assert cut.passed - before < 5_000_000 + 3_200_000  # again: a frame, and what sshd had not passed on (2 MiB)
+    assert link.passed("up") - before < 5_000_000 + 3_200_000  # again: a frame, and what sshd had not passed on (2 MiB)
     assert eventually(lambda: not leftovers(target.root))
 
 
-def test_cut_while_sending_and_the_board_stays_away(wire, monkeypatch):
-    target, cut = wire
+def test_cut_while_sending_and_the_board_stays_away(proxied, monkeypatch):
+    target, link = proxied
     data = os.urandom(5_000_000)
     sha = hashlib.sha256(data).hexdigest()
     with pytest.raises(errors.ConnectionLost), open_session(target) as session:
         no_return(monkeypatch)
-        cut.cut_after = cut.passed + 2_000_000
+        link.cut_after(2_000_000, "up")
         session.put(data, sha)
     assert eventually(lambda: not leftovers(target.root))
     assert not (Path(target.root) / "blobs" / sha).exists()
 
 
-def test_cut_while_measuring_nothing_is_lost(wire):
-    target, cut = wire
+def test_cut_while_measuring_nothing_is_lost(proxied):
+    target, link = proxied
     said, records = [], []
     with open_session(target, said.append) as session:
         session.put(MODEL, SHA)
@@ -225,7 +225,7 @@ def test_cut_while_measuring_nothing_is_lost(wire):
         for record in session.follow(job_id):
             records.append(record)
             if isinstance(record, w.Event) and record.phase == "timed":
-                cut.cut()
+                link.cut()
         session.forget(job_id)
     assert [record.seq for record in records] == list(range(1, len(records) + 1))
     assert sum(isinstance(record, w.Launched) for record in records) == 2
@@ -233,15 +233,15 @@ def test_cut_while_measuring_nothing_is_lost(wire):
     assert eventually(lambda: not leftovers(target.root))
 
 
-def test_a_job_goes_on_while_the_board_can_not_be_reached(wire, monkeypatch):
-    target, cut = wire
+def test_a_job_goes_on_while_the_board_can_not_be_reached(proxied, monkeypatch):
+    target, link = proxied
     launches = (launch(timed_min_ns=10**9, timed_max_runs=10**6),)
     with monkeypatch.context() as patch, pytest.raises(errors.ConnectionLost), open_session(target) as session:
         session.put(MODEL, SHA)
         job_id = session.submit(launches, "test")
         until_timed(session, job_id)
         no_return(patch)
-        cut.cut()
+        link.cut()
         list(session.follow(job_id))
     said = []
     with open_session(target, said.append) as session:

@@ -222,7 +222,7 @@ def test_the_agent_s_start_says_that_the_board_is_silent(stalling):
             return channel
 
     with contextlib.closing(StallsAfterStart(target, **SHORT)) as board:
-        noticed(lambda: Session(board, target.python, target.root))
+        noticed(lambda: Session(lambda _: board, target.python, target.root))
 
 
 def test_the_watch_ends_with_the_last_link(sshd):
@@ -234,12 +234,12 @@ def test_the_watch_ends_with_the_last_link(sshd):
     assert not [each for each in threading.enumerate() if each.name == "edgepress-watchdog"]
 
 
-def test_what_is_said_when_the_connection_is_simply_cut(wire):
-    target, cut = wire
+def test_what_is_said_when_the_connection_is_simply_cut(proxied):
+    target, link = proxied
     with contextlib.closing(SshLink(target)) as board:
         channel = board.start(["sh", "-c", "echo begun; sleep 600"])
         assert channel.receive(100, 10) == b"begun\n"
-        cut.cut()
+        link.cut()
         assert channel.receive(100, 10) == b""
         with pytest.raises(ConnectionLost, match="lets no program be started"):
             board.start(["true"])
