@@ -14,7 +14,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from tests.device_agent.agent_process import LAUNCH, PACKAGE, Agent, bundle, sha256, sleep_model
+from tests.device_agent.agent_process import LAUNCH, PACKAGE, Agent, bundle, sha256, sleep_model, wait_until
 from tests.targets.faults import seeded
 
 pytestmark = pytest.mark.faults
@@ -43,7 +43,13 @@ def disks(tmp_path_factory):
         mounted.append(place)
         return image, place
 
-    yield mount, lambda place: (subprocess.run(["umount", place], check=True), mounted.remove(place))
+    def unmount(place):
+        wait_until(
+            lambda: subprocess.run(["umount", place], check=False, capture_output=True).returncode == 0
+        )  # else busy
+        mounted.remove(place)
+
+    yield mount, unmount
     for place in mounted:
         subprocess.run(["umount", "-l", place], check=True)
 
