@@ -111,7 +111,7 @@ def test_what_was_acknowledged_is_there(disks, share):
             unmount(place)
         cut_at.add(step)
         image.unlink()
-        check(mount("copy")[1] / "edge", files, promised["stored"], promised["ended"], number)
+        check(mount("copy")[1] / "edge", [*files, sleep_model()], promised["stored"], promised["ended"], number)
         unmount(copy.with_name("copy"))
         copy.unlink()
     assert len(cut_at) > 2
