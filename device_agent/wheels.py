@@ -43,7 +43,9 @@ def unpack(place: Place, work: str, channel: Channel, request: wire.Unpack) -> w
             except OSError as error:
                 if error.errno not in DISK_FULL:
                     raise
-                raise Refused("no_space", f"the disk became full while {request.name} was unpacked") from error
+                raise Refused(
+                    "no_space", f"the disk became full while {request.name} was unpacked", "ENOSPC"
+                ) from error
             os.sync()  # one for a thousand small files: an fsync of each takes minutes on an SD card
             if not os.path.isdir(final):  # else another host has won
                 os.rename(site, final)

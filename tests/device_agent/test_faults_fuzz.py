@@ -149,7 +149,7 @@ def sent(source):
         )
         parts = [request, mutated(body, source) if source.random() < 0.3 else body]
     elif kind is wire.Unpack and source.random() < 0.5:
-        parts = [wire.encode(wire.Unpack(source.choice(HASHES[:-1]), (("pack.whl", source.choice(HASHES[:-1])),)))]
+        parts = [wire.encode(wire.Unpack("pack.whl", source.choice(HASHES[:-1])))]
     elif kind is wire.Submit and source.random() < 0.5:
         parts = [wire.encode(wire.Submit(source.choice(JOBS), "fuzz", 1, (LAUNCH,) * source.randrange(3)))]
     else:
