@@ -190,7 +190,7 @@ def test_streams(tmp_path, share, monkeypatch, capsys):
     assert not list((tmp_path / "root" / "tmp").iterdir())
     grown_bytes = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_kib)
     assert grown_bytes < MEMORY_BYTES
-    assert {"Present", "Stored", "Ready", "Unpacked", "Accepted", "JobList", "Blob", "Failure", "Conditions"} <= said
+    assert {"Present", "Stored", "Ready", "Accepted", "JobList", "Blob", "Failure", "Conditions"} <= said
     assert "Traceback" not in capsys.readouterr().err
 
 
