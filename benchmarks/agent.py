@@ -2,25 +2,36 @@
 
     .venv/bin/python benchmarks/agent.py
 
-A real sshd on the loopback; "first answer" is the time from the authenticated connection to the agent's hello.
+A real sshd; "first answer" is the time from the authenticated connection to the agent's hello. Over 20 ms (needs root) the
+link is one of two network namespaces. The time of a program that does nothing (`true`) stands beside it: what the login shell
+and sshd take.
 """
 
 import contextlib
+import json
+import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import msgspec
 from machine import describe
+from wan import wan_link
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from device_agent import wire
 from targets import bundle, inventory, open_session
 from targets.errors import TargetError
+from targets.ssh import SshLink
+from tests.targets.own_sshd import own_sshd
 
 VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 RUNS = 11
+FIRST = "import json, sys, msgspec; from agent import first_answers; from targets.inventory import Target; first_answers(msgspec.convert(json.load(sys.stdin), Target))"
 
 
 def interpreters():
@@ -31,8 +42,51 @@ def interpreters():
         yield version, found
 
 
+def first_answers(target) -> None:
+    """Print the medians of the first answer and of the first `true`, each on a connection of its own, in turn."""
+    answers, nothing = [], []
+    for _ in range(RUNS + 1):
+        with open_session(target) as session:
+            answers.append(session.first_answer_s)
+        link = SshLink(target)
+        began = time.perf_counter()
+        link.start(["true"]).finish(30)
+        nothing.append(time.perf_counter() - began)
+        link.close()
+    print(
+        f"first answer {1000 * statistics.median(answers[1:]):.0f} ms when the agent is there already "
+        f"({1000 * min(answers[1:]):.0f} to {1000 * max(answers[1:]):.0f}), `true` {1000 * statistics.median(nothing[1:]):.0f} ms "
+        f"(medians of {RUNS}, in turn; load {os.getloadavg()[0]:.1f})",
+        flush=True,
+    )
+
+
+def links() -> None:
+    with tempfile.TemporaryDirectory() as folder, own_sshd(Path(folder) / "sshd") as target:
+        print("loopback: ", end="", flush=True)
+        first_answers(
+            msgspec.structs.replace(target, root=f"{folder}/board", python=sys.executable, board="this_machine")
+        )
+    if os.geteuid() != 0:
+        print("20 ms: needs root")
+        return
+    with wan_link(rtt_s=0.020, rate_bit_s=1e9) as link, link.board_sshd() as target:
+        print("20 ms round trip, 1 Gbit/s: ", end="", flush=True)
+        text = json.dumps(msgspec.to_builtins(target))
+        command = link.host_command([sys.executable, "-c", FIRST])
+        subprocess.run(
+            command,
+            input=text,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
+            env={**os.environ, "PYTHONPATH": ".."},
+        )
+
+
 def main() -> None:
     print(describe())
+    links()
     data, sha256 = bundle.bundle()
     package = Path(wire.__file__).parent
     lines = sum(len(path.read_text().splitlines()) for path in package.rglob("*.py"))

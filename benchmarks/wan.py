@@ -51,7 +51,9 @@ class WanLink:
             folder = Path(name)
             make_keys(folder)
             config = folder / "sshd_config"
-            config.write_text(server_config(folder, BOARD_ADDRESS, 22) + "Subsystem sftp internal-sftp\n")
+            config.write_text(
+                server_config(folder, BOARD_ADDRESS, 22) + "Subsystem sftp internal-sftp\nSetEnv SHLVL=2\n"
+            )
             guard = ["setpriv", "--pdeathsig", "TERM", *self.board_command([sshd])]
             process = subprocess.Popen([*guard, "-D", "-f", str(config), "-E", str(folder / "sshd.log")])
             try:

@@ -55,11 +55,7 @@ class Channel:
     def read_exactly(self, size: int) -> bytearray:
         """Of an upload. HostGone also where the host is silent: what it has begun is held for it meanwhile."""
         data = bytearray(size)
-        self.read_into(memoryview(data))
-        return data
-
-    def read_into(self, view: memoryview) -> None:
-        size = len(view)
+        view = memoryview(data)
         have = min(size, len(self.buffer))
         view[:have] = self.buffer[:have]
         del self.buffer[:have]
@@ -70,6 +66,7 @@ class Channel:
             if not got:
                 raise HostGone("the input ended")
             have += got
+        return data
 
     def check(self) -> None:
         """In long work: HostGone if the host has closed its end; tell it from time to time that we are at it. Never blocks.

@@ -77,8 +77,7 @@ def test_in_unpacking(agent, disk):
     """Many small files take more room than their sizes say."""
     data = wheel({f"pack/{number}.txt": b"1" for number in range(3000)})
     agent.others = [agent.store(data)]
-    site = "5" * 64
-    assert is_full(agent.ask(wire.Unpack(site, (("pack-1-py3-none-any.whl", sha256(data)),))))
+    assert is_full(agent.ask(wire.Unpack("pack-1-py3-none-any.whl", sha256(data))))
     assert names(agent.root / "sites") == []
 
 

@@ -51,10 +51,9 @@ def test_in_a_wheel(agent, share):
         data = wheel({"pack/__init__.py": source.randbytes(2000), "pack/number.py": str(number).encode()})
         agent.store(data)
         flip(agent.root / "blobs" / sha256(data), source)
-        site = sha256(str(number).encode())
-        answer = agent.ask(wire.Unpack(site, (("pack-1-py3-none-any.whl", sha256(data)),)))
+        answer = agent.ask(wire.Unpack("pack-1-py3-none-any.whl", sha256(data)))
         assert (type(answer), answer.error) == (wire.Failure, "bad_wheel"), number
-        assert agent.ask(wire.Have((sha256(data),), (site,))) == wire.Present((), ())
+        assert agent.ask(wire.Have((sha256(data),), (sha256(data),))) == wire.Present((), ())
 
 
 def test_in_an_upload_that_was_cut_off(agent, share):

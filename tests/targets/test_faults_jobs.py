@@ -184,7 +184,8 @@ def test_nothing_of_a_job_is_left_after_its_process_was_killed(sshd, share):
             time.sleep(faults.seeded("supervisor kill", number).uniform(0, 0.5))
             os.kill(supervisor(sshd.root, job_id), 9)
             assert eventually(lambda job_id=job_id: not processes_with(f"jobs/{job_id}"), 5)
-            assert session.jobs()[0].state == w.KILLED
+            # a killed process is there for a moment more, after its command line is gone
+            assert eventually(lambda session=session: session.jobs()[0].state == w.KILLED, 5)
             session.forget(job_id)
     with open_session(sshd):
         assert eventually(lambda: not faults.unfinished(sshd.root))  # the next agent collects

@@ -1,0 +1,147 @@
+"""Jobs over a real sshd on the loopback: how soon one starts, is followed again after a cut, and is refused to twenty others.
+
+    .venv/bin/python benchmarks/jobs.py
+
+The cut is a proxy's; the link comes back at once, or after a second without one. The twenty hosts are threads of this process,
+each with a connection of its own, connected before they submit together.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+from machine import describe
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from device_agent import wire
+from targets import open_session
+from targets.errors import Busy
+from targets.virtual.proxy import Proxy
+from tests.targets.own_sshd import own_sshd
+
+RUNS = 15
+HOSTS = 20
+ROUNDS = 10
+MODEL = json.dumps({"latency_us": 1000}).encode()
+SHA256 = hashlib.sha256(MODEL).hexdigest()
+
+
+def launch(seconds: float, number: int) -> wire.Launch:
+    """`number` makes another job of it: the same one would be found where it was."""
+    return wire.Launch(
+        mode="time", model_sha256=SHA256, model_format="sleep", runtime="sleep", sites=(), inputs_sha256="", threads=1,
+        warmup_min_ns=0, warmup_max_ns=10**8, timed_min_ns=int(seconds * 1e9), timed_min_runs=1, timed_max_runs=900_000 + number,
+        timeout_ns=60 * 10**9, meter="none",
+    )  # fmt: skip
+
+
+def told(what: str, times: list[float]) -> None:
+    print(
+        f"{what}: median {1000 * statistics.median(times):.0f} ms, max {1000 * max(times):.0f} ms of {len(times)}, "
+        f"load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
+
+
+def starting(target) -> None:
+    accepted, first = [], []
+    with open_session(target) as session:
+        session.put(MODEL, SHA256)
+        for number in range(RUNS):
+            began = time.perf_counter()
+            job = session.submit((launch(0.01, number),), "benchmark")
+            accepted.append(time.perf_counter() - began)
+            records = session.follow(job)
+            next(records)
+            first.append(time.perf_counter() - began)
+            list(records)
+            session.forget(job)
+    told("from submit to accepted", accepted)
+    told("from submit to the first event", first)
+
+
+def reattaching(target) -> None:
+    known = Path(target.known_hosts)
+    with Proxy(target.port) as proxy:
+        through = known.with_name("known_hosts-proxy")
+        through.write_text(known.read_text().replace(f":{target.port}", f":{proxy.port}"))
+        board = msgspec.structs.replace(target, port=proxy.port, known_hosts=str(through))
+        for gone_s in (0.0, 1.0):
+            back: list[float] = []
+            took = []
+
+            def disturb(gone_s=gone_s, back=back):
+                proxy.refuse()
+                proxy.cut()
+                time.sleep(gone_s)
+                proxy.resume()
+                back.append(time.perf_counter())
+
+            def say(text, took=took, back=back):
+                if text.endswith("is there again"):
+                    took.append(time.perf_counter() - back[-1])
+
+            for number in range(RUNS):
+                with open_session(board, say) as session:
+                    job = session.submit((launch(1.5, number),), "benchmark")
+                    timer = threading.Timer(0.5, disturb)
+                    timer.start()
+                    list(session.follow(job))
+                    timer.join()
+                    session.forget(job)
+            told(f"followed again after the link's return (gone for {gone_s:g} s)", took)
+
+
+def racing(target) -> None:
+    won, lost, free = [], [], []
+    with concurrent.futures.ThreadPoolExecutor(HOSTS) as pool:
+        sessions = [open_session(target) for _ in range(HOSTS)]
+        entered = [session.__enter__() for session in sessions]
+        for number in range(ROUNDS):
+            start = threading.Barrier(HOSTS)
+
+            def submit(host, number=number, start=start):
+                start.wait()
+                began = time.perf_counter()
+                try:
+                    job = entered[host].submit((launch(60, number),), f"host {host}")
+                except Busy:
+                    return None, time.perf_counter() - began
+                return job, time.perf_counter() - began
+
+            answers = list(pool.map(submit, range(HOSTS)))
+            ((winner, job),) = [(host, job) for host, (job, _) in enumerate(answers) if job]
+            won += [took for job, took in answers if job]
+            lost += [took for job, took in answers if not job]
+            began = time.perf_counter()
+            entered[winner].cancel(job)
+            free.append(time.perf_counter() - began)
+            entered[winner].forget(job)
+        for session in sessions:
+            session.__exit__(None, None, None)
+    told(f"{HOSTS} hosts race, the winner is told", won)
+    told("the losers are told", lost)
+    told("cancelled, and the board is free", free)
+
+
+def main() -> None:
+    print(describe())
+    with tempfile.TemporaryDirectory() as folder, own_sshd(Path(folder) / "sshd") as target:
+        board = msgspec.structs.replace(
+            target, kind="ssh", board="this_machine", root=f"{folder}/board", python=sys.executable
+        )
+        starting(board)
+        reattaching(board)
+        racing(board)
+
+
+if __name__ == "__main__":
+    main()
