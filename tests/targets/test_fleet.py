@@ -97,6 +97,7 @@ def test_check_prints_a_line_a_board(inventory_of_three):
     assert dead.startswith("dead  --")
     assert "refused" in dead
     assert two.startswith("two   ok")
+    assert "dead: what to do: Is sshd running there" in said.stderr
     record = json.loads(edgepress(*inventory_of_three, "check", "one", "dead", "--json").stdout)
     assert [each["failed"] is None for each in record] == [True, False]
     assert record[0]["runtimes"]["onnxruntime"] is None
@@ -107,6 +108,12 @@ def test_check_wants_names_or_all(inventory_of_three):
     assert edgepress(*inventory_of_three, "check").returncode == 2
     assert edgepress(*inventory_of_three, "check", "one", "--all").returncode == 2
     assert edgepress(*inventory_of_three, "check", "one", "nobody").returncode == 2
+
+
+def test_check_all_of_none(tmp_path):
+    (tmp_path / "boards.toml").touch()
+    said = edgepress("boards", "--folder", tmp_path, "check", "--all")
+    assert (said.returncode, "no board is in" in said.stderr) == (0, True)
 
 
 def test_facts_of_a_board_that_is_there_and_of_one_that_is_away(inventory_of_three):
