@@ -4,7 +4,10 @@ import functools
 import json
 import os
 import resource
+import signal
 import socket
+import subprocess
+import sys
 import time
 
 import msgspec
@@ -73,6 +76,19 @@ def test_an_error_that_is_no_board_s_fault_is_not_swallowed(many):
 
     with pytest.raises(RuntimeError):
         fleet.side_by_side([many], broken)
+
+
+def test_ctrl_c_does_not_wait_for_a_dead_board(many, black_hole, tmp_path):
+    (tmp_path / "boards.toml").write_text(
+        f'[dead]\nhost = "127.0.0.1"\nport = {black_hole}\nuser = "{many.user}"\nkey = "{many.key}"\n'
+    )
+    command = [sys.executable, "-c", "from pipeline.commands import main; main()", "boards", "check", "--all"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        time.sleep(3)  # it waits for the first word, up to 15 s
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 128 + signal.SIGINT
+    assert time.monotonic() - began < fleet.STOP_S + 3
 
 
 @pytest.fixture
