@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 
 from device_agent import wire
 from targets.conversation import Conversation
-from targets.errors import ConnectionLost, JobEnded, NotTheAgent, Unreachable
+from targets.errors import ConnectionLost, JobEnded, NotTheAgent, TargetError, Unreachable
 from targets.link import Link
 from targets.upload import send_blob, send_rest
 
@@ -95,11 +95,15 @@ class Session:
         the board until forget(). `label` tells others who has the board. Busy names who has it now.
         """
         request = submission(launches, label)
-        accepted = self._ask(request, wire.Accepted)
-        if accepted.state == wire.FINISHED and accepted.age_ns / 1e9 > OLD_RESULT_S:
-            self.forget(request.job_id)
+        self._job_id = request.job_id  # now: Ctrl-C may come before the answer, when the job runs already
+        try:
             accepted = self._ask(request, wire.Accepted)
-        self._job_id = request.job_id
+            if accepted.state == wire.FINISHED and accepted.age_ns / 1e9 > OLD_RESULT_S:
+                self.forget(request.job_id)
+                accepted = self._ask(request, wire.Accepted)
+        except TargetError:
+            self._job_id = None
+            raise
         if accepted.age_ns:
             self._say(f"{self.address} has had this job for {accepted.age_ns / 1e9:.0f} s: going on with it")
         return request.job_id
