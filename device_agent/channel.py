@@ -55,7 +55,11 @@ class Channel:
     def read_exactly(self, size: int) -> bytearray:
         """Of an upload. HostGone also where the host is silent: what it has begun is held for it meanwhile."""
         data = bytearray(size)
-        view = memoryview(data)
+        self.read_into(memoryview(data))
+        return data
+
+    def read_into(self, view: memoryview) -> None:
+        size = len(view)
         have = min(size, len(self.buffer))
         view[:have] = self.buffer[:have]
         del self.buffer[:have]
@@ -66,7 +70,6 @@ class Channel:
             if not got:
                 raise HostGone("the input ended")
             have += got
-        return data
 
     def check(self) -> None:
         """In long work: HostGone if the host has closed its end; tell it from time to time that we are at it. Never blocks.

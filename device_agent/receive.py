@@ -108,7 +108,7 @@ class _Upload:
 
     def take(self, channel: Channel) -> bool:
         """Whether the blob is here and right. If not, the host has been told at once, and the rest of its frames is consumed."""
-        sound = True
+        sound, room = True, memoryview(bytearray(wire.MAX_FRAME_BYTES))
         while self.offset < self.request.size_bytes:
             coding, coded_bytes, size_bytes = wire.FRAME.unpack(channel.read_exactly(wire.FRAME.size))
             if coding == wire.END:
@@ -116,7 +116,8 @@ class _Upload:
             left = self.request.size_bytes - self.offset
             if not 0 < size_bytes <= min(left, wire.MAX_FRAME_BYTES) or coded_bytes > wire.MAX_FRAME_BYTES:
                 raise HostGone(f"a frame of {coded_bytes} bytes for {size_bytes} of {left} that are missing")
-            data = channel.read_exactly(coded_bytes)
+            data = room[:coded_bytes]
+            channel.read_into(data)
             self.offset += size_bytes
             if sound:
                 try:
@@ -134,7 +135,7 @@ class _Upload:
         self.file.truncate(0)
         os.unlink(self.path)
 
-    def _keep(self, data: "bytes | bytearray") -> None:
+    def _keep(self, data: "bytes | memoryview") -> None:
         self.digest.update(data)
         view = memoryview(data)
         while view:
@@ -149,7 +150,7 @@ class _Upload:
         return False
 
 
-def _decoded(coding: int, data: "bytes | bytearray", size_bytes: int) -> "bytes | bytearray":
+def _decoded(coding: int, data: "bytes | memoryview", size_bytes: int) -> "bytes | memoryview":
     """The bytes of the blob in a frame. Refused "bad_upload" for anything but exactly `size_bytes`."""
     if coding == wire.DEFLATED:
         inflater = zlib.decompressobj()

@@ -122,7 +122,7 @@ class Conversation:
     def write(self, record: Record) -> None:
         self.send(wire.encode(record))
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         self._channel.send(data)
 
     def record(self, timeout_s: float) -> Any:

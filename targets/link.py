@@ -7,7 +7,7 @@ from typing import Protocol
 class Channel(Protocol):
     """One running program on the board. All methods raise targets.errors.ConnectionLost when the link breaks."""
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Write all of `data` to its standard input."""
 
     def receive(self, limit_bytes: int, timeout_s: float) -> bytes:

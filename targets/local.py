@@ -21,7 +21,7 @@ class LocalChannel:
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, bufsize=0, start_new_session=True
         )
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         assert self._process.stdin is not None
         view = memoryview(data)
         try:

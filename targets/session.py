@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 
 from device_agent import wire
 from targets.conversation import Conversation
-from targets.errors import ConnectionLost, JobEnded, NotTheAgent, TargetError, Unreachable
+from targets.errors import AgentFailed, Busy, ConnectionLost, DiskFull, JobEnded, NotTheAgent, Unreachable
 from targets.link import Link
 from targets.upload import send_blob, send_rest
 
@@ -95,14 +95,14 @@ class Session:
         the board until forget(). `label` tells others who has the board. Busy names who has it now.
         """
         request = submission(launches, label)
-        self._job_id = request.job_id  # now: Ctrl-C may come before the answer, when the job runs already
+        self._job_id = request.job_id  # from here on: Ctrl-C may come before the answer
         try:
             accepted = self._ask(request, wire.Accepted)
             if accepted.state == wire.FINISHED and accepted.age_ns / 1e9 > OLD_RESULT_S:
                 self.forget(request.job_id)
                 accepted = self._ask(request, wire.Accepted)
-        except TargetError:
-            self._job_id = None
+        except (AgentFailed, Busy, DiskFull):
+            self._job_id = None  # it was not started
             raise
         if accepted.age_ns:
             self._say(f"{self.address} has had this job for {accepted.age_ns / 1e9:.0f} s: going on with it")
@@ -207,7 +207,7 @@ class Session:
             while not isinstance(self._talk.record(FOLLOW_TIMEOUT_S), (wire.Cancelled, wire.Failure)):
                 pass
         except (ConnectionLost, NotTheAgent):
-            self._say(f"{self.address} can not be told to stop: the job {job_id} goes on there")
+            self._say(f"{self.address} can not be told to stop: if the job {job_id} was started, it goes on there")
 
 
 def submission(launches: tuple[wire.Launch, ...], label: str) -> wire.Submit:

@@ -24,7 +24,7 @@ class Pace:
         self._sent_bytes = 0
         self._deflate_s_per_byte = 0.0
 
-    def coded(self, piece: bytes) -> tuple[int, bytes]:
+    def coded(self, piece: memoryview) -> tuple[int, bytes | memoryview]:
         """(coding, bytes)."""
         sample = piece[:SAMPLE_BYTES]
         if len(zlib.compress(sample, 1)) > WORTH * len(sample) or not self._pays():
@@ -77,9 +77,10 @@ def _send(talk: Conversation, data: bytes, sha256: str, sent: Callable[[int], No
     offset = talk.ask(wire.Put(sha256, len(data)), wire.Ready).offset_bytes
     view, pace, sent_bytes = memoryview(data), Pace(), 0
     while offset < len(data):
-        piece = bytes(view[offset : offset + wire.MAX_FRAME_BYTES])
+        piece = view[offset : offset + wire.MAX_FRAME_BYTES]
         coding, coded = pace.coded(piece) if deflate else (wire.RAW, piece)
-        talk.send(wire.FRAME.pack(coding, len(coded), len(piece)) + coded)
+        talk.send(wire.FRAME.pack(coding, len(coded), len(piece)))
+        talk.send(coded)
         pace.sent(len(coded))
         sent_bytes += len(coded)
         offset += len(piece)

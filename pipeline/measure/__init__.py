@@ -117,7 +117,8 @@ def _memory(timed: Sequence[wire.Launched]) -> Memory:
 
 
 def _energy(launch: wire.Launched, deployment: Deployment) -> Energy:
-    kind = boards.recognise(deployment.board.model) if deployment.board.is_board else "this_machine"
+    board = deployment.board
+    kind = boards.recognise(board.model) if board.is_board else "emulated_aarch64" if board.emulated else "this_machine"
     note = f"{launch.meter_note}; {boards.board(kind).power.says}" if kind else launch.meter_note
     return Energy(meter=METER, energy_j=None, note=note)
 

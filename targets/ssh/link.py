@@ -28,7 +28,7 @@ class SshChannel:
     def __init__(self, channel: paramiko.Channel, link: "SshLink") -> None:
         self._channel, self._link, self._stderr = channel, link, b""
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         self._channel.settimeout(SEND_TIMEOUT_S)
         try:
             view = memoryview(data)

@@ -1,5 +1,6 @@
 """From a hop to a connection that is logged in: keys agreed on, the host key checked, one attempt to log in."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -20,15 +21,23 @@ BROKE = (paramiko.SSHException, OSError, EOFError)
 
 
 class Packets(Packetizer):
-    """Notes when the other side was last heard: a packet whose check is right comes from it and from nobody between."""
+    """Notes when the other side was last heard: a packet whose check is right comes from it and from nobody between.
+
+    And acknowledges it at once: until the first program runs, sshd keeps back its next small packet for that (Nagle's
+    algorithm), and the kernel would wait 40 ms. The first program took 46 ms to start, then 5 (measured, OpenSSH 9.2).
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
+        self._tcp = sock if isinstance(sock, socket.socket) else None  # else a channel through a jump host
         self.heard_s = time.monotonic()
 
     def read_message(self) -> tuple[int, Message]:
         message = super().read_message()
         self.heard_s = time.monotonic()
+        if self._tcp is not None:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return message
 
 

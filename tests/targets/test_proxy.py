@@ -170,7 +170,9 @@ def test_a_cut_comes_after_exactly_so_many_bytes(board, way, reset):
         if way == "up":
             assert eventually(lambda: board.endings != [])
             arrived = len(board.received) - before
-            assert arrived <= 70_001 if reset else arrived == 70_001  # a reset takes from the board what it has not read yet
+            assert (
+                arrived <= 70_001 if reset else arrived == 70_001
+            )  # a reset takes from the board what it has not read yet
             assert proxy.passed("up") == 71_001
         else:
             with contextlib.suppress(ConnectionResetError):

@@ -1,4 +1,7 @@
-"""The emulated machine itself: built, booted as two kinds of board, measured on, reset, switched off (minutes: `make test-slow`)."""
+"""The emulated machine itself: built, booted as two kinds of board, measured on, reset, switched off.
+
+Where QEMU is installed, each run builds and boots it once; the rest takes minutes (`make test-slow`).
+"""
 
 import contextlib
 import subprocess
@@ -14,7 +17,7 @@ from targets.virtual.emulated import build, machine
 from tests.commands import edgepress
 from tests.targets.test_session import MODEL, SHA, launch, until_timed
 
-pytestmark = [pytest.mark.whole, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,7 +62,9 @@ def boot_id():
     ("kind", "model", "cpu"),
     [
         ("raspberry-pi-4", "Raspberry Pi 4 Model B Rev 1.4", "cortex-a72"),
-        ("jetson-orin-nano", "NVIDIA Jetson Orin Nano Developer Kit", "cortex-a76"),
+        pytest.param(
+            "jetson-orin-nano", "NVIDIA Jetson Orin Nano Developer Kit", "cortex-a76", marks=pytest.mark.whole
+        ),
     ],
 )
 def test_the_command_boots_it_and_check_says_what_it_is(kind, model, cpu):
@@ -74,6 +79,7 @@ def test_the_command_boots_it_and_check_says_what_it_is(kind, model, cpu):
         assert needed in checked.stdout
 
 
+@pytest.mark.whole
 def test_what_a_user_of_a_board_meets(pi):
     assert ssh("id", "-un") == "edge"
     assert ssh("pwd") == "/home/edge"
@@ -87,11 +93,13 @@ def test_what_a_user_of_a_board_meets(pi):
     assert ssh("timeout 5 bash -c 'echo > /dev/tcp/10.0.2.2/22' 2> /dev/null; echo $?") != "0"  # it reaches nobody
 
 
+@pytest.mark.whole
 def test_orphans_are_reaped_as_on_any_system(pi):
     """Else a job that ended would look alive for ever."""
     assert ssh("(setsid sleep 0.5 &); sleep 2; ps -eo stat | grep -c ^Z", check=False) == "0"
 
 
+@pytest.mark.whole
 def test_the_agent_runs_there_and_gives_it_a_runtime(pi):
     with open_session(target()) as session:
         assert (session.machine.arch, session.machine.bits) == ("aarch64", 64)
@@ -100,6 +108,7 @@ def test_the_agent_runs_there_and_gives_it_a_runtime(pi):
         assert session.observe().available_bytes > 0
 
 
+@pytest.mark.whole
 def test_a_reset_is_a_power_cut_what_was_not_written_out_is_lost(pi):
     before = boot_id()
     ssh("echo kept > kept; sync")
@@ -115,6 +124,7 @@ def test_a_reset_is_a_power_cut_what_was_not_written_out_is_lost(pi):
     assert abs(int(ssh("date", "+%s")) - time.time()) < 5
 
 
+@pytest.mark.whole
 def test_reboot_and_poweroff_of_its_own_work(pi):
     before = boot_id()
     ssh("sh", "-c", "'echo orderly > orderly'")
@@ -134,6 +144,7 @@ def test_reboot_and_poweroff_of_its_own_work(pi):
         machine.located(target())
 
 
+@pytest.mark.whole
 def test_its_disk_is_kept_from_one_start_to_the_next_and_fresh_makes_it_empty(pi):
     ssh("echo kept > kept; sync")
     assert machine.stop(print)
@@ -144,6 +155,7 @@ def test_its_disk_is_kept_from_one_start_to_the_next_and_fresh_makes_it_empty(pi
     assert ssh("cat", "kept", check=False) == ""
 
 
+@pytest.mark.whole
 def test_a_job_that_a_reset_ended_is_called_lost_within_half_a_minute(pi):
     launches = (launch(timed_min_ns=600 * 10**9, timed_max_runs=10**6, timeout_ns=900 * 10**9),)
     with open_session(target()) as session:
