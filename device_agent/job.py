@@ -11,12 +11,13 @@ is not running and has not said Ended gets an Ended that says why. Whoever start
 on its folder: until process.json is there, that tells a job that is just starting from one that never came up.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import signal
 import time
-from typing import List, NamedTuple, Optional
+from typing import Iterator, List, NamedTuple, Optional
 
 from device_agent import facts, wire
 from device_agent.channel import Refused
@@ -140,13 +141,12 @@ class Job:
             ended.evidence if ended else "",
         )  # fmt: skip
 
-    def _lines(self) -> List[bytes]:
-        """The whole ones: the last may just be written, or was when the power went."""
-        try:
-            with open(os.path.join(self.folder, "events"), "rb") as file:
-                return file.read().split(b"\n")[:-1]
-        except FileNotFoundError:
-            return []
+    def _lines(self) -> Iterator[bytes]:
+        """The whole ones, one at a time: all may be more than the board has memory. The last may just be written, or was when
+        the power went.
+        """
+        with contextlib.suppress(FileNotFoundError), open(os.path.join(self.folder, "events"), "rb") as file:
+            yield from (line for line in file if line.endswith(b"\n"))
 
     def _silent_ns(self) -> int:
         beat = facts.text(os.path.join(self.folder, "heartbeat"))
@@ -157,9 +157,9 @@ class Job:
         with open(os.path.join(self.folder, "events"), "ab+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # another agent may have the same thought
             if self.ended() is None:
-                lines = self._lines()
-                file.truncate(sum(len(line) + 1 for line in lines))
-                file.write(wire.encode(wire.Ended(len(lines) + 1, self.job_id, state, evidence)))
+                sizes = [len(line) for line in self._lines()]
+                file.truncate(sum(sizes))
+                file.write(wire.encode(wire.Ended(len(sizes) + 1, self.job_id, state, evidence)))
                 file.flush()
                 os.fsync(file.fileno())
 

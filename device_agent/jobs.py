@@ -43,7 +43,7 @@ def submit(place: Place, request: wire.Submit) -> wire.Accepted:
         state, age_ns = job.state(), job.age_ns()
         if state == wire.RUNNING or (state == wire.FINISHED and age_ns is not None):
             return wire.Accepted(request.job_id, state, age_ns or 0)
-        shutil.rmtree(folder)
+        _remove(place, folder)
     _collect(place)
     place.require_room(0)  # else it would be found full after the measurement
     locks = [_lock(place, request)]
@@ -66,25 +66,25 @@ def submit(place: Place, request: wire.Submit) -> wire.Accepted:
 def follow(place: Place, channel: Channel, request: wire.Follow) -> Optional[wire.Paused]:
     """Send every record behind `after_seq`, up to Ended. Another request of the host: Paused. Refused: not_found."""
     job = _found(place, request.job_id)
-    wait_s, gone, pending = 0.01, False, b""
+    wait_s, gone, line = 0.01, False, b""
     with open(os.path.join(job.folder, "events"), "ab+") as events:
         events.seek(0)
         while True:
-            *lines, pending = (pending + events.read()).split(b"\n")
-            for line in lines:
+            line += events.readline()  # one at a time: all of a job may be more than the board has memory
+            if line.endswith(b"\n"):
                 kind, seq = _head(line)
                 if seq > request.after_seq or kind == b"Ended":
-                    channel.send_line(line + b"\n")
+                    channel.send_line(line)
                 if kind == b"Ended":
                     return None
-            if lines:
+                line = b""
                 continue
             if gone:
                 raise Refused("internal", f"the records of the job {request.job_id} have no end")
             gone = job.state() != wire.RUNNING
             if gone:
-                events.seek(-len(pending), os.SEEK_CUR)  # half a line may have been replaced by the end
-                pending = b""
+                events.seek(-len(line), os.SEEK_CUR)  # half a line may have been replaced by the end
+                line = b""
                 continue
             if channel.buffer or channel.waits(wait_s):
                 channel.check()
@@ -118,16 +118,32 @@ def cancel(place: Place, request: wire.Cancel) -> wire.Cancelled:
 
 
 def listed(place: Place) -> wire.JobList:
-    return wire.JobList(tuple(job.info() for job in reversed(_newest_first(place))))
+    jobs = []
+    for job in reversed(_newest_first(place)):
+        with contextlib.suppress(FileNotFoundError):  # another agent removes it
+            jobs.append(job.info())
+    return wire.JobList(tuple(jobs))
 
 
 def forget(place: Place, request: wire.Forget) -> wire.Forgotten:
-    """Refused: not_found, busy (it runs)."""
-    job = _found(place, request.job_id)
-    if job.state() == wire.RUNNING:
-        raise Refused("busy", f"the job {request.job_id} is running")
-    shutil.rmtree(job.folder)
+    """Refused: busy (it runs). One that is not here is forgotten: the host asks again where a broken link kept the answer,
+    and two runs of one plan may have followed it.
+    """
+    folder = place.job(request.job_id)
+    if os.path.isdir(folder):
+        if Job(folder).state() == wire.RUNNING:
+            raise Refused("busy", f"the job {request.job_id} is running")
+        _remove(place, folder)
     return wire.Forgotten(request.job_id)
+
+
+def _remove(place: Place, folder: str) -> None:
+    """All at once, as the next agent collects what is in tmp/: nothing could be said of half a job."""
+    aside = os.path.join(place.tmp, "job-" + os.path.basename(folder))
+    shutil.rmtree(aside, ignore_errors=True)  # of an agent that was killed here
+    with contextlib.suppress(FileNotFoundError):  # another agent was quicker
+        os.rename(folder, aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _found(place: Place, job_id: str) -> Job:
@@ -184,7 +200,7 @@ def _start(place: Place, folder: str, locks: List[int]) -> None:
             process.wait()
             with open(os.path.join(folder, "log"), errors="replace", encoding="utf-8") as log_text:
                 said = log_text.read()[-2000:].strip()
-            shutil.rmtree(folder)
+            _remove(place, folder)
             raise Refused("internal", f"the job's process did not come up: {said or 'it said nothing'}")
         time.sleep(0.002)
 
@@ -213,8 +229,9 @@ def _newest_first(place: Place) -> List[Job]:
 def _collect(place: Place) -> None:
     """Ended jobs that nobody has fetched, but the newest."""
     for job in _newest_first(place)[KEPT:]:
-        if job.state() != wire.RUNNING:
-            shutil.rmtree(job.folder)
+        with contextlib.suppress(FileNotFoundError):  # another agent removes it
+            if job.state() != wire.RUNNING:
+                _remove(place, job.folder)
 
 
 def _wait_for_end(process: Process, limit_s: float) -> None:

@@ -1,8 +1,10 @@
 """Many boards side by side: a dead one costs its own time and delays nobody."""
 
-import functools
+import contextlib
+import queue
+import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +17,7 @@ from targets.inventory import Target
 
 # 32 workers connected to 200 servers no faster than 16 on two cores, where the key exchange is the work (measured).
 WORKERS = 16
+STOP_S = 5.0  # for those that are at it when Ctrl-C comes
 
 T = TypeVar("T")
 
@@ -43,18 +46,42 @@ def side_by_side(
     targets: Sequence[Target], ask: Callable[[Target], T], workers: int = WORKERS
 ) -> list[T | TargetError]:
     """`ask` each target, at most `workers` at a time; the answers, or the TargetErrors, in the order of `targets`."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="edgepress-fleet")
-    try:
-        return list(pool.map(functools.partial(_outcome, ask), targets))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C starts no more of them
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in range(len(targets)):
+        waiting.put(number)
+    outcomes: queue.SimpleQueue[tuple[int, T | BaseException]] = queue.SimpleQueue()
 
+    def work() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                number = waiting.get_nowait()
+                try:
+                    outcomes.put((number, ask(targets[number])))
+                except BaseException as error:  # noqa: BLE001 - raised below
+                    outcomes.put((number, error))
 
-def _outcome(ask: Callable[[Target], T], target: Target) -> T | TargetError:
+    # Not a ThreadPoolExecutor: Python does not end before its threads do, and one may wait for a dead board for a minute.
+    threads = [
+        threading.Thread(target=work, name="edgepress-fleet", daemon=True) for _ in range(min(workers, len(targets)))
+    ]
+    for thread in threads:
+        thread.start()
+    answers: dict[int, T | TargetError] = {}
     try:
-        return ask(target)
-    except TargetError as error:
-        return error
+        while len(answers) < len(targets):
+            number, outcome = outcomes.get()
+            if isinstance(outcome, BaseException) and not isinstance(outcome, TargetError):
+                raise outcome
+            answers[number] = outcome
+    except BaseException:  # Ctrl-C: no more are begun, and those that can be told soon end in order
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting.get_nowait()
+        deadline = time.monotonic() + STOP_S
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        raise
+    return [answers[number] for number in range(len(targets))]
 
 
 def check(target: Target) -> Checked:

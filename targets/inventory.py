@@ -18,7 +18,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -93,46 +93,59 @@ def read(folder: Path) -> dict[str, Target]:
     """All boards of the inventory; empty where there is none. UnknownTarget where it can not be read."""
     path = inventory_path(folder)
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin with a byte order mark
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UnknownTarget(f"{path} can not be read: {error}", hint="Correct the file, then run again.") from error
-    targets = {}
-    for name, table in tables.items():
-        try:
-            if isinstance(table, dict) and "virtual" in table and VIRTUAL_NAME.fullmatch(name) and name not in ALWAYS:
-                targets[name] = _on_this_machine(name, msgspec.convert(table, Table).virtual)
-                continue
-            target = msgspec.convert(table, Target)
-        except msgspec.ValidationError as error:
-            raise UnknownTarget(
-                f"{path}: [{name}]: {error}",
-                hint=HOW,
-            ) from error
-        if (
-            name in ALWAYS
-            or target.name
-            or target.note
-            or target.kind != "ssh"
-            or (target.board and target.board not in BOARDS)
-        ):
-            raise UnknownTarget(
-                f"{path}: [{name}]: {', '.join(ALWAYS)} are taken, and `board` must be one of {', '.join(BOARDS)}",
-                hint="Correct the table, then run again.",
-            )
-        fault = _fault(target, set(table))
-        if fault:
-            raise UnknownTarget(f"{path}: [{name}]: {fault[0]}", hint=fault[1])
-        targets[name] = msgspec.structs.replace(
-            target, name=name, known_hosts=_beside(path, target.known_hosts),
-            ssh_config=_beside(path, target.ssh_config) if target.ssh_config else None,
-        )  # fmt: skip
-    return targets
+    return {name: _target(name, table, path) for name, table in tables.items()}
 
 
-def _fault(target: Target, said: set[str]) -> tuple[str, str] | None:
+def _target(name: str, table: Any, path: Path) -> Target:
+    """A table of the inventory. UnknownTarget says what is wrong with it."""
+    virtual = isinstance(table, dict) and "virtual" in table
+    fault = _fault_of_name(name, virtual=virtual)
+    try:
+        if fault is None and virtual:
+            return _on_this_machine(name, msgspec.convert(table, Table).virtual)
+        target = msgspec.convert(table, Target)
+    except msgspec.ValidationError as error:
+        fault = fault or (str(error), HOW)
+    else:
+        fault = fault or _fault(target, table)
+    if fault:
+        raise UnknownTarget(f"{path}: [{name}]: {fault[0]}", hint=fault[1])
+    return msgspec.structs.replace(
+        target, name=name, known_hosts=_beside(path, target.known_hosts),
+        key=_beside(path, target.key) if target.key else None,
+        ssh_config=_beside(path, target.ssh_config) if target.ssh_config else None,
+    )  # fmt: skip
+
+
+def _fault_of_name(name: str, *, virtual: bool) -> tuple[str, str] | None:
+    """What is wrong with a board's name, and what to do."""
+    if name in ALWAYS:
+        return f"{', '.join(ALWAYS)} are taken", "Give the board another name."
+    if virtual and not VIRTUAL_NAME.fullmatch(name):
+        return "the name of a virtual board has only letters, digits, - and _", "Give the board another name."
+    if not name.isprintable() or name.split() != [name] or name.startswith("-"):
+        return (
+            "a name has no spaces and no control characters, and does not begin with -",
+            "It is typed: `edgepress boards check NAME`.",
+        )
+    return None
+
+
+def _fault(target: Target, table: dict[str, object]) -> tuple[str, str] | None:
     """What is wrong with how this board is to be reached, and what to do."""
+    said = set(table)
+    if inner := said & {"name", "kind", "note"}:  # of a Target, but edgepress sets them
+        return f"there is no `{min(inner)}`", HOW
+    if target.board and target.board not in BOARDS:
+        return f"`board` must be one of {', '.join(BOARDS)}", "`edgepress boards facts KIND` says what each is."
+    for key, value in table.items():
+        if isinstance(value, str) and not value.isprintable():
+            return f"`{key}` has control characters", "Correct the table, then run again."
     for secret in ("password", "passphrase"):
         if getattr(target, secret) not in {None, "ask"}:  # not decoded as such: the decoder's message would show it
             return (
@@ -161,7 +174,8 @@ def _fault(target: Target, said: set[str]) -> tuple[str, str] | None:
 
 
 def _beside(path: Path, file: str) -> str:
-    return str((path.parent / Path(file).expanduser()).resolve())
+    """Not resolved: a key that is a link has its certificate beside the link."""
+    return str((path.parent / os.path.expanduser(file)).absolute())  # noqa: PTH111 - Path's fails for ~nobody
 
 
 def inventory_path(folder: Path) -> Path:

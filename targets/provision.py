@@ -186,7 +186,7 @@ def _tag_options(machine: Machine) -> list[str]:
 
 def _pair(version: str) -> tuple[int, int]:
     """The first two numbers; (0, 0) for what is no version, since it comes from the board."""
-    match = re.match(r"(\d+)\.(\d+)", version)
+    match = re.match(r"([0-9]{1,4})\.([0-9]{1,4})", version)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 

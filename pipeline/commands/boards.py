@@ -7,6 +7,7 @@ from pipeline import units
 from pipeline.commands import boards_virtual
 from pipeline.commands.common import json_option, say, show_json
 from pipeline.errors import PlanError
+from pipeline.safe_text import clean_lines
 from targets import fleet, inventory, provision
 from targets.boards import BOARDS, board
 from targets.errors import TargetError
@@ -72,6 +73,10 @@ def check(folder: Path, names: tuple[str, ...], *, everything: bool, as_json: bo
         else:
             _show(one)
         return 0
+    if not targets:
+        click.echo(
+            f"no board is in {inventory.inventory_path(folder)}; docs/add-a-board.md says how to add one", err=True
+        )
     checked = fleet.check_all(targets)
     if as_json:
         show_json(checked)
@@ -119,7 +124,7 @@ def facts(folder: Path, name: str, *, as_json: bool) -> None:
 def trust(folder: Path, name: str, fingerprint: str | None, *, as_json: bool) -> None:
     """Show the host key of a board and, when you agree, pin it; so for each jump host on the way first."""
     from targets.ssh import host_key
-    from targets.ssh.known_hosts import accepted, pin
+    from targets.ssh.known_hosts import accepted, is_pinned, pin
     from targets.ssh.route import route
 
     target = inventory.find(name, folder)
@@ -138,16 +143,17 @@ def trust(folder: Path, name: str, fingerprint: str | None, *, as_json: bool) ->
             raise PlanError(
                 f"that is not {fingerprint}", hint="Nothing was pinned. Is something between you and the board?"
             )
-        if fingerprint is None:
+        file = Path(hop.known_hosts[0])
+        known = is_pinned(file, hop.known_as, key)  # before anybody compares: another one that is pinned is refused
+        if fingerprint is None and not known:
             click.confirm(
                 "Does the board itself show the same (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)?",
                 abort=True, err=as_json,
             )  # fmt: skip
-        file = Path(hop.known_hosts[0])
         pin(file, hop.known_as, key)
         pinned.append({"host": hop.known_as, "fingerprint": key.fingerprint, "file": str(file)})
         if not as_json:
-            say(f"pinned in {file}")
+            say(f"{'it is pinned already' if known else 'pinned'} in {file}")
     if as_json:
         show_json(pinned)
 
@@ -183,6 +189,7 @@ def _show(one: Checked) -> None:
 
 
 def _table(checked: Sequence[Checked]) -> None:
+    """A line a board, then what to do for those that failed."""
     width = max((len(each.name) for each in checked), default=0)
     for each in checked:
         if each.failed or each.machine is None:
@@ -191,6 +198,9 @@ def _table(checked: Sequence[Checked]) -> None:
             can = ", ".join(name for name, why_not in each.runtimes.items() if why_not is None) or "no runtime"
             say(f"{each.name:<{width}}  ok  {each.machine.model or each.machine.cpu or each.machine.arch}; "
                 f"Python {each.machine.python}, {each.machine.bits} bit; {can}")  # fmt: skip
+    for each in checked:
+        if each.failed:
+            click.echo(clean_lines(f"{each.name}: what to do: {each.failed.hint}"), err=True)
 
 
 def _own(found: Checked) -> dict[str, str]:

@@ -56,7 +56,7 @@ def _list(jobs: tuple[wire.JobInfo, ...], board: str) -> None:
 
 
 def _found(session: Session, board: str, beginning: str) -> wire.JobInfo:
-    found = [job for job in session.jobs() if job.job_id.startswith(beginning)]
+    found = [job for job in session.jobs() if beginning and job.job_id.startswith(beginning)]  # "": a variable not set
     if len(found) != 1:
         raise PlanError(
             f"{len(found) or 'no'} jobs on {board} have a number that begins with {beginning!r}",
@@ -71,10 +71,12 @@ def _follow(session: Session, job: wire.JobInfo, *, as_json: bool) -> None:
         if as_json:
             say(msgspec.json.encode(record, enc_hook=vars).decode())
         elif isinstance(record, wire.Event):
-            say(f"launch {record.index + 1} of {job.launches}: {record.phase} {record.done} of {record.of}")
+            part = f" {record.done / record.of:.0%}" if record.of > 1 else ""  # nanoseconds, rows or thousandths
+            say(f"launch {record.index + 1} of {job.launches}: {record.phase}{part}")
         elif isinstance(record, wire.LaunchFailed):
             say(f"launch {record.index + 1} of {job.launches} failed in phase {record.phase}: {record.message}")
         else:
-            say(f"launch {record.index + 1} of {job.launches} is done: {len(record.latency_ns)} inferences")
+            timed = f": {len(record.latency_ns)} inferences" if record.latency_ns else ""
+            say(f"launch {record.index + 1} of {job.launches} is done{timed}")
     if not as_json:
         say(f"{job.job_id[:SHOWN_DIGITS]} has finished; the next run of the plan takes its results")

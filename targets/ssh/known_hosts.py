@@ -169,21 +169,28 @@ def accepted(paths: Iterable[str], name: str, shown: HostKey) -> bool:
     return True
 
 
+def is_pinned(path: Path, name: str, shown: HostKey) -> bool:
+    """Whether the file has this key for the host. HostKeyChanged where it has another one of this type."""
+    for entry in read([str(path)]):
+        if entry.marker or entry.kind != shown.kind or not matches(entry.names, name):
+            continue
+        if entry.key == shown.key:
+            return True
+        raise HostKeyChanged(
+            f"another key of {name} is pinned in {entry.place}, and this is not it: {shown.fingerprint}",
+            hint="Was the board set up anew? Then remove that line and run this again.",
+        )
+    return False
+
+
 def pin(path: Path, name: str, shown: HostKey) -> None:
     """Add the key to the file, all or nothing. HostKeyChanged where another key of this type is pinned for the host."""
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # two who pin at the same time lose no line
-        for entry in read([str(path)]):
-            if entry.marker or entry.kind != shown.kind or not matches(entry.names, name):
-                continue
-            if entry.key == shown.key:
-                return
-            raise HostKeyChanged(
-                f"another key of {name} is pinned in {entry.place}, and this is not it: {shown.fingerprint}",
-                hint="Was the board set up anew? Then remove that line and run this again.",
-            )
+        if is_pinned(path, name, shown):
+            return
         before = path.read_bytes() if path.exists() else b""
         gap = b"" if not before or before.endswith(b"\n") else b"\n"
         line = f"{name} {shown.kind} {base64.b64encode(shown.key).decode()}\n".encode()

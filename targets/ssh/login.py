@@ -61,12 +61,13 @@ def greet(
     hop: Hop, before: paramiko.Transport | None, timeout_s: float, keepalive_s: float, kinds: set[str]
 ) -> paramiko.Transport:
     """Connect and agree on keys, asking for the types of host key in `kinds` first. A dropped connection is tried again."""
+    deadline = time.monotonic() + timeout_s
     for attempt in range(tcp.TRIES):
         try:
             sock = _socket(hop, before, timeout_s, watchdog.GIVE_UP_AFTER * keepalive_s)
             break
         except DroppedByServer:
-            if attempt == tcp.TRIES - 1:
+            if attempt == tcp.TRIES - 1 or time.monotonic() > deadline:  # a router that lets us wait, then resets
                 raise
         tcp.pause(attempt)
     transport = paramiko.Transport(sock, packetizer_class=Packets)

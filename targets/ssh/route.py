@@ -1,7 +1,6 @@
 """How to get to a board: the hosts on the way, the last of them the board, each with its login and its pinned keys."""
 
 import os
-from pathlib import Path
 
 import msgspec
 
@@ -42,7 +41,7 @@ def route(target: Target) -> tuple[Hop, ...]:
         Hop(
             host=target.host, port=target.port, user=target.user, known_as=name_of(target.host, target.port),
             known_hosts=(target.known_hosts,), trust=trust_command(target.name),
-            key=str(Path(target.key).expanduser()) if target.key else None,
+            key=target.key,
             passphrase=_secret(f"Passphrase of {target.key}", target.passphrase, target.passphrase_env),
             agent=os.environ.get("SSH_AUTH_SOCK", "") if target.ssh_agent else None,
             agent_key=target.ssh_agent if isinstance(target.ssh_agent, str) else "",

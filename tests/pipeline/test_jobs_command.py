@@ -87,6 +87,7 @@ def test_what_is_wrong_is_said(left_behind, tmp_path):
     for arguments, words in (
         (("--follow", "x"), "no jobs on pi have a number that begins with 'x'"),
         (("--follow", "a", "--cancel", "a"), "only one of"),
+        (("--cancel", ""), "no jobs on pi"),
     ):
         done = edgepress("jobs", "pi", *arguments, cwd=tmp_path)
         assert (done.returncode, words in done.stderr) == (2, True)

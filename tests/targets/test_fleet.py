@@ -4,7 +4,10 @@ import functools
 import json
 import os
 import resource
+import signal
 import socket
+import subprocess
+import sys
 import time
 
 import msgspec
@@ -75,6 +78,19 @@ def test_an_error_that_is_no_board_s_fault_is_not_swallowed(many):
         fleet.side_by_side([many], broken)
 
 
+def test_ctrl_c_does_not_wait_for_a_dead_board(many, black_hole, tmp_path):
+    (tmp_path / "boards.toml").write_text(
+        f'[dead]\nhost = "127.0.0.1"\nport = {black_hole}\nuser = "{many.user}"\nkey = "{many.key}"\n'
+    )
+    command = [sys.executable, "-c", "from pipeline.commands import main; main()", "boards", "check", "--all"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        time.sleep(3)  # it waits for the first word, up to 15 s
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 128 + signal.SIGINT
+    assert time.monotonic() - began < fleet.STOP_S + 3
+
+
 @pytest.fixture
 def inventory_of_three(many, black_hole, tmp_path):
     """Two boards that live, a dead one between them."""
@@ -97,6 +113,7 @@ def test_check_prints_a_line_a_board(inventory_of_three):
     assert dead.startswith("dead  --")
     assert "refused" in dead
     assert two.startswith("two   ok")
+    assert "dead: what to do: Is sshd running there" in said.stderr
     record = json.loads(edgepress(*inventory_of_three, "check", "one", "dead", "--json").stdout)
     assert [each["failed"] is None for each in record] == [True, False]
     assert record[0]["runtimes"]["onnxruntime"] is None
@@ -107,6 +124,12 @@ def test_check_wants_names_or_all(inventory_of_three):
     assert edgepress(*inventory_of_three, "check").returncode == 2
     assert edgepress(*inventory_of_three, "check", "one", "--all").returncode == 2
     assert edgepress(*inventory_of_three, "check", "one", "nobody").returncode == 2
+
+
+def test_check_all_of_none(tmp_path):
+    (tmp_path / "boards.toml").touch()
+    said = edgepress("boards", "--folder", tmp_path, "check", "--all")
+    assert (said.returncode, "no board is in" in said.stderr) == (0, True)
 
 
 def test_facts_of_a_board_that_is_there_and_of_one_that_is_away(inventory_of_three):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from targets import inventory
@@ -11,6 +13,17 @@ def test_a_board_of_the_inventory(tmp_path):
     target = inventory.find("pi5", tmp_path)
     assert (target.host, target.port, target.user, target.kind) == ("192.0.2.5", 22, "pi", "ssh")
     assert str(tmp_path / "known_hosts") == target.known_hosts
+
+
+@pytest.mark.parametrize(
+    ("key", "is_then"),
+    [("keys/id", "{}/keys/id"), ("/keys/id", "/keys/id"), ("~nobody-at-all/id", "{}/~nobody-at-all/id")],
+)
+def test_files_are_beside_the_inventory(tmp_path, monkeypatch, key, is_then):
+    (tmp_path / "boards.toml").write_text(GOOD.replace("~/.ssh/id", key))
+    assert inventory.find("pi5", tmp_path).key == is_then.format(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert inventory.find("pi5", Path()).key == is_then.format(tmp_path)
 
 
 def test_some_boards_always_exist(tmp_path):
@@ -36,7 +49,12 @@ def test_unknown_board_names_those_there_are(tmp_path, monkeypatch):
         (GOOD.replace('key = "~/.ssh/id"\n', ""), "exactly one of"),
         (GOOD.replace("[pi5]", "[local]"), "are taken"),
         (GOOD.replace("raspberry_pi_5", "raspberry_pi_9"), "must be one of"),
-        (GOOD + 'kind = "local"\n', "are taken"),
+        (GOOD + 'kind = "local"\n', "no `kind`"),
+        (GOOD + 'root = "a\\u001bb"\n', "control characters"),
+        (GOOD.replace("[pi5]", '["pi\\n5"]'), "control characters"),
+        (GOOD.replace("[pi5]", "[-pi5]"), "begin with -"),
+        (GOOD.replace("[pi5]", '[""]'), "no spaces"),
+        ("pi5 = 3\n", "object"),
         ('[pi5]\nvirtual = { memory = "much" }\n', "whole number of MiB or GiB"),
         ('[pi5]\nvirtual = { memory = "1 MiB" }\n', "64 MiB or more"),
         ("[pi5]\nvirtual = { cores = 1, cpu = 1.5 }\n", "more than its cores"),
