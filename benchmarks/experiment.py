@@ -70,7 +70,9 @@ class Laboratory:
         data = now.loaded.data
         with contextlib.closing(flow.store_of(plan)) as store, deploy.reach(plan, print) as reached:
             deployment = deploy.deploy(reached, plan, data, files, store, Silent())
-            return measure.measure(reached.session, plan, data, deployment, files, store, Silent())
+            measured = measure.measure(reached.session, plan, data, deployment, files, store, Silent())
+            reached.session.forget_fetched()
+            return measured
 
 
 def accuracy(one: Converted) -> float:

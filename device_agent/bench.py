@@ -31,7 +31,7 @@ START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.runner i
 TAIL_BYTES = 4000
 MAX_RUNS = 1_000_000  # so that the raw answer stays below wire.MAX_LINE_BYTES
 EXIT_S = 10  # for a process that has said everything
-BEAT_S = 1.0
+LOOK_S = 1.0  # at a runner that says nothing
 IDLE_S = 20.0  # without a word and without a tick of CPU time: it hangs. Loading from the slowest card takes ticks
 
 CHOICES = {
@@ -71,11 +71,11 @@ def _damaged(place: Place, spool: "Spool", request: wire.Submit) -> "set[str]":
     damaged = set()
     for sha256 in sorted(wanted):
         with contextlib.suppress(FileNotFoundError), spool.cancellable():
-            if not is_intact(place.blob(sha256), spool.beat):
+            if not is_intact(place.blob(sha256)):
                 damaged.add(sha256)
     for site in sorted({site for launch in request.launches for site in launch.sites}):
         with contextlib.suppress(FileNotFoundError), spool.cancellable():
-            if not is_sound(place.site(site), spool.beat):
+            if not is_sound(place.site(site)):
                 damaged.add(site)
     return damaged
 
@@ -185,7 +185,7 @@ class _Run:
             while True:
                 self._in_time(process, deadline_ns)
                 with self.spool.cancellable():
-                    ready = selector.select(BEAT_S)
+                    ready = selector.select(LOOK_S)
                 for key, _ in ready:
                     data = os.read(key.fd, CHUNK_BYTES)
                     if key.fd == printed:
@@ -200,7 +200,6 @@ class _Run:
                         *lines, pending = (pending + data).split(b"\n")
                         for line in lines:
                             self._hear(json.loads(line))
-                self.spool.beat()
                 now = _cpu_ticks(process.pid)
                 if now != ticks:
                     ticks, idle_since = now, time.monotonic()

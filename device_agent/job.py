@@ -22,6 +22,7 @@ from typing import Iterator, List, NamedTuple, Optional
 from device_agent import facts, wire
 from device_agent.channel import Refused
 
+SLACK_NS = 60_000_000_000  # behind a job's own limit: it does not even obey that
 STALE_NS = 20_000_000_000  # of the heartbeat: the process is there, and hangs
 ENDED_LIMIT_BYTES = 1 << 16
 
@@ -33,6 +34,7 @@ class Process(NamedTuple):
     start_ticks: int
     boot_id: str
     started_ns: int  # of CLOCK_BOOTTIME, which runs on while the board sleeps, and which nobody can set
+    ends_ns: int  # by CLOCK_BOOTTIME: its own limit, and SLACK_NS
     oom_kills: Optional[int]  # of the kernel until then
 
     def is_alive(self) -> bool:
@@ -58,9 +60,9 @@ def stat(pid: int) -> List[str]:
         return []
 
 
-def this_process() -> Process:
-    pid = os.getpid()
-    return Process(pid, start_ticks(pid) or 0, boot_id(), boottime_ns(), oom_kills())
+def this_process(timeout_ns: int) -> Process:
+    pid, now_ns = os.getpid(), boottime_ns()
+    return Process(pid, start_ticks(pid) or 0, boot_id(), now_ns, now_ns + timeout_ns + SLACK_NS, oom_kills())
 
 
 def boottime_ns() -> int:
@@ -117,12 +119,12 @@ class Job:
         if process is None and self.is_starting():
             return wire.RUNNING
         if process is not None and process.is_alive():
-            if self._silent_ns() <= STALE_NS:
+            if self._silent_ns() <= STALE_NS and boottime_ns() <= process.ends_ns:
                 return wire.RUNNING
             os.kill(process.pid, signal.SIGKILL)
-            self._end(wire.TIMEOUT, f"the job's process {process.pid} hung and was killed")
+            self.end(wire.TIMEOUT, f"the job's process {process.pid} hung and was killed")
         else:
-            self._end(*_why_gone(process))
+            self.end(*_why_gone(process))
         return self.state()
 
     def age_ns(self) -> Optional[int]:
@@ -152,7 +154,7 @@ class Job:
         beat = facts.text(os.path.join(self.folder, "heartbeat"))
         return time.monotonic_ns() - int(beat) if beat else 0
 
-    def _end(self, state: str, evidence: str) -> None:
+    def end(self, state: str, evidence: str) -> None:
         """Say for the job what it can not say any more."""
         with open(os.path.join(self.folder, "events"), "ab+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # another agent may have the same thought

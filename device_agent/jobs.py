@@ -114,6 +114,7 @@ def cancel(place: Place, request: wire.Cancel) -> wire.Cancelled:
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
             _wait_for_end(process, 5.0)
+            job.end(wire.CANCELLED, "it was cancelled, and killed because it did not end by itself")
     return wire.Cancelled(request.job_id, job.state())
 
 
@@ -222,7 +223,13 @@ def _scope(folder: str) -> List[str]:
 
 def _newest_first(place: Place) -> List[Job]:
     """Jobs of this boot by their age, which no change of the clock changes; then the others by the time of their files."""
-    jobs = [(job.age_ns(), job) for job in map(Job, newest_first(os.path.join(place.root, "jobs")))]
+    jobs = []
+    for job in map(Job, newest_first(os.path.join(place.root, "jobs"))):
+        try:
+            job.submitted()
+            jobs.append((job.age_ns(), job))
+        except (OSError, ValueError, TypeError) as error:  # removed meanwhile, or of another version of the agent
+            print(f"edgepress: the job {job.job_id} can not be read: {error}", file=sys.stderr)
     return [job for _, job in sorted(jobs, key=lambda each: (each[0] is None, each[0] or 0))]
 
 

@@ -134,7 +134,7 @@ def free_bytes(path: str) -> int:
     return room.f_bavail * room.f_frsize
 
 
-def sha256_of(path: str, meanwhile: Callable[[], None]) -> str:
+def sha256_of(path: str, meanwhile: Callable[[], None] = lambda: None) -> str:
     import hashlib
 
     digest = hashlib.sha256()
@@ -145,7 +145,7 @@ def sha256_of(path: str, meanwhile: Callable[[], None]) -> str:
     return digest.hexdigest()
 
 
-def is_intact(path: str, meanwhile: Callable[[], None]) -> bool:
+def is_intact(path: str, meanwhile: Callable[[], None] = lambda: None) -> bool:
     """Whether the blob still has the content of its name. A damaged one is removed: the host will find it missing and send
     it again. `meanwhile` is called for each MiB: an SD card reads 20 in a second. FileNotFoundError if it is not there.
     """

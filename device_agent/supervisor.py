@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from typing import Any, Iterator, NoReturn
@@ -18,13 +19,14 @@ from device_agent.job import Job, this_process
 from device_agent.place import Place, hold, write_durably
 from device_agent.record import replace
 
+BEAT_S = 1.0
+
 
 class Spool:
     """The records of a job, numbered. Results are on the disk before anybody hears of them."""
 
     def __init__(self, folder: str) -> None:
         self.events = open(os.path.join(folder, "events"), "ab", buffering=0)  # noqa: SIM115 - as long as the process
-        self.heartbeat = os.open(os.path.join(folder, "heartbeat"), os.O_WRONLY | os.O_CREAT, 0o600)
         self.seq = 0
 
     def send(self, record: Any) -> None:
@@ -40,10 +42,6 @@ class Spool:
         self.seq += 1
         if not isinstance(record, wire.Event):
             os.fsync(self.events.fileno())
-        self.beat()
-
-    def beat(self) -> None:
-        os.pwrite(self.heartbeat, str(time.monotonic_ns()).encode(), 0)
 
     @contextlib.contextmanager
     def cancellable(self) -> Iterator[None]:
@@ -59,24 +57,43 @@ class Cancelled(Exception):
     pass
 
 
+class Heartbeat:
+    """Tells that this process is not stopped, in a thread of its own: one sync of a full SD card can take a minute."""
+
+    def __init__(self, folder: str) -> None:
+        self.file = os.open(os.path.join(folder, "heartbeat"), os.O_WRONLY | os.O_CREAT, 0o600)
+        self._beat()
+        threading.Thread(target=self._go_on, daemon=True).start()
+
+    def _go_on(self) -> None:
+        while True:
+            time.sleep(BEAT_S)
+            with contextlib.suppress(OSError):  # a disk that is full now
+                self._beat()
+
+    def _beat(self) -> None:
+        os.pwrite(self.file, str(time.monotonic_ns()).encode(), 0)
+
+
 def main() -> None:
     _, agent, root, folder, lock = sys.argv
     hold(agent)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # in the threads, too
     place, job, spool = Place(root), Job(folder), Spool(folder)
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     signal.signal(signal.SIGTERM, _cancel)
     state, evidence = _run(place, job, spool)
     os.close(int(lock))  # who hears that the job has ended finds the board free
     spool.send(wire.Ended(0, job.job_id, state, evidence))
-    os._exit(0)  # threads of meters may be there, which nobody waits for
+    os._exit(0)  # the heart beats on, and threads of meters may be there
 
 
 def _run(place: Place, job: Job, spool: Spool) -> "tuple[str, str]":
     """The job's state and evidence."""
     try:
         request = job.submitted()
-        spool.beat()
-        write_durably(os.path.join(job.folder, "process.json"), json.dumps(this_process()._asdict()).encode())
+        Heartbeat(job.folder)
+        process = this_process(request.timeout_ns)
+        write_durably(os.path.join(job.folder, "process.json"), json.dumps(process._asdict()).encode())
         with place.workspace() as work:
             bench.run(place, work, spool, request)
     except Cancelled:

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from typing import Callable, Iterator, List, Tuple
+from typing import Iterator, List, Tuple
 
 from device_agent import wire
 from device_agent.channel import Channel, Refused
@@ -119,15 +119,15 @@ def _place_in_site(filename: str) -> str:
     return rest if scheme in ("purelib", "platlib") else ""
 
 
-def is_sound(site: str, meanwhile: Callable[[], None]) -> bool:
+def is_sound(site: str) -> bool:
     """Whether every file of a site is as it was unpacked and compiled. A damaged site is removed: the host will find it missing.
 
-    `meanwhile` is called for each MiB. FileNotFoundError if it is not there.
+    FileNotFoundError if it is not there.
     """
     try:
         with open(os.path.join(site, SEAL), encoding="utf-8") as file:
             lines = [line.rstrip("\n").partition(" ") for line in file]
-        sound = all(sha256_of(os.path.join(site, path), meanwhile) == sha256 for sha256, _, path in lines)
+        sound = all(sha256_of(os.path.join(site, path)) == sha256 for sha256, _, path in lines)
     except (OSError, UnicodeDecodeError):
         sound = False
     if not sound:

@@ -115,9 +115,10 @@ def _measure(now: Run) -> bool:
     now.measured = measure.measure(
         now.reached.session, now.plan, now.loaded.data, now.deployment, now.converted, now.store, now.progress
     )
-    now.held.close()  # the board is free again
     now.record = _record(now)
     _keep(now.record, now.store)
+    now.reached.session.forget_fetched()  # only now: a host that is killed before finds the results on the board
+    now.held.close()
     return False
 
 

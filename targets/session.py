@@ -44,6 +44,7 @@ class Session:
         self._connect, self._python, self._root = connect, python, root
         self._say = say or (lambda _: None)
         self._job_id: str | None = None
+        self._fetched: list[str] = []
         self.note = ""  # of a virtual board: what holds it to its shape
         began = time.monotonic()
         self._open(FIRST_TRY_S)
@@ -97,7 +98,7 @@ class Session:
         request = submission(launches, label)
         self._job_id = request.job_id  # from here on: Ctrl-C may come before the answer
         try:
-            accepted = self._ask(request, wire.Accepted)
+            accepted = self._accepted(request)
             if accepted.state == wire.FINISHED and accepted.age_ns / 1e9 > OLD_RESULT_S:
                 self.forget(request.job_id)
                 accepted = self._ask(request, wire.Accepted)
@@ -107,6 +108,16 @@ class Session:
         if accepted.age_ns:
             self._say(f"{self.address} has had this job for {accepted.age_ns / 1e9:.0f} s: going on with it")
         return request.job_id
+
+    def _accepted(self, request: wire.Submit) -> wire.Accepted:
+        deadline = time.monotonic() + NEXT_TRY_S
+        while True:
+            try:
+                return self._ask(request, wire.Accepted)
+            except Busy as busy:  # with this very job: the agent of a link that has just broken is starting it
+                if request.job_id not in busy.message or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def follow(self, job_id: str) -> Iterator[Said]:
         """What a job says, from its beginning to its end: each record once, however often the link breaks meanwhile.
@@ -133,6 +144,7 @@ class Session:
             self._job_id = None if self._job_id == job_id else self._job_id
             if record.state != wire.FINISHED:
                 raise _ended(self.address, record)
+            self._fetched.append(job_id)
             return
 
     def cancel(self, job_id: str) -> str:
@@ -142,6 +154,11 @@ class Session:
     def forget(self, job_id: str) -> None:
         """Remove a job that has ended, with its results."""
         self._ask(wire.Forget(job_id), wire.Forgotten)
+
+    def forget_fetched(self) -> None:
+        """Remove the jobs whose results have come here, once they are safe."""
+        while self._fetched:
+            self.forget(self._fetched.pop())
 
     def jobs(self) -> tuple[wire.JobInfo, ...]:
         return self._ask(wire.Jobs(), wire.JobList).jobs

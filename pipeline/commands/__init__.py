@@ -68,7 +68,7 @@ def main() -> NoReturn:
         _tell("Stopped: nothing was changed.")
         code = USAGE
     except Stopped as stopped:
-        _tell("\nStopped. Nothing was left half-written, and no process was left behind.")
+        _tell("\nStopped. Nothing was left half-written.")
         code = 128 + stopped.number
     except OSError as error:
         _tell(f"edgepress: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")

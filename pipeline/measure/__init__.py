@@ -33,7 +33,10 @@ def measure(
     session: Session, plan: Plan, data: Data, deployment: Deployment, converted: Sequence[Converted], store: Store,
     progress: Progress,
 ) -> Measured:  # fmt: skip
-    """Measure every file in every runtime that runs it. A file that the board can not run becomes a failure, not a number."""
+    """Measure every file in every runtime that runs it. A file that the board can not run becomes a failure, not a number.
+
+    The results stay on the board, too, until session.forget_fetched().
+    """
     candidates = candidates_of(converted, deployment)
     all_rows = data.evaluation.rows if data.evaluation else 0
     schedule = schedule_of(candidates, plan, deployment, min(all_rows, plan.tables.measure.evaluation_rows or all_rows))
@@ -60,7 +63,6 @@ def measure(
         evaluated = next((answer for mode, answer in mine if mode == "evaluate"), None)
         found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
         measurements.append(_measurement(candidate, plan, deployment, timed, *found, store))
-    session.forget(job_id)
     return Measured(measurements=tuple(measurements), failures=tuple(failures), seed=plan.tables.seed)
 
 

@@ -310,6 +310,7 @@ def test_jobs_that_nobody_fetches_do_not_pile_up(agent):
 
 def test_old_agents_are_collected_but_not_those_that_run(start, tmp_path):
     living = start()
+    assert isinstance(living.ask(wire.Observe()), wire.Conditions)  # it has collected
     agents = Path(living.root) / "agents"
     for age, letter in enumerate("abcd"):
         (agents / (letter * 64) / "device_agent").mkdir(parents=True)

@@ -91,6 +91,7 @@ def test_a_partial_upload_that_was_damaged_is_found_and_not_kept(agent, damage):
 
 
 def test_uploads_that_nobody_goes_on_with_are_collected(agent, start):
+    assert isinstance(agent.ask(wire.Observe()), wire.Conditions)  # it has collected
     folder = agent.root / "partial"
     now = time.time()
     for number in range(12):

@@ -160,7 +160,7 @@ def test_a_board_that_is_not_there(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (tmp_path / "key").write_text("")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     (tmp_path / "boards.toml").write_text(
         f'[pi]\nhost = "127.0.0.1"\nport = {port}\nuser = "pi"\nkey = "{tmp_path}/key"\n'
     )
