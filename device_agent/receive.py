@@ -5,6 +5,7 @@ come of an upload that was cut off stays in partial/ and is gone on with.
 """
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -20,6 +21,7 @@ from device_agent.place import CHUNK_BYTES, Place, commit, sync
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PIECES_AHEAD = 2  # of a blob, that have arrived and are not written: at most 1 MiB each
+WRITE = 2  # SYNC_FILE_RANGE_WRITE of linux/fs.h
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -160,6 +162,7 @@ class _Writer:
         self.file, self.digest = file, digest
         self.pieces: Any = queue.Queue(PIECES_AHEAD)
         self.error: Optional[OSError] = None
+        self.sync_file_range = _sync_file_range()
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
@@ -188,8 +191,23 @@ class _Writer:
                     view = memoryview(data)
                     while view:
                         view = view[self.file.write(view) :]
+                    self._write_out(len(data))
             except OSError as error:
                 self.error = error
+
+    def _write_out(self, size: int) -> None:
+        """Let the kernel begin now with what the sync at the end would wait for (sync_file_range(2)). Only a hint."""
+        if self.sync_file_range is not None:
+            start, length = ctypes.c_int64(self.file.tell() - size), ctypes.c_int64(size)
+            self.sync_file_range(self.file.fileno(), start, length, WRITE)
+
+
+def _sync_file_range() -> Any:
+    """Of the C library; None where it has none."""
+    try:
+        return getattr(ctypes.CDLL(None), "sync_file_range", None)
+    except OSError:
+        return None
 
 
 def _decoded(coding: int, data: "bytes | bytearray", size_bytes: int) -> "bytes | bytearray":

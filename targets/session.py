@@ -63,7 +63,7 @@ class Session:
     def have(self, blobs: tuple[str, ...], sites: tuple[str, ...]) -> wire.Present:
         return self._ask(wire.Have(blobs, sites), wire.Present)
 
-    def put(self, data: bytes, sha256: str, sent: Callable[[int], None] | None = None) -> None:
+    def put(self, data: bytes | memoryview, sha256: str, sent: Callable[[int], None] | None = None) -> None:
         """Send a blob; it is complete and durable on the board when this returns. `sent` is told the bytes so far."""
         first = self._talk
         self._again(lambda talk: (send_blob if talk is first else send_rest)(talk, data, sha256, sent))

@@ -20,8 +20,7 @@ class Pace:
     """Deflate a piece, or send it as it is? Deflated pieces are sent until the link shows that it is quicker than zlib."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._sent_bytes = 0
+        self._sent_bytes, self._sending_s = 0, 0.0
         self._deflate_s_per_byte = 0.0
 
     def coded(self, piece: memoryview) -> tuple[int, bytes | memoryview]:
@@ -34,19 +33,26 @@ class Pace:
         self._deflate_s_per_byte = (time.monotonic() - began) / max(len(piece) - len(deflated), 1)
         return (wire.DEFLATED, deflated) if len(deflated) < len(piece) else (wire.RAW, piece)
 
-    def sent(self, size: int) -> None:
+    def sent(self, size: int, seconds: float) -> None:
+        """`seconds`: what the link took to take it; nothing, as long as it is quicker than zlib."""
         self._sent_bytes += size
+        self._sending_s += seconds
 
     def _pays(self) -> bool:
         """Whether it takes less time to save a byte than to send one."""
         arrived = self._sent_bytes - BUFFERED_BYTES
         if arrived <= 0 or not self._deflate_s_per_byte:
             return True
-        return self._deflate_s_per_byte < (time.monotonic() - self._began) / arrived
+        return self._deflate_s_per_byte < self._sending_s / arrived
 
 
 def send_blob(
-    talk: Conversation, data: bytes, sha256: str, sent: Callable[[int], None] | None, *, deflate: bool = True
+    talk: Conversation,
+    data: bytes | memoryview,
+    sha256: str,
+    sent: Callable[[int], None] | None,
+    *,
+    deflate: bool = True,
 ) -> int:
     """Send what is missing of a blob; it is complete and durable on the board when this returns. `sent` is told the bytes
     that are there so far. Returns the bytes that went over the link. TargetErrors, as the agent or the link say.
@@ -57,7 +63,7 @@ def send_blob(
         return _send(talk, data, sha256, sent, deflate)
 
 
-def send_rest(talk: Conversation, data: bytes, sha256: str, sent: Callable[[int], None] | None) -> None:
+def send_rest(talk: Conversation, data: bytes | memoryview, sha256: str, sent: Callable[[int], None] | None) -> None:
     """send_blob after the link broke in the middle of it: the blob may be complete, only its acknowledgement was lost; or
     the agent of the broken link may still be busy writing it.
     """
@@ -73,15 +79,18 @@ def send_rest(talk: Conversation, data: bytes, sha256: str, sent: Callable[[int]
             return
 
 
-def _send(talk: Conversation, data: bytes, sha256: str, sent: Callable[[int], None] | None, deflate: bool) -> int:
+def _send(
+    talk: Conversation, data: bytes | memoryview, sha256: str, sent: Callable[[int], None] | None, deflate: bool
+) -> int:
     offset = talk.ask(wire.Put(sha256, len(data)), wire.Ready).offset_bytes
     view, pace, sent_bytes = memoryview(data), Pace(), 0
     while offset < len(data):
         piece = view[offset : offset + wire.MAX_FRAME_BYTES]
         coding, coded = pace.coded(piece) if deflate else (wire.RAW, piece)
+        began = time.monotonic()
         talk.send(wire.FRAME.pack(coding, len(coded), len(piece)))
         talk.send(coded)
-        pace.sent(len(coded))
+        pace.sent(len(coded), time.monotonic() - began)
         sent_bytes += len(coded)
         offset += len(piece)
         if sent is not None:

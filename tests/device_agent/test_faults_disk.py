@@ -93,10 +93,11 @@ def test_before_a_job(agent, disk):
 
 def test_in_a_job(agent, disk):
     """The times of its launch do not fit: no number comes of it, the reason does."""
-    agent.others = [agent.store(sleep_model(latency_us=0))]
+    agent.others = [agent.store(sleep_model(latency_us=200))]
     launch = replace(LAUNCH, model_sha256=agent.others[0], timed_min_runs=5000, timed_max_runs=5000)
     agent.start(launch)
-    agent.until(wire.Event)
+    while agent.until(wire.Event).phase != "timed":
+        pass
     fill(disk)
     ended = agent.until(wire.Launched, wire.LaunchFailed, wire.Ended)
     assert (type(ended), ended.state) == (wire.Ended, wire.FAILED)
