@@ -48,6 +48,10 @@ bench: setup  ## the figures that the README quotes (some minutes)
 	$(BIN)/python benchmarks/against_benchmark_model.py
 	$(BIN)/python benchmarks/command_line.py
 	$(BIN)/python benchmarks/agent.py
+	$(BIN)/python benchmarks/link.py
+	$(BIN)/python benchmarks/upload.py
+	$(BIN)/python benchmarks/jobs.py
+	$(BIN)/python benchmarks/fleet.py 200
 
 clean:  ## remove what was made here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache examples/*/.edgepress

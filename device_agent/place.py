@@ -25,7 +25,7 @@ from device_agent.record import JOB_ID, SHA256
 CHUNK_BYTES = 1 << 20
 MARGIN_BYTES = 4 << 20  # stays free: a full disk stops more than us (logs, logins)
 FOLDERS = ("agents", "blobs", "jobs", "partial", "sites", "tmp")
-KEPT_AGENTS = 3  # hosts of different versions take turns on a board; an agent is 40 kB
+KEPT_AGENTS = 3  # hosts of different versions take turns on a board; an agent unpacks to some hundred kB
 KEPT_PARTIALS = 8
 PARTIAL_S = 24 * 3600  # an upload that nobody has gone on with for a day
 
