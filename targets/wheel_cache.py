@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from targets.errors import WheelsUnavailable
+from targets.host import sync
 from targets.inventory import cache_folder
 
 DOWNLOAD_TIMEOUT_S = 600
@@ -82,10 +83,10 @@ def _download(name: str, options: Sequence[str], folder: Path) -> None:
         paths = sorted(new.iterdir())
         (new / HASHES).write_text("".join(f"{_sha256_of(path)}  {path.name}\n" for path in paths))
         for path in (*paths, new / HASHES, new):
-            _sync(path)
+            sync(path)
         shutil.rmtree(folder, ignore_errors=True)  # damaged, or of an older edgepress
         new.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -114,11 +115,3 @@ def _ask_pip(name: str, options: Sequence[str], folder: Path, temporary: Path) -
 def _sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

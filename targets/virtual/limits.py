@@ -14,6 +14,7 @@ import signal
 import time
 from pathlib import Path
 
+from targets.host import start_ticks
 from targets.virtual.shape import Shape
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -30,13 +31,13 @@ NAME = re.compile(rf"{PREFIX}([0-9]+)-([0-9]+)-[0-9a-f]+")
 
 def new_name() -> str:
     """A name for a board of this process, which tells whether this process still lives, also after its id was used again."""
-    return f"{PREFIX}{os.getpid()}-{_start_ticks(os.getpid())}-{secrets.token_hex(4)}"
+    return f"{PREFIX}{os.getpid()}-{start_ticks(os.getpid())}-{secrets.token_hex(4)}"
 
 
 def is_leftover(name: str) -> bool:
     """Whether `name` is that of a virtual board whose owner is gone."""
     match = NAME.fullmatch(name)
-    return match is not None and _start_ticks(int(match[1])) != int(match[2])
+    return match is not None and start_ticks(int(match[1])) != int(match[2])
 
 
 def collect_leftovers(root: Path = CGROUP_ROOT) -> None:
@@ -209,11 +210,3 @@ def _marks() -> dict[int, str]:
                 if variable.startswith(start):
                     marks[int(environment.parent.name)] = variable[len(start) :].decode(errors="replace")
     return marks
-
-
-def _start_ticks(pid: int) -> int | None:
-    """When that process started, in clock ticks since boot (proc(5), field 22 of stat); None where there is none."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, IndexError, ValueError):
-        return None

@@ -87,7 +87,7 @@ def state_of(process, **changes):
         kind="raspberry_pi_4",
         port=1,
         pid=process.pid,
-        started_ticks=machine._ticks(process.pid),
+        started_ticks=machine.start_ticks(process.pid),
         boot_id=machine._boot_id(),
     )
     return msgspec.structs.replace(made, **changes)
@@ -241,7 +241,7 @@ def test_a_boot_that_never_answers_is_ended_and_told_with_the_console(home, made
     with pytest.raises(EmulatorUnavailable, match=r"did not answer.*Kernel panic"):
         machine.start("raspberry_pi_4", print)
     assert machine.running() is None
-    assert machine._ticks(int((home / "pid").read_text())) is None
+    assert machine.start_ticks(int((home / "pid").read_text())) is None
 
 
 def test_a_machine_that_dies_while_booting_is_told_at_once(home, made, qemu, monkeypatch):

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from targets.errors import EmulatorUnavailable
+from targets.host import sync
 from targets.inventory import cache_folder
 from targets.virtual.emulated import initrd, recipe
 
@@ -130,7 +131,7 @@ def image(say: Say) -> Image:
         began = time.monotonic()
         _build(scratch, say)
         scratch.rename(wanted)
-        _sync(wanted.parent)
+        sync(wanted.parent)
         say(f"the image is built, in {time.monotonic() - began:.0f} s; it is kept in {wanted}")
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -165,7 +166,7 @@ def _build(folder: Path, say: Say) -> None:
     )  # fmt: skip
     shutil.rmtree(root)
     for path in (*folder.iterdir(), folder):
-        _sync(path)
+        sync(path)
 
 
 def _compile(root: Path) -> None:
@@ -225,11 +226,3 @@ def _run(command: Sequence[str], limit_s: float = STEP_LIMIT_S) -> None:
             f"building the emulated board: {name} {ended}; it said: {said[-1500:] or 'nothing'}",
             hint="If packages could not be fetched: does `apt-get update` work here? Then run again; nothing half-built is kept.",
         )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

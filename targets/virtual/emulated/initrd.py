@@ -26,9 +26,9 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 for driver in {drivers}; do insmod /drivers/$driver; done
 while [ ! -b /dev/vda ]; do sleep 0.1; done
-mount -t ext4 -o rw,noatime /dev/vda /root || exec sh
-for each in dev proc sys; do mount --move /$each /root/$each; done
-exec switch_root /root /sbin/init
+mount -t ext4 -o rw,noatime /dev/vda /newroot || exec sh
+for each in dev proc sys; do mount --move /$each /newroot/$each; done
+exec switch_root /newroot /sbin/init
 """
 
 
@@ -43,7 +43,7 @@ def initrd(root: Path) -> bytes:
     """For the one kernel whose modules are in the unpacked file system `root`. `depmod` must have run on it."""
     modules = next((root / "usr/lib/modules").iterdir())
     drivers = [modules / path for path in in_order(DRIVERS, (modules / "modules.dep").read_text())]
-    folders = ("bin", "dev", "drivers", "proc", "root", "sys")
+    folders = ("bin", "dev", "drivers", "newroot", "proc", "sys")
     busybox = (root / "usr/bin/busybox").read_bytes()
     init = INIT.format(drivers=" ".join(path.name for path in drivers)).encode()
     entries = [

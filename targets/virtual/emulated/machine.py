@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from targets.errors import EmulatorNotRunning, EmulatorUnavailable
+from targets.host import start_ticks
 from targets.inventory import Target
 from targets.virtual.emulated import recipe
 from targets.virtual.emulated.build import Image, Say, home, image, locked, program
@@ -103,7 +104,7 @@ def running() -> State | None:
         state = msgspec.json.decode((_folder() / "state.json").read_bytes(), type=State)
     except (OSError, msgspec.DecodeError):
         return None
-    return state if _ticks(state.pid) == state.started_ticks and state.boot_id == _boot_id() else None
+    return state if start_ticks(state.pid) == state.started_ticks and state.boot_id == _boot_id() else None
 
 
 def located(target: Target) -> Target:
@@ -157,7 +158,7 @@ def _boot(kind: str, made: Image, say: Say, *, fresh: bool) -> State:
     try:
         port = _launch(identity, made, disk, folder)
         pid = int(pid_file.read_text())
-        state = State(kind=kind, port=port, pid=pid, started_ticks=_ticks(pid) or 0, boot_id=_boot_id())
+        state = State(kind=kind, port=port, pid=pid, started_ticks=start_ticks(pid) or 0, boot_id=_boot_id())
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {made.host_key}\n")
         _write_atomically(folder / "state.json", msgspec.json.encode(state))
     except BaseException:  # Ctrl-C: QEMU may be in the background already
@@ -220,7 +221,7 @@ def _end(state: State) -> None:
     with contextlib.suppress(ProcessLookupError):
         process = os.pidfd_open(state.pid)
         try:
-            if _ticks(state.pid) == state.started_ticks:  # what the descriptor stands for can no longer change
+            if start_ticks(state.pid) == state.started_ticks:  # what the descriptor stands for can no longer change
                 signal.pidfd_send_signal(process, signal.SIGTERM)
                 if not select.select([process], [], [], STOP_LIMIT_S)[0]:
                     signal.pidfd_send_signal(process, signal.SIGKILL)
@@ -239,15 +240,6 @@ def _needed() -> State:
 
 def _folder() -> Path:
     return home() / "machine"
-
-
-def _ticks(pid: int) -> int | None:
-    """When the process was started, in clock ticks since the host's boot: proc(5). None: there is none, or it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return int(fields[19]) if fields[0] != "Z" else None
 
 
 def _boot_id() -> str:
