@@ -6,7 +6,7 @@ from pipeline.report.svg import AXIS, LINE, WIDTH, Drawing, Picture, Scale, colo
 from pipeline.report.trust import DOUBTFUL, INVALID, asked_for, guarded, mark_about
 
 TITLE = "Where does the memory go?"
-LEFT, RIGHT = 112, 360  # of the bars; names of steps at their left, sizes at their right
+LEFT, RIGHT = 112, 334  # of the bars; names of steps at their left, sizes at their right
 BAR = 22
 
 

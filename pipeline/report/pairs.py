@@ -9,8 +9,8 @@ from pipeline.report.beside import NOT_JUDGED, QUANTILES, change_interval, tail
 from pipeline.report.svg import AXIS, LINE, WIDTH, Drawing, Picture, Scale, apart, colour, scale_for
 from pipeline.report.trust import DOUBTFUL, INVALID, Trust, guarded, level_of
 
-LEFT, RIGHT = 66, 344  # of the pairs; what stands at their right names the lines
-TOP, TALL = LINE + 14, 170
+LEFT, RIGHT = 72, 334  # of the pairs; what stands at their right names the lines
+TOP, TALL = 2 * LINE + 14, 170
 GAP = 15  # between two labels of lines
 
 
@@ -69,7 +69,7 @@ def _slower(name: str, paired: Paired, trust: Trust) -> Drawing:
         answer = f"{change}  {answer}"
         words = f"{change} by {words}" + (f", interval {guarded(change_interval(*ends), mark)}" if ends else "")
     drawing = Drawing(name, f"Did it get slower? {paired.subject}: {answer}", words, height=TOP + TALL + AXIS)
-    drawing.label(LINE, paired.subject, answer)
+    _heading(drawing, paired, answer)
     low, high = min(0.0, *changes, *ends), max(limit, *changes, *ends)
     air = 0.06 * (high - low)
     scale = Scale(low=low - air, high=high + air, start=TOP + TALL, end=TOP)
@@ -79,18 +79,24 @@ def _slower(name: str, paired: Paired, trust: Trust) -> Drawing:
         top, bottom = scale.at(ends[1]), scale.at(ends[0])
         drawing.shape("rect", f"{own} faint", x=LEFT, y=top, width=RIGHT - LEFT, height=max(1.0, bottom - top))
         note = guarded(change_interval(*ends), mark)
-        drawing.line(RIGHT - 10, top, RIGHT - 10, bottom, f"interval {own}", note)
+        drawing.line(RIGHT - 16, top, RIGHT - 16, bottom, f"interval {own}", note)
     _levels(drawing, scale, [(limit, f"limit {units.percent_change(limit)}"), (margin, f"margin {units.percent_change(margin)}"), (0.0, "no change")])  # fmt: skip
     for number, (at, x) in enumerate(zip(changes, _across(len(changes)), strict=True), start=1):
         note = f"pair {units.count(number)}: {guarded(units.percent_change(at), mark)}"
         drawing.shape("circle", f"{own}{_hollow(mark)}", note, cx=x, cy=scale.at(at), r=4.5)
     if effect is not None:
         drawing.shape(
-            "circle", f"{own}{_hollow(mark)}", answer, cx=RIGHT - 10, cy=scale.at(effect.latency_ratio - 1), r=6
+            "circle", f"{own}{_hollow(mark)}", answer, cx=RIGHT - 16, cy=scale.at(effect.latency_ratio - 1), r=6
         )
-        drawing.text(RIGHT - 10, TOP + TALL + 14, "change", "tick", "middle")
+        drawing.text(RIGHT - 16, TOP + TALL + 14, "change", "tick", "middle")
     _order(drawing, len(changes))
     return drawing
+
+
+def _heading(drawing: Drawing, paired: Paired, answer: str) -> None:
+    """On a line each: labels of files are long, and screens may be narrow."""
+    drawing.text(0, LINE - 4, paired.subject, "label")
+    drawing.text(0, 2 * LINE - 4, answer, "value")
 
 
 def _levels(drawing: Drawing, scale: Scale, levels: list[tuple[float, str]]) -> None:
@@ -111,12 +117,13 @@ def _together(name: str, paired: Paired, trust: Trust) -> Drawing:
     answer = f"slower in {units.count(slower_pairs)} of {units.count(len(paired.log_ratios))} pairs"
     middles = [sorted(side)[len(side) // 2] for side in sides]
     named = [
-        f"{who} {guarded(units.seconds(at), mark)}" for who, at in zip(("baseline", "candidate"), middles, strict=True)
+        f"{who} {guarded(units.seconds(at), mark)}"
+        for who, at in zip(("■ baseline", "● candidate"), middles, strict=True)
     ]
     drawing = Drawing(
         name, f"{paired.subject}, pair by pair", f"{answer}; {', '.join(named)}", height=TOP + TALL + AXIS
     )
-    drawing.label(LINE, paired.subject, guarded(answer, mark))
+    _heading(drawing, paired, guarded(answer, mark))
     scale = _times([value for side in sides for value in side], start=TOP + TALL, end=TOP)
     drawing.ticks(scale, LEFT, RIGHT, units.seconds, most=4)
     places = _across(len(paired.log_ratios))
@@ -181,7 +188,7 @@ def _times(values: list[float], *, start: float, end: float) -> Scale:
 
 def _across(pairs: int) -> list[float]:
     """Places of the pairs, and room for the change at their right."""
-    step = (RIGHT - LEFT - 36) / max(pairs, 1)
+    step = (RIGHT - LEFT - 60) / max(pairs, 1)
     return [LEFT + 4 + step * (number + 0.5) for number in range(pairs)]
 
 

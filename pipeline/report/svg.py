@@ -116,8 +116,16 @@ class Drawing:
         self.text(0, y - 4, left, "label")
         self.text(WIDTH, y - 4, right, "value", "end")
 
-    def path(self, steps: str, style: str) -> None:
-        """`steps` holds numbers and the letters of SVG's paths, never a name from outside."""
+    def trace(self, points: Sequence[tuple[float, float]], style: str) -> None:
+        """One line through all points."""
+        steps = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+        self.parts.append(Markup('<path class="{}" d="M{}"/>').format(style, steps))
+
+    def blocks(self, spans: Sequence[tuple[float, float]], y: float, height: float, style: str) -> None:
+        """Hundreds of rectangles in one element, from left to right of each span, and wide enough to be seen."""
+        steps = "".join(
+            f"M{left:.1f} {y:.1f}h{max(0.4, right - left):.1f}v{height:.0f}H{left:.1f}z" for left, right in spans
+        )
         self.parts.append(Markup('<path class="{}" d="{}"/>').format(style, steps))
 
     def ticks(self, scale: Scale, left: float, right: float, words: Callable[[float], str], most: int = 5) -> None:

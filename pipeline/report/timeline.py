@@ -6,8 +6,8 @@ from statistics import fmean
 
 from pipeline import units
 from pipeline.records import Glance, Paired
-from pipeline.report.svg import AXIS, LINE, WIDTH, Drawing, Picture, Scale
-from pipeline.report.trust import Trust
+from pipeline.report.svg import AXIS, LINE, WIDTH, Drawing, Picture, Scale, colour
+from pipeline.report.trust import INVALID, Trust
 
 LEFT = 66
 TALL = 56  # of a lane
@@ -63,14 +63,16 @@ def _drawing(name: str, paired: Paired, lanes: Sequence[Lane], trust: Trust) -> 
     drawing = Drawing(name, f"{TITLE} {paired.subject}", words, height=bottom + AXIS)
     drawing.axis(across, LINE + 8, bottom, units.seconds)
     drawing.text(0, LINE - 4, paired.subject, "group")
-    if trust.of_pairs(paired):
-        drawing.text(WIDTH, LINE - 4, trust.of_pairs(paired), "value", "end")
+    if trust.of_pairs(paired) == INVALID:
+        drawing.text(WIDTH, LINE - 4, INVALID, "value", "end")
+    one = trust.measurements.get(paired.subject)
+    own = colour(one.variant if one else "")
     for number, lane in enumerate(lanes):
         _lane(drawing, lane, glances, across, LINE + 8 + LANE * number)
-    for side, style, y in (("A", "side-a", strips), ("B", "side-b", strips + STRIP + 3)):
+    for side, style, y in (("A", "side-a", strips), ("B", own, strips + STRIP + 3)):
         drawing.text(LEFT - 8, y + STRIP - 2, {"A": "baseline", "B": "candidate"}[side], "tick", "end")
         spans = [(across.at(one.t_s), across.at(one.end_s)) for one in glances if one.side == side]
-        drawing.path(blocks(spans, y, STRIP), style)
+        drawing.blocks(spans, y, STRIP, style)
     return drawing
 
 
@@ -84,7 +86,7 @@ def _lane(drawing: Drawing, lane: Lane, glances: Sequence[Glance], across: Scale
     drawing.ticks(scale, LEFT, WIDTH - 4, lane.words, most=3)
     steps = [(across.at(t_s), scale.at(value)) for t_s, value in told]
     kept = [one for index, one in enumerate(steps) if _turns(steps, index)]
-    drawing.path("M" + "L".join(_point(x, y) for x, y in kept), "trace")
+    drawing.trace(kept, "trace")
 
 
 def _turns(steps: Sequence[tuple[float, float]], index: int) -> bool:
@@ -103,13 +105,4 @@ def _range(lane: Lane, glances: Sequence[Glance]) -> str:
         own = [value for one in glances if one.side == side and (value := lane.of(one)) is not None]
         if own:
             means.append(f"{side} {lane.words(fmean(own))}")
-    return f"{whole}; mean of {', '.join(means)}" if len(ends) > 1 else whole
-
-
-def blocks(spans: Sequence[tuple[float, float]], y: float, height: float) -> str:
-    """A path of rectangles, each wide enough to be seen: there are hundreds."""
-    return "".join(f"M{_point(start, y)}h{max(0.4, end - start):.1f}v{height:.0f}H{start:.1f}z" for start, end in spans)
-
-
-def _point(x: float, y: float) -> str:
-    return f"{x:.1f} {y:.1f}"
+    return f"{whole}; mean {', '.join(means)}" if len(ends) > 1 else whole

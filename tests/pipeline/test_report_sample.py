@@ -22,6 +22,7 @@ from pipeline.records import (
     Deployment,
     Doubt,
     Energy,
+    Glance,
     Latency,
     Loaded,
     Measured,
@@ -31,9 +32,13 @@ from pipeline.records import (
     Model,
     NotMeasured,
     Outcome,
+    Paired,
     PassReport,
+    Quantile,
     RunRecord,
+    Side,
     StageTime,
+    TailRatios,
     TensorSpec,
     Verdict,
 )
@@ -48,6 +53,12 @@ THROTTLED = Doubt(
     evidence="the board throttled in 5 of 6 launches (flags 0x4)",
     remedy="Cool the board (a fan, a pause), then measure again.",
     invalid=True,
+)
+WITHHELD = Doubt(
+    what="contended between blocks",
+    evidence="other programs took the CPU in 60 of 80 blocks",
+    remedy="Stop what else runs on the board, then measure again.",
+    withholds="tail",
 )
 CAN_NOT_RUN = NotMeasured(
     variant="original",
@@ -164,6 +175,122 @@ def comparison(one: Measurement, baseline: Measurement, spread: float = 0.01) ->
         accuracy_drop_points=drop,
         trusted=one.trusted and baseline.trusted,
     )
+
+
+def side(p10_s: list[float], tail: float = 1.5) -> Side:
+    """SAMPLE quantiles around the pairs' 10th percentiles; `tail` is how many times the median a p99 is."""
+    median_s = 1.03 * float(np.median(p10_s))
+    return Side(
+        runs=6000,
+        mean_s=1.02 * median_s,
+        throughput_per_s=1 / (1.02 * median_s),
+        quantiles=tuple(
+            Quantile(percent=percent, value_s=value_s, low_s=0.99 * value_s, high_s=1.01 * value_s)
+            for percent, value_s in (
+                (50, median_s),
+                (90, 1.1 * median_s),
+                (95, 1.2 * median_s),
+                (99, tail * median_s),
+            )
+        ),
+        pair_p10_s=tuple(p10_s),
+    )
+
+
+def glances(pairs: int, told: bool = True, cycles: int = 3) -> tuple[Glance, ...]:
+    """SAMPLE of a board that becomes warmer while its clock stays."""
+    return tuple(
+        Glance(
+            t_s=2.2 * pair + 0.022 * number,
+            end_s=2.2 * pair + 0.022 * number + 0.02,
+            pair=pair,
+            side="ABBABAABABBA"[number],
+            cpu_khz=2_400_000 if told else None,
+            temperature_c=48.0 + 0.5 * pair if told else None,
+        )
+        for pair in range(pairs)
+        for number in range(4 * cycles)
+    )
+
+
+def paired(one: Measurement, baseline: Measurement, change: float = 0.0, pairs: int = 10, **changes: Any) -> Paired:
+    """SAMPLE pairs around this change, as a share."""
+    rng = np.random.default_rng(11)
+    level = 1 + 0.04 * np.sin(np.arange(pairs))  # what the board does to both
+    log_ratios = math.log1p(change) + 0.004 * rng.standard_normal(pairs)
+    baseline_s = baseline.latency.p10_s * level
+    made = Paired(
+        subject=one.label,
+        baseline_subject=baseline.label,
+        margin=0.005,
+        limit=0.03,
+        log_ratios=tuple(map(float, log_ratios)),
+        tails=tuple(
+            TailRatios(percent=percent, log_ratios=tuple(float(value) * 1.5 for value in log_ratios))
+            for percent in (95, 99)
+        ),
+        baseline=side([float(value) for value in baseline_s]),
+        candidate=side([float(value) for value in baseline_s * np.exp(log_ratios)]),
+        seconds=2.2 * pairs,
+        glances=glances(pairs),
+        doubts=(),
+        raw=artifact("pairs" + one.label),
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def by_pairs(found: Paired, outcome: Outcome, *numbers: float, percent: int | None = None) -> Verdict:
+    """A SAMPLE verdict on latency, or on its tail: `numbers` are change, low and high."""
+    change, low, high = numbers
+    return Verdict(
+        subject=found.subject,
+        metric="latency_tail" if percent else "latency_regression",
+        unit="s",
+        baseline_subject=found.baseline_subject,
+        baseline=found.baseline.quantile(percent or 50),
+        candidate=found.candidate.quantile(percent or 50),
+        change=change,
+        low=low,
+        high=high,
+        limit=0.15 if percent else 0.03,
+        outcome=outcome,
+        why="SAMPLE reason",
+        detectable=0.0123,
+        pairs=len(found.log_ratios),
+        seconds=found.seconds,
+        margin=0.15 if percent else 0.005,
+        percent=percent,
+    )
+
+
+def paired_run(**changes: Any) -> RunRecord:
+    """Three judged files: one surely slower, one that passes, one doubted of which nothing could be shown."""
+    base = measurement()
+    slow = measurement("compressed", "tflite-fp32", median_s=1.32e-3)
+    fast = measurement("original", "tflite-int8", median_s=1.25e-3)
+    unclear = measurement("compressed", "tflite-int8", median_s=1.27e-3, doubts=(CONTENDED,))
+    found = (
+        paired(slow, base, 0.055),
+        paired(fast, base, 0.001, pairs=14),
+        paired(unclear, base, 0.02, pairs=20, tails=()),
+    )
+    found = (*found[:2], msgspec.structs.replace(found[2], doubts=(WITHHELD,)))
+    numbers = ((0.055, 0.051, 0.059), (0.001, -0.002, 0.004), (0.02, 0.003, 0.036))
+    outcomes = (Outcome.REGRESSED, Outcome.PASS, Outcome.INCONCLUSIVE)
+    verdicts = [by_pairs(one, outcome, *each) for one, outcome, each in zip(found, outcomes, numbers, strict=True)]
+    verdicts.append(by_pairs(found[0], Outcome.PASS, 0.082, 0.07, 0.09, percent=95))
+    comparisons = tuple(
+        msgspec.structs.replace(
+            comparison(one, base), latency_ratio=1 + change, latency_low=1 + low, latency_high=1 + high,
+            pairs=len(each.log_ratios),
+        )
+        for one, each, (change, low, high) in zip((slow, fast, unclear), found, numbers, strict=True)
+    )  # fmt: skip
+    run = run_of(
+        (base, slow, fast, unclear), verdicts=tuple(verdicts), comparisons=comparisons, outcome=Outcome.REGRESSED
+    )
+    run = msgspec.structs.replace(run, measured=msgspec.structs.replace(run.measured, paired=found))
+    return msgspec.structs.replace(run, **changes)
 
 
 def board(**changes: Any) -> BoardFacts:
