@@ -23,7 +23,7 @@ def observe() -> Conditions:
     """Takes some 20 ms, most of it for the thermal zones; at most facts.LIMIT_S and a little where one blocks."""
     load = facts.field("proc/loadavg", r"^([0-9]{1,9}\.[0-9]+) ")
     pressure = facts.field("proc/pressure/cpu", r"^some avg10=([0-9]{1,9}\.[0-9]+) ")
-    temperature_mc = _hottest_mc()
+    temperature_mc = hottest_mc()
     slow, others = slowed.look(), users.seen()
     cores = tuple(filter(None, map(_core, facts.of_cores(""))))
     t_ns, wall_offset_ns = _clocks()
@@ -74,7 +74,8 @@ def _count(path: str, pattern: str) -> Optional[int]:
     return None if value is None else int(value)
 
 
-def _hottest_mc() -> Optional[int]:
+def hottest_mc() -> Optional[int]:
+    """In milli-degrees Celsius; None: no zone tells."""
     zones = [
         zone
         for zone in facts.paths("sys/class/thermal/thermal_zone[0-9]*")

@@ -24,7 +24,9 @@ def look() -> Slowed:
     devices = facts.paths("sys/class/thermal/cooling_device[0-9]*")
     slowing = [device + "/cur_state" for device in devices if COOLING.match(facts.text(device + "/type") or "")]
     states = [state for state in facts.numbers(slowing) if state >= 0]
-    alarm = next((value for value in map(_alarm, facts.paths("sys/class/hwmon/hwmon[0-9]*")) if value is not None), None)
+    alarm = next(
+        (value for value in map(_alarm, facts.paths("sys/class/hwmon/hwmon[0-9]*")) if value is not None), None
+    )
     return Slowed(
         throttle_flags=throttled,
         throttle_count=sum(counts) if counts else None,

@@ -48,7 +48,9 @@ def _busiest() -> Tuple[str, int]:
     processes = [each for each in map(_process, facts.paths("proc/[0-9]*/stat")) if each is not None]
     ours = _family(processes)
     used = [
-        (each.ticks - _before.get((each.pid, each.start_ticks), 0), each.name) for each in processes if each.pid not in ours
+        (each.ticks - _before.get((each.pid, each.start_ticks), 0), each.name)
+        for each in processes
+        if each.pid not in ours
     ]
     is_first = not _before
     _before.clear()
@@ -68,7 +70,7 @@ def _process(path: str) -> Optional[_Process]:
 
 
 def _family(processes: List[_Process]) -> "set[int]":
-    """This process, the agent that has started it, and everything that it has started."""
+    """The numbers of this process, of the agent that has started it, and of everything that it has started."""
     ours = {os.getpid(), os.getppid()} - {1}
     for each in sorted(processes, key=lambda process: process.start_ticks):  # parents are older than their children
         if each.parent in ours and each.parent != os.getppid():

@@ -211,6 +211,8 @@ class Submit(Record):
     timeout_ns: int  # of the whole job
     launches: Tuple[Launch, ...]
     pairs: Tuple[Pair, ...]
+    band_mc: int  # before each of them the board cools down to what it was at the job's beginning, and so much above
+    cool_ns: int  # so long at the most, all waiting together; 0: it does not wait
 
 
 class Accepted(Record):
@@ -274,7 +276,7 @@ class Working(Record):
 class Event(Record):
     seq: int  # of the job's records, from 1
     index: int  # of the launch, or behind the launches of the pair
-    phase: str  # started, load, warmup, timed, evaluate
+    phase: str  # cooling, started, load, warmup, timed, evaluate
     done: int
     of: int
 
@@ -290,6 +292,8 @@ class Launched(Record):
     seq: int
     index: int
     runtime_version: str
+    delegates: Tuple[str, ...]  # what the runtime says that runs the model: its execution providers, or XNNPACK
+    in_band: Optional[bool]  # False: the board did not cool down in time; None: no sensor, or nobody waited
     import_ns: int
     load_ns: int
     first_ns: int
