@@ -8,7 +8,7 @@ from pipeline.errors import StageError
 from pipeline.measure.answers import NO_ANSWERS, accuracy_of
 from pipeline.measure.schedule import METER, Candidate, candidates_of, schedule_of
 from pipeline.measure.statistics import summarise
-from pipeline.measure.validity import doubts_about, doubts_of
+from pipeline.measure.validity import Asked, doubts_about, doubts_of
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import (
@@ -26,7 +26,8 @@ from pipeline.records import (
     NotMeasured,
 )
 from pipeline.store import Store
-from targets import Session, boards
+from targets import Session, boards, provision
+from targets.session import Cooling
 
 
 def measure(
@@ -41,9 +42,9 @@ def measure(
     all_rows = data.evaluation.rows if data.evaluation else 0
     schedule = schedule_of(candidates, plan, deployment, min(all_rows, plan.tables.measure.evaluation_rows or all_rows))
     answers: dict[int, wire.Launched | wire.LaunchFailed] = {}
-    job_id = session.submit(tuple(launch for _, launch in schedule), str(plan.path))
+    job_id = session.submit(tuple(launch for _, launch in schedule), str(plan.path), cooling=_cooling(plan))
     for record in session.follow(job_id):
-        if not isinstance(record, wire.Event):
+        if isinstance(record, wire.Launched | wire.LaunchFailed):
             answers[record.index] = record
         label = schedule[record.index][0].label if 0 <= record.index < len(schedule) else ""
         progress.step(len(answers), len(schedule), label)
@@ -64,6 +65,16 @@ def measure(
         found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
         measurements.append(_measurement(candidate, plan, deployment, timed, *found, store))
     return Measured(measurements=tuple(measurements), failures=tuple(failures), seed=plan.tables.seed)
+
+
+def _cooling(plan: Plan) -> Cooling:
+    table = plan.tables.measure
+    return Cooling(round(table.temperature_band_c * 1e3), round(table.cool_seconds * 1e9))
+
+
+def _asked(candidate: Candidate, deployment: Deployment) -> Asked:
+    sent = next((each.packages for each in deployment.runtimes if each.name == candidate.runtime), ())
+    return Asked(runtime=candidate.runtime, runtime_version=provision.version_of(candidate.runtime, sent))
 
 
 def _measurement(
@@ -92,7 +103,7 @@ def _measurement(
         accuracy=accuracy,
         before=_conditions(timed[0].before),
         after=_conditions(timed[-1].after),
-        doubts=(*doubts_about(deployment.board), *doubts_of(timed, latency), *doubts),
+        doubts=(*doubts_about(deployment.board), *doubts_of(timed, latency, _asked(candidate, deployment)), *doubts),
         raw=store.put_bytes(b"".join(wire.encode(launch) for launch in timed), "jsonl"),
     )
 

@@ -1,6 +1,5 @@
 """Rules about who else used the board meanwhile."""
 
-
 from device_agent.wire import Conditions, Launched, Paired
 from pipeline import units
 from pipeline.measure.validity.seen import Seen
