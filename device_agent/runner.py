@@ -112,7 +112,7 @@ class Runner:
         self.rows = itertools.cycle(fitted)
         golden = self._golden(model, fitted[: wire.GOLDEN_ROWS])
         done: Dict[str, Any] = {
-            "runtime_version": runtime.version(), "import_ns": import_ns, "load_ns": load_ns, "warmup_ns": (), "steady": True,
+            "runtime_version": runtime.version(), "delegates": list(model.delegates), "import_ns": import_ns, "load_ns": load_ns, "warmup_ns": (), "steady": True,
             "latency_ns": (), "golden": golden, "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "timed_ns": (0, 0),
         }  # fmt: skip
         measure: Dict[str, Callable[[Any], Dict[str, Any]]] = {

@@ -31,7 +31,9 @@ LAUNCH = wire.Launch(
     runtime="sleep",
     sites=(),
     inputs_sha256="",
+    rotated_rows=1,
     threads=1,
+    cpus=(),
     warmup_min_ns=10_000_000,
     warmup_max_ns=200_000_000,
     timed_min_ns=30_000_000,
@@ -218,7 +220,7 @@ class Agent(Pipes):
         """The answer: Accepted or Failure. Each job has a number of its own."""
         self.jobs += 1
         self.last_job = job_id or f"{self.process.pid:016x}{self.jobs:016x}"
-        return self.ask(wire.Submit(self.last_job, "tester", timeout_ns, launches))
+        return self.ask(wire.Submit(self.last_job, "tester", timeout_ns, launches, (), 5000, 0))
 
     def start(self, *launches: wire.Launch) -> None:
         """Submit, and follow."""
