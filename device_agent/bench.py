@@ -35,7 +35,7 @@ LOOK_S = 1.0  # at a runner that says nothing
 IDLE_S = 20.0  # without a word and without a tick of CPU time: it hangs. Loading from the slowest card takes ticks
 
 CHOICES = {
-    "mode": ("time", "evaluate"),
+    "mode": ("time", "evaluate", "profile"),
     "model_format": ("tflite", "onnx", "sleep"),
     "runtime": tuple(RUNTIMES),
     "meter": tuple(METERS),
@@ -104,6 +104,7 @@ class _Run:
         self.damaged, self.job_deadline_ns = damaged, job_deadline_ns
         self.sampler = Sampler(launch.meter)
         self.phase = "started"
+        self.started_ns = 0
         self.tail = b""
         self.answer: Optional[Dict[str, Any]] = None  # of the runner: "done" or "failed"
 
@@ -150,6 +151,7 @@ class _Run:
         """The started child and the pipe of its messages. Its whole process group is dead afterwards, whatever happens."""
         read_end, write_end = os.pipe()
         try:
+            self.started_ns = time.perf_counter_ns()  # CLOCK_MONOTONIC, as the runner's
             process = subprocess.Popen(
                 [sys.executable, "-I", "-c", START, FOLDER, self.place.root, self.folder, str(write_end), str(os.getpid())],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[write_end],
@@ -234,6 +236,8 @@ class _Run:
         timed = done.pop("timed_ns")
         power = self.sampler.between(*timed)
         done["memory"] = tuple(wire.MemoryStep(**step) for step in done["memory"])
+        done["operators"] = tuple(wire.Operator(**one) for one in done["operators"])
+        done["cold_start_ns"] = max(0, done.pop("first_end_ns") - self.started_ns)  # 0: mode "profile"
         after = conditions.observe()
         return wire.Launched(
             seq=0, index=self.index, before=before, after=after, power_uw=power, meter_note=self.sampler.told(), **done

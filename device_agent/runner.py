@@ -1,4 +1,4 @@
-"""The child process of one launch: open ONE model in ONE runtime, and time it or let it answer all rows. Raw numbers out.
+"""The child process of one launch: open ONE model in ONE runtime, and time it, let it answer all rows or profile it. Raw numbers out.
 
 argv: the agent's folder (for sys.path, see bench.START), the root, a folder for temporary files, the descriptor for
 messages, the agent's process number. The Launch comes on standard input.
@@ -22,7 +22,7 @@ import time
 import traceback
 from typing import Any, Deque, Dict, List, Optional, Tuple
 
-from device_agent import facts, memory, place, wire
+from device_agent import facts, memory, operators, place, wire
 from device_agent.record import from_fields, to_fields
 from device_agent.runtimes import RUNTIMES
 
@@ -108,7 +108,7 @@ class Runner:
         self.samples = array.array("q", bytes(8 * launch.timed_max_runs))
         self.warmup = array.array("q", bytes(8 * WARMUP_KEEP))
         self.memory: List[wire.MemoryStep] = []
-        self.first_ns = 0
+        self.first_ns = self.first_end_ns = 0
 
     def run(self) -> Dict[str, Any]:
         """The fields of wire.Launched that are known here, and `timed_ns`, start and end of the timed part."""
@@ -124,18 +124,28 @@ class Runner:
         inputs = self._inputs()
         link = os.path.join(self.folder, "model." + launch.model_format)
         os.symlink(model_path, link)
-        start_ns = clock()
-        model = runtime.open_model(link, launch.threads)
-        load_ns = clock() - start_ns
-        self._snapshot("model_loaded")
-        model.prepare(None if inputs is None else inputs[0])
         done: Dict[str, Any] = {
-            "runtime_version": runtime.version(), "import_ns": import_ns, "load_ns": load_ns, "warmup_ns": (), "steady": True,
+            "runtime_version": runtime.version(), "import_ns": import_ns, "load_ns": 0, "warmup_ns": (), "steady": True,
             "latency_ns": (), "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "timed_ns": (0, 0),
+            "operators": [], "operators_note": "",
         }  # fmt: skip
-        done.update(self._evaluate(model, inputs) if launch.mode == "evaluate" else self._time(model))
+        if launch.mode == "profile":
+            done.update(self._profile(runtime, link, inputs))
+        else:
+            start_ns = clock()
+            model = runtime.open_model(link, launch.threads)
+            done["load_ns"] = clock() - start_ns
+            self._snapshot("model_loaded")
+            if model.allocate is not None:
+                start_ns = clock()
+                model.allocate()
+                done["load_ns"] += clock() - start_ns
+                self._snapshot("allocated")
+            model.prepare(None if inputs is None else inputs[0])
+            done.update(self._evaluate(model, inputs) if launch.mode == "evaluate" else self._time(model))
         self._snapshot("end")
         done["first_ns"] = self.first_ns
+        done["first_end_ns"] = self.first_end_ns
         done["peak_bytes"] = memory.peak_bytes()
         done["memory"] = [to_fields(step) for step in self.memory]
         return done
@@ -169,7 +179,8 @@ class Runner:
         self.messages.enter("warmup", launch.warmup_max_ns)
         start_ns = clock()
         invoke()
-        self.first_ns = clock() - start_ns
+        self.first_end_ns = clock()
+        self.first_ns = self.first_end_ns - start_ns
         self._snapshot("first_inference")
         runs, start_ns = 0, clock()
         while True:
@@ -220,7 +231,8 @@ class Runner:
                 start_ns = clock()
                 model.invoke()
                 if not row:
-                    self.first_ns = clock() - start_ns
+                    self.first_end_ns = clock()
+                    self.first_ns = self.first_end_ns - start_ns
                     self._snapshot("first_inference")
                 answer = np.ascontiguousarray(model.output(), "<f4")
                 if answer.shape[:1] != (1,):
@@ -237,7 +249,19 @@ class Runner:
         place.commit(path, self.place.blob(sha256))
         return {"outputs_sha256": sha256}
 
-    # --- both
+    # --- mode "profile"
+
+    def _profile(self, runtime: Any, link: str, inputs: Any) -> Dict[str, Any]:
+        """What the runtime itself tells of its kernels. Apart from all timing: it slows them down."""
+        launch = self.launch
+        if not hasattr(runtime, "profile"):
+            return {"operators_note": f"{launch.runtime} can not tell how long its operators take"}
+        self.messages.enter("timed", 1)
+        limits = operators.Limits(launch.timed_min_ns, launch.timed_min_runs, launch.timed_max_runs)
+        found, note = runtime.profile(link, launch.threads, None if inputs is None else inputs[0], self.folder, limits)
+        return {"operators": [to_fields(one) for one in found], "operators_note": note}
+
+    # --- all
 
     def _inputs(self) -> Optional[Any]:
         """All rows, mapped, not read; None: zeros."""

@@ -137,9 +137,9 @@ class Conditions(Record):
 
 
 class Launch(Record):
-    """One fresh process: open one model in one runtime, and either time it or let it answer all rows."""
+    """One fresh process: open one model in one runtime, and time it, let it answer all rows or profile its operators."""
 
-    mode: str  # time, evaluate
+    mode: str  # time, evaluate, profile
     model_sha256: str
     model_format: str  # tflite, onnx, sleep: the ending that the runtime sees
     runtime: str
@@ -234,16 +234,29 @@ class Event(Record):
 
 
 class MemoryStep(Record):
-    step: str  # python, runtime_imported, model_loaded, first_inference, end
+    step: str  # python, runtime_imported, model_loaded, allocated (where it is a step of its own), first_inference, end
     resident_bytes: Optional[int]  # None: this kernel does not tell
-    anonymous_bytes: Optional[int]  # RssAnon needs Linux 4.5
+    anonymous_bytes: Optional[int]  # needs Linux 4.5
     file_bytes: Optional[int]
+    private_dirty_bytes: Optional[int]  # needs Linux 4.14
+    available_bytes: Optional[int]  # of the whole board
+
+
+class Operator(Record):
+    """One kernel that the runtime runs in each inference; it may stand for several operators of the file that were fused."""
+
+    name: str
+    kind: str
+    shapes: str  # of the inputs and outputs, as the runtime tells them; "": it does not tell
+    mean_ns: int
+    runs: int
 
 
 class Launched(Record):
     seq: int
     index: int
     runtime_version: str
+    cold_start_ns: int  # from just before the process was started to the end of the first inference
     import_ns: int
     load_ns: int
     first_ns: int
@@ -257,6 +270,8 @@ class Launched(Record):
     power_uw: Tuple[Tuple[int, int], ...]  # (t_ns, microwatt)
     meter_note: str  # why there is no power, or what the meter is
     outputs_sha256: str  # mode "evaluate": a .npy blob, float32 (rows, ...); else ""
+    operators: Tuple[Operator, ...]  # mode "profile": in the order in which they ran; else empty
+    operators_note: str  # mode "profile": where they come from, or why there are none; else ""
     before: Conditions
     after: Conditions
 

@@ -1,10 +1,13 @@
 """LiteRT, the successor of TensorFlow Lite's runtime: 64-bit only."""
 
 from importlib import metadata
+from typing import Any, List, Tuple
 
 from ai_edge_litert.interpreter import Interpreter
 
+from device_agent.operators import Limits
 from device_agent.runtimes._tflite import Model
+from device_agent.wire import Operator
 
 
 def version() -> str:
@@ -13,3 +16,11 @@ def version() -> str:
 
 def open_model(path: str, threads: int) -> Model:
     return Model(Interpreter, path, threads)
+
+
+def profile(path: str, threads: int, row: Any, folder: str, limits: Limits) -> Tuple[List[Operator], str]:  # noqa: ARG001
+    from device_agent.runtimes import _litert_profile
+
+    model = open_model(path, threads)
+    model.allocate()
+    return _litert_profile.profile(model.interpreter, version(), path, threads, row, limits)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pipeline.compare import limits as judge
-from pipeline.compare.intervals import Interval, accuracy_drop, latency_ratio
+from pipeline.compare.intervals import LAUNCHES, Interval, accuracy_drop, latency_ratio
 from pipeline.errors import PlanError
 from pipeline.order_statistics import ENOUGH
 from pipeline.plan import LimitsTable, Plan
@@ -25,7 +25,14 @@ from pipeline.records import (
 from pipeline.store import Store
 
 SEVERITY = (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.REGRESSED, Outcome.INVALID)
-METRICS = ("size_bytes", "accuracy_drop_points", "latency_regression")
+# what is judged, and the limit that it is judged by
+METRICS = {
+    "size_bytes": "size_bytes",
+    "accuracy_drop_points": "accuracy_drop_points",
+    "latency_regression": "latency_regression",
+    "memory_growth_bytes": "memory_regression_bytes",
+    "memory_peak_bytes": "memory_regression_bytes",
+}
 
 
 def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
@@ -41,11 +48,11 @@ def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
                 f'{plan.path}: limits.applies_to: "{entry}" is nothing that this plan measures',
                 hint=f'Write "format" or "format@runtime". Formats: {", ".join(formats)}; runtimes: {", ".join(runtimes)}.',
             )
-    relative = limits.accuracy_drop_points is not None or limits.latency_regression is not None
+    relative = {limits.accuracy_drop_points, limits.latency_regression, limits.memory_regression_bytes} != {None}
     compares = plan.tables.compare.baseline or plan.tables.compress or any(name.endswith("-int8") for name in formats)
     if relative and not compares:
         raise PlanError(
-            f"{plan.path}: limits: accuracy_drop_points and latency_regression need something to compare with",
+            f"{plan.path}: limits: accuracy_drop_points, latency_regression and memory_regression_bytes need something to compare with",
             hint='Name the file that is in use now: [compare] baseline = "released.tflite". It is measured in the same run.',
         )
     if limits.accuracy_drop_points is not None and plan.tables.data.evaluation is None:
@@ -57,6 +64,11 @@ def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
         raise PlanError(
             f"{plan.path}: measure.launches: {plan.tables.measure.launches} launches can not tell whether latency_regression holds",
             hint=f"{ENOUGH} are the fewest that give an interval of 95 %.",
+        )
+    if limits.memory_regression_bytes is not None and plan.tables.measure.launches < LAUNCHES:
+        raise PlanError(
+            f"{plan.path}: measure.launches: {plan.tables.measure.launches} launches can not tell whether memory_regression_bytes holds",
+            hint=f"{LAUNCHES} are the fewest of which no order is more likely than 1 %.",
         )
 
 
@@ -79,6 +91,8 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
             verdicts.append(judge.accuracy(candidate, baseline, drop, limits.accuracy_drop_points))
         if limits.latency_regression is not None and not is_baseline:
             verdicts.append(judge.latency(candidate, baseline, limits.latency_regression))
+        if limits.memory_regression_bytes is not None and not is_baseline:
+            verdicts += judge.memory(candidate, baseline, limits.memory_regression_bytes)
     for failure in measured.failures:
         if is_judged(plan, failure):
             verdicts += [judge.not_measured(failure.label, *each, failure.evidence) for each in _set(limits)]
@@ -132,7 +146,7 @@ def is_judged(plan: Plan, one: Measurement | NotMeasured) -> bool:
 
 
 def _set(limits: LimitsTable) -> list[tuple[str, float]]:
-    return [(metric, limit) for metric in METRICS if (limit := getattr(limits, metric)) is not None]
+    return [(metric, limit) for metric, key in METRICS.items() if (limit := getattr(limits, key)) is not None]
 
 
 def _unjudged(limits: LimitsTable, verdicts: Sequence[Verdict]) -> list[Verdict]:

@@ -5,7 +5,9 @@ interval breaks it, INCONCLUSIVE when it lies on both sides, was got from too fe
 emulator's times), INVALID without a valid number.
 """
 
-from pipeline.compare.intervals import Interval, latency_ratio
+from statistics import median
+
+from pipeline.compare.intervals import LAUNCHES, Interval, latency_ratio, shift
 from pipeline.order_statistics import ENOUGH
 from pipeline.records import Measurement, Outcome, Verdict
 
@@ -41,6 +43,25 @@ def latency(candidate: Measurement, baseline: Measurement | None, limit: float) 
     ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
     values = (baseline.latency.median_s, candidate.latency.median_s)
     return _judged(candidate, baseline, metric, "s", values, (ratio - 1, low - 1, high - 1), limit)
+
+
+def memory(candidate: Measurement, baseline: Measurement | None, limit: int) -> list[Verdict]:
+    """At most `limit` bytes more than the baseline: of the model's own anonymous memory, and of the process's peak."""
+    verdicts = []
+    for metric, name in (("memory_growth_bytes", "launch_growth_bytes"), ("memory_peak_bytes", "launch_peak_bytes")):
+        if baseline is None:
+            why = "nothing to compare with was measured in this runtime"
+            verdicts.append(not_measured(candidate.label, metric, limit, why))
+            continue
+        before, after = getattr(baseline.memory, name), getattr(candidate.memory, name)
+        if min(len(before), len(after)) < LAUNCHES:
+            why = f"fewer than {LAUNCHES} launches of it and of its baseline told of their memory"
+            verdicts.append(not_measured(candidate.label, metric, limit, why))
+            continue
+        values = (median(before), median(after))
+        change = shift(after, before)
+        verdicts.append(_judged(candidate, baseline, metric, "B", values, change, limit))
+    return verdicts
 
 
 def not_measured(subject: str, metric: str, limit: float, why: str) -> Verdict:

@@ -15,6 +15,8 @@ from targets import provision
 WARMUP_MIN_NS, WARMUP_MAX_NS = 200_000_000, 10_000_000_000
 TIMED_MIN_RUNS = 20
 MAX_RUNS_PER_S, MAX_RUNS = 200_000, 1_000_000  # the runner keeps room for so many times: 8 bytes each
+# A profile is an average over whole microseconds: many runs, but ONNX Runtime writes 0.5 kB for each kernel and run
+PROFILED_NS, PROFILED_MIN_RUNS, PROFILED_MAX_RUNS = 300_000_000, 3, 300
 START_TIMEOUT_S = 300  # to import, load and warm up on a slow board
 SLOWEST_S = 10  # one inference: whatever is slower than this hangs
 METER = "none"
@@ -46,7 +48,7 @@ def candidates_of(converted: Sequence[Converted], deployment: Deployment) -> lis
 
 def schedule_of(candidates: Sequence[Candidate], plan: Plan, deployment: Deployment, rows: int) -> Schedule:
     """Rounds: in each, every candidate once, in an order of its own, so that drift meets all alike. Then the answers of all
-    files but those of the ledger, whose accuracy the host knows.
+    files but those of the ledger, whose accuracy the host knows, and the times of their operators.
     """
     shuffle = random.Random(plan.tables.seed)  # noqa: S311 - an order, not a secret
     schedule = [
@@ -60,12 +62,19 @@ def schedule_of(candidates: Sequence[Candidate], plan: Plan, deployment: Deploym
             for candidate in candidates
             if candidate.converted.variant in VARIANTS
         ]
+    if plan.tables.measure.operators:
+        schedule += [
+            (candidate, _launch("profile", candidate, plan, deployment, rows))
+            for candidate in candidates
+            if candidate.converted.variant in VARIANTS
+        ]
     return schedule
 
 
 def _launch(mode: str, candidate: Candidate, plan: Plan, deployment: Deployment, rows: int) -> wire.Launch:
     timed_s = plan.tables.measure.timed_seconds
     inferences = rows if mode == "evaluate" else TIMED_MIN_RUNS
+    profile = mode == "profile"
     return wire.Launch(
         mode=mode,
         model_sha256=candidate.converted.artifact.sha256,
@@ -76,9 +85,11 @@ def _launch(mode: str, candidate: Candidate, plan: Plan, deployment: Deployment,
         threads=plan.tables.measure.threads,
         warmup_min_ns=WARMUP_MIN_NS,
         warmup_max_ns=WARMUP_MAX_NS,
-        timed_min_ns=round(timed_s * 1e9),
-        timed_min_runs=TIMED_MIN_RUNS,
-        timed_max_runs=min(MAX_RUNS, max(TIMED_MIN_RUNS, round(timed_s * MAX_RUNS_PER_S))),
+        timed_min_ns=PROFILED_NS if profile else round(timed_s * 1e9),
+        timed_min_runs=PROFILED_MIN_RUNS if profile else TIMED_MIN_RUNS,
+        timed_max_runs=PROFILED_MAX_RUNS
+        if profile
+        else min(MAX_RUNS, max(TIMED_MIN_RUNS, round(timed_s * MAX_RUNS_PER_S))),
         timeout_ns=round((START_TIMEOUT_S + timed_s + inferences * SLOWEST_S) * 1e9),
         meter=METER,
     )

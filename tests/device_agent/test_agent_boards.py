@@ -264,7 +264,7 @@ def test_a_machine_that_tells_nothing_is_no_error(board, tmp_path):
     )
     observed = conditions.observe()
     assert set(vars(observed)) - {name for name, value in vars(observed).items() if value is None} == {"t_ns"}
-    assert memory.snapshot("python") == wire.MemoryStep("python", None, None, None)
+    assert memory.snapshot("python") == wire.MemoryStep("python", None, None, None, None, None)
 
 
 @pytest.mark.parametrize(
