@@ -6,9 +6,10 @@ a profile slows down what it looks at, and may crash.
 """
 
 import time
-from typing import Any, Callable, Iterable, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Sequence
 
-from device_agent.wire import Operator
+from device_agent.record import to_fields
+from device_agent.wire import Launch, Operator
 
 WARM_RUNS = 3  # not counted; the second inference takes 1.2 times the later ones, the fourth as long (278 launches)
 
@@ -17,6 +18,15 @@ class Limits(NamedTuple):
     min_ns: int
     min_runs: int
     max_runs: int
+
+
+def told(launch: Launch, runtime: Any, path: str, row: Any, folder: str) -> Dict[str, Any]:
+    """The fields of wire.Launched that a profile fills."""
+    if not hasattr(runtime, "profile"):
+        return {"operators_note": f"{launch.runtime} can not tell how long its operators take"}
+    limits = Limits(launch.timed_min_ns, launch.timed_min_runs, launch.timed_max_runs)
+    found, note = runtime.profile(path, launch.threads, row, folder, limits)
+    return {"operators": [to_fields(one) for one in found], "operators_note": note}
 
 
 def repeat(invoke: Callable[[], None], limits: Limits) -> int:

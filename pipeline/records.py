@@ -241,7 +241,7 @@ class Latency(Record, frozen=True):
 
 
 class MemoryStep(Record, frozen=True):
-    step: str  # python, runtime_imported, model_loaded, allocated (where it is a step of its own), first_inference, end
+    step: str  # python, runtime_imported, model_loaded, allocated (where that is a step of its own), inputs_ready, first_inference, end
     resident_bytes: int | None  # None: this kernel does not tell
     anonymous_bytes: int | None
     file_bytes: int | None
@@ -249,7 +249,7 @@ class MemoryStep(Record, frozen=True):
 
 
 class Memory(Record, frozen=True):
-    """The model's own share is the growth of anonymous memory from "runtime imported" to the end."""
+    """The model's own share is the growth of anonymous memory from "runtime imported" to the end, without the rows made ready."""
 
     steps: tuple[MemoryStep, ...]  # of the launch with the median peak
     peak_bytes: int | None

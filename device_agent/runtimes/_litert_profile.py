@@ -41,12 +41,12 @@ class Event(ctypes.Structure):
 
 
 def profile(
-    interpreter: Any, version: str, path: str, threads: int, row: Any, limits: Limits
+    package: str, version: str, interpreter: Any, path: str, threads: int, row: Any, limits: Limits
 ) -> Tuple[List[Operator], str]:
-    """`interpreter`: of the same file, allocated; it knows the shapes."""
+    """`package`: the folder of LiteRT's; `interpreter`: of the same file, allocated; it knows the shapes."""
     if version not in TRIED:
         return [], f"LiteRT {version} can not tell: its C library was tried in {', '.join(TRIED)} only"
-    library = _Library()
+    library = _Library(package)
     compiled = library.compiled(path, threads)
     source = only(interpreter.get_input_details(), "input")
     shape = tuple(int(size) for size in source["shape"])
@@ -105,11 +105,8 @@ def _operators_of(kernel: str) -> Optional[Tuple[str, ...]]:
 
 
 class _Library:
-    def __init__(self) -> None:
-        import ai_edge_litert
-
-        folder = os.path.dirname(ai_edge_litert.__file__)
-        self.c = ctypes.CDLL(os.path.join(folder, "libLiteRt.so"), mode=ctypes.RTLD_GLOBAL)
+    def __init__(self, package: str) -> None:
+        self.c = ctypes.CDLL(os.path.join(package, "libLiteRt.so"), mode=ctypes.RTLD_GLOBAL)
 
     def call(self, name: str, *arguments: Any) -> None:
         status = getattr(self.c, name)(*arguments)

@@ -43,7 +43,7 @@ def measure(
     answers: dict[int, wire.Launched | wire.LaunchFailed] = {}
     job_id = session.submit(tuple(launch for _, launch in schedule), str(plan.path))
     for record in session.follow(job_id):
-        if not isinstance(record, wire.Event):
+        if isinstance(record, wire.Launched | wire.LaunchFailed):
             answers[record.index] = record
         label = schedule[record.index][0].label if 0 <= record.index < len(schedule) else ""
         progress.step(len(answers), len(schedule), label)

@@ -1,12 +1,13 @@
 """What the kernel told of each launch's memory -> one Memory. A launch is a fresh process: each is one value."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median_low
 
 from device_agent.wire import Launched
 from pipeline.records import Memory, MemoryStep
 
-BASE = "runtime_imported"
+BASE, ROWS = "runtime_imported", "inputs_ready"
 # Its memory is the board's own on a Jetson, and no process's: the board as a whole is asked, so other programs count too.
 GPU_RUNTIMES = ("onnxruntime_cuda", "onnxruntime_tensorrt")
 
@@ -35,12 +36,17 @@ def memory_of(timed: Sequence[Launched], runtime: str) -> Memory:
 
 
 def _growths(timed: Sequence[Launched], name: str) -> tuple[int, ...]:
-    """Of each launch, from BASE to its last step."""
+    """Of each launch, from BASE to its last step, without what was taken for the rows: they are not the model's."""
     found: list[int | None] = []
     for launch in timed:
-        base = next((step for step in launch.memory if step.step == BASE), launch.memory[0])
-        before, after = getattr(base, name), getattr(launch.memory[-1], name)
-        found.append(None if before is None or after is None else after - before)
+        sizes = [(step.step, getattr(step, name)) for step in launch.memory]
+        grown: int | None = 0
+        counts = BASE not in dict(sizes)
+        for (_, before), (step, after) in pairwise(sizes):
+            if counts and step != ROWS:
+                grown = None if grown is None or before is None or after is None else grown + after - before
+            counts |= step == BASE
+        found.append(grown)
     return _whole(found)
 
 

@@ -20,6 +20,7 @@ PROFILED_NS, PROFILED_MIN_RUNS, PROFILED_MAX_RUNS = 300_000_000, 3, 300
 START_TIMEOUT_S = 300  # to import, load and warm up on a slow board
 SLOWEST_S = 10  # one inference: whatever is slower than this hangs
 METER = "none"
+ROTATED_ROWS = 8  # real rows, by turns: zeros, or one row for ever, can be faster
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +83,9 @@ def _launch(mode: str, candidate: Candidate, plan: Plan, deployment: Deployment,
         runtime=candidate.runtime,
         sites=candidate.sites,
         inputs_sha256=deployment.evaluation.artifact.sha256 if deployment.evaluation else "",
+        rotated_rows=ROTATED_ROWS,
         threads=plan.tables.measure.threads,
+        cpus=plan.tables.measure.cpus,
         warmup_min_ns=WARMUP_MIN_NS,
         warmup_max_ns=WARMUP_MAX_NS,
         timed_min_ns=PROFILED_NS if profile else round(timed_s * 1e9),

@@ -111,7 +111,7 @@ def memory(run: RunRecord) -> Table:
         "measurement|after|resident>|anonymous>|file-backed>|private dirty>",
         lines,
         "Of the launch with the median peak. Model memory in the results is the growth of anonymous memory from "
-        '"runtime imported" to the end; file-backed pages can be dropped and read again. What "allocated" adds to "model loaded" are '
+        '"runtime imported" to the end, without the rows that were made ready; file-backed pages can be dropped and read again. What "allocated" adds to "model loaded" are '
         "TensorFlow Lite's arena and repacked weights together: it does not tell the arena alone." + _gpu_shared(run),
     )
 

@@ -16,7 +16,7 @@ from device_agent.meters import PERIOD_S, Sampler
 from device_agent.record import replace
 from tests.device_agent.agent_process import LAUNCH, children_of, is_alive, sleep_model, wait_until, wheel
 
-STEPS = ["python", "runtime_imported", "model_loaded", "first_inference", "end"]
+STEPS = ["python", "runtime_imported", "model_loaded", "inputs_ready", "first_inference", "end"]
 
 
 def launch(model: str, **changes) -> wire.Launch:

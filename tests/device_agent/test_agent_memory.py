@@ -47,7 +47,7 @@ def test_a_runtime_has_the_step_that_it_can_separate(name, agent):
     launched, _ = agent.run(launch)
     allocated = ["allocated"] if file.suffix == ".tflite" else []
     assert [step.step for step in launched.memory] == [
-        "python", "runtime_imported", "model_loaded", *allocated, "first_inference", "end",
+        "python", "runtime_imported", "model_loaded", *allocated, "inputs_ready", "first_inference", "end",
     ]  # fmt: skip
     assert launched.cold_start_ns > launched.import_ns + launched.load_ns + launched.first_ns
 

@@ -62,7 +62,7 @@ def test_another_litert_than_those_that_were_tried_is_not_called(monkeypatch):
     from device_agent.runtimes import _litert_profile
 
     monkeypatch.setattr(_litert_profile, "_Library", None)  # a call would fail
-    found, note = _litert_profile.profile(None, "3.0.0", "model.tflite", 1, None, Limits(1, 1, 1))
+    found, note = _litert_profile.profile("", "3.0.0", None, "model.tflite", 1, None, Limits(1, 1, 1))
     assert found == []
     assert "3.0.0" in note
 
