@@ -92,6 +92,7 @@ class Runner:
         self.rows: Iterator[Any] = iter(())  # as the model takes them, in rotation
         self.warmup = array.array("q", bytes(8 * WARMUP_KEEP))
         self.memory: List[wire.MemoryStep] = []
+        self.model: Any = None  # held to the end, as its memory is
         self.first_ns = self.cold_start_ns = 0
 
     def run(self) -> Dict[str, Any]:
@@ -127,7 +128,7 @@ class Runner:
     def _measure(self, runtime: Any, path: str, inputs: Any) -> Dict[str, Any]:
         """All modes but "profile"."""
         launch, start_ns = self.launch, clock()
-        model = runtime.open_model(path, launch.threads)
+        self.model = model = runtime.open_model(path, launch.threads)
         load_ns = clock() - start_ns
         self._snapshot("model_loaded")
         if model.allocate is not None:

@@ -42,10 +42,10 @@ def _growths(timed: Sequence[Launched], name: str) -> tuple[int, ...]:
         sizes = [(step.step, getattr(step, name)) for step in launch.memory]
         grown: int | None = 0
         counts = BASE not in dict(sizes)
-        for (_, before), (step, after) in pairwise(sizes):
+        for (start, before), (step, after) in pairwise(sizes):
+            counts |= start == BASE
             if counts and step != ROWS:
                 grown = None if grown is None or before is None or after is None else grown + after - before
-            counts |= step == BASE
         found.append(grown)
     return _whole(found)
 
