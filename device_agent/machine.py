@@ -36,7 +36,7 @@ def describe() -> Machine:
         cpu_max_khz=max(facts.numbers(facts.of_cores("cpuinfo_max_freq")), default=None),
         governor=facts.governor(),
         release=_release(),
-        power_mode=_power_mode(),
+        power_mode=power_mode(),
         emulator=_emulator(uname.machine),
         packages=_packages(),
     )
@@ -121,7 +121,8 @@ def _release() -> Optional[str]:
     return f"R{version}" if version else None
 
 
-def _power_mode() -> Optional[str]:
+def power_mode() -> Optional[str]:
+    """Of a Jetson: nvpmodel's name of it, "15W"."""
     nvpmodel = facts.program("nvpmodel") if _is_jetson() else None
     if nvpmodel is None:
         return None

@@ -107,7 +107,7 @@ class Runner:
         import_ns = clock() - start_ns
         self._snapshot("runtime_imported")
         done: Dict[str, Any] = {
-            "runtime_version": runtime.version(), "import_ns": import_ns, "load_ns": 0, "warmup_ns": (), "steady": True,
+            "runtime_version": runtime.version(), "delegates": [], "import_ns": import_ns, "load_ns": 0, "warmup_ns": (), "steady": True,
             "latency_ns": (), "golden": [], "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "timed_ns": (0, 0),
             "operators": [], "operators_note": "",
         }  # fmt: skip
@@ -145,7 +145,7 @@ class Runner:
             "turns": self._take_turns,
             "evaluate": functools.partial(self._evaluate, inputs=inputs),
         }
-        return {"load_ns": load_ns, "golden": golden, **measure[launch.mode](model)}
+        return {"delegates": list(model.delegates), "load_ns": load_ns, "golden": golden, **measure[launch.mode](model)}
 
     def _golden(self, model: Any, rows: List[Any]) -> List[float]:
         """What this very process answers for the first rows: the host knows what they should be. The first inference is here."""

@@ -125,16 +125,41 @@ class Observe(Record):
     pass
 
 
+class Core(Record):
+    cpu: int
+    khz: Optional[int]
+    min_khz: Optional[int]  # what the governor may choose from: the same as max_khz where the clock is fixed
+    max_khz: Optional[int]
+
+
 class Conditions(Record):
-    """The state of the board at one moment. None: it does not tell."""
+    """The state of the board at one moment. None: it does not tell. What counts on (`_us`, `_count`, `_pages`) has counted
+    since the board was started: of two moments the difference is said.
+    """
 
     t_ns: int  # CLOCK_MONOTONIC
+    wall_offset_ns: int  # CLOCK_REALTIME - CLOCK_MONOTONIC: it changes when the clock is set, or while the board sleeps
     temperature_mc: Optional[int]  # milli-degrees Celsius, the hottest zone
     cpu_khz: Optional[int]  # the lowest of all cores
+    cores: Tuple[Core, ...]  # that are on and have a clock to tell
     governor: Optional[str]
+    power_mode: Optional[str]  # nvpmodel's name of it, "15W"
     throttle_flags: Optional[int]  # Raspberry Pi: vcgencmd get_throttled
+    throttle_count: Optional[int]  # x86: how often a core or the package was too hot
+    cooling_states: Optional[int]  # of the kernel's cooling devices that slow processors down; 0: none does
+    undervoltage: Optional[bool]  # Raspberry Pi
+    supply_mv: Optional[int]  # Raspberry Pi 5
     load_average_milli: Optional[int]  # 1 minute, in thousandths
     cpu_pressure_centi: Optional[int]  # PSI cpu some avg10, in hundredths of a per cent
+    cpu_stalled_us: Optional[int]  # PSI some, total: some task waited for a CPU
+    memory_stalled_us: Optional[int]
+    io_stalled_us: Optional[int]
+    swapped_in_pages: Optional[int]
+    busy_us: Optional[int]  # CPU time of all programs, on all CPUs
+    steal_us: Optional[int]  # that the hypervisor gave to others
+    own_us: int  # CPU time of the agent's process and of those that it has started and that have ended
+    busiest: str  # the program outside the job that has used most CPU time since the last look; "": none
+    busiest_us: int
     available_bytes: Optional[int]
 
 
@@ -186,6 +211,8 @@ class Submit(Record):
     timeout_ns: int  # of the whole job
     launches: Tuple[Launch, ...]
     pairs: Tuple[Pair, ...]
+    band_mc: int  # before each of them the board cools down to what it was at the job's beginning, and so much above
+    cool_ns: int  # so long at the most, all waiting together; 0: it does not wait
 
 
 class Accepted(Record):
@@ -249,7 +276,7 @@ class Working(Record):
 class Event(Record):
     seq: int  # of the job's records, from 1
     index: int  # of the launch, or behind the launches of the pair
-    phase: str  # started, load, warmup, timed, evaluate
+    phase: str  # cooling, started, load, warmup, timed, evaluate
     done: int
     of: int
 
@@ -277,6 +304,8 @@ class Launched(Record):
     seq: int
     index: int
     runtime_version: str
+    delegates: Tuple[str, ...]  # what the runtime says that runs the model: its execution providers, or XNNPACK
+    in_band: Optional[bool]  # False: the board did not cool down in time; None: no sensor, or nobody waited
     cold_start_ns: int  # from just before the process was started to the end of the first inference
     import_ns: int
     load_ns: int

@@ -12,6 +12,7 @@ A runtime's file imports its library at the top (that is what import_ns measures
                              where the model has a scale and zero point. ValueError if shape or dtype do not fit
         feed(fitted)         make that the input. Not timed
         invoke()             one inference. The ONLY thing that is timed
+        delegates            names of what the library says that runs the model; () where it does not tell
         output()             the answer of the last invoke: float32, dequantized, of shape (1, ...)
 
 A model has one input and one output here; open_model raises ValueError for any other.

@@ -47,6 +47,7 @@ class Model:
         self.input_shape = (1, *rest)
         kind = source.type[len("tensor(") : -1]
         self.input_dtype = DTYPES.get(kind, kind)
+        self.delegates = tuple(self.session.get_providers())
         self.inputs: Any = None
         self.answer: Any = None
 

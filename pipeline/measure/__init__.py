@@ -6,10 +6,11 @@ from statistics import median
 from device_agent import wire
 from pipeline.errors import StageError
 from pipeline.measure.answers import NO_ANSWERS, accuracy_of
+from pipeline.measure.asked import asked_of
 from pipeline.measure.beside import beside
 from pipeline.measure.memory import memory_of
 from pipeline.measure.operators import operators_of
-from pipeline.measure.schedule import METER, Candidate, candidates_of, schedule_of
+from pipeline.measure.schedule import METER, Candidate, candidates_of, cooling_of, schedule_of
 from pipeline.measure.statistics import summarise
 from pipeline.measure.validity import doubts_about, doubts_of
 from pipeline.plan import Plan
@@ -42,7 +43,7 @@ def measure(
     all_rows = data.evaluation.rows if data.evaluation else 0
     schedule = schedule_of(candidates, plan, deployment, min(all_rows, plan.tables.measure.evaluation_rows or all_rows))
     answers: dict[int, wire.Launched | wire.LaunchFailed] = {}
-    job_id = session.submit(tuple(launch for _, launch in schedule), str(plan.path))
+    job_id = session.submit(tuple(launch for _, launch in schedule), str(plan.path), cooling=cooling_of(plan))
     for record in session.follow(job_id):
         if isinstance(record, wire.Launched | wire.LaunchFailed):
             answers[record.index] = record
@@ -103,7 +104,11 @@ def _measurement(
         accuracy=accuracy,
         before=_conditions(timed[0].before),
         after=_conditions(timed[-1].after),
-        doubts=(*doubts_about(deployment.board), *doubts_of(timed, latency), *doubts),
+        doubts=(
+            *doubts_about(deployment.board),
+            *doubts_of(timed, latency, asked_of(candidate, deployment, store)),
+            *doubts,
+        ),
         raw=store.put_bytes(b"".join(wire.encode(launch) for launch in timed), "jsonl"),
         operators=operators,
         operators_note=note,
