@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pipeline import units
 from pipeline.order_statistics import ENOUGH
 from pipeline.records import Comparison, Doubt, Energy, Measurement, Outcome, RunRecord, Verdict
-from pipeline.report import details, findings, ledger, sensitivity
+from pipeline.report import details, findings, ledger, operators, sensitivity
 from pipeline.report.trust import (
     DOUBTFUL,
     INVALID,
@@ -29,6 +29,8 @@ METRICS: dict[str, tuple[Text, Text, Text]] = {
     "accuracy_drop_points": (units.percent, units.points, units.points),
     "latency_regression": (units.seconds, units.percent_change, units.percent_change),
     "latency_tail": (units.seconds, units.percent_change, units.percent_change),
+    "memory_growth_bytes": (units.size, units.size_change, units.size_change),
+    "memory_peak_bytes": (units.size, units.size_change, units.size_change),
     "size_bytes": (units.size, lambda _: units.UNKNOWN, units.size),  # exact and absolute: its change decides nothing
 }
 
@@ -86,6 +88,7 @@ def view_of(run: RunRecord) -> View:
         notes=details.notes(run),
         latency=details.latency(run),
         memory=details.memory(run),
+        operators=operators.table(run),
         board_facts=details.board_facts(run),
         conditions=details.conditions(run),
         runtimes=details.runtimes(run),
@@ -127,10 +130,8 @@ def _results(run: RunRecord, trust: Trust) -> Table:
     )
     marks = {line.mark for line in lines}
     note = "Lost: points of accuracy against the baseline. Latency: one inference, batch 1, the median over launches. "
-    note += (
-        "x time: the ratio to the baseline in the same runtime, by the launches' 10th percentiles. Cold start: import, "
-    )
-    note += "load and first inference. Memory: the peak of the process; model memory: what the model adds to it."
+    note += "x time: the ratio to the baseline in the same runtime, by the launches' 10th percentiles. Cold start: from the "
+    note += "start of the process to its first answer, files in the page cache. Memory: the peak of the process; model memory: what the model adds to it."
     if not all(has_interval(measurement) for measurement in asked_for(run)):
         note += f" No interval: {units.count(ENOUGH)} launches are needed for one of 95 %."
     if DOUBTFUL in marks:
@@ -155,7 +156,6 @@ def _line(
         if trust.has_interval(comparison):
             ratio_interval = guarded(units.change_interval(comparison.latency_low, comparison.latency_high), paired)
     accuracy, latency, memory = measurement.accuracy, measurement.latency, measurement.memory
-    cold_s = measurement.import_s + measurement.load_s + measurement.first_inference_s
     return Line(
         mark=mark,
         cells=(
@@ -173,7 +173,7 @@ def _line(
             else units.UNKNOWN,
             ratio,
             ratio_interval,
-            guarded(units.seconds(cold_s), mark),
+            guarded(units.seconds(measurement.cold_start_s), mark),
             units.size(memory.peak_bytes),
             units.size(memory.model_anonymous_bytes),
             _energy(measurement.energy, mark),
