@@ -6,6 +6,7 @@ from statistics import median
 from device_agent import wire
 from pipeline.errors import StageError
 from pipeline.measure.answers import NO_ANSWERS, accuracy_of
+from pipeline.measure.beside import beside
 from pipeline.measure.schedule import METER, Candidate, candidates_of, schedule_of
 from pipeline.measure.statistics import summarise
 from pipeline.measure.validity import Asked, doubts_about, doubts_of
@@ -64,7 +65,14 @@ def measure(
         evaluated = next((answer for mode, answer in mine if mode == "evaluate"), None)
         found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
         measurements.append(_measurement(candidate, plan, deployment, timed, *found, store))
-    return Measured(measurements=tuple(measurements), failures=tuple(failures), seed=plan.tables.seed)
+    paired, unpaired = beside(session, plan, deployment, candidates, measurements, store, progress)
+    return Measured(
+        measurements=tuple(measurements),
+        failures=tuple(failures),
+        paired=paired,
+        unpaired=unpaired,
+        seed=plan.tables.seed,
+    )
 
 
 def _cooling(plan: Plan) -> Cooling:

@@ -28,6 +28,7 @@ Text = Callable[[float | None], str]
 METRICS: dict[str, tuple[Text, Text, Text]] = {
     "accuracy_drop_points": (units.percent, units.points, units.points),
     "latency_regression": (units.seconds, units.percent_change, units.percent_change),
+    "latency_tail": (units.seconds, units.percent_change, units.percent_change),
     "size_bytes": (units.size, lambda _: units.UNKNOWN, units.size),  # exact and absolute: its change decides nothing
 }
 
