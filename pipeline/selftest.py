@@ -194,9 +194,7 @@ def trials(
         def tell(done: int, trial: int = trial) -> None:
             progress.step(trial * last + done, number * last, f"trial {trial + 1} of {number}")
 
-        traces = until_decided(
-            session, launch, slower or launch, shape, [rule], seed + trial, LABEL, tell, factors
-        )
+        traces = until_decided(session, launch, slower or launch, shape, [rule], seed + trial, LABEL, tell, factors)
         session.forget_fetched()
         if traces.failed:
             raise _does_not_run(traces.failed)

@@ -17,7 +17,9 @@ from targets import inventory, open_session
 @click.option("--inputs", type=click.Path(path_type=Path), help="Rows of the model's input, .npy; without it, zeros.")
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option("--trials", type=click.IntRange(2, 100_000), default=20, show_default=True)
-@click.option("--limit", type=click.FloatRange(0.001, 10), default=0.03, show_default=True, help="As latency_regression.")
+@click.option(
+    "--limit", type=click.FloatRange(0.001, 10), default=0.03, show_default=True, help="As latency_regression."
+)
 @click.option("--margin", type=click.FloatRange(0, 10), help="As latency_margin; without it, a sixth of the limit.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(), help="Where boards.toml is.")
