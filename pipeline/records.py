@@ -216,7 +216,7 @@ class Doubt(Record, frozen=True):
     invalid: bool = False  # True: the number must not be used at all
     decides_nothing: bool = False  # True: the number may be shown, but no limit is judged by it
     touches: str = "latency"  # which number: latency or accuracy
-    withholds: str = ""  # "tail": what the upper quantiles say is not judged
+    withholds: str = ""  # which gate says nothing then: "tail", of the upper quantiles
 
 
 class Latency(Record, frozen=True):

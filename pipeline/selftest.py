@@ -12,6 +12,7 @@ from pipeline.decision import POWER, Rule, detectable, judged
 from pipeline.errors import PlanError, StageError
 from pipeline.measure.paired import BLOCK_NS, Traces, shape_of, until_decided
 from pipeline.measure.schedule import ROTATED_ROWS, START_TIMEOUT_S, TIMED_MIN_RUNS, WARMUP_MAX_NS, WARMUP_MIN_NS
+from pipeline.measure.validity import doubts_of_pairs
 from pipeline.order_statistics import proportion_interval
 from pipeline.progress import Progress
 from pipeline.records import Outcome, Record
@@ -81,7 +82,7 @@ def run(session: Session, asked: Asked, progress: Progress) -> SelfTest:
     latency_s = median(first.latency_ns) / 1e9
     found, invalid = [], []
     for traces in trials(session, launch, latency_s, asked.rule, asked.trials, asked.seed, progress):
-        reasons = [doubt.evidence for doubt in _doubts(traces) if doubt.invalid]
+        reasons = [doubt.evidence for doubt in doubts_of_pairs(traces.paired) if doubt.invalid]
         if reasons:
             invalid.append(reasons[0])
         else:

@@ -6,11 +6,12 @@ from statistics import median
 from device_agent import wire
 from pipeline.errors import StageError
 from pipeline.measure.answers import NO_ANSWERS, accuracy_of
+from pipeline.measure.asked import asked_of
 from pipeline.measure.beside import beside
-from pipeline.measure.schedule import METER, Candidate, candidates_of, schedule_of
+from pipeline.measure.schedule import METER, Candidate, candidates_of, cooling_of, schedule_of
 from pipeline.measure.statistics import summarise
 from pipeline.measure.tuning import tuned
-from pipeline.measure.validity import Asked, doubts_about, doubts_of
+from pipeline.measure.validity import doubts_about, doubts_of
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import (
@@ -28,8 +29,7 @@ from pipeline.records import (
     NotMeasured,
 )
 from pipeline.store import Store
-from targets import Session, boards, provision
-from targets.session import Cooling
+from targets import Session, boards
 
 
 def measure(
@@ -52,7 +52,7 @@ def _measured(
     all_rows = data.evaluation.rows if data.evaluation else 0
     schedule = schedule_of(candidates, plan, deployment, min(all_rows, plan.tables.measure.evaluation_rows or all_rows))
     answers: dict[int, wire.Launched | wire.LaunchFailed] = {}
-    job_id = session.submit(tuple(launch for _, launch in schedule), str(plan.path), cooling=_cooling(plan))
+    job_id = session.submit(tuple(launch for _, launch in schedule), str(plan.path), cooling=cooling_of(plan))
     for record in session.follow(job_id):
         if isinstance(record, wire.Launched | wire.LaunchFailed):
             answers[record.index] = record
@@ -84,16 +84,6 @@ def _measured(
     )
 
 
-def _cooling(plan: Plan) -> Cooling:
-    table = plan.tables.measure
-    return Cooling(round(table.temperature_band_c * 1e3), round(table.cool_seconds * 1e9))
-
-
-def _asked(candidate: Candidate, deployment: Deployment) -> Asked:
-    sent = next((each.packages for each in deployment.runtimes if each.name == candidate.runtime), ())
-    return Asked(runtime=candidate.runtime, runtime_version=provision.version_of(candidate.runtime, sent))
-
-
 def _measurement(
     candidate: Candidate, plan: Plan, deployment: Deployment, timed: Sequence[wire.Launched],
     accuracy: BoardAccuracy | None, doubts: Sequence[Doubt], store: Store,
@@ -120,7 +110,11 @@ def _measurement(
         accuracy=accuracy,
         before=_conditions(timed[0].before),
         after=_conditions(timed[-1].after),
-        doubts=(*doubts_about(deployment.board), *doubts_of(timed, latency, _asked(candidate, deployment)), *doubts),
+        doubts=(
+            *doubts_about(deployment.board),
+            *doubts_of(timed, latency, asked_of(candidate, deployment, store)),
+            *doubts,
+        ),
         raw=store.put_bytes(b"".join(wire.encode(launch) for launch in timed), "jsonl"),
     )
 

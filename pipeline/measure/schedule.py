@@ -9,6 +9,7 @@ from device_agent import wire
 from pipeline.plan import Plan
 from pipeline.records import VARIANTS, Converted, Deployment, label_of
 from targets import provision
+from targets.session import Cooling
 
 # Warm-up until steady, but at least 0.2 s: clocks need as long to rise. The steadiness test decides, and a
 # launch is repeated six times. A model of 100 ms gets its 20 runs for that test within the limit of 10 s.
@@ -86,3 +87,8 @@ def launch_of(mode: str, candidate: Candidate, plan: Plan, deployment: Deploymen
         timeout_ns=round((START_TIMEOUT_S + timed_s + inferences * SLOWEST_S) * 1e9),
         meter=METER,
     )
+
+
+def cooling_of(plan: Plan) -> Cooling:
+    table = plan.tables.measure
+    return Cooling(round(table.temperature_band_c * 1e3), round(table.cool_seconds * 1e9))
