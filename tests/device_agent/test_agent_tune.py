@@ -91,7 +91,7 @@ def test_a_guardian_that_is_told_to_end_puts_everything_back(board, tree, number
 
 def has_come_up(pid: int) -> bool:
     """Whether it holds the agent's folder: behind that it takes signals as it should."""
-    links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
     return any("/agents/" in link for link in links)
 
 
