@@ -292,7 +292,7 @@ class Working(Record):
 class Event(Record):
     seq: int  # of the job's records, from 1
     index: int  # of the launch, or behind the launches of the pair
-    phase: str  # cooling, started, load, warmup, timed, evaluate
+    phase: str  # cooling, started, load, golden, warmup, timed, evaluate
     done: int
     of: int
 
@@ -316,7 +316,7 @@ class Launched(Record):
     warmup_ns: Tuple[int, ...]
     steady: bool  # False: the warm-up reached its limit before it became steady
     latency_ns: Tuple[int, ...]  # empty in mode "evaluate"
-    golden: Tuple[float, ...]  # what this process answered for the first GOLDEN_ROWS rows, each cut after GOLDEN_VALUES
+    golden: Tuple[float, ...]  # what this process answered to the first GOLDEN_ROWS rows, each cut after GOLDEN_VALUES
     cpus: Tuple[int, ...]  # that it was bound to; (): this kernel does not do that
     memory: Tuple[MemoryStep, ...]
     peak_bytes: Optional[int]
