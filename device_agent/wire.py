@@ -7,6 +7,7 @@ each request line of the host, the agent answers one or more lines, the last of 
     Put           -> Ready, then the host sends frames (below), -> Stored
     Unpack        -> Unpacked
     Observe       -> Conditions
+    Tune          -> Tuned
     Submit        -> Accepted: the job runs on its own from here on, whatever becomes of the connection
     Follow        -> (Event | Launched | Paired | LaunchFailed)* -> Ended; any other request before that: -> Paused, and its own answer
     Cancel        -> Cancelled
@@ -123,6 +124,21 @@ class Unpacked(Record):
 
 class Observe(Record):
     pass
+
+
+class Tune(Record):
+    """Fix governor and clocks, until the lease is over."""
+
+    lease_ns: int  # 0: put back what was there
+    while_used: bool  # also put it back when the board has had no job for a minute
+
+
+class Tuned(Record):
+    """For people, one line each."""
+
+    changed: Tuple[str, ...]
+    refused: Tuple[str, ...]  # commands that would do what this user may not
+    restored: Tuple[str, ...]  # first, of a lease before
 
 
 class Core(Record):
@@ -391,7 +407,7 @@ class Failure(Record):
 KINDS = {
     kind.__name__: kind
     for kind in (
-        Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Submit, Accepted, Follow, Paused,
+        Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Tune, Tuned, Submit, Accepted, Follow, Paused,
         Cancel, Cancelled, Jobs, JobList, Forget, Forgotten, Working, Event, Launched, Paired, LaunchFailed, Ended, Get, Blob, Failure,
     )
 }  # fmt: skip
