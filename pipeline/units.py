@@ -25,6 +25,11 @@ def size(value_bytes: float | None) -> str:
     return f"{value_bytes:.0f} B"
 
 
+def size_change(value_bytes: float | None) -> str:
+    """A difference: 131072 -> '+128 KiB'."""
+    return UNKNOWN if value_bytes is None else f"{'-' if value_bytes < 0 else '+'}{size(abs(value_bytes))}"
+
+
 def interval(low_s: float | None, high_s: float | None) -> str:
     """Both ends in the unit of the larger: (0.00120, 0.00125) -> '1.20 to 1.25 ms' with a dash."""
     if low_s is None or high_s is None:

@@ -1,22 +1,22 @@
 """One limit, one measured file -> one Verdict.
 
 A limit is judged by an interval, never by a single number: PASS when the whole interval keeps it, REGRESSED when the whole
-interval breaks it, INCONCLUSIVE when it lies on both sides, was got from too few launches or where nothing can be judged by it (an
-emulator's times), INVALID without a valid number.
+interval breaks it, INCONCLUSIVE when it lies on both sides or where nothing can be judged by it (an emulator's times), INVALID without
+a valid number. Latency is judged by pairs that took turns, with a margin: pipeline/decision.py.
 """
 
 from collections.abc import Sequence
+from statistics import median
 
 from pipeline import units
-from pipeline.compare.intervals import Interval, latency_ratio
+from pipeline.compare.intervals import LAUNCHES, Interval, latency_ratio, shift
 from pipeline.decision import MARGIN_OF_LIMIT, Rule, effect, judged
-from pipeline.order_statistics import ENOUGH
 from pipeline.plan import LimitsTable
 from pipeline.records import Measurement, NotMeasured, Outcome, Paired, TailRatios, Verdict
 
 KEEPS, BREAKS = "keeps the limit", "breaks the limit"
 UNCLEAR = "can not be told apart from the limit: more launches or more rows would tell"
-TOO_FEW = f"was got from too few launches: set [measure] launches to {ENOUGH} or more"
+UNPAIRED = "was not measured in turns with its baseline, because the limit was set later: run `edgepress measure` again"
 
 
 def size(candidate: Measurement, limit: int) -> Verdict:
@@ -53,10 +53,10 @@ def latency(
     if baseline is None:
         why = "nothing to compare with was measured in this runtime"
         return [not_measured(candidate.label, metric, limit, why)]
+    failed = next((each for each in unpaired if each.label == candidate.label), None)
+    if failed is not None:
+        return [not_measured(candidate.label, metric, limit, f"{failed.evidence}. {failed.remedy}")]
     if paired is None:
-        failed = next((each for each in unpaired if each.label == candidate.label), None)
-        if failed is not None:
-            return [not_measured(candidate.label, metric, limit, f"{failed.evidence}. {failed.remedy}")]
         ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
         values = (baseline.latency.median_s, candidate.latency.median_s)
         return [_judged(candidate, baseline, metric, "s", values, (ratio - 1, low - 1, high - 1), limit)]
@@ -113,6 +113,25 @@ def _tail(
     )  # fmt: skip
 
 
+def memory(candidate: Measurement, baseline: Measurement | None, limit: int) -> list[Verdict]:
+    """At most `limit` bytes more than the baseline: of the model's own anonymous memory, and of the process's peak."""
+    verdicts = []
+    for metric, name in (("memory_growth_bytes", "launch_growth_bytes"), ("memory_peak_bytes", "launch_peak_bytes")):
+        if baseline is None:
+            why = "nothing to compare with was measured in this runtime"
+            verdicts.append(not_measured(candidate.label, metric, limit, why))
+            continue
+        before, after = getattr(baseline.memory, name), getattr(candidate.memory, name)
+        if min(len(before), len(after)) < LAUNCHES:
+            why = f"fewer than {LAUNCHES} launches of it and of its baseline told of their memory"
+            verdicts.append(not_measured(candidate.label, metric, limit, why))
+            continue
+        values = (median(before), median(after))
+        change = shift(after, before)
+        verdicts.append(_judged(candidate, baseline, metric, "B", values, change, limit))
+    return verdicts
+
+
 def not_measured(subject: str, metric: str, limit: float, why: str) -> Verdict:
     """A limit that can not be judged, because there is no valid number: never silently green."""
     return Verdict(
@@ -135,8 +154,8 @@ def _judged(
     undecided = dict.fromkeys(f"{doubt.evidence}. {doubt.remedy}" for doubt in doubts if doubt.decides_nothing)
     if undecided:
         outcome, why = Outcome.INCONCLUSIVE, " ".join(undecided)
-    elif touches == "latency" and min(candidate.latency.launches, baseline.latency.launches) < ENOUGH:
-        outcome, why = Outcome.INCONCLUSIVE, TOO_FEW
+    elif touches == "latency":
+        outcome, why = Outcome.INCONCLUSIVE, UNPAIRED
     elif high <= limit:
         outcome, why = Outcome.PASS, KEEPS
     elif low > limit:

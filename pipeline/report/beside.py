@@ -12,7 +12,7 @@ JUDGED = (
     Column(heading="against", under=True, brief=False),
     Column(heading="verdict"),
     Column(heading="change", number=True),
-    Column(heading=f"{level_of(LOOKS[0])} interval", number=True, under=True),
+    Column(heading=f"{level_of(by_test=True)} interval", number=True, under=True),
     Column(heading="detects", number=True),
     Column(heading="pairs", number=True),
     Column(heading="took", number=True),
@@ -143,7 +143,7 @@ def method(run: RunRecord) -> list[tuple[str, str]]:
         ),
         (
             "interval by pairs",
-            f"{level_of(LOOKS[0])}, over all looks: the changes that the test does not reject",
+            f"{level_of(by_test=True)}, over all looks: the changes that the test does not reject",
         ),
         ("raw pairs", f"every inference of every block is in the store: {raw}"),
     ]

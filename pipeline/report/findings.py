@@ -84,7 +84,7 @@ def _speed(comparison: Comparison, trust: Trust, where: str, passes: str) -> Fin
     """What the interval of one ratio shows. What is doubted is said with its doubts, and never as better or worse."""
     one, other = _file(comparison.subject, trust), _file(comparison.baseline_subject, trust)
     runtime = _runtime(comparison.subject, trust)
-    interval = f"{level_of(comparison.pairs)}: {units.change_interval(comparison.latency_low, comparison.latency_high)}"
+    interval = f"{level_of(by_test=comparison.pairs is not None)}: {units.change_interval(comparison.latency_low, comparison.latency_high)}"
     by_passes = passes if _same_format(comparison, trust) else ""
     if comparison.latency_low <= 1 <= comparison.latency_high:
         tone, text = (

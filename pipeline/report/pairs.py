@@ -18,7 +18,7 @@ def slower(trust: Trust) -> Picture | None:
     """The numbers that the verdict rests on, and what they were held against."""
     caption = (
         "Each dot is a pair, in the order in which they were measured: how much longer the candidate took. The bar and the band: the "
-        f"change and its {level_of(1)} interval. REGRESSED: the interval is above the margin; PASS: it is below the limit."
+        f"change and its {level_of(by_test=True)} interval. REGRESSED: the interval is above the margin; PASS: it is below the limit."
     )
     return _picture("Did it get slower?", caption, trust, _slower)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pipeline import units
 from pipeline.order_statistics import ENOUGH
 from pipeline.records import Comparison, Doubt, Energy, Measurement, Outcome, RunRecord, Verdict
-from pipeline.report import beside, details, findings, ledger, sensitivity
+from pipeline.report import beside, details, findings, ledger, operators, sensitivity
 from pipeline.report.trust import (
     DOUBTFUL,
     INVALID,
@@ -32,6 +32,8 @@ METRICS: dict[str, tuple[Text, Text, Text]] = {
     "accuracy_drop_points": (units.percent, units.points, units.points),
     "latency_regression": (units.seconds, units.percent_change, units.percent_change),
     "latency_tail": (units.seconds, units.percent_change, units.percent_change),
+    "memory_growth_bytes": (units.size, units.size_change, units.size_change),
+    "memory_peak_bytes": (units.size, units.size_change, units.size_change),
     "size_bytes": (units.size, lambda _: units.UNKNOWN, units.size),  # exact and absolute: its change decides nothing
 }
 
@@ -96,6 +98,7 @@ def view_of(run: RunRecord) -> View:
         notes=details.notes(run),
         latency=details.latency(run),
         memory=details.memory(run),
+        operators=operators.table(run),
         board_facts=details.board_facts(run),
         conditions=details.conditions(run),
         runtimes=details.runtimes(run),
@@ -137,8 +140,8 @@ def _results(run: RunRecord, trust: Trust) -> Table:
     )
     marks = {line.mark for line in lines}
     note = "Lost: points of accuracy against the baseline. Latency: one inference, batch 1, the median over launches. "
-    note += "x time: the ratio to the baseline in the same runtime, by pairs where a limit judges it, else by the launches' 10th percentiles. Cold start: import, "
-    note += "load and first inference. Memory: the peak of the process; model memory: what the model adds to it."
+    note += "x time: the ratio to the baseline in the same runtime, by pairs where a limit judges it, else by the launches' 10th percentiles. Cold start: from the "
+    note += "start of the process to its first answer, files in the page cache. Memory: the peak of the process; model memory: what the model adds to it."
     if not all(has_interval(measurement) for measurement in asked_for(run)):
         note += f" No interval: {units.count(ENOUGH)} launches are needed for one of 95 %."
     if DOUBTFUL in marks:
@@ -162,9 +165,8 @@ def _line(
         ratio = guarded(units.change(comparison.latency_ratio), paired)
         if trust.has_interval(comparison):
             ends = units.change_interval(comparison.latency_low, comparison.latency_high)
-            ratio_interval = guarded(f"{ends} ({level_of(comparison.pairs)})", paired)
+            ratio_interval = guarded(f"{ends} ({level_of(by_test=comparison.pairs is not None)})", paired)
     accuracy, latency, memory = measurement.accuracy, measurement.latency, measurement.memory
-    cold_s = measurement.import_s + measurement.load_s + measurement.first_inference_s
     return Line(
         mark=mark,
         cells=(
@@ -182,7 +184,7 @@ def _line(
             else units.UNKNOWN,
             ratio,
             ratio_interval,
-            guarded(units.seconds(cold_s), mark),
+            guarded(units.seconds(measurement.cold_start_s), mark),
             units.size(memory.peak_bytes),
             units.size(memory.model_anonymous_bytes),
             _energy(measurement.energy, mark),
@@ -207,6 +209,9 @@ def _limit(verdict: Verdict, trust: Trust) -> Limit:
         mark = max(mark, mark_about(paired.doubts if paired else ()), key=WORSE.index)
     elif verdict.metric == "accuracy_drop_points":
         mark, baseline_mark = trust.of_accuracy(verdict.subject), trust.of_accuracy(verdict.baseline_subject)
+    elif verdict.metric.startswith("memory_"):
+        mark, baseline_mark = trust.about(verdict.subject, "memory"), trust.about(verdict.baseline_subject, "memory")
+    by_test = verdict.pairs is not None or verdict.metric.startswith("memory_")
     change_mark = INVALID if INVALID in {mark, baseline_mark} else mark or baseline_mark
     level, difference, limit = METRICS.get(verdict.metric, (units.number, units.number, units.number))
     interval = f"{difference(verdict.low)} to {difference(verdict.high)}" if verdict.low != verdict.high else ""
@@ -218,7 +223,7 @@ def _limit(verdict: Verdict, trust: Trust) -> Limit:
         baseline=guarded(level(verdict.baseline), baseline_mark) if verdict.baseline is not None else units.UNKNOWN,
         candidate=guarded(level(verdict.candidate), mark),
         change=guarded(difference(verdict.change), change_mark),
-        interval=f"{level_of(verdict.pairs)}: {guarded(interval, change_mark)}"
+        interval=f"{level_of(by_test=by_test)}: {guarded(interval, change_mark)}"
         if interval and change_mark != INVALID
         else "",
         limit=limit(verdict.limit),

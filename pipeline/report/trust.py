@@ -28,8 +28,12 @@ class Trust:
 
     def of_accuracy(self, *labels: str | None) -> str:
         """The worst mark that the accuracy of these measurements has."""
-        found = [self.measurements[label] for label in labels if label in self.measurements]
-        return max((accuracy_mark_of(one) for one in found), key=WORSE.index, default=TRUSTED)
+        return max((self.about(label, "accuracy") for label in labels), key=WORSE.index, default=TRUSTED)
+
+    def about(self, label: str | None, touches: str) -> str:
+        """How far that number of this measurement may be trusted."""
+        one = self.measurements.get(label or "")
+        return mark_about(one.doubts, touches) if one else TRUSTED
 
     def of(self, label: str | None) -> str:
         """A label that nothing was measured under is doubtful: there is nothing to look its doubts up in."""
@@ -109,9 +113,9 @@ def mark_about(doubts: Iterable[Doubt], touches: str = "latency") -> str:
     return DOUBTFUL if found else TRUSTED
 
 
-def level_of(pairs: int | None) -> str:
-    """Of the interval of a change: by pairs, each of its two ends is wrong in ALPHA of all cases at most."""
-    return units.level(0.95 if pairs is None else 1 - 2 * ALPHA)
+def level_of(*, by_test: bool) -> str:
+    """Of the interval of a change. Where a test made it (of pairs, of memory), each of its ends is wrong in ALPHA of all cases at most."""
+    return units.level(1 - 2 * ALPHA if by_test else 0.95)
 
 
 def guarded(text: str, mark: str) -> str:

@@ -95,6 +95,7 @@ class View:
     notes: Table
     latency: Table
     memory: Table
+    operators: Table
     board_facts: Table
     conditions: Table
     runtimes: Table
