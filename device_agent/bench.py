@@ -32,16 +32,16 @@ TAIL_BYTES = 4000
 MAX_RUNS = 1_000_000  # so that the raw answer stays below wire.MAX_LINE_BYTES
 EXIT_S = 10  # for a process that has said everything
 LOOK_S = 1.0  # at a runner that says nothing
-IDLE_S = 20.0  # without a word and without a tick of CPU time: it hangs. Loading from the slowest card takes ticks
+IDLE_S = 20.0  # longer than the longest idle_ns; without a word and without a tick of CPU time: it hangs. Loading from the slowest card takes ticks
 
 CHOICES = {
-    "mode": ("time", "evaluate"),
+    "mode": ("time", "evaluate", "energy"),
     "model_format": ("tflite", "onnx", "sleep"),
     "runtime": tuple(RUNTIMES),
-    "meter": tuple(METERS),
 }
 LIMITS = {"threads": (1, 1024), "timed_min_runs": (1, MAX_RUNS), "timed_max_runs": (1, MAX_RUNS), "timeout_ns": (1, 1 << 62),
-          "warmup_min_ns": (0, 1 << 62), "warmup_max_ns": (0, 1 << 62), "timed_min_ns": (0, 1 << 62)}  # fmt: skip
+          "warmup_min_ns": (0, 1 << 62), "warmup_max_ns": (0, 1 << 62), "timed_min_ns": (0, 1 << 62),
+          "idle_ns": (0, 15_000_000_000), "pattern_ns": (0, 15_000_000_000)}  # fmt: skip
 
 
 class OutOfTime(Exception):
@@ -87,6 +87,9 @@ def _check(place: Place, launch: wire.Launch) -> None:
     for name, (low, high) in LIMITS.items():
         if not low <= getattr(launch, name) <= high:
             raise Refused("bad_request", f"{name} is {getattr(launch, name)}, not {low} to {high}")
+    unknown = [use.name for use in launch.meters if use.name not in METERS]
+    if unknown:
+        raise Refused("bad_request", f"there is no meter {unknown[0]!r}, but {', '.join(METERS)}")
     place.blob(launch.model_sha256)
     for site in launch.sites:
         place.site(site)
@@ -102,7 +105,7 @@ class _Run:
     ) -> None:  # fmt: skip
         self.place, self.spool, self.folder, self.index, self.launch = place, spool, folder, index, launch
         self.damaged, self.job_deadline_ns = damaged, job_deadline_ns
-        self.sampler = Sampler(launch.meter)
+        self.sampler = Sampler(launch.meters)
         self.phase = "started"
         self.tail = b""
         self.answer: Optional[Dict[str, Any]] = None  # of the runner: "done" or "failed"
@@ -219,8 +222,7 @@ class _Run:
             self.answer = message
             return
         phase, done, of = message["event"]
-        if phase == "timed" and self.phase != "timed":
-            self.sampler.start()
+        self.sampler.enter(phase)
         self.phase = phase
         self.spool.send(wire.Event(0, self.index, phase, done, of))
 
@@ -231,13 +233,10 @@ class _Run:
             self.tail = (self.tail + os.read(printed, CHUNK_BYTES))[-TAIL_BYTES:]
 
     def _launched(self, before: wire.Conditions, done: Dict[str, Any]) -> wire.Launched:
-        timed = done.pop("timed_ns")
-        power = self.sampler.between(*timed)
         done["memory"] = tuple(wire.MemoryStep(**step) for step in done["memory"])
+        done["energy"] = wire.EnergyWindow(**done["energy"]) if done["energy"] else None
         after = conditions.observe()
-        return wire.Launched(
-            seq=0, index=self.index, before=before, after=after, power_uw=power, meter_note=self.sampler.told(), **done
-        )
+        return wire.Launched(seq=0, index=self.index, before=before, after=after, power=self.sampler.traces(), **done)
 
     def _died(self, code: int, kills: Optional[int]) -> wire.LaunchFailed:
         if code >= 0:

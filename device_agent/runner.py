@@ -111,7 +111,7 @@ class Runner:
         self.first_ns = 0
 
     def run(self) -> Dict[str, Any]:
-        """The fields of wire.Launched that are known here, and `timed_ns`, start and end of the timed part."""
+        """The fields of wire.Launched that are known here."""
         launch = self.launch
         self._snapshot("python")
         self.messages.enter("load", 1)
@@ -131,9 +131,12 @@ class Runner:
         model.prepare(None if inputs is None else inputs[0])
         done: Dict[str, Any] = {
             "runtime_version": runtime.version(), "import_ns": import_ns, "load_ns": load_ns, "warmup_ns": (), "steady": True,
-            "latency_ns": (), "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "timed_ns": (0, 0),
+            "latency_ns": (), "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "energy": None,
         }  # fmt: skip
-        done.update(self._evaluate(model, inputs) if launch.mode == "evaluate" else self._time(model))
+        if launch.mode == "energy":
+            done["energy"] = self._energy(model)
+        else:
+            done.update(self._evaluate(model, inputs) if launch.mode == "evaluate" else self._time(model))
         self._snapshot("end")
         done["first_ns"] = self.first_ns
         done["peak_bytes"] = memory.peak_bytes()
@@ -151,7 +154,6 @@ class Runner:
         switches, delay_ns = _involuntary_switches(), _run_delay_ns()
         start_ns = clock()
         runs = self._timed(model.invoke, start_ns)
-        end_ns = clock()
         later_ns = _run_delay_ns()
         return {
             "warmup_ns": warmup_ns,
@@ -159,7 +161,6 @@ class Runner:
             "latency_ns": self.samples[:runs].tolist(),
             "involuntary_switches": _involuntary_switches() - switches,
             "run_delay_ns": later_ns - delay_ns if later_ns is not None and delay_ns is not None else None,
-            "timed_ns": (start_ns, end_ns),
         }
 
     def _warm_up(self, invoke: Any) -> Tuple[List[int], bool]:
@@ -203,6 +204,16 @@ class Runner:
                 part = min((after_ns - start_ns) / max(min_ns, 1), (run + 1) / min_runs)
                 self.messages.tell(int(1000 * min(part, 1)), 1000, after_ns)
         return max_runs
+
+    # --- mode "energy"
+
+    def _energy(self, model: Any) -> Dict[str, Any]:
+        from device_agent import energy
+
+        gc.collect()
+        gc.disable()
+        enter = self.messages.enter
+        return energy.measure(model.invoke, self.launch, lambda phase: enter(phase, 1), lambda: self._warm_up(model.invoke))
 
     # --- mode "evaluate"
 

@@ -7,6 +7,7 @@ each request line of the host, the agent answers one or more lines, the last of 
     Put           -> Ready, then the host sends frames (below), -> Stored
     Unpack        -> Unpacked
     Observe       -> Conditions
+    Meters        -> MeterList
     Submit        -> Accepted: the job runs on its own from here on, whatever becomes of the connection
     Follow        -> (Event | Launched | LaunchFailed)* -> Ended; any other request before that: -> Paused, and its own answer
     Cancel        -> Cancelled
@@ -22,6 +23,7 @@ or DEFLATED (zlib); a frame of the coding END, without bytes, ends an upload ear
 PROTOCOL history (an agent is pushed by the hash of its content, so versions never meet; the number is a second lock):
     1  first
     2  jobs that outlive the connection; uploads in frames, from an offset
+    3  meters: several a launch, power or energy
 """
 
 import json
@@ -32,7 +34,7 @@ from device_agent.record import Record as Record  # noqa: PLC0414 - the host fin
 from device_agent.record import WireError as WireError  # noqa: PLC0414
 from device_agent.record import from_fields, to_fields
 
-PROTOCOL = 2
+PROTOCOL = 3
 MARK = b"--edgepress-agent-1--"
 MAX_LINE_BYTES = 32 * 1024 * 1024
 WORKING_S = 5.0
@@ -136,10 +138,36 @@ class Conditions(Record):
     available_bytes: Optional[int]
 
 
-class Launch(Record):
-    """One fresh process: open one model in one runtime, and either time it or let it answer all rows."""
+class MeterUse(Record):
+    """A power meter, and how it is wired: see meters/."""
 
-    mode: str  # time, evaluate
+    name: str
+    settings: Tuple[Tuple[str, str], ...]  # (key, value)
+
+
+class Meters(Record):
+    """Can these be read? (): which meters does the board have that need no settings?"""
+
+    uses: Tuple[MeterUse, ...]
+
+
+class MeterInfo(Record):
+    name: str
+    rail: str  # what it measures, and how exactly; "" where it can not be read
+    quality: str  # measured, coarse
+    period_ns: int  # between two readings
+    accumulates: bool  # it adds up energy itself
+    error: str  # why it can not be read; "": it can
+
+
+class MeterList(Record):
+    meters: Tuple[MeterInfo, ...]
+
+
+class Launch(Record):
+    """One fresh process: open one model in one runtime, and time it, let it answer all rows, or let it run for the meters."""
+
+    mode: str  # time, evaluate, energy
     model_sha256: str
     model_format: str  # tflite, onnx, sleep: the ending that the runtime sees
     runtime: str
@@ -152,7 +180,9 @@ class Launch(Record):
     timed_min_runs: int
     timed_max_runs: int
     timeout_ns: int
-    meter: str
+    meters: Tuple[MeterUse, ...]  # of this board, read meanwhile
+    idle_ns: int  # mode "energy": so long it does nothing, before and after
+    pattern_ns: int  # mode "energy": first, three times so long busy and so long idle, by which a meter's clock is found; 0: none
 
 
 class Submit(Record):
@@ -228,7 +258,7 @@ class Working(Record):
 class Event(Record):
     seq: int  # of the job's records, from 1
     index: int  # of the launch
-    phase: str  # started, load, warmup, timed, evaluate
+    phase: str  # started, load, warmup, timed, evaluate; pattern, idle, without, with, settle (energy.py)
     done: int
     of: int
 
@@ -238,6 +268,37 @@ class MemoryStep(Record):
     resident_bytes: Optional[int]  # None: this kernel does not tell
     anonymous_bytes: Optional[int]  # RssAnon needs Linux 4.5
     file_bytes: Optional[int]
+
+
+class PowerTrace(Record):
+    """What one meter told. One of `power_uw` and `energy_uj` is empty, the other as long as `t_ns`."""
+
+    meter: str
+    rail: str
+    quality: str  # measured, coarse
+    gain_ppm: Optional[int]  # at most so wrong, of the value; None: nobody says
+    offset_uw: Optional[int]  # and so much besides; None: nobody says
+    period_ns: int
+    delay_ns: int  # at most so long before `t_ns` was what it tells of
+    t_ns: Tuple[int, ...]  # of the readings, the middle of each; CLOCK_MONOTONIC
+    power_uw: Tuple[int, ...]  # microwatt, where it tells power
+    energy_uj: Tuple[int, ...]  # microjoule since some moment, where it adds up itself
+    failed: int  # readings that failed
+    missed: int  # periods without a reading, because the one before took longer
+    reading_ns: int  # time spent on readings, in all
+    note: str  # why there is nothing, or what failed last; "" otherwise
+
+
+class EnergyWindow(Record):
+    """Mode "energy": what ran when. Times of CLOCK_MONOTONIC."""
+
+    runs: int  # inferences from `start_ns` to `end_ns`
+    start_ns: int
+    end_ns: int
+    lead_ns: int  # the model ran so long before `start_ns` and after `end_ns`, too
+    idle: Tuple[Tuple[int, int], ...]  # (start_ns, end_ns) before and after
+    busy: Tuple[Tuple[int, int], ...]  # (start_ns, end_ns) of the pattern
+    sampler: Tuple[Tuple[int, int], ...]  # mean ns of an inference (without, with) the meters being read, in turns
 
 
 class Launched(Record):
@@ -254,8 +315,8 @@ class Launched(Record):
     peak_bytes: Optional[int]
     involuntary_switches: int  # of the runner while it was timed
     run_delay_ns: Optional[int]  # time that the runner waited for a CPU while it was timed
-    power_uw: Tuple[Tuple[int, int], ...]  # (t_ns, microwatt)
-    meter_note: str  # why there is no power, or what the meter is
+    power: Tuple[PowerTrace, ...]  # of each meter of the launch
+    energy: Optional[EnergyWindow]  # mode "energy"
     outputs_sha256: str  # mode "evaluate": a .npy blob, float32 (rows, ...); else ""
     before: Conditions
     after: Conditions
@@ -300,7 +361,7 @@ class Failure(Record):
 KINDS = {
     kind.__name__: kind
     for kind in (
-        Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Submit, Accepted, Follow, Paused,
+        Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Meters, MeterList, Submit, Accepted, Follow, Paused,
         Cancel, Cancelled, Jobs, JobList, Forget, Forgotten, Working, Event, Launched, LaunchFailed, Ended, Get, Blob, Failure,
     )
 }  # fmt: skip

@@ -13,7 +13,7 @@ CALM = Conditions(
 )  # fmt: skip
 CLEAN = Launched(
     seq=1, index=0, runtime_version="1", import_ns=1, load_ns=1, first_ns=1, warmup_ns=(1,), steady=True, latency_ns=(100_000,) * 50,
-    memory=(MemoryStep("end", 1, 1, 0),), peak_bytes=1, involuntary_switches=0, run_delay_ns=0, power_uw=(), meter_note="",
+    memory=(MemoryStep("end", 1, 1, 0),), peak_bytes=1, involuntary_switches=0, run_delay_ns=0, power=(), energy=None,
     outputs_sha256="", before=CALM, after=CALM,
 )  # fmt: skip
 
