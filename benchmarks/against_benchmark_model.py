@@ -64,7 +64,7 @@ def main() -> None:
             launch = wire.Launch(
                 mode="time", model_sha256=file.sha256, model_format="tflite", runtime="ai_edge_litert", sites=sites,
                 inputs_sha256="", threads=1, warmup_min_ns=200_000_000, warmup_max_ns=10**10, timed_min_ns=1, timed_min_runs=RUNS,
-                timed_max_runs=RUNS, timeout_ns=10**11, meters=(), idle_ns=0, pattern_ns=0,
+                timed_max_runs=RUNS, timeout_ns=10**11, rotated_rows=1, cpus=(), meters=(), idle_ns=0, pattern_ns=0,
             )  # fmt: skip
             pairs = []
             for number in range(rounds):

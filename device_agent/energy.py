@@ -18,14 +18,18 @@ SWITCH_S = 0.05  # for the agent to hear of a phase, before it counts
 clock = time.perf_counter_ns  # CLOCK_MONOTONIC
 
 
-def measure(invoke: Callable[[], None], launch: Launch, enter: Callable[[str], None], warm_up: Callable[[], Any]) -> Dict[str, Any]:
+def measure(
+    invoke: Callable[[], None], launch: Launch, enter: Callable[[str], None], warm_up: Callable[[], Any]
+) -> Dict[str, Any]:
     """The fields of wire.EnergyWindow. `enter` tells the agent a phase; `warm_up` runs until steady."""
     busy = _pattern(invoke, launch.pattern_ns, enter)
     enter("idle")
     time.sleep(SWITCH_S)
     before = _idle(launch.idle_ns)
     warm_up()
-    sampler = [_sampler_cost(invoke, enter, number % 2 == 1) for number in range(SAMPLER_PAIRS)] if launch.meters else []
+    sampler = (
+        [_sampler_cost(invoke, enter, number % 2 == 1) for number in range(SAMPLER_PAIRS)] if launch.meters else []
+    )
     enter("timed")
     _run(invoke, LEAD_NS)
     start_ns = clock()

@@ -1,18 +1,22 @@
 """The child process of one launch: open ONE model in ONE runtime, and time it or let it answer all rows. Raw numbers out.
 
-argv: the agent's folder (for sys.path, see bench.START), the root, a folder for temporary files, the descriptor for
-messages, the agent's process number. The Launch comes on standard input.
+argv: the agent's folder (for sys.path, see child.START), the root, a folder for temporary files, the descriptor for messages,
+the agent's process number, the CPUs to be bound to ("2,3"). On standard input comes a line with the Launch; in mode "turns" then,
+for each block, a line `min_ns min_runs max_runs`, and at last the line `end`.
 """
 
 import array
 import collections
 import contextlib
 import ctypes
+import functools
 import gc
 import hashlib
 import importlib
 import io
+import itertools
 import json
+import math
 import os
 import resource
 import signal
@@ -20,15 +24,15 @@ import statistics
 import sys
 import time
 import traceback
-from typing import Any, Deque, Dict, List, Optional, Tuple
+from typing import Any, Deque, Dict, Iterator, List, Optional, Tuple
 
 from device_agent import facts, memory, place, wire
+from device_agent.messages import Messages
 from device_agent.record import from_fields, to_fields
 from device_agent.runtimes import RUNTIMES
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 OOM_SCORE = "500"  # of 1000
-TELL_NS = 500_000_000  # between two events: each wakes the agent and sshd, which may share our only core
 STEADY_RUNS = 10  # measured: the 9th inference is within 1 % of the later ones (278 launches)
 STEADY_WITHIN = 0.02
 WARMUP_KEEP = 65_536  # raw warm-up times that are sent; a fast model makes millions
@@ -36,43 +40,17 @@ WARMUP_KEEP = 65_536  # raw warm-up times that are sent; a fast model makes mill
 clock = time.perf_counter_ns  # CLOCK_MONOTONIC
 
 
-class Messages:
-    """To the agent."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.file = os.fdopen(descriptor, "wb", buffering=0)
-        self.phase = "started"
-        self.next_ns = 0
-
-    def enter(self, phase: str, of: int) -> None:
-        self.phase = phase
-        self._write({"event": [phase, 0, of]})
-        self.next_ns = clock() + TELL_NS
-
-    def tell(self, done: int, of: int, now_ns: int) -> None:
-        if now_ns >= self.next_ns:
-            self._write({"event": [self.phase, done, of]})
-            self.next_ns = now_ns + TELL_NS
-
-    def end(self, message: Dict[str, Any]) -> None:
-        self._write(message)
-        self.file.close()
-
-    def _write(self, message: Dict[str, Any]) -> None:
-        view = memoryview(json.dumps(message).encode() + b"\n")
-        while view:
-            view = view[self.file.write(view) :]
-
-
 def main() -> None:
-    _, root, folder, descriptor, agent = sys.argv[1:]
+    _, root, folder, descriptor, agent, cpus = sys.argv[1:]
     _die_with(int(agent))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # the supervisor's mask came along
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not fill the board's disk
     _offer_to_the_oom_killer()
+    if cpus:
+        os.sched_setaffinity(0, map(int, cpus.split(",")))  # before a runtime starts its threads
     messages = Messages(int(descriptor))
     try:
-        launch = from_fields(wire.Launch, json.load(sys.stdin))
+        launch = from_fields(wire.Launch, json.loads(sys.stdin.readline()))
         done = Runner(place.Place(root), folder, messages, launch).run()
     except Exception as error:
         traceback.print_exc()
@@ -106,12 +84,14 @@ class Runner:
         self.place, self.folder, self.messages, self.launch = where, folder, messages, launch
         # made before the first snapshot of the memory: they are not the model's
         self.samples = array.array("q", bytes(8 * launch.timed_max_runs))
+        self.timed = 0  # of `samples` that are filled
+        self.rows: Iterator[Any] = iter(())  # as the model takes them, in rotation
         self.warmup = array.array("q", bytes(8 * WARMUP_KEEP))
         self.memory: List[wire.MemoryStep] = []
         self.first_ns = 0
 
     def run(self) -> Dict[str, Any]:
-        """The fields of wire.Launched that are known here."""
+        """The fields of wire.Launched that are known here, and `timed_ns`, start and end of the timed part."""
         launch = self.launch
         self._snapshot("python")
         self.messages.enter("load", 1)
@@ -128,92 +108,131 @@ class Runner:
         model = runtime.open_model(link, launch.threads)
         load_ns = clock() - start_ns
         self._snapshot("model_loaded")
-        model.prepare(None if inputs is None else inputs[0])
+        fitted = [model.fitted(row) for row in ([None] if inputs is None else inputs[: launch.rotated_rows])]
+        self.rows = itertools.cycle(fitted)
+        golden = self._golden(model, fitted[: wire.GOLDEN_ROWS])
         done: Dict[str, Any] = {
             "runtime_version": runtime.version(), "import_ns": import_ns, "load_ns": load_ns, "warmup_ns": (), "steady": True,
-            "latency_ns": (), "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "energy": None,
+            "latency_ns": (), "golden": golden, "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "energy": None,
         }  # fmt: skip
-        if launch.mode == "energy":
-            done["energy"] = self._energy(model)
-        else:
-            done.update(self._evaluate(model, inputs) if launch.mode == "evaluate" else self._time(model))
+        measure = {
+            "time": self._time,
+            "turns": self._take_turns,
+            "energy": self._energy,
+            "evaluate": functools.partial(self._evaluate, inputs=inputs),
+        }
+        done.update(measure[launch.mode](model))
         self._snapshot("end")
         done["first_ns"] = self.first_ns
         done["peak_bytes"] = memory.peak_bytes()
         done["memory"] = [to_fields(step) for step in self.memory]
         return done
 
-    # --- mode "time"
+    def _golden(self, model: Any, rows: List[Any]) -> List[float]:
+        """What this very process answers for the first rows: the host knows what they should be. The first inference is here."""
+        answers: List[float] = []
+        for row in rows:
+            model.feed(row)
+            start_ns = clock()
+            model.invoke()
+            if not self.first_ns:
+                self.first_ns = clock() - start_ns
+                self._snapshot("first_inference")
+            answers += model.output().ravel()[: wire.GOLDEN_VALUES].tolist()
+        return [value if math.isfinite(value) else sys.float_info.max for value in answers]  # JSON knows no NaN
+
+    # --- modes "time" and "turns"
 
     def _time(self, model: Any) -> Dict[str, Any]:
-        gc.collect()
-        gc.disable()
-        warmup_ns, steady = self._warm_up(model.invoke)
+        warmup_ns, steady = self._warm_up(model)
         self.messages.enter("timed", 1000)
         model.invoke()  # not counted: that message has just woken the agent, which may share our only core
         switches, delay_ns = _involuntary_switches(), _run_delay_ns()
-        start_ns = clock()
-        runs = self._timed(model.invoke, start_ns)
-        later_ns = _run_delay_ns()
+        launch = self.launch
+        self._timed(model, launch.timed_min_ns, launch.timed_min_runs, launch.timed_max_runs)
         return {
             "warmup_ns": warmup_ns,
             "steady": steady,
-            "latency_ns": self.samples[:runs].tolist(),
+            "latency_ns": self.samples[: self.timed].tolist(),
             "involuntary_switches": _involuntary_switches() - switches,
-            "run_delay_ns": later_ns - delay_ns if later_ns is not None and delay_ns is not None else None,
+            "run_delay_ns": _since(delay_ns),
         }
 
-    def _warm_up(self, invoke: Any) -> Tuple[List[int], bool]:
+    def _take_turns(self, model: Any) -> Dict[str, Any]:
+        """A block at each order. The times are told at the end, so that telling them disturbs nobody's block."""
+        warmup_ns, steady = self._warm_up(model)
+        self.messages.be_silent()
+        self.messages.answer("ready", True)
+        switched, delayed_ns = _involuntary_switches(), _run_delay_ns()
+        while len(order := sys.stdin.readline().split()) == 3:
+            runs, switches, delay_ns, start_ns = self.timed, _involuntary_switches(), _run_delay_ns(), clock()
+            end_ns = self._timed(model, *map(int, order))
+            block = {"start_ns": start_ns, "end_ns": end_ns, "runs": self.timed - runs,
+                     "involuntary_switches": _involuntary_switches() - switches, "run_delay_ns": _since(delay_ns)}  # fmt: skip
+            self.messages.answer("block", block)
+        return {
+            "warmup_ns": warmup_ns,
+            "steady": steady,
+            "latency_ns": self.samples[: self.timed].tolist(),
+            "involuntary_switches": _involuntary_switches() - switched,
+            "run_delay_ns": _since(delayed_ns),
+        }
+
+    def _warm_up(self, model: Any) -> Tuple[List[int], bool]:
         """Run until steady: the last 10 have the median of the 10 before within 2 %. Not before warmup_min_ns."""
         launch = self.launch
         last: Deque[int] = collections.deque(maxlen=2 * STEADY_RUNS)
         self.messages.enter("warmup", launch.warmup_max_ns)
-        start_ns = clock()
-        invoke()
-        self.first_ns = clock() - start_ns
-        self._snapshot("first_inference")
+        gc.collect()
+        gc.disable()
         runs, start_ns = 0, clock()
         while True:
-            before_ns = clock()
-            elapsed_ns = before_ns - start_ns
+            elapsed_ns = clock() - start_ns
             if elapsed_ns >= launch.warmup_min_ns:
                 steady = _is_steady(last)
                 if steady or elapsed_ns >= launch.warmup_max_ns:
                     return self.warmup[: min(runs, WARMUP_KEEP)].tolist(), steady
-            self.messages.tell(elapsed_ns, launch.warmup_max_ns, before_ns)
+            self.messages.tell(elapsed_ns, launch.warmup_max_ns, start_ns + elapsed_ns)
+            model.feed(next(self.rows))
             before_ns = clock()
-            invoke()
+            model.invoke()
             took_ns = clock() - before_ns
             last.append(took_ns)
             if runs < WARMUP_KEEP:
                 self.warmup[runs] = took_ns
             runs += 1
 
-    def _timed(self, invoke: Any, start_ns: int) -> int:
-        """Fill `samples`; return how many. The progress is told in thousandths."""
-        launch, samples = self.launch, self.samples
-        min_ns, min_runs, max_runs = launch.timed_min_ns, launch.timed_min_runs, launch.timed_max_runs
-        for run in range(max_runs):
+    def _timed(self, model: Any, min_ns: int, min_runs: int, max_runs: int) -> int:
+        """Put the times of one block behind those in `samples`; when it ended. The progress is told in thousandths."""
+        samples, rows, feed, invoke, begin = self.samples, self.rows, model.feed, model.invoke, self.timed
+        start_ns = after_ns = clock()
+        for run in range(min(max_runs, len(samples) - begin)):
+            feed(next(rows))
             before_ns = clock()
             invoke()
             after_ns = clock()
-            samples[run] = after_ns - before_ns
+            samples[begin + run] = after_ns - before_ns
+            self.timed += 1
             if after_ns - start_ns >= min_ns and run + 1 >= min_runs:
-                return run + 1
+                break
             if after_ns >= self.messages.next_ns:
                 part = min((after_ns - start_ns) / max(min_ns, 1), (run + 1) / min_runs)
                 self.messages.tell(int(1000 * min(part, 1)), 1000, after_ns)
-        return max_runs
+        return after_ns
 
     # --- mode "energy"
 
     def _energy(self, model: Any) -> Dict[str, Any]:
         from device_agent import energy
 
-        gc.collect()
-        gc.disable()
-        enter = self.messages.enter
-        return energy.measure(model.invoke, self.launch, lambda phase: enter(phase, 1), lambda: self._warm_up(model.invoke))
+        def invoke() -> None:
+            model.feed(next(self.rows))
+            model.invoke()
+
+        def enter(phase: str) -> None:
+            self.messages.enter(phase, 1)
+
+        return {"energy": energy.measure(invoke, self.launch, enter, lambda: self._warm_up(model))}
 
     # --- mode "evaluate"
 
@@ -226,13 +245,8 @@ class Runner:
         path = os.path.join(self.folder, "outputs.npy")
         with open(path, "wb") as file:
             for row in range(rows):
-                if row:
-                    model.prepare(inputs[row])
-                start_ns = clock()
+                model.feed(model.fitted(inputs[row]))
                 model.invoke()
-                if not row:
-                    self.first_ns = clock() - start_ns
-                    self._snapshot("first_inference")
                 answer = np.ascontiguousarray(model.output(), "<f4")
                 if answer.shape[:1] != (1,):
                     raise ValueError(f"the model answers one row with the shape {answer.shape}")
@@ -276,6 +290,11 @@ def _is_steady(last: Deque[int]) -> bool:
 
 def _involuntary_switches() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def _since(delay_ns: Optional[int]) -> Optional[int]:
+    now_ns = _run_delay_ns()
+    return now_ns - delay_ns if now_ns is not None and delay_ns is not None else None
 
 
 def _run_delay_ns() -> Optional[int]:

@@ -15,6 +15,7 @@ import traceback
 from typing import Any, Iterator, NoReturn
 
 from device_agent import bench, wire
+from device_agent.child import OutOfTime
 from device_agent.job import Job, this_process
 from device_agent.place import Place, hold, write_durably
 from device_agent.record import replace
@@ -98,7 +99,7 @@ def _run(place: Place, job: Job, spool: Spool) -> "tuple[str, str]":
             bench.run(place, work, spool, request)
     except Cancelled:
         return wire.CANCELLED, "it was cancelled"
-    except bench.OutOfTime as error:
+    except OutOfTime as error:
         return wire.TIMEOUT, str(error)
     except Exception as error:
         with contextlib.suppress(OSError):  # the log is on the same full disk

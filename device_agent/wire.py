@@ -9,7 +9,7 @@ each request line of the host, the agent answers one or more lines, the last of 
     Observe       -> Conditions
     Meters        -> MeterList
     Submit        -> Accepted: the job runs on its own from here on, whatever becomes of the connection
-    Follow        -> (Event | Launched | LaunchFailed)* -> Ended; any other request before that: -> Paused, and its own answer
+    Follow        -> (Event | Launched | Paired | LaunchFailed)* -> Ended; any other request before that: -> Paused, and its own answer
     Cancel        -> Cancelled
     Jobs          -> JobList
     Forget        -> Forgotten
@@ -23,7 +23,8 @@ or DEFLATED (zlib); a frame of the coding END, without bytes, ends an upload ear
 PROTOCOL history (an agent is pushed by the hash of its content, so versions never meet; the number is a second lock):
     1  first
     2  jobs that outlive the connection; uploads in frames, from an offset
-    3  meters: several a launch, power or energy
+    3  pairs of launches that take turns; pinned processes; inputs in rotation
+    4  meters: several a launch, power or energy
 """
 
 import json
@@ -34,10 +35,11 @@ from device_agent.record import Record as Record  # noqa: PLC0414 - the host fin
 from device_agent.record import WireError as WireError  # noqa: PLC0414
 from device_agent.record import from_fields, to_fields
 
-PROTOCOL = 3
+PROTOCOL = 4
 MARK = b"--edgepress-agent-1--"
 MAX_LINE_BYTES = 32 * 1024 * 1024
 WORKING_S = 5.0
+GOLDEN_ROWS, GOLDEN_VALUES = 4, 64
 
 FRAME = struct.Struct(">BII")
 RAW, DEFLATED, END = 0, 1, 2
@@ -165,15 +167,19 @@ class MeterList(Record):
 
 
 class Launch(Record):
-    """One fresh process: open one model in one runtime, and time it, let it answer all rows, or let it run for the meters."""
+    """One fresh process: open one model in one runtime, and time it, let it answer all rows, or let it run for
+    the meters.
+    """
 
-    mode: str  # time, evaluate, energy
+    mode: str  # time, evaluate, energy, or turns: a side of a Pair
     model_sha256: str
     model_format: str  # tflite, onnx, sleep: the ending that the runtime sees
     runtime: str
     sites: Tuple[str, ...]  # put on sys.path in this order; () for a runtime that needs no wheels
     inputs_sha256: str  # a .npy blob, (rows, ...); "" = zeros
+    rotated_rows: int  # so many of its first rows take turns as the input of what is timed
     threads: int
+    cpus: Tuple[int, ...]  # that the process is bound to; (): `threads` of the board's fastest
     warmup_min_ns: int
     warmup_max_ns: int
     timed_min_ns: int
@@ -185,8 +191,24 @@ class Launch(Record):
     pattern_ns: int  # mode "energy": first, three times so long busy and so long idle, by which a meter's clock is found; 0: none
 
 
+class Pair(Record):
+    """Two launches that take turns: both are warmed up, then each cycle is four short blocks, ABBA or BAAB.
+
+    A block ends after `block_min_ns` and `block_min_runs` inferences, but at the latest after `block_max_runs`. Of the launches'
+    own limits only those of the warm-up and `timeout_ns` count.
+    """
+
+    a: Launch
+    b: Launch
+    starts: str  # AB or BA: which process is started first
+    cycles: Tuple[str, ...]  # ABBA or BAAB, each
+    block_min_ns: int
+    block_min_runs: int
+    block_max_runs: int
+
+
 class Submit(Record):
-    """Launches, in the order in which they run. The host has chosen and recorded the order.
+    """Launches, then pairs, in the order in which they run. The host has chosen and recorded the order.
 
     `job_id` is made of the job's content and owner, so that asking twice starts it once.
     """
@@ -195,6 +217,7 @@ class Submit(Record):
     owner: str  # for people: who has the board
     timeout_ns: int  # of the whole job
     launches: Tuple[Launch, ...]
+    pairs: Tuple[Pair, ...]
 
 
 class Accepted(Record):
@@ -257,7 +280,7 @@ class Working(Record):
 
 class Event(Record):
     seq: int  # of the job's records, from 1
-    index: int  # of the launch
+    index: int  # of the launch, or behind the launches of the pair
     phase: str  # started, load, warmup, timed, evaluate; pattern, idle, without, with, settle (energy.py)
     done: int
     of: int
@@ -311,6 +334,8 @@ class Launched(Record):
     warmup_ns: Tuple[int, ...]
     steady: bool  # False: the warm-up reached its limit before it became steady
     latency_ns: Tuple[int, ...]  # empty in mode "evaluate"
+    golden: Tuple[float, ...]  # what this process answered for the first GOLDEN_ROWS rows, each cut after GOLDEN_VALUES
+    cpus: Tuple[int, ...]  # that it was bound to; (): this kernel does not do that
     memory: Tuple[MemoryStep, ...]
     peak_bytes: Optional[int]
     involuntary_switches: int  # of the runner while it was timed
@@ -322,7 +347,33 @@ class Launched(Record):
     after: Conditions
 
 
+class Block(Record):
+    """A turn of one side of a pair. Its times are the next `runs` of that side's `latency_ns`."""
+
+    cycle: int
+    side: str  # A or B
+    start_ns: int  # CLOCK_MONOTONIC
+    end_ns: int
+    runs: int
+    involuntary_switches: int
+    run_delay_ns: Optional[int]
+    cpu_khz: Optional[int]  # of the slowest CPU in use, just behind the block
+    temperature_mc: Optional[int]
+
+
+class Paired(Record):
+    seq: int
+    index: int
+    a: Launched
+    b: Launched
+    blocks: Tuple[Block, ...]
+    idle: Tuple[Tuple[int, int], ...]  # (start_ns, end_ns) before and after the blocks, of `a.idle_ns`
+    power: Tuple[PowerTrace, ...]  # of the meters of `a`, over all of it
+
+
 class LaunchFailed(Record):
+    """Of a pair, `message` names the side."""
+
     seq: int
     index: int
     phase: str
@@ -362,7 +413,7 @@ KINDS = {
     kind.__name__: kind
     for kind in (
         Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Meters, MeterList, Submit, Accepted, Follow, Paused,
-        Cancel, Cancelled, Jobs, JobList, Forget, Forgotten, Working, Event, Launched, LaunchFailed, Ended, Get, Blob, Failure,
+        Cancel, Cancelled, Jobs, JobList, Forget, Forgotten, Working, Event, Launched, Paired, LaunchFailed, Ended, Get, Blob, Failure,
     )
 }  # fmt: skip
 

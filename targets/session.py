@@ -75,6 +75,10 @@ class Session:
     def observe(self) -> wire.Conditions:
         return self._ask(wire.Observe(), wire.Conditions)
 
+    def meters(self, uses: tuple[wire.MeterUse, ...] = ()) -> tuple[wire.MeterInfo, ...]:
+        """Whether the board can read these meters; without `uses`, which it has that need no settings."""
+        return self._ask(wire.Meters(uses), wire.MeterList).meters
+
     def get(self, sha256: str) -> bytes:
         """Fetch a blob; its hash is checked. NotTheAgent for more than GET_LIMIT_BYTES."""
 

@@ -12,7 +12,7 @@ import importlib
 import random
 import threading
 import time
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, List, Tuple
 
 from device_agent import wire
 from device_agent.meters._meter import COARSE, Meter, number
@@ -162,5 +162,3 @@ class _Reader:
         else:
             self.readings.append(((before_ns + clock()) // 2, value))
         self.reading_ns += clock() - before_ns
-
-

@@ -63,7 +63,9 @@ class Chip(Meter):
         checked(settings, KEYS if self.has_shunt else ("address", "bus", "rail"))
         self.rail = settings.get("rail", "what runs through its shunt")
         self.shunt_ohm = number(settings, "shunt_ohm") if self.has_shunt else 1.0
-        tolerance = number(settings, "shunt_tolerance_percent", 1.0) if self.has_shunt else 0.0  # 1 %: of most boards sold
+        tolerance = (
+            number(settings, "shunt_tolerance_percent", 1.0) if self.has_shunt else 0.0
+        )  # 1 %: of most boards sold
         self.gain_ppm = round(self.gain * 1e6 + tolerance * 1e4)
         bus = whole(settings, "bus", 1, 0, 255)
         address = whole(settings, "address", 0x40, 0x08, 0x77)
@@ -72,7 +74,9 @@ class Chip(Meter):
             for register, value in self.identity:
                 found = self.chip.read(register)
                 if found & 0xFFF0 != value & 0xFFF0:  # the last four bits: the revision
-                    raise OSError("at %#x of bus %d is another chip: register %#x holds %#x" % (address, bus, register, found))
+                    raise OSError(
+                        "at %#x of bus %d is another chip: register %#x holds %#x" % (address, bus, register, found)
+                    )
             self.start()
             self.offset_uw = round(self.offset_uv / self.shunt_ohm * self.volt())
         except BaseException:

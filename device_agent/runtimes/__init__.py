@@ -5,8 +5,9 @@ A runtime's file imports its library at the top (that is what import_ns measures
     open_model(path, threads) -> an object with
         input_shape          of one inference: the first dimension is 1
         input_dtype          numpy's name of what the model takes: "float32", "int8", ...
-        prepare(row)         make `row`, an array of input_shape[1:], the input; None: zeros. float32 is quantized where the
-                             model has a scale and zero point. ValueError if shape or dtype do not fit. Not timed
+        fitted(row)          what the model takes for `row`, an array of input_shape[1:]; None: zeros. float32 is quantized
+                             where the model has a scale and zero point. ValueError if shape or dtype do not fit
+        feed(fitted)         make that the input. Not timed
         invoke()             one inference. The ONLY thing that is timed
         output()             the answer of the last invoke: float32, dequantized, of shape (1, ...)
 

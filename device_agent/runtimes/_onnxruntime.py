@@ -37,14 +37,17 @@ class Model:
         self.input_shape = (1, *rest)
         kind = source.type[len("tensor(") : -1]
         self.input_dtype = DTYPES.get(kind, kind)
-        self.feed: Any = None
+        self.inputs: Any = None
         self.answer: Any = None
 
-    def prepare(self, row: Any) -> None:
-        self.feed = {self.input_name: fitted(row, self.input_shape, self.input_dtype, 0.0, 0)}
+    def fitted(self, row: Any) -> Any:
+        return {self.input_name: fitted(row, self.input_shape, self.input_dtype, 0.0, 0)}
+
+    def feed(self, inputs: Any) -> None:
+        self.inputs = inputs
 
     def invoke(self) -> None:
-        self.answer = self.session.run(self.output_names, self.feed)
+        self.answer = self.session.run(self.output_names, self.inputs)
 
     def output(self) -> Any:
         return dequantized(self.answer[0], 0.0, 0)

@@ -23,10 +23,12 @@ class Model:
         self.stateful = any(op["op_name"] in STATEFUL for op in self.interpreter._get_ops_details())  # noqa: SLF001 - no public way
         self.invoke: Callable[[], None] = self.interpreter.invoke
 
-    def prepare(self, row: Any) -> None:
+    def fitted(self, row: Any) -> Any:
+        return fitted(row, self.input_shape, self.input_dtype, *self.input_quantization)
+
+    def feed(self, array: Any) -> None:
         if self.stateful:
             self.interpreter.reset_all_variables()
-        array = fitted(row, self.input_shape, self.input_dtype, *self.input_quantization)
         self.interpreter.set_tensor(self.input_index, array)
 
     def output(self) -> Any:

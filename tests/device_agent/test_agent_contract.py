@@ -67,12 +67,12 @@ def test_runtime_contract(name, tmp_path):
     assert isinstance(runtime.version(), str)
     assert (model.input_shape, model.input_dtype) == ((1, 4), "float32")
 
-    model.prepare(None)
+    model.feed(model.fitted(None))
     model.invoke()
     zeros = model.output()
     assert (zeros.shape, zeros.dtype) == ((1, 3), np.float32)
     row = rows_of(1)[0]
-    model.prepare(row)
+    model.feed(model.fitted(row))
     model.invoke()
     model.invoke()  # answers do not depend on how often it is asked
     if name in DENSE:
@@ -80,7 +80,7 @@ def test_runtime_contract(name, tmp_path):
         np.testing.assert_allclose(model.output(), [dense(row)], atol=1e-5)
     for wrong in (np.zeros(5, "float32"), np.zeros((1, 4), "float32"), np.zeros(4, "int8"), np.zeros(4, "float64")):
         with pytest.raises(ValueError, match="the model takes"):
-            model.prepare(wrong)
+            model.feed(model.fitted(wrong))
 
 
 @pytest.mark.parametrize("name", DENSE)
@@ -113,10 +113,10 @@ def test_int8_models_take_and_give_floats(name):
     model = runtime_or_skip(name).open_model(str(MODELS / "dense_int8.tflite"), 1)
     assert model.input_dtype == "int8"
     for row in rows_of(20):
-        model.prepare(row)
+        model.feed(model.fitted(row))
         model.invoke()
         np.testing.assert_allclose(model.output(), [dense(row)], atol=0.03)  # 3 steps of the output's scale
-    model.prepare(None)
+    model.feed(model.fitted(None))
     model.invoke()
     np.testing.assert_allclose(model.output(), [[0.5, -0.25, 0]], atol=0.01)
 
@@ -126,7 +126,7 @@ def test_state_does_not_leak_from_row_to_row(name):
     np = pytest.importorskip("numpy")
     model = runtime_or_skip(name).open_model(str(MODELS / "rnn_float.tflite"), 1)
     for _ in range(3):
-        model.prepare(np.ones(1, "float32"))
+        model.feed(model.fitted(np.ones(1, "float32")))
         model.invoke()
         assert model.output().tolist() == [[1.0]]
 

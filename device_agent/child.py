@@ -1,0 +1,192 @@
+"""One runner (runner.py) as its parent sees it: a fresh process that may hang or crash without taking us along.
+
+The runner talks over a pipe of its own, one JSON object a line: {"event": [phase, done, of]} meanwhile; {"block": [...]} or
+{"ready": ...} where it was told to wait for orders; and {"failed": {...}} or {"done": {...}} at the end. What it prints (native
+libraries do) goes into another pipe, of which the last bytes are kept for messages. Orders go to its standard input.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+from device_agent import wire
+from device_agent.channel import CHUNK_BYTES
+from device_agent.job import oom_kills, stat
+from device_agent.record import to_fields
+
+if TYPE_CHECKING:
+    from device_agent.supervisor import Spool
+
+FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.runner import main; main()"
+TAIL_BYTES = 4000
+EXIT_S = 10  # for a process that has said everything
+LOOK_S = 1.0  # at a runner that says nothing
+IDLE_S = 20.0  # without a word and without a tick of CPU time: it hangs. Loading from the slowest card takes ticks; more than the longest idle_ns
+
+Message = Dict[str, Any]
+
+
+class OutOfTime(Exception):
+    """The whole job."""
+
+
+class Failed(Exception):
+    """The launch ends without a result."""
+
+    def __init__(self, phase: str, error: str, message: str) -> None:
+        super().__init__(phase, error, message)
+        self.phase, self.error, self.message = phase, error, message
+
+
+class Child:
+    """Use as a context manager: its whole process group is dead afterwards, whatever happens."""
+
+    def __init__(
+        self, root: str, folder: str, cpus: Sequence[int], launch: wire.Launch, spool: "Spool",
+        tell: Callable[[str, int, int], None], job_deadline_ns: int,
+    ) -> None:  # fmt: skip
+        """`tell` hears (phase, done, of) of every event."""
+        self.spool, self.tell, self.launch = spool, tell, launch
+        self.deadline_ns, self.job_deadline_ns = time.monotonic_ns() + launch.timeout_ns, job_deadline_ns
+        self.phase = "started"
+        self.tail = b""
+        self._pending = b""
+        self._heard: List[Message] = []
+        self._ended = False
+        self._kills = oom_kills()
+        self._messages, write_end = os.pipe()
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-c", START, FOLDER, root, folder, str(write_end), str(os.getpid()),
+                 ",".join(map(str, cpus))],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[write_end],
+                start_new_session=True,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # numpy's own pool would only cost memory
+            )  # fmt: skip
+        except BaseException:
+            os.close(self._messages)
+            raise
+        finally:
+            os.close(write_end)
+        self._selector = selectors.DefaultSelector()
+        assert self.process.stdout is not None
+        self._printed = self.process.stdout.fileno()
+        for source in (self._messages, self._printed):
+            self._selector.register(source, selectors.EVENT_READ)
+
+    def __enter__(self) -> "Child":
+        self.order(json.dumps(to_fields(self.launch)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._selector.close()
+        os.close(self._messages)
+        assert self.process.stdout is not None
+        assert self.process.stdin is not None
+        self.process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+
+    def order(self, line: str) -> None:
+        """A runner that died is noticed by the next answer()."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+
+    def answer(self, kind: str) -> Any:
+        """What the runner says under this name; its events are told meanwhile. Failed, OutOfTime."""
+        ticks, idle_since = 0, time.monotonic()
+        while not self._heard and not self._ended:
+            self._in_time()
+            with self.spool.cancellable():
+                ready = self._selector.select(LOOK_S)
+            for key, _ in ready:
+                if self._read(key.fd):
+                    idle_since = time.monotonic()
+            now = _cpu_ticks(self.process.pid)
+            if now != ticks:
+                ticks, idle_since = now, time.monotonic()
+            elif time.monotonic() - idle_since > IDLE_S:
+                self._timed_out(f"it hangs: no word from it and no CPU time for {IDLE_S:g} s")
+        if not self._heard:
+            self._died()
+        message = self._heard.pop(0)
+        if "failed" in message:
+            raise Failed(**message["failed"])
+        return message[kind]
+
+    def _read(self, source: int) -> bool:
+        """Whether the runner has said something."""
+        data = os.read(source, CHUNK_BYTES)
+        if source == self._printed:
+            self.tail = (self.tail + data)[-TAIL_BYTES:]
+            if not data:
+                self._selector.unregister(source)
+            return False
+        if not data:
+            self._ended = True
+            self._selector.unregister(source)
+            self._drain()
+            return True
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        for message in map(json.loads, lines):
+            if "event" in message:
+                self.phase, done, of = message["event"]
+                self.tell(self.phase, done, of)
+            else:
+                self._heard.append(message)
+        return True
+
+    def _in_time(self) -> None:
+        now_ns = time.monotonic_ns()
+        if now_ns > self.job_deadline_ns:
+            raise OutOfTime(f"the job's time was over in phase {self.phase}")
+        if now_ns > self.deadline_ns:
+            self._timed_out(f"no end after {self.launch.timeout_ns / 1e9:g} s")
+
+    def _timed_out(self, why: str) -> None:
+        raise Failed(self.phase, "timeout", f"{why}, in phase {self.phase}")
+
+    def _drain(self) -> None:
+        """What was printed last matters most."""
+        os.set_blocking(self._printed, False)
+        with contextlib.suppress(BlockingIOError):
+            self.tail = (self.tail + os.read(self._printed, CHUNK_BYTES))[-TAIL_BYTES:]
+
+    def _died(self) -> None:
+        try:
+            code = self.process.wait(EXIT_S)
+        except subprocess.TimeoutExpired:
+            self._timed_out(f"no end after {EXIT_S:g} s")
+        error, message = _death(code, self._kills)
+        said = self.tail.decode(errors="replace").strip()
+        raise Failed(self.phase, error, message + (f"; it said last: {said}" if said else ""))
+
+
+def _death(code: int, kills: Optional[int]) -> Tuple[str, str]:
+    """The error and its message."""
+    if code >= 0:
+        return "exit", f"the runner ended with exit code {code} and no result"
+    name = signal.Signals(-code).name
+    now = oom_kills()
+    why = ""
+    if name == "SIGKILL" and kills is not None and now is not None and now > kills:
+        why = "; the kernel has killed a process for lack of memory meanwhile"
+    return name, f"the runner was killed by {name}{why}"
+
+
+def _cpu_ticks(pid: int) -> int:
+    """CPU time that the process has used, in clock ticks (proc(5), stat, fields 14 and 15)."""
+    fields = stat(pid)
+    return int(fields[11]) + int(fields[12]) if len(fields) > 12 else 0
