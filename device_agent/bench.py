@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence, Tuple, Union
 
 from device_agent import conditions, facts, wire
 from device_agent.channel import Refused
@@ -45,10 +45,11 @@ def run(place: Place, work: str, spool: "Spool", request: wire.Submit) -> None:
     """Spool the events and results of all launches and pairs. One that fails does not stop the job. OutOfTime."""
     deadline_ns = time.monotonic_ns() + request.timeout_ns
     damaged = _damaged(place, spool, request)
-    for index, item in enumerate((*request.launches, *request.pairs)):
+    items: Tuple[Union[wire.Launch, wire.Pair], ...] = (*request.launches, *request.pairs)
+    for index, item in enumerate(items):
         with tempfile.TemporaryDirectory(prefix="launch-", dir=work) as folder:
             runs = _Item(place, spool, folder, index, damaged, deadline_ns)
-            spool.send(runs.launched(item) if isinstance(item, wire.Launch) else runs.paired(item))
+            spool.send(runs.paired(item) if isinstance(item, wire.Pair) else runs.launched(item))
 
 
 def _damaged(place: Place, spool: "Spool", request: wire.Submit) -> "set[str]":

@@ -24,7 +24,7 @@ import statistics
 import sys
 import time
 import traceback
-from typing import Any, Deque, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
 from device_agent import facts, memory, place, wire
 from device_agent.messages import Messages
@@ -115,7 +115,7 @@ class Runner:
             "runtime_version": runtime.version(), "import_ns": import_ns, "load_ns": load_ns, "warmup_ns": (), "steady": True,
             "latency_ns": (), "golden": golden, "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "energy": None,
         }  # fmt: skip
-        measure = {
+        measure: Dict[str, Callable[[Any], Dict[str, Any]]] = {
             "time": self._time,
             "turns": self._take_turns,
             "energy": self._energy,

@@ -413,7 +413,7 @@ KINDS = {
     kind.__name__: kind
     for kind in (
         Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Meters, MeterList, Submit, Accepted, Follow, Paused,
-        Cancel, Cancelled, Jobs, JobList, Forget, Forgotten, Working, Event, Launched, Paired, LaunchFailed, Ended, Get, Blob, Failure,
+        Cancel, Cancelled, Jobs, JobList, Forget, Forgotten, Working, Event, PowerTrace, Launched, Paired, LaunchFailed, Ended, Get, Blob, Failure,
     )
 }  # fmt: skip
 

@@ -48,11 +48,14 @@ class BoardTable(Table, frozen=True):
 
 class MeasureTable(Table, frozen=True):
     threads: Annotated[int, Meta(ge=1, le=256)] = 1
+    cpus: tuple[Annotated[int, Meta(ge=0, le=4095)], ...] = ()  # to be bound to; empty: `threads` of the fastest
     runtimes: tuple[str, ...] = ()  # empty: every runtime that can run the file and that this board can have
     launches: Annotated[int, Meta(ge=1, le=1000)] = 6  # fresh processes per file and runtime; 6 give a 95 % interval
     timed_seconds: Annotated[float, Meta(gt=0, le=3600)] = 0.3  # in each launch
     evaluation_rows: Annotated[int, Meta(ge=1)] | None = None  # on the board; None: all
-    meters: tuple[Text, ...] = ("auto",)  # "auto": those that the board has, and those of its table in boards.toml; (): none
+    meters: tuple[Text, ...] = (
+        "auto",
+    )  # "auto": those that the board has, and those of its table in boards.toml; (): none
     energy_seconds: Annotated[float, Meta(gt=0, le=600)] | None = None  # None: as long as the slowest meter needs
     energy_idle_seconds: Annotated[float, Meta(ge=1, le=15)] = 10  # before and after
     steps: bool = True  # also the models between two passes, for the ledger: which pass made it faster
@@ -66,7 +69,9 @@ class LimitsTable(Table, frozen=True):
     """`applies_to` names what is judged: "format" or "format@runtime"; empty: every compressed file."""
 
     accuracy_drop_points: Annotated[float, Meta(ge=0, le=100)] | None = None
-    latency_regression: Annotated[float, Meta(ge=0)] | None = None
+    latency_regression: Annotated[float, Meta(gt=0)] | None = None
+    latency_margin: Annotated[float, Meta(ge=0)] | None = None  # None: a sixth of latency_regression
+    latency_tail: Annotated[float, Meta(gt=0)] = 0.15  # p95 and p99; judged with latency_regression
     energy_regression: Annotated[float, Meta(gt=0)] | None = None
     size_bytes: Annotated[int, Meta(ge=0)] | None = None
     applies_to: tuple[str, ...] = ()

@@ -207,6 +207,7 @@ class Deployment(Record, frozen=True):
     files: tuple[DeployedFile, ...]
     evaluation: DeployedFile | None = None  # the rows that the board answers, (rows, ...) .npy
     evaluation_indices: Artifact | None = None  # which of the evaluation set's rows they are, int64 .npy
+    meters: tuple[DeployedMeter, ...] = ()  # that watch
     note: str | None = None  # why this target and not the one that was asked for
 
     @property
@@ -305,6 +306,9 @@ class Energy(Record, frozen=True):
 
     readings: tuple[EnergyReading, ...]
     note: str
+    raw: Artifact | None = (
+        None  # the launch for the meters as the agent sent it, then the traces of this machine, JSON lines
+    )
 
     @property
     def best(self) -> EnergyReading | None:

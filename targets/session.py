@@ -29,7 +29,7 @@ FOLLOW_TIMEOUT_S = 45.0  # an agent that follows a job says at least every 5 s t
 OLD_RESULT_S = 3600.0  # results that were left on the board by a run that was killed; older ones are measured anew
 
 R = TypeVar("R")
-Said = wire.Event | wire.Launched | wire.LaunchFailed
+Said = wire.Event | wire.Launched | wire.Paired | wire.LaunchFailed
 
 
 class Session:
@@ -95,11 +95,11 @@ class Session:
 
     # --- jobs
 
-    def submit(self, launches: tuple[wire.Launch, ...], label: str) -> str:
+    def submit(self, launches: tuple[wire.Launch, ...], label: str, pairs: tuple[wire.Pair, ...] = ()) -> str:
         """Start a job and return its number; or find it, where a run that was killed had started the same. Its results stay on
         the board until forget(). `label` tells others who has the board. Busy names who has it now.
         """
-        request = submission(launches, label)
+        request = submission(launches, label, pairs)
         self._job_id = request.job_id  # from here on: Ctrl-C may come before the answer
         try:
             accepted = self._accepted(request)
@@ -231,13 +231,16 @@ class Session:
             self._say(f"{self.address} can not be told to stop: if the job {job_id} was started, it goes on there")
 
 
-def submission(launches: tuple[wire.Launch, ...], label: str) -> wire.Submit:
-    """The job of these launches. The same job of the same owner has the same number: asking twice does not start it twice."""
+def submission(launches: tuple[wire.Launch, ...], label: str, pairs: tuple[wire.Pair, ...] = ()) -> wire.Submit:
+    """The job of these launches and pairs. The same job of the same owner has the same number: asking twice does not start it
+    twice.
+    """
     owner = f"{_user()}@{socket.gethostname()}, {label}"
     timeout_ns = sum(launch.timeout_ns for launch in launches)
-    unnamed = wire.Submit("0" * 32, owner, timeout_ns, launches)
+    timeout_ns += sum(pair.a.timeout_ns + pair.b.timeout_ns for pair in pairs)
+    unnamed = wire.Submit("0" * 32, owner, timeout_ns, launches, pairs)
     job_id = hashlib.sha256(wire.encode(unnamed)).hexdigest()[:32]
-    return wire.Submit(job_id, owner, timeout_ns, launches)
+    return wire.Submit(job_id, owner, timeout_ns, launches, pairs)
 
 
 def _user() -> str:

@@ -50,4 +50,4 @@ class _Ina228(Chip):
     def read(self) -> int:
         if self.chip.read(DIAGNOSIS) & OVERFLOWS:
             raise OSError("the chip's energy overflowed")
-        return round(self.chip.read(ENERGY, 5) * 16 * 3.2 * self.ampere_per_lsb * 1e6)
+        return round(float(self.chip.read(ENERGY, 5)) * 16 * 3.2 * self.ampere_per_lsb * 1e6)

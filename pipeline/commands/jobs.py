@@ -75,6 +75,8 @@ def _follow(session: Session, job: wire.JobInfo, *, as_json: bool) -> None:
             say(f"launch {record.index + 1} of {job.launches}: {record.phase}{part}")
         elif isinstance(record, wire.LaunchFailed):
             say(f"launch {record.index + 1} of {job.launches} failed in phase {record.phase}: {record.message}")
+        elif isinstance(record, wire.Paired):
+            say(f"pair {record.index + 1} of {job.launches} is done")
         else:
             timed = f": {len(record.latency_ns)} inferences" if record.latency_ns else ""
             say(f"launch {record.index + 1} of {job.launches} is done{timed}")

@@ -6,9 +6,10 @@ from statistics import median
 from device_agent import wire
 from pipeline.errors import StageError
 from pipeline.measure.answers import NO_ANSWERS, accuracy_of
-from pipeline.measure.schedule import METER, Candidate, candidates_of, schedule_of
+from pipeline.measure.schedule import Candidate, candidates_of, schedule_of
 from pipeline.measure.statistics import summarise
 from pipeline.measure.validity import doubts_about, doubts_of
+from pipeline.measure.watched import watch_all, why_none
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import (
@@ -26,7 +27,7 @@ from pipeline.records import (
     NotMeasured,
 )
 from pipeline.store import Store
-from targets import Session, boards
+from targets import Session
 
 
 def measure(
@@ -43,7 +44,7 @@ def measure(
     answers: dict[int, wire.Launched | wire.LaunchFailed] = {}
     job_id = session.submit(tuple(launch for _, launch in schedule), str(plan.path))
     for record in session.follow(job_id):
-        if not isinstance(record, wire.Event):
+        if isinstance(record, wire.Launched | wire.LaunchFailed):
             answers[record.index] = record
         label = schedule[record.index][0].label if 0 <= record.index < len(schedule) else ""
         progress.step(len(answers), len(schedule), label)
@@ -63,6 +64,8 @@ def measure(
         evaluated = next((answer for mode, answer in mine if mode == "evaluate"), None)
         found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
         measurements.append(_measurement(candidate, plan, deployment, timed, *found, store))
+    watched = watch_all(session, plan, deployment, schedule, store, progress)
+    measurements = [watched(measurement) for measurement in measurements]
     return Measured(measurements=tuple(measurements), failures=tuple(failures), seed=plan.tables.seed)
 
 
@@ -88,7 +91,7 @@ def _measurement(
         warmup_runs=round(median(len(launch.warmup_ns) for launch in timed)),
         latency=latency,
         memory=_memory(timed),
-        energy=_energy(timed[0], deployment),
+        energy=Energy(readings=(), note=why_none(deployment)),
         accuracy=accuracy,
         before=_conditions(timed[0].before),
         after=_conditions(timed[-1].after),
@@ -116,13 +119,6 @@ def _memory(timed: Sequence[wire.Launched]) -> Memory:
         if end.anonymous_bytes is None or base.anonymous_bytes is None
         else end.anonymous_bytes - base.anonymous_bytes,
     )
-
-
-def _energy(launch: wire.Launched, deployment: Deployment) -> Energy:
-    board = deployment.board
-    kind = boards.recognise(board.model) if board.is_board else "emulated_aarch64" if board.emulated else "this_machine"
-    note = f"{launch.meter_note}; {boards.board(kind).power.says}" if kind else launch.meter_note
-    return Energy(meter=METER, energy_j=None, note=note)
 
 
 def _conditions(seen: wire.Conditions) -> Conditions:

@@ -3,6 +3,7 @@
 Every uncertainty here is the half-width of a 95 % interval.
 """
 
+import itertools
 import math
 from typing import Any
 
@@ -15,7 +16,9 @@ FEWEST = 5  # readings from which a mean has an uncertainty
 # Student's t, two-sided 95 %, of so many batches less one
 T95 = {5: 2.776, 10: 2.262, 20: 2.093}
 MAX_DROPPED_RATIO = 0.01
-LONGEST_GAP_PERIODS = 5  # one reading in each period, at a random moment: a gap of 2 is nothing, of 5 a clock or a meter that stood
+LONGEST_GAP_PERIODS = (
+    5  # one reading in each period, at a random moment: a gap of 2 is nothing, of 5 a clock or a meter that stood
+)
 
 Floats = npt.NDArray[np.float64]
 Window = tuple[float, float]
@@ -66,7 +69,7 @@ class Curve:
         if count < FEWEST:
             raise NoEnergyError(f"{count} readings in {end - start:.3g} s are too few")
         edges = np.linspace(start, end, batches + 1)
-        means = np.array([self.joules(edge) for edge in zip(edges[:-1], edges[1:], strict=True)]) / np.diff(edges)
+        means = np.array([self.joules(edge) for edge in itertools.pairwise(edges)]) / np.diff(edges)
         mean = self.joules(window) / (end - start)
         if self.accumulates:  # nothing is lost between two readings: only the edges are not known exactly
             return mean, 2 * float(means.std(ddof=1)) * self.period_s / (end - start)

@@ -17,7 +17,7 @@ TIMED_MIN_RUNS = 20
 MAX_RUNS_PER_S, MAX_RUNS = 200_000, 1_000_000  # the runner keeps room for so many times: 8 bytes each
 START_TIMEOUT_S = 300  # to import, load and warm up on a slow board
 SLOWEST_S = 10  # one inference: whatever is slower than this hangs
-METER = "none"
+ROTATED_ROWS = 8  # real rows, by turns: zeros, or one row for ever, can be faster
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,12 +73,16 @@ def _launch(mode: str, candidate: Candidate, plan: Plan, deployment: Deployment,
         runtime=candidate.runtime,
         sites=candidate.sites,
         inputs_sha256=deployment.evaluation.artifact.sha256 if deployment.evaluation else "",
+        rotated_rows=ROTATED_ROWS,
         threads=plan.tables.measure.threads,
+        cpus=plan.tables.measure.cpus,
         warmup_min_ns=WARMUP_MIN_NS,
         warmup_max_ns=WARMUP_MAX_NS,
         timed_min_ns=round(timed_s * 1e9),
         timed_min_runs=TIMED_MIN_RUNS,
         timed_max_runs=min(MAX_RUNS, max(TIMED_MIN_RUNS, round(timed_s * MAX_RUNS_PER_S))),
         timeout_ns=round((START_TIMEOUT_S + timed_s + inferences * SLOWEST_S) * 1e9),
-        meter=METER,
+        meters=(),
+        idle_ns=0,
+        pattern_ns=0,
     )

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from device_agent import wire
-from pipeline.measure.energy import SAME_CLOCK, Sync, doubts_about_energy, least_window_s, reading_of
+from pipeline.measure.energy import Sync, doubts_about_energy, least_window_s, reading_of
 from pipeline.measure.power import Curve, NoEnergyError, correlation
 from pipeline.plan import Plan
 from pipeline.records import DeployedMeter, Doubt, Energy, EnergyReading
@@ -44,7 +45,7 @@ class Watch:
         }  # fmt: skip
         return wire.Launch(**{**vars(launch), **changes})
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         if self.host:
             self.offsets.append(offset_of(self.session.observe))
             for meter in self.host:
@@ -59,11 +60,11 @@ class Watch:
         if self.host:
             self.offsets.append(offset_of(self.session.observe))
 
-    def energy_of(self, answer: wire.Launched | None, fallback: str) -> tuple[Energy, list[Doubt]]:
-        """Of the launch for the meters. `fallback`: what to say where no meter is there."""
-        if answer is None or answer.energy is None:
-            return Energy(readings=(), note=fallback), []
+    def energy_of(self, answer: wire.Launched) -> tuple[Energy, list[Doubt]]:
+        """Of the launch for the meters: what each says."""
         ran = answer.energy
+        if ran is None:
+            return Energy(readings=(), note="the agent sent no times of it"), []
         readings = [reading_of(trace, ran) for trace in answer.power]
         readings += [
             self._of_host(trace, ran, own_clock=meter.own_clock)
@@ -150,6 +151,3 @@ def _watts(curve: Curve) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float6
     if not curve.accumulates:
         return curve.t_s, curve.values
     return (curve.t_s[1:] + curve.t_s[:-1]) / 2, np.diff(curve.values) / np.diff(curve.t_s)
-
-
-__all__ = ["SAME_CLOCK", "Watch", "found_by_pattern", "offset_of"]

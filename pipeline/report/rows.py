@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pipeline import units
 from pipeline.order_statistics import ENOUGH
 from pipeline.records import Comparison, Doubt, Energy, Measurement, Outcome, RunRecord, Verdict
-from pipeline.report import details, findings, ledger, sensitivity
+from pipeline.report import details, energy, findings, ledger, sensitivity
 from pipeline.report.trust import (
     DOUBTFUL,
     INVALID,
@@ -13,6 +13,7 @@ from pipeline.report.trust import (
     Trust,
     accuracy_mark_of,
     asked_for,
+    energy_mark_of,
     guarded,
     has_interval,
     mark_of,
@@ -85,6 +86,7 @@ def view_of(run: RunRecord) -> View:
         notes=details.notes(run),
         latency=details.latency(run),
         memory=details.memory(run),
+        energy=energy.table(run),
         board_facts=details.board_facts(run),
         conditions=details.conditions(run),
         runtimes=details.runtimes(run),
@@ -129,7 +131,7 @@ def _results(run: RunRecord, trust: Trust) -> Table:
     note += (
         "x time: the ratio to the baseline in the same runtime, by the launches' 10th percentiles. Cold start: import, "
     )
-    note += "load and first inference. Memory: the peak of the process; model memory: what the model adds to it."
+    note += "load and first inference. Memory: the peak of the process; model memory: what the model adds to it. Energy: net, of one inference, with its 95 % uncertainty."
     if not all(has_interval(measurement) for measurement in asked_for(run)):
         note += f" No interval: {units.count(ENOUGH)} launches are needed for one of 95 %."
     if DOUBTFUL in marks:
@@ -175,15 +177,18 @@ def _line(
             guarded(units.seconds(cold_s), mark),
             units.size(memory.peak_bytes),
             units.size(memory.model_anonymous_bytes),
-            _energy(measurement.energy, mark),
+            _energy(measurement.energy, energy_mark_of(measurement)),
         ),
     )
 
 
-def _energy(energy: Energy, mark: str) -> str:
-    if energy.energy_j is not None and energy.energy_j > 0:  # 0 is no energy that an inference can take
-        return guarded(units.energy(energy.energy_j), mark)
-    return "no meter" if energy.meter in {"", "none"} else "not measured"
+def _energy(measured: Energy, mark: str) -> str:
+    """Net energy of one inference by the best meter."""
+    best = measured.best
+    if best is None or best.net is None:
+        return INVALID if measured.readings else "no meter" if measured.note.startswith("no power meter") else "not measured"
+    coarse = " (coarse)" if best.quality != "measured" else ""
+    return guarded(units.energy_within(best.net_j, best.net.total_j) + coarse, mark)
 
 
 def _limit(verdict: Verdict, trust: Trust) -> Limit:

@@ -73,6 +73,11 @@ def accuracy_mark_of(measurement: Measurement) -> str:
     return DOUBTFUL if doubts else TRUSTED
 
 
+def energy_mark_of(measurement: Measurement) -> str:
+    """Of the energies that are shown at all: an invalid one is not."""
+    return DOUBTFUL if any(doubt.touches == "energy" for doubt in measurement.doubts) else TRUSTED
+
+
 def guarded(text: str, mark: str) -> str:
     """Return the text, marked where it is doubted; where it is invalid, no number at all."""
     if mark == INVALID:

@@ -93,6 +93,7 @@ class View:
     notes: Table
     latency: Table
     memory: Table
+    energy: Table
     board_facts: Table
     conditions: Table
     runtimes: Table

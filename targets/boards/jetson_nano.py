@@ -14,7 +14,5 @@ BOARD = Board(
     temperature=JETSON_TEMPERATURE,
     throttling=JETSON_THROTTLING,
     clocks=CLOCKS,
-    power=Fact(
-        "the INA3221 (iio, JetPack 4: POM_5V_IN is the whole board) is not read by this version", "public samples"
-    ),
+    power=Fact("the INA3221 (iio, JetPack 4): POM_5V_IN, the whole board", "public samples; device_agent/meters/jetson_ina3221.py"),
 )

@@ -45,7 +45,12 @@ class _Joulescope:
     def __init__(self, driver: Any, device: str, settings: Mapping[str, str]) -> None:
         self.driver, self.device, self.gain_ppm = driver, device, gain_ppm(settings)
         self.info = MeterInfo(
-            "joulescope", "what runs through the Joulescope", MEASURED, 10**9 // FREQUENCY_HZ, accumulates=True, error=""
+            "joulescope",
+            "what runs through the Joulescope",
+            MEASURED,
+            10**9 // FREQUENCY_HZ,
+            accumulates=True,
+            error="",
         )
         self.readings: list[tuple[int, int]] = []
         self.failed = 0

@@ -1,0 +1,195 @@
+"""How often edgepress's verdict on latency is wrong: trials of a file against itself, slowed down by arithmetic, and against a really
+slower file; the same traces judged by the rules of others.
+
+    .venv/bin/python benchmarks/selftest.py collect --model tflite --trials 300     # adds to build/selftest/; may be stopped and repeated
+    .venv/bin/python benchmarks/selftest.py collect --model tflite --slower --trials 100
+    .venv/bin/python benchmarks/selftest.py show                                    # the tables of all that was collected
+
+A trial lasts until the verdict is known for every slowdown, so one set of traces serves them all. --cpu binds the processes to one
+CPU; two collections side by side, each with its own XDG_CACHE_HOME and CPU, disturb each other as other jobs would.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import rivals
+from experiment import EXAMPLE, table
+from machine import describe
+
+from device_agent import wire
+from pipeline import flow, selftest, units
+from pipeline.decision import LOOKS, Rule, detectable, effect
+from pipeline.plan import read
+from pipeline.progress import Silent
+from pipeline.selftest import SLOWDOWNS
+from targets import inventory, open_session, provision
+
+FOLDER = Path("build/selftest")
+RULE = Rule(margin=0.005, limit=0.03)
+RUNTIMES = {"tflite": "ai_edge_litert", "onnx": "onnxruntime"}
+WIDER = 304  # channels of the widest layer, 256 in the example: some 3 % more work
+SAMPLES = 120  # inferences of each side of each pair that are kept for the rules of others
+PLAN = """
+seed = 7
+[model]
+path = "{model}"
+[data]
+calibration = "data:calibration"
+evaluation = "data:evaluation"
+[convert]
+formats = ["tflite-fp32", "onnx-fp32"]
+"""
+
+
+def files(slower: bool) -> dict[str, Path]:
+    """The example's uncompressed model in both formats, or one like it with a wider layer (untrained: its speed is what counts)."""
+    folder = FOLDER / ("slower" if slower else "model")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data.py").write_bytes((EXAMPLE / "data.py").read_bytes())
+    model = folder / "model.keras"
+    if not model.exists():
+        if slower:
+            import keras
+
+            config = keras.saving.load_model(EXAMPLE / "model.keras").get_config()
+            widest = next(each["config"] for each in config["layers"] if each["config"].get("filters") == 256)
+            widest["filters"] = WIDER
+            keras.Model.from_config(_rebuilt(config)).save(model)
+        else:
+            model.write_bytes((EXAMPLE / "model.keras").read_bytes())
+    plan = folder / "edge.toml"
+    plan.write_text(PLAN.format(model="model.keras"))
+    now = flow.run(read(plan), Silent(), until="convert")
+    found = {one.format.partition("-")[0]: now.store.path(one.artifact) for one in now.converted}
+    found["rows"] = now.store.path(now.loaded.data.evaluation.x)
+    return found
+
+
+def _rebuilt(config):
+    """Shapes that were stored with each layer no longer fit."""
+    for layer in config["layers"]:
+        layer.pop("build_config", None)
+    return config
+
+
+@contextlib.contextmanager
+def launches(name: str, slower: bool, cpu: int | None) -> Iterator[tuple]:
+    """(session, launch, launch of the slower file or None)."""
+    known = [files(False), files(True)] if slower else [files(False)]
+    with open_session(inventory.find("local", Path())) as session:
+        sites, _ = provision.install(session, provision.wheels(RUNTIMES[name], session.machine))
+        rows = known[0]["rows"].read_bytes()
+        rows_sha256 = known[0]["rows"].stem
+        session.put(rows, rows_sha256)
+        made = []
+        for each in known:
+            session.put(each[name].read_bytes(), each[name].stem)
+            made.append(
+                wire.Launch(
+                    mode="time", model_sha256=each[name].stem, model_format=name, runtime=RUNTIMES[name], sites=sites,
+                    inputs_sha256=rows_sha256, rotated_rows=8, threads=1, cpus=() if cpu is None else (cpu,),
+                    warmup_min_ns=200_000_000, warmup_max_ns=10**10, timed_min_ns=300_000_000, timed_min_runs=20,
+                    timed_max_runs=60_000, timeout_ns=10**11, meter="none",
+                )
+            )  # fmt: skip
+        yield session, made[0], made[1] if slower else None
+
+
+def collect(name: str, slower: bool, number: int, cpu: int | None) -> None:
+    path = FOLDER / f"{name}{'-slower' if slower else ''}.jsonl"
+    with launches(name, slower, cpu) as (session, launch, other), path.open("a") as file:
+        (first,) = (
+            each for each in session.follow(session.submit((launch,), "selftest")) if isinstance(each, wire.Launched)
+        )
+        session.forget_fetched()
+        latency_s = statistics.median(first.latency_ns) / 1e9
+        seed = time.time_ns() % 2**31
+        for traces in selftest.trials(session, launch, latency_s, RULE, number, seed, Silent(), other):
+            paired = traces.paired
+            one = {
+                "log_ratios": traces.log_ratios, "seconds": traces.seconds, "load": os.getloadavg()[0],
+                "pressure": [pair.a.before.cpu_pressure_centi for pair in paired], "latency_s": latency_s,
+                "pairs": [{side: rivals.reduced(getattr(pair, side).latency_ns) for side in "ab"} for pair in paired],
+            }  # fmt: skip
+            file.write(json.dumps(one) + "\n")
+            file.flush()
+
+
+def show() -> None:
+    print(f"{describe()}\n")
+    for path in sorted(FOLDER.glob("*.jsonl")):
+        found = [json.loads(line) for line in path.read_text().splitlines()]
+        if len(found) > 1:
+            print(f"## {path.stem}: {len(found)} trials\n")
+            _show(found, slower=path.stem.endswith("-slower"))
+
+
+def _show(found: list[dict], slower: bool) -> None:
+    ratios = [one["log_ratios"] for one in found]
+    deviation = statistics.stdev(ratio for trial in ratios for ratio in trial)
+    seconds = sorted(one["seconds"] * _share(one["log_ratios"]) for one in found)
+    loads = sorted(one["load"] for one in found)
+    print(
+        f"one inference {units.seconds(statistics.median(one['latency_s'] for one in found))}; load average {loads[0]:.1f} to {loads[-1]:.1f}, "
+        f"median {statistics.median(loads):.1f}; sd of a pair {deviation:.2%}; a verdict took {statistics.median(seconds):.1f} s "
+        f"(median; longest {seconds[-1]:.1f} s); detectable at the first look {detectable(deviation, LOOKS[0], RULE):.2%}\n"
+    )
+    for rate in selftest.rates(ratios, RULE, (0.0,) if slower else SLOWDOWNS):
+        print(
+            f"slowed by {rate.slowdown:.0%}: REGRESSED {rate.regressed} of {rate.trials} ({rate.regressed_low:.1%} to {rate.regressed_high:.1%}), "
+            f"PASS {rate.passed} (at most {rate.passed_high:.1%}), INCONCLUSIVE {rate.inconclusive}"
+        )
+    if slower:
+        whole = effect([ratio for trial in ratios for ratio in trial][:20], RULE)
+        every = statistics.fmean(ratio for trial in ratios for ratio in trial)
+        print(
+            f"a really slower file: {math.expm1(every):+.2%} over all pairs; one trial: {whole.low - 1:+.2%} to {whole.high - 1:+.2%}\n"
+        )
+        return
+    print()
+    rules = rivals.RULES
+    lines = []
+    for label, judge in rules.items():
+        hits = [
+            sum(judge(one["pairs"], share, random.Random(number)) for number, one in enumerate(found))
+            for share in SLOWDOWNS
+        ]
+        lines.append([label, *(f"{hit / len(found):.1%}" for hit in hits)])
+    ours = selftest.rates(ratios, RULE)
+    lines.append(["edgepress: REGRESSED", *(f"{rate.regressed / rate.trials:.1%}" for rate in ours)])
+    print(table(["flagged as slower", *(f"x{1 + share:.2f}" for share in SLOWDOWNS)], lines), "\n")
+
+
+def _share(log_ratios: list[float]) -> float:
+    """Of a trial's time, what the verdict on the unchanged file needed."""
+    needed = next(
+        (look for look in LOOKS if selftest.judged(log_ratios[:look], RULE) != "INCONCLUSIVE"), len(log_ratios)
+    )
+    return min(1.0, needed / len(log_ratios))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("collect", "show"))
+    parser.add_argument("--model", choices=RUNTIMES, default="tflite")
+    parser.add_argument("--slower", action="store_true")
+    parser.add_argument("--trials", type=int, default=300)
+    parser.add_argument("--cpu", type=int)
+    said = parser.parse_args()
+    if said.what == "collect":
+        collect(said.model, said.slower, said.trials, said.cpu)
+    else:
+        show()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

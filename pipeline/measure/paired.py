@@ -1,0 +1,140 @@
+"""Baseline and candidate side by side on the board: pairs of fresh processes that take turns, until a look decides."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from device_agent import wire
+from pipeline.decision import Rule, decide
+from pipeline.errors import StageError
+from pipeline.measure.blocks import log_ratio
+from targets import Session
+
+BLOCK_NS = 20_000_000  # long against a hand-over, short against what drifts
+CYCLES, RUNS = 10, 5
+MAX_RUNS = 2000  # of one block: enough for a 10th percentile of a model of 10 microseconds
+SLOW_S, SLOWEST_S = (
+    0.02,
+    0.2,
+)  # one inference: above these a pair has fewer cycles, so that a verdict takes minutes and not hours
+PAIR_TIMEOUT_S = 600
+
+Answer = wire.Paired | wire.LaunchFailed
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a pair's blocks are. The same for both sides, so that nothing but the file differs."""
+
+    cycles: int
+    min_ns: int
+    min_runs: int
+    max_runs: int
+
+    @property
+    def runs(self) -> int:
+        """The most that one side can have."""
+        return 2 * self.cycles * self.max_runs
+
+
+def shape_of(latency_s: float) -> Shape:
+    """For the slower side's time of one inference."""
+    if latency_s > SLOWEST_S:
+        return Shape(cycles=4, min_ns=0, min_runs=1, max_runs=2)
+    if latency_s > SLOW_S:
+        return Shape(cycles=6, min_ns=0, min_runs=3, max_runs=3)
+    runs = max(RUNS, min(MAX_RUNS, round(2 * BLOCK_NS / 1e9 / max(latency_s, 1e-9))))
+    return Shape(cycles=CYCLES, min_ns=BLOCK_NS, min_runs=RUNS, max_runs=runs)
+
+
+def pairs(
+    baseline: wire.Launch, candidate: wire.Launch, shape: Shape, number: int, shuffle: random.Random
+) -> tuple[wire.Pair, ...]:
+    """`number` pairs, each started and alternated in an order of its own: what makes the test exact."""
+    a, b = (
+        wire.Launch(**{**vars(launch), "mode": "turns", "timed_max_runs": shape.runs})
+        for launch in (baseline, candidate)
+    )
+    return tuple(
+        wire.Pair(
+            a=a, b=b, starts=shuffle.choice(("AB", "BA")),
+            cycles=tuple(shuffle.choice(("ABBA", "BAAB")) for _ in range(shape.cycles)),
+            block_min_ns=shape.min_ns, block_min_runs=shape.min_runs, block_max_runs=shape.max_runs,
+        )
+        for _ in range(number)
+    )  # fmt: skip
+
+
+def look_by_look(
+    session: Session, baseline: wire.Launch, candidate: wire.Launch, shape: Shape, looks: Sequence[int], seed: int, label: str,
+    tell: Callable[[int], None],
+) -> Iterator[list[Answer]]:  # fmt: skip
+    """All answers so far, at each look. Whoever has enough stops asking. `tell` hears how many pairs are measured."""
+    shuffle = random.Random(seed)  # noqa: S311 - an order, not a secret
+    answers: list[Answer] = []
+    for look in looks:
+        wanted = pairs(baseline, candidate, shape, look - len(answers), shuffle)
+        job_id = session.submit((), label, wanted)
+        for record in session.follow(job_id):
+            if isinstance(record, wire.Paired | wire.LaunchFailed):
+                answers.append(record)
+                tell(len(answers))
+        if len(answers) != look:
+            raise StageError(
+                f"the agent finished with {len(answers)} of {look} pairs",
+                hint="Run again; report it if it happens twice.",
+            )
+        yield answers
+        if any(isinstance(answer, wire.LaunchFailed) for answer in answers):
+            return
+
+
+class Traces(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured until a look decided."""
+
+    answers: tuple[Answer, ...]
+    log_ratios: tuple[float, ...]  # empty where a pair failed
+    seconds: float
+
+    @property
+    def failed(self) -> wire.LaunchFailed | None:
+        return next((answer for answer in self.answers if isinstance(answer, wire.LaunchFailed)), None)
+
+    @property
+    def paired(self) -> tuple[wire.Paired, ...]:
+        return tuple(answer for answer in self.answers if isinstance(answer, wire.Paired))
+
+
+def until_decided(
+    session: Session, baseline: wire.Launch, candidate: wire.Launch, shape: Shape, rules: Sequence[Rule], seed: int, label: str,
+    tell: Callable[[int], None], factors: Sequence[float] = (0.0,),
+) -> Traces:  # fmt: skip
+    """Measure until every rule has decided, for the candidate as it is and slowed down by each factor (its log) in arithmetic."""
+    began = time.monotonic()
+    looks = rules[0].looks
+    ratios: list[float] = []
+    answers: list[Answer] = []
+    for answers in look_by_look(session, baseline, candidate, shape, looks, seed, label, tell):
+        if any(isinstance(answer, wire.LaunchFailed) for answer in answers):
+            ratios = []
+            break
+        ratios = [ratio_of(answer) for answer in answers if isinstance(answer, wire.Paired)]
+        if all(_known([ratio + factor for ratio in ratios], rule) for rule in rules for factor in factors):
+            break
+    return Traces(answers=tuple(answers), log_ratios=tuple(ratios), seconds=time.monotonic() - began)
+
+
+def ratio_of(paired: wire.Paired) -> float:
+    """StageError for what no board of ours sends."""
+    try:
+        return log_ratio(paired)
+    except (ValueError, KeyError, IndexError, FloatingPointError) as error:
+        raise StageError(
+            f"the agent sent a pair that can not be read: {error}", hint="Run again; report it if it happens twice."
+        ) from error
+
+
+def _known(log_ratios: Sequence[float], rule: Rule) -> bool:
+    """Whether this look, or one before it, has decided."""
+    return any(decide(log_ratios[:look], rule) is not None for look in rule.looks if look <= len(log_ratios))
