@@ -230,6 +230,7 @@ class Doubt(Record, frozen=True):
     invalid: bool = False  # True: the number must not be used at all
     decides_nothing: bool = False  # True: the number may be shown, but no limit is judged by it
     touches: str = "latency"  # which number: latency, accuracy, energy, or "energy METER"
+    withholds: str = ""  # "tail": what the upper quantiles say is not judged
 
 
 class Latency(Record, frozen=True):
@@ -390,9 +391,66 @@ class NotMeasured(Record, frozen=True):
         return label_of(self.variant, self.format, self.runtime)
 
 
+class Quantile(Record, frozen=True):
+    """`low_s` to `high_s`: its distribution-free 95 % interval over the inferences, which takes each for an independent one."""
+
+    percent: int
+    value_s: float
+    low_s: float | None  # None: too few runs
+    high_s: float | None
+
+
+class Side(Record, frozen=True):
+    """One file over all of its blocks."""
+
+    runs: int
+    mean_s: float
+    throughput_per_s: float  # inferences, one after the other: 1 / mean
+    quantiles: tuple[Quantile, ...]  # 50, 90, 95 and 99 per cent
+    pair_p10_s: tuple[float, ...]  # of each pair
+
+    def quantile(self, percent: float) -> float | None:
+        return next((each.value_s for each in self.quantiles if each.percent == percent), None)
+
+
+class TailRatios(Record, frozen=True):
+    percent: int
+    log_ratios: tuple[float, ...]  # of this quantile, candidate / baseline, one a pair
+
+
+class Glance(Record, frozen=True):
+    """The board just behind one block. None: it does not tell."""
+
+    t_s: float  # since the first block
+    end_s: float
+    pair: int
+    side: str  # A, the baseline, or B
+    cpu_khz: int | None
+    temperature_c: float | None
+
+
+class Paired(Record, frozen=True):
+    """A candidate and its baseline that took turns on the board: what the verdict on latency rests on."""
+
+    subject: str
+    baseline_subject: str
+    margin: float  # by these it was decided when enough was measured
+    limit: float
+    log_ratios: tuple[float, ...]  # candidate / baseline, one a pair, in their order: pipeline/measure/blocks.py
+    tails: tuple[TailRatios, ...]
+    baseline: Side
+    candidate: Side
+    seconds: float
+    glances: tuple[Glance, ...]
+    doubts: tuple[Doubt, ...]
+    raw: Artifact  # every pair as the agent sent it, JSON lines, gzip
+
+
 class Measured(Record, frozen=True):
     measurements: tuple[Measurement, ...]
     failures: tuple[NotMeasured, ...] = ()
+    paired: tuple[Paired, ...] = ()
+    unpaired: tuple[NotMeasured, ...] = ()  # that should have been measured beside its baseline, and could not
     seed: int = 0  # of the order of launches
 
 
@@ -413,10 +471,12 @@ class Outcome(StrEnum):
 
 
 class Verdict(Record, frozen=True):
-    """One limit of the plan, judged for one measured file. `low` and `high`: 95 % interval of `change`."""
+    """One limit of the plan, judged for one measured file. `low` and `high`: the interval of `change`, of 95 %; by pairs of 98 %,
+    and the verdict can be read off it.
+    """
 
     subject: str  # label of the measurement
-    metric: str  # accuracy_drop_points, latency_regression or size_bytes
+    metric: str  # accuracy_drop_points, latency_regression, latency_tail or size_bytes
     unit: str
     baseline_subject: str | None
     baseline: float | None
@@ -427,12 +487,15 @@ class Verdict(Record, frozen=True):
     limit: float
     outcome: Outcome
     why: str
+    detectable: float | None = None  # the smallest change that so many pairs call REGRESSED 95 % of the time
+    pairs: int | None = None
+    seconds: float | None = None  # that the board spent on it
 
 
 class Comparison(Record, frozen=True):
     """One measured file beside its baseline in the same runtime: candidate / baseline.
 
-    `latency_ratio` is the median over rounds of the ratio of the two launches' 10th percentiles, which contention moves
+    By pairs where there are any: pipeline/decision.py. Else `latency_ratio` is the median over rounds of the ratio of the two launches' 10th percentiles, which contention moves
     least; `latency_low` to `latency_high` is its distribution-free interval at 95 % or more, from 6 rounds on.
     """
 
@@ -444,6 +507,7 @@ class Comparison(Record, frozen=True):
     latency_high: float
     accuracy_drop_points: float | None
     trusted: bool
+    pairs: int | None = None
 
 
 class Compared(Record, frozen=True):

@@ -36,7 +36,9 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     kind: str | None = None  # one of targets.boards, by what the board says
     machine: wire.Machine | None = None
     conditions: wire.Conditions | None = None
-    meters: tuple[wire.MeterInfo, ...] = ()  # that the board has, and those of boards.toml; `error` says which can not be read
+    meters: tuple[
+        wire.MeterInfo, ...
+    ] = ()  # that the board has, and those of boards.toml; `error` says which can not be read
     runtimes: dict[str, str | None] = {}  # why it can not have this one; None: it can
     first_answer_s: float | None = None
     agent_sent_bytes: int | None = None
@@ -101,7 +103,10 @@ def check(target: Target) -> Checked:
 def _meters(session: Session, target: Target) -> tuple[wire.MeterInfo, ...]:
     """Of the board, and what boards.toml names for it, read there or here."""
     found = {info.name: info for info in session.meters()}
-    uses = {name: wire.MeterUse(name, tuple((key, str(value)) for key, value in settings.items())) for name, settings in target.meters.items()}
+    uses = {
+        name: wire.MeterUse(name, tuple((key, str(value)) for key, value in settings.items()))
+        for name, settings in target.meters.items()
+    }
     if board := tuple(use for name, use in uses.items() if name not in meters.METERS):
         found |= {info.name: info for info in session.meters(board)}
     for name in uses.keys() & meters.METERS.keys():

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pipeline.baseline import baseline_of, is_judged
 from pipeline.compare import limits as judge
 from pipeline.compare.intervals import Interval, accuracy_drop, latency_ratio
+from pipeline.decision import effect
 from pipeline.errors import PlanError
-from pipeline.order_statistics import ENOUGH
 from pipeline.plan import LimitsTable, Plan
 from pipeline.records import (
     Compared,
@@ -18,8 +19,8 @@ from pipeline.records import (
     Deployment,
     Measured,
     Measurement,
-    NotMeasured,
     Outcome,
+    Paired,
     Verdict,
 )
 from pipeline.store import Store
@@ -53,10 +54,10 @@ def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
             f"{plan.path}: limits.accuracy_drop_points needs rows to judge by, but data.evaluation is missing",
             hint='Add to [data]: evaluation = "module:function" or an .npz with x and y.',
         )
-    if limits.latency_regression is not None and plan.tables.measure.launches < ENOUGH:
+    if limits.latency_margin is not None and limits.latency_margin > (limits.latency_regression or 0):
         raise PlanError(
-            f"{plan.path}: measure.launches: {plan.tables.measure.launches} launches can not tell whether latency_regression holds",
-            hint=f"{ENOUGH} are the fewest that give an interval of 95 %.",
+            f"{plan.path}: limits.latency_margin is {limits.latency_margin}, above latency_regression",
+            hint="Slower by more than the margin is REGRESSED, by less than latency_regression is a PASS: the margin is the smaller.",
         )
 
 
@@ -69,8 +70,9 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
         baseline = baseline_of(candidate, measured.measurements)
         is_baseline = baseline is candidate
         drop = answers.drop(candidate, baseline) if baseline and not is_baseline else None
+        paired = next((each for each in measured.paired if each.subject == candidate.label), None)
         if baseline is not None and not is_baseline:
-            comparisons.append(_comparison(candidate, baseline, drop))
+            comparisons.append(_comparison(candidate, baseline, drop, paired))
         if not is_judged(plan, candidate):
             continue
         if limits.size_bytes is not None:
@@ -78,7 +80,7 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
         if limits.accuracy_drop_points is not None and not is_baseline:
             verdicts.append(judge.accuracy(candidate, baseline, drop, limits.accuracy_drop_points))
         if limits.latency_regression is not None and not is_baseline:
-            verdicts.append(judge.latency(candidate, baseline, limits.latency_regression))
+            verdicts += judge.latency(candidate, baseline, paired, measured.unpaired, limits)
     for failure in measured.failures:
         if is_judged(plan, failure):
             verdicts += [judge.not_measured(failure.label, *each, failure.evidence) for each in _set(limits)]
@@ -106,31 +108,6 @@ def _place_in_chain(one: Measurement) -> float:
     return ends[one.variant] if one.variant in ends else float(one.variant.partition("-")[0])
 
 
-def baseline_of(candidate: Measurement, measurements: Sequence[Measurement]) -> Measurement | None:
-    """The plan's baseline file in the same runtime if there is one, else the uncompressed float file of the same family, else, of a
-    compressed file that runs as it is, the file as it was given.
-    """
-    same = [each for each in measurements if each.runtime == candidate.runtime]
-    named = next((each for each in same if each.variant == "baseline"), None)
-    original = [each for each in same if each.variant == "original"]
-    fp32 = next((each for each in original if each.format.endswith("-fp32")), None)
-    as_given = next(
-        (each for each in original if candidate.variant == "compressed" and each.format == candidate.format), None
-    )
-    return named or fp32 or as_given
-
-
-def is_judged(plan: Plan, one: Measurement | NotMeasured) -> bool:
-    """Whether the limits are about this file: one that was asked for, not one that was made to compare with."""
-    formats, limits = plan.tables.convert.formats, plan.tables.limits
-    wanted = one.variant == ("compressed" if plan.tables.compress else "original") and one.format in (
-        formats or (one.format,)
-    )
-    return wanted and (
-        not limits.applies_to or bool({one.format, f"{one.format}@{one.runtime}"} & set(limits.applies_to))
-    )
-
-
 def _set(limits: LimitsTable) -> list[tuple[str, float]]:
     return [(metric, limit) for metric in METRICS if (limit := getattr(limits, metric)) is not None]
 
@@ -155,8 +132,14 @@ def _outcome(plan: Plan, measured: Measured, verdicts: Sequence[Verdict]) -> Out
     return Outcome.PASS if valid and not failed else Outcome.INVALID
 
 
-def _comparison(candidate: Measurement, baseline: Measurement, drop: Interval | None) -> Comparison:
+def _comparison(
+    candidate: Measurement, baseline: Measurement, drop: Interval | None, paired: Paired | None = None
+) -> Comparison:
+    """By the pairs where there are any, else by the rounds of launches."""
     ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
+    if paired is not None:
+        found = effect(paired.log_ratios, judge.rule_of(paired.limit, paired.margin))
+        ratio, low, high = found.ratio, found.low, found.high
     return Comparison(
         subject=candidate.label,
         baseline_subject=baseline.label,
@@ -165,7 +148,8 @@ def _comparison(candidate: Measurement, baseline: Measurement, drop: Interval | 
         latency_low=low,
         latency_high=high,
         accuracy_drop_points=drop[0] if drop else None,
-        trusted=candidate.trusted and baseline.trusted,
+        trusted=candidate.trusted and baseline.trusted and not (paired and paired.doubts),
+        pairs=len(paired.log_ratios) if paired else None,
     )
 
 

@@ -5,9 +5,14 @@ interval breaks it, INCONCLUSIVE when it lies on both sides, was got from too fe
 emulator's times), INVALID without a valid number.
 """
 
+from collections.abc import Sequence
+
+from pipeline import units
 from pipeline.compare.intervals import Interval, latency_ratio
+from pipeline.decision import MARGIN_OF_LIMIT, POWER, Rule, effect, judged
 from pipeline.order_statistics import ENOUGH
-from pipeline.records import Measurement, Outcome, Verdict
+from pipeline.plan import LimitsTable
+from pipeline.records import Measurement, NotMeasured, Outcome, Paired, TailRatios, Verdict
 
 KEEPS, BREAKS = "keeps the limit", "breaks the limit"
 UNCLEAR = "can not be told apart from the limit: more launches or more rows would tell"
@@ -33,14 +38,82 @@ def accuracy(candidate: Measurement, baseline: Measurement | None, drop: Interva
     return _judged(candidate, baseline, metric, "points", values, drop, limit)
 
 
-def latency(candidate: Measurement, baseline: Measurement | None, limit: float) -> Verdict:
-    """At most `limit` slower than the baseline (0.03 is 3 %)."""
-    metric = "latency_regression"
+def rule_of(limit: float, margin: float | None) -> Rule:
+    return Rule(limit=limit, margin=limit * MARGIN_OF_LIMIT if margin is None else margin)
+
+
+def latency(
+    candidate: Measurement, baseline: Measurement | None, paired: Paired | None, unpaired: Sequence[NotMeasured],
+    limits: LimitsTable,
+) -> list[Verdict]:  # fmt: skip
+    """By pairs of processes that took turns: REGRESSED where slower by more than the margin, PASS where by less than the limit
+    (0.03 is 3 %). Then the tail, where it can be told.
+    """
+    metric, limit = "latency_regression", limits.latency_regression or 0.0
     if baseline is None:
-        return not_measured(candidate.label, metric, limit, "nothing to compare with was measured in this runtime")
-    ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
-    values = (baseline.latency.median_s, candidate.latency.median_s)
-    return _judged(candidate, baseline, metric, "s", values, (ratio - 1, low - 1, high - 1), limit)
+        why = "nothing to compare with was measured in this runtime"
+        return [not_measured(candidate.label, metric, limit, why)]
+    if paired is None:
+        failed = next((each for each in unpaired if each.label == candidate.label), None)
+        if failed is not None:
+            return [not_measured(candidate.label, metric, limit, f"{failed.evidence}. {failed.remedy}")]
+        ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
+        values = (baseline.latency.median_s, candidate.latency.median_s)
+        return [_judged(candidate, baseline, metric, "s", values, (ratio - 1, low - 1, high - 1), limit)]
+    verdict = _by_pairs(candidate, baseline, paired, rule_of(limit, limits.latency_margin))
+    tails = (
+        []
+        if verdict.outcome is Outcome.INVALID
+        else [_tail(candidate, baseline, each, paired, limits) for each in paired.tails]
+    )
+    return [verdict, *(tail for tail in tails if tail is not None)]
+
+
+def _by_pairs(candidate: Measurement, baseline: Measurement, paired: Paired, rule: Rule) -> Verdict:
+    metric = "latency_regression"
+    doubts = [doubt for each in (candidate, baseline) for doubt in each.doubts if doubt.touches == "latency"]
+    doubts += paired.doubts
+    invalid = dict.fromkeys(doubt.evidence for doubt in doubts if doubt.invalid)
+    if invalid:
+        return not_measured(candidate.label, metric, rule.limit, f"it was not measured validly: {'; '.join(invalid)}")
+    found, outcome = effect(paired.log_ratios, rule), judged(paired.log_ratios, rule)
+    said = {
+        Outcome.REGRESSED: f"slower by more than the margin of {units.percent(rule.margin)}",
+        Outcome.PASS: "slower by less than the limit, if at all",
+        Outcome.INCONCLUSIVE: "neither could be shown: measure it where less else runs",
+    }[outcome]
+    named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
+    why = (
+        f"{said}. {units.count(len(paired.log_ratios))} pairs took {units.seconds(paired.seconds)}; so many see a change of "
+        f"{units.percent_change(found.detectable)} in {POWER:.0%} of all cases{f' (doubted: {named})' if named else ''}"
+    )
+    return Verdict(
+        subject=candidate.label, metric=metric, unit="s", baseline_subject=baseline.label,
+        baseline=paired.baseline.quantile(50), candidate=paired.candidate.quantile(50), change=found.ratio - 1,
+        low=found.low - 1, high=found.high - 1, limit=rule.limit, outcome=outcome, why=why, detectable=found.detectable,
+        pairs=len(paired.log_ratios), seconds=paired.seconds,
+    )  # fmt: skip
+
+
+def _tail(
+    candidate: Measurement, baseline: Measurement, tail: TailRatios, paired: Paired, limits: LimitsTable
+) -> Verdict | None:
+    """A looser limit on an upper quantile: a 10th percentile can not see a tail. None where it can not be told: other programs
+    lengthened the tails, or the pairs differ too much.
+    """
+    if any(doubt.withholds == "tail" for each in (candidate, baseline, paired) for doubt in each.doubts):
+        return None
+    rule = Rule(limit=limits.latency_tail, margin=limits.latency_tail)
+    found, outcome = effect(tail.log_ratios, rule), judged(tail.log_ratios, rule)
+    if outcome is Outcome.INCONCLUSIVE:
+        return None
+    why = f"the {units.count(tail.percent)}th percentile {KEEPS if outcome is Outcome.PASS else BREAKS}"
+    return Verdict(
+        subject=candidate.label, metric="latency_tail", unit="s", baseline_subject=baseline.label,
+        baseline=paired.baseline.quantile(tail.percent), candidate=paired.candidate.quantile(tail.percent),
+        change=found.ratio - 1, low=found.low - 1, high=found.high - 1, limit=rule.limit, outcome=outcome, why=why,
+        detectable=found.detectable, pairs=len(tail.log_ratios), seconds=paired.seconds,
+    )  # fmt: skip
 
 
 def not_measured(subject: str, metric: str, limit: float, why: str) -> Verdict:

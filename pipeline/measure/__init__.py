@@ -6,6 +6,7 @@ from statistics import median
 from device_agent import wire
 from pipeline.errors import StageError
 from pipeline.measure.answers import NO_ANSWERS, accuracy_of
+from pipeline.measure.beside import beside
 from pipeline.measure.schedule import Candidate, candidates_of, schedule_of
 from pipeline.measure.statistics import summarise
 from pipeline.measure.validity import doubts_about, doubts_of
@@ -66,7 +67,14 @@ def measure(
         measurements.append(_measurement(candidate, plan, deployment, timed, *found, store))
     watched = watch_all(session, plan, deployment, schedule, store, progress)
     measurements = [watched(measurement) for measurement in measurements]
-    return Measured(measurements=tuple(measurements), failures=tuple(failures), seed=plan.tables.seed)
+    paired, unpaired = beside(session, plan, deployment, candidates, measurements, store, progress)
+    return Measured(
+        measurements=tuple(measurements),
+        failures=tuple(failures),
+        paired=paired,
+        unpaired=unpaired,
+        seed=plan.tables.seed,
+    )
 
 
 def _measurement(

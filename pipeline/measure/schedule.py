@@ -45,25 +45,26 @@ def candidates_of(converted: Sequence[Converted], deployment: Deployment) -> lis
 
 
 def schedule_of(candidates: Sequence[Candidate], plan: Plan, deployment: Deployment, rows: int) -> Schedule:
-    """Rounds: in each, every candidate once, in an order of its own, so that drift meets all alike. Then the answers of all
-    files but those of the ledger, whose accuracy the host knows.
+    """First the answers of all files but those of the ledger, whose accuracy the host knows. Then rounds: in each, every
+    candidate once, in an order of its own, so that drift meets all alike.
     """
     shuffle = random.Random(plan.tables.seed)  # noqa: S311 - an order, not a secret
-    schedule = [
-        (candidate, _launch("time", candidate, plan, deployment, rows))
-        for _ in range(plan.tables.measure.launches)
-        for candidate in shuffle.sample(candidates, len(candidates))
-    ]
+    schedule: Schedule = []
     if deployment.evaluation is not None:
         schedule += [
-            (candidate, _launch("evaluate", candidate, plan, deployment, rows))
+            (candidate, launch_of("evaluate", candidate, plan, deployment, rows))
             for candidate in candidates
             if candidate.converted.variant in VARIANTS
         ]
+    schedule += [
+        (candidate, launch_of("time", candidate, plan, deployment, rows))
+        for _ in range(plan.tables.measure.launches)
+        for candidate in shuffle.sample(candidates, len(candidates))
+    ]
     return schedule
 
 
-def _launch(mode: str, candidate: Candidate, plan: Plan, deployment: Deployment, rows: int) -> wire.Launch:
+def launch_of(mode: str, candidate: Candidate, plan: Plan, deployment: Deployment, rows: int) -> wire.Launch:
     timed_s = plan.tables.measure.timed_seconds
     inferences = rows if mode == "evaluate" else TIMED_MIN_RUNS
     return wire.Launch(

@@ -5,14 +5,27 @@ inferences would be far too narrow: sequential t tests on iterations flag 27 % o
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from pipeline.order_statistics import median_interval
-from pipeline.records import Latency
+from pipeline.order_statistics import median_interval, quantile_interval
+from pipeline.records import Latency, Quantile
 
 P99_RUNS = 662  # MLPerf LoadGen's early stopping floor for p99 at 99 % confidence
 HISTOGRAM_BINS = 40
+PERCENTS = (50, 90, 95, 99)
+
+
+def quantiles_of(runs_s: npt.NDArray[Any]) -> tuple[Quantile, ...]:
+    """p50, p90, p95 and p99 of times in seconds, each with its distribution-free interval."""
+    ordered = np.sort(runs_s)
+    found = []
+    for percent in PERCENTS:
+        low, high = quantile_interval(ordered, percent / 100) or (None, None)
+        found.append(Quantile(percent=percent, value_s=float(np.percentile(ordered, percent)), low_s=low, high_s=high))
+    return tuple(found)
 
 
 def summarise(launches_ns: Sequence[Sequence[int]]) -> Latency:

@@ -6,10 +6,12 @@ from pipeline.report.details import table_of
 from pipeline.report.trust import INVALID, energy_mark_of, guarded
 from pipeline.report.view import Table
 
-COLUMNS = "measurement|meter|class|net>|gross>|gain>|sampling>|clock>|idle>|window>|readings>|idle before, after>|measures"
+COLUMNS = (
+    "measurement|meter|class|net>|gross>|gain>|sampling>|clock>|idle>|window>|readings>|idle before, after>|measures"
+)
 NOTE = (
     "Of one inference, with the half-width of the 95 % interval. Net: less what the board uses when it waits. Gain (of the meter), "
-    "sampling, clock (of the meter against the board) and idle are the parts of the net value's uncertainty. A gain of \"-\": nobody "
+    'sampling, clock (of the meter against the board) and idle are the parts of the net value\'s uncertainty. A gain of "-": nobody '
     "says how exact this meter is, and the interval is of the rest only; differences between files suffer less. Coarse: the rail or "
     "the rate is such that only large differences count. edgepress was not tried with any power meter's hardware yet."
 )

@@ -205,7 +205,9 @@ def _energy(run: RunRecord) -> Finding | None:
 
 
 def _why_none(energy: Energy) -> list[str]:
-    return [f"{one.meter}: {one.invalid}" for one in energy.readings if one.invalid] + ([energy.note] if energy.note else [])
+    return [f"{one.meter}: {one.invalid}" for one in energy.readings if one.invalid] + (
+        [energy.note] if energy.note else []
+    )
 
 
 def _file(label: str, trust: Trust) -> str:

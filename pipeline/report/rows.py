@@ -29,6 +29,7 @@ Text = Callable[[float | None], str]
 METRICS: dict[str, tuple[Text, Text, Text]] = {
     "accuracy_drop_points": (units.percent, units.points, units.points),
     "latency_regression": (units.seconds, units.percent_change, units.percent_change),
+    "latency_tail": (units.seconds, units.percent_change, units.percent_change),
     "size_bytes": (units.size, lambda _: units.UNKNOWN, units.size),  # exact and absolute: its change decides nothing
 }
 
@@ -186,7 +187,13 @@ def _energy(measured: Energy, mark: str) -> str:
     """Net energy of one inference by the best meter."""
     best = measured.best
     if best is None or best.net is None:
-        return INVALID if measured.readings else "no meter" if measured.note.startswith("no power meter") else "not measured"
+        return (
+            INVALID
+            if measured.readings
+            else "no meter"
+            if measured.note.startswith("no power meter")
+            else "not measured"
+        )
     coarse = " (coarse)" if best.quality != "measured" else ""
     return guarded(units.energy_within(best.net_j, best.net.total_j) + coarse, mark)
 

@@ -1,4 +1,4 @@
-from targets.boards import AGENT, CLOCKS, UNSEEN, WHEELS, Board, Fact
+from targets.boards import AGENT, CLOCKS, WHEELS, Board, Fact
 
 BOARD = Board(
     title="any 64-bit PC or x86 board",

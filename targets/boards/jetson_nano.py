@@ -14,5 +14,8 @@ BOARD = Board(
     temperature=JETSON_TEMPERATURE,
     throttling=JETSON_THROTTLING,
     clocks=CLOCKS,
-    power=Fact("the INA3221 (iio, JetPack 4): POM_5V_IN, the whole board", "public samples; device_agent/meters/jetson_ina3221.py"),
+    power=Fact(
+        "the INA3221 (iio, JetPack 4): POM_5V_IN, the whole board",
+        "public samples; device_agent/meters/jetson_ina3221.py",
+    ),
 )

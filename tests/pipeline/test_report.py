@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import html
 import io
 import re
 from html.parser import HTMLParser
@@ -143,7 +144,11 @@ def test_the_renderers_agree_on_the_rows(store):
 def energy_of(net_j, meter="ina226", quality="measured"):
     """By one meter, within 10 %; None: it has no valid number."""
     parts = EnergyParts(gain_j=None, sampling_j=(net_j or 0) / 10, sync_j=0.0, idle_j=0.0)
-    numbers = {"net_j": net_j, "gross_j": 2 * net_j, "net": parts, "gross": parts, "window_s": 5.0} if net_j else {"invalid": "it died"}
+    numbers = (
+        {"net_j": net_j, "gross_j": 2 * net_j, "net": parts, "gross": parts, "window_s": 5.0}
+        if net_j
+        else {"invalid": "it died"}
+    )
     reading = EnergyReading(meter=meter, rail="5 V", quality=quality, inferences=9, readings=500, failed=0, **numbers)
     return Energy(readings=(reading,), note="")
 

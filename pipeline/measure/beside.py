@@ -1,0 +1,125 @@
+"""Each judged file beside its baseline: runs the pairs and puts them into a record."""
+
+import gzip
+from collections.abc import Sequence
+
+import numpy as np
+
+from device_agent import wire
+from pipeline.baseline import baseline_of, is_judged
+from pipeline.decision import MARGIN_OF_LIMIT, Rule
+from pipeline.measure import blocks
+from pipeline.measure.paired import Traces, shape_of, until_decided
+from pipeline.measure.schedule import Candidate, launch_of
+from pipeline.measure.statistics import P99_RUNS, quantiles_of
+from pipeline.plan import Plan
+from pipeline.progress import Progress
+from pipeline.records import Deployment, Glance, Measurement, NotMeasured, Paired, Side, TailRatios
+from pipeline.store import Store
+from targets import Session
+
+TAILS = ((95, 130), (99, P99_RUNS))
+"""Per cent, and the runs that it needs: fewer than ln 0.01 / ln 0.95 = 90 hold nothing beyond it in one case of a hundred; MLPerf
+asks for 64 for a p90 and 662 for a p99, 130 lies between.
+"""
+
+
+def beside(
+    session: Session, plan: Plan, deployment: Deployment, candidates: Sequence[Candidate], measurements: Sequence[Measurement],
+    store: Store, progress: Progress,
+) -> tuple[tuple[Paired, ...], tuple[NotMeasured, ...]]:  # fmt: skip
+    """What was measured in pairs, and what could not be. Nothing without a limit on latency, or where it could judge nothing."""
+    limits = plan.tables.limits
+    if limits.latency_regression is None or deployment.board.emulated:
+        return (), ()
+    limit = limits.latency_regression
+    margin = limit * MARGIN_OF_LIMIT if limits.latency_margin is None else limits.latency_margin
+    rule = Rule(margin=margin, limit=limit)
+    found, failed = [], []
+    for number, one in enumerate(measurements):
+        baseline = baseline_of(one, measurements)
+        if baseline is None or baseline is one or not is_judged(plan, one):
+            continue
+        a, b = (
+            launch_of("time", _candidate(each, candidates), plan, deployment, _rows(deployment))
+            for each in (baseline, one)
+        )
+        slower_s = max(baseline.latency.median_s, one.latency.median_s)
+        traces = until_decided(
+            session, a, b, shape_of(slower_s), [rule], plan.tables.seed + number, str(plan.path),
+            lambda done, label=one.label: progress.step(done, rule.looks[-1], f"{label}, beside its baseline"),  # type: ignore[misc]
+        )  # fmt: skip
+        if traces.failed is not None:
+            failed.append(_failure(one, traces.failed))
+        else:
+            found.append(_paired(one, baseline, traces, rule, store))
+    return tuple(found), tuple(failed)
+
+
+def _candidate(one: Measurement, candidates: Sequence[Candidate]) -> Candidate:
+    return next(each for each in candidates if each.label == one.label)
+
+
+def _rows(deployment: Deployment) -> int:
+    return 0 if deployment.evaluation is None else 1
+
+
+def _paired(one: Measurement, baseline: Measurement, traces: Traces, rule: Rule, store: Store) -> Paired:
+    pairs = traces.paired
+    runs = min(len(side.latency_ns) for pair in pairs for side in (pair.a, pair.b))
+    return Paired(
+        subject=one.label,
+        baseline_subject=baseline.label,
+        margin=rule.margin,
+        limit=rule.limit,
+        log_ratios=traces.log_ratios,
+        tails=tuple(
+            TailRatios(percent=percent, log_ratios=tuple(blocks.quantile_log_ratio(pair, percent) for pair in pairs))
+            for percent, needed in TAILS
+            if runs >= needed
+        ),
+        baseline=_side([pair.a for pair in pairs]),
+        candidate=_side([pair.b for pair in pairs]),
+        seconds=traces.seconds,
+        glances=_glances(pairs),
+        doubts=(),
+        raw=store.put_bytes(gzip.compress(b"".join(wire.encode(pair) for pair in pairs), mtime=0), "jsonl.gz"),
+    )
+
+
+def _side(launches: Sequence[wire.Launched]) -> Side:
+    runs_s = np.concatenate([np.asarray(launch.latency_ns, float) for launch in launches]) / 1e9
+    mean_s = float(runs_s.mean())
+    return Side(
+        runs=len(runs_s),
+        mean_s=mean_s,
+        throughput_per_s=1 / mean_s,
+        quantiles=quantiles_of(runs_s),
+        pair_p10_s=tuple(float(np.percentile(launch.latency_ns, blocks.QUANTILE)) / 1e9 for launch in launches),
+    )
+
+
+def _glances(pairs: Sequence[wire.Paired]) -> tuple[Glance, ...]:
+    start_ns = pairs[0].blocks[0].start_ns
+    return tuple(
+        Glance(
+            t_s=(block.start_ns - start_ns) / 1e9,
+            end_s=(block.end_ns - start_ns) / 1e9,
+            pair=number,
+            side=block.side,
+            cpu_khz=block.cpu_khz,
+            temperature_c=None if block.temperature_mc is None else block.temperature_mc / 1000,
+        )
+        for number, pair in enumerate(pairs)
+        for block in pair.blocks
+    )
+
+
+def _failure(one: Measurement, failed: wire.LaunchFailed) -> NotMeasured:
+    return NotMeasured(
+        variant=one.variant,
+        format=one.format,
+        runtime=one.runtime,
+        evidence=f"it could not be measured beside its baseline: {failed.error} in phase {failed.phase}: {failed.message}",
+        remedy="It ran alone: is there memory enough on the board for two of them?",
+    )
