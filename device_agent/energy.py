@@ -5,7 +5,7 @@ read in turns: what the reading costs), timed, settle (idle afterwards). The war
 """
 
 import time
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 from device_agent.wire import Launch
 
@@ -19,24 +19,29 @@ clock = time.perf_counter_ns  # CLOCK_MONOTONIC
 
 
 def measure(
-    invoke: Callable[[], None], launch: Launch, enter: Callable[[str], None], warm_up: Callable[[], Any]
+    model: Any, rows: Iterator[Any], launch: Launch, enter: Callable[[str, int], None], warm_up: Callable[[], Any]
 ) -> Dict[str, Any]:
     """The fields of wire.EnergyWindow. `enter` tells the agent a phase; `warm_up` runs until steady."""
+
+    def invoke() -> None:
+        model.feed(next(rows))
+        model.invoke()
+
     busy = _pattern(invoke, launch.pattern_ns, enter)
-    enter("idle")
+    enter("idle", 1)
     time.sleep(SWITCH_S)
     before = _idle(launch.idle_ns)
     warm_up()
     sampler = (
         [_sampler_cost(invoke, enter, number % 2 == 1) for number in range(SAMPLER_PAIRS)] if launch.meters else []
     )
-    enter("timed")
+    enter("timed", 1)
     _run(invoke, LEAD_NS)
     start_ns = clock()
     runs = _run(invoke, launch.timed_min_ns)
     end_ns = clock()
     _run(invoke, LEAD_NS)  # so that a clock that is a little off costs no energy at the edges
-    enter("settle")
+    enter("settle", 1)
     after = _idle(launch.idle_ns)
     return {
         "runs": runs, "start_ns": start_ns, "end_ns": end_ns, "lead_ns": LEAD_NS, "idle": (before, after),
@@ -59,10 +64,10 @@ def _idle(idle_ns: int) -> Tuple[int, int]:
     return start_ns, clock()
 
 
-def _pattern(invoke: Callable[[], None], half_ns: int, enter: Callable[[str], None]) -> List[Tuple[int, int]]:
+def _pattern(invoke: Callable[[], None], half_ns: int, enter: Callable[[str, int], None]) -> List[Tuple[int, int]]:
     if not half_ns:
         return []
-    enter("pattern")
+    enter("pattern", 1)
     time.sleep(half_ns / 1e9)
     busy = []
     for _ in range(PATTERN_CYCLES):
@@ -73,11 +78,11 @@ def _pattern(invoke: Callable[[], None], half_ns: int, enter: Callable[[str], No
     return busy
 
 
-def _sampler_cost(invoke: Callable[[], None], enter: Callable[[str], None], with_first: bool) -> Tuple[int, int]:
+def _sampler_cost(invoke: Callable[[], None], enter: Callable[[str, int], None], with_first: bool) -> Tuple[int, int]:
     """The mean ns of an inference (without, with) readings."""
     mean_ns = {}
     for phase in ("with", "without") if with_first else ("without", "with"):
-        enter(phase)
+        enter(phase, 1)
         _run(invoke, int(SWITCH_S * 1e9))
         start_ns = clock()
         runs = _run(invoke, SAMPLER_BLOCK_NS)

@@ -220,19 +220,11 @@ class Runner:
                 self.messages.tell(int(1000 * min(part, 1)), 1000, after_ns)
         return after_ns
 
-    # --- mode "energy"
-
     def _energy(self, model: Any) -> Dict[str, Any]:
         from device_agent import energy
 
-        def invoke() -> None:
-            model.feed(next(self.rows))
-            model.invoke()
-
-        def enter(phase: str) -> None:
-            self.messages.enter(phase, 1)
-
-        return {"energy": energy.measure(invoke, self.launch, enter, lambda: self._warm_up(model))}
+        warm_up = functools.partial(self._warm_up, model)
+        return {"energy": energy.measure(model, self.rows, self.launch, self.messages.enter, warm_up)}
 
     # --- mode "evaluate"
 

@@ -222,7 +222,7 @@ class Agent(Pipes):
         """The answer: Accepted or Failure. Each job has a number of its own."""
         self.jobs += 1
         self.last_job = job_id or f"{self.process.pid:016x}{self.jobs:016x}"
-        return self.ask(wire.Submit(self.last_job, "tester", timeout_ns, launches))
+        return self.ask(wire.Submit(self.last_job, "tester", timeout_ns, launches, ()))
 
     def start(self, *launches: wire.Launch) -> None:
         """Submit, and follow."""
