@@ -11,9 +11,7 @@ import contextlib
 import ctypes
 import functools
 import gc
-import hashlib
 import importlib
-import io
 import itertools
 import json
 import math
@@ -26,7 +24,7 @@ import time
 import traceback
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
-from device_agent import memory, operators, place, wire
+from device_agent import evaluate, memory, operators, place, wire
 from device_agent.messages import Messages
 from device_agent.record import from_fields, to_fields
 from device_agent.runtimes import RUNTIMES
@@ -144,7 +142,7 @@ class Runner:
             "time": self._time,
             "turns": self._take_turns,
             "energy": self._energy,
-            "evaluate": functools.partial(self._evaluate, inputs=inputs),
+            "evaluate": lambda model: evaluate.answered(model, inputs, self.messages, self.folder, self.place),
         }
         return {"delegates": list(model.delegates), "load_ns": load_ns, "golden": golden, **measure[launch.mode](model)}
 
@@ -250,34 +248,6 @@ class Runner:
 
         warm_up = functools.partial(self._warm_up, model)
         return {"energy": energy.measure(model, self.rows, self.launch, self.messages.enter, warm_up)}
-
-    # --- mode "evaluate"
-
-    def _evaluate(self, model: Any, inputs: Any) -> Dict[str, Any]:
-        """Let the model answer every row; keep the answers as a .npy blob, written row by row: boards have little memory."""
-        import numpy as np
-
-        rows, header, digest = len(inputs), io.BytesIO(), hashlib.sha256()
-        self.messages.enter("evaluate", rows)
-        path = os.path.join(self.folder, "outputs.npy")
-        with open(path, "wb") as file:
-            for row in range(rows):
-                model.feed(model.fitted(inputs[row]))
-                model.invoke()
-                answer = np.ascontiguousarray(model.output(), "<f4")
-                if answer.shape[:1] != (1,):
-                    raise ValueError(f"the model answers one row with the shape {answer.shape}")
-                data = answer.tobytes()
-                if not row:
-                    fields = {"descr": "<f4", "fortran_order": False, "shape": (rows, *answer.shape[1:])}
-                    np.lib.format.write_array_header_1_0(header, fields)
-                    data = header.getvalue() + data
-                digest.update(data)
-                file.write(data)
-                self.messages.tell(row + 1, rows, clock())
-        sha256 = digest.hexdigest()
-        place.commit(path, self.place.blob(sha256))
-        return {"outputs_sha256": sha256}
 
     # --- both
 

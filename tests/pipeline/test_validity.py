@@ -22,6 +22,7 @@ CLEAN = Launched(
 PAIR = Paired(
     seq=1, index=0, a=CLEAN, b=CLEAN,
     blocks=tuple(Block(0, side, 0, 1_000_000, 10, 0, 0, 2400000, 45000) for side in "ABBA"),
+    idle=(), power=(),
 )  # fmt: skip
 
 
