@@ -118,6 +118,11 @@ def level_of(*, by_test: bool) -> str:
     return units.level(1 - 2 * ALPHA if by_test else 0.95)
 
 
+def energy_mark_of(measurement: Measurement) -> str:
+    """Of the energies that are shown at all: an invalid one is not."""
+    return DOUBTFUL if any(doubt.touches == "energy" for doubt in measurement.doubts) else TRUSTED
+
+
 def guarded(text: str, mark: str) -> str:
     """Return the text, marked where it is doubted; where it is invalid, no number at all."""
     if mark == INVALID:
