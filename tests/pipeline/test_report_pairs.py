@@ -18,6 +18,7 @@ from pipeline.report.markdown import escape
 from pipeline.report.rows import view_of
 from pipeline.report.svg import Drawing, Picture, Scale, apart
 from pipeline.report.trust import Trust
+from pipeline.safe_text import UNSAFE
 from pipeline.store import Store
 from tests.pipeline.test_report_sample import (
     CAN_NOT_RUN,
@@ -182,6 +183,22 @@ def test_what_is_doubted_is_hollow_and_what_is_not_is_not():
         picture = draw(doubted)
         assert picture is not None
         assert "doubted" in picture.caption
+
+
+def test_hostile_names_do_nothing_in_a_picture(store):
+    hostile = "</text><script>alert(1)</script>\x1b[31m\u202e"
+    base, one = measurement(runtime=hostile), measurement("compressed", runtime=hostile)
+    run = run_of((base, one))
+    run = msgspec.structs.replace(run, measured=msgspec.structs.replace(run.measured, paired=(paired(one, base),)))
+    trust = Trust(run)
+    for picture in (*(draw(trust) for draw in (pairs.slower, pairs.together, pairs.tails)), timeline.steadiness(trust)):
+        drawing = drawn(picture)
+        assert not list(drawing.iter("script"))
+        assert any("script" in (text.text or "") for text in drawing.iter("text"))
+    for name in ("terminal", "markdown", "html"):
+        text = report.renderer(name).render(run, store)
+        assert not UNSAFE.search(text.replace("\n", "").replace("\u200b", "")), name
+        assert name == "terminal" or "<script" not in text
 
 
 # --- pictures
