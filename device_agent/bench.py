@@ -21,7 +21,7 @@ MAX_RUNS = 1_000_000  # so that the raw answer stays below wire.MAX_LINE_BYTES
 MAX_PAIR_RUNS = 1_000_000  # of both sides: they share a line
 
 CHOICES = {
-    "mode": ("time", "evaluate", "turns"),
+    "mode": ("time", "evaluate", "profile", "turns"),
     "model_format": ("tflite", "onnx", "sleep"),
     "runtime": tuple(RUNTIMES),
     "meter": tuple(METERS),
@@ -132,7 +132,7 @@ class _Item:
         try:
             self._is_there(launch)
             cpus = chosen_cpus(launch)
-            in_band = None if launch.mode == "evaluate" else self.band.enter(self.spool, self._tell)
+            in_band = None if launch.mode != "time" else self.band.enter(self.spool, self._tell)
             before = conditions.observe()
             with self._child("", launch, cpus, tell) as child:
                 tell("started", 0, 1)
@@ -212,6 +212,7 @@ class _Item:
     ) -> wire.Launched:
         power = sampler.between(*done.pop("timed_ns"))
         done["memory"] = tuple(wire.MemoryStep(**step) for step in done["memory"])
+        done["operators"] = tuple(wire.Operator(**one) for one in done["operators"])
         return wire.Launched(
             seq=0, index=self.index, before=before, after=conditions.observe(), cpus=tuple(cpus), in_band=in_band, power_uw=power,
             meter_note=sampler.told(), **done,

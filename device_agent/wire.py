@@ -180,9 +180,9 @@ class Conditions(Record):
 
 
 class Launch(Record):
-    """One fresh process: open one model in one runtime, and time it or let it answer all rows."""
+    """One fresh process: open one model in one runtime, and time it, let it answer all rows or profile its operators."""
 
-    mode: str  # time, evaluate, or turns: a side of a Pair
+    mode: str  # time, evaluate, profile, or turns: a side of a Pair
     model_sha256: str
     model_format: str  # tflite, onnx, sleep: the ending that the runtime sees
     runtime: str
@@ -298,10 +298,22 @@ class Event(Record):
 
 
 class MemoryStep(Record):
-    step: str  # python, runtime_imported, model_loaded, first_inference, end
+    step: str  # python, runtime_imported, model_loaded, allocated (where that is a step of its own), inputs_ready, first_inference, end
     resident_bytes: Optional[int]  # None: this kernel does not tell
-    anonymous_bytes: Optional[int]  # RssAnon needs Linux 4.5
+    anonymous_bytes: Optional[int]  # needs Linux 4.5
     file_bytes: Optional[int]
+    private_dirty_bytes: Optional[int]  # needs Linux 4.14
+    available_bytes: Optional[int]  # of the whole board
+
+
+class Operator(Record):
+    """One kernel that the runtime runs in each inference; it may stand for several operators of the file that were fused."""
+
+    name: str
+    kind: str
+    shapes: str  # of the inputs and outputs, as the runtime tells them; "": it does not tell
+    mean_ns: int
+    runs: int
 
 
 class Launched(Record):
@@ -310,6 +322,7 @@ class Launched(Record):
     runtime_version: str
     delegates: Tuple[str, ...]  # what the runtime says that runs the model: its execution providers, or XNNPACK
     in_band: Optional[bool]  # False: the board did not cool down in time; None: no sensor, or nobody waited
+    cold_start_ns: int  # from just before the process was started to the end of the first inference
     import_ns: int
     load_ns: int
     first_ns: int
@@ -325,6 +338,8 @@ class Launched(Record):
     power_uw: Tuple[Tuple[int, int], ...]  # (t_ns, microwatt)
     meter_note: str  # why there is no power, or what the meter is
     outputs_sha256: str  # mode "evaluate": a .npy blob, float32 (rows, ...); else ""
+    operators: Tuple[Operator, ...]  # mode "profile": in the order in which they ran; else empty
+    operators_note: str  # mode "profile": where they come from, or why there are none; else ""
     before: Conditions
     after: Conditions
 

@@ -58,6 +58,7 @@ class MeasureTable(Table, frozen=True):
     cool_seconds: Annotated[float, Meta(ge=0, le=36_000)] = (
         120.0  # the most that all launches together wait for the band
     )
+    operators: bool = True  # one more launch of each file, in which the runtime tells of its kernels: some 1 s
     steps: bool = True  # also the models between two passes, for the ledger: which pass made it faster
 
 
@@ -72,6 +73,7 @@ class LimitsTable(Table, frozen=True):
     latency_regression: Annotated[float, Meta(gt=0)] | None = None
     latency_margin: Annotated[float, Meta(ge=0)] | None = None  # None: a sixth of latency_regression
     latency_tail: Annotated[float, Meta(gt=0)] = 0.15  # p95 and p99; judged with latency_regression
+    memory_regression_bytes: Annotated[int, Meta(ge=0)] | None = None
     size_bytes: Annotated[int, Meta(ge=0)] | None = None
     applies_to: tuple[str, ...] = ()
 

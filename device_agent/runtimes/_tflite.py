@@ -13,6 +13,8 @@ STATEFUL = {"ASSIGN_VARIABLE", "SVDF", "RNN", "LSTM", "UNIDIRECTIONAL_SEQUENCE_R
 class Model:
     def __init__(self, interpreter_class: Any, path: str, threads: int) -> None:
         self.interpreter = interpreter_class(model_path=path, num_threads=threads)
+
+    def allocate(self) -> None:
         self.interpreter.allocate_tensors()
         source = only(self.interpreter.get_input_details(), "input")
         target = only(self.interpreter.get_output_details(), "output")

@@ -16,7 +16,7 @@ from device_agent.meters import PERIOD_S, Sampler
 from device_agent.record import replace
 from tests.device_agent.agent_process import LAUNCH, children_of, is_alive, sleep_model, wait_until, wheel
 
-STEPS = ["python", "runtime_imported", "model_loaded", "first_inference", "end"]
+STEPS = ["python", "runtime_imported", "model_loaded", "inputs_ready", "first_inference", "end"]
 
 
 def launch(model: str, **changes) -> wire.Launch:
@@ -57,6 +57,9 @@ def test_a_launch_of_known_speed(agent):
     assert launched.runtime_version == "1"
     assert launched.import_ns > 0
     assert launched.load_ns > 0
+    assert launched.cold_start_ns > launched.import_ns + launched.load_ns + launched.first_ns
+    assert launched.cold_start_ns < 20_000_000_000
+    assert (launched.operators, launched.operators_note) == ((), "")
     assert [step.step for step in launched.memory] == STEPS
     for step in launched.memory:  # the kernel adds up its counters one after another: they can differ by some pages
         assert step.resident_bytes + (1 << 20) >= step.anonymous_bytes + step.file_bytes > 1_000_000

@@ -266,7 +266,7 @@ def test_a_machine_that_tells_nothing_is_no_error(board, tmp_path):
     told_always = {"t_ns", "wall_offset_ns", "cores", "own_us", "busiest", "busiest_us"}
     assert {name for name, value in vars(observed).items() if value is not None} == told_always
     assert (observed.cores, observed.busiest, observed.busiest_us) == ((), "", 0)
-    assert memory.snapshot("python") == wire.MemoryStep("python", None, None, None)
+    assert memory.snapshot("python") == wire.MemoryStep("python", None, None, None, None, None)
 
 
 @pytest.mark.parametrize(

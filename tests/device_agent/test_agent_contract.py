@@ -70,6 +70,8 @@ def test_runtime_contract(name, tmp_path):
     path = tmp_path / "model.sleep"
     path.write_bytes(sleep_model(latency_us=1, outputs=[1, 2, 3]))
     model = runtime.open_model(str(MODELS / DENSE[name] if name in DENSE else path), 1)
+    if model.allocate is not None:
+        model.allocate()
     assert runtime.version()
     assert isinstance(runtime.version(), str)
     assert model.delegates == DELEGATES.get(name, ())
@@ -119,6 +121,7 @@ def test_runtime_in_the_agent(name, agent):
 def test_int8_models_take_and_give_floats(name):
     np = pytest.importorskip("numpy")
     model = runtime_or_skip(name).open_model(str(MODELS / "dense_int8.tflite"), 1)
+    model.allocate()
     assert model.input_dtype == "int8"
     for row in rows_of(20):
         model.feed(model.fitted(row))
@@ -133,6 +136,7 @@ def test_int8_models_take_and_give_floats(name):
 def test_state_does_not_leak_from_row_to_row(name):
     np = pytest.importorskip("numpy")
     model = runtime_or_skip(name).open_model(str(MODELS / "rnn_float.tflite"), 1)
+    model.allocate()
     for _ in range(3):
         model.feed(model.fitted(np.ones(1, "float32")))
         model.invoke()

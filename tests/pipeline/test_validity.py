@@ -15,9 +15,9 @@ CALM = Conditions(
 )  # fmt: skip
 LATER = replace(CALM, t_ns=10**9)
 CLEAN = Launched(
-    seq=1, index=0, runtime_version="1", delegates=(), in_band=True, import_ns=1, load_ns=1, first_ns=1, warmup_ns=(1,), steady=True,
-    latency_ns=(100_000,) * 50, golden=(0.5, 2.0), cpus=(3,), memory=(MemoryStep("end", 1, 1, 0),), peak_bytes=1,
-    involuntary_switches=0, run_delay_ns=0, power_uw=(), meter_note="", outputs_sha256="", before=CALM, after=LATER,
+    seq=1, index=0, runtime_version="1", delegates=(), in_band=True, cold_start_ns=3, import_ns=1, load_ns=1, first_ns=1, warmup_ns=(1,), steady=True,
+    latency_ns=(100_000,) * 50, golden=(0.5, 2.0), cpus=(3,), memory=(MemoryStep("end", 1, 1, 0, None, None),), peak_bytes=1,
+    involuntary_switches=0, run_delay_ns=0, power_uw=(), meter_note="", outputs_sha256="", operators=(), operators_note="", before=CALM, after=LATER,
 )  # fmt: skip
 PAIR = Paired(
     seq=1, index=0, a=CLEAN, b=CLEAN,
