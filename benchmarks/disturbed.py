@@ -65,7 +65,7 @@ def collect(trials: int, busy: int) -> None:
         launch = wire.Launch(
             mode="time", model_sha256=put(session, data), model_format="tflite", runtime=RUNTIME, sites=sites, inputs_sha256="",
             rotated_rows=1, threads=1, cpus=(), warmup_min_ns=200_000_000, warmup_max_ns=10**10, timed_min_ns=300_000_000,
-            timed_min_runs=20, timed_max_runs=60_000, timeout_ns=10**11, meter="none",
+            timed_min_runs=20, timed_max_runs=60_000, timeout_ns=10**11, meters=(), idle_ns=0, pattern_ns=0,
         )  # fmt: skip
         (first,) = (
             each for each in session.follow(session.submit((launch,), "disturbed")) if isinstance(each, wire.Launched)

@@ -183,6 +183,11 @@ def _show(one: Checked) -> None:
     )
     if untold := _untold(now):
         say(f"it does not tell: {', '.join(untold)}; no doubt can come of these (docs/tuning.md)")
+    for meter in one.meters:
+        untried = " (edgepress was not tried with it on hardware yet)"
+        say(f"power meter {meter.name}: {meter.error or f'{meter.rail}; {meter.quality}{untried}'}")
+    if not one.meters:
+        say("power meter: none that can be read; docs/energy.md says which there are")
     for runtime, why_not in one.runtimes.items():
         untried = (
             ""
