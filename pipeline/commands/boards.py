@@ -3,6 +3,7 @@ from pathlib import Path
 
 import click
 
+from device_agent.wire import Conditions
 from pipeline import units
 from pipeline.commands import boards_tune, boards_virtual
 from pipeline.commands.common import json_option, say, show_json
@@ -180,6 +181,8 @@ def _show(one: Checked) -> None:
         f"clock {units.frequency(now.cpu_khz)}, governor {now.governor or units.UNKNOWN}, "
         f"throttle flags {units.flags(now.throttle_flags)}, {units.size(now.available_bytes)} of memory free"
     )
+    if untold := _untold(now):
+        say(f"it does not tell: {', '.join(untold)}; no doubt can come of these (docs/tuning.md)")
     for meter in one.meters:
         untried = " (edgepress was not tried with it on hardware yet)"
         say(f"power meter {meter.name}: {meter.error or f'{meter.rail}; {meter.quality}{untried}'}")
@@ -192,6 +195,19 @@ def _show(one: Checked) -> None:
             else " (edgepress was not tried with it on hardware yet)"
         )
         say(f"{runtime:<20} {why_not or 'can be had'}{untried}")
+
+
+def _untold(now: Conditions) -> list[str]:
+    """What the rules of validity would look at and this board does not have."""
+    looked_at: dict[str, tuple[object, ...]] = {
+        "temperature": (now.temperature_mc,),
+        "clocks": (now.cpu_khz,),
+        "throttling": (now.throttle_flags, now.throttle_count, now.cooling_states),
+        "supply": (now.throttle_flags, now.undervoltage, now.supply_mv),
+        "pressure (PSI)": (now.cpu_stalled_us,),
+        "swapping": (now.swapped_in_pages,),
+    }
+    return [name for name, values in looked_at.items() if all(value is None for value in values)]
 
 
 def _table(checked: Sequence[Checked]) -> None:

@@ -1,0 +1,162 @@
+"""Is the verdict ever wrong while the board throttles, or while other programs run on it?
+
+    .venv/bin/python benchmarks/disturbed.py collect --trials 10              # adds to build/disturbed/; may be stopped and repeated
+    .venv/bin/python benchmarks/disturbed.py collect --trials 10 --busy 2     # beside so many programs that only compute
+    .venv/bin/python benchmarks/disturbed.py show
+
+A trial is the model of `edgepress selftest` against itself, measured until the verdict is known for every slowdown; the slowdowns
+are put in by arithmetic. So is the throttling: from one random moment to the next, 8 s on average, all times that are then measured,
+of both sides, are 15 % longer. It is drawn DRAWS times for each trial; the draws of one trial are not independent.
+Wrong is: REGRESSED where nothing changed, or PASS where it became slower by the limit or more.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from experiment import table
+from machine import describe
+
+from device_agent import wire
+from device_agent.record import replace
+from pipeline import units
+from pipeline.decision import Rule, judged
+from pipeline.measure.blocks import log_ratio
+from pipeline.measure.paired import shape_of, until_decided
+from pipeline.measure.validity import doubts_of_pairs
+from pipeline.selftest import MODEL
+from targets import inventory, open_session, provision
+
+FOLDER = Path("build/disturbed")
+RULE = Rule(margin=0.005, limit=0.03)
+FACTORS = (1.0, 1.03, 1.10)
+DRAWS = 20
+SLOWER, DWELL_S = 1.15, 8.0
+BUSY = "while True: sum(range(100_000))"
+RUNTIME = "ai_edge_litert"
+
+
+@contextlib.contextmanager
+def competing(number: int) -> Iterator[None]:
+    """So many programs that only compute, on the CPUs that everybody uses."""
+    running = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def collect(trials: int, busy: int) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with open_session(inventory.find("local", Path())) as session, (FOLDER / f"busy-{busy}.jsonl").open("a") as file:
+        sites, _ = provision.install(session, provision.wheels(RUNTIME, session.machine))
+        data, seed = MODEL.read_bytes(), random.SystemRandom().randrange(2**31)
+        launch = wire.Launch(
+            mode="time", model_sha256=put(session, data), model_format="tflite", runtime=RUNTIME, sites=sites, inputs_sha256="",
+            rotated_rows=1, threads=1, cpus=(), warmup_min_ns=200_000_000, warmup_max_ns=10**10, timed_min_ns=300_000_000,
+            timed_min_runs=20, timed_max_runs=60_000, timeout_ns=10**11, meters=(), idle_ns=0, pattern_ns=0,
+        )  # fmt: skip
+        (first,) = (
+            each for each in session.follow(session.submit((launch,), "disturbed")) if isinstance(each, wire.Launched)
+        )
+        shape = shape_of(sorted(first.latency_ns)[len(first.latency_ns) // 2] / 1e9)
+        with competing(busy):
+            for trial in range(trials):
+                traces = until_decided(
+                    session, launch, launch, shape, [RULE], seed + trial, "disturbed", lambda _: None, [math.log(each) for each in FACTORS]
+                )  # fmt: skip
+                session.forget_fetched()
+                draws = [throttled(traces.paired, random.Random(seed + trial * DRAWS + draw)) for draw in range(DRAWS)]
+                doubts = doubts_of_pairs(traces.paired)
+                one = {
+                    "log_ratios": traces.log_ratios, "throttled": draws, "seconds": traces.seconds, "load": os.getloadavg()[0],
+                    "doubts": [doubt.what for doubt in doubts], "invalid": any(doubt.invalid for doubt in doubts),
+                }  # fmt: skip
+                file.write(json.dumps(one) + "\n")
+                file.flush()
+
+
+def put(session, data: bytes) -> str:
+    sha256 = hashlib.sha256(data).hexdigest()
+    session.put(data, sha256)
+    return sha256
+
+
+def throttled(pairs: Sequence[wire.Paired], draw: random.Random) -> list[float]:
+    """The log ratios of the pairs, had the board been slower from time to time."""
+    now_s, slow, steps = 0.0, draw.random() < 0.5, []
+    start_ns = pairs[0].blocks[0].start_ns
+    while now_s * 1e9 < pairs[-1].blocks[-1].end_ns - start_ns:
+        now_s += draw.expovariate(1 / DWELL_S)
+        steps.append((start_ns + now_s * 1e9, slow))
+        slow = not slow
+    return [log_ratio(_slowed(pair, steps)) for pair in pairs]
+
+
+def _slowed(pair: wire.Paired, steps: list[tuple[float, bool]]) -> wire.Paired:
+    times: dict[str, list[int]] = {"A": [], "B": []}
+    left = {"A": list(pair.a.latency_ns), "B": list(pair.b.latency_ns)}
+    for block in pair.blocks:
+        slow = next(slow for until_ns, slow in steps if block.start_ns <= until_ns)
+        now, left[block.side] = left[block.side][: block.runs], left[block.side][block.runs :]
+        times[block.side] += [round(time * SLOWER) for time in now] if slow else now
+    return replace(
+        pair, a=replace(pair.a, latency_ns=tuple(times["A"])), b=replace(pair.b, latency_ns=tuple(times["B"]))
+    )
+
+
+def is_wrong(outcome: str, factor: float) -> bool:
+    return outcome == "REGRESSED" if factor < 1 + RULE.margin else outcome == "PASS" and factor >= 1 + RULE.limit
+
+
+def show() -> None:
+    print(f"{describe()}\n")
+    lines = []
+    for path in sorted(FOLDER.glob("*.jsonl")):
+        found = [json.loads(line) for line in path.read_text().splitlines()]
+        loads = sorted(one["load"] for one in found)
+        print(
+            f"{path.stem}: {len(found)} trials, {units.seconds(sum(one['seconds'] for one in found) / len(found))} each, load average "
+            f"{loads[0]:.1f} to {loads[-1]:.1f}; doubted: {dict(Counter(what for one in found for what in one['doubts'])) or 'nothing'}"
+        )
+        for name, key in (("as measured", "log_ratios"), (f"throttled by arithmetic, {DRAWS} draws each", "throttled")):
+            for factor in FACTORS:
+                outcomes = [
+                    "INVALID" if one["invalid"] else judged([ratio + math.log(factor) for ratio in ratios], RULE).value
+                    for one in found
+                    for ratios in (one[key] if key == "throttled" else [one[key]])
+                ]
+                count = Counter(outcomes)
+                lines.append(
+                    [path.stem, name, f"x{factor:.2f}", *(str(count[each]) for each in ("REGRESSED", "PASS", "INCONCLUSIVE", "INVALID")),
+                     str(sum(is_wrong(outcome, factor) for outcome in outcomes))]
+                )  # fmt: skip
+    print()
+    print(table(("load", "", "true", "REGRESSED", "PASS", "INCONCLUSIVE", "INVALID", "wrong"), lines))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("collect", "show"))
+    parser.add_argument("--trials", type=int, default=10)
+    parser.add_argument("--busy", type=int, default=0)
+    asked = parser.parse_args()
+    if asked.what == "collect":
+        collect(asked.trials, asked.busy)
+    else:
+        show()
+
+
+if __name__ == "__main__":
+    main()
