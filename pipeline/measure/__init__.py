@@ -39,7 +39,7 @@ def measure(
 
     The results stay on the board, too, until session.forget_fetched().
     """
-    candidates = candidates_of(converted, deployment)
+    candidates = candidates_of(converted, deployment, plan)
     all_rows = data.evaluation.rows if data.evaluation else 0
     schedule = schedule_of(candidates, plan, deployment, min(all_rows, plan.tables.measure.evaluation_rows or all_rows))
     answers: dict[int, wire.Launched | wire.LaunchFailed] = {}
@@ -65,7 +65,7 @@ def measure(
         evaluated = next((answer for mode, answer in mine if mode == "evaluate"), None)
         profiled = next((answer for mode, answer in mine if mode == "profile"), None)
         found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
-        measurements.append(_measurement(candidate, plan, deployment, timed, profiled, *found, store))
+        measurements.append(_measurement(candidate, deployment, timed, profiled, *found, store))
     paired, unpaired = beside(session, plan, deployment, candidates, measurements, store, progress)
     return Measured(
         measurements=tuple(measurements),
@@ -77,7 +77,7 @@ def measure(
 
 
 def _measurement(
-    candidate: Candidate, plan: Plan, deployment: Deployment, timed: Sequence[wire.Launched],
+    candidate: Candidate, deployment: Deployment, timed: Sequence[wire.Launched],
     profiled: wire.Launched | wire.LaunchFailed | None, accuracy: BoardAccuracy | None, doubts: Sequence[Doubt], store: Store,
 ) -> Measurement:  # fmt: skip
     if not all(launch.latency_ns and launch.memory for launch in timed):
@@ -92,7 +92,7 @@ def _measurement(
         artifact=candidate.converted.artifact,
         runtime=candidate.runtime,
         runtime_version=timed[0].runtime_version,
-        threads=plan.tables.measure.threads,
+        threads=candidate.threads,
         cold_start_s=median(launch.cold_start_ns for launch in timed) / 1e9,
         import_s=median(launch.import_ns for launch in timed) / 1e9,
         load_s=median(launch.load_ns for launch in timed) / 1e9,
@@ -112,6 +112,7 @@ def _measurement(
         raw=store.put_bytes(b"".join(wire.encode(launch) for launch in timed), "jsonl"),
         operators=operators,
         operators_note=note,
+        swept=candidate.swept,
     )
 
 
@@ -145,6 +146,7 @@ def _failure(candidate: Candidate, failed: Sequence[wire.LaunchFailed], launches
         variant=candidate.converted.variant,
         format=candidate.converted.format,
         runtime=candidate.runtime,
+        threads=candidate.threads if candidate.swept else None,
         evidence=f"{len(failed)} of {launches} launches failed, the first in phase {first.phase}: {first.error}: {first.message}",
         remedy=_remedy(first),
     )
