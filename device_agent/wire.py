@@ -7,6 +7,7 @@ each request line of the host, the agent answers one or more lines, the last of 
     Put           -> Ready, then the host sends frames (below), -> Stored
     Unpack        -> Unpacked
     Observe       -> Conditions
+    Tune          -> Tuned
     Submit        -> Accepted: the job runs on its own from here on, whatever becomes of the connection
     Follow        -> (Event | Launched | Paired | LaunchFailed)* -> Ended; any other request before that: -> Paused, and its own answer
     Cancel        -> Cancelled
@@ -123,6 +124,21 @@ class Unpacked(Record):
 
 class Observe(Record):
     pass
+
+
+class Tune(Record):
+    """Fix governor and clocks, until the lease is over."""
+
+    lease_ns: int  # 0: put back what was there
+    while_used: bool  # also put it back when the board has had no job for a minute
+
+
+class Tuned(Record):
+    """For people, one line each."""
+
+    changed: Tuple[str, ...]
+    refused: Tuple[str, ...]  # commands that would do what this user may not
+    restored: Tuple[str, ...]  # first, of a lease before
 
 
 class Core(Record):
@@ -276,7 +292,7 @@ class Working(Record):
 class Event(Record):
     seq: int  # of the job's records, from 1
     index: int  # of the launch, or behind the launches of the pair
-    phase: str  # cooling, started, load, warmup, timed, evaluate
+    phase: str  # cooling, started, load, golden, warmup, timed, evaluate
     done: int
     of: int
 
@@ -313,7 +329,7 @@ class Launched(Record):
     warmup_ns: Tuple[int, ...]
     steady: bool  # False: the warm-up reached its limit before it became steady
     latency_ns: Tuple[int, ...]  # empty in mode "evaluate"
-    golden: Tuple[float, ...]  # what this process answered for the first GOLDEN_ROWS rows, each cut after GOLDEN_VALUES
+    golden: Tuple[float, ...]  # what this process answered to the first GOLDEN_ROWS rows, each cut after GOLDEN_VALUES
     cpus: Tuple[int, ...]  # that it was bound to; (): this kernel does not do that
     memory: Tuple[MemoryStep, ...]
     peak_bytes: Optional[int]
@@ -391,7 +407,7 @@ class Failure(Record):
 KINDS = {
     kind.__name__: kind
     for kind in (
-        Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Submit, Accepted, Follow, Paused,
+        Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Tune, Tuned, Submit, Accepted, Follow, Paused,
         Cancel, Cancelled, Jobs, JobList, Forget, Forgotten, Working, Event, Launched, Paired, LaunchFailed, Ended, Get, Blob, Failure,
     )
 }  # fmt: skip

@@ -466,6 +466,8 @@ class Verdict(Record, frozen=True):
     detectable: float | None = None  # the smallest change that so many pairs call REGRESSED 95 % of the time
     pairs: int | None = None
     seconds: float | None = None  # that the board spent on it
+    margin: float | None = None  # by pairs: what is surely above it is REGRESSED
+    percent: int | None = None  # of latency_tail: which quantile
 
 
 class Comparison(Record, frozen=True):

@@ -20,6 +20,7 @@ from targets import Session, provision
 
 MODEL = Path(__file__).with_name("selftest.tflite")
 """The example's net, half of its channels pruned and not trained again, int8: only its speed counts."""
+PREFERRED = ("ai_edge_litert", "onnxruntime")  # of several that can run the file
 LABEL = "selftest"
 TIMED_MAX_RUNS = 10_000
 SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.10)
@@ -62,7 +63,7 @@ class SelfTest(Record, frozen=True):
 
 
 class Asked(Record, frozen=True):
-    """`model` None: a small net that comes along. `inputs` None: zeros. `runtime` None: the first that can run the file."""
+    """`model` None: a small net that comes along. `inputs` None: zeros. `runtime` None: one that can run the file."""
 
     model: Path | None
     runtime: str | None
@@ -122,7 +123,7 @@ def _launch(session: Session, asked: Asked, path: Path) -> wire.Launch:
         for name in provision.possible(session.machine)
         if model_format in provision.RUNTIMES[name].formats and not provision.RUNTIMES[name].for_tests
     ]
-    runtime = asked.runtime or (able[0] if able else None)
+    runtime = asked.runtime or next((name for name in (*PREFERRED, *able) if name in able), None)
     if runtime not in able:
         raise PlanError(
             f"{path} can not be run in {asked.runtime or 'any runtime'} on {session.address}",

@@ -58,6 +58,11 @@ def percent(ratio: float | None) -> str:
     return ">99.99 %" if 0.99995 <= ratio < 1 else f"{ratio * 100:.2f} %"
 
 
+def level(ratio: float) -> str:
+    """Of an interval, of a test: 0.98 -> '98 %'."""
+    return f"{ratio * 100:.3g} %"
+
+
 def percent_change(ratio: float | None) -> str:
     """A relative change: 0.031 -> '+3.10 %'."""
     return UNKNOWN if ratio is None else f"{ratio * 100:+.2f} %"
@@ -101,6 +106,13 @@ def smaller(size_ratio: float | None) -> str:
 def number(value: float | None, unit: str = "") -> str:
     """A number of no unit that has a function here: (0.01234, '') -> '0.0123'."""
     return UNKNOWN if value is None else f"{value:.3g} {unit}".rstrip()
+
+
+def rate(value_per_s: float | None) -> str:
+    """A number of a second: 2381.4 -> '2,381', 12.34 -> '12.3'."""
+    if value_per_s is None:
+        return UNKNOWN
+    return f"{value_per_s:,.0f}" if value_per_s >= 99.95 else _three_digits(value_per_s)
 
 
 def count(value: int | None) -> str:

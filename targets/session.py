@@ -85,6 +85,12 @@ class Session:
     def observe(self) -> wire.Conditions:
         return self._ask(wire.Observe(), wire.Conditions)
 
+    def tune(self, lease_s: float, *, while_used: bool = False) -> wire.Tuned:
+        """Fix governor and clocks where the board's user may; 0: put back what was there. The board does that by itself when the
+        lease is over, or if `while_used` a minute after its last job.
+        """
+        return self._ask(wire.Tune(round(lease_s * 1e9), while_used), wire.Tuned)
+
     def get(self, sha256: str) -> bytes:
         """Fetch a blob; its hash is checked. NotTheAgent for more than GET_LIMIT_BYTES."""
 

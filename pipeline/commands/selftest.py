@@ -13,7 +13,7 @@ from targets import inventory, open_session
 @click.command("selftest")
 @click.argument("board")
 @click.option("--model", type=click.Path(path_type=Path), help="A .tflite or .onnx file; without it, a small int8 net.")
-@click.option("--runtime", help="In which runtime; without it, the first that can run the file there.")
+@click.option("--runtime", help="In which runtime; without it, one that can run the file there.")
 @click.option("--inputs", type=click.Path(path_type=Path), help="Rows of the model's input, .npy; without it, zeros.")
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option("--trials", type=click.IntRange(2, 100_000), default=20, show_default=True)

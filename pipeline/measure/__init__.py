@@ -12,6 +12,7 @@ from pipeline.measure.memory import memory_of
 from pipeline.measure.operators import operators_of
 from pipeline.measure.schedule import METER, Candidate, candidates_of, cooling_of, schedule_of
 from pipeline.measure.statistics import summarise
+from pipeline.measure.tuning import tuned
 from pipeline.measure.validity import doubts_about, doubts_of
 from pipeline.plan import Plan
 from pipeline.progress import Progress
@@ -39,6 +40,14 @@ def measure(
 
     The results stay on the board, too, until session.forget_fetched().
     """
+    with tuned(session, plan, progress):
+        return _measured(session, plan, data, deployment, converted, store, progress)
+
+
+def _measured(
+    session: Session, plan: Plan, data: Data, deployment: Deployment, converted: Sequence[Converted], store: Store,
+    progress: Progress,
+) -> Measured:  # fmt: skip
     candidates = candidates_of(converted, deployment, plan)
     all_rows = data.evaluation.rows if data.evaluation else 0
     schedule = schedule_of(candidates, plan, deployment, min(all_rows, plan.tables.measure.evaluation_rows or all_rows))

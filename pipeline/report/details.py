@@ -204,8 +204,8 @@ def runtimes(run: RunRecord) -> Table:
     )
 
 
-def method(run: RunRecord) -> Table:
-    """How the numbers were made, so that they can be made again."""
+def method(run: RunRecord, pair_lines: Sequence[tuple[str, str]] = ()) -> Table:
+    """How the numbers were made, so that they can be made again. `pair_lines`: how pairs were (beside.method)."""
     measured = run.measured.measurements
 
     def spread(values: list[int]) -> str:
@@ -222,11 +222,12 @@ def method(run: RunRecord) -> Table:
             ("warm-up", f"{spread([one.warmup_runs for one in measured])} runs, not counted"),
             ("threads", spread([one.threads for one in measured])),
             ("interval of a latency", "95 %, of the median over launches (distribution-free, from 6 launches on)"),
-            ("interval of a ratio", "95 %, of candidate / baseline in the same round, by the 10th percentile of each launch"),
+            ("interval of a ratio", "95 %, of candidate / baseline in the same round, by the 10th percentile of each launch; 98 % by pairs"),
             ("energy", f"meter: {meters}. {notes}".rstrip()),
             ("raw results", "every launch as the board sent it is in the store: "
              + ", ".join(dict.fromkeys(one.raw.sha256[:12] for one in measured))),
         ]  # fmt: skip
+    lines += pair_lines
     lines.append(("plan", f"{run.plan_path}, sha256 {run.plan_sha256}"))
     return table_of("How it was measured", "what|how", lines)
 

@@ -34,7 +34,7 @@ def npy(array) -> bytes:
 def hanging(agent):
     """An agent in the middle of a launch that does not end, and the process of that launch."""
     agent.start(launch(agent.store(sleep_model(hang=True)), timeout_ns=10**12))
-    while agent.receive().phase != "warmup":
+    while agent.receive().phase != "golden":
         pass
     (child,) = children_of(agent.supervisor())
     yield agent, child
@@ -121,7 +121,7 @@ def test_events_come_in_order_and_not_too_often(agent):
             events.append(record)
     assert isinstance(record, wire.Launched), record
     phases = [event.phase for event in events]
-    assert list(dict.fromkeys(phases)) == ["started", "load", "warmup", "timed"]
+    assert list(dict.fromkeys(phases)) == ["started", "load", "golden", "warmup", "timed"]
     assert 5 <= len(events) <= 9
     assert all(0 <= event.done <= event.of for event in events)
 
@@ -163,7 +163,7 @@ def test_inputs_that_do_not_fit(agent):
 def test_a_crash_is_told_and_the_job_goes_on(agent, name):
     crashing, good = agent.store(sleep_model(crash=name, prints="last words\n")), agent.store(sleep_model())
     failed, launched, finished = agent.run(launch(crashing), launch(good))
-    assert (failed.index, failed.phase, failed.error) == (0, "warmup", name)
+    assert (failed.index, failed.phase, failed.error) == (0, "golden", name)
     assert "last words" in failed.message
     assert (launched.index, finished.state) == (1, wire.FINISHED)
 
@@ -172,7 +172,7 @@ def test_a_hang_becomes_a_timeout(agent):
     hang, good = agent.store(sleep_model(hang=True)), agent.store(sleep_model())
     began = time.monotonic()
     failed, launched, _ = agent.run(launch(hang, timeout_ns=700_000_000), launch(good))
-    assert (failed.phase, failed.error) == ("warmup", "timeout")
+    assert (failed.phase, failed.error) == ("golden", "timeout")
     assert time.monotonic() - began < 5
     assert isinstance(launched, wire.Launched)
     wait_until(lambda: not is_alive(agent.supervisor()))

@@ -53,6 +53,13 @@ def rows_of(count: int):
     return np.random.default_rng(7).uniform(-1, 1, (count, 4)).astype("float32")
 
 
+DELEGATES = {
+    "onnxruntime": ("CPUExecutionProvider",),
+    "tflite_runtime": ("XNNPACK",),
+    "ai_edge_litert": ("XNNPACK",),
+}
+
+
 # --- runtimes
 
 
@@ -67,6 +74,7 @@ def test_runtime_contract(name, tmp_path):
         model.allocate()
     assert runtime.version()
     assert isinstance(runtime.version(), str)
+    assert model.delegates == DELEGATES.get(name, ())
     assert (model.input_shape, model.input_dtype) == ((1, 4), "float32")
 
     model.feed(model.fitted(None))
