@@ -189,7 +189,7 @@ def compared(session: Session, folder: Path, name: str, path: Path, shape: tuple
     launch = wire.Launch(
         mode="time", model_sha256=sent[0], model_format=path.suffix[1:], runtime=runtime, sites=sites, inputs_sha256=sent[1],
         rotated_rows=1, threads=1, cpus=(CPU,), warmup_min_ns=500_000_000, warmup_max_ns=10**10, timed_min_ns=round(TIMED_S * 1e9),
-        timed_min_runs=20, timed_max_runs=100_000, timeout_ns=10**11, meter="none",
+        timed_min_runs=20, timed_max_runs=100_000, timeout_ns=10**11, meters=(), idle_ns=0, pattern_ns=0,
     )  # fmt: skip
     runs = max(20, round(TIMED_S / ours(session, launch)))
 

@@ -40,7 +40,7 @@ MORE_BYTES = 4 * WIDE * WIDE
 BATCH = 10  # comparisons in one job
 LAUNCH = wire.Launch(
     mode="time", model_sha256="", model_format="", runtime="", sites=(), inputs_sha256="", rotated_rows=1, threads=1, cpus=(), warmup_min_ns=0,
-    warmup_max_ns=20_000_000, timed_min_ns=1, timed_min_runs=20, timed_max_runs=20, timeout_ns=10**11, meter="none",
+    warmup_max_ns=20_000_000, timed_min_ns=1, timed_min_runs=20, timed_max_runs=20, timeout_ns=10**11, meters=(), idle_ns=0, pattern_ns=0,
 )  # fmt: skip
 
 

@@ -80,6 +80,7 @@ HANDLERS: Dict[type, Callable[[Place, Channel, Any], Any]] = {
     wire.Unpack: _unpack,
     wire.Observe: lambda _place, _channel, _: _module("conditions").observe(),
     wire.Tune: lambda place, _, request: _module("tune").tune(place, request),
+    wire.Meters: lambda _place, _channel, request: _module("meters").listed(request.uses),
     wire.Submit: _submit,
     wire.Follow: lambda place, channel, request: _module("jobs").follow(place, channel, request),
     wire.Cancel: lambda place, _, request: _module("jobs").cancel(place, request),

@@ -21,13 +21,13 @@ MAX_RUNS = 1_000_000  # so that the raw answer stays below wire.MAX_LINE_BYTES
 MAX_PAIR_RUNS = 1_000_000  # of both sides: they share a line
 
 CHOICES = {
-    "mode": ("time", "evaluate", "profile", "turns"),
+    "mode": ("time", "evaluate", "profile", "energy", "turns"),
     "model_format": ("tflite", "onnx", "sleep"),
     "runtime": tuple(RUNTIMES),
-    "meter": tuple(METERS),
 }
 LIMITS = {"threads": (1, 1024), "rotated_rows": (1, 1000), "timed_min_runs": (1, MAX_RUNS), "timed_max_runs": (1, MAX_RUNS), "timeout_ns": (1, 1 << 62),
-          "warmup_min_ns": (0, 1 << 62), "warmup_max_ns": (0, 1 << 62), "timed_min_ns": (0, 1 << 62)}  # fmt: skip
+          "warmup_min_ns": (0, 1 << 62), "warmup_max_ns": (0, 1 << 62), "timed_min_ns": (0, 1 << 62),
+          "idle_ns": (0, 15_000_000_000), "pattern_ns": (0, 15_000_000_000)}  # fmt: skip
 
 
 def check(place: Place, request: wire.Submit) -> None:
@@ -83,6 +83,9 @@ def _check(place: Place, launch: wire.Launch) -> None:
     for name, (low, high) in LIMITS.items():
         if not low <= getattr(launch, name) <= high:
             raise Refused("bad_request", f"{name} is {getattr(launch, name)}, not {low} to {high}")
+    unknown = [use.name for use in launch.meters if use.name not in METERS]
+    if unknown:
+        raise Refused("bad_request", f"there is no meter {unknown[0]!r}, but {', '.join(METERS)}")
     place.blob(launch.model_sha256)
     for site in launch.sites:
         place.site(site)
@@ -122,11 +125,10 @@ class _Item:
 
     def launched(self, launch: wire.Launch) -> Any:
         """wire.Launched or wire.LaunchFailed."""
-        sampler = Sampler(launch.meter)
+        sampler = Sampler(launch.meters)
 
         def tell(phase: str, done: int, of: int) -> None:
-            if phase == "timed" and not done:
-                sampler.start()
+            sampler.enter(phase)
             self._tell(phase, done, of)
 
         try:
@@ -141,12 +143,13 @@ class _Item:
             return wire.LaunchFailed(0, self.index, failed.phase, failed.error, failed.message)
         finally:
             sampler.stop()
-        return self._result(done, sampler, cpus, in_band, before)
+        return self._result(done, cpus, in_band, before, sampler.traces())
 
     def paired(self, pair: wire.Pair) -> Any:
         """wire.Paired or wire.LaunchFailed."""
-        done, blocks = {}, []
+        done, blocks, idle, sampler = {}, [], [], Sampler(pair.a.meters)
         with contextlib.ExitStack() as stack:
+            stack.callback(sampler.stop)
             side = pair.starts[0]
             try:
                 for launch in (pair.a, pair.b):
@@ -160,6 +163,8 @@ class _Item:
                     child = stack.enter_context(self._child(side, launch, cpus, self._tell))
                     child.answer("ready")
                     children[side] = child
+                sampler.enter("idle")
+                idle.append(self._idle(pair.a.idle_ns))
                 for cycle, sides in enumerate(pair.cycles):
                     self._tell("timed", cycle, len(pair.cycles))
                     for side in sides:
@@ -169,14 +174,22 @@ class _Item:
                         blocks.append(
                             wire.Block(cycle=cycle, side=side, cpu_khz=khz, temperature_mc=millidegrees, **block)
                         )
+                idle.append(self._idle(pair.a.idle_ns))
                 for side in "AB":
                     children[side].order("end")
                     done[side] = children[side].answer("done")
             except Failed as failed:
                 what = f"{'candidate' if side == 'B' else 'baseline'} of a pair: {failed.message}"
                 return wire.LaunchFailed(0, self.index, failed.phase, failed.error, what)
-        a, b = (self._result(done[side], Sampler("none"), cpus, in_band, before) for side in "AB")
-        return wire.Paired(0, self.index, a, b, tuple(blocks))
+        a, b = (self._result(done[side], cpus, in_band, before, ()) for side in "AB")
+        return wire.Paired(0, self.index, a, b, tuple(blocks), tuple(idle), sampler.traces())
+
+    def _idle(self, idle_ns: int) -> Tuple[int, int]:
+        """Both sides wait for an order meanwhile."""
+        start_ns = time.monotonic_ns()
+        with self.spool.cancellable():
+            time.sleep(idle_ns / 1e9)
+        return start_ns, time.monotonic_ns()
 
     def _tell(self, phase: str, done: int, of: int) -> None:
         self.spool.send(wire.Event(0, self.index, phase, done, of))
@@ -205,18 +218,24 @@ class _Item:
     def _result(
         self,
         done: Dict[str, Any],
-        sampler: Sampler,
         cpus: Sequence[int],
         in_band: Optional[bool],
         before: wire.Conditions,
+        power: Tuple[wire.PowerTrace, ...],
     ) -> wire.Launched:
-        power = sampler.between(*done.pop("timed_ns"))
         done["memory"] = tuple(wire.MemoryStep(**step) for step in done["memory"])
         done["operators"] = tuple(wire.Operator(**one) for one in done["operators"])
+        done["energy"] = wire.EnergyWindow(**done["energy"]) if done["energy"] else None
         return wire.Launched(
-            seq=0, index=self.index, before=before, after=conditions.observe(), cpus=tuple(cpus), in_band=in_band, power_uw=power,
-            meter_note=sampler.told(), **done,
-        )  # fmt: skip
+            seq=0,
+            index=self.index,
+            before=before,
+            after=conditions.observe(),
+            cpus=tuple(cpus),
+            in_band=in_band,
+            power=power,
+            **done,
+        )
 
 
 def chosen_cpus(launch: wire.Launch) -> Tuple[int, ...]:

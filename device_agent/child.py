@@ -28,7 +28,7 @@ START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.runner i
 TAIL_BYTES = 4000
 EXIT_S = 10  # for a process that has said everything
 LOOK_S = 1.0  # at a runner that says nothing
-IDLE_S = 20.0  # without a word and without a tick of CPU time: it hangs. Loading from the slowest card takes ticks
+IDLE_S = 20.0  # without a word and without a tick of CPU time: it hangs. Loading from the slowest card takes ticks; more than the longest idle_ns
 
 Message = Dict[str, Any]
 

@@ -11,9 +11,7 @@ import contextlib
 import ctypes
 import functools
 import gc
-import hashlib
 import importlib
-import io
 import itertools
 import json
 import math
@@ -26,7 +24,7 @@ import time
 import traceback
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
-from device_agent import memory, operators, place, wire
+from device_agent import evaluate, memory, operators, place, wire
 from device_agent.messages import Messages
 from device_agent.record import from_fields, to_fields
 from device_agent.runtimes import RUNTIMES
@@ -96,7 +94,7 @@ class Runner:
         self.first_ns = self.cold_start_ns = 0
 
     def run(self) -> Dict[str, Any]:
-        """The fields of wire.Launched that are known here, and `timed_ns`, start and end of the timed part."""
+        """The fields of wire.Launched that are known here."""
         launch = self.launch
         self._snapshot("python")
         self.messages.enter("load", 1)
@@ -108,7 +106,7 @@ class Runner:
         self._snapshot("runtime_imported")
         done: Dict[str, Any] = {
             "runtime_version": runtime.version(), "delegates": [], "import_ns": import_ns, "load_ns": 0, "warmup_ns": (), "steady": True,
-            "latency_ns": (), "golden": [], "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "timed_ns": (0, 0),
+            "latency_ns": (), "golden": [], "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "energy": None,
             "operators": [], "operators_note": "",
         }  # fmt: skip
         inputs = self._inputs()
@@ -143,7 +141,8 @@ class Runner:
         measure: Dict[str, Callable[[Any], Dict[str, Any]]] = {
             "time": self._time,
             "turns": self._take_turns,
-            "evaluate": functools.partial(self._evaluate, inputs=inputs),
+            "energy": self._energy,
+            "evaluate": lambda model: evaluate.answered(model, inputs, self.messages, self.folder, self.place),
         }
         return {"delegates": list(model.delegates), "load_ns": load_ns, "golden": golden, **measure[launch.mode](model)}
 
@@ -171,16 +170,15 @@ class Runner:
         warmup_ns, steady = self._warm_up(model)
         self.messages.enter("timed", 1000)
         model.invoke()  # not counted: that message has just woken the agent, which may share our only core
-        switches, delay_ns, start_ns = involuntary_switches(), run_delay_ns(), clock()
+        switches, delay_ns = involuntary_switches(), run_delay_ns()
         launch = self.launch
-        end_ns = self._timed(model, launch.timed_min_ns, launch.timed_min_runs, launch.timed_max_runs)
+        self._timed(model, launch.timed_min_ns, launch.timed_min_runs, launch.timed_max_runs)
         return {
             "warmup_ns": warmup_ns,
             "steady": steady,
             "latency_ns": self.samples[: self.timed].tolist(),
             "involuntary_switches": involuntary_switches() - switches,
             "run_delay_ns": run_delay_since(delay_ns),
-            "timed_ns": (start_ns, end_ns),
         }
 
     def _take_turns(self, model: Any) -> Dict[str, Any]:
@@ -188,7 +186,6 @@ class Runner:
         warmup_ns, steady = self._warm_up(model)
         self.messages.be_silent()
         self.messages.answer("ready", True)
-        first_ns, end_ns = clock(), 0
         switched, delayed_ns = involuntary_switches(), run_delay_ns()
         while len(order := sys.stdin.readline().split()) == 3:
             runs, switches, delay_ns, start_ns = self.timed, involuntary_switches(), run_delay_ns(), clock()
@@ -202,7 +199,6 @@ class Runner:
             "latency_ns": self.samples[: self.timed].tolist(),
             "involuntary_switches": involuntary_switches() - switched,
             "run_delay_ns": run_delay_since(delayed_ns),
-            "timed_ns": (first_ns, end_ns),
         }
 
     def _warm_up(self, model: Any) -> Tuple[List[int], bool]:
@@ -247,33 +243,11 @@ class Runner:
                 self.messages.tell(int(1000 * min(part, 1)), 1000, after_ns)
         return after_ns
 
-    # --- mode "evaluate"
+    def _energy(self, model: Any) -> Dict[str, Any]:
+        from device_agent import energy
 
-    def _evaluate(self, model: Any, inputs: Any) -> Dict[str, Any]:
-        """Let the model answer every row; keep the answers as a .npy blob, written row by row: boards have little memory."""
-        import numpy as np
-
-        rows, header, digest = len(inputs), io.BytesIO(), hashlib.sha256()
-        self.messages.enter("evaluate", rows)
-        path = os.path.join(self.folder, "outputs.npy")
-        with open(path, "wb") as file:
-            for row in range(rows):
-                model.feed(model.fitted(inputs[row]))
-                model.invoke()
-                answer = np.ascontiguousarray(model.output(), "<f4")
-                if answer.shape[:1] != (1,):
-                    raise ValueError(f"the model answers one row with the shape {answer.shape}")
-                data = answer.tobytes()
-                if not row:
-                    fields = {"descr": "<f4", "fortran_order": False, "shape": (rows, *answer.shape[1:])}
-                    np.lib.format.write_array_header_1_0(header, fields)
-                    data = header.getvalue() + data
-                digest.update(data)
-                file.write(data)
-                self.messages.tell(row + 1, rows, clock())
-        sha256 = digest.hexdigest()
-        place.commit(path, self.place.blob(sha256))
-        return {"outputs_sha256": sha256}
+        warm_up = functools.partial(self._warm_up, model)
+        return {"energy": energy.measure(model, self.rows, self.launch, self.messages.enter, warm_up)}
 
     # --- both
 

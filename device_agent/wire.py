@@ -8,6 +8,7 @@ each request line of the host, the agent answers one or more lines, the last of 
     Unpack        -> Unpacked
     Observe       -> Conditions
     Tune          -> Tuned
+    Meters        -> MeterList
     Submit        -> Accepted: the job runs on its own from here on, whatever becomes of the connection
     Follow        -> (Event | Launched | Paired | LaunchFailed)* -> Ended; any other request before that: -> Paused, and its own answer
     Cancel        -> Cancelled
@@ -24,6 +25,7 @@ PROTOCOL history (an agent is pushed by the hash of its content, so versions nev
     1  first
     2  jobs that outlive the connection; uploads in frames, from an offset
     3  pairs of launches that take turns; pinned processes; inputs in rotation
+    4  meters: several a launch, power or energy
 """
 
 import json
@@ -34,7 +36,7 @@ from device_agent.record import Record as Record  # noqa: PLC0414 - the host fin
 from device_agent.record import WireError as WireError  # noqa: PLC0414
 from device_agent.record import from_fields, to_fields
 
-PROTOCOL = 3
+PROTOCOL = 4
 MARK = b"--edgepress-agent-1--"
 MAX_LINE_BYTES = 32 * 1024 * 1024
 WORKING_S = 5.0
@@ -179,10 +181,38 @@ class Conditions(Record):
     available_bytes: Optional[int]
 
 
-class Launch(Record):
-    """One fresh process: open one model in one runtime, and time it, let it answer all rows or profile its operators."""
+class MeterUse(Record):
+    """A power meter, and how it is wired: see meters/."""
 
-    mode: str  # time, evaluate, profile, or turns: a side of a Pair
+    name: str
+    settings: Tuple[Tuple[str, str], ...]  # (key, value)
+
+
+class Meters(Record):
+    """Can these be read? (): which meters does the board have that need no settings?"""
+
+    uses: Tuple[MeterUse, ...]
+
+
+class MeterInfo(Record):
+    name: str
+    rail: str  # what it measures, and how exactly; "" where it can not be read
+    quality: str  # measured, coarse
+    period_ns: int  # between two readings
+    accumulates: bool  # it adds up energy itself
+    error: str  # why it can not be read; "": it can
+
+
+class MeterList(Record):
+    meters: Tuple[MeterInfo, ...]
+
+
+class Launch(Record):
+    """One fresh process: open one model in one runtime, and time it, let it answer all rows, profile its operators, or let it run
+    for the meters.
+    """
+
+    mode: str  # time, evaluate, profile, energy, or turns: a side of a Pair
     model_sha256: str
     model_format: str  # tflite, onnx, sleep: the ending that the runtime sees
     runtime: str
@@ -197,7 +227,9 @@ class Launch(Record):
     timed_min_runs: int
     timed_max_runs: int
     timeout_ns: int
-    meter: str
+    meters: Tuple[MeterUse, ...]  # of this board, read meanwhile
+    idle_ns: int  # mode "energy": so long it does nothing, before and after
+    pattern_ns: int  # mode "energy": first, three times so long busy and so long idle, by which a meter's clock is found; 0: none
 
 
 class Pair(Record):
@@ -292,7 +324,9 @@ class Working(Record):
 class Event(Record):
     seq: int  # of the job's records, from 1
     index: int  # of the launch, or behind the launches of the pair
-    phase: str  # cooling, started, load, golden, warmup, timed, evaluate
+    phase: (
+        str  # cooling, started, load, golden, warmup, timed, evaluate; pattern, idle, without, with, settle (energy.py)
+    )
     done: int
     of: int
 
@@ -316,6 +350,37 @@ class Operator(Record):
     runs: int
 
 
+class PowerTrace(Record):
+    """What one meter told. One of `power_uw` and `energy_uj` is empty, the other as long as `t_ns`."""
+
+    meter: str
+    rail: str
+    quality: str  # measured, coarse
+    gain_ppm: Optional[int]  # at most so wrong, of the value; None: nobody says
+    offset_uw: Optional[int]  # and so much besides; None: nobody says
+    period_ns: int
+    delay_ns: int  # at most so long before `t_ns` was what it tells of
+    t_ns: Tuple[int, ...]  # of the readings, the middle of each; CLOCK_MONOTONIC
+    power_uw: Tuple[int, ...]  # microwatt, where it tells power
+    energy_uj: Tuple[int, ...]  # microjoule since some moment, where it adds up itself
+    failed: int  # readings that failed
+    missed: int  # periods without a reading, because the one before took longer
+    reading_ns: int  # time spent on readings, in all
+    note: str  # why there is nothing, or what failed last; "" otherwise
+
+
+class EnergyWindow(Record):
+    """Mode "energy": what ran when. Times of CLOCK_MONOTONIC."""
+
+    runs: int  # inferences from `start_ns` to `end_ns`
+    start_ns: int
+    end_ns: int
+    lead_ns: int  # the model ran so long before `start_ns` and after `end_ns`, too
+    idle: Tuple[Tuple[int, int], ...]  # (start_ns, end_ns) before and after
+    busy: Tuple[Tuple[int, int], ...]  # (start_ns, end_ns) of the pattern
+    sampler: Tuple[Tuple[int, int], ...]  # mean ns of an inference (without, with) the meters being read, in turns
+
+
 class Launched(Record):
     seq: int
     index: int
@@ -335,8 +400,8 @@ class Launched(Record):
     peak_bytes: Optional[int]
     involuntary_switches: int  # of the runner while it was timed
     run_delay_ns: Optional[int]  # time that the runner waited for a CPU while it was timed
-    power_uw: Tuple[Tuple[int, int], ...]  # (t_ns, microwatt)
-    meter_note: str  # why there is no power, or what the meter is
+    power: Tuple[PowerTrace, ...]  # of each meter of the launch
+    energy: Optional[EnergyWindow]  # mode "energy"
     outputs_sha256: str  # mode "evaluate": a .npy blob, float32 (rows, ...); else ""
     operators: Tuple[Operator, ...]  # mode "profile": in the order in which they ran; else empty
     operators_note: str  # mode "profile": where they come from, or why there are none; else ""
@@ -364,6 +429,8 @@ class Paired(Record):
     a: Launched
     b: Launched
     blocks: Tuple[Block, ...]
+    idle: Tuple[Tuple[int, int], ...]  # (start_ns, end_ns) before and after the blocks, of `a.idle_ns`
+    power: Tuple[PowerTrace, ...]  # of the meters of `a`, over all of it
 
 
 class LaunchFailed(Record):
@@ -407,8 +474,8 @@ class Failure(Record):
 KINDS = {
     kind.__name__: kind
     for kind in (
-        Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Tune, Tuned, Submit, Accepted, Follow, Paused,
-        Cancel, Cancelled, Jobs, JobList, Forget, Forgotten, Working, Event, Launched, Paired, LaunchFailed, Ended, Get, Blob, Failure,
+        Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Meters, MeterList, Tune, Tuned, Submit, Accepted, Follow, Paused,
+        Cancel, Cancelled, Jobs, JobList, Forget, Forgotten, Working, Event, PowerTrace, Launched, Paired, LaunchFailed, Ended, Get, Blob, Failure,
     )
 }  # fmt: skip
 

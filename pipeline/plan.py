@@ -63,6 +63,11 @@ class MeasureTable(Table, frozen=True):
         120.0  # the most that all launches together wait for the band
     )
     operators: bool = True  # one more launch of each file, in which the runtime tells of its kernels: some 1 s
+    meters: tuple[Text, ...] = (
+        "auto",
+    )  # "auto": those that the board has, and those of its table in boards.toml; (): none
+    energy_seconds: Annotated[float, Meta(gt=0, le=600)] | None = None  # None: as long as the slowest meter needs
+    energy_idle_seconds: Annotated[float, Meta(ge=1, le=15)] = 10  # before and after
     steps: bool = True  # also the models between two passes, for the ledger: which pass made it faster
 
     @property
@@ -83,6 +88,7 @@ class LimitsTable(Table, frozen=True):
     latency_margin: Annotated[float, Meta(ge=0)] | None = None  # None: a sixth of latency_regression
     latency_tail: Annotated[float, Meta(gt=0)] = 0.15  # p95 and p99; judged with latency_regression
     memory_regression_bytes: Annotated[int, Meta(ge=0)] | None = None
+    energy_regression: Annotated[float, Meta(gt=0)] | None = None
     size_bytes: Annotated[int, Meta(ge=0)] | None = None
     applies_to: tuple[str, ...] = ()
 

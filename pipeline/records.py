@@ -4,6 +4,7 @@ SCHEMA history (`RunRecord.schema`; it rises when a field changes its meaning or
     1  first
 """
 
+import math
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -183,6 +184,18 @@ class DeployedFile(Record, frozen=True):
     sent_bytes: int  # 0: was already there
 
 
+class DeployedMeter(Record, frozen=True):
+    """A power meter that watches the run."""
+
+    name: str
+    settings: tuple[tuple[str, str], ...]
+    on_board: bool  # False: this machine reads it
+    rail: str
+    quality: str  # measured, coarse
+    period_s: float
+    accumulates: bool  # it adds up energy itself
+
+
 class Deployment(Record, frozen=True):
     target: str
     address: str
@@ -194,6 +207,7 @@ class Deployment(Record, frozen=True):
     files: tuple[DeployedFile, ...]
     evaluation: DeployedFile | None = None  # the rows that the board answers, (rows, ...) .npy
     evaluation_indices: Artifact | None = None  # which of the evaluation set's rows they are, int64 .npy
+    meters: tuple[DeployedMeter, ...] = ()  # that watch
     note: str | None = None  # why this target and not the one that was asked for
 
     @property
@@ -215,7 +229,7 @@ class Doubt(Record, frozen=True):
     remedy: str
     invalid: bool = False  # True: the number must not be used at all
     decides_nothing: bool = False  # True: the number may be shown, but no limit is judged by it
-    touches: str = "latency"  # which number: latency or accuracy
+    touches: str = "latency"  # which number: latency, accuracy, energy, or "energy METER"
     withholds: str = ""  # which gate says nothing then: "tail", of the upper quantiles
 
 
@@ -272,12 +286,54 @@ class Operator(Record, frozen=True):
     runs: int
 
 
-class Energy(Record, frozen=True):
-    """`energy_j` is None where nothing measured it; `note` says why. It is never 0 and never a guess."""
+class EnergyParts(Record, frozen=True):
+    """Half-widths of 95 % intervals, in joules of one inference. A data sheet's limit is taken as one."""
+
+    gain_j: float | None  # of the meter; None: nobody says how exact it is, and the whole is at least the rest
+    sampling_j: float  # of what happened between two readings
+    sync_j: float  # of the meter's clock against the board's
+    idle_j: float  # of the idle power that is subtracted
+
+    @property
+    def total_j(self) -> float:
+        return math.hypot(self.gain_j or 0.0, self.sampling_j, self.sync_j, self.idle_j)
+
+
+class EnergyReading(Record, frozen=True):
+    """What one meter says of one file. Joules are of one inference; None: `invalid` says why there are none."""
 
     meter: str
-    energy_j: float | None
+    rail: str  # what it measures
+    quality: str  # measured, coarse
+    inferences: int
+    readings: int
+    failed: int  # readings that failed, over all of the launch
+    window_s: float | None = None
+    expected: int | None = None  # readings in the window
+    dropped: int | None = None  # of those, missing
+    gross_j: float | None = None  # everything
+    net_j: float | None = None  # less what the board uses when it waits
+    gross: EnergyParts | None = None
+    net: EnergyParts | None = None
+    idle_before_w: float | None = None
+    idle_after_w: float | None = None
+    invalid: str = ""
+
+
+class Energy(Record, frozen=True):
+    """One reading for each meter that watched; none: nothing measured it, and `note` says why. Never a guess."""
+
+    readings: tuple[EnergyReading, ...]
     note: str
+    raw: Artifact | None = (
+        None  # the launch for the meters as the agent sent it, then the traces of this machine, JSON lines
+    )
+
+    @property
+    def best(self) -> EnergyReading | None:
+        """The one for a table: with a number, measured rather than coarse, in the order of the plan."""
+        valid = [one for one in self.readings if one.net_j is not None]
+        return min(valid, key=lambda one: one.quality != "measured", default=None)
 
 
 class BoardAccuracy(Record, frozen=True):

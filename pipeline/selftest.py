@@ -151,7 +151,9 @@ def _launch(session: Session, asked: Asked, path: Path) -> wire.Launch:
         timed_min_runs=TIMED_MIN_RUNS,
         timed_max_runs=TIMED_MAX_RUNS,
         timeout_ns=START_TIMEOUT_S * 10**9,
-        meter="none",
+        meters=(),
+        idle_ns=0,
+        pattern_ns=0,
     )
 
 

@@ -49,6 +49,22 @@ def energy(value_j: float | None) -> str:
     return f"{_three_digits(value_j / 1e-6)} µJ"
 
 
+def energy_within(value_j: float | None, half_width_j: float | None) -> str:
+    """Both in the unit of the value: (0.31, 0.012) -> '310 ± 12.0 mJ'."""
+    if value_j is None or half_width_j is None:
+        return energy(value_j)
+    number, unit = energy(value_j).rsplit(" ", 1)
+    factor = {"J": 1.0, "mJ": 1e-3, "µJ": 1e-6}[unit]
+    return f"{number} ± {_three_digits(half_width_j / factor)} {unit}"
+
+
+def power(value_w: float | None) -> str:
+    """3.217 -> '3.22 W'."""
+    if value_w is None:
+        return UNKNOWN
+    return f"{_three_digits(value_w)} W" if abs(value_w) >= ROUNDS_UP else f"{_three_digits(value_w * 1e3)} mW"
+
+
 def percent(ratio: float | None) -> str:
     """0.9022 -> '90.22 %'. Few is not none and nearly all is not all: 0.00001 -> '<0.01 %'."""
     if ratio is None:

@@ -3,6 +3,7 @@
 TargetError                4
 UnknownTarget            2  the plan names a board that is in no inventory
 RuntimeUnavailable       2  the plan names a runtime that this board can not have
+MeterUnavailable         2  the plan or boards.toml names a power meter that can not be read
 Unreachable              4  nobody listens there, no such host, no way there
 DroppedByServer          4  sshd closed the connection before SSH began: too many log in at once
 HostKeyUnknown           4
@@ -39,6 +40,10 @@ class UnknownTarget(TargetError):
 
 
 class RuntimeUnavailable(TargetError):
+    exit_code = 2
+
+
+class MeterUnavailable(TargetError):
     exit_code = 2
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from device_agent import wire
-from targets import open_session, provision
+from targets import Session, meters, open_session, provision
 from targets.boards import generic, recognise
 from targets.errors import TargetError
 from targets.inventory import Target
@@ -36,6 +36,9 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     kind: str | None = None  # one of targets.boards, by what the board says
     machine: wire.Machine | None = None
     conditions: wire.Conditions | None = None
+    meters: tuple[
+        wire.MeterInfo, ...
+    ] = ()  # that the board has, and those of boards.toml; `error` says which can not be read
     runtimes: dict[str, str | None] = {}  # why it can not have this one; None: it can
     first_answer_s: float | None = None
     agent_sent_bytes: int | None = None
@@ -90,10 +93,28 @@ def check(target: Target) -> Checked:
         machine = session.machine
         return Checked(
             name=target.name, address=session.address, machine=machine, conditions=session.observe(),
+            meters=_meters(session, target),
             kind=recognise(machine.model) or target.board or generic(machine.arch, machine.bits),
             runtimes={name: provision.why_not(name, machine) for name, each in provision.RUNTIMES.items() if not each.for_tests},
             first_answer_s=session.first_answer_s, agent_sent_bytes=session.agent_sent_bytes, note=session.note,
         )  # fmt: skip
+
+
+def _meters(session: Session, target: Target) -> tuple[wire.MeterInfo, ...]:
+    """Of the board, and what boards.toml names for it, read there or here."""
+    found = {info.name: info for info in session.meters()}
+    uses = {
+        name: wire.MeterUse(name, tuple((key, str(value)) for key, value in settings.items()))
+        for name, settings in target.meters.items()
+    }
+    if board := tuple(use for name, use in uses.items() if name not in meters.METERS):
+        found |= {info.name: info for info in session.meters(board)}
+    for name in uses.keys() & meters.METERS.keys():
+        try:
+            found[name] = meters.open_meter(uses[name]).info
+        except TargetError as error:
+            found[name] = wire.MeterInfo(name, "", meters.COARSE, 0, accumulates=False, error=error.message)
+    return tuple(found.values())
 
 
 def check_all(targets: Sequence[Target]) -> list[Checked]:

@@ -6,6 +6,10 @@ user = "pi"
 key = "~/.ssh/id_ed25519"
 board = "raspberry_pi_5"          # one of targets/boards
 
+[pi5.meters.ina226]               # a power meter that the board or this machine reads (docs/energy.md)
+address = 0x40
+shunt_ohm = 0.02
+
 [orin]
 ssh = "orin.lab"                  # a host of ~/.ssh/config; then nothing else about the way there is said here
 
@@ -57,6 +61,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     python: str = "python3"
     root: str = "~/.edgepress"  # where edgepress keeps its files on the board
     board: str | None = None
+    meters: dict[str, dict[str, int | float | str]] = {}  # name -> its settings
     known_hosts: str = "known_hosts"  # beside boards.toml
     name: str = ""
     kind: str = "ssh"

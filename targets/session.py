@@ -91,6 +91,10 @@ class Session:
         """
         return self._ask(wire.Tune(round(lease_s * 1e9), while_used), wire.Tuned)
 
+    def meters(self, uses: tuple[wire.MeterUse, ...] = ()) -> tuple[wire.MeterInfo, ...]:
+        """Whether the board can read these meters; without `uses`, which it has that need no settings."""
+        return self._ask(wire.Meters(uses), wire.MeterList).meters
+
     def get(self, sha256: str) -> bytes:
         """Fetch a blob; its hash is checked. NotTheAgent for more than GET_LIMIT_BYTES."""
 

@@ -180,6 +180,11 @@ def _show(one: Checked) -> None:
         f"clock {units.frequency(now.cpu_khz)}, governor {now.governor or units.UNKNOWN}, "
         f"throttle flags {units.flags(now.throttle_flags)}, {units.size(now.available_bytes)} of memory free"
     )
+    for meter in one.meters:
+        untried = " (edgepress was not tried with it on hardware yet)"
+        say(f"power meter {meter.name}: {meter.error or f'{meter.rail}; {meter.quality}{untried}'}")
+    if not one.meters:
+        say("power meter: none that can be read; docs/energy.md says which there are")
     for runtime, why_not in one.runtimes.items():
         untried = (
             ""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from device_agent import wire
 from pipeline import units
+from pipeline.deploy import meters
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.progress import Progress
@@ -55,7 +56,10 @@ def check(plan: Plan, formats: Sequence[str]) -> None:
 def knock(plan: Plan) -> None:
     """Connect to a board over SSH and let go again: a wrong key is better said before minutes of training than after."""
     target = inventory.find(plan.tables.board.name, plan.folder)
-    if target.kind in {"ssh", "emulated"}:
+    if set(plan.tables.measure.meters) - {meters.AUTO} or target.meters:
+        with open_session(target) as session:
+            meters.chosen(session, plan, target)
+    elif target.kind in {"ssh", "emulated"}:
         reachable(target)
 
 
@@ -127,6 +131,7 @@ def deploy(
         files=tuple(files[each.artifact.sha256] for each in converted),
         evaluation=files[rows.sha256] if rows else None,
         evaluation_indices=indices,
+        meters=meters.chosen(session, plan, reached.target),
         note=" ".join(filter(None, (reached.note, untried_runtimes(runtimes)))) or None,
     )
 

@@ -10,10 +10,11 @@ from pipeline.measure.asked import asked_of
 from pipeline.measure.beside import beside
 from pipeline.measure.memory import memory_of
 from pipeline.measure.operators import operators_of
-from pipeline.measure.schedule import METER, Candidate, candidates_of, cooling_of, schedule_of
+from pipeline.measure.schedule import Candidate, candidates_of, cooling_of, schedule_of
 from pipeline.measure.statistics import summarise
 from pipeline.measure.tuning import tuned
 from pipeline.measure.validity import doubts_about, doubts_of
+from pipeline.measure.watched import watch_all, why_none
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import (
@@ -29,7 +30,7 @@ from pipeline.records import (
     NotMeasured,
 )
 from pipeline.store import Store
-from targets import Session, boards
+from targets import Session
 
 
 def measure(
@@ -75,6 +76,8 @@ def _measured(
         profiled = next((answer for mode, answer in mine if mode == "profile"), None)
         found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
         measurements.append(_measurement(candidate, deployment, timed, profiled, *found, store))
+    watched = watch_all(session, plan, deployment, schedule, store, progress)
+    measurements = [watched(measurement) for measurement in measurements]
     paired, unpaired = beside(session, plan, deployment, candidates, measurements, store, progress)
     return Measured(
         measurements=tuple(measurements),
@@ -109,7 +112,7 @@ def _measurement(
         warmup_runs=round(median(len(launch.warmup_ns) for launch in timed)),
         latency=latency,
         memory=memory_of(timed, candidate.runtime),
-        energy=_energy(timed[0], deployment),
+        energy=Energy(readings=(), note=why_none(deployment)),
         accuracy=accuracy,
         before=_conditions(timed[0].before),
         after=_conditions(timed[-1].after),
@@ -123,13 +126,6 @@ def _measurement(
         operators_note=note,
         swept=candidate.swept,
     )
-
-
-def _energy(launch: wire.Launched, deployment: Deployment) -> Energy:
-    board = deployment.board
-    kind = boards.recognise(board.model) if board.is_board else "emulated_aarch64" if board.emulated else "this_machine"
-    note = f"{launch.meter_note}; {boards.board(kind).power.says}" if kind else launch.meter_note
-    return Energy(meter=METER, energy_j=None, note=note)
 
 
 def _conditions(seen: wire.Conditions) -> Conditions:

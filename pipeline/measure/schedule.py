@@ -20,7 +20,6 @@ MAX_RUNS_PER_S, MAX_RUNS = 200_000, 1_000_000  # the runner keeps room for so ma
 PROFILED_NS, PROFILED_MIN_RUNS, PROFILED_MAX_RUNS = 300_000_000, 3, 300
 START_TIMEOUT_S = 300  # to import, load and warm up on a slow board
 SLOWEST_S = 10  # one inference: whatever is slower than this hangs
-METER = "none"
 ROTATED_ROWS = 8  # real rows, by turns: zeros, or one row for ever, can be faster
 
 
@@ -107,7 +106,9 @@ def launch_of(mode: str, candidate: Candidate, plan: Plan, deployment: Deploymen
         if profile
         else min(MAX_RUNS, max(TIMED_MIN_RUNS, round(timed_s * MAX_RUNS_PER_S))),
         timeout_ns=round((START_TIMEOUT_S + timed_s + inferences * SLOWEST_S) * 1e9),
-        meter=METER,
+        meters=(),
+        idle_ns=0,
+        pattern_ns=0,
     )
 
 

@@ -204,6 +204,12 @@ def runtimes(run: RunRecord) -> Table:
     )
 
 
+ENERGY = (
+    "A launch of its own: idle, the model without pause, idle again; the integral over exactly that window, less idle for the "
+    "net value. edgepress was not tried with any power meter's hardware yet, only with recorded and simulated ones"
+)
+
+
 def method(run: RunRecord, pair_lines: Sequence[tuple[str, str]] = ()) -> Table:
     """How the numbers were made, so that they can be made again. `pair_lines`: how pairs were (beside.method)."""
     measured = run.measured.measurements
@@ -214,8 +220,7 @@ def method(run: RunRecord, pair_lines: Sequence[tuple[str, str]] = ()) -> Table:
 
     lines = [("seed", f"{run.seed} of the run, {run.measured.seed} of the order of launches")]
     if measured:
-        meters = ", ".join(dict.fromkeys(one.energy.meter or "none" for one in measured))
-        notes = " ".join(dict.fromkeys(one.energy.note for one in measured if one.energy.note))
+        meters = ", ".join(f"{one.name} ({one.rail}; {one.quality})" for one in run.deployment.meters) or "none"
         lines += [
             ("launches", f"{spread([one.latency.launches for one in measured])} fresh processes for each measurement"),
             ("runs", f"{spread([one.latency.runs for one in measured])} timed inferences in all, batch 1"),
@@ -223,7 +228,7 @@ def method(run: RunRecord, pair_lines: Sequence[tuple[str, str]] = ()) -> Table:
             ("threads", spread([one.threads for one in measured])),
             ("interval of a latency", "95 %, of the median over launches (distribution-free, from 6 launches on)"),
             ("interval of a ratio", "95 %, of candidate / baseline in the same round, by the 10th percentile of each launch; 98 % by pairs"),
-            ("energy", f"meter: {meters}. {notes}".rstrip()),
+            ("energy", f"meters: {meters}. {ENERGY}"),
             ("raw results", "every launch as the board sent it is in the store: "
              + ", ".join(dict.fromkeys(one.raw.sha256[:12] for one in measured))),
         ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from pipeline import units
 from pipeline.order_statistics import ENOUGH
-from pipeline.records import Comparison, Measurement, Outcome, RunRecord
+from pipeline.records import Comparison, Energy, Measurement, Outcome, RunRecord
 from pipeline.report import ledger
 from pipeline.report.trust import DOUBTFUL, INVALID, TRUSTED, Trust, asked_for, guarded, has_interval, level_of, mark_of
 from pipeline.report.view import Finding
@@ -198,10 +198,16 @@ def _differs(run: RunRecord) -> Finding | None:
 
 def _energy(run: RunRecord) -> Finding | None:
     energies = [one.energy for one in run.measured.measurements]
-    if not energies or any(energy.energy_j is not None for energy in energies):
+    if not energies or any(energy.best for energy in energies):
         return None
-    notes = "; ".join(dict.fromkeys(energy.note.rstrip(".") for energy in energies if energy.note))
+    notes = "; ".join(dict.fromkeys(note.rstrip(".") for energy in energies for note in _why_none(energy)))
     return Finding(tone=NEUTRAL, text=f"Energy was not measured{notes and f': {notes}'}.")
+
+
+def _why_none(energy: Energy) -> list[str]:
+    return [f"{one.meter}: {one.invalid}" for one in energy.readings if one.invalid] + (
+        [energy.note] if energy.note else []
+    )
 
 
 def _file(label: str, trust: Trust) -> str:

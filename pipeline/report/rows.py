@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pipeline import units
 from pipeline.order_statistics import ENOUGH
 from pipeline.records import Comparison, Doubt, Energy, Measurement, Outcome, RunRecord, Verdict
-from pipeline.report import beside, details, findings, ledger, operators, sensitivity
+from pipeline.report import beside, details, energy, findings, ledger, operators, sensitivity
 from pipeline.report.trust import (
     DOUBTFUL,
     INVALID,
@@ -14,6 +14,7 @@ from pipeline.report.trust import (
     Trust,
     accuracy_mark_of,
     asked_for,
+    energy_mark_of,
     guarded,
     has_interval,
     level_of,
@@ -99,6 +100,7 @@ def view_of(run: RunRecord) -> View:
         latency=details.latency(run),
         memory=details.memory(run),
         operators=operators.table(run),
+        energy=energy.table(run),
         board_facts=details.board_facts(run),
         conditions=details.conditions(run),
         runtimes=details.runtimes(run),
@@ -141,7 +143,7 @@ def _results(run: RunRecord, trust: Trust) -> Table:
     marks = {line.mark for line in lines}
     note = "Lost: points of accuracy against the baseline. Latency: one inference, batch 1, the median over launches. "
     note += "x time: the ratio to the baseline in the same runtime, by pairs where a limit judges it, else by the launches' 10th percentiles. Cold start: from the "
-    note += "start of the process to its first answer, files in the page cache. Memory: the peak of the process; model memory: what the model adds to it."
+    note += "start of the process to its first answer, files in the page cache. Memory: the peak of the process; model memory: what the model adds to it. Energy: net, of one inference, with its 95 % uncertainty."
     if not all(has_interval(measurement) for measurement in asked_for(run)):
         note += f" No interval: {units.count(ENOUGH)} launches are needed for one of 95 %."
     if DOUBTFUL in marks:
@@ -187,15 +189,24 @@ def _line(
             guarded(units.seconds(measurement.cold_start_s), mark),
             units.size(memory.peak_bytes),
             units.size(memory.model_anonymous_bytes),
-            _energy(measurement.energy, mark),
+            _energy(measurement.energy, energy_mark_of(measurement)),
         ),
     )
 
 
-def _energy(energy: Energy, mark: str) -> str:
-    if energy.energy_j is not None and energy.energy_j > 0:  # 0 is no energy that an inference can take
-        return guarded(units.energy(energy.energy_j), mark)
-    return "no meter" if energy.meter in {"", "none"} else "not measured"
+def _energy(measured: Energy, mark: str) -> str:
+    """Net energy of one inference by the best meter."""
+    best = measured.best
+    if best is None or best.net is None:
+        return (
+            INVALID
+            if measured.readings
+            else "no meter"
+            if measured.note.startswith("no power meter")
+            else "not measured"
+        )
+    coarse = " (coarse)" if best.quality != "measured" else ""
+    return guarded(units.energy_within(best.net_j, best.net.total_j) + coarse, mark)
 
 
 def _limit(verdict: Verdict, trust: Trust) -> Limit:

@@ -114,6 +114,11 @@ def level_of(pairs: int | None) -> str:
     return units.level(0.95 if pairs is None else 1 - 2 * ALPHA)
 
 
+def energy_mark_of(measurement: Measurement) -> str:
+    """Of the energies that are shown at all: an invalid one is not."""
+    return DOUBTFUL if any(doubt.touches == "energy" for doubt in measurement.doubts) else TRUSTED
+
+
 def guarded(text: str, mark: str) -> str:
     """Return the text, marked where it is doubted; where it is invalid, no number at all."""
     if mark == INVALID:

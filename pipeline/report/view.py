@@ -96,6 +96,7 @@ class View:
     latency: Table
     memory: Table
     operators: Table
+    energy: Table
     board_facts: Table
     conditions: Table
     runtimes: Table

@@ -1,4 +1,4 @@
-from targets.boards import AGENT, CLOCKS, UNSEEN, WHEELS, Board, Fact
+from targets.boards import AGENT, CLOCKS, WHEELS, Board, Fact
 
 BOARD = Board(
     title="any 64-bit PC or x86 board",
@@ -12,6 +12,7 @@ BOARD = Board(
     throttling=Fact("no flag: clock and temperature tell", AGENT),
     clocks=CLOCKS,
     power=Fact(
-        "RAPL counters are for root only on most systems, and not read by this version: an external meter", UNSEEN
+        "the processor packages by RAPL, where its counters may be read (for root only on most systems); else an external meter",
+        "device_agent/meters/rapl.py",
     ),
 )

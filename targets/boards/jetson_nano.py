@@ -15,6 +15,7 @@ BOARD = Board(
     throttling=JETSON_THROTTLING,
     clocks=CLOCKS,
     power=Fact(
-        "the INA3221 (iio, JetPack 4: POM_5V_IN is the whole board) is not read by this version", "public samples"
+        "the INA3221 (iio, JetPack 4): POM_5V_IN, the whole board",
+        "public samples; device_agent/meters/jetson_ina3221.py",
     ),
 )

@@ -20,7 +20,7 @@ BOARD = Board(
     throttling=JETSON_THROTTLING,
     clocks=CLOCKS,
     power=Fact(
-        "the INA3221 rails (hwmon; VDD_IN is the whole module) are not read by this version",
-        "public samples: VDD_IN, VDD_CPU_GPU_CV, VDD_SOC",
+        "the INA3221 (hwmon): VDD_IN, the whole module",
+        "public samples: VDD_IN, VDD_CPU_GPU_CV, VDD_SOC; device_agent/meters/jetson_ina3221.py",
     ),
 )

@@ -15,7 +15,7 @@ BOARD = Board(
     throttling=JETSON_THROTTLING,
     clocks=CLOCKS,
     power=Fact(
-        "the INA3221 (VDD_IN is the whole module) is not read by this version",
-        "public samples: VDD_IN, VDD_CPU_GPU_CV, VDD_SOC",
+        "the INA3221 (iio or hwmon): VDD_IN, the whole module",
+        "public samples: VDD_IN, VDD_CPU_GPU_CV, VDD_SOC; device_agent/meters/jetson_ina3221.py",
     ),
 )

@@ -13,6 +13,9 @@ BOARD = Board(
     temperature=Fact("the thermal zones that the kernel shows, if any", AGENT),
     throttling=Fact("no flag: clock and temperature tell", AGENT),
     clocks=CLOCKS,
-    power=Fact("no power meter is read on a host", "device_agent/meters"),
+    power=Fact(
+        "the processor packages by RAPL, where its counters may be read (for root only on most systems, absent in virtual machines)",
+        "device_agent/meters/rapl.py",
+    ),
     tried_on_hardware=True,
 )

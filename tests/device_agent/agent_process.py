@@ -40,7 +40,9 @@ LAUNCH = wire.Launch(
     timed_min_runs=20,
     timed_max_runs=1000,
     timeout_ns=30_000_000_000,
-    meter="none",
+    meters=(),
+    idle_ns=0,
+    pattern_ns=0,
 )
 
 

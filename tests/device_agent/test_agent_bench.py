@@ -12,7 +12,6 @@ import time
 import pytest
 
 from device_agent import runner, wire
-from device_agent.meters import PERIOD_S, Sampler
 from device_agent.record import replace
 from tests.device_agent.agent_process import LAUNCH, children_of, is_alive, sleep_model, wait_until, wheel
 
@@ -66,7 +65,7 @@ def test_a_launch_of_known_speed(agent):
     assert launched.peak_bytes >= launched.memory[-1].resident_bytes * 0.99
     assert launched.run_delay_ns is None or launched.run_delay_ns >= 0
     assert launched.before.t_ns < launched.after.t_ns
-    assert (launched.power_uw, launched.meter_note) == ((), "no power meter on this board")
+    assert (launched.power, launched.energy) == ((), None)
     assert launched.outputs_sha256 == ""
 
 
@@ -225,7 +224,7 @@ def test_the_runner_imports_from_the_site_and_its_last_words_are_kept(agent):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"mode": "guess"}, {"runtime": "os"}, {"model_format": "../x"}, {"meter": "crystal ball"}, {"threads": 0},
+        {"mode": "guess"}, {"runtime": "os"}, {"model_format": "../x"}, {"meters": (wire.MeterUse("crystal ball", ()),)}, {"threads": 0},
         {"timed_min_runs": 0}, {"timed_max_runs": 10**9}, {"timeout_ns": 0}, {"warmup_min_ns": -1}, {"mode": "evaluate"},
         {"model_sha256": ""}, {"sites": ("../../evil",)},
     ],
@@ -235,35 +234,3 @@ def test_a_job_that_makes_no_sense_is_refused_whole(agent, changes):
     (failure,) = agent.run(good, replace(good, **changes))
     assert failure.error == "bad_request"
     assert isinstance(agent.ask(wire.Observe()), wire.Conditions)
-
-
-# --- power
-
-
-class Meter:
-    def __init__(self):
-        self.asked = 0
-
-    def read_microwatts(self) -> int:
-        self.asked += 1
-        if self.asked % 3 == 0:
-            raise OSError("the bus is busy")
-        return 5_000_000 + self.asked
-
-
-def test_the_sampler_keeps_times_counts_failures_and_cuts():
-    sampler = Sampler("none")
-    sampler.meter = Meter()
-    start_ns = time.monotonic_ns()
-    sampler.start()
-    wait_until(lambda: sampler.meter.asked >= 9)
-    sampler.stop()
-    asked = sampler.meter.asked
-    time.sleep(3 * PERIOD_S)
-    assert sampler.meter.asked == asked
-    assert sampler.failed == asked // 3
-    assert sampler.told().endswith(f"{sampler.failed} readings failed")
-    samples = sampler.between(start_ns, time.monotonic_ns())
-    assert len(samples) == asked - sampler.failed
-    assert sampler.between(samples[2][0], samples[4][0]) == samples[2:5]
-    assert [power for _, power in samples[:3]] == [5_000_001, 5_000_002, 5_000_004]

@@ -135,7 +135,7 @@ def measurement(
             peak_bytes=49 << 20,
             model_anonymous_bytes=4 << 20,
         ),
-        energy=Energy(meter="none", energy_j=None, note="This board has no power meter."),
+        energy=Energy(readings=(), note="This board has no power meter."),
         accuracy=BoardAccuracy(
             rows=10_000,
             accuracy_ratio=accuracy_ratio,

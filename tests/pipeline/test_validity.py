@@ -17,11 +17,12 @@ LATER = replace(CALM, t_ns=10**9)
 CLEAN = Launched(
     seq=1, index=0, runtime_version="1", delegates=(), in_band=True, cold_start_ns=3, import_ns=1, load_ns=1, first_ns=1, warmup_ns=(1,), steady=True,
     latency_ns=(100_000,) * 50, golden=(0.5, 2.0), cpus=(3,), memory=(MemoryStep("end", 1, 1, 0, None, None),), peak_bytes=1,
-    involuntary_switches=0, run_delay_ns=0, power_uw=(), meter_note="", outputs_sha256="", operators=(), operators_note="", before=CALM, after=LATER,
+    involuntary_switches=0, run_delay_ns=0, power=(), energy=None, outputs_sha256="", operators=(), operators_note="", before=CALM, after=LATER,
 )  # fmt: skip
 PAIR = Paired(
     seq=1, index=0, a=CLEAN, b=CLEAN,
     blocks=tuple(Block(0, side, 0, 1_000_000, 10, 0, 0, 2400000, 45000) for side in "ABBA"),
+    idle=(), power=(),
 )  # fmt: skip
 
 

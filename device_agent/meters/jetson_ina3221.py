@@ -1,0 +1,88 @@
+"""The INA3221 on NVIDIA's Jetson modules.
+
+Rail: the whole module, VDD_IN or POM_5V_IN, where it is measured; else the sum of the rails that have a name (AGX). Not the
+carrier board: what hangs on its USB ports is not in it.
+Rate: 100 Hz; one reading is a transfer of some 0.3 ms for each voltage and current, one after the other (the kernel's driver).
+Accuracy: of the chip at most 0.25 % in gain, each of voltage and current, and 80 uV (16 mA at 5 mOhm) in offset; the shunts'
+tolerance and the settling are not published: the gain is not known, unless `gain_percent` says what a calibration found.
+Sources: TI SBOS576 (INA3221); kernel Documentation/hwmon/ina3221.rst (JetPack 5 and 6: mV and mA, no power*_input); NVIDIA's
+Jetson Linux documentation, "Jetson Orin: software-based power consumption modeling" (JetPack 4: iio, in_powerN_input in mW).
+"""
+
+from typing import Callable, Dict, List, Optional, Tuple
+
+from device_agent import facts
+from device_agent.meters._meter import Meter, checked
+
+AUTO = True
+TOTALS = ("VDD_IN", "POM_5V_IN")
+OFFSET_UV = 80  # SBOS576, shunt offset voltage, maximum
+LSB_UV = 40  # SBOS576, of the shunt voltage
+
+Rail = Tuple[str, Callable[[], Optional[int]], Optional[int]]  # name, reads microwatts, shunt in microohm
+
+
+def open_meter(settings: Dict[str, str]) -> Meter:
+    checked(settings, ())
+    rails = _hwmon() or _iio()
+    total = [rail for rail in rails if rail[0] in TOTALS]
+    if not rails:
+        raise OSError("the kernel shows no INA3221 with a rail that can be read")
+    return _Ina3221(total[:1] or rails)
+
+
+class _Ina3221(Meter):
+    def __init__(self, rails: List[Rail]) -> None:
+        self.rails = rails
+        self.rail = "+".join(name for name, _, _ in rails)
+        shunts = [shunt for _, _, shunt in rails]
+        if all(shunts):  # at 5 V: the supply of most; the rails of the others are lower
+            self.offset_uw = round(sum((OFFSET_UV + LSB_UV / 2) / shunt * 5e6 for shunt in shunts if shunt))
+
+    def read(self) -> int:
+        power_uw = 0
+        for name, read, _ in self.rails:
+            value = read()
+            if value is None:
+                raise OSError("the rail %s can not be read" % name)
+            power_uw += value
+        return power_uw
+
+
+def _hwmon() -> List[Rail]:
+    """JetPack 5 and 6."""
+    rails = []
+    for label in facts.paths("sys/bus/i2c/drivers/ina3221*/*-00*/hwmon/hwmon*/in[123]_label"):
+        name, channel = facts.text(label), label[-len("1_label")]
+        folder = label.rpartition("/")[0]
+        read = _product(f"{folder}/in{channel}_input", f"{folder}/curr{channel}_input")
+        if name and name != "NC" and read() is not None:
+            rails.append((name, read, facts.number(f"{folder}/shunt{channel}_resistor")))
+    return rails
+
+
+def _iio() -> List[Rail]:
+    """JetPack 4. The chip's driver rounds to mW."""
+    rails: List[Rail] = []
+    for label in facts.paths("sys/bus/i2c/drivers/ina3221*/*-00*/iio:device*/rail_name_[012]"):
+        name, channel = facts.text(label), label[-1]
+        read = _milli(f"{label.rpartition('/')[0]}/in_power{channel}_input")
+        if name and name != "NC" and read() is not None:
+            rails.append((name, read, None))
+    return rails
+
+
+def _product(voltage: str, current: str) -> Callable[[], Optional[int]]:
+    def read() -> Optional[int]:
+        millivolt, milliampere = facts.number(voltage), facts.number(current)
+        return None if millivolt is None or milliampere is None else millivolt * milliampere
+
+    return read
+
+
+def _milli(power: str) -> Callable[[], Optional[int]]:
+    def read() -> Optional[int]:
+        milliwatt = facts.number(power)
+        return None if milliwatt is None else milliwatt * 1000
+
+    return read

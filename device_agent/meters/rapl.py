@@ -1,0 +1,61 @@
+"""The energy counters of Intel's and AMD's processors (RAPL), by the kernel's powercap.
+
+Rail: the processor packages, added up: cores, caches and graphics; not the memory, disks, fans and power supply.
+Rate: the counters are renewed every millisecond and read at 10 Hz; each wraps at max_energy_range_uj (minutes to hours).
+Accuracy: Intel states none; it is measured on server processors and modelled on older ones, so the gain is not known.
+For root only on most systems (mode 0400, since CVE-2020-8694). Absent on ARM boards and in virtual machines.
+Sources: kernel Documentation/power/powercap/powercap.rst; Intel SDM volume 3B, 15.10 (RAPL).
+"""
+
+from typing import Dict, List
+
+from device_agent import facts
+from device_agent.meters._meter import Meter, checked
+
+AUTO = True
+
+
+def open_meter(settings: Dict[str, str]) -> Meter:
+    checked(settings, ())
+    zones = [
+        zone
+        for zone in facts.paths("sys/class/powercap/intel-rapl:*")
+        if (facts.text(zone + "/name") or "").startswith("package-")
+    ]
+    if not zones:
+        raise OSError("the kernel shows no package of RAPL")
+    if any(facts.number(zone + "/energy_uj") is None for zone in zones):
+        raise OSError("its counters are for root only (chmod o+r /sys/class/powercap/intel-rapl:*/energy_uj)")
+    return _Rapl([_Package(zone) for zone in zones])
+
+
+class _Rapl(Meter):
+    period_ns = 100_000_000
+    delay_ns = 1_000_000
+    accumulates = True
+
+    def __init__(self, packages: "List[_Package]") -> None:
+        self.packages = packages
+        self.rail = "%d processor package(s), without memory and board" % len(packages)
+
+    def read(self) -> int:
+        return sum(package.read() for package in self.packages)
+
+
+class _Package:
+    def __init__(self, zone: str) -> None:
+        self.zone = zone
+        self.range_uj = facts.number(zone + "/max_energy_range_uj") or 0
+        self.last_uj = self.wrapped_uj = 0
+
+    def read(self) -> int:
+        """Microjoules since some moment, over all wraps."""
+        now_uj = facts.number(self.zone + "/energy_uj")
+        if now_uj is None:
+            raise OSError("%s can not be read" % self.zone)
+        if now_uj < self.last_uj:
+            if not self.range_uj:
+                raise OSError("%s went back, and does not say where it wraps" % self.zone)
+            self.wrapped_uj += self.range_uj + 1
+        self.last_uj = now_uj
+        return self.wrapped_uj + now_uj

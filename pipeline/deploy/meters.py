@@ -1,0 +1,44 @@
+"""Which power meters watch: those of the plan, each asked whether it can be read before minutes are spent."""
+
+from device_agent import wire
+from pipeline.plan import Plan
+from pipeline.records import DeployedMeter
+from targets import Session, meters
+from targets.errors import MeterUnavailable
+from targets.inventory import Target
+
+AUTO = "auto"
+
+
+def chosen(session: Session, plan: Plan, target: Target) -> tuple[DeployedMeter, ...]:
+    """MeterUnavailable for one that is named, in the plan or in boards.toml, and can not be read."""
+    names = plan.tables.measure.meters
+    found: dict[str, wire.MeterInfo] = {}
+    if AUTO in names:
+        found = {info.name: info for info in session.meters()}
+        names = (*dict.fromkeys((*(name for name in names if name != AUTO), *target.meters)),)
+    uses = tuple(use_of(name, target) for name in names)
+    board = tuple(use for use in uses if use.name not in meters.METERS)
+    if board:
+        found |= {info.name: info for info in session.meters(board)}
+    for use in uses:
+        if use.name in meters.METERS:
+            found[use.name] = meters.open_meter(use).info
+    for name, info in found.items():
+        if info.error:
+            raise MeterUnavailable(
+                f"the power meter {name} can not be read on {session.address}: {info.error}",
+                hint=f"Correct [{target.name}.meters.{name}] in boards.toml, or leave it out of [measure] meters; docs/energy.md.",
+            )
+    return tuple(
+        DeployedMeter(
+            name=name, settings=use_of(name, target).settings, on_board=name not in meters.METERS, rail=info.rail,
+            quality=info.quality, period_s=info.period_ns / 1e9, accumulates=info.accumulates,
+        )
+        for name, info in found.items()
+    )  # fmt: skip
+
+
+def use_of(name: str, target: Target) -> wire.MeterUse:
+    """With its settings of boards.toml, as text."""
+    return wire.MeterUse(name, tuple((key, str(value)) for key, value in target.meters.get(name, {}).items()))

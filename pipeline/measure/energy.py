@@ -1,0 +1,133 @@
+"""A meter's trace and what ran when -> joules per inference, gross and net, with an uncertainty in parts. Or why there are none.
+
+Gross: all that was used between start and end. Net: less what the board uses when it waits, as measured before and after.
+Uncertainties are half-widths of 95 % intervals; a data sheet's limit is taken as one. Sources of the rules: MLPerf Power's
+window and clock rules (its tolerance is 800 ms), and a simulation of meters of 1 to 1000 Hz (benchmarks/energy.py).
+"""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from device_agent.wire import EnergyWindow, Launched, PowerTrace
+from pipeline.measure.power import Curve, NoEnergyError, Window
+from pipeline.records import Doubt, EnergyParts, EnergyReading
+
+MAX_IDLE_DRIFT_RATIO = 0.05
+MAX_SAMPLER_COST_RATIO = 0.01
+SETTLE_S = (
+    0.5  # at both ends of an idle time: governors step down in tenths of a second, filters of meters need as long
+)
+SETTLE_RATIO = 0.2  # but no more than that of it
+# (period up to, window at least), seconds: sd of net energy 3 % at 10 Hz in 10 s, 2 % in 30 s; 0.6 % at 100 Hz in 5 s (simulated)
+WINDOWS_S = ((0.02, 5.0), (0.2, 30.0), (math.inf, 60.0))
+ACCUMULATED_WINDOW_S = 5.0
+
+
+class Sync(msgspec.Struct, frozen=True):
+    """Board clock less the meter's, and how wrong it may be; 0 for a meter of the board."""
+
+    offset_ns: int = 0
+    uncertainty_s: float = 0.0
+
+
+SAME_CLOCK = Sync()
+
+
+def least_window_s(period_s: float, *, accumulates: bool) -> float:
+    """The shortest time that this meter can tell the energy of."""
+    if accumulates and period_s <= 0.2:
+        return ACCUMULATED_WINDOW_S
+    return next(window for limit, window in WINDOWS_S if period_s <= limit)
+
+
+def reading_of(trace: PowerTrace, ran: EnergyWindow, sync: Sync = SAME_CLOCK) -> EnergyReading:
+    """What this meter says of one launch; without a number and with `invalid` where it can not be trusted."""
+    try:
+        return _valid(trace, ran, sync)
+    except NoEnergyError as error:
+        return EnergyReading(
+            meter=trace.meter, rail=trace.rail, quality=trace.quality, inferences=ran.runs, readings=len(trace.t_ns),
+            failed=trace.failed, invalid=str(error),
+        )  # fmt: skip
+
+
+def _valid(trace: PowerTrace, ran: EnergyWindow, sync: Sync) -> EnergyReading:
+    curve = Curve(trace, ran.start_ns, sync.offset_ns)
+    window = (0.0, (ran.end_ns - ran.start_ns) / 1e9)
+    length_s, least_s = window[1], least_window_s(curve.period_s, accumulates=curve.accumulates)
+    if length_s < least_s * 0.999 or ran.runs < 1 or len(ran.idle) != 2:
+        raise NoEnergyError(f"a window of {length_s:.3g} s is too short for it: {least_s:g} s are needed")
+    expected, dropped = curve.dropped(window)
+    idle = Idle(curve, [(round_s(a, ran), round_s(b, ran)) for a, b in ran.idle])
+    watt, scatter_w = curve.watts(window)
+    net_w = watt - idle.watt
+    if net_w <= 0:
+        raise NoEnergyError("the load can not be told from idle")
+    per = length_s / ran.runs  # seconds per inference: watts become joules of one
+    lead_s = ran.lead_ns / 1e9
+    shift_s = max(0.0, sync.uncertainty_s + trace.delay_ns / 1e9 + curve.period_s / 2 - lead_s)
+    edge = net_w * shift_s / length_s * per  # the load's step, seen so much too early or too late
+    gain = None if trace.gain_ppm is None else trace.gain_ppm / 1e6
+    offset_w = (trace.offset_uw or 0) / 1e6  # the same when idle: no part of the net energy
+    return EnergyReading(
+        meter=trace.meter, rail=trace.rail, quality=trace.quality, inferences=ran.runs, readings=curve.readings(window),
+        failed=trace.failed, window_s=length_s, expected=expected, dropped=dropped, gross_j=watt * per, net_j=net_w * per,
+        gross=EnergyParts(gain_j=None if gain is None else (gain * watt + offset_w) * per, sampling_j=scatter_w * per, sync_j=edge, idle_j=0.0),
+        net=EnergyParts(gain_j=None if gain is None else gain * net_w * per, sampling_j=scatter_w * per, sync_j=edge, idle_j=idle.uncertainty_w * per),
+        idle_before_w=idle.before_w, idle_after_w=idle.after_w,
+    )  # fmt: skip
+
+
+class Idle:
+    """What the board uses when it waits."""
+
+    def __init__(self, curve: Curve, windows: Sequence[Window]) -> None:
+        """Of the two `windows`, before and after. NoEnergyError where they differ by more than 5 %."""
+        (self.before_w, before_u), (self.after_w, after_u) = (curve.watts(_settled(window)) for window in windows)
+        self.watt = (self.before_w + self.after_w) / 2
+        drift = abs(self.after_w - self.before_w)
+        if self.watt <= 0 or drift > MAX_IDLE_DRIFT_RATIO * self.watt:
+            raise NoEnergyError(
+                f"idle drifted from {self.before_w:.3g} to {self.after_w:.3g} W: more than {MAX_IDLE_DRIFT_RATIO:.0%}"
+            )
+        self.uncertainty_w = math.hypot(drift / 2, before_u / 2, after_u / 2)
+
+
+def _settled(window: Window) -> Window:
+    start, end = window
+    cut = min(SETTLE_S, SETTLE_RATIO * (end - start))
+    return start + cut, end - cut
+
+
+def round_s(t_ns: int, ran: EnergyWindow) -> float:
+    return (t_ns - ran.start_ns) / 1e9
+
+
+def doubts_about_energy(readings: Sequence[EnergyReading], launch: Launched) -> list[Doubt]:
+    """Why a meter has no number, and whether reading the meters slows the model down."""
+    doubts = [
+        Doubt(what=f"no energy by {one.meter}", evidence=one.invalid, remedy=REMEDY, invalid=True, touches=f"energy {one.meter}")
+        for one in readings
+        if one.invalid
+    ]  # fmt: skip
+    cost = sampler_cost_ratio(launch.energy.sampler) if launch.energy else None
+    if cost is not None and cost > MAX_SAMPLER_COST_RATIO:
+        doubts.append(
+            Doubt(
+                what="reading the meters costs time", touches="energy",
+                evidence=f"an inference takes {cost:.1%} longer while the meters are read",
+                remedy="Read fewer meters, or one that the board does not read itself.",
+            )
+        )  # fmt: skip
+    return doubts
+
+
+REMEDY = "Let the board cool and be alone, look at the meter (`edgepress boards check NAME`), and measure again; docs/energy.md."
+
+
+def sampler_cost_ratio(blocks: Sequence[tuple[int, int]]) -> float | None:
+    """How much longer an inference takes while the meters are read: the median of the pairs of blocks (without, with)."""
+    ratios = sorted(with_ns / without_ns - 1 for without_ns, with_ns in blocks if without_ns > 0 and with_ns > 0)
+    return ratios[len(ratios) // 2] if ratios else None

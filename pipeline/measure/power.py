@@ -1,0 +1,103 @@
+"""A meter's trace as a curve: energy between two moments, power in idle times, and how exact each is.
+
+Every uncertainty here is the half-width of a 95 % interval.
+"""
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from device_agent.wire import PowerTrace
+
+FEWEST = 5  # readings from which a mean has an uncertainty
+# Student's t, two-sided 95 %, of so many batches less one
+T95 = {5: 2.776, 10: 2.262, 20: 2.093}
+MAX_DROPPED_RATIO = 0.01
+LONGEST_GAP_PERIODS = (
+    5  # one reading in each period, at a random moment: a gap of 2 is nothing, of 5 a clock or a meter that stood
+)
+
+Floats = npt.NDArray[np.float64]
+Window = tuple[float, float]
+
+
+class NoEnergyError(Exception):
+    """Why there is no number. It is told as it is."""
+
+
+class Curve:
+    """`offset_ns` is added to the trace's times: board clock less the meter's clock. Times in seconds since `zero_ns`."""
+
+    def __init__(self, trace: PowerTrace, zero_ns: int, offset_ns: int = 0) -> None:
+        """NoEnergyError where the trace can not be one."""
+        if not trace.t_ns:
+            raise NoEnergyError(trace.note or "the meter told nothing")
+        self.accumulates = not trace.power_uw
+        values = trace.energy_uj if self.accumulates else trace.power_uw
+        if (trace.power_uw and trace.energy_uj) or len(values) != len(trace.t_ns) or trace.period_ns <= 0:
+            raise NoEnergyError("the trace contradicts itself")
+        self.t_s: Floats = (np.array(trace.t_ns, np.int64) + (offset_ns - zero_ns)) / 1e9
+        if (np.diff(self.t_s) <= 0).any():
+            raise NoEnergyError("the meter's clock went back")
+        self.period_s = trace.period_ns / 1e9
+        self.last_failure = trace.note
+        self.values: Floats = np.array(values, np.int64) / 1e6
+        if self.accumulates and (np.diff(self.values) < 0).any():
+            raise NoEnergyError("the meter's energy went back")
+
+    def joules(self, window: Window) -> float:
+        """The integral over exactly the window: trapezoids with interpolated edges, or the difference of the counter."""
+        start, end = window
+        if self.accumulates:
+            low, high = np.interp([start, end], self.t_s, self.values)
+            return float(high - low)
+        inside = (self.t_s > start) & (self.t_s < end)
+        t = np.concatenate(([start], self.t_s[inside], [end]))
+        return float(np.trapezoid(np.interp(t, self.t_s, self.values), t))
+
+    def readings(self, window: Window) -> int:
+        return int(np.count_nonzero((self.t_s >= window[0]) & (self.t_s <= window[1])))
+
+    def watts(self, window: Window) -> tuple[float, float]:
+        """(mean power, its uncertainty by the scatter of up to 20 batches, which sees slow swings, too). NoEnergyError."""
+        start, end = window
+        count = self.readings(window)
+        batches = next((size for size in (20, 10, 5) if count >= 2 * size), FEWEST)
+        if count < FEWEST:
+            raise NoEnergyError(f"{count} readings in {end - start:.3g} s are too few")
+        edges = np.linspace(start, end, batches + 1)
+        means = np.array([self.joules(edge) for edge in itertools.pairwise(edges)]) / np.diff(edges)
+        mean = self.joules(window) / (end - start)
+        if self.accumulates:  # nothing is lost between two readings: only the edges are not known exactly
+            return mean, 2 * float(means.std(ddof=1)) * self.period_s / (end - start)
+        return mean, T95[batches] * float(means.std(ddof=1)) / math.sqrt(batches)
+
+    def dropped(self, window: Window) -> tuple[int, int]:
+        """(readings expected, of those missing). NoEnergyError for more than 1 %, and for a meter or clock that stood still."""
+        start, end = window
+        last = float(self.t_s[-1])
+        if last < end - LONGEST_GAP_PERIODS * self.period_s:
+            raise NoEnergyError(f"the meter ended {end - last:.3g} s too early{self._why()}")
+        if float(self.t_s[0]) > start + LONGEST_GAP_PERIODS * self.period_s:
+            raise NoEnergyError(f"the meter began {float(self.t_s[0]) - start:.3g} s too late{self._why()}")
+        expected = math.floor((end - start) / self.period_s)
+        missing = max(0, expected - self.readings(window) - 1)  # one may lie just outside
+        if missing > MAX_DROPPED_RATIO * expected:
+            raise NoEnergyError(f"{missing} of {expected} readings are missing{self._why()}")
+        inside: Floats = self.t_s[(self.t_s > start) & (self.t_s < end)]
+        gap = float(np.diff(inside).max(initial=0.0))
+        if gap > max(LONGEST_GAP_PERIODS * self.period_s, MAX_DROPPED_RATIO * (end - start)):
+            raise NoEnergyError(f"nothing was read for {gap:.3g} s: the meter hung, or its clock was set{self._why()}")
+        return expected, missing
+
+    def _why(self) -> str:
+        return f" ({self.last_failure})" if self.last_failure else ""
+
+
+def correlation(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
+    """Pearson's; 0 where one of them is constant."""
+    deviation = float(a.std() * b.std())
+    return float(((a - a.mean()) * (b - b.mean())).mean()) / deviation if deviation else 0.0

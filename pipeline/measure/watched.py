@@ -1,0 +1,61 @@
+"""A launch of each file for the power meters, after the timed ones: what it uses, or why nobody knows."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from device_agent import wire
+from pipeline.measure.schedule import Schedule
+from pipeline.measure.watch import Watch
+from pipeline.plan import Plan
+from pipeline.progress import Progress
+from pipeline.records import VARIANTS, Deployment, Doubt, Energy, Measurement
+from pipeline.store import Store
+from targets import Session, boards
+
+
+def watch_all(
+    session: Session, plan: Plan, deployment: Deployment, schedule: Schedule, store: Store, progress: Progress
+) -> Callable[[Measurement], Measurement]:
+    """Run each file that was asked for once more, for the meters. Returns what adds the energy to its measurement."""
+    if not deployment.meters:
+        return lambda measurement: measurement
+    timed = {candidate.label: launch for candidate, launch in schedule if candidate.converted.variant in VARIANTS and launch.mode == "time"}  # fmt: skip
+    labels = tuple(timed)
+    answers: dict[str, wire.Launched] = {}
+    with Watch(session, plan, deployment.meters) as watch:
+        job_id = session.submit(tuple(watch.launch_of(timed[label]) for label in labels), f"{plan.path}, energy")
+        for record in session.follow(job_id):
+            label = labels[record.index] if 0 <= record.index < len(labels) else ""
+            if isinstance(record, wire.Launched):
+                answers[label] = record
+            progress.step(len(answers), len(labels), f"energy of {label}")
+        watch.ended()
+
+    def added(measurement: Measurement) -> Measurement:
+        if measurement.label not in timed:
+            return measurement
+        answer = answers.get(measurement.label)
+        if answer is None:
+            why = "the launch for the power meters failed on the board"
+            energy, doubts = Energy(readings=(), note=why), [_failed(why)]
+        else:
+            energy, doubts = watch.energy_of(answer)
+            raw = b"".join(map(wire.encode, (answer, *watch.traces)))
+            energy = msgspec.structs.replace(energy, raw=store.put_bytes(raw, "jsonl"))
+        return msgspec.structs.replace(measurement, energy=energy, doubts=(*measurement.doubts, *doubts))
+
+    return added
+
+
+def why_none(deployment: Deployment) -> str:
+    """What to say where no meter is there: of this kind of board."""
+    board = deployment.board
+    kind = boards.recognise(board.model) if board.is_board else "emulated_aarch64" if board.emulated else "this_machine"
+    return f"no power meter{f'; {boards.board(kind).power.says}' if kind else ''}"
+
+
+def _failed(why: str) -> Doubt:
+    return Doubt(
+        what="no energy", evidence=why, remedy="Run again; see the log of the job.", invalid=True, touches="energy"
+    )
