@@ -209,7 +209,8 @@ def compared(session: Session, folder: Path, name: str, path: Path, shape: tuple
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", nargs="+", help="names of the files")
+    asked = parser.parse_args()
     print(describe(), flush=True)
     off = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -217,7 +218,8 @@ def main() -> None:
         target = msgspec.structs.replace(inventory.find("local", folder), root=str(folder / "board"))
         with open_session(target) as session:
             for name, path, shape in files(folder):
-                off += compared(session, folder, name, path, shape, rounds)
+                if asked.only is None or name in asked.only:
+                    off += compared(session, folder, name, path, shape, asked.rounds)
     print(f"load average at the end {os.getloadavg()[0]:.2f}; largest difference {max(off):.1%}")
     sys.exit(max(off) > LIMIT)
 

@@ -346,7 +346,7 @@ class Operator(Record):
     name: str
     kind: str
     shapes: str  # of the inputs and outputs, as the runtime tells them; "": it does not tell
-    mean_ns: int
+    mean_ns: int  # of all runs but the slowest tenth
     runs: int
 
 

@@ -10,7 +10,7 @@ def baseline_of(candidate: Measurement, measurements: Sequence[Measurement]) -> 
     """The plan's baseline file in the same runtime if there is one, else the uncompressed float file of the same family, else, of a
     compressed file that runs as it is, the file as it was given.
     """
-    same = [each for each in measurements if each.runtime == candidate.runtime]
+    same = [each for each in measurements if (each.runtime, each.threads) == (candidate.runtime, candidate.threads)]
     named = next((each for each in same if each.variant == "baseline"), None)
     original = [each for each in same if each.variant == "original"]
     fp32 = next((each for each in original if each.format.endswith("-fp32")), None)
@@ -21,7 +21,9 @@ def baseline_of(candidate: Measurement, measurements: Sequence[Measurement]) -> 
 
 
 def is_judged(plan: Plan, one: Measurement | NotMeasured) -> bool:
-    """Whether the limits are about this file: one that was asked for, not one that was made to compare with."""
+    """Whether the limits are about this file: one that was asked for, not one that was made to compare with or is of a sweep."""
+    if one.swept:
+        return False
     formats, limits = plan.tables.convert.formats, plan.tables.limits
     wanted = one.variant == ("compressed" if plan.tables.compress else "original") and one.format in (
         formats or (one.format,)

@@ -47,8 +47,12 @@ class BoardTable(Table, frozen=True):
     tune: bool = False  # set governor and clocks for the time of the measurement, where the board's user may
 
 
+MOST_THREADS = 256
+Threads = Annotated[int, Meta(ge=1, le=MOST_THREADS)]
+
+
 class MeasureTable(Table, frozen=True):
-    threads: Annotated[int, Meta(ge=1, le=256)] = 1
+    threads: Threads | Annotated[tuple[Threads, ...], Meta(min_length=1, max_length=16)] = 1  # limits judge the first
     cpus: tuple[Annotated[int, Meta(ge=0, le=4095)], ...] = ()  # to be bound to; empty: `threads` of the fastest
     runtimes: tuple[str, ...] = ()  # empty: every runtime that can run the file and that this board can have
     launches: Annotated[int, Meta(ge=1, le=1000)] = 6  # fresh processes per file and runtime; 6 give a 95 % interval
@@ -65,6 +69,11 @@ class MeasureTable(Table, frozen=True):
     energy_seconds: Annotated[float, Meta(gt=0, le=600)] | None = None  # None: as long as the slowest meter needs
     energy_idle_seconds: Annotated[float, Meta(ge=1, le=15)] = 10  # before and after
     steps: bool = True  # also the models between two passes, for the ledger: which pass made it faster
+
+    @property
+    def thread_counts(self) -> tuple[int, ...]:
+        """Each once; the first is what limits judge, the others are measured beside it."""
+        return (self.threads,) if isinstance(self.threads, int) else tuple(dict.fromkeys(self.threads))
 
 
 class CompareTable(Table, frozen=True):
@@ -113,8 +122,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def without_limits_sha256(self) -> str:
-        """Changes with everything that can change a measurement, but not with the limits that judge it."""
-        tables = msgspec.structs.replace(self.tables, limits=LimitsTable())
+        """Changes with everything that can change a measurement that is judged, but not with the limits that judge it."""
+        measure = msgspec.structs.replace(self.tables.measure, threads=self.tables.measure.thread_counts[0])
+        tables = msgspec.structs.replace(self.tables, limits=LimitsTable(), measure=measure)
         return hashlib.sha256(msgspec.json.encode(tables, order="deterministic")).hexdigest()
 
     @property
@@ -144,6 +154,14 @@ def read(path: Path) -> Plan:
     return Plan(
         path=path.resolve(), sha256=hashlib.sha256(text).hexdigest(), tables=convert_table(raw, Tables, path, "")
     )
+
+
+def with_threads(plan: Plan, threads: tuple[int, ...]) -> Plan:
+    """The plan with other numbers of threads; (): as it is."""
+    if not threads:
+        return plan
+    measure = msgspec.structs.replace(plan.tables.measure, threads=threads)
+    return msgspec.structs.replace(plan, tables=msgspec.structs.replace(plan.tables, measure=measure))
 
 
 def convert_table(raw: dict[str, Any], kind: type[T], path: Path | None, table: str, page: str = "docs/plan.md") -> T:

@@ -28,9 +28,9 @@ def step_variant(number: int, name: str) -> str:
     return f"{number}-{name}"
 
 
-def label_of(variant: str, format_name: str, runtime: str) -> str:
-    """The name of one file in one runtime, wherever it is spoken of."""
-    return f"{variant} {format_name} @ {runtime}"
+def label_of(variant: str, format_name: str, runtime: str, threads: int | None = None) -> str:
+    """The name of one file in one runtime, wherever it is spoken of. `threads`: where it is not the number that is judged."""
+    return f"{variant} {format_name} @ {runtime}" + ("" if threads is None else f" x{threads}")
 
 
 # --- load ---------------------------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ class Operator(Record, frozen=True):
     name: str
     kind: str
     shapes: str  # of its inputs and outputs; "": the runtime does not tell
-    mean_s: float
+    mean_s: float  # of all runs but the slowest tenth
     runs: int
 
 
@@ -377,10 +377,16 @@ class Measurement(Record, frozen=True):
     raw: Artifact  # every launch as the agent sent it, JSON lines: nanoseconds and bytes
     operators: tuple[Operator, ...] = ()  # in the order in which they ran, in a launch of their own
     operators_note: str = ""  # where they come from, or why there are none; "": nobody asked
+    swept: bool = False  # with other threads than those that limits judge: shown beside them
 
     @property
     def label(self) -> str:
-        return label_of(self.variant, self.format, self.runtime)
+        return label_of(self.variant, self.format, self.runtime, self.threads if self.swept else None)
+
+    @property
+    def file(self) -> str:
+        """The name of the file, with the threads where they are not those that are judged."""
+        return f"{self.variant} {self.format}" + (f" x{self.threads}" if self.swept else "")
 
     @property
     def of_step(self) -> bool:
@@ -406,10 +412,15 @@ class NotMeasured(Record, frozen=True):
     runtime: str
     evidence: str
     remedy: str
+    threads: int | None = None  # where it is not the number that is judged
+
+    @property
+    def swept(self) -> bool:
+        return self.threads is not None
 
     @property
     def label(self) -> str:
-        return label_of(self.variant, self.format, self.runtime)
+        return label_of(self.variant, self.format, self.runtime, self.threads)
 
 
 class Quantile(Record, frozen=True):

@@ -1,6 +1,7 @@
 """What the commands about a plan share."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 
 from pipeline.commands.terminal import Terminal
 from pipeline.flow import Run, run
-from pipeline.plan import read
+from pipeline.plan import MOST_THREADS, read, with_threads
 from pipeline.records import RunRecord
 from pipeline.report import terminal
 from pipeline.safe_text import clean_json, clean_lines
@@ -33,10 +34,25 @@ def quiet_option(command: Decorator) -> Decorator:
     return click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")(command)
 
 
-def run_until(plan: Path, stage: str, *, quiet: bool) -> Run:
-    """Run the plan's stages as far as `stage`, with progress on stderr."""
+def _thread_counts(_context: click.Context, _option: click.Parameter, text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return ()
+    if not re.fullmatch(r"[1-9][0-9]{0,2}(,[1-9][0-9]{0,2})*", text) or max(map(int, text.split(","))) > MOST_THREADS:
+        raise click.BadParameter(f'"{text}" is no list of numbers from 1 to {MOST_THREADS}, such as 1,2,4')
+    return tuple(map(int, text.split(",")))
+
+
+def threads_option(command: Decorator) -> Decorator:
+    words = (
+        "Instead of the plan's: each number is measured beside the others, and limits judge the first. Such as 1,2,4."
+    )
+    return click.option("--threads", callback=_thread_counts, metavar="N,N,..", help=words)(command)
+
+
+def run_until(plan: Path, stage: str, *, quiet: bool, threads: tuple[int, ...] = ()) -> Run:
+    """Run the plan's stages as far as `stage`, with progress on stderr. `threads`: instead of the plan's."""
     with Terminal(quiet=quiet) as progress:
-        return run(read(plan), progress, until=stage)
+        return run(with_threads(read(plan), threads), progress, until=stage)
 
 
 def say(text: str) -> None:

@@ -2,17 +2,26 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.common import json_option, plan_argument, quiet_option, run_until, show_json, show_run
+from pipeline.commands.common import (
+    json_option,
+    plan_argument,
+    quiet_option,
+    run_until,
+    show_json,
+    show_run,
+    threads_option,
+)
 from pipeline.records import Outcome
 
 
 @click.command("measure")
 @plan_argument
+@threads_option
 @json_option
 @quiet_option
-def command(plan: Path, *, as_json: bool, quiet: bool) -> int:
+def command(plan: Path, *, threads: tuple[int, ...], as_json: bool, quiet: bool) -> int:
     """Measure the files of PLAN on its board. `edgepress compare` judges what was measured, as often as you like."""
-    now = run_until(plan, "measure", quiet=quiet)
+    now = run_until(plan, "measure", quiet=quiet, threads=threads)
     if as_json:
         show_json(now.record.measured)
     else:

@@ -109,7 +109,7 @@ def _steps(measurements: Sequence[Measurement]) -> Iterator[Comparison]:
     """Each model of the chain of passes beside the one before it."""
     chains: dict[tuple[str, str], list[Measurement]] = {}
     for one in measurements:
-        if one.variant != "baseline":
+        if one.variant != "baseline" and not one.swept:
             chains.setdefault((one.format, one.runtime), []).append(one)
     for chain in chains.values():
         chain.sort(key=_place_in_chain)

@@ -155,7 +155,7 @@ def choose_runtimes(plan: Plan, families: set[str], machine: wire.Machine) -> tu
         name for name in wanted or provision.possible(machine) if families & set(provision.RUNTIMES[name].formats)
     )
     _families_are_served(plan, families, chosen, provision.possible(machine))
-    threads = plan.tables.measure.threads
+    threads = max(plan.tables.measure.thread_counts)
     if threads > machine.cpu_count:
         raise PlanError(
             f"{plan.path}: measure.threads: {threads} threads on a board with {machine.cpu_count} CPUs would wait for each other",

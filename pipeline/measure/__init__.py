@@ -49,7 +49,7 @@ def _measured(
     session: Session, plan: Plan, data: Data, deployment: Deployment, converted: Sequence[Converted], store: Store,
     progress: Progress,
 ) -> Measured:  # fmt: skip
-    candidates = candidates_of(converted, deployment)
+    candidates = candidates_of(converted, deployment, plan)
     all_rows = data.evaluation.rows if data.evaluation else 0
     schedule = schedule_of(candidates, plan, deployment, min(all_rows, plan.tables.measure.evaluation_rows or all_rows))
     answers: dict[int, wire.Launched | wire.LaunchFailed] = {}
@@ -75,7 +75,7 @@ def _measured(
         evaluated = next((answer for mode, answer in mine if mode == "evaluate"), None)
         profiled = next((answer for mode, answer in mine if mode == "profile"), None)
         found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
-        measurements.append(_measurement(candidate, plan, deployment, timed, profiled, *found, store))
+        measurements.append(_measurement(candidate, deployment, timed, profiled, *found, store))
     watched = watch_all(session, plan, deployment, schedule, store, progress)
     measurements = [watched(measurement) for measurement in measurements]
     paired, unpaired = beside(session, plan, deployment, candidates, measurements, store, progress)
@@ -89,7 +89,7 @@ def _measured(
 
 
 def _measurement(
-    candidate: Candidate, plan: Plan, deployment: Deployment, timed: Sequence[wire.Launched],
+    candidate: Candidate, deployment: Deployment, timed: Sequence[wire.Launched],
     profiled: wire.Launched | wire.LaunchFailed | None, accuracy: BoardAccuracy | None, doubts: Sequence[Doubt], store: Store,
 ) -> Measurement:  # fmt: skip
     if not all(launch.latency_ns and launch.memory for launch in timed):
@@ -104,7 +104,7 @@ def _measurement(
         artifact=candidate.converted.artifact,
         runtime=candidate.runtime,
         runtime_version=timed[0].runtime_version,
-        threads=plan.tables.measure.threads,
+        threads=candidate.threads,
         cold_start_s=median(launch.cold_start_ns for launch in timed) / 1e9,
         import_s=median(launch.import_ns for launch in timed) / 1e9,
         load_s=median(launch.load_ns for launch in timed) / 1e9,
@@ -124,6 +124,7 @@ def _measurement(
         raw=store.put_bytes(b"".join(wire.encode(launch) for launch in timed), "jsonl"),
         operators=operators,
         operators_note=note,
+        swept=candidate.swept,
     )
 
 
@@ -150,6 +151,7 @@ def _failure(candidate: Candidate, failed: Sequence[wire.LaunchFailed], launches
         variant=candidate.converted.variant,
         format=candidate.converted.format,
         runtime=candidate.runtime,
+        threads=candidate.threads if candidate.swept else None,
         evidence=f"{len(failed)} of {launches} launches failed, the first in phase {first.phase}: {first.error}: {first.message}",
         remedy=_remedy(first),
     )

@@ -24,26 +24,37 @@ ROTATED_ROWS = 8  # real rows, by turns: zeros, or one row for ever, can be fast
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """One file in one runtime."""
+    """One file in one runtime, with a number of threads."""
 
     converted: Converted
     runtime: str
     sites: tuple[str, ...]
+    threads: int
+    swept: bool  # not the number of threads that limits judge
 
     @property
     def label(self) -> str:
-        return label_of(self.converted.variant, self.converted.format, self.runtime)
+        threads = self.threads if self.swept else None
+        return label_of(self.converted.variant, self.converted.format, self.runtime, threads)
+
+    @property
+    def in_full(self) -> bool:
+        """Whether it answers all rows and tells of its operators: not the ledger's files, and each file once."""
+        return self.converted.variant in VARIANTS and not self.swept
 
 
 Schedule = list[tuple[Candidate, wire.Launch]]
 
 
-def candidates_of(converted: Sequence[Converted], deployment: Deployment) -> list[Candidate]:
+def candidates_of(converted: Sequence[Converted], deployment: Deployment, plan: Plan) -> list[Candidate]:
+    """Each file in each runtime; where the plan has several numbers of threads, with each, but not the files of the ledger."""
+    first, *others = plan.tables.measure.thread_counts
     return [
-        Candidate(converted=each, runtime=runtime.name, sites=runtime.sites)
+        Candidate(converted=each, runtime=runtime.name, sites=runtime.sites, threads=threads, swept=threads != first)
         for each in converted
         for runtime in deployment.runtimes
         if each.artifact.format in provision.RUNTIMES[runtime.name].formats
+        for threads in (first, *(others if each.variant in VARIANTS else ()))
     ]
 
 
@@ -57,7 +68,7 @@ def schedule_of(candidates: Sequence[Candidate], plan: Plan, deployment: Deploym
         schedule += [
             (candidate, launch_of("evaluate", candidate, plan, deployment, rows))
             for candidate in candidates
-            if candidate.converted.variant in VARIANTS
+            if candidate.in_full
         ]
     schedule += [
         (candidate, launch_of("time", candidate, plan, deployment, rows))
@@ -68,7 +79,7 @@ def schedule_of(candidates: Sequence[Candidate], plan: Plan, deployment: Deploym
         schedule += [
             (candidate, launch_of("profile", candidate, plan, deployment, rows))
             for candidate in candidates
-            if candidate.converted.variant in VARIANTS
+            if candidate.in_full
         ]
     return schedule
 
@@ -85,7 +96,7 @@ def launch_of(mode: str, candidate: Candidate, plan: Plan, deployment: Deploymen
         sites=candidate.sites,
         inputs_sha256=deployment.evaluation.artifact.sha256 if deployment.evaluation else "",
         rotated_rows=ROTATED_ROWS,
-        threads=plan.tables.measure.threads,
+        threads=candidate.threads,
         cpus=plan.tables.measure.cpus,
         warmup_min_ns=WARMUP_MIN_NS,
         warmup_max_ns=WARMUP_MAX_NS,

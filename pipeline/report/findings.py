@@ -212,7 +212,7 @@ def _why_none(energy: Energy) -> list[str]:
 
 def _file(label: str, trust: Trust) -> str:
     measurement = trust.measurements.get(label)
-    return f"{measurement.variant} {measurement.format}" if measurement else label
+    return measurement.file if measurement else label
 
 
 def _runtime(label: str, trust: Trust) -> str:

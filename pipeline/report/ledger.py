@@ -31,7 +31,7 @@ def ledger(run: RunRecord, trust: Trust) -> Table:
     """One line for the model as it was loaded, one for each pass; a column for each format in each runtime."""
     passes = run.compressed.passes
     places = list(dict.fromkeys((one.format, one.runtime) for one in run.measured.measurements if one.of_step)) or [
-        (one.format, one.runtime) for one in run.measured.measurements if one.variant == "compressed"
+        (one.format, one.runtime) for one in run.measured.measurements if one.variant == "compressed" and not one.swept
     ]
     places.sort(key=lambda place: _fastest(trust, place))
     columns = tuple(
@@ -64,7 +64,10 @@ def _fastest(trust: Trust, place: tuple[str, str]) -> float:
         (
             one.latency.median_s
             for one in trust.measurements.values()
-            if (one.format, one.runtime) == place and one.variant == "compressed" and mark_of(one) != INVALID
+            if (one.format, one.runtime) == place
+            and one.variant == "compressed"
+            and not one.swept
+            and mark_of(one) != INVALID
         ),
         default=math.inf,
     )
@@ -75,7 +78,7 @@ def _line(
     places: list[tuple[str, str]], trust: Trust,
 ) -> Line:  # fmt: skip
     parameters, nonzero, multiply_accumulates, raw_bytes, deflated_bytes = size
-    found = {(one.variant, one.format, one.runtime): one for one in trust.measurements.values()}
+    found = {(one.variant, one.format, one.runtime): one for one in trust.measurements.values() if not one.swept}
     latencies = [_latency(found.get((variant, *place))) for place in places]
     return Line(
         cells=(

@@ -18,7 +18,9 @@ def table(run: RunRecord) -> Table:
         columns=columns_of("measurement|operator|kind|shapes|mean>|share>"),
         lines=tuple(lines),
         note=" ".join(
-            ["In a launch of their own: a profile slows down what it looks at. Share: of the sum of all operators."]
+            [
+                "In a launch of their own: a profile slows down what it looks at. Mean: without the slowest tenth of the runs. Share: of the sum of all operators."
+            ]
             + [f"{labels}: {note}." for note, labels in notes.items()]
         )
         if told

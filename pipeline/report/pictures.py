@@ -105,7 +105,7 @@ def latencies(run: RunRecord) -> Picture | None:
         drawing.text(0, y + LINE - 2, name, "group")
         y += LINE + 10
         for one in (one for one in every if one.runtime == name):
-            drawing.label(y + LINE - 4, f"{one.variant} {one.format}", _median(one))
+            drawing.label(y + LINE - 4, one.file, _median(one))
             _dot(drawing, scale, one, y + LINE + 3)
             y += ROW
     caption = "Median over launches, batch 1; lines: its 95 % interval, often narrower than the dot. "

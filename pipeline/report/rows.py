@@ -173,7 +173,7 @@ def _line(
         mark=mark,
         cells=(
             units.count(number),
-            f"{measurement.variant} {measurement.format}",
+            measurement.file,
             measurement.runtime,
             units.size(measurement.artifact.size_bytes),
             smaller,

@@ -94,6 +94,10 @@ def test_an_average_and_its_shapes():
     assert (one.mean_ns, one.runs, one.shapes) == (2333, 3, "1x28x28x1, scalar -> 1x3")
 
 
+def test_a_run_without_the_cpu_does_not_count():
+    assert averaged("a", "Conv", "", [1000] * 9 + [25_000_000]).mean_ns == 1000
+
+
 def test_shapes_are_told_only_where_the_kernels_are_as_many_as_the_operators():
     runtime_or_skip("ai_edge_litert")
     from device_agent.runtimes._litert_profile import DELEGATED, OPERATOR, _shapes
