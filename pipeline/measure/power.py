@@ -71,8 +71,10 @@ class Curve:
         edges = np.linspace(start, end, batches + 1)
         means = np.array([self.joules(edge) for edge in itertools.pairwise(edges)]) / np.diff(edges)
         mean = self.joules(window) / (end - start)
-        if self.accumulates:  # nothing is lost between two readings: only the edges are not known exactly
-            return mean, 2 * float(means.std(ddof=1)) * self.period_s / (end - start)
+        if (
+            self.accumulates
+        ):  # nothing is lost between two readings; only the edges are not known, a batch's as little as the window's
+            return mean, T95[batches] * float(means.std(ddof=1)) / batches
         return mean, T95[batches] * float(means.std(ddof=1)) / math.sqrt(batches)
 
     def dropped(self, window: Window) -> tuple[int, int]:
