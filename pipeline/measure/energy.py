@@ -27,6 +27,7 @@ SETTLE_RATIO = 0.2  # but no more than that of it
 WINDOWS_S = ((0.02, 5.0), (0.2, 30.0), (math.inf, 60.0))
 ACCUMULATED_WINDOW_S = 5.0
 PIECE_S = 2.0  # of an idle time
+WANDER_S = 10.0  # idle power wanders about so slowly (simulated: 3 to 40 s): a shorter work does not average it out
 # Student's t, two-sided 95 %, by degrees of freedom
 T95_PIECES = {2: 4.303, 4: 2.776, 6: 2.447, 8: 2.306, 10: 2.228}
 
@@ -93,7 +94,7 @@ class Idle:
         """Of the two `windows`, before and after `busy_s` of work. NoEnergyError where they differ by more than 5 %.
 
         What idle would have been meanwhile is a prediction: by half the difference of the two, and by how pieces of two seconds
-        scatter within each, for as many pieces as were measured and as many as the work lasted.
+        scatter within each: around the mean of all that were measured, and for a work of up to ten seconds once more.
         """
         pieces = [self._pieces(curve, _settled(window)) for window in windows]
         self.before_w, self.after_w = (float(each.mean()) for each in pieces)
@@ -106,7 +107,7 @@ class Idle:
         count = sum(map(len, pieces))
         scatter = math.sqrt(sum(float(((each - each.mean()) ** 2).sum()) for each in pieces) / (count - 2))
         spread = T95_PIECES[min(count - 2, max(T95_PIECES))] * scatter
-        self.uncertainty_w = math.hypot(drift / 2, spread * math.sqrt(1 / count + min(1.0, PIECE_S / busy_s)))
+        self.uncertainty_w = math.hypot(drift / 2, spread * math.sqrt(1 / count + min(1.0, WANDER_S / busy_s)))
 
     @staticmethod
     def _pieces(curve: Curve, window: Window) -> npt.NDArray[np.float64]:
