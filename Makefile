@@ -45,7 +45,7 @@ arch: setup  ## who may import whom
 	$(BIN)/lint-imports
 
 bench: setup  ## the figures that the README quotes (some minutes)
-	$(BIN)/python benchmarks/against_benchmark_model.py
+	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/command_line.py
 	$(BIN)/python benchmarks/agent.py
 	$(BIN)/python benchmarks/link.py

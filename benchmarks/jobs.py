@@ -37,9 +37,9 @@ SHA256 = hashlib.sha256(MODEL).hexdigest()
 def launch(seconds: float, number: int) -> wire.Launch:
     """`number` makes another job of it: the same one would be found where it was."""
     return wire.Launch(
-        mode="time", model_sha256=SHA256, model_format="sleep", runtime="sleep", sites=(), inputs_sha256="", threads=1,
+        mode="time", model_sha256=SHA256, model_format="sleep", runtime="sleep", sites=(), inputs_sha256="", rotated_rows=1, threads=1, cpus=(),
         warmup_min_ns=0, warmup_max_ns=10**8, timed_min_ns=int(seconds * 1e9), timed_min_runs=1, timed_max_runs=900_000 + number,
-        timeout_ns=60 * 10**9, rotated_rows=1, cpus=(), meters=(), idle_ns=0, pattern_ns=0,
+        timeout_ns=60 * 10**9, meters=(), idle_ns=0, pattern_ns=0,
     )  # fmt: skip
 
 

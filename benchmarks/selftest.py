@@ -98,7 +98,7 @@ def launches(name: str, slower: bool, cpu: int | None) -> Iterator[tuple]:
                     mode="time", model_sha256=each[name].stem, model_format=name, runtime=RUNTIMES[name], sites=sites,
                     inputs_sha256=rows_sha256, rotated_rows=8, threads=1, cpus=() if cpu is None else (cpu,),
                     warmup_min_ns=200_000_000, warmup_max_ns=10**10, timed_min_ns=300_000_000, timed_min_runs=20,
-                    timed_max_runs=60_000, timeout_ns=10**11, meter="none",
+                    timed_max_runs=60_000, timeout_ns=10**11, meters=(), idle_ns=0, pattern_ns=0,
                 )
             )  # fmt: skip
         yield session, made[0], made[1] if slower else None

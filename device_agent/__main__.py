@@ -26,6 +26,8 @@ def main(root: str) -> None:
         channel.send_mark()
         channel.send(wire.Hello(wire.PROTOCOL, os.path.basename(agent), machine.describe()))
         place.collect(agent)
+        if os.path.exists(os.path.join(root, "tuned.json")):
+            _module("tune").recover(place)
         serve(place, channel)
     except HostGone as gone:
         print(f"edgepress agent: {gone}", file=sys.stderr)
@@ -77,6 +79,7 @@ HANDLERS: Dict[type, Callable[[Place, Channel, Any], Any]] = {
     wire.Get: lambda place, channel, request: _module("receive").get(place, channel, request),
     wire.Unpack: _unpack,
     wire.Observe: lambda _place, _channel, _: _module("conditions").observe(),
+    wire.Tune: lambda place, _, request: _module("tune").tune(place, request),
     wire.Meters: lambda _place, _channel, request: _module("meters").listed(request.uses),
     wire.Submit: _submit,
     wire.Follow: lambda place, channel, request: _module("jobs").follow(place, channel, request),

@@ -4,11 +4,12 @@ import contextlib
 import os
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 from device_agent import conditions, facts, wire
 from device_agent.channel import Refused
 from device_agent.child import Child, Failed
+from device_agent.cooling import Band
 from device_agent.meters import METERS, Sampler
 from device_agent.place import Place, is_intact
 from device_agent.runtimes import RUNTIMES
@@ -20,7 +21,7 @@ MAX_RUNS = 1_000_000  # so that the raw answer stays below wire.MAX_LINE_BYTES
 MAX_PAIR_RUNS = 1_000_000  # of both sides: they share a line
 
 CHOICES = {
-    "mode": ("time", "evaluate", "energy", "turns"),
+    "mode": ("time", "evaluate", "profile", "energy", "turns"),
     "model_format": ("tflite", "onnx", "sleep"),
     "runtime": tuple(RUNTIMES),
 }
@@ -31,6 +32,10 @@ LIMITS = {"threads": (1, 1024), "rotated_rows": (1, 1000), "timed_min_runs": (1,
 
 def check(place: Place, request: wire.Submit) -> None:
     """Refused "bad_request" for what can not be launched."""
+    if request.band_mc < 0 or request.cool_ns < 0:
+        raise Refused(
+            "bad_request", f"the board can not wait for a band of {request.band_mc}, {request.cool_ns} ns long"
+        )
     for launch in request.launches:
         _check(place, launch)
         if launch.mode == "turns":
@@ -45,10 +50,11 @@ def run(place: Place, work: str, spool: "Spool", request: wire.Submit) -> None:
     """Spool the events and results of all launches and pairs. One that fails does not stop the job. OutOfTime."""
     deadline_ns = time.monotonic_ns() + request.timeout_ns
     damaged = _damaged(place, spool, request)
+    band = Band(request.band_mc, request.cool_ns)
     items: Tuple[Union[wire.Launch, wire.Pair], ...] = (*request.launches, *request.pairs)
     for index, item in enumerate(items):
         with tempfile.TemporaryDirectory(prefix="launch-", dir=work) as folder:
-            runs = _Item(place, spool, folder, index, damaged, deadline_ns)
+            runs = _Item(place, spool, folder, index, damaged, band, deadline_ns)
             spool.send(runs.paired(item) if isinstance(item, wire.Pair) else runs.launched(item))
 
 
@@ -105,10 +111,17 @@ class _Item:
     """One launch, or one pair of them."""
 
     def __init__(
-        self, place: Place, spool: "Spool", folder: str, index: int, damaged: "set[str]", job_deadline_ns: int
+        self,
+        place: Place,
+        spool: "Spool",
+        folder: str,
+        index: int,
+        damaged: "set[str]",
+        band: Band,
+        job_deadline_ns: int,
     ) -> None:
         self.place, self.spool, self.folder, self.index = place, spool, folder, index
-        self.damaged, self.job_deadline_ns = damaged, job_deadline_ns
+        self.damaged, self.band, self.job_deadline_ns = damaged, band, job_deadline_ns
 
     def launched(self, launch: wire.Launch) -> Any:
         """wire.Launched or wire.LaunchFailed."""
@@ -121,6 +134,7 @@ class _Item:
         try:
             self._is_there(launch)
             cpus = chosen_cpus(launch)
+            in_band = None if launch.mode != "time" else self.band.enter(self.spool, self._tell)
             before = conditions.observe()
             with self._child("", launch, cpus, tell) as child:
                 tell("started", 0, 1)
@@ -129,7 +143,7 @@ class _Item:
             return wire.LaunchFailed(0, self.index, failed.phase, failed.error, failed.message)
         finally:
             sampler.stop()
-        return self._result(done, cpus, before, sampler.traces())
+        return self._result(done, cpus, in_band, before, sampler.traces())
 
     def paired(self, pair: wire.Pair) -> Any:
         """wire.Paired or wire.LaunchFailed."""
@@ -141,6 +155,7 @@ class _Item:
                 for launch in (pair.a, pair.b):
                     self._is_there(launch)
                 cpus = chosen_cpus(pair.a)
+                in_band = self.band.enter(self.spool, self._tell)
                 before = conditions.observe()
                 children = {}
                 for side in pair.starts:
@@ -166,7 +181,7 @@ class _Item:
             except Failed as failed:
                 what = f"{'candidate' if side == 'B' else 'baseline'} of a pair: {failed.message}"
                 return wire.LaunchFailed(0, self.index, failed.phase, failed.error, what)
-        a, b = (self._result(done[side], cpus, before, ()) for side in "AB")
+        a, b = (self._result(done[side], cpus, in_band, before, ()) for side in "AB")
         return wire.Paired(0, self.index, a, b, tuple(blocks), tuple(idle), sampler.traces())
 
     def _idle(self, idle_ns: int) -> Tuple[int, int]:
@@ -201,12 +216,25 @@ class _Item:
                 raise Failed("started", "not_found", f"the {what} {sha256} is not on the board")
 
     def _result(
-        self, done: Dict[str, Any], cpus: Sequence[int], before: wire.Conditions, power: Tuple[wire.PowerTrace, ...]
+        self,
+        done: Dict[str, Any],
+        cpus: Sequence[int],
+        in_band: Optional[bool],
+        before: wire.Conditions,
+        power: Tuple[wire.PowerTrace, ...],
     ) -> wire.Launched:
         done["memory"] = tuple(wire.MemoryStep(**step) for step in done["memory"])
+        done["operators"] = tuple(wire.Operator(**one) for one in done["operators"])
         done["energy"] = wire.EnergyWindow(**done["energy"]) if done["energy"] else None
         return wire.Launched(
-            seq=0, index=self.index, before=before, after=conditions.observe(), cpus=tuple(cpus), power=power, **done
+            seq=0,
+            index=self.index,
+            before=before,
+            after=conditions.observe(),
+            cpus=tuple(cpus),
+            in_band=in_band,
+            power=power,
+            **done,
         )
 
 

@@ -65,7 +65,7 @@ class Child:
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-c", START, FOLDER, root, folder, str(write_end), str(os.getpid()),
-                 ",".join(map(str, cpus))],
+                 ",".join(map(str, cpus)), str(time.perf_counter_ns())],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[write_end],
                 start_new_session=True,
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # numpy's own pool would only cost memory

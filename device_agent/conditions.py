@@ -6,35 +6,76 @@ import re
 import time
 from typing import Optional, Tuple
 
-from device_agent import facts
-from device_agent.wire import Conditions
+from device_agent import facts, machine, slowed, users
+from device_agent.wire import Conditions, Core
 
 # Zones that tell no temperature: PMIC-Die of the Jetson Nano is always 100000; reading the CV zones of an Orin Nano, whose
 # hardware is absent, fails or blocks for ever, so they are not even tried (tj is the hottest of all zones there).
 NO_TEMPERATURE = re.compile("pmic-die|cv[0-9]", re.IGNORECASE)
 PLACEHOLDER_MC = -256000  # of an NVIDIA zone that is switched off
+CLOCK_GAP_NS, CLOCK_TRIES = 1_000_000, 5  # for two clocks at one moment: the kernel may run something else in between
 QUICK_NS = 100_000  # for one sensor in glance(): the workers wait meanwhile, and cool
 
 _quick_zone: Optional[str] = None  # the hottest of those that answered within QUICK_NS when observe() looked last
 
 
 def observe() -> Conditions:
-    """Takes some 10 ms, most of it for the thermal zones; at most facts.LIMIT_S and a little where one blocks."""
+    """Takes some 20 ms, most of it for the thermal zones; at most facts.LIMIT_S and a little where one blocks."""
     load = facts.field("proc/loadavg", r"^([0-9]{1,9}\.[0-9]+) ")
     pressure = facts.field("proc/pressure/cpu", r"^some avg10=([0-9]{1,9}\.[0-9]+) ")
+    temperature_mc = hottest_mc()
+    slow, others = slowed.look(), users.seen()
+    cores = tuple(filter(None, map(_core, facts.of_cores(""))))
+    t_ns, wall_offset_ns = _clocks()
     return Conditions(
-        t_ns=time.monotonic_ns(),
-        temperature_mc=_hottest_mc(),
-        cpu_khz=min(facts.numbers(facts.of_cores("scaling_cur_freq")), default=None),
+        t_ns=t_ns,
+        wall_offset_ns=wall_offset_ns,
+        temperature_mc=temperature_mc,
+        cpu_khz=min((core.khz for core in cores if core.khz is not None), default=None),
+        cores=cores,
         governor=facts.governor(),
-        throttle_flags=_throttle_flags(),
+        power_mode=machine.power_mode(),
         load_average_milli=None if load is None else round(float(load) * 1000),
         cpu_pressure_centi=None if pressure is None else round(float(pressure) * 100),
+        cpu_stalled_us=_stalled_us("cpu"),
+        memory_stalled_us=_stalled_us("memory"),
+        io_stalled_us=_stalled_us("io"),
+        swapped_in_pages=_count("proc/vmstat", r"^pswpin ([0-9]{1,18})$"),
         available_bytes=facts.kib("proc/meminfo", "MemAvailable"),
+        **slow._asdict(),
+        **others._asdict(),
     )
 
 
-def _hottest_mc() -> Optional[int]:
+def _clocks() -> Tuple[int, int]:
+    """CLOCK_MONOTONIC, and what CLOCK_REALTIME is ahead of it, in ns; read again where something came in between."""
+    for _ in range(CLOCK_TRIES):
+        before_ns = time.monotonic_ns()
+        wall_ns = time.time_ns()
+        after_ns = time.monotonic_ns()
+        if after_ns - before_ns <= CLOCK_GAP_NS:
+            break
+    return after_ns, wall_ns - (before_ns + after_ns) // 2
+
+
+def _core(folder: str) -> Optional[Core]:
+    """None: it has no clock that software can see."""
+    clocks = [facts.number(f"{folder}scaling_{name}_freq") for name in ("cur", "min", "max")]
+    cpu = re.search("/cpu([0-9]{1,6})/", folder)
+    return Core(int(cpu.group(1)), *clocks) if cpu and clocks != [None] * 3 else None
+
+
+def _stalled_us(what: str) -> Optional[int]:
+    return _count(f"proc/pressure/{what}", r"^some .*\btotal=([0-9]{1,18})$")
+
+
+def _count(path: str, pattern: str) -> Optional[int]:
+    value = facts.field(path, pattern)
+    return None if value is None else int(value)
+
+
+def hottest_mc() -> Optional[int]:
+    """In milli-degrees Celsius; None: no zone tells."""
     zones = [
         zone
         for zone in facts.paths("sys/class/thermal/thermal_zone[0-9]*")
@@ -71,13 +112,3 @@ def _clock_files(root: str, cpus: Tuple[int, ...]) -> Tuple[str, ...]:
     files = [f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_cur_freq" for cpu in cpus]
     groups = {os.path.realpath(os.path.join(root, file)): file for file in files or facts.of_cores("scaling_cur_freq")}
     return tuple(sorted(groups.values()))
-
-
-def _throttle_flags() -> Optional[int]:
-    """Of the Raspberry Pi's firmware: bits 0-3 now, 16-19 since boot."""
-    vcgencmd = facts.program("vcgencmd")
-    if vcgencmd is None:
-        return None
-    command = (vcgencmd, "get_throttled")
-    match = re.match("throttled=0x([0-9a-fA-F]{1,8})$", facts.answers([command]).get(command, ""), re.MULTILINE)
-    return int(match.group(1), 16) if match else None

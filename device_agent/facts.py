@@ -53,8 +53,13 @@ def field(path: str, pattern: str) -> Optional[str]:
 
 def kib(path: str, name: str) -> Optional[int]:
     """A line `Name:  123 kB` of /proc/meminfo or /proc/self/status, in bytes."""
-    value = field(path, "^" + name + r":\s+([0-9]{1,15}) kB$")
-    return int(value) * 1024 if value is not None else None
+    return kib_in(text(path) or "", name)
+
+
+def kib_in(content: str, name: str) -> Optional[int]:
+    """The same, of a file that was read before."""
+    match = re.search("^" + name + r":\s+([0-9]{1,15}) kB$", content, re.MULTILINE)
+    return int(match.group(1)) * 1024 if match else None
 
 
 def of_cores(name: str) -> List[str]:

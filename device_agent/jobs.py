@@ -190,7 +190,7 @@ def _start(place: Place, folder: str, locks: List[int]) -> None:
     command = [sys.executable, "-I", "-c", START, FOLDER, place.root, folder, str(locks[0])]
     with open(os.path.join(folder, "log"), "wb") as log:
         process = subprocess.Popen(
-            [*_scope(folder), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=locks,
+            [*scope(os.path.basename(folder)), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=locks,
             start_new_session=True,
         )  # fmt: skip
     deadline = time.monotonic() + START_LIMIT_S
@@ -206,7 +206,7 @@ def _start(place: Place, folder: str, locks: List[int]) -> None:
         time.sleep(0.002)
 
 
-def _scope(folder: str) -> List[str]:
+def scope(name: str) -> List[str]:
     """Where systemd would end our processes with the login session (KillUserProcesses=yes), a scope of the user's own keeps
     them; it needs a user manager that lingers. Everywhere else a session of its own (setsid) is enough.
     """
@@ -215,10 +215,10 @@ def _scope(folder: str) -> List[str]:
     if program is None or not lingers or VIRTUAL in os.environ:
         return []
     os.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")  # no login shell has set it
-    scope = [program, "--user", "--scope", "--quiet", "--collect"]
-    if facts.answers([(*scope, "echo", "works")]).get((*scope, "echo", "works"), "").strip() != "works":
+    command = [program, "--user", "--scope", "--quiet", "--collect"]
+    if facts.answers([(*command, "echo", "works")]).get((*command, "echo", "works"), "").strip() != "works":
         return []
-    return [*scope, "--unit", "edgepress-" + os.path.basename(folder)]
+    return [*command, "--unit", "edgepress-" + name]
 
 
 def _newest_first(place: Place) -> List[Job]:

@@ -36,7 +36,7 @@ def describe() -> Machine:
         cpu_max_khz=max(facts.numbers(facts.of_cores("cpuinfo_max_freq")), default=None),
         governor=facts.governor(),
         release=_release(),
-        power_mode=_power_mode(),
+        power_mode=power_mode(),
         emulator=_emulator(uname.machine),
         packages=_packages(),
     )
@@ -105,13 +105,13 @@ def _memory_bytes() -> int:
     return min((limit for limit in limits if limit), default=0)
 
 
-def _is_jetson() -> bool:
+def is_jetson() -> bool:
     return "nvidia,tegra" in (facts.text("proc/device-tree/compatible") or "")
 
 
 def _release() -> Optional[str]:
     """NVIDIA's Jetson Linux, from which the JetPack follows: "R36.4.3"."""
-    if not _is_jetson():
+    if not is_jetson():
         return None
     said = facts.text("etc/nv_tegra_release") or ""
     match = re.match(r"# R([0-9]+) \(release\), REVISION: ([0-9.]+)", said)
@@ -121,8 +121,9 @@ def _release() -> Optional[str]:
     return f"R{version}" if version else None
 
 
-def _power_mode() -> Optional[str]:
-    nvpmodel = facts.program("nvpmodel") if _is_jetson() else None
+def power_mode() -> Optional[str]:
+    """Of a Jetson: nvpmodel's name of it, "15W"."""
+    nvpmodel = facts.program("nvpmodel") if is_jetson() else None
     if nvpmodel is None:
         return None
     command = (nvpmodel, "-q")

@@ -10,15 +10,24 @@ from device_agent import facts
 from device_agent.wire import MemoryStep
 
 STATUS = "proc/self/status"
+ROLLUP = "proc/self/smaps_rollup"  # Linux 4.14, Documentation/ABI/testing/procfs-smaps_rollup: counted page by page
 
 
 def snapshot(step: str) -> MemoryStep:
-    """The bytes that are resident now."""
+    """The bytes that are resident now, and what the whole board has left.
+
+    Anonymous memory is counted in the page tables where the kernel does that for us. RssAnon is a sum of counters that each CPU
+    keeps, and may be behind by some pages a CPU (proc_pid_status(5): "inaccurate").
+    """
+    status, rollup = facts.text(STATUS) or "", facts.text(ROLLUP) or ""
+    counted = facts.kib_in(rollup, "Anonymous")
     return MemoryStep(
         step=step,
-        resident_bytes=facts.kib(STATUS, "VmRSS"),
-        anonymous_bytes=facts.kib(STATUS, "RssAnon"),
-        file_bytes=facts.kib(STATUS, "RssFile"),
+        resident_bytes=facts.kib_in(status, "VmRSS"),
+        anonymous_bytes=facts.kib_in(status, "RssAnon") if counted is None else counted,
+        file_bytes=facts.kib_in(status, "RssFile"),
+        private_dirty_bytes=facts.kib_in(rollup, "Private_Dirty"),
+        available_bytes=facts.kib("proc/meminfo", "MemAvailable"),
     )
 
 

@@ -6,6 +6,7 @@
     sites/<sha256>/     wheels, each unpacked in a folder of its own, put on sys.path of a runner
     jobs/<id>/          jobs that run or wait for being fetched (job.py)
     tmp/                unfinished work; whoever works on an entry holds a lock on it
+    tuned.json          what was there before the board was tuned (tune.py)
     lock                held by the job that measures, with its owner inside
 
 A lock dies with its process, so an entry of tmp/ that can be locked is garbage. Entries are made and collected under the

@@ -1,8 +1,8 @@
-"""The child process of one launch: open ONE model in ONE runtime, and time it or let it answer all rows. Raw numbers out.
+"""The child process of one launch: open ONE model in ONE runtime, and time it, let it answer all rows or profile it. Raw numbers out.
 
 argv: the agent's folder (for sys.path, see child.START), the root, a folder for temporary files, the descriptor for messages,
-the agent's process number, the CPUs to be bound to ("2,3"). On standard input comes a line with the Launch; in mode "turns" then,
-for each block, a line `min_ns min_runs max_runs`, and at last the line `end`.
+the agent's process number, the CPUs to be bound to ("2,3"), the clock when it started this process. On standard input comes a line
+with the Launch; in mode "turns" then, for each block, a line `min_ns min_runs max_runs`, and at last the line `end`.
 """
 
 import array
@@ -11,9 +11,7 @@ import contextlib
 import ctypes
 import functools
 import gc
-import hashlib
 import importlib
-import io
 import itertools
 import json
 import math
@@ -26,10 +24,11 @@ import time
 import traceback
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
-from device_agent import facts, memory, place, wire
+from device_agent import evaluate, memory, operators, place, wire
 from device_agent.messages import Messages
 from device_agent.record import from_fields, to_fields
 from device_agent.runtimes import RUNTIMES
+from device_agent.waiting import involuntary_switches, run_delay_ns, run_delay_since
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 OOM_SCORE = "500"  # of 1000
@@ -41,7 +40,7 @@ clock = time.perf_counter_ns  # CLOCK_MONOTONIC
 
 
 def main() -> None:
-    _, root, folder, descriptor, agent, cpus = sys.argv[1:]
+    _, root, folder, descriptor, agent, cpus, started_ns = sys.argv[1:]
     _die_with(int(agent))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # the supervisor's mask came along
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not fill the board's disk
@@ -51,7 +50,7 @@ def main() -> None:
     messages = Messages(int(descriptor))
     try:
         launch = from_fields(wire.Launch, json.loads(sys.stdin.readline()))
-        done = Runner(place.Place(root), folder, messages, launch).run()
+        done = Runner(place.Place(root), folder, messages, launch, int(started_ns)).run()
     except Exception as error:
         traceback.print_exc()
         failed = {"phase": messages.phase, "error": type(error).__name__, "message": str(error)}
@@ -80,18 +79,22 @@ def _offer_to_the_oom_killer() -> None:
 
 
 class Runner:
-    def __init__(self, where: place.Place, folder: str, messages: Messages, launch: wire.Launch) -> None:
+    def __init__(
+        self, where: place.Place, folder: str, messages: Messages, launch: wire.Launch, started_ns: int
+    ) -> None:
         self.place, self.folder, self.messages, self.launch = where, folder, messages, launch
+        self.started_ns = started_ns
         # made before the first snapshot of the memory: they are not the model's
         self.samples = array.array("q", bytes(8 * launch.timed_max_runs))
         self.timed = 0  # of `samples` that are filled
         self.rows: Iterator[Any] = iter(())  # as the model takes them, in rotation
         self.warmup = array.array("q", bytes(8 * WARMUP_KEEP))
         self.memory: List[wire.MemoryStep] = []
-        self.first_ns = 0
+        self.model: Any = None  # held to the end, as its memory is
+        self.first_ns = self.cold_start_ns = 0
 
     def run(self) -> Dict[str, Any]:
-        """The fields of wire.Launched that are known here, and `timed_ns`, start and end of the timed part."""
+        """The fields of wire.Launched that are known here."""
         launch = self.launch
         self._snapshot("python")
         self.messages.enter("load", 1)
@@ -101,44 +104,64 @@ class Runner:
         runtime = importlib.import_module(RUNTIMES[launch.runtime])
         import_ns = clock() - start_ns
         self._snapshot("runtime_imported")
+        done: Dict[str, Any] = {
+            "runtime_version": runtime.version(), "delegates": [], "import_ns": import_ns, "load_ns": 0, "warmup_ns": (), "steady": True,
+            "latency_ns": (), "golden": [], "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "energy": None,
+            "operators": [], "operators_note": "",
+        }  # fmt: skip
         inputs = self._inputs()
         link = os.path.join(self.folder, "model." + launch.model_format)
         os.symlink(model_path, link)
-        start_ns = clock()
-        model = runtime.open_model(link, launch.threads)
-        load_ns = clock() - start_ns
-        self._snapshot("model_loaded")
-        fitted = [model.fitted(row) for row in ([None] if inputs is None else inputs[: launch.rotated_rows])]
-        self.rows = itertools.cycle(fitted)
-        golden = self._golden(model, fitted[: wire.GOLDEN_ROWS])
-        done: Dict[str, Any] = {
-            "runtime_version": runtime.version(), "import_ns": import_ns, "load_ns": load_ns, "warmup_ns": (), "steady": True,
-            "latency_ns": (), "golden": golden, "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "energy": None,
-        }  # fmt: skip
-        measure: Dict[str, Callable[[Any], Dict[str, Any]]] = {
-            "time": self._time,
-            "turns": self._take_turns,
-            "energy": self._energy,
-            "evaluate": functools.partial(self._evaluate, inputs=inputs),
-        }
-        done.update(measure[launch.mode](model))
+        if launch.mode == "profile":
+            self.messages.enter("timed", 1)
+            done.update(operators.told(launch, runtime, link, None if inputs is None else inputs[0], self.folder))
+        else:
+            done.update(self._measure(runtime, link, inputs))
         self._snapshot("end")
-        done["first_ns"] = self.first_ns
+        done["first_ns"], done["cold_start_ns"] = self.first_ns, self.cold_start_ns
         done["peak_bytes"] = memory.peak_bytes()
         done["memory"] = [to_fields(step) for step in self.memory]
         return done
 
+    def _measure(self, runtime: Any, path: str, inputs: Any) -> Dict[str, Any]:
+        """All modes but "profile"."""
+        launch, start_ns = self.launch, clock()
+        self.model = model = runtime.open_model(path, launch.threads)
+        load_ns = clock() - start_ns
+        self._snapshot("model_loaded")
+        if model.allocate is not None:
+            start_ns = clock()
+            model.allocate()
+            load_ns += clock() - start_ns
+            self._snapshot("allocated")
+        fitted = [model.fitted(row) for row in ([None] if inputs is None else inputs[: launch.rotated_rows])]
+        self.rows = itertools.cycle(fitted)
+        self._snapshot("inputs_ready")
+        golden = self._golden(model, fitted[: wire.GOLDEN_ROWS])
+        measure: Dict[str, Callable[[Any], Dict[str, Any]]] = {
+            "time": self._time,
+            "turns": self._take_turns,
+            "energy": self._energy,
+            "evaluate": lambda model: evaluate.answered(model, inputs, self.messages, self.folder, self.place),
+        }
+        return {"delegates": list(model.delegates), "load_ns": load_ns, "golden": golden, **measure[launch.mode](model)}
+
     def _golden(self, model: Any, rows: List[Any]) -> List[float]:
-        """What this very process answers for the first rows: the host knows what they should be. The first inference is here."""
+        """What this very process answers for the first rows: the host knows what they should be. None without rows. The first
+        inference is here.
+        """
         answers: List[float] = []
+        self.messages.enter("golden", len(rows))
         for row in rows:
             model.feed(row)
             start_ns = clock()
             model.invoke()
             if not self.first_ns:
-                self.first_ns = clock() - start_ns
+                end_ns = clock()
+                self.first_ns, self.cold_start_ns = end_ns - start_ns, end_ns - self.started_ns
                 self._snapshot("first_inference")
-            answers += model.output().ravel()[: wire.GOLDEN_VALUES].tolist()
+            if self.launch.inputs_sha256:
+                answers += model.output().ravel()[: wire.GOLDEN_VALUES].tolist()
         return [value if math.isfinite(value) else sys.float_info.max for value in answers]  # JSON knows no NaN
 
     # --- modes "time" and "turns"
@@ -147,15 +170,15 @@ class Runner:
         warmup_ns, steady = self._warm_up(model)
         self.messages.enter("timed", 1000)
         model.invoke()  # not counted: that message has just woken the agent, which may share our only core
-        switches, delay_ns = _involuntary_switches(), _run_delay_ns()
+        switches, delay_ns = involuntary_switches(), run_delay_ns()
         launch = self.launch
         self._timed(model, launch.timed_min_ns, launch.timed_min_runs, launch.timed_max_runs)
         return {
             "warmup_ns": warmup_ns,
             "steady": steady,
             "latency_ns": self.samples[: self.timed].tolist(),
-            "involuntary_switches": _involuntary_switches() - switches,
-            "run_delay_ns": _since(delay_ns),
+            "involuntary_switches": involuntary_switches() - switches,
+            "run_delay_ns": run_delay_since(delay_ns),
         }
 
     def _take_turns(self, model: Any) -> Dict[str, Any]:
@@ -163,19 +186,19 @@ class Runner:
         warmup_ns, steady = self._warm_up(model)
         self.messages.be_silent()
         self.messages.answer("ready", True)
-        switched, delayed_ns = _involuntary_switches(), _run_delay_ns()
+        switched, delayed_ns = involuntary_switches(), run_delay_ns()
         while len(order := sys.stdin.readline().split()) == 3:
-            runs, switches, delay_ns, start_ns = self.timed, _involuntary_switches(), _run_delay_ns(), clock()
+            runs, switches, delay_ns, start_ns = self.timed, involuntary_switches(), run_delay_ns(), clock()
             end_ns = self._timed(model, *map(int, order))
             block = {"start_ns": start_ns, "end_ns": end_ns, "runs": self.timed - runs,
-                     "involuntary_switches": _involuntary_switches() - switches, "run_delay_ns": _since(delay_ns)}  # fmt: skip
+                     "involuntary_switches": involuntary_switches() - switches, "run_delay_ns": run_delay_since(delay_ns)}  # fmt: skip
             self.messages.answer("block", block)
         return {
             "warmup_ns": warmup_ns,
             "steady": steady,
             "latency_ns": self.samples[: self.timed].tolist(),
-            "involuntary_switches": _involuntary_switches() - switched,
-            "run_delay_ns": _since(delayed_ns),
+            "involuntary_switches": involuntary_switches() - switched,
+            "run_delay_ns": run_delay_since(delayed_ns),
         }
 
     def _warm_up(self, model: Any) -> Tuple[List[int], bool]:
@@ -226,34 +249,6 @@ class Runner:
         warm_up = functools.partial(self._warm_up, model)
         return {"energy": energy.measure(model, self.rows, self.launch, self.messages.enter, warm_up)}
 
-    # --- mode "evaluate"
-
-    def _evaluate(self, model: Any, inputs: Any) -> Dict[str, Any]:
-        """Let the model answer every row; keep the answers as a .npy blob, written row by row: boards have little memory."""
-        import numpy as np
-
-        rows, header, digest = len(inputs), io.BytesIO(), hashlib.sha256()
-        self.messages.enter("evaluate", rows)
-        path = os.path.join(self.folder, "outputs.npy")
-        with open(path, "wb") as file:
-            for row in range(rows):
-                model.feed(model.fitted(inputs[row]))
-                model.invoke()
-                answer = np.ascontiguousarray(model.output(), "<f4")
-                if answer.shape[:1] != (1,):
-                    raise ValueError(f"the model answers one row with the shape {answer.shape}")
-                data = answer.tobytes()
-                if not row:
-                    fields = {"descr": "<f4", "fortran_order": False, "shape": (rows, *answer.shape[1:])}
-                    np.lib.format.write_array_header_1_0(header, fields)
-                    data = header.getvalue() + data
-                digest.update(data)
-                file.write(data)
-                self.messages.tell(row + 1, rows, clock())
-        sha256 = digest.hexdigest()
-        place.commit(path, self.place.blob(sha256))
-        return {"outputs_sha256": sha256}
-
     # --- both
 
     def _inputs(self) -> Optional[Any]:
@@ -278,23 +273,3 @@ def _is_steady(last: Deque[int]) -> bool:
     values = list(last)
     before, after = statistics.median(values[:STEADY_RUNS]), statistics.median(values[STEADY_RUNS:])
     return abs(after - before) <= STEADY_WITHIN * before
-
-
-def _involuntary_switches() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-
-
-def _since(delay_ns: Optional[int]) -> Optional[int]:
-    now_ns = _run_delay_ns()
-    return now_ns - delay_ns if now_ns is not None and delay_ns is not None else None
-
-
-def _run_delay_ns() -> Optional[int]:
-    """How long this process's threads together have waited for a CPU (Documentation/scheduler/sched-stats.rst)."""
-    waited = []
-    for thread in os.listdir("/proc/self/task"):
-        value = facts.field(f"proc/self/task/{thread}/schedstat", "^[0-9]+ ([0-9]+) ")
-        if value is None:
-            return None
-        waited.append(int(value))
-    return sum(waited)

@@ -7,6 +7,7 @@ each request line of the host, the agent answers one or more lines, the last of 
     Put           -> Ready, then the host sends frames (below), -> Stored
     Unpack        -> Unpacked
     Observe       -> Conditions
+    Tune          -> Tuned
     Meters        -> MeterList
     Submit        -> Accepted: the job runs on its own from here on, whatever becomes of the connection
     Follow        -> (Event | Launched | Paired | LaunchFailed)* -> Ended; any other request before that: -> Paused, and its own answer
@@ -127,16 +128,56 @@ class Observe(Record):
     pass
 
 
+class Tune(Record):
+    """Fix governor and clocks, until the lease is over."""
+
+    lease_ns: int  # 0: put back what was there
+    while_used: bool  # also put it back when the board has had no job for a minute
+
+
+class Tuned(Record):
+    """For people, one line each."""
+
+    changed: Tuple[str, ...]
+    refused: Tuple[str, ...]  # commands that would do what this user may not
+    restored: Tuple[str, ...]  # first, of a lease before
+
+
+class Core(Record):
+    cpu: int
+    khz: Optional[int]
+    min_khz: Optional[int]  # what the governor may choose from: the same as max_khz where the clock is fixed
+    max_khz: Optional[int]
+
+
 class Conditions(Record):
-    """The state of the board at one moment. None: it does not tell."""
+    """The state of the board at one moment. None: it does not tell. What counts on (`_us`, `_count`, `_pages`) has counted
+    since the board was started: of two moments the difference is said.
+    """
 
     t_ns: int  # CLOCK_MONOTONIC
+    wall_offset_ns: int  # CLOCK_REALTIME - CLOCK_MONOTONIC: it changes when the clock is set, or while the board sleeps
     temperature_mc: Optional[int]  # milli-degrees Celsius, the hottest zone
     cpu_khz: Optional[int]  # the lowest of all cores
+    cores: Tuple[Core, ...]  # that are on and have a clock to tell
     governor: Optional[str]
+    power_mode: Optional[str]  # nvpmodel's name of it, "15W"
     throttle_flags: Optional[int]  # Raspberry Pi: vcgencmd get_throttled
+    throttle_count: Optional[int]  # x86: how often a core or the package was too hot
+    cooling_states: Optional[int]  # of the kernel's cooling devices that slow processors down; 0: none does
+    undervoltage: Optional[bool]  # Raspberry Pi
+    supply_mv: Optional[int]  # Raspberry Pi 5
     load_average_milli: Optional[int]  # 1 minute, in thousandths
     cpu_pressure_centi: Optional[int]  # PSI cpu some avg10, in hundredths of a per cent
+    cpu_stalled_us: Optional[int]  # PSI some, total: some task waited for a CPU
+    memory_stalled_us: Optional[int]
+    io_stalled_us: Optional[int]
+    swapped_in_pages: Optional[int]
+    busy_us: Optional[int]  # CPU time of all programs, on all CPUs
+    steal_us: Optional[int]  # that the hypervisor gave to others
+    own_us: int  # CPU time of the agent's process and of those that it has started and that have ended
+    busiest: str  # the program outside the job that has used most CPU time since the last look; "": none
+    busiest_us: int
     available_bytes: Optional[int]
 
 
@@ -167,11 +208,11 @@ class MeterList(Record):
 
 
 class Launch(Record):
-    """One fresh process: open one model in one runtime, and time it, let it answer all rows, or let it run for
-    the meters.
+    """One fresh process: open one model in one runtime, and time it, let it answer all rows, profile its operators, or let it run
+    for the meters.
     """
 
-    mode: str  # time, evaluate, energy, or turns: a side of a Pair
+    mode: str  # time, evaluate, profile, energy, or turns: a side of a Pair
     model_sha256: str
     model_format: str  # tflite, onnx, sleep: the ending that the runtime sees
     runtime: str
@@ -218,6 +259,8 @@ class Submit(Record):
     timeout_ns: int  # of the whole job
     launches: Tuple[Launch, ...]
     pairs: Tuple[Pair, ...]
+    band_mc: int  # before each of them the board cools down to what it was at the job's beginning, and so much above
+    cool_ns: int  # so long at the most, all waiting together; 0: it does not wait
 
 
 class Accepted(Record):
@@ -281,16 +324,30 @@ class Working(Record):
 class Event(Record):
     seq: int  # of the job's records, from 1
     index: int  # of the launch, or behind the launches of the pair
-    phase: str  # started, load, warmup, timed, evaluate; pattern, idle, without, with, settle (energy.py)
+    phase: (
+        str  # cooling, started, load, golden, warmup, timed, evaluate; pattern, idle, without, with, settle (energy.py)
+    )
     done: int
     of: int
 
 
 class MemoryStep(Record):
-    step: str  # python, runtime_imported, model_loaded, first_inference, end
+    step: str  # python, runtime_imported, model_loaded, allocated (where that is a step of its own), inputs_ready, first_inference, end
     resident_bytes: Optional[int]  # None: this kernel does not tell
-    anonymous_bytes: Optional[int]  # RssAnon needs Linux 4.5
+    anonymous_bytes: Optional[int]  # needs Linux 4.5
     file_bytes: Optional[int]
+    private_dirty_bytes: Optional[int]  # needs Linux 4.14
+    available_bytes: Optional[int]  # of the whole board
+
+
+class Operator(Record):
+    """One kernel that the runtime runs in each inference; it may stand for several operators of the file that were fused."""
+
+    name: str
+    kind: str
+    shapes: str  # of the inputs and outputs, as the runtime tells them; "": it does not tell
+    mean_ns: int
+    runs: int
 
 
 class PowerTrace(Record):
@@ -328,13 +385,16 @@ class Launched(Record):
     seq: int
     index: int
     runtime_version: str
+    delegates: Tuple[str, ...]  # what the runtime says that runs the model: its execution providers, or XNNPACK
+    in_band: Optional[bool]  # False: the board did not cool down in time; None: no sensor, or nobody waited
+    cold_start_ns: int  # from just before the process was started to the end of the first inference
     import_ns: int
     load_ns: int
     first_ns: int
     warmup_ns: Tuple[int, ...]
     steady: bool  # False: the warm-up reached its limit before it became steady
     latency_ns: Tuple[int, ...]  # empty in mode "evaluate"
-    golden: Tuple[float, ...]  # what this process answered for the first GOLDEN_ROWS rows, each cut after GOLDEN_VALUES
+    golden: Tuple[float, ...]  # what this process answered to the first GOLDEN_ROWS rows, each cut after GOLDEN_VALUES
     cpus: Tuple[int, ...]  # that it was bound to; (): this kernel does not do that
     memory: Tuple[MemoryStep, ...]
     peak_bytes: Optional[int]
@@ -343,6 +403,8 @@ class Launched(Record):
     power: Tuple[PowerTrace, ...]  # of each meter of the launch
     energy: Optional[EnergyWindow]  # mode "energy"
     outputs_sha256: str  # mode "evaluate": a .npy blob, float32 (rows, ...); else ""
+    operators: Tuple[Operator, ...]  # mode "profile": in the order in which they ran; else empty
+    operators_note: str  # mode "profile": where they come from, or why there are none; else ""
     before: Conditions
     after: Conditions
 
@@ -412,7 +474,7 @@ class Failure(Record):
 KINDS = {
     kind.__name__: kind
     for kind in (
-        Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Meters, MeterList, Submit, Accepted, Follow, Paused,
+        Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Meters, MeterList, Tune, Tuned, Submit, Accepted, Follow, Paused,
         Cancel, Cancelled, Jobs, JobList, Forget, Forgotten, Working, Event, PowerTrace, Launched, Paired, LaunchFailed, Ended, Get, Blob, Failure,
     )
 }  # fmt: skip

@@ -44,6 +44,7 @@ class ConvertTable(Table, frozen=True):
 
 class BoardTable(Table, frozen=True):
     name: Text = "local"
+    tune: bool = False  # set governor and clocks for the time of the measurement, where the board's user may
 
 
 class MeasureTable(Table, frozen=True):
@@ -53,6 +54,11 @@ class MeasureTable(Table, frozen=True):
     launches: Annotated[int, Meta(ge=1, le=1000)] = 6  # fresh processes per file and runtime; 6 give a 95 % interval
     timed_seconds: Annotated[float, Meta(gt=0, le=3600)] = 0.3  # in each launch
     evaluation_rows: Annotated[int, Meta(ge=1)] | None = None  # on the board; None: all
+    temperature_band_c: Annotated[float, Meta(gt=0, le=100)] = 5.0  # above the temperature at the beginning
+    cool_seconds: Annotated[float, Meta(ge=0, le=36_000)] = (
+        120.0  # the most that all launches together wait for the band
+    )
+    operators: bool = True  # one more launch of each file, in which the runtime tells of its kernels: some 1 s
     meters: tuple[Text, ...] = (
         "auto",
     )  # "auto": those that the board has, and those of its table in boards.toml; (): none
@@ -72,6 +78,7 @@ class LimitsTable(Table, frozen=True):
     latency_regression: Annotated[float, Meta(gt=0)] | None = None
     latency_margin: Annotated[float, Meta(ge=0)] | None = None  # None: a sixth of latency_regression
     latency_tail: Annotated[float, Meta(gt=0)] = 0.15  # p95 and p99; judged with latency_regression
+    memory_regression_bytes: Annotated[int, Meta(ge=0)] | None = None
     size_bytes: Annotated[int, Meta(ge=0)] | None = None
     applies_to: tuple[str, ...] = ()
 

@@ -230,7 +230,7 @@ class Doubt(Record, frozen=True):
     invalid: bool = False  # True: the number must not be used at all
     decides_nothing: bool = False  # True: the number may be shown, but no limit is judged by it
     touches: str = "latency"  # which number: latency, accuracy, energy, or "energy METER"
-    withholds: str = ""  # "tail": what the upper quantiles say is not judged
+    withholds: str = ""  # which gate says nothing then: "tail", of the upper quantiles
 
 
 class Latency(Record, frozen=True):
@@ -256,16 +256,34 @@ class Latency(Record, frozen=True):
 
 
 class MemoryStep(Record, frozen=True):
-    step: str  # python, runtime_imported, model_loaded, first_inference, end
+    step: str  # python, runtime_imported, model_loaded, allocated (where that is a step of its own), inputs_ready, first_inference, end
     resident_bytes: int | None  # None: this kernel does not tell
     anonymous_bytes: int | None
     file_bytes: int | None
+    private_dirty_bytes: int | None = None
 
 
 class Memory(Record, frozen=True):
+    """The model's own share is the growth of anonymous memory from "runtime imported" to the end, without the rows made ready."""
+
     steps: tuple[MemoryStep, ...]  # of the launch with the median peak
     peak_bytes: int | None
-    model_anonymous_bytes: int | None  # growth of anonymous memory from "runtime imported" to the end
+    model_anonymous_bytes: int | None  # the median of the launches
+    launch_growth_bytes: tuple[int, ...] = ()  # the model's own share in each launch; (): this kernel does not tell
+    launch_peak_bytes: tuple[int, ...] = ()
+    gpu_shared_bytes: int | None = (
+        None  # what the board had less of at the end; None: the runtime uses no GPU that shares it
+    )
+
+
+class Operator(Record, frozen=True):
+    """One kernel that the runtime runs in each inference; it may stand for several operators of the file that were fused."""
+
+    name: str
+    kind: str
+    shapes: str  # of its inputs and outputs; "": the runtime does not tell
+    mean_s: float
+    runs: int
 
 
 class EnergyParts(Record, frozen=True):
@@ -344,6 +362,7 @@ class Measurement(Record, frozen=True):
     runtime: str
     runtime_version: str
     threads: int
+    cold_start_s: float  # from the start of the process to the first answer
     import_s: float
     load_s: float
     first_inference_s: float
@@ -356,6 +375,8 @@ class Measurement(Record, frozen=True):
     after: Conditions
     doubts: tuple[Doubt, ...]
     raw: Artifact  # every launch as the agent sent it, JSON lines: nanoseconds and bytes
+    operators: tuple[Operator, ...] = ()  # in the order in which they ran, in a launch of their own
+    operators_note: str = ""  # where they come from, or why there are none; "": nobody asked
 
     @property
     def label(self) -> str:
@@ -471,12 +492,12 @@ class Outcome(StrEnum):
 
 
 class Verdict(Record, frozen=True):
-    """One limit of the plan, judged for one measured file. `low` and `high`: the interval of `change`, of 95 %; by pairs of 98 %,
-    and the verdict can be read off it.
+    """One limit of the plan, judged for one measured file. `low` and `high`: the interval of `change`, of 95 %; by pairs and
+    of memory of 98 %, and the verdict can be read off it.
     """
 
     subject: str  # label of the measurement
-    metric: str  # accuracy_drop_points, latency_regression, latency_tail or size_bytes
+    metric: str  # accuracy_drop_points, latency_regression, latency_tail, memory_growth_bytes, memory_peak_bytes or size_bytes
     unit: str
     baseline_subject: str | None
     baseline: float | None
@@ -490,6 +511,8 @@ class Verdict(Record, frozen=True):
     detectable: float | None = None  # the smallest change that so many pairs call REGRESSED 95 % of the time
     pairs: int | None = None
     seconds: float | None = None  # that the board spent on it
+    margin: float | None = None  # by pairs: what is surely above it is REGRESSED
+    percent: int | None = None  # of latency_tail: which quantile
 
 
 class Comparison(Record, frozen=True):

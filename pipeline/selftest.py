@@ -1,19 +1,28 @@
 """How often is the verdict wrong on this board? Trials of a file against itself, and against itself made slower by arithmetic."""
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from statistics import median, stdev
 
 from device_agent import wire
 from pipeline.decision import POWER, Rule, detectable, judged
-from pipeline.errors import StageError
-from pipeline.measure.paired import Traces, shape_of, until_decided
+from pipeline.errors import PlanError, StageError
+from pipeline.measure.paired import BLOCK_NS, Traces, shape_of, until_decided
+from pipeline.measure.schedule import ROTATED_ROWS, START_TIMEOUT_S, TIMED_MIN_RUNS, WARMUP_MAX_NS, WARMUP_MIN_NS
+from pipeline.measure.validity import doubts_of_pairs
 from pipeline.order_statistics import proportion_interval
 from pipeline.progress import Progress
 from pipeline.records import Outcome, Record
-from targets import Session
+from targets import Session, provision
 
+MODEL = Path(__file__).with_name("selftest.tflite")
+"""The example's net, half of its channels pruned and not trained again, int8: only its speed counts."""
+PREFERRED = ("ai_edge_litert", "onnxruntime")  # of several that can run the file
+LABEL = "selftest"
+TIMED_MAX_RUNS = 10_000
 SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.10)
 """Injected into every recorded time of the candidate, as shares. 0: nothing changed, and every REGRESSED is a false alarm."""
 
@@ -34,20 +43,147 @@ class Rate(Record, frozen=True):
 class SelfTest(Record, frozen=True):
     board: str
     address: str
+    emulated: bool
+    model: str  # its file's name
     model_sha256: str
     runtime: str
     runtime_version: str
-    latency_s: float
+    threads: int
+    latency_s: float  # of one inference, alone
     created_utc: str
     margin: float
     limit: float
-    rates: tuple[Rate, ...]
-    deviation: float  # of one pair's log ratio
-    detectable: float  # by the first look, after 10 pairs
-    detectable_last: float  # by the last look
-    seconds_median: float  # of a verdict on an unchanged file
-    seconds_longest: float
-    invalid: int  # trials that the board was not fit for
+    rates: tuple[Rate, ...]  # of no trials where the board was never fit
+    deviation: float | None  # standard deviation of one pair's log ratio
+    detectable: float | None  # by the first look, after 10 pairs
+    detectable_last: float | None  # by the last look
+    seconds_median: float | None  # of a verdict on the unchanged file
+    seconds_longest: float | None
+    invalid: tuple[str, ...]  # of each trial for which the board was not fit: why
+
+
+class Asked(Record, frozen=True):
+    """`model` None: a small net that comes along. `inputs` None: zeros. `runtime` None: one that can run the file."""
+
+    model: Path | None
+    runtime: str | None
+    inputs: Path | None
+    threads: int
+    trials: int
+    rule: Rule
+    seed: int
+
+
+def run(session: Session, asked: Asked, progress: Progress) -> SelfTest:
+    """All trials, one after the other. PlanError for what can not be run there, StageError for what fails there."""
+    machine = session.machine
+    path = asked.model or MODEL
+    launch = _launch(session, asked, path)
+    first = _first(session, launch)
+    latency_s = median(first.latency_ns) / 1e9
+    found, invalid = [], []
+    for traces in trials(session, launch, latency_s, asked.rule, asked.trials, asked.seed, progress):
+        reasons = [doubt.evidence for doubt in doubts_of_pairs(traces.paired) if doubt.invalid]
+        if reasons:
+            invalid.append(reasons[0])
+        else:
+            found.append(traces)
+    ratios = [trace.log_ratios for trace in found]
+    deviation = stdev(ratio for trial in ratios for ratio in trial) if ratios else None
+    seconds = [seconds_of(trace, asked.rule) for trace in found]
+    looks = asked.rule.looks
+    return SelfTest(
+        board=machine.model or machine.cpu or machine.arch,
+        address=session.address,
+        emulated=machine.emulator is not None,
+        model=path.name,
+        model_sha256=launch.model_sha256,
+        runtime=launch.runtime,
+        runtime_version=first.runtime_version,
+        threads=asked.threads,
+        latency_s=latency_s,
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        margin=asked.rule.margin,
+        limit=asked.rule.limit,
+        rates=rates(ratios, asked.rule),
+        deviation=deviation,
+        detectable=None if deviation is None else detectable(deviation, looks[0], asked.rule),
+        detectable_last=None if deviation is None else detectable(deviation, looks[-1], asked.rule),
+        seconds_median=median(seconds) if seconds else None,
+        seconds_longest=max(seconds, default=None),
+        invalid=tuple(invalid),
+    )
+
+
+def _launch(session: Session, asked: Asked, path: Path) -> wire.Launch:
+    """The file, its rows and a runtime are on the board afterwards."""
+    model_format = path.suffix.removeprefix(".")
+    able = [
+        name
+        for name in provision.possible(session.machine)
+        if model_format in provision.RUNTIMES[name].formats and not provision.RUNTIMES[name].for_tests
+    ]
+    runtime = asked.runtime or next((name for name in (*PREFERRED, *able) if name in able), None)
+    if runtime not in able:
+        raise PlanError(
+            f"{path} can not be run in {asked.runtime or 'any runtime'} on {session.address}",
+            hint=f"Runtimes for it there: {', '.join(able) or 'none'}. A model is a .tflite or .onnx file.",
+        )
+    if asked.threads > session.machine.cpu_count:
+        raise PlanError(
+            f"{asked.threads} threads on a board with {session.machine.cpu_count} CPUs would wait for each other",
+            hint="Give fewer --threads.",
+        )
+    sites, _ = provision.install(session, provision.wheels(runtime, session.machine))
+    return wire.Launch(
+        mode="time",
+        model_sha256=_put(session, path),
+        model_format=model_format,
+        runtime=runtime,
+        sites=sites,
+        inputs_sha256="" if asked.inputs is None else _put(session, asked.inputs),
+        rotated_rows=ROTATED_ROWS,
+        threads=asked.threads,
+        cpus=(),
+        warmup_min_ns=WARMUP_MIN_NS,
+        warmup_max_ns=WARMUP_MAX_NS,
+        timed_min_ns=BLOCK_NS,
+        timed_min_runs=TIMED_MIN_RUNS,
+        timed_max_runs=TIMED_MAX_RUNS,
+        timeout_ns=START_TIMEOUT_S * 10**9,
+        meters=(),
+        idle_ns=0,
+        pattern_ns=0,
+    )
+
+
+def _put(session: Session, path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PlanError(f"{path} can not be read: {error.strerror}", hint="Give the path of a file.") from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    session.put(data, sha256)
+    return sha256
+
+
+def _first(session: Session, launch: wire.Launch) -> wire.Launched:
+    """Alone, to learn how long one inference takes and whether the file runs at all."""
+    job_id = session.submit((launch,), LABEL)
+    (answer,) = (each for each in session.follow(job_id) if not isinstance(each, wire.Event))
+    session.forget_fetched()
+    if isinstance(answer, wire.LaunchFailed):
+        raise _does_not_run(answer)
+    if not isinstance(answer, wire.Launched) or not answer.latency_ns:
+        raise StageError("the agent sent no times", hint="Run again; report it if it happens twice.")
+    return answer
+
+
+def _does_not_run(failed: wire.LaunchFailed) -> StageError:
+    return StageError(
+        f"the file does not run on this board: {failed.error} in phase {failed.phase}: {failed.message}",
+        hint="Choose another --runtime or --model.",
+    )
 
 
 def trials(
@@ -56,21 +192,16 @@ def trials(
 ) -> Iterator[Traces]:  # fmt: skip
     """Each trial measures until the verdict on every slowdown is known; `slower`, another file, is judged as it is."""
     factors = (0.0,) if slower else tuple(math.log1p(share) for share in SLOWDOWNS)
+    shape, last = shape_of(latency_s), rule.looks[-1]
     for trial in range(number):
-        traces = until_decided(
-            session, launch, slower or launch, shape_of(latency_s), [rule], seed + trial, "selftest",
-            lambda done, trial=trial: progress.step(  # type: ignore[misc]
-                trial * rule.looks[-1] + done, number * rule.looks[-1], f"trial {trial + 1} of {number}"
-            ),
-            factors,
-        )  # fmt: skip
+
+        def tell(done: int, trial: int = trial) -> None:
+            progress.step(trial * last + done, number * last, f"trial {trial + 1} of {number}")
+
+        traces = until_decided(session, launch, slower or launch, shape, [rule], seed + trial, LABEL, tell, factors)
         session.forget_fetched()
         if traces.failed:
-            raise StageError(
-                f"the file does not run on this board: {traces.failed.error} in phase {traces.failed.phase}: "
-                f"{traces.failed.message}",
-                hint="Choose another --runtime or --model.",
-            )
+            raise _does_not_run(traces.failed)
         yield traces
 
 
@@ -91,38 +222,6 @@ def rates(ratios: Sequence[Sequence[float]], rule: Rule, slowdowns: Sequence[flo
     return tuple(found)
 
 
-def summary(
-    session: Session,
-    launch: wire.Launch,
-    latency_s: float,
-    version: str,
-    rule: Rule,
-    found: Sequence[Traces],
-    invalid: int,
-) -> SelfTest:
-    ratios = [trace.log_ratios for trace in found]
-    deviation = stdev(ratio for trial in ratios for ratio in trial)
-    seconds = [seconds_of(trace, rule) for trace in found]
-    return SelfTest(
-        board=session.machine.model or session.machine.cpu or session.machine.arch,
-        address=session.address,
-        model_sha256=launch.model_sha256,
-        runtime=launch.runtime,
-        runtime_version=version,
-        latency_s=latency_s,
-        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-        margin=rule.margin,
-        limit=rule.limit,
-        rates=rates(ratios, rule),
-        deviation=deviation,
-        detectable=detectable(deviation, rule.looks[0], rule),
-        detectable_last=detectable(deviation, rule.looks[-1], rule),
-        seconds_median=median(seconds),
-        seconds_longest=max(seconds),
-        invalid=invalid,
-    )
-
-
 def seconds_of(traces: Traces, rule: Rule) -> float:
     """What the verdict on the unchanged file took: a trial goes on for the slowdowns, too."""
     needed = next(
@@ -135,3 +234,9 @@ def seconds_of(traces: Traces, rule: Rule) -> float:
 def resolved(found: Sequence[Rate]) -> float | None:
     """The smallest slowdown that was caught as often as POWER asks; None: not even the largest."""
     return next((rate.slowdown for rate in found if rate.slowdown and rate.regressed >= POWER * rate.trials), None)
+
+
+def resolves(found: SelfTest, limit: float) -> bool:
+    """Whether a slowdown by the limit is caught, by what was seen or, between the slowdowns, by what follows from the deviation."""
+    smallest = resolved(found.rates)
+    return (smallest is not None and smallest <= limit) or (found.detectable_last or math.inf) <= limit

@@ -25,6 +25,11 @@ def size(value_bytes: float | None) -> str:
     return f"{value_bytes:.0f} B"
 
 
+def size_change(value_bytes: float | None) -> str:
+    """A difference: 131072 -> '+128 KiB'."""
+    return UNKNOWN if value_bytes is None else f"{'-' if value_bytes < 0 else '+'}{size(abs(value_bytes))}"
+
+
 def interval(low_s: float | None, high_s: float | None) -> str:
     """Both ends in the unit of the larger: (0.00120, 0.00125) -> '1.20 to 1.25 ms' with a dash."""
     if low_s is None or high_s is None:
@@ -67,6 +72,11 @@ def percent(ratio: float | None) -> str:
     if 0 < ratio < 0.00005:
         return "<0.01 %"
     return ">99.99 %" if 0.99995 <= ratio < 1 else f"{ratio * 100:.2f} %"
+
+
+def level(ratio: float) -> str:
+    """Of an interval, of a test: 0.98 -> '98 %'."""
+    return f"{ratio * 100:.3g} %"
 
 
 def percent_change(ratio: float | None) -> str:
@@ -112,6 +122,13 @@ def smaller(size_ratio: float | None) -> str:
 def number(value: float | None, unit: str = "") -> str:
     """A number of no unit that has a function here: (0.01234, '') -> '0.0123'."""
     return UNKNOWN if value is None else f"{value:.3g} {unit}".rstrip()
+
+
+def rate(value_per_s: float | None) -> str:
+    """A number of a second: 2381.4 -> '2,381', 12.34 -> '12.3'."""
+    if value_per_s is None:
+        return UNKNOWN
+    return f"{value_per_s:,.0f}" if value_per_s >= 99.95 else _three_digits(value_per_s)
 
 
 def count(value: int | None) -> str:

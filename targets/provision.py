@@ -4,6 +4,7 @@ The board needs no internet and no pip: it gets the wheel files as blobs and unp
 """
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -139,6 +140,16 @@ def install(session: Session, files: tuple[Wheel, ...]) -> tuple[tuple[str, ...]
             sent += len(data)
         session.unpack(each.path.name, each.sha256)
     return sites, sent
+
+
+def version_of(name: str, wheel_names: Sequence[str]) -> str | None:
+    """The version of the runtime itself among the files that were sent for it; None: it needs none, or is the system's own."""
+    for requirement in RUNTIMES[name].requirements[:1]:
+        distribution = re.split("[<>=!~]", requirement)[0].replace("-", "_")
+        for wheel in wheel_names:
+            if wheel.startswith(distribution + "-"):
+                return wheel.split("-")[1]
+    return None
 
 
 def requirements(runtime: Runtime, machine: Machine) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from device_agent import wire
 from targets.conversation import Conversation
@@ -30,6 +30,16 @@ OLD_RESULT_S = 3600.0  # results that were left on the board by a run that was k
 
 R = TypeVar("R")
 Said = wire.Event | wire.Launched | wire.Paired | wire.LaunchFailed
+
+
+class Cooling(NamedTuple):
+    """Before each launch and pair the board cools down to the temperature at the job's beginning."""
+
+    band_mc: int  # so much above it is cool enough
+    limit_ns: int  # of all waiting in one job; 0: it does not wait
+
+
+NO_COOLING = Cooling(0, 0)
 
 
 class Session:
@@ -75,6 +85,12 @@ class Session:
     def observe(self) -> wire.Conditions:
         return self._ask(wire.Observe(), wire.Conditions)
 
+    def tune(self, lease_s: float, *, while_used: bool = False) -> wire.Tuned:
+        """Fix governor and clocks where the board's user may; 0: put back what was there. The board does that by itself when the
+        lease is over, or if `while_used` a minute after its last job.
+        """
+        return self._ask(wire.Tune(round(lease_s * 1e9), while_used), wire.Tuned)
+
     def meters(self, uses: tuple[wire.MeterUse, ...] = ()) -> tuple[wire.MeterInfo, ...]:
         """Whether the board can read these meters; without `uses`, which it has that need no settings."""
         return self._ask(wire.Meters(uses), wire.MeterList).meters
@@ -95,11 +111,17 @@ class Session:
 
     # --- jobs
 
-    def submit(self, launches: tuple[wire.Launch, ...], label: str, pairs: tuple[wire.Pair, ...] = ()) -> str:
+    def submit(
+        self,
+        launches: tuple[wire.Launch, ...],
+        label: str,
+        pairs: tuple[wire.Pair, ...] = (),
+        cooling: Cooling = NO_COOLING,
+    ) -> str:
         """Start a job and return its number; or find it, where a run that was killed had started the same. Its results stay on
         the board until forget(). `label` tells others who has the board. Busy names who has it now.
         """
-        request = submission(launches, label, pairs)
+        request = submission(launches, label, pairs, cooling)
         self._job_id = request.job_id  # from here on: Ctrl-C may come before the answer
         try:
             accepted = self._accepted(request)
@@ -231,16 +253,18 @@ class Session:
             self._say(f"{self.address} can not be told to stop: if the job {job_id} was started, it goes on there")
 
 
-def submission(launches: tuple[wire.Launch, ...], label: str, pairs: tuple[wire.Pair, ...] = ()) -> wire.Submit:
+def submission(
+    launches: tuple[wire.Launch, ...], label: str, pairs: tuple[wire.Pair, ...] = (), cooling: Cooling = NO_COOLING
+) -> wire.Submit:
     """The job of these launches and pairs. The same job of the same owner has the same number: asking twice does not start it
     twice.
     """
     owner = f"{_user()}@{socket.gethostname()}, {label}"
-    timeout_ns = sum(launch.timeout_ns for launch in launches)
+    timeout_ns = cooling.limit_ns + sum(launch.timeout_ns for launch in launches)
     timeout_ns += sum(pair.a.timeout_ns + pair.b.timeout_ns for pair in pairs)
-    unnamed = wire.Submit("0" * 32, owner, timeout_ns, launches, pairs)
+    unnamed = wire.Submit("0" * 32, owner, timeout_ns, launches, pairs, *cooling)
     job_id = hashlib.sha256(wire.encode(unnamed)).hexdigest()[:32]
-    return wire.Submit(job_id, owner, timeout_ns, launches, pairs)
+    return wire.Submit(job_id, owner, timeout_ns, launches, pairs, *cooling)
 
 
 def _user() -> str:

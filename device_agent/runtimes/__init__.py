@@ -2,13 +2,17 @@
 
 A runtime's file imports its library at the top (that is what import_ns measures) and has
     version() -> str
+    profile(path, threads, row, folder, limits) -> (operators, note)   where the library can tell of its kernels: see operators.py
     open_model(path, threads) -> an object with
+        allocate             None, or what makes the loaded model ready, where the library does that in a step of its own; called
+                             first, and once
         input_shape          of one inference: the first dimension is 1
         input_dtype          numpy's name of what the model takes: "float32", "int8", ...
         fitted(row)          what the model takes for `row`, an array of input_shape[1:]; None: zeros. float32 is quantized
                              where the model has a scale and zero point. ValueError if shape or dtype do not fit
         feed(fitted)         make that the input. Not timed
         invoke()             one inference. The ONLY thing that is timed
+        delegates            names of what the library says that runs the model; () where it does not tell
         output()             the answer of the last invoke: float32, dequantized, of shape (1, ...)
 
 A model has one input and one output here; open_model raises ValueError for any other.

@@ -1,10 +1,14 @@
 """What the runtimes on ONNX Runtime share: one library, one file for each execution provider."""
 
-from typing import Any
+import json
+import os
+from typing import Any, Dict, List, Tuple
 
 import onnxruntime
 
+from device_agent.operators import WARM_RUNS, Limits, averaged, repeat, shapes_text
 from device_agent.runtimes import dequantized, fitted, only
+from device_agent.wire import Operator
 
 CPU = "CPUExecutionProvider"
 DTYPES = {"float": "float32", "double": "float64"}  # where ONNX and numpy have different names
@@ -19,9 +23,15 @@ def version() -> str:
 
 
 class Model:
-    def __init__(self, path: str, threads: int, provider: str = CPU) -> None:
-        """OtherProvider if any part of the model would run in another execution provider."""
+    allocate = None  # the session is ready when it is made
+
+    def __init__(self, path: str, threads: int, provider: str = CPU, profile: str = "") -> None:
+        """OtherProvider if any part of the model would run in another execution provider. `profile`: how the file of the kernels'
+        times begins; "": none is written.
+        """
         options = onnxruntime.SessionOptions()
+        options.enable_profiling = bool(profile)
+        options.profile_file_prefix = profile
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors
@@ -37,6 +47,7 @@ class Model:
         self.input_shape = (1, *rest)
         kind = source.type[len("tensor(") : -1]
         self.input_dtype = DTYPES.get(kind, kind)
+        self.delegates = tuple(self.session.get_providers())
         self.inputs: Any = None
         self.answer: Any = None
 
@@ -67,3 +78,28 @@ def _session(path: str, options: Any, provider: str) -> Any:
     if used[0] != provider:
         raise OtherProvider(f"{provider} did not start, the model would run in {', '.join(used)}")
     return session
+
+
+def profile(path: str, threads: int, row: Any, folder: str, limits: Limits) -> Tuple[List[Operator], str]:
+    """By the library's own profile: a JSON array of events, one a line, which may be long: it is never read as a whole."""
+    model = Model(path, threads, profile=os.path.join(folder, "profile"))
+    model.feed(model.fitted(row))
+    for _ in range(WARM_RUNS):
+        model.invoke()
+    repeat(model.invoke, limits)
+    name = model.session.end_profiling()
+    times: Dict[Tuple[str, str, str], List[int]] = {}
+    with open(name, encoding="utf-8") as file:
+        for line in file:
+            if '"Node"' in line and '_kernel_time"' in line:
+                event = json.loads(line.rstrip().rstrip(","))
+                told = event["args"]
+                shapes = (
+                    [shape for typed in told[way] for shape in typed.values()]
+                    for way in ("input_type_shape", "output_type_shape")
+                )
+                key = event["name"][: -len("_kernel_time")], told["op_name"], shapes_text(*shapes)
+                times.setdefault(key, []).append(1000 * event["dur"])
+    os.unlink(name)
+    found = [averaged(*key, each[WARM_RUNS:]) for key, each in times.items() if len(each) > WARM_RUNS]
+    return found, "by ONNX Runtime's own profile, in whole microseconds, of which it takes one or two itself for each"

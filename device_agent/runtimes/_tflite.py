@@ -13,6 +13,8 @@ STATEFUL = {"ASSIGN_VARIABLE", "SVDF", "RNN", "LSTM", "UNIDIRECTIONAL_SEQUENCE_R
 class Model:
     def __init__(self, interpreter_class: Any, path: str, threads: int) -> None:
         self.interpreter = interpreter_class(model_path=path, num_threads=threads)
+
+    def allocate(self) -> None:
         self.interpreter.allocate_tensors()
         source = only(self.interpreter.get_input_details(), "input")
         target = only(self.interpreter.get_output_details(), "output")
@@ -20,7 +22,10 @@ class Model:
         self.input_dtype = source["dtype"].__name__
         self.input_index, self.input_quantization = source["index"], source["quantization"]
         self.output_index, self.output_quantization = target["index"], target["quantization"]
-        self.stateful = any(op["op_name"] in STATEFUL for op in self.interpreter._get_ops_details())  # noqa: SLF001 - no public way
+        ops = {op["op_name"] for op in self.interpreter._get_ops_details()}  # noqa: SLF001 - no public way
+        self.stateful = bool(ops & STATEFUL)
+        # the only delegate that the wheels bring along and apply by themselves; they do not say so where it fails
+        self.delegates = ("XNNPACK",) if "DELEGATE" in ops else ()
         self.invoke: Callable[[], None] = self.interpreter.invoke
 
     def fitted(self, row: Any) -> Any:

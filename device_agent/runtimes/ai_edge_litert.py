@@ -1,10 +1,14 @@
 """LiteRT, the successor of TensorFlow Lite's runtime: 64-bit only."""
 
+import os
 from importlib import metadata
+from typing import Any, List, Tuple
 
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert import interpreter
 
+from device_agent.operators import Limits
 from device_agent.runtimes._tflite import Model
+from device_agent.wire import Operator
 
 
 def version() -> str:
@@ -12,4 +16,13 @@ def version() -> str:
 
 
 def open_model(path: str, threads: int) -> Model:
-    return Model(Interpreter, path, threads)
+    return Model(interpreter.Interpreter, path, threads)
+
+
+def profile(path: str, threads: int, row: Any, folder: str, limits: Limits) -> Tuple[List[Operator], str]:  # noqa: ARG001
+    from device_agent.runtimes import _litert_profile
+
+    model = open_model(path, threads)
+    model.allocate()
+    package = os.path.dirname(interpreter.__file__)
+    return _litert_profile.profile(package, version(), model.interpreter, path, threads, row, limits)

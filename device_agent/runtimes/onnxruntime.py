@@ -1,8 +1,8 @@
 """ONNX Runtime on the CPU."""
 
-from device_agent.runtimes._onnxruntime import Model, version
+from device_agent.runtimes._onnxruntime import Model, profile, version
 
-__all__ = ["open_model", "version"]
+__all__ = ["open_model", "profile", "version"]
 
 
 def open_model(path: str, threads: int) -> Model:

@@ -1,7 +1,8 @@
 """A runtime of known speed, for tests and for trying out edgepress without a model. Timing needs no numpy.
 
-The "model" is JSON: {"latency_us": 500, "jitter_us": 0, "outputs": [0.1, 0.9], "crash": null or "SIGSEGV", "hang": false,
-"prints": ""}. It answers each row of four numbers with `outputs`; `prints` goes to file descriptor 1, as native code does it.
+The "model" is JSON: {"latency_us": 500, "jitter_us": 0, "outputs": [0.1, 0.9], "hold_bytes": 0, "crash": null or "SIGSEGV", "hang": false,
+"prints": ""}. It answers each row of four numbers with `outputs`; it holds `hold_bytes` of memory, touched when it is loaded; `prints` goes to
+file descriptor 1, as native code does it.
 """
 
 import json
@@ -19,16 +20,20 @@ def version() -> str:
 
 
 class Model:
+    allocate = None
+
     def __init__(self, path: str) -> None:
         with open(path, encoding="utf-8") as file:
             said = json.load(file)
         self.latency_ns = int(said.get("latency_us", 500) * 1000)
         self.jitter_ns = int(said.get("jitter_us", 0) * 1000)
         self.outputs = said.get("outputs", [0.0])
+        self.held = b"\1" * said.get("hold_bytes", 0)
         self.crash = said.get("crash")
         self.hang = said.get("hang", False)
         self.input_shape = (1, 4)
         self.input_dtype = "float32"
+        self.delegates = ()
         self.random = random.Random(0)  # noqa: S311
         os.write(1, said.get("prints", "").encode())
 

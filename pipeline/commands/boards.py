@@ -4,7 +4,7 @@ from pathlib import Path
 import click
 
 from pipeline import units
-from pipeline.commands import boards_virtual
+from pipeline.commands import boards_tune, boards_virtual
 from pipeline.commands.common import json_option, say, show_json
 from pipeline.errors import PlanError
 from pipeline.safe_text import clean_lines
@@ -33,6 +33,7 @@ def command(context: click.Context, folder: Path) -> None:
     context.obj = folder
 
 
+command.add_command(boards_tune.tune)
 command.add_command(boards_virtual.start)
 command.add_command(boards_virtual.stop)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.baseline import baseline_of, is_judged
 from pipeline.compare import limits as judge
-from pipeline.compare.intervals import Interval, accuracy_drop, latency_ratio
+from pipeline.compare.intervals import LAUNCHES, Interval, accuracy_drop, latency_ratio
 from pipeline.decision import effect
 from pipeline.errors import PlanError
 from pipeline.plan import LimitsTable, Plan
@@ -26,7 +26,14 @@ from pipeline.records import (
 from pipeline.store import Store
 
 SEVERITY = (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.REGRESSED, Outcome.INVALID)
-METRICS = ("size_bytes", "accuracy_drop_points", "latency_regression")
+# what is judged, and the limit that it is judged by
+METRICS = {
+    "size_bytes": "size_bytes",
+    "accuracy_drop_points": "accuracy_drop_points",
+    "latency_regression": "latency_regression",
+    "memory_growth_bytes": "memory_regression_bytes",
+    "memory_peak_bytes": "memory_regression_bytes",
+}
 
 
 def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
@@ -42,11 +49,11 @@ def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
                 f'{plan.path}: limits.applies_to: "{entry}" is nothing that this plan measures',
                 hint=f'Write "format" or "format@runtime". Formats: {", ".join(formats)}; runtimes: {", ".join(runtimes)}.',
             )
-    relative = limits.accuracy_drop_points is not None or limits.latency_regression is not None
+    relative = {limits.accuracy_drop_points, limits.latency_regression, limits.memory_regression_bytes} != {None}
     compares = plan.tables.compare.baseline or plan.tables.compress or any(name.endswith("-int8") for name in formats)
     if relative and not compares:
         raise PlanError(
-            f"{plan.path}: limits: accuracy_drop_points and latency_regression need something to compare with",
+            f"{plan.path}: limits: accuracy_drop_points, latency_regression and memory_regression_bytes need something to compare with",
             hint='Name the file that is in use now: [compare] baseline = "released.tflite". It is measured in the same run.',
         )
     if limits.accuracy_drop_points is not None and plan.tables.data.evaluation is None:
@@ -58,6 +65,11 @@ def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
         raise PlanError(
             f"{plan.path}: limits.latency_margin is {limits.latency_margin}, above latency_regression",
             hint="Slower by more than the margin is REGRESSED, by less than latency_regression is a PASS: the margin is the smaller.",
+        )
+    if limits.memory_regression_bytes is not None and plan.tables.measure.launches < LAUNCHES:
+        raise PlanError(
+            f"{plan.path}: measure.launches: {plan.tables.measure.launches} launches can not tell whether memory_regression_bytes holds",
+            hint=f"{LAUNCHES} are the fewest of which no order is more likely than 1 %.",
         )
 
 
@@ -81,6 +93,8 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
             verdicts.append(judge.accuracy(candidate, baseline, drop, limits.accuracy_drop_points))
         if limits.latency_regression is not None and not is_baseline:
             verdicts += judge.latency(candidate, baseline, paired, measured.unpaired, limits)
+        if limits.memory_regression_bytes is not None and not is_baseline:
+            verdicts += judge.memory(candidate, baseline, limits.memory_regression_bytes)
     for failure in measured.failures:
         if is_judged(plan, failure):
             verdicts += [judge.not_measured(failure.label, *each, failure.evidence) for each in _set(limits)]
@@ -109,7 +123,7 @@ def _place_in_chain(one: Measurement) -> float:
 
 
 def _set(limits: LimitsTable) -> list[tuple[str, float]]:
-    return [(metric, limit) for metric in METRICS if (limit := getattr(limits, metric)) is not None]
+    return [(metric, limit) for metric, key in METRICS.items() if (limit := getattr(limits, key)) is not None]
 
 
 def _unjudged(limits: LimitsTable, verdicts: Sequence[Verdict]) -> list[Verdict]:

@@ -1,6 +1,7 @@
-"""How much a candidate changed against its baseline: (change, low, high), with 95 % intervals."""
+"""How much a candidate changed against its baseline: (change, low, high), with 95 % intervals (memory: 98 %)."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from pipeline.order_statistics import median_interval
 from pipeline.records import Latency
 
 Z95 = 1.959964  # standard normal, two-sided 95 %
+LAUNCHES = 5  # a side, from which on the order of all can be as unlikely as ALPHA: 1 / C(10, 5) = 0.4 %
+ALPHA = 0.01  # of each end of the interval of `shift`
+MOST = 50  # launches of a side that are looked at: more would tell nothing that matters, and the exact count takes long
 
 Interval = tuple[float, float, float]
 
@@ -39,3 +43,34 @@ def accuracy_drop(baseline_right: npt.NDArray[Any], candidate_right: npt.NDArray
     b, c, total = lost + 0.5, won + 0.5, n + 2
     middle, error = (b - c) / total, math.sqrt(b + c - (b - c) ** 2 / total) / total
     return 100 * (lost - won) / n, 100 * (middle - Z95 * error), 100 * (middle + Z95 * error)
+
+
+def shift(candidate: Sequence[int], baseline: Sequence[int]) -> Interval:
+    """By how much the candidate's launches lie above the baseline's: the median of all differences, and the interval that the exact
+    rank-sum test gives, each end of which is wrong with a probability of at most ALPHA. LAUNCHES or more a side.
+
+    With 5 launches a side an end is the second smallest (largest) of 25 differences: a wrong end has probability 2/252 = 0.8 %;
+    with 6 it is the fourth of 36, 7/924 = 0.8 %. So a limit is found broken, though it is kept, at most once in 100 times, whatever
+    the distribution. A signed test of pairs of the same round could not say that: 6 pairs reach 1/64 = 1.6 %. What both sides of a
+    round have in common only makes this test slower to decide (positive correlation).
+
+    Source: Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 3rd edition, sections 4.1 to 4.3.
+    """
+    one, other = np.asarray(candidate[:MOST], np.float64), np.asarray(baseline[:MOST], np.float64)
+    differences = np.sort((one[:, None] - other[None, :]).ravel())
+    cut = _cut(len(one), len(other))
+    return float(np.median(differences)), float(differences[cut]), float(differences[-1 - cut])
+
+
+def _cut(n: int, m: int) -> int:
+    """How many differences may be left out at each end: the largest c with P(U <= c) <= ALPHA, where U counts how often one of n values
+    lies above one of m when all orders are equally likely.
+    """
+    ways = np.zeros(n * m + 1)  # how many orders have this U: the Gaussian binomial coefficient (n + m over n)
+    ways[0] = 1
+    for k in range(1, n + 1):
+        ways[m + k :] -= ways[: len(ways) - m - k].copy()  # times 1 - q^(m + k)
+        for u in range(k, len(ways)):  # divided by 1 - q^k
+            ways[u] += ways[u - k]
+    reached = np.cumsum(ways) / math.comb(n + m, n)
+    return int(np.count_nonzero(reached <= ALPHA)) - 1

@@ -1,22 +1,22 @@
 """One limit, one measured file -> one Verdict.
 
 A limit is judged by an interval, never by a single number: PASS when the whole interval keeps it, REGRESSED when the whole
-interval breaks it, INCONCLUSIVE when it lies on both sides, was got from too few launches or where nothing can be judged by it (an
-emulator's times), INVALID without a valid number.
+interval breaks it, INCONCLUSIVE when it lies on both sides or where nothing can be judged by it (an emulator's times), INVALID without
+a valid number. Latency is judged by pairs that took turns, with a margin: pipeline/decision.py.
 """
 
 from collections.abc import Sequence
+from statistics import median
 
 from pipeline import units
-from pipeline.compare.intervals import Interval, latency_ratio
-from pipeline.decision import MARGIN_OF_LIMIT, POWER, Rule, effect, judged
-from pipeline.order_statistics import ENOUGH
+from pipeline.compare.intervals import LAUNCHES, Interval, latency_ratio, shift
+from pipeline.decision import MARGIN_OF_LIMIT, Rule, effect, judged
 from pipeline.plan import LimitsTable
 from pipeline.records import Measurement, NotMeasured, Outcome, Paired, TailRatios, Verdict
 
 KEEPS, BREAKS = "keeps the limit", "breaks the limit"
 UNCLEAR = "can not be told apart from the limit: more launches or more rows would tell"
-TOO_FEW = f"was got from too few launches: set [measure] launches to {ENOUGH} or more"
+UNPAIRED = "was not measured in turns with its baseline, because the limit was set later: run `edgepress measure` again"
 
 
 def size(candidate: Measurement, limit: int) -> Verdict:
@@ -53,10 +53,10 @@ def latency(
     if baseline is None:
         why = "nothing to compare with was measured in this runtime"
         return [not_measured(candidate.label, metric, limit, why)]
+    failed = next((each for each in unpaired if each.label == candidate.label), None)
+    if failed is not None:
+        return [not_measured(candidate.label, metric, limit, f"{failed.evidence}. {failed.remedy}")]
     if paired is None:
-        failed = next((each for each in unpaired if each.label == candidate.label), None)
-        if failed is not None:
-            return [not_measured(candidate.label, metric, limit, f"{failed.evidence}. {failed.remedy}")]
         ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
         values = (baseline.latency.median_s, candidate.latency.median_s)
         return [_judged(candidate, baseline, metric, "s", values, (ratio - 1, low - 1, high - 1), limit)]
@@ -83,15 +83,12 @@ def _by_pairs(candidate: Measurement, baseline: Measurement, paired: Paired, rul
         Outcome.INCONCLUSIVE: "neither could be shown: measure it where less else runs",
     }[outcome]
     named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
-    why = (
-        f"{said}. {units.count(len(paired.log_ratios))} pairs took {units.seconds(paired.seconds)}; so many see a change of "
-        f"{units.percent_change(found.detectable)} in {POWER:.0%} of all cases{f' (doubted: {named})' if named else ''}"
-    )
+    why = f"{said} (doubted: {named})" if named else said
     return Verdict(
         subject=candidate.label, metric=metric, unit="s", baseline_subject=baseline.label,
         baseline=paired.baseline.quantile(50), candidate=paired.candidate.quantile(50), change=found.ratio - 1,
         low=found.low - 1, high=found.high - 1, limit=rule.limit, outcome=outcome, why=why, detectable=found.detectable,
-        pairs=len(paired.log_ratios), seconds=paired.seconds,
+        pairs=len(paired.log_ratios), seconds=paired.seconds, margin=rule.margin,
     )  # fmt: skip
 
 
@@ -112,8 +109,27 @@ def _tail(
         subject=candidate.label, metric="latency_tail", unit="s", baseline_subject=baseline.label,
         baseline=paired.baseline.quantile(tail.percent), candidate=paired.candidate.quantile(tail.percent),
         change=found.ratio - 1, low=found.low - 1, high=found.high - 1, limit=rule.limit, outcome=outcome, why=why,
-        detectable=found.detectable, pairs=len(tail.log_ratios), seconds=paired.seconds,
+        detectable=found.detectable, pairs=len(tail.log_ratios), seconds=paired.seconds, margin=rule.margin, percent=tail.percent,
     )  # fmt: skip
+
+
+def memory(candidate: Measurement, baseline: Measurement | None, limit: int) -> list[Verdict]:
+    """At most `limit` bytes more than the baseline: of the model's own anonymous memory, and of the process's peak."""
+    verdicts = []
+    for metric, name in (("memory_growth_bytes", "launch_growth_bytes"), ("memory_peak_bytes", "launch_peak_bytes")):
+        if baseline is None:
+            why = "nothing to compare with was measured in this runtime"
+            verdicts.append(not_measured(candidate.label, metric, limit, why))
+            continue
+        before, after = getattr(baseline.memory, name), getattr(candidate.memory, name)
+        if min(len(before), len(after)) < LAUNCHES:
+            why = f"fewer than {LAUNCHES} launches of it and of its baseline told of their memory"
+            verdicts.append(not_measured(candidate.label, metric, limit, why))
+            continue
+        values = (median(before), median(after))
+        change = shift(after, before)
+        verdicts.append(_judged(candidate, baseline, metric, "B", values, change, limit))
+    return verdicts
 
 
 def not_measured(subject: str, metric: str, limit: float, why: str) -> Verdict:
@@ -138,8 +154,8 @@ def _judged(
     undecided = dict.fromkeys(f"{doubt.evidence}. {doubt.remedy}" for doubt in doubts if doubt.decides_nothing)
     if undecided:
         outcome, why = Outcome.INCONCLUSIVE, " ".join(undecided)
-    elif touches == "latency" and min(candidate.latency.launches, baseline.latency.launches) < ENOUGH:
-        outcome, why = Outcome.INCONCLUSIVE, TOO_FEW
+    elif touches == "latency":
+        outcome, why = Outcome.INCONCLUSIVE, UNPAIRED
     elif high <= limit:
         outcome, why = Outcome.PASS, KEEPS
     elif low > limit:

@@ -6,9 +6,13 @@ from statistics import median
 from device_agent import wire
 from pipeline.errors import StageError
 from pipeline.measure.answers import NO_ANSWERS, accuracy_of
+from pipeline.measure.asked import asked_of
 from pipeline.measure.beside import beside
-from pipeline.measure.schedule import Candidate, candidates_of, schedule_of
+from pipeline.measure.memory import memory_of
+from pipeline.measure.operators import operators_of
+from pipeline.measure.schedule import Candidate, candidates_of, cooling_of, schedule_of
 from pipeline.measure.statistics import summarise
+from pipeline.measure.tuning import tuned
 from pipeline.measure.validity import doubts_about, doubts_of
 from pipeline.measure.watched import watch_all, why_none
 from pipeline.plan import Plan
@@ -23,8 +27,6 @@ from pipeline.records import (
     Energy,
     Measured,
     Measurement,
-    Memory,
-    MemoryStep,
     NotMeasured,
 )
 from pipeline.store import Store
@@ -39,11 +41,19 @@ def measure(
 
     The results stay on the board, too, until session.forget_fetched().
     """
+    with tuned(session, plan, progress):
+        return _measured(session, plan, data, deployment, converted, store, progress)
+
+
+def _measured(
+    session: Session, plan: Plan, data: Data, deployment: Deployment, converted: Sequence[Converted], store: Store,
+    progress: Progress,
+) -> Measured:  # fmt: skip
     candidates = candidates_of(converted, deployment)
     all_rows = data.evaluation.rows if data.evaluation else 0
     schedule = schedule_of(candidates, plan, deployment, min(all_rows, plan.tables.measure.evaluation_rows or all_rows))
     answers: dict[int, wire.Launched | wire.LaunchFailed] = {}
-    job_id = session.submit(tuple(launch for _, launch in schedule), str(plan.path))
+    job_id = session.submit(tuple(launch for _, launch in schedule), str(plan.path), cooling=cooling_of(plan))
     for record in session.follow(job_id):
         if isinstance(record, wire.Launched | wire.LaunchFailed):
             answers[record.index] = record
@@ -63,8 +73,9 @@ def measure(
             failures.append(_failure(candidate, failed, len(timing)))
             continue
         evaluated = next((answer for mode, answer in mine if mode == "evaluate"), None)
+        profiled = next((answer for mode, answer in mine if mode == "profile"), None)
         found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
-        measurements.append(_measurement(candidate, plan, deployment, timed, *found, store))
+        measurements.append(_measurement(candidate, plan, deployment, timed, profiled, *found, store))
     watched = watch_all(session, plan, deployment, schedule, store, progress)
     measurements = [watched(measurement) for measurement in measurements]
     paired, unpaired = beside(session, plan, deployment, candidates, measurements, store, progress)
@@ -79,12 +90,13 @@ def measure(
 
 def _measurement(
     candidate: Candidate, plan: Plan, deployment: Deployment, timed: Sequence[wire.Launched],
-    accuracy: BoardAccuracy | None, doubts: Sequence[Doubt], store: Store,
+    profiled: wire.Launched | wire.LaunchFailed | None, accuracy: BoardAccuracy | None, doubts: Sequence[Doubt], store: Store,
 ) -> Measurement:  # fmt: skip
     if not all(launch.latency_ns and launch.memory for launch in timed):
         raise StageError(
             f"the agent sent no times for {candidate.label}", hint="Run again; report it if it happens twice."
         )
+    operators, note = operators_of(profiled)
     latency = summarise([launch.latency_ns for launch in timed])
     return Measurement(
         variant=candidate.converted.variant,
@@ -93,39 +105,25 @@ def _measurement(
         runtime=candidate.runtime,
         runtime_version=timed[0].runtime_version,
         threads=plan.tables.measure.threads,
+        cold_start_s=median(launch.cold_start_ns for launch in timed) / 1e9,
         import_s=median(launch.import_ns for launch in timed) / 1e9,
         load_s=median(launch.load_ns for launch in timed) / 1e9,
         first_inference_s=median(launch.first_ns for launch in timed) / 1e9,
         warmup_runs=round(median(len(launch.warmup_ns) for launch in timed)),
         latency=latency,
-        memory=_memory(timed),
+        memory=memory_of(timed, candidate.runtime),
         energy=Energy(readings=(), note=why_none(deployment)),
         accuracy=accuracy,
         before=_conditions(timed[0].before),
         after=_conditions(timed[-1].after),
-        doubts=(*doubts_about(deployment.board), *doubts_of(timed, latency), *doubts),
-        raw=store.put_bytes(b"".join(wire.encode(launch) for launch in timed), "jsonl"),
-    )
-
-
-def _memory(timed: Sequence[wire.Launched]) -> Memory:
-    middle = sorted(timed, key=lambda launch: launch.peak_bytes or 0)[len(timed) // 2]
-    steps = {step.step: step for step in middle.memory}
-    base, end = steps.get("runtime_imported", middle.memory[0]), middle.memory[-1]
-    return Memory(
-        steps=tuple(
-            MemoryStep(
-                step=step.step,
-                resident_bytes=step.resident_bytes,
-                anonymous_bytes=step.anonymous_bytes,
-                file_bytes=step.file_bytes,
-            )
-            for step in middle.memory
+        doubts=(
+            *doubts_about(deployment.board),
+            *doubts_of(timed, latency, asked_of(candidate, deployment, store)),
+            *doubts,
         ),
-        peak_bytes=middle.peak_bytes,
-        model_anonymous_bytes=None
-        if end.anonymous_bytes is None or base.anonymous_bytes is None
-        else end.anonymous_bytes - base.anonymous_bytes,
+        raw=store.put_bytes(b"".join(wire.encode(launch) for launch in timed), "jsonl"),
+        operators=operators,
+        operators_note=note,
     )
 
 

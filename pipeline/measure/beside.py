@@ -9,12 +9,14 @@ from device_agent import wire
 from pipeline.baseline import baseline_of, is_judged
 from pipeline.decision import MARGIN_OF_LIMIT, Rule
 from pipeline.measure import blocks
+from pipeline.measure.asked import asked_of
 from pipeline.measure.paired import Traces, shape_of, until_decided
-from pipeline.measure.schedule import Candidate, launch_of
+from pipeline.measure.schedule import Candidate, cooling_of, launch_of
 from pipeline.measure.statistics import P99_RUNS, quantiles_of
+from pipeline.measure.validity import doubts_of_pairs
 from pipeline.plan import Plan
 from pipeline.progress import Progress
-from pipeline.records import Deployment, Glance, Measurement, NotMeasured, Paired, Side, TailRatios
+from pipeline.records import Deployment, Doubt, Glance, Measurement, NotMeasured, Paired, Side, TailRatios
 from pipeline.store import Store
 from targets import Session
 
@@ -40,19 +42,19 @@ def beside(
         baseline = baseline_of(one, measurements)
         if baseline is None or baseline is one or not is_judged(plan, one):
             continue
-        a, b = (
-            launch_of("time", _candidate(each, candidates), plan, deployment, _rows(deployment))
-            for each in (baseline, one)
-        )
+        sides = tuple(_candidate(each, candidates) for each in (baseline, one))
+        a, b = (launch_of("time", each, plan, deployment, 0) for each in sides)
         slower_s = max(baseline.latency.median_s, one.latency.median_s)
         traces = until_decided(
             session, a, b, shape_of(slower_s), [rule], plan.tables.seed + number, str(plan.path),
             lambda done, label=one.label: progress.step(done, rule.looks[-1], f"{label}, beside its baseline"),  # type: ignore[misc]
+            cooling=cooling_of(plan),
         )  # fmt: skip
         if traces.failed is not None:
             failed.append(_failure(one, traces.failed))
         else:
-            found.append(_paired(one, baseline, traces, rule, store))
+            doubts = doubts_of_pairs(traces.paired, *(asked_of(each, deployment, store) for each in sides))
+            found.append(_paired(one, baseline, traces, rule, doubts, store))
     return tuple(found), tuple(failed)
 
 
@@ -60,11 +62,9 @@ def _candidate(one: Measurement, candidates: Sequence[Candidate]) -> Candidate:
     return next(each for each in candidates if each.label == one.label)
 
 
-def _rows(deployment: Deployment) -> int:
-    return 0 if deployment.evaluation is None else 1
-
-
-def _paired(one: Measurement, baseline: Measurement, traces: Traces, rule: Rule, store: Store) -> Paired:
+def _paired(
+    one: Measurement, baseline: Measurement, traces: Traces, rule: Rule, doubts: tuple[Doubt, ...], store: Store
+) -> Paired:
     pairs = traces.paired
     runs = min(len(side.latency_ns) for pair in pairs for side in (pair.a, pair.b))
     return Paired(
@@ -82,7 +82,7 @@ def _paired(one: Measurement, baseline: Measurement, traces: Traces, rule: Rule,
         candidate=_side([pair.b for pair in pairs]),
         seconds=traces.seconds,
         glances=_glances(pairs),
-        doubts=(),
+        doubts=doubts,
         raw=store.put_bytes(gzip.compress(b"".join(wire.encode(pair) for pair in pairs), mtime=0), "jsonl.gz"),
     )
 

@@ -45,6 +45,8 @@ def log_ratio(paired: wire.Paired) -> float:
         math.log(np.percentile(np.concatenate(one["B"]), QUANTILE) / np.percentile(np.concatenate(one["A"]), QUANTILE))
         for one in cycles.values()
     ]
+    if not ratios:
+        raise ValueError("a pair without blocks")
     return float(np.median(ratios))
 
 

@@ -11,6 +11,7 @@ from pipeline.decision import Rule, decide
 from pipeline.errors import StageError
 from pipeline.measure.blocks import log_ratio
 from targets import Session
+from targets.session import NO_COOLING, Cooling
 
 BLOCK_NS = 20_000_000  # long against a hand-over, short against what drifts
 CYCLES, RUNS = 10, 5
@@ -68,14 +69,14 @@ def pairs(
 
 def look_by_look(
     session: Session, baseline: wire.Launch, candidate: wire.Launch, shape: Shape, looks: Sequence[int], seed: int, label: str,
-    tell: Callable[[int], None],
+    tell: Callable[[int], None], cooling: Cooling,
 ) -> Iterator[list[Answer]]:  # fmt: skip
     """All answers so far, at each look. Whoever has enough stops asking. `tell` hears how many pairs are measured."""
     shuffle = random.Random(seed)  # noqa: S311 - an order, not a secret
     answers: list[Answer] = []
     for look in looks:
         wanted = pairs(baseline, candidate, shape, look - len(answers), shuffle)
-        job_id = session.submit((), label, wanted)
+        job_id = session.submit((), label, wanted, cooling)
         for record in session.follow(job_id):
             if isinstance(record, wire.Paired | wire.LaunchFailed):
                 answers.append(record)
@@ -108,14 +109,14 @@ class Traces(msgspec.Struct, frozen=True, kw_only=True):
 
 def until_decided(
     session: Session, baseline: wire.Launch, candidate: wire.Launch, shape: Shape, rules: Sequence[Rule], seed: int, label: str,
-    tell: Callable[[int], None], factors: Sequence[float] = (0.0,),
+    tell: Callable[[int], None], factors: Sequence[float] = (0.0,), cooling: Cooling = NO_COOLING,
 ) -> Traces:  # fmt: skip
     """Measure until every rule has decided, for the candidate as it is and slowed down by each factor (its log) in arithmetic."""
     began = time.monotonic()
     looks = rules[0].looks
     ratios: list[float] = []
     answers: list[Answer] = []
-    for answers in look_by_look(session, baseline, candidate, shape, looks, seed, label, tell):
+    for answers in look_by_look(session, baseline, candidate, shape, looks, seed, label, tell, cooling):
         if any(isinstance(answer, wire.LaunchFailed) for answer in answers):
             ratios = []
             break

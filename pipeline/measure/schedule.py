@@ -9,12 +9,15 @@ from device_agent import wire
 from pipeline.plan import Plan
 from pipeline.records import VARIANTS, Converted, Deployment, label_of
 from targets import provision
+from targets.session import Cooling
 
 # Warm-up until steady, but at least 0.2 s: clocks need as long to rise. The steadiness test decides, and a
 # launch is repeated six times. A model of 100 ms gets its 20 runs for that test within the limit of 10 s.
 WARMUP_MIN_NS, WARMUP_MAX_NS = 200_000_000, 10_000_000_000
 TIMED_MIN_RUNS = 20
 MAX_RUNS_PER_S, MAX_RUNS = 200_000, 1_000_000  # the runner keeps room for so many times: 8 bytes each
+# A profile is an average over whole microseconds: many runs, but ONNX Runtime writes 0.5 kB for each kernel and run
+PROFILED_NS, PROFILED_MIN_RUNS, PROFILED_MAX_RUNS = 300_000_000, 3, 300
 START_TIMEOUT_S = 300  # to import, load and warm up on a slow board
 SLOWEST_S = 10  # one inference: whatever is slower than this hangs
 ROTATED_ROWS = 8  # real rows, by turns: zeros, or one row for ever, can be faster
@@ -46,7 +49,7 @@ def candidates_of(converted: Sequence[Converted], deployment: Deployment) -> lis
 
 def schedule_of(candidates: Sequence[Candidate], plan: Plan, deployment: Deployment, rows: int) -> Schedule:
     """First the answers of all files but those of the ledger, whose accuracy the host knows. Then rounds: in each, every
-    candidate once, in an order of its own, so that drift meets all alike.
+    candidate once, in an order of its own, so that drift meets all alike. Last the times of the operators.
     """
     shuffle = random.Random(plan.tables.seed)  # noqa: S311 - an order, not a secret
     schedule: Schedule = []
@@ -61,12 +64,19 @@ def schedule_of(candidates: Sequence[Candidate], plan: Plan, deployment: Deploym
         for _ in range(plan.tables.measure.launches)
         for candidate in shuffle.sample(candidates, len(candidates))
     ]
+    if plan.tables.measure.operators:
+        schedule += [
+            (candidate, launch_of("profile", candidate, plan, deployment, rows))
+            for candidate in candidates
+            if candidate.converted.variant in VARIANTS
+        ]
     return schedule
 
 
 def launch_of(mode: str, candidate: Candidate, plan: Plan, deployment: Deployment, rows: int) -> wire.Launch:
     timed_s = plan.tables.measure.timed_seconds
     inferences = rows if mode == "evaluate" else TIMED_MIN_RUNS
+    profile = mode == "profile"
     return wire.Launch(
         mode=mode,
         model_sha256=candidate.converted.artifact.sha256,
@@ -79,11 +89,18 @@ def launch_of(mode: str, candidate: Candidate, plan: Plan, deployment: Deploymen
         cpus=plan.tables.measure.cpus,
         warmup_min_ns=WARMUP_MIN_NS,
         warmup_max_ns=WARMUP_MAX_NS,
-        timed_min_ns=round(timed_s * 1e9),
-        timed_min_runs=TIMED_MIN_RUNS,
-        timed_max_runs=min(MAX_RUNS, max(TIMED_MIN_RUNS, round(timed_s * MAX_RUNS_PER_S))),
+        timed_min_ns=PROFILED_NS if profile else round(timed_s * 1e9),
+        timed_min_runs=PROFILED_MIN_RUNS if profile else TIMED_MIN_RUNS,
+        timed_max_runs=PROFILED_MAX_RUNS
+        if profile
+        else min(MAX_RUNS, max(TIMED_MIN_RUNS, round(timed_s * MAX_RUNS_PER_S))),
         timeout_ns=round((START_TIMEOUT_S + timed_s + inferences * SLOWEST_S) * 1e9),
         meters=(),
         idle_ns=0,
         pattern_ns=0,
     )
+
+
+def cooling_of(plan: Plan) -> Cooling:
+    table = plan.tables.measure
+    return Cooling(round(table.temperature_band_c * 1e3), round(table.cool_seconds * 1e9))

@@ -70,7 +70,7 @@ def latency(run: RunRecord) -> Table:
     for one in run.measured.measurements:
         steady, mark = one.latency, mark_of(one)
         times = (
-            one.import_s, one.load_s, one.first_inference_s,
+            one.cold_start_s, one.import_s, one.load_s, one.first_inference_s,
             steady.min_s, steady.p10_s, steady.median_s, steady.p90_s, steady.p99_s,
         )  # fmt: skip
         cells = (
@@ -83,9 +83,12 @@ def latency(run: RunRecord) -> Table:
         lines.append(Line(cells=cells, mark=mark))
     return Table(
         title="Latency in full",
-        columns=columns_of("measurement|import>|load>|first>|min>|p10>|median>|p90>|p99>|warm-up>|runs>|launches>"),
+        columns=columns_of(
+            "measurement|cold start>|import>|load>|first>|min>|p10>|median>|p90>|p99>|warm-up>|runs>|launches>"
+        ),
         lines=tuple(lines),
-        note="Import, load and first inference are the cold start. p99 needs 662 runs (MLPerf's floor).",
+        note="Cold start: from the start of the process to its first answer, with Python's start and the import, load and first inference, "
+        "which stand beside it. Files in the page cache: warm, their hashes were checked just before. p99 needs 662 runs (MLPerf's floor).",
     )
 
 
@@ -98,16 +101,29 @@ def memory(run: RunRecord) -> Table:
             units.size(step.resident_bytes),
             units.size(step.anonymous_bytes),
             units.size(step.file_bytes),
+            units.size(step.private_dirty_bytes),
         )
         for one in run.measured.measurements
         for number, step in enumerate(one.memory.steps)
     ]
     return table_of(
         "Memory in steps",
-        "measurement|after|resident>|anonymous>|file-backed>",
+        "measurement|after|resident>|anonymous>|file-backed>|private dirty>",
         lines,
         "Of the launch with the median peak. Model memory in the results is the growth of anonymous memory from "
-        '"runtime imported" to the end; file-backed pages can be dropped and read again.',
+        '"runtime imported" to the end, without the rows that were made ready; file-backed pages can be dropped and read again. What "allocated" adds to "model loaded" are '
+        "TensorFlow Lite's arena and repacked weights together: it does not tell the arena alone." + _gpu_shared(run),
+    )
+
+
+def _gpu_shared(run: RunRecord) -> str:
+    """On the boards that it is for, a GPU's memory is the board's own."""
+    told = [(one.label, one.memory.gpu_shared_bytes) for one in run.measured.measurements]
+    found = ", ".join(f"{label} {units.size(value)}" for label, value in told if value is not None)
+    return (
+        f" Less memory available on the whole board at the end, a GPU's and other programs' included: {found}."
+        if found
+        else ""
     )
 
 
@@ -194,8 +210,8 @@ ENERGY = (
 )
 
 
-def method(run: RunRecord) -> Table:
-    """How the numbers were made, so that they can be made again."""
+def method(run: RunRecord, pair_lines: Sequence[tuple[str, str]] = ()) -> Table:
+    """How the numbers were made, so that they can be made again. `pair_lines`: how pairs were (beside.method)."""
     measured = run.measured.measurements
 
     def spread(values: list[int]) -> str:
@@ -211,11 +227,12 @@ def method(run: RunRecord) -> Table:
             ("warm-up", f"{spread([one.warmup_runs for one in measured])} runs, not counted"),
             ("threads", spread([one.threads for one in measured])),
             ("interval of a latency", "95 %, of the median over launches (distribution-free, from 6 launches on)"),
-            ("interval of a ratio", "95 %, of candidate / baseline in the same round, by the 10th percentile of each launch"),
+            ("interval of a ratio", "95 %, of candidate / baseline in the same round, by the 10th percentile of each launch; 98 % by pairs"),
             ("energy", f"meters: {meters}. {ENERGY}"),
             ("raw results", "every launch as the board sent it is in the store: "
              + ", ".join(dict.fromkeys(one.raw.sha256[:12] for one in measured))),
         ]  # fmt: skip
+    lines += pair_lines
     lines.append(("plan", f"{run.plan_path}, sha256 {run.plan_sha256}"))
     return table_of("How it was measured", "what|how", lines)
 

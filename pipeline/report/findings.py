@@ -4,7 +4,7 @@ from pipeline import units
 from pipeline.order_statistics import ENOUGH
 from pipeline.records import Comparison, Energy, Measurement, Outcome, RunRecord
 from pipeline.report import ledger
-from pipeline.report.trust import DOUBTFUL, INVALID, TRUSTED, Trust, asked_for, guarded, has_interval, mark_of
+from pipeline.report.trust import DOUBTFUL, INVALID, TRUSTED, Trust, asked_for, guarded, has_interval, level_of, mark_of
 from pipeline.report.view import Finding
 
 BETTER, WORSE, NEUTRAL = "better", "worse", "neutral"
@@ -84,7 +84,7 @@ def _speed(comparison: Comparison, trust: Trust, where: str, passes: str) -> Fin
     """What the interval of one ratio shows. What is doubted is said with its doubts, and never as better or worse."""
     one, other = _file(comparison.subject, trust), _file(comparison.baseline_subject, trust)
     runtime = _runtime(comparison.subject, trust)
-    interval = f"95 %: {units.change_interval(comparison.latency_low, comparison.latency_high)}"
+    interval = f"{level_of(comparison.pairs)}: {units.change_interval(comparison.latency_low, comparison.latency_high)}"
     by_passes = passes if _same_format(comparison, trust) else ""
     if comparison.latency_low <= 1 <= comparison.latency_high:
         tone, text = (

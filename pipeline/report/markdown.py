@@ -29,6 +29,7 @@ def render(run: RunRecord, _store: Store) -> str:
     if view.caveat:
         lines += ["", f"> **{escape(view.caveat)}**"]
     lines += _table(_compact(view.results), heading=False)
+    lines += _table(view.judged)
     lines += _limits(view.limits)
     if view.findings:
         lines += ["", "**What was found**", "", *(f"- {escape(finding.text)}" for finding in view.findings)]
@@ -36,7 +37,7 @@ def render(run: RunRecord, _store: Store) -> str:
     lines += _objections("Doubts", view.doubts)
     lines += ["", "<details><summary>How it was made and measured</summary>"]
     details = (
-        view.results, view.ledger, view.sensitivity, view.passes, view.notes, view.conversions, view.latency, view.memory, view.energy, view.board_facts, view.conditions,
+        view.results, view.quantiles, view.ledger, view.sensitivity, view.passes, view.notes, view.conversions, view.latency, view.memory, view.operators, view.energy, view.board_facts, view.conditions,
         view.runtimes, view.method, view.stages,
     )  # fmt: skip
     for table in details:

@@ -2,33 +2,25 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import accumulate
-
-from markupsafe import Markup
 
 from pipeline import units
 from pipeline.records import VARIANTS, Measurement, RunRecord
-from pipeline.report import sensitivity
+from pipeline.report import footprint, pairs, sensitivity, timeline
 from pipeline.report.findings import place
-from pipeline.report.svg import LINE, WIDTH, Drawing, Scale, scale_for
-from pipeline.report.trust import DOUBTFUL, INVALID, asked_for, guarded, has_interval, mark_of
+from pipeline.report.svg import AXIS, LINE, ROW, WIDTH, Drawing, Picture, Scale, colour, scale_for
+from pipeline.report.trust import DOUBTFUL, INVALID, Trust, asked_for, guarded, has_interval, mark_of
 
-ROW = 38  # a line of text and its track
-AXIS = 20  # height of an axis with its values
 TAIL = 0.995  # a distribution is drawn up to this quantile: one preempted run would flatten all the others
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    title: str
-    caption: str
-    drawings: tuple[Markup, ...]
 
 
 def pictures(run: RunRecord) -> Iterator[Picture]:
     """Those for which the run holds anything to draw."""
-    for draw in (sizes, accuracies, latencies, tradeoff, sensitivities, distributions):
+    trust = Trust(run)
+    for of_pairs in (pairs.slower, pairs.together, pairs.tails, timeline.steadiness):
+        if (picture := of_pairs(trust)) is not None:
+            yield picture
+    for draw in (sizes, accuracies, latencies, tradeoff, sensitivities, distributions, footprint.memory):
         picture = draw(run)
         if picture is not None:
             yield picture
@@ -54,9 +46,9 @@ def sizes(run: RunRecord) -> Picture | None:
     scale = Scale(low=0, high=max(size_bytes for *_, size_bytes in files) or 1)
     for number, (variant, label, size_bytes) in enumerate(files):
         y = number * ROW + LINE
-        _label(drawing, y, label, units.size(size_bytes))
+        drawing.label(y, label, units.size(size_bytes))
         drawing.shape("rect", "track", x=0, y=y + 1, width=WIDTH, height=9)
-        drawing.shape("rect", _colour(variant), label, x=0, y=y + 1, width=max(1.5, scale.at(size_bytes)), height=9)
+        drawing.shape("rect", colour(variant), label, x=0, y=y + 1, width=max(1.5, scale.at(size_bytes)), height=9)
     return Picture(title=drawing.title, caption="Bars start at zero.", drawings=(drawing.svg(),))
 
 
@@ -81,10 +73,10 @@ def accuracies(run: RunRecord) -> Picture | None:
         drawing.line(scale.at(source), 0, scale.at(source), bottom, "reference", f"as given: {units.percent(source)}")
     for number, (one, ratio, low, high) in enumerate(told):
         y = number * ROW + LINE
-        _label(drawing, y, one.label, units.percent(ratio))
+        drawing.label(y, one.label, units.percent(ratio))
         note = f"{units.percent(ratio)}, {units.percent(low)} to {units.percent(high)}"
-        drawing.line(scale.at(low), y + 7, scale.at(high), y + 7, f"interval {_colour(one.variant)}", note)
-        drawing.shape("circle", _colour(one.variant), note, cx=scale.at(ratio), cy=y + 7, r=5)
+        drawing.line(scale.at(low), y + 7, scale.at(high), y + 7, f"interval {colour(one.variant)}", note)
+        drawing.shape("circle", colour(one.variant), note, cx=scale.at(ratio), cy=y + 7, r=5)
     caption = (
         f"The axis runs from {units.percent(scale.low)} to {units.percent(scale.high)}, not from 0. Lines: binomial 95 % "
         "interval (Wilson) of the evaluation rows. All files answered the same rows, so their differences are surer than "
@@ -113,7 +105,7 @@ def latencies(run: RunRecord) -> Picture | None:
         drawing.text(0, y + LINE - 2, name, "group")
         y += LINE + 10
         for one in (one for one in every if one.runtime == name):
-            _label(drawing, y + LINE - 4, f"{one.variant} {one.format}", _median(one))
+            drawing.label(y + LINE - 4, f"{one.variant} {one.format}", _median(one))
             _dot(drawing, scale, one, y + LINE + 3)
             y += ROW
     caption = "Median over launches, batch 1; lines: its 95 % interval, often narrower than the dot. "
@@ -149,7 +141,7 @@ def tradeoff(run: RunRecord) -> Picture | None:
     for (number, one, ratio), (x, y) in zip(points, places, strict=True):
         hollow = "hollow" if mark_of(one) == DOUBTFUL else ""
         note = f"{one.label}: {units.percent(ratio)} at {_median(one)}"
-        drawing.shape("circle", f"{_colour(one.variant)} {hollow}", note, cx=x, cy=y, r=5.5)
+        drawing.shape("circle", f"{colour(one.variant)} {hollow}", note, cx=x, cy=y, r=5.5)
         beside = [(x + 14, y), (x - 14, y), (x, y - 14), (x, y + 14), (x + 12, y - 12), (x - 12, y + 12)]
         free = next((spot for spot in beside if all(math.dist(spot, other) > 12 for other in taken)), beside[0])
         taken.append(free)
@@ -194,13 +186,13 @@ def _distribution(number: int, one: Measurement) -> Drawing:
         f"{units.count(steady.runs)} runs from {ends[0]}, median {_median(one)}, {units.count(beyond)} beyond {ends[1]}"
     )
     drawing = Drawing(f"distribution-{number}", one.label, words, height=base + 24)
-    _label(drawing, LINE - 4, one.label, f"median {_median(one)}")
+    drawing.label(LINE - 4, one.label, f"median {_median(one)}")
     tallest = max(counts)
     outline = [(scale.at(edges[0]), base)]
     for index in range(last):
         y = base - tall * counts[index] / tallest
         outline += [(scale.at(edges[index]), y), (scale.at(edges[index + 1]), y)]
-    drawing.area([*outline, (scale.at(edges[last]), base)], f"{_colour(one.variant)} pale")
+    drawing.area([*outline, (scale.at(edges[last]), base)], f"{colour(one.variant)} pale")
     drawing.line(0, base, WIDTH, base, "base")
     drawing.line(scale.at(steady.median_s), LINE + 2, scale.at(steady.median_s), base, "median", _median(one))
     for value in steady.launch_medians_s:
@@ -225,22 +217,13 @@ def _dot(drawing: Drawing, scale: Scale, one: Measurement, y: float) -> None:
     mark = mark_of(one)
     if mark == INVALID:
         return
-    steady, colour = one.latency, _colour(one.variant)
+    steady, own = one.latency, colour(one.variant)
     note = f"{_median(one)}, {guarded(units.interval(steady.low_s, steady.high_s), mark)}"
     if has_interval(one):
-        drawing.line(scale.at(steady.low_s), y, scale.at(steady.high_s), y, f"interval {colour}", note)
+        drawing.line(scale.at(steady.low_s), y, scale.at(steady.high_s), y, f"interval {own}", note)
     hollow = "hollow" if mark == DOUBTFUL else ""
-    drawing.shape("circle", f"{colour} {hollow}", note, cx=scale.at(steady.median_s), cy=y, r=5)
-
-
-def _label(drawing: Drawing, y: float, left: str, right: str) -> None:
-    drawing.text(0, y - 4, left, "label")
-    drawing.text(WIDTH, y - 4, right, "value", "end")
+    drawing.shape("circle", f"{own} {hollow}", note, cx=scale.at(steady.median_s), cy=y, r=5)
 
 
 def _median(one: Measurement) -> str:
     return guarded(units.seconds(one.latency.median_s), mark_of(one))
-
-
-def _colour(variant: str) -> str:
-    return f"v-{variant}" if variant in VARIANTS else "v-other"

@@ -5,17 +5,20 @@ from collections.abc import Callable
 from pipeline import units
 from pipeline.order_statistics import ENOUGH
 from pipeline.records import Comparison, Doubt, Energy, Measurement, Outcome, RunRecord, Verdict
-from pipeline.report import details, energy, findings, ledger, sensitivity
+from pipeline.report import beside, details, energy, findings, ledger, operators, sensitivity
 from pipeline.report.trust import (
     DOUBTFUL,
     INVALID,
     TRUSTED,
+    WORSE,
     Trust,
     accuracy_mark_of,
     asked_for,
     energy_mark_of,
     guarded,
     has_interval,
+    level_of,
+    mark_about,
     mark_of,
     objections,
 )
@@ -30,6 +33,8 @@ METRICS: dict[str, tuple[Text, Text, Text]] = {
     "accuracy_drop_points": (units.percent, units.points, units.points),
     "latency_regression": (units.seconds, units.percent_change, units.percent_change),
     "latency_tail": (units.seconds, units.percent_change, units.percent_change),
+    "memory_growth_bytes": (units.size, units.size_change, units.size_change),
+    "memory_peak_bytes": (units.size, units.size_change, units.size_change),
     "size_bytes": (units.size, lambda _: units.UNKNOWN, units.size),  # exact and absolute: its change decides nothing
 }
 
@@ -45,7 +50,7 @@ RESULTS = (
     Column(heading="latency", number=True),
     Column(heading="95 % interval", number=True, under=True, brief=False),
     Column(heading="x time", number=True),
-    Column(heading="its 95 % interval", number=True, under=True, brief=False),
+    Column(heading="its interval", number=True, under=True, brief=False),
     Column(heading="cold start", number=True, brief=False),
     Column(heading="memory", number=True),
     Column(heading="model memory", number=True, brief=False),
@@ -74,12 +79,19 @@ def view_of(run: RunRecord) -> View:
         failures=objections(
             [
                 (one.label, Doubt(what="could not be measured on this board", evidence=one.evidence, remedy=one.remedy))
-                for one in run.measured.failures
+                for one in (*run.measured.failures, *run.measured.unpaired)
             ]
         ),
         doubts=objections(
             [(measurement.label, doubt) for measurement in run.measured.measurements for doubt in measurement.doubts]
+            + [
+                (f"{paired.subject}, beside its baseline", doubt)
+                for paired in run.measured.paired
+                for doubt in paired.doubts
+            ]
         ),
+        judged=beside.judged(trust),
+        quantiles=beside.quantiles(trust),
         ledger=ledger.ledger(run, trust),
         sensitivity=sensitivity.table(run),
         conversions=details.conversions(run),
@@ -87,11 +99,12 @@ def view_of(run: RunRecord) -> View:
         notes=details.notes(run),
         latency=details.latency(run),
         memory=details.memory(run),
+        operators=operators.table(run),
         energy=energy.table(run),
         board_facts=details.board_facts(run),
         conditions=details.conditions(run),
         runtimes=details.runtimes(run),
-        method=details.method(run),
+        method=details.method(run, beside.method(run)),
         stages=details.stages(run),
     )
     return cleaned(view)
@@ -129,10 +142,8 @@ def _results(run: RunRecord, trust: Trust) -> Table:
     )
     marks = {line.mark for line in lines}
     note = "Lost: points of accuracy against the baseline. Latency: one inference, batch 1, the median over launches. "
-    note += (
-        "x time: the ratio to the baseline in the same runtime, by the launches' 10th percentiles. Cold start: import, "
-    )
-    note += "load and first inference. Memory: the peak of the process; model memory: what the model adds to it. Energy: net, of one inference, with its 95 % uncertainty."
+    note += "x time: the ratio to the baseline in the same runtime, by pairs where a limit judges it, else by the launches' 10th percentiles. Cold start: from the "
+    note += "start of the process to its first answer, files in the page cache. Memory: the peak of the process; model memory: what the model adds to it. Energy: net, of one inference, with its 95 % uncertainty."
     if not all(has_interval(measurement) for measurement in asked_for(run)):
         note += f" No interval: {units.count(ENOUGH)} launches are needed for one of 95 %."
     if DOUBTFUL in marks:
@@ -155,9 +166,9 @@ def _line(
         lost = guarded(units.points(comparison.accuracy_drop_points), doubted)
         ratio = guarded(units.change(comparison.latency_ratio), paired)
         if trust.has_interval(comparison):
-            ratio_interval = guarded(units.change_interval(comparison.latency_low, comparison.latency_high), paired)
+            ends = units.change_interval(comparison.latency_low, comparison.latency_high)
+            ratio_interval = guarded(f"{ends} ({level_of(comparison.pairs)})", paired)
     accuracy, latency, memory = measurement.accuracy, measurement.latency, measurement.memory
-    cold_s = measurement.import_s + measurement.load_s + measurement.first_inference_s
     return Line(
         mark=mark,
         cells=(
@@ -175,7 +186,7 @@ def _line(
             else units.UNKNOWN,
             ratio,
             ratio_interval,
-            guarded(units.seconds(cold_s), mark),
+            guarded(units.seconds(measurement.cold_start_s), mark),
             units.size(memory.peak_bytes),
             units.size(memory.model_anonymous_bytes),
             _energy(measurement.energy, energy_mark_of(measurement)),
@@ -203,8 +214,10 @@ def _limit(verdict: Verdict, trust: Trust) -> Limit:
     mark = baseline_mark = TRUSTED
     if verdict.outcome is Outcome.INVALID:
         mark = baseline_mark = INVALID
-    elif verdict.metric == "latency_regression":
+    elif verdict.metric in {"latency_regression", "latency_tail"}:
         mark, baseline_mark = trust.of(verdict.subject), trust.of(verdict.baseline_subject)
+        paired = trust.paired.get(verdict.subject)
+        mark = max(mark, mark_about(paired.doubts if paired else ()), key=WORSE.index)
     elif verdict.metric == "accuracy_drop_points":
         mark, baseline_mark = trust.of_accuracy(verdict.subject), trust.of_accuracy(verdict.baseline_subject)
     change_mark = INVALID if INVALID in {mark, baseline_mark} else mark or baseline_mark
@@ -213,12 +226,14 @@ def _limit(verdict: Verdict, trust: Trust) -> Limit:
     return Limit(
         outcome=verdict.outcome,
         subject=verdict.subject,
-        metric=verdict.metric,
+        metric=verdict.metric + (f" (p{units.count(verdict.percent)})" if verdict.percent else ""),
         baseline_subject=verdict.baseline_subject or "",
         baseline=guarded(level(verdict.baseline), baseline_mark) if verdict.baseline is not None else units.UNKNOWN,
         candidate=guarded(level(verdict.candidate), mark),
         change=guarded(difference(verdict.change), change_mark),
-        interval=guarded(interval, change_mark) if interval and change_mark != INVALID else "",
+        interval=f"{level_of(verdict.pairs)}: {guarded(interval, change_mark)}"
+        if interval and change_mark != INVALID
+        else "",
         limit=limit(verdict.limit),
         why=verdict.why,
     )

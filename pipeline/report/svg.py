@@ -5,16 +5,42 @@ or light theme. Colours are classes, which page.html.j2 defines; a number here i
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
+from pipeline.records import VARIANTS
 from pipeline.safe_text import clean
 
 WIDTH = 480  # of every picture, in its own units: near the pixels that it gets, so that text is read at its own size
 LETTER = 8.2  # the width of a digit of a tick, at most (it is larger on narrow screens)
 LINE = 18  # from one line of text to the next
+ROW = 38  # a line of text and its track
+AXIS = 20  # height of an axis with its values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A question or a subject, and the drawings that answer it. Without drawings, the caption says why there is nothing to see."""
+
+    title: str
+    caption: str
+    drawings: tuple[Markup, ...]
+
+
+def colour(variant: str) -> str:
+    """The class of a variant's colour."""
+    return f"v-{variant}" if variant in VARIANTS else "v-other"
+
+
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """The places of labels that would stand upon each other, moved downwards until they are `gap` apart; in the same order."""
+    moved = list(places)
+    before = -math.inf
+    for index in sorted(range(len(places)), key=lambda index: places[index]):
+        before = moved[index] = max(places[index], before + gap)
+    return moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +110,25 @@ class Drawing:
                 style, anchor, x, y, clean(words)
             )
         )
+
+    def label(self, y: float, left: str, right: str) -> None:
+        """A line of text over a track: what it is, and its value."""
+        self.text(0, y - 4, left, "label")
+        self.text(WIDTH, y - 4, right, "value", "end")
+
+    def path(self, steps: str, style: str) -> None:
+        """`steps` holds numbers and the letters of SVG's paths, never a name from outside."""
+        self.parts.append(Markup('<path class="{}" d="{}"/>').format(style, steps))
+
+    def ticks(self, scale: Scale, left: float, right: float, words: Callable[[float], str], most: int = 5) -> None:
+        """Horizontal grid lines with their values before them; a value that has no room is left out."""
+        taken: list[float] = []
+        for value in scale.ticks(most):
+            y = scale.at(value)
+            self.line(left, y, right, y, "grid")
+            if all(abs(y - other) >= LINE for other in taken):
+                self.text(left - 8, y + 4, words(value), "tick", "end")
+                taken.append(y)
 
     def area(self, points: list[tuple[float, float]], style: str) -> None:
         path = " ".join(f"{x:.2f},{y:.2f}" for x, y in points)

@@ -61,6 +61,7 @@ def _print(view: View, console: Console) -> None:
     if view.caveat:
         console.print(Text(view.caveat, style="bold yellow"))
     _table(view.results, console)
+    _table(view.judged, console)
     _table(view.ledger, console)
     _limits(view.limits, console)
     _findings(view, console)

@@ -1,8 +1,12 @@
 """How far each number may be trusted, and what is printed in its place when it may not."""
 
+import math
+from collections.abc import Iterable
+
 from pipeline import units
+from pipeline.decision import ALPHA
 from pipeline.order_statistics import ENOUGH
-from pipeline.records import Compared, Comparison, Doubt, Measurement, Outcome, RunRecord
+from pipeline.records import Compared, Comparison, Doubt, Measurement, Outcome, Paired, RunRecord, Verdict
 from pipeline.report.view import Case, Objection
 
 TRUSTED, DOUBTFUL, INVALID = "", "doubtful", "invalid"
@@ -16,6 +20,7 @@ class Trust:
         self.compared = run.compared or Compared(verdicts=(), comparisons=(), outcome=Outcome.PASS)
         self.marks: dict[str, str] = {}
         self.measurements: dict[str, Measurement] = {}
+        self.paired = {paired.subject: paired for paired in run.measured.paired}
         for measurement in run.measured.measurements:
             known = self.marks.get(measurement.label, TRUSTED)
             self.marks[measurement.label] = max(known, mark_of(measurement), key=WORSE.index)
@@ -30,15 +35,40 @@ class Trust:
         """A label that nothing was measured under is doubtful: there is nothing to look its doubts up in."""
         return self.marks.get(label or "", DOUBTFUL)
 
+    def of_pairs(self, paired: Paired) -> str:
+        """What was measured in pairs is doubted for what happened in them, and for what either file is doubted for alone."""
+        marks = (mark_about(paired.doubts), self.of(paired.subject), self.of(paired.baseline_subject))
+        return max(marks, key=WORSE.index)
+
     def of_comparison(self, comparison: Comparison) -> str:
         """A ratio is worth what the worse of its two sides is worth."""
         own = TRUSTED if comparison.trusted else DOUBTFUL
+        if comparison.subject in self.paired:
+            own = max(own, mark_about(self.paired[comparison.subject].doubts), key=WORSE.index)
         return max(own, self.of(comparison.subject), self.of(comparison.baseline_subject), key=WORSE.index)
 
     def doubts_of(self, comparison: Comparison) -> str:
-        """What the two sides are doubted for, in short."""
-        sides = (self.measurements.get(label) for label in (comparison.subject, comparison.baseline_subject))
-        return ", ".join(dict.fromkeys(doubt.what for side in sides if side for doubt in side.doubts))
+        """What the two sides, and their pairs, are doubted for, in short."""
+        sides = [self.measurements.get(label) for label in (comparison.subject, comparison.baseline_subject)]
+        found = [doubt for side in sides if side for doubt in side.doubts]
+        found += self.paired[comparison.subject].doubts if comparison.subject in self.paired else ()
+        return ", ".join(dict.fromkeys(doubt.what for doubt in found))
+
+    def doubts_about(self, paired: Paired) -> list[Doubt]:
+        """Those of its pairs and those of either file alone."""
+        sides = [self.measurements.get(label) for label in (paired.subject, paired.baseline_subject)]
+        return [*paired.doubts, *(doubt for side in sides if side for doubt in side.doubts)]
+
+    def verdict_of(
+        self, paired: Paired, metric: str = "latency_regression", percent: int | None = None
+    ) -> Verdict | None:
+        """None: nobody judged it by that limit."""
+        found = (each for each in self.compared.verdicts if (each.subject, each.metric) == (paired.subject, metric))
+        return next((each for each in found if each.percent == percent), None)
+
+    def effect_of(self, paired: Paired) -> Comparison | None:
+        """None: not compared yet."""
+        return next((each for each in self.compared.comparisons if each.subject == paired.subject), None)
 
     def decides_nothing(self, comparison: Comparison) -> bool:
         """Whether its times are such that no difference between them may be told."""
@@ -46,6 +76,8 @@ class Trust:
         return any(doubt.decides_nothing for side in sides if side for doubt in side.doubts)
 
     def has_interval(self, comparison: Comparison) -> bool:
+        if comparison.pairs is not None:
+            return comparison.latency_low > 0 and math.isfinite(comparison.latency_high)
         sides = (self.measurements.get(label) for label in (comparison.subject, comparison.baseline_subject))
         return all(side is not None and has_interval(side) for side in sides)
 
@@ -67,10 +99,19 @@ def mark_of(measurement: Measurement) -> str:
 
 
 def accuracy_mark_of(measurement: Measurement) -> str:
-    doubts = [doubt for doubt in measurement.doubts if doubt.touches == "accuracy"]
-    if any(doubt.invalid for doubt in doubts):
+    return mark_about(measurement.doubts, "accuracy")
+
+
+def mark_about(doubts: Iterable[Doubt], touches: str = "latency") -> str:
+    found = [doubt for doubt in doubts if doubt.touches == touches]
+    if any(doubt.invalid for doubt in found):
         return INVALID
-    return DOUBTFUL if doubts else TRUSTED
+    return DOUBTFUL if found else TRUSTED
+
+
+def level_of(pairs: int | None) -> str:
+    """Of the interval of a change: by pairs, each of its two ends is wrong in ALPHA of all cases at most."""
+    return units.level(0.95 if pairs is None else 1 - 2 * ALPHA)
 
 
 def energy_mark_of(measurement: Measurement) -> str:

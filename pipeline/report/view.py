@@ -44,7 +44,7 @@ class Limit:
     baseline: str
     candidate: str
     change: str
-    interval: str  # of the change; "" where it has none
+    interval: str  # of the change, its level first; "" where it has none
     limit: str
     why: str
 
@@ -86,6 +86,8 @@ class View:
     findings: tuple[Finding, ...]
     failures: tuple[Objection, ...]
     doubts: tuple[Objection, ...]
+    judged: Table
+    quantiles: Table
     ledger: Table
     sensitivity: Table
     conversions: Table
@@ -93,6 +95,7 @@ class View:
     notes: Table
     latency: Table
     memory: Table
+    operators: Table
     energy: Table
     board_facts: Table
     conditions: Table

@@ -31,15 +31,15 @@ LAUNCH = wire.Launch(
     runtime="sleep",
     sites=(),
     inputs_sha256="",
+    rotated_rows=1,
     threads=1,
+    cpus=(),
     warmup_min_ns=10_000_000,
     warmup_max_ns=200_000_000,
     timed_min_ns=30_000_000,
     timed_min_runs=20,
     timed_max_runs=1000,
     timeout_ns=30_000_000_000,
-    rotated_rows=1,
-    cpus=(),
     meters=(),
     idle_ns=0,
     pattern_ns=0,
@@ -218,15 +218,17 @@ class Agent(Pipes):
         assert isinstance(blob, wire.Blob), blob
         return self.read(blob.size_bytes)
 
-    def submit(self, *launches: wire.Launch, job_id: str | None = None, timeout_ns: int = 10**12):
+    def submit(self, *items: wire.Launch | wire.Pair, job_id: str | None = None, timeout_ns: int = 10**12):
         """The answer: Accepted or Failure. Each job has a number of its own."""
         self.jobs += 1
         self.last_job = job_id or f"{self.process.pid:016x}{self.jobs:016x}"
-        return self.ask(wire.Submit(self.last_job, "tester", timeout_ns, launches, ()))
+        pairs = tuple(item for item in items if isinstance(item, wire.Pair))
+        launches = tuple(item for item in items if isinstance(item, wire.Launch))
+        return self.ask(wire.Submit(self.last_job, "tester", timeout_ns, launches, pairs, 5000, 0))
 
-    def start(self, *launches: wire.Launch) -> None:
+    def start(self, *items: wire.Launch | wire.Pair) -> None:
         """Submit, and follow."""
-        assert isinstance(answer := self.submit(*launches), wire.Accepted), answer
+        assert isinstance(answer := self.submit(*items), wire.Accepted), answer
         self.write(wire.encode(wire.Follow(self.last_job, 0)))
 
     def until(self, *kinds: type):
@@ -237,9 +239,9 @@ class Agent(Pipes):
                 return record
             assert isinstance(record, (wire.Event, wire.Working)), record
 
-    def run(self, *launches: wire.Launch) -> list:
+    def run(self, *items: wire.Launch | wire.Pair) -> list:
         """Everything that a job answers but its events; or the Failure to start it."""
-        if isinstance(answer := self.submit(*launches), wire.Failure):
+        if isinstance(answer := self.submit(*items), wire.Failure):
             return [answer]
         return self.follow(self.last_job)
 
@@ -247,7 +249,7 @@ class Agent(Pipes):
         self.write(wire.encode(wire.Follow(job_id, after)))
         records = []
         while not records or not isinstance(records[-1], (wire.Ended, wire.Failure)):
-            records.append(self.until(wire.Launched, wire.LaunchFailed, wire.Ended, wire.Failure))
+            records.append(self.until(wire.Launched, wire.Paired, wire.LaunchFailed, wire.Ended, wire.Failure))
         return records
 
     def supervisor(self) -> int:

@@ -15,7 +15,7 @@ from device_agent import runner, wire
 from device_agent.record import replace
 from tests.device_agent.agent_process import LAUNCH, children_of, is_alive, sleep_model, wait_until, wheel
 
-STEPS = ["python", "runtime_imported", "model_loaded", "first_inference", "end"]
+STEPS = ["python", "runtime_imported", "model_loaded", "inputs_ready", "first_inference", "end"]
 
 
 def launch(model: str, **changes) -> wire.Launch:
@@ -33,7 +33,7 @@ def npy(array) -> bytes:
 def hanging(agent):
     """An agent in the middle of a launch that does not end, and the process of that launch."""
     agent.start(launch(agent.store(sleep_model(hang=True)), timeout_ns=10**12))
-    while agent.receive().phase != "warmup":
+    while agent.receive().phase != "golden":
         pass
     (child,) = children_of(agent.supervisor())
     yield agent, child
@@ -56,6 +56,9 @@ def test_a_launch_of_known_speed(agent):
     assert launched.runtime_version == "1"
     assert launched.import_ns > 0
     assert launched.load_ns > 0
+    assert launched.cold_start_ns > launched.import_ns + launched.load_ns + launched.first_ns
+    assert launched.cold_start_ns < 20_000_000_000
+    assert (launched.operators, launched.operators_note) == ((), "")
     assert [step.step for step in launched.memory] == STEPS
     for step in launched.memory:  # the kernel adds up its counters one after another: they can differ by some pages
         assert step.resident_bytes + (1 << 20) >= step.anonymous_bytes + step.file_bytes > 1_000_000
@@ -117,7 +120,7 @@ def test_events_come_in_order_and_not_too_often(agent):
             events.append(record)
     assert isinstance(record, wire.Launched), record
     phases = [event.phase for event in events]
-    assert list(dict.fromkeys(phases)) == ["started", "load", "warmup", "timed"]
+    assert list(dict.fromkeys(phases)) == ["started", "load", "golden", "warmup", "timed"]
     assert 5 <= len(events) <= 9
     assert all(0 <= event.done <= event.of for event in events)
 
@@ -159,7 +162,7 @@ def test_inputs_that_do_not_fit(agent):
 def test_a_crash_is_told_and_the_job_goes_on(agent, name):
     crashing, good = agent.store(sleep_model(crash=name, prints="last words\n")), agent.store(sleep_model())
     failed, launched, finished = agent.run(launch(crashing), launch(good))
-    assert (failed.index, failed.phase, failed.error) == (0, "warmup", name)
+    assert (failed.index, failed.phase, failed.error) == (0, "golden", name)
     assert "last words" in failed.message
     assert (launched.index, finished.state) == (1, wire.FINISHED)
 
@@ -168,7 +171,7 @@ def test_a_hang_becomes_a_timeout(agent):
     hang, good = agent.store(sleep_model(hang=True)), agent.store(sleep_model())
     began = time.monotonic()
     failed, launched, _ = agent.run(launch(hang, timeout_ns=700_000_000), launch(good))
-    assert (failed.phase, failed.error) == ("warmup", "timeout")
+    assert (failed.phase, failed.error) == ("golden", "timeout")
     assert time.monotonic() - began < 5
     assert isinstance(launched, wire.Launched)
     wait_until(lambda: not is_alive(agent.supervisor()))

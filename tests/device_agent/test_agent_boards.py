@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agent import conditions, facts, machine, memory, wire
+from device_agent import conditions, facts, machine, memory, slowed, users, wire
 from targets import boards
 from tests.device_agent import board_trees
 from tests.device_agent.agent_process import PACKAGE, pythons, wait_until
@@ -185,11 +185,11 @@ def test_a_program_that_blocks_is_not_asked_again(board, tmp_path, monkeypatch):
     monkeypatch.setattr(facts, "LIMIT_S", 0.3)
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/vcgencmd"
-    program.write_text("#!/bin/sh\necho asked >> ${0%/*}/log\nexec /bin/sleep 30\n")
+    program.write_text("#!/bin/sh\necho $1 >> ${0%/*}/log\nexec /bin/sleep 30\n")
     program.chmod(0o755)
     board(tmp_path)
     assert [conditions.observe().throttle_flags for _ in range(3)] == [None] * 3
-    assert (tmp_path / "bin/log").read_text() == "asked\n"
+    assert sorted((tmp_path / "bin/log").read_text().split()) == ["get_throttled", "pmic_read_adc"]
 
 
 def test_no_process_can_be_started(board, monkeypatch):
@@ -263,8 +263,10 @@ def test_a_machine_that_tells_nothing_is_no_error(board, tmp_path):
         None,
     )
     observed = conditions.observe()
-    assert set(vars(observed)) - {name for name, value in vars(observed).items() if value is None} == {"t_ns"}
-    assert memory.snapshot("python") == wire.MemoryStep("python", None, None, None)
+    told_always = {"t_ns", "wall_offset_ns", "cores", "own_us", "busiest", "busiest_us"}
+    assert {name for name, value in vars(observed).items() if value is not None} == told_always
+    assert (observed.cores, observed.busiest, observed.busiest_us) == ((), "", 0)
+    assert memory.snapshot("python") == wire.MemoryStep("python", None, None, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -450,3 +452,82 @@ def test_a_glance_is_quick(board):
         conditions.glance((0, 1, 2, 3))
         times.append(time.perf_counter() - began)
     assert min(times) < 0.0002
+
+
+# --- heat, supply and company
+
+
+def put(root, path, text):
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("pi5", (0, None, None, False, 5115)),
+        ("pi4", (0x50000, None, None, False, None)),
+        ("jetson_nano", (None, None, None, None, None)),
+        ("pc", (None, None, None, None, None)),
+    ],
+)
+def test_what_slows_a_board_down(board, name, expected):
+    board(name)
+    assert tuple(slowed.look()) == expected
+
+
+def test_only_what_cools_processors_by_slowing_them_counts(board, tmp_path):
+    for number, (kind, state) in enumerate(
+        [("pwm-fan", 3), ("cpufreq-cpu0", 2), ("thermal-devfreq-0", 1), ("Processor", 0), ("Processor", -1), ("intel_powerclamp", 5)]
+    ):  # fmt: skip
+        put(tmp_path, f"sys/class/thermal/cooling_device{number}/type", kind + "\n")
+        put(tmp_path, f"sys/class/thermal/cooling_device{number}/cur_state", f"{state}\n")
+    board(tmp_path)
+    assert slowed.look().cooling_states == 3
+
+
+def stat(pid, name, ticks, parent=1, start=100):
+    return f"{pid} ({name}) R {parent} 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {start} 0 0\n"
+
+
+def test_who_used_most_since_the_last_look(board, tmp_path, monkeypatch):
+    monkeypatch.setattr(users, "_before", {})
+    tick_us = 1_000_000 // os.sysconf("SC_CLK_TCK")
+    put(tmp_path, "proc/stat", "cpu  10 20 30 400 5 6 7 8 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
+    for pid, name, ticks, parent in (
+        (7, "old (one)) x", 5000, 1),
+        (8, "\x1b[31mnew", 10, 1),
+        (os.getpid(), "we", 10, 1),
+    ):
+        put(tmp_path, f"proc/{pid}/stat", stat(pid, name, ticks, parent))
+    board(tmp_path)
+    first = users.seen()
+    assert (first.busy_us, first.steal_us, first.busiest, first.busiest_us) == (60 * tick_us, 8 * tick_us, "", 0)
+    put(tmp_path, "proc/7/stat", stat(7, "old (one)) x", 5003))
+    put(tmp_path, "proc/8/stat", stat(8, "\x1b[31mnew", 14))
+    put(tmp_path, f"proc/{os.getpid()}/stat", stat(os.getpid(), "we", 900))
+    put(tmp_path, "proc/9/stat", stat(9, "our child", 900, os.getpid(), 200))
+    second = users.seen()
+    assert (second.busiest, second.busiest_us) == ("[31mnew", 4 * tick_us)
+    put(tmp_path, "proc/8/stat", stat(8, "another", 2, start=300))  # the number was used again
+    assert users.seen().busiest == "another"
+
+
+def test_the_clocks_of_each_core(board):
+    board("agx_orin")
+    cores = conditions.observe().cores
+    assert [core.cpu for core in cores] == list(range(8))
+    assert {core.khz for core in cores} == {729600, 1728000}
+
+
+def test_cpu_time_of_this_machine_counts_on(agent):
+    """Beside what it says of itself: this process is busy meanwhile, and is the agent's parent, not its child."""
+    first = agent.ask(wire.Observe())
+    end = time.process_time() + 0.3
+    while time.process_time() < end:
+        pass
+    second = agent.ask(wire.Observe())
+    assert second.busy_us - first.busy_us >= 200_000
+    assert 0 <= second.own_us - first.own_us < 200_000
+    assert abs(second.wall_offset_ns - first.wall_offset_ns) < 10_000_000
+    assert second.cpu_stalled_us is None or second.cpu_stalled_us >= first.cpu_stalled_us

@@ -54,6 +54,13 @@ def rows_of(count: int):
     return np.random.default_rng(7).uniform(-1, 1, (count, 4)).astype("float32")
 
 
+DELEGATES = {
+    "onnxruntime": ("CPUExecutionProvider",),
+    "tflite_runtime": ("XNNPACK",),
+    "ai_edge_litert": ("XNNPACK",),
+}
+
+
 # --- runtimes
 
 
@@ -64,8 +71,11 @@ def test_runtime_contract(name, tmp_path):
     path = tmp_path / "model.sleep"
     path.write_bytes(sleep_model(latency_us=1, outputs=[1, 2, 3]))
     model = runtime.open_model(str(MODELS / DENSE[name] if name in DENSE else path), 1)
+    if model.allocate is not None:
+        model.allocate()
     assert runtime.version()
     assert isinstance(runtime.version(), str)
+    assert model.delegates == DELEGATES.get(name, ())
     assert (model.input_shape, model.input_dtype) == ((1, 4), "float32")
 
     model.feed(model.fitted(None))
@@ -112,6 +122,7 @@ def test_runtime_in_the_agent(name, agent):
 def test_int8_models_take_and_give_floats(name):
     np = pytest.importorskip("numpy")
     model = runtime_or_skip(name).open_model(str(MODELS / "dense_int8.tflite"), 1)
+    model.allocate()
     assert model.input_dtype == "int8"
     for row in rows_of(20):
         model.feed(model.fitted(row))
@@ -126,6 +137,7 @@ def test_int8_models_take_and_give_floats(name):
 def test_state_does_not_leak_from_row_to_row(name):
     np = pytest.importorskip("numpy")
     model = runtime_or_skip(name).open_model(str(MODELS / "rnn_float.tflite"), 1)
+    model.allocate()
     for _ in range(3):
         model.feed(model.fitted(np.ones(1, "float32")))
         model.invoke()
@@ -284,7 +296,7 @@ def test_sizes():
     """The agent stays small."""
     lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in FILES}
     assert {name for name, count in lines.items() if count > 300} == {"wire.py"}  # every record, to be read together
-    assert sum(lines.values()) <= 5000
+    assert sum(lines.values()) <= 5500
     assert len(bundle()) <= 96_000
 
 

@@ -27,7 +27,7 @@ def lasting(agent, seconds: float, count: int = 1) -> list[wire.Launch]:
 def hanging(agent):
     """An agent whose job has a launch that does not end, and the process of that launch."""
     agent.start(launch(agent.store(sleep_model(hang=True)), timeout_ns=10**12))
-    while not isinstance(record := agent.receive(), wire.Event) or record.phase != "warmup":
+    while not isinstance(record := agent.receive(), wire.Event) or record.phase != "golden":
         pass
     (child,) = children_of(agent.supervisor())
     yield agent, child
@@ -240,7 +240,7 @@ def test_out_of_time(agent):
     launches = [launch(agent.store(sleep_model(hang=True)), timeout_ns=10**12)]
     agent.submit(*launches, timeout_ns=700_000_000)
     ended = end_of(agent, agent.last_job)
-    assert (ended.state, "launch 0, phase warmup" in ended.evidence) == (wire.TIMEOUT, True)
+    assert (ended.state, "phase golden" in ended.evidence) == (wire.TIMEOUT, True)
 
 
 @pytest.mark.whole
@@ -267,7 +267,7 @@ def test_a_supervisor_that_hangs_is_found(hanging):
 def test_a_fault_of_the_supervisor_is_told(agent):
     """Somebody removes its folder for temporary files."""
     agent.start(*lasting(agent, 0.3, count=2))
-    while agent.until(wire.Event).phase != "warmup":
+    while agent.until(wire.Event).phase != "golden":
         pass
     for work in (agent.root / "tmp").iterdir():
         shutil.rmtree(work)

@@ -371,9 +371,8 @@ def test_a_pair_is_watched_as_a_whole(agent, tmp_path):
         meters=(use("replay", path=recording(tmp_path, 60)),), timed_max_runs=5000,
     )  # fmt: skip
     pair = wire.Pair(side, side, "AB", ("ABBA",), 100_000_000, 5, 1000)
-    agent.jobs += 1
-    job_id = f"{agent.process.pid:016x}{agent.jobs:016x}"
-    assert isinstance(agent.ask(wire.Submit(job_id, "tester", 10**12, (), (pair,))), wire.Accepted)
+    assert isinstance(agent.submit(pair), wire.Accepted)
+    job_id = agent.last_job
     agent.write(wire.encode(wire.Follow(job_id, 0)))
     paired = agent.until(wire.Paired, wire.LaunchFailed)
     assert isinstance(paired, wire.Paired), paired

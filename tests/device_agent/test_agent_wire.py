@@ -26,7 +26,8 @@ def values(hint, name: str):
         return HASHES | st.just("")
     if hint is str and name == "job_id":
         return st.binary(min_size=16, max_size=16).map(bytes.hex)
-    return {str: st.text(max_size=20), int: st.integers(-(2**63), 2**63 - 1), bool: st.booleans()}[hint]
+    numbers = {int: st.integers(-(2**63), 2**63 - 1), float: st.floats(allow_nan=False, allow_infinity=False)}
+    return {str: st.text(max_size=20), bool: st.booleans(), **numbers}[hint]
 
 
 def records(kind: type):

@@ -1,16 +1,18 @@
 """Verdicts: three-way, by interval, never green for want of a number."""
 
 import io
+import math
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
-from pipeline.compare import baseline_of, check, compare
+from pipeline.baseline import baseline_of
+from pipeline.compare import check, compare
 from pipeline.errors import PlanError
-from pipeline.plan import CompareTable, ConvertTable, LimitsTable, MeasureTable, ModelTable, Plan, Tables
-from pipeline.records import BoardAccuracy, Data, Doubt, Measured, NotMeasured, Outcome, Rows
+from pipeline.plan import CompareTable, ConvertTable, LimitsTable, ModelTable, Plan, Tables
+from pipeline.records import BoardAccuracy, Data, Doubt, Measured, NotMeasured, Outcome, Paired, Rows, Side, TailRatios
 from pipeline.store import Store
 from tests.pipeline.test_report_sample import measurement, run_of
 
@@ -77,9 +79,17 @@ class World:
         artifact = msgspec.structs.replace(one.artifact, size_bytes=size)
         return msgspec.structs.replace(one, latency=latency, accuracy=accuracy, artifact=artifact)
 
-    def judge(self, *measurements, failures=(), **limits):
+    def judge(self, *measurements, failures=(), paired=None, unpaired=(), **limits):
+        """`paired` None: each compressed file has taken turns with the first one, at the ratio of their levels."""
+        if paired is None:
+            base = next(iter(measurements), None)
+            paired = [
+                pairs_of(one, base, one.latency.median_s / base.latency.median_s)
+                for one in measurements
+                if one.variant == "compressed"
+            ]
         return compare(
-            Measured(measurements=measurements, failures=failures),
+            Measured(measurements=measurements, failures=failures, paired=tuple(paired), unpaired=tuple(unpaired)),
             plan(**limits),
             self.data,
             self.deployment,
@@ -87,36 +97,98 @@ class World:
         )
 
 
+def pairs_of(one, base, slower, noise=0.002, tail=None, doubts=()):
+    """Ten pairs whose log ratios lie evenly around that of `slower`."""
+    steps = np.linspace(-1, 1, 10)
+    side = Side(runs=1000, mean_s=1e-4, throughput_per_s=1e4, quantiles=(), pair_p10_s=(1e-4,) * 10)
+    tails = () if tail is None else (TailRatios(percent=95, log_ratios=tuple(math.log(tail[0]) + tail[1] * steps)),)
+    return Paired(
+        subject=one.label, baseline_subject=base.label, margin=0.005, limit=0.03, tails=tails, baseline=side, candidate=side,
+        log_ratios=tuple(math.log(slower) + noise * steps), seconds=20.0, glances=(), doubts=doubts, raw=one.raw,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def world(store):
     return World(store)
 
 
+def test_latency_is_judged_by_pairs(world):
+    base = world.measured()
+    for slower, noise, outcome in (
+        (1.00, 0.002, Outcome.PASS),
+        (0.40, 0.002, Outcome.PASS),
+        (1.03, 0.002, Outcome.REGRESSED),
+        (1.015, 0.002, Outcome.REGRESSED),  # below the limit, but above the margin: it is slower
+        (1.02, 0.040, Outcome.INCONCLUSIVE),
+    ):
+        one = world.measured("compressed", p10=1e-4 * slower)
+        found = world.judge(base, one, paired=[pairs_of(one, base, slower, noise)], latency_regression=0.03)
+        (verdict,) = found.verdicts
+        assert verdict.outcome is found.outcome is outcome, slower
+        assert verdict.low <= verdict.change <= verdict.high
+        assert verdict.change == pytest.approx(slower - 1, abs=0.02)
+        assert verdict.detectable > 0.005
+        assert (verdict.pairs, verdict.seconds) == (10, 20.0)
+        (comparison,) = found.comparisons
+        assert comparison.latency_ratio == pytest.approx(verdict.change + 1)
+        assert comparison.pairs == verdict.pairs
+
+
+def test_the_margin_is_the_users(world):
+    base, one = world.measured(), world.measured("compressed")
+    limits = {"latency_regression": 0.03, "latency_margin": 0.03}
+    assert world.judge(base, one, paired=[pairs_of(one, base, 1.015)], **limits).outcome is Outcome.PASS
+    with pytest.raises(PlanError, match="above latency_regression"):
+        check(plan(latency_regression=0.03, latency_margin=0.04), ("tflite-int8",), ("ai_edge_litert",))
+
+
 @pytest.mark.parametrize(
-    ("slower", "spread", "outcome"),
+    ("longer", "noise", "withheld", "outcome"),
     [
-        (1.00, 0.001, Outcome.PASS),
-        (0.40, 0.001, Outcome.PASS),
-        (1.02, 0.001, Outcome.PASS),
-        (1.10, 0.001, Outcome.REGRESSED),
-        (1.03, 0.010, Outcome.INCONCLUSIVE),
+        (1.0, 0.01, "", Outcome.PASS),
+        (1.5, 0.01, "", Outcome.REGRESSED),
+        (1.5, 0.01, "tail", None),
+        (1.1, 0.5, "", None),
     ],
 )
-def test_latency(world, slower, spread, outcome):
-    base = world.measured(spread=0)
-    found = world.judge(base, world.measured("compressed", p10=1e-4 * slower, spread=spread), latency_regression=0.03)
-    assert found.outcome is outcome
-    (verdict,) = found.verdicts
-    assert verdict.low <= verdict.change <= verdict.high
-    assert verdict.change == pytest.approx(slower - 1, abs=0.02)
+def test_a_tail_is_judged_where_it_can_be_told(world, longer, noise, withheld, outcome):
+    doubts = (Doubt(what="contended", evidence="others ran", remedy="Stop them.", withholds=withheld),)
+    base, one = world.measured(), world.measured("compressed")
+    pairs = pairs_of(one, base, 1.0, tail=(longer, noise), doubts=doubts)
+    latency, *tails = world.judge(base, one, paired=[pairs], latency_regression=0.03).verdicts
+    assert latency.outcome is Outcome.PASS
+    assert [(each.metric, each.outcome) for each in tails] == ([("latency_tail", outcome)] if outcome else [])
 
 
-def test_five_launches_are_inconclusive_however_good_they_look(world):
-    found = world.judge(
-        world.measured(launches=5), world.measured("compressed", p10=1e-6, launches=5), latency_regression=0.03
+@pytest.mark.parametrize("where", ["baseline", "candidate", "pairs"])
+def test_an_invalid_pair_gives_no_verdict(world, where):
+    bad = (Doubt(what="clocks differ", evidence="A ran at 1 GHz, B at 2", remedy="Fix the clock.", invalid=True),)
+    base, one = (
+        world.measured(doubts=bad if where == "baseline" else ()),
+        world.measured("compressed", doubts=bad if where == "candidate" else ()),
     )
+    pairs = pairs_of(one, base, 1.0, doubts=bad if where == "pairs" else ())
+    found = world.judge(base, one, paired=[pairs], latency_regression=0.03)
+    assert found.outcome is Outcome.INVALID
+    assert found.verdicts[0].change is None
+    assert "1 GHz" in found.verdicts[0].why
+
+
+def test_a_limit_that_was_set_after_measuring_has_no_pairs_to_judge_by(world):
+    found = world.judge(world.measured(), world.measured("compressed", p10=1e-6), paired=[], latency_regression=0.03)
     assert found.outcome is Outcome.INCONCLUSIVE
-    assert "too few launches" in found.verdicts[0].why
+    assert "edgepress measure" in found.verdicts[0].why
+
+
+def test_pairs_that_failed_are_never_green(world):
+    base, one = world.measured(), world.measured("compressed")
+    failed = NotMeasured(
+        variant=one.variant, format=one.format, runtime=one.runtime, evidence="no memory", remedy="More."
+    )
+    found = world.judge(base, one, unpaired=[failed], latency_regression=0.03)
+    assert found.outcome is Outcome.INVALID
+    assert "no memory" in found.verdicts[0].why
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -199,7 +271,8 @@ def test_what_was_made_to_compare_with_is_not_judged(world):
 def test_doubts_are_named_in_the_verdict(world):
     doubt = Doubt(what="contended", evidence="others worked", remedy="Stop them.")
     found = world.judge(world.measured(), world.measured("compressed", doubts=(doubt,)), latency_regression=0.5)
-    assert (found.outcome, found.verdicts[0].why) == (Outcome.PASS, "keeps the limit (doubted: contended)")
+    assert found.outcome is Outcome.PASS
+    assert found.verdicts[0].why.endswith("(doubted: contended)")
 
 
 def test_doubts_about_the_accuracy_leave_the_latency_alone_and_the_other_way_round(world):
@@ -264,6 +337,3 @@ def test_limits_that_can_never_be_judged_are_a_wrong_plan():
     without_rows = plan(accuracy_drop_points=1.0)
     with pytest.raises(PlanError, match=r"data\.evaluation is missing"):
         check(without_rows, ("tflite-int8",), ("ai_edge_litert",))
-    tables = msgspec.structs.replace(plan(latency_regression=0.1).tables, measure=MeasureTable(launches=5))
-    with pytest.raises(PlanError, match="5 launches can not tell"):
-        check(msgspec.structs.replace(without_rows, tables=tables), ("tflite-int8",), ("ai_edge_litert",))

@@ -48,7 +48,7 @@ def test_no_limit_on_latency_is_judged_by_an_emulator(store, slower, which):  # 
     doubts = [(), ()]
     doubts[which] = DOUBTS
     pair = world.measured(doubts=doubts[0]), world.measured("compressed", p10=1e-4 * slower, doubts=doubts[1])
-    found = world.judge(*pair, latency_regression=0.03)
+    found = world.judge(*pair, paired=(), latency_regression=0.03)
     (verdict,) = found.verdicts
     assert found.outcome is verdict.outcome is Outcome.INCONCLUSIVE
     assert "emulated" in verdict.why
@@ -68,7 +68,7 @@ def test_no_limit_on_latency_is_judged_by_an_emulator(store, slower, which):  # 
 def test_accuracy_and_size_are_judged_as_on_any_board(store, limits, outcome):  # noqa: F811
     world = World(store)
     pair = world.measured(doubts=DOUBTS), world.measured("compressed", wrong=range(20), doubts=DOUBTS)
-    assert world.judge(*pair, **limits).outcome is outcome
+    assert world.judge(*pair, paired=(), **limits).outcome is outcome
 
 
 def emulated_run():

@@ -113,6 +113,7 @@ def measurement(
         runtime=runtime,
         runtime_version="2.1.0",
         threads=1,
+        cold_start_s=0.41,
         import_s=0.335,
         load_s=0.019,
         first_inference_s=median_s * 2.6,

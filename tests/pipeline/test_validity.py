@@ -3,18 +3,26 @@
 import pytest
 
 from device_agent.record import replace
-from device_agent.wire import Conditions, Launched, MemoryStep
+from device_agent.wire import Block, Conditions, Core, Launched, MemoryStep, Paired
 from pipeline.measure.statistics import summarise
-from pipeline.measure.validity import doubts_of
+from pipeline.measure.validity import Asked, doubts_of, doubts_of_pairs
 
 CALM = Conditions(
-    t_ns=0, temperature_mc=45000, cpu_khz=2400000, governor="performance", throttle_flags=0, load_average_milli=100,
-    cpu_pressure_centi=0, available_bytes=1 << 30,
+    t_ns=0, wall_offset_ns=0, temperature_mc=45000, cpu_khz=2400000, cores=(), governor="performance", power_mode=None,
+    throttle_flags=0, throttle_count=None, cooling_states=0, undervoltage=False, supply_mv=5100, load_average_milli=100,
+    cpu_pressure_centi=0, cpu_stalled_us=0, memory_stalled_us=0, io_stalled_us=0, swapped_in_pages=0, busy_us=0, steal_us=0,
+    own_us=0, busiest="", busiest_us=0, available_bytes=1 << 30,
 )  # fmt: skip
+LATER = replace(CALM, t_ns=10**9)
 CLEAN = Launched(
-    seq=1, index=0, runtime_version="1", import_ns=1, load_ns=1, first_ns=1, warmup_ns=(1,), steady=True, latency_ns=(100_000,) * 50,
-    memory=(MemoryStep("end", 1, 1, 0),), peak_bytes=1, involuntary_switches=0, run_delay_ns=0, power=(), energy=None,
-    outputs_sha256="", before=CALM, after=CALM,
+    seq=1, index=0, runtime_version="1", delegates=(), in_band=True, cold_start_ns=3, import_ns=1, load_ns=1, first_ns=1, warmup_ns=(1,), steady=True,
+    latency_ns=(100_000,) * 50, golden=(0.5, 2.0), cpus=(3,), memory=(MemoryStep("end", 1, 1, 0, None, None),), peak_bytes=1,
+    involuntary_switches=0, run_delay_ns=0, power=(), energy=None, outputs_sha256="", operators=(), operators_note="", before=CALM, after=LATER,
+)  # fmt: skip
+PAIR = Paired(
+    seq=1, index=0, a=CLEAN, b=CLEAN,
+    blocks=tuple(Block(0, side, 0, 1_000_000, 10, 0, 0, 2400000, 45000) for side in "ABBA"),
+    idle=(), power=(),
 )  # fmt: skip
 
 
@@ -39,22 +47,24 @@ def test_a_clean_measurement_has_no_doubt():
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "invalid"),
+    ("before", "after", "expected"),
     [
-        (0x0, 0x0, False),
-        (0x0, 0x4, True),  # throttled now
-        (0x1, 0x0, True),  # under-voltage when it began
-        (0x50000, 0x50000, False),  # long ago: not ours
-        (0x10000, 0x50000, True),  # newly "has occurred"
-        (None, None, False),  # a board that does not tell
-        (None, 0x50000, False),  # nothing to compare with: it may be long ago
-        (None, 0x4, True),
+        (0x0, 0x0, []),
+        (0x0, 0x4, ["throttled"]),  # now
+        (0x1, 0x0, ["under-voltage"]),  # when it began
+        (0x50000, 0x50000, []),  # long ago: not ours
+        (0x10000, 0x50000, ["throttled"]),  # newly "has occurred"
+        (0x40000, 0x50000, ["under-voltage"]),
+        (0x0, 0xF000F, ["throttled", "under-voltage"]),
+        (None, None, []),  # a board that does not tell
+        (None, 0x50000, []),  # nothing to compare with: it may be long ago
+        (None, 0x4, ["throttled"]),
     ],
 )
-def test_throttling_makes_a_measurement_invalid(before, after, invalid):
+def test_throttle_flags_make_a_measurement_invalid(before, after, expected):
     hit = launch(before=conditions(throttle_flags=before), after=conditions(throttle_flags=after))
     found = doubts([CLEAN] * 5 + [hit])
-    assert [doubt.what for doubt in found] == (["throttled"] if invalid else [])
+    assert [doubt.what for doubt in found] == expected
     assert all(doubt.invalid for doubt in found)
 
 
@@ -98,11 +108,143 @@ def test_launches_that_disagree_are_doubted():
     assert names([CLEAN] * 5 + [launch(latency_ns=(111_000,) * 50)]) == ["launches disagree"]
 
 
+def share(**changes):
+    """A launch of one second in which a counter has grown by so many microseconds."""
+    return launch(after=replace(LATER, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"busy_us": 190_000}, []),
+        ({"busy_us": 210_000, "busiest": "cc1", "busiest_us": 180_000}, ["contended"]),
+        ({"busy_us": 900_000, "own_us": 800_000}, []),  # our own work
+        ({"busy_us": None, "own_us": 800_000}, []),
+        ({"steal_us": 210_000}, ["contended"]),
+        ({"cpu_stalled_us": 210_000}, []),  # nobody else is there: our own threads wait for each other
+        ({"cpu_stalled_us": 210_000, "busy_us": None}, ["contended"]),
+        ({"cpu_stalled_us": 210_000, "busy_us": 60_000}, ["contended"]),
+        ({"io_stalled_us": 210_000}, ["contended"]),
+        ({"memory_stalled_us": 51_000}, ["short of memory"]),
+        ({"memory_stalled_us": 49_000}, []),
+        ({"busy_us": 210_000, "t_ns": 100_000_000}, []),  # too short to be told in ticks of 10 ms
+    ],
+)
+def test_who_else_used_the_board(changes, expected):
+    found = doubts([CLEAN] * 3 + [share(**changes)] * 3)
+    assert [doubt.what for doubt in found] == expected
+    assert all(doubt.withholds == "tail" and not doubt.invalid for doubt in found)
+    if "busiest" in changes:
+        assert "cc1" in found[0].evidence
+
+
+@pytest.mark.parametrize("step_ns", [9_000_000, -9_000_000, 11_000_000, -11_000_000, 10**18])
+def test_a_clock_that_was_set(step_ns):
+    hit = launch(after=replace(LATER, wall_offset_ns=step_ns))
+    assert names([CLEAN] * 5 + [hit]) == ([] if abs(step_ns) < 10_000_000 else ["clock stepped"])
+
+
+FIXED = (Core(2, 1500000, 600000, 2400000), Core(3, 2400000, 2400000, 2400000))
+
+
+@pytest.mark.parametrize(
+    ("khz", "cpus", "expected"),
+    [
+        (2400000, (3,), []),
+        (2353000, (3,), []),  # 98 % of it
+        (2350000, (3,), ["below its clock"]),
+        (2350000, (), ["below its clock"]),
+        (1500000, (2,), []),  # a core that nobody used, or whose clock is not fixed
+        (None, (3,), []),
+    ],
+)
+def test_a_core_below_the_clock_that_it_was_fixed_to(khz, cpus, expected):
+    after = replace(LATER, cores=(FIXED[0], Core(3, khz, 2400000, 2400000)))
+    hit = launch(before=conditions(cores=FIXED), after=after, cpus=cpus)
+    assert names([CLEAN] * 5 + [hit]) == expected
+
+
+# --- pairs
+
+
+def blocks(**changes):
+    """Of a pair whose B blocks are otherwise."""
+    return replace(PAIR, blocks=tuple(replace(one, **changes) if one.side == "B" else one for one in PAIR.blocks))
+
+
+def pair_names(pairs, **asked):
+    return [doubt.what for doubt in doubts_of_pairs(pairs, **asked)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"cpu_khz": 2389000}, []),  # 0.46 %
+        ({"cpu_khz": 2387000}, ["clocks differ"]),
+        ({"cpu_khz": None}, []),
+        ({"run_delay_ns": 90_000}, []),
+        ({"run_delay_ns": 110_000}, ["contended"]),  # 5.5 % of all four blocks
+        ({"run_delay_ns": None, "involuntary_switches": 1}, []),  # 2 in 40
+        ({"run_delay_ns": None, "involuntary_switches": 2}, ["contended"]),
+    ],
+)
+def test_blocks_of_pairs(changes, expected):
+    assert pair_names([blocks(**changes)] * 4) == expected
+
+
+def test_no_pairs_no_doubts():
+    assert doubts_of_pairs([]) == ()
+
+
+def test_a_pair_is_below_its_clock_only_between_its_launches():
+    fixed = launch(before=conditions(cores=FIXED), after=replace(LATER, cores=FIXED))
+    pair = replace(PAIR, a=fixed, b=fixed)
+    slow = replace(pair, blocks=tuple(replace(one, cpu_khz=2300000) for one in pair.blocks))
+    assert pair_names([pair]) == []
+    assert pair_names([pair, slow]) == ["below its clock"]
+
+
+def test_a_side_that_throttled_is_enough():
+    assert pair_names([PAIR] * 9 + [replace(PAIR, b=launch(after=replace(LATER, cooling_states=1)))]) == ["throttled"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (Asked(runtime_version="1", golden=(0.5, 2.0)), []),
+        (Asked(runtime_version="1", golden=(0.5, 2.2)), []),  # 9 %
+        (Asked(golden=(0.5, 2.3)), ["golden differs"]),
+        (Asked(golden=(0.5,)), ["golden differs"]),
+        (Asked(golden=(0.0, 0.0)), ["golden differs"]),
+        (Asked(runtime_version="1.1"), ["another runtime"]),
+        (Asked(runtime="onnxruntime"), ["fell back"]),
+        (Asked(runtime="ai_edge_litert"), ["not accelerated"]),
+    ],
+)
+def test_what_ran_is_what_was_asked_for(asked, expected):
+    assert pair_names([PAIR], candidate=asked) == expected
+    assert pair_names([PAIR], baseline=asked) == expected
+
+
+def test_answers_that_are_no_numbers_differ():
+    nothing = launch(golden=(float("nan"), 2.0))
+    assert pair_names([replace(PAIR, b=nothing)], candidate=Asked(golden=(0.5, 2.0))) == ["golden differs"]
+    assert pair_names([replace(PAIR, b=nothing)]) == []  # the host knows no better
+
+
+def test_two_launches_of_one_file_in_two_ways():
+    other = launch(delegates=("XNNPACK",), runtime_version="2")
+    assert pair_names([PAIR, replace(PAIR, b=other)]) == ["another runtime", "fell back"]
+    assert pair_names([replace(PAIR, b=other)] * 2) == []  # the two sides may differ
+
+
 def test_every_doubt_has_evidence_and_a_remedy():
     worst = launch(
         steady=False, run_delay_ns=10**9, latency_ns=(200_000,) * 50,
-        before=conditions(throttle_flags=1), after=conditions(governor="x", cpu_khz=1, throttle_flags=1),
+        before=conditions(throttle_flags=1), after=conditions(governor="x", cpu_khz=1, throttle_flags=5, wall_offset_ns=10**9),
+        in_band=False,
     )  # fmt: skip
     found = doubts([CLEAN, worst])
-    assert len(found) == 7
+    assert len(found) == 10
     assert all(doubt.evidence and doubt.remedy.endswith(".") for doubt in found)

@@ -1,0 +1,227 @@
+"""Our median beside that of others: same file, same runtime version, one thread on the same CPU, processes by turns.
+
+    .venv/bin/python benchmarks/agreement.py [--rounds 10]
+
+Others are LiteRT's own benchmark tool and a bare loop around the runtime in a process of its own. The tool rounds to 0.01 ms, which is
+14 % of a small model's time, so its `round` is replaced; nothing else is. It calls LiteRT by another interface (CompiledModel) than the
+agent (Interpreter): what that costs a call is measured apart, both in one process by turns. The files are those of the example (made here
+if they are absent) and a MobileNetV2 of random weights, of which a call is a small part.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from machine import describe
+
+from device_agent import wire
+from pipeline import flow, units
+from pipeline.plan import read
+from pipeline.progress import Silent
+from targets import Session, inventory, open_session, provision
+from tests.device_agent.agent_process import sha256
+
+PLAN = Path(__file__).parents[1] / "examples" / "fashion_mnist" / "edge.toml"
+CPU = max(os.sched_getaffinity(0))
+LIMIT = 0.02
+TIMED_S = 0.5
+TOOL = "import ai_edge_litert.tools.benchmark_litert_model as tool; tool.round = lambda value, _: value; tool.main()"
+BARE = """
+import statistics, sys, time
+import numpy as np
+path, rows, runs = sys.argv[1], np.load(sys.argv[2]), int(sys.argv[3])
+if path.endswith(".onnx"):
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options)
+    feed = {session.get_inputs()[0].name: rows}
+    def invoke(): session.run(None, feed)
+else:
+    from ai_edge_litert.interpreter import Interpreter
+    interpreter = Interpreter(path, num_threads=1)
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]
+    scale, zero = source["quantization"]
+    interpreter.set_tensor(source["index"], (rows / scale + zero).clip(-128, 127).astype(source["dtype"]) if scale else rows)
+    invoke = interpreter.invoke
+def times(runs):
+    for _ in range(runs):
+        start = time.perf_counter_ns()
+        invoke()
+        yield time.perf_counter_ns() - start
+list(times(runs))
+print(statistics.median(times(runs)) / 1e9)
+"""
+INTERFACES = """
+import statistics, sys, time
+from ai_edge_litert.compiled_model import CompiledModel
+from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.options import CpuOptions, Options
+path, runs = sys.argv[1], int(sys.argv[3])
+interpreter = Interpreter(path, num_threads=1)
+interpreter.allocate_tensors()
+options = Options(hardware_accelerators=HardwareAccelerator.CPU, cpu_options=CpuOptions(num_threads=1))
+model = CompiledModel.from_file(path, options=options)
+key = list(model.get_signature_list())[0]
+inputs = {name: model.create_input_buffer_by_name(key, name) for name in model.get_input_tensor_details(key)}
+outputs = {name: model.create_output_buffer_by_name(key, name) for name in model.get_output_tensor_details(key)}
+def block(invoke):
+    found = []
+    for _ in range(max(5, runs // 20)):
+        start = time.perf_counter_ns()
+        invoke()
+        found.append(time.perf_counter_ns() - start)
+    return statistics.median(found)
+differences = []
+for _ in range(40):
+    other = block(lambda: model.run_by_name(key, inputs, outputs))
+    differences.append(other - block(interpreter.invoke))
+print(statistics.median(differences) / 1e9)
+"""
+
+
+def run(*arguments: object) -> str:
+    """What a program of this Python prints, on CPU."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", *map(str, arguments)], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True, preexec_fn=lambda: os.sched_setaffinity(0, {CPU}),
+    )  # fmt: skip
+    return done.stdout
+
+
+def tool(path: Path, runs: int) -> float:
+    """The median of LiteRT's tool in seconds."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as result:
+        run(
+            TOOL,
+            "--model",
+            path,
+            "--num_threads",
+            1,
+            "--num_runs",
+            runs,
+            "--warmup_runs",
+            runs,
+            "--result_json",
+            result.name,
+        )
+        return float(json.loads(Path(result.name).read_text())["latency"]["median_ms"]) / 1e3
+
+
+def ours(session: Session, launch: wire.Launch) -> float:
+    """The median of one launch of ours in seconds, as the agent measures it."""
+    job = session.submit((launch,), "benchmark")
+    (answer,) = (each for each in session.follow(job) if not isinstance(each, wire.Event))
+    session.forget(job)  # the same launch again must be measured again
+    if not isinstance(answer, wire.Launched):
+        sys.exit(f"our launch failed: {answer}")
+    return statistics.median(answer.latency_ns) / 1e9
+
+
+def by_turns(rounds: int, mine: Callable[[], float], other: Callable[[], float]) -> list[tuple[float, float]]:
+    pairs = []
+    for number in range(rounds):
+        if number % 2:
+            first = mine()
+            pairs.append((first, other()))
+        else:
+            second = other()
+            pairs.append((mine(), second))
+    return pairs
+
+
+def mobilenet(folder: Path) -> Path:
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import tensorflow as tf
+
+    path = folder / "mobilenet_v2.tflite"
+    model = tf.keras.applications.MobileNetV2((96, 96, 3), weights=None)
+    with contextlib.redirect_stdout(io.StringIO()):
+        path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    return path
+
+
+def files(folder: Path) -> list[tuple[str, Path, tuple[int, ...]]]:
+    """(name, path, shape of the input)"""
+    now = flow.run(read(PLAN), Silent(), until="convert")
+    found = []
+    for name in ("tflite-fp32", "tflite-int8", "onnx-int8"):
+        file = next(each for each in now.converted if each.format == name and each.variant == "compressed").artifact
+        path = folder / f"{name}.{file.format}"
+        path.write_bytes(now.store.path(file).read_bytes())
+        found.append((name, path, (1, 28, 28, 1)))
+    return [*found, ("MobileNetV2 tflite-fp32", mobilenet(folder), (1, 96, 96, 3))]
+
+
+def told(name: str, other: str, pairs: Sequence[tuple[float, float]]) -> float:
+    """Print one comparison; how far its ratio is from 1."""
+    ratio = statistics.median(mine / theirs for mine, theirs in pairs)
+    mine, theirs = (units.seconds(statistics.median(side)) for side in zip(*pairs, strict=True))
+    spread = ", ".join(f"{one / two:.3f}" for one, two in pairs)
+    verdict = "within" if abs(ratio - 1) <= LIMIT else "NOT within"
+    print(
+        f"{name}: ours {mine}, {other} {theirs}, ratio {ratio:.3f}, {verdict} {LIMIT:.0%} (pairs: {spread})", flush=True
+    )
+    return abs(ratio - 1)
+
+
+def compared(session: Session, folder: Path, name: str, path: Path, shape: tuple[int, ...], rounds: int) -> list[float]:
+    """How far each ratio of this file is from 1."""
+    rows = folder / "row.npy"
+    np.save(rows, np.random.default_rng(0).uniform(0, 1, shape).astype("float32"))
+    runtime = "onnxruntime" if path.suffix == ".onnx" else "ai_edge_litert"
+    sites, _ = provision.install(session, provision.wheels(runtime, session.machine))
+    sent = [sha256(file.read_bytes()) for file in (path, rows)]
+    for file, name_of_it in zip((path, rows), sent, strict=True):
+        session.put(file.read_bytes(), name_of_it)
+    launch = wire.Launch(
+        mode="time", model_sha256=sent[0], model_format=path.suffix[1:], runtime=runtime, sites=sites, inputs_sha256=sent[1],
+        rotated_rows=1, threads=1, cpus=(CPU,), warmup_min_ns=500_000_000, warmup_max_ns=10**10, timed_min_ns=round(TIMED_S * 1e9),
+        timed_min_runs=20, timed_max_runs=100_000, timeout_ns=10**11, meters=(), idle_ns=0, pattern_ns=0,
+    )  # fmt: skip
+    runs = max(20, round(TIMED_S / ours(session, launch)))
+
+    def mine() -> float:
+        return ours(session, launch)
+
+    off = [told(name, "a bare loop", by_turns(rounds, mine, lambda: float(run(BARE, path, rows, runs))))]
+    if runtime == "ai_edge_litert":
+        pairs = by_turns(rounds, mine, lambda: tool(path, runs))
+        off.append(told(name, "LiteRT's tool", pairs))
+        cost_s = float(run(INTERFACES, path, "", runs))
+        less = f"LiteRT's tool less the {units.seconds(cost_s)} that its interface takes more for a call,"
+        told(name, less, [(one, theirs - cost_s) for one, theirs in pairs])
+    return off
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=10)
+    rounds = parser.parse_args().rounds
+    print(describe(), flush=True)
+    off = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        target = msgspec.structs.replace(inventory.find("local", folder), root=str(folder / "board"))
+        with open_session(target) as session:
+            for name, path, shape in files(folder):
+                off += compared(session, folder, name, path, shape, rounds)
+    print(f"load average at the end {os.getloadavg()[0]:.2f}; largest difference {max(off):.1%}")
+    sys.exit(max(off) > LIMIT)
+
+
+if __name__ == "__main__":
+    os.chdir(PLAN.parents[2])
+    main()

@@ -1,0 +1,53 @@
+"""What slows a board down from outside: heat and a weak supply. Each part of this is told by some boards only."""
+
+import re
+from typing import NamedTuple, Optional
+
+from device_agent import facts
+
+# Cooling devices that slow processors down, by the names that the kernel's drivers give them: cpufreq_cooling and
+# devfreq_cooling ("cpufreq-cpu0", "thermal-cpufreq-0"), ACPI ("Processor"), NVIDIA's for Tegra ("cpu-balanced"). Not fans.
+COOLING = re.compile("(?:thermal-)?(?:cpufreq|devfreq)-|Processor$|(?:cpu|gpu|emergency)-balanced$")
+
+
+class Slowed(NamedTuple):
+    throttle_flags: Optional[int]  # of the Raspberry Pi's firmware: bits 0-3 now, 16-19 since boot
+    throttle_count: Optional[int]  # of x86: how often a core or the package was too hot since boot
+    cooling_states: Optional[int]  # of COOLING, added up; 0: nothing is slowed down for its heat
+    undervoltage: Optional[bool]  # the Raspberry Pi's kernel driver: the supply is too weak now
+    supply_mv: Optional[int]  # Raspberry Pi 5
+
+
+def look() -> Slowed:
+    throttled, supply = _firmware()
+    counts = facts.numbers(facts.paths("sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"))
+    devices = facts.paths("sys/class/thermal/cooling_device[0-9]*")
+    slowing = [device + "/cur_state" for device in devices if COOLING.match(facts.text(device + "/type") or "")]
+    states = [state for state in facts.numbers(slowing) if state >= 0]
+    alarm = next(
+        (value for value in map(_alarm, facts.paths("sys/class/hwmon/hwmon[0-9]*")) if value is not None), None
+    )
+    return Slowed(
+        throttle_flags=throttled,
+        throttle_count=sum(counts) if counts else None,
+        cooling_states=sum(states) if states else None,
+        undervoltage=None if alarm is None else alarm != 0,
+        supply_mv=supply,
+    )
+
+
+def _firmware() -> "tuple[Optional[int], Optional[int]]":
+    """The throttle flags and the voltage of the supply in mV; one program, asked twice at once."""
+    vcgencmd = facts.program("vcgencmd")
+    if vcgencmd is None:
+        return None, None
+    throttled, supply = (vcgencmd, "get_throttled"), (vcgencmd, "pmic_read_adc", "EXT5V_V")
+    said = facts.answers([throttled, supply])
+    flags = re.match("throttled=0x([0-9a-fA-F]{1,8})$", said.get(throttled, ""), re.MULTILINE)
+    volt = re.search(r"^ *EXT5V_V volt\([0-9]+\)=([0-9]{1,3}\.[0-9]{1,9})V$", said.get(supply, ""), re.MULTILINE)
+    return int(flags.group(1), 16) if flags else None, round(float(volt.group(1)) * 1000) if volt else None
+
+
+def _alarm(hwmon: str) -> Optional[int]:
+    """Of the driver raspberrypi-hwmon (the kernel's documentation of it): set while the voltage is too low."""
+    return facts.number(hwmon + "/in0_lcrit_alarm") if facts.text(hwmon + "/name") == "rpi_volt" else None

@@ -1,0 +1,214 @@
+"""Fix the governor and the clocks for a while, and put them back whatever becomes of the host, the link or this agent.
+
+What was there is on the disk (tuned.json) before anything is changed. A guardian, a process of its own, puts it back when the
+lease is over, when it gets SIGTERM, or, if that was asked for, when the board has had no job for a while. Where the guardian
+was killed, the next agent puts it back. A restart of the board sets all of it back by itself.
+Only what this user may write is written; for the rest the command is told that would.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any, Dict, List, Optional, Tuple
+
+from device_agent import facts, machine, wire
+from device_agent.channel import Refused
+from device_agent.job import Job, boot_id, boottime_ns, start_ticks
+from device_agent.jobs import FOLDER, scope
+from device_agent.place import Place, hold, locked, newest_first, sync, write_durably
+
+START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.tune import main; main()"
+LONGEST_NS = 24 * 3600 * 10**9
+LOOK_S = 5.0  # at the jobs of the board: each look takes the CPU from them for a millisecond
+UNUSED_S = 60.0  # without a job: between two jobs of one plan the host thinks for less
+PROGRAM_S = 20.0  # for jetson_clocks
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+# Their highest clock is that of a boost, which no core keeps: a clock fixed to it would be one that is never reached.
+BOOSTING_DRIVERS = ("intel_pstate", "intel_cpufreq", "acpi-cpufreq", "amd-pstate", "amd-pstate-epp")
+
+Value = Tuple[str, str, str]  # path below the root, old, new
+
+
+def tune(place: Place, request: wire.Tune) -> wire.Tuned:
+    """Put back what is tuned now; then, for a lease, tune anew."""
+    if not 0 <= request.lease_ns <= LONGEST_NS:
+        raise Refused("bad_request", f"a lease of {request.lease_ns} ns is not from 0 to {LONGEST_NS}")
+    with locked(place.root):
+        restored = _restore(place)
+        if not request.lease_ns:
+            return wire.Tuned((), (), restored)
+        wanted, programs, refused = _wanted(place)
+        values = [value for value in wanted if os.access(os.path.join(facts.root(), value[0]), os.W_OK)]
+        if not values and not programs:
+            return wire.Tuned((), (*_as_root(wanted), *refused), restored)
+        state: Dict[str, Any] = {"boot_id": boot_id(), "values": values, "programs": [undo for _, undo in programs]}
+        _keep(place, state)
+        guardian = _guardian(place, request)
+        state.update(pid=guardian.pid, start_ticks=start_ticks(guardian.pid))
+        _keep(place, state)
+        done = [value for value in values if _write(value[0], value[2])]
+        refused += _as_root([value for value in wanted if value not in done])
+        ran = [" ".join(program) for program, _ in programs if _run(program)]
+        return wire.Tuned((*(f"/{path}: {old} -> {new}" for path, old, new in done), *ran), tuple(refused), restored)
+
+
+def recover(place: Place) -> None:
+    """Of a guardian that was killed: put back what it can not any more."""
+    with locked(place.root):
+        state = _state(place)
+        if state is not None and not _lives(state):
+            _restore(place)
+
+
+def path_of(place: Place) -> str:
+    return os.path.join(place.root, "tuned.json")
+
+
+# --- what to set
+
+
+def _wanted(place: Place) -> "tuple[List[Value], List[Tuple[List[str], List[str]]], List[str]]":
+    """Values to write, programs to run with what undoes each, and commands that this user may not run."""
+    values: List[Value] = []
+    groups = {os.path.realpath(os.path.join(facts.root(), folder)): folder for folder in facts.of_cores("")}
+    for folder in groups.values():  # cores that have their clock in common share a folder
+        governor, highest = facts.text(folder + "scaling_governor"), facts.text(folder + "scaling_max_freq")
+        choices = (facts.text(folder + "scaling_available_governors") or "performance").split()
+        if governor and governor != "performance" and "performance" in choices:
+            values.append((folder + "scaling_governor", governor, "performance"))
+        lowest, driver = facts.text(folder + "scaling_min_freq"), facts.text(folder + "scaling_driver")
+        if lowest and highest and lowest != highest and driver not in BOOSTING_DRIVERS:
+            values.append((folder + "scaling_min_freq", lowest, highest))
+    jetson_clocks = facts.program("jetson_clocks") if machine.is_jetson() else None
+    if jetson_clocks is None:
+        return values, [], []
+    if os.geteuid() != 0:
+        return values, [], ["sudo jetson_clocks"]
+    stored = os.path.join(place.root, "jetson_clocks.conf")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(stored)  # jetson_clocks does not overwrite it
+    if not _run([jetson_clocks, "--store", stored]):
+        return values, [], ["sudo jetson_clocks"]
+    return values, [([jetson_clocks], [jetson_clocks, "--restore", stored])], []
+
+
+def _as_root(values: List[Value]) -> List[str]:
+    """One command for each value."""
+    wanted: Dict[str, List[str]] = {}
+    for path, _, new in values:
+        wanted.setdefault(new, []).append("/" + path)
+    return [f"echo {new} | sudo tee {' '.join(paths)}" for new, paths in wanted.items()]
+
+
+def _write(path: str, value: str) -> bool:
+    """Whether it is there now: a driver may take a value and set another."""
+    try:
+        with open(os.path.join(facts.root(), path), "w", encoding="ascii") as file:
+            file.write(value + "\n")
+    except OSError:
+        return False
+    return facts.text(path) == value
+
+
+def _run(command: List[str]) -> bool:
+    try:
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=PROGRAM_S, check=False
+        ).returncode == 0  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+# --- putting it back; whoever does holds the lock
+
+
+def _restore(place: Place) -> Tuple[str, ...]:
+    """What was put back. The state stays on the disk where that failed, for the next agent to try again."""
+    state = _state(place)
+    if state is None:
+        return ()
+    restored, failed = [], False
+    if state["boot_id"] == boot_id():
+        for program in state["programs"]:
+            failed |= not _run(program)
+        for path, old, new in reversed(state["values"]):
+            if facts.text(path) == new:  # what somebody else has set since is theirs
+                if _write(path, old):
+                    restored.append(f"/{path}: {new} -> {old}")
+                else:
+                    failed = True
+    if not failed:
+        os.unlink(path_of(place))
+        sync(place.root)
+    if _lives(state) and state["pid"] != os.getpid():
+        os.kill(state["pid"], signal.SIGTERM)
+    return tuple(restored)
+
+
+def _keep(place: Place, state: Dict[str, Any]) -> None:
+    write_durably(path_of(place), json.dumps(state).encode())
+
+
+def _state(place: Place) -> Optional[Dict[str, Any]]:
+    try:
+        with open(path_of(place), encoding="utf-8") as file:
+            state: Dict[str, Any] = json.load(file)
+            return state
+    except FileNotFoundError:
+        return None
+
+
+def _lives(state: Dict[str, Any]) -> bool:
+    ticks = state.get("start_ticks")
+    return ticks is not None and state["boot_id"] == boot_id() and start_ticks(state["pid"]) == ticks
+
+
+# --- the guardian
+
+
+def _guardian(place: Place, request: wire.Tune) -> "subprocess.Popen[bytes]":
+    """It is not waited for, and is a zombie until this agent ends if it ends before: start_ticks() calls that dead."""
+    arguments = [FOLDER, place.root, str(request.lease_ns), "1" if request.while_used else ""]
+    with open(os.path.join(place.root, "tune.log"), "wb") as log:
+        return subprocess.Popen(
+            [*scope("tune"), sys.executable, "-I", "-c", START, *arguments],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+
+
+def main() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # taken below, one at a time
+    _, agent, root, lease_ns, while_used = sys.argv
+    hold(agent)
+    place = Place(root)
+    _wait(place, boottime_ns() + int(lease_ns), bool(while_used))
+    with locked(place.root):
+        state = _state(place)
+        if state is not None and state.get("pid") == os.getpid():  # else it was put back, and perhaps tuned anew
+            _restore(place)
+
+
+def _wait(place: Place, ends_ns: int, while_used: bool) -> None:
+    used_ns = boottime_ns()
+    while True:
+        now_ns = boottime_ns()
+        if while_used and _is_used(place):
+            used_ns = now_ns
+        left_s = (ends_ns - now_ns) / 1e9
+        if left_s <= 0 or (while_used and now_ns - used_ns > UNUSED_S * 1e9):
+            return
+        if signal.sigtimedwait(SIGNALS, min(LOOK_S, left_s)) is not None:
+            return
+
+
+def _is_used(place: Place) -> bool:
+    for folder in newest_first(os.path.join(place.root, "jobs")):
+        with contextlib.suppress(
+            OSError, ValueError, TypeError
+        ):  # removed meanwhile, or of another version of the agent
+            if Job(folder).state() == wire.RUNNING:
+                return True
+    return False

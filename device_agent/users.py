@@ -1,0 +1,78 @@
+"""Who else uses the board: CPU time of everybody, of this job, and of the process that used most of it."""
+
+import os
+import re
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from device_agent import facts
+
+NAME_LIMIT = 32  # characters; the kernel itself cuts a program's name after 15
+_before: Dict[Tuple[int, int], int] = {}  # process (number, start) -> its CPU time in ticks, when seen() looked last
+
+
+class Seen(NamedTuple):
+    busy_us: Optional[int]  # of all CPUs since boot, without interrupts
+    steal_us: Optional[int]  # that the hypervisor gave to others
+    own_us: int  # of this process and of those that it has started and that have ended
+    busiest: str  # the program outside this job that used most since the last look; "": none did
+    busiest_us: int
+
+
+def seen() -> Seen:
+    """Takes 20 us for each process that there is."""
+    tick_us = 1_000_000 // os.sysconf("SC_CLK_TCK")
+    # proc(5): user nice system idle iowait irq softirq steal
+    numbers = facts.field("proc/stat", r"^cpu +((?:[0-9]{1,15} ){7}[0-9]{1,15})\b")
+    ticks = [int(each) for each in numbers.split()] if numbers else []
+    own = os.times()
+    name, used = _busiest()
+    return Seen(
+        busy_us=sum(ticks[:3]) * tick_us if ticks else None,
+        steal_us=ticks[7] * tick_us if ticks else None,
+        own_us=round((own.user + own.system + own.children_user + own.children_system) * 1e6),
+        busiest=name,
+        busiest_us=used * tick_us,
+    )
+
+
+class _Process(NamedTuple):
+    pid: int
+    name: str
+    parent: int
+    ticks: int
+    start_ticks: int
+
+
+def _busiest() -> Tuple[str, int]:
+    """The name and the ticks since the last look; at the first look nothing is known."""
+    processes = [each for each in map(_process, facts.paths("proc/[0-9]*/stat")) if each is not None]
+    ours = _family(processes)
+    used = [
+        (each.ticks - _before.get((each.pid, each.start_ticks), 0), each.name)
+        for each in processes
+        if each.pid not in ours
+    ]
+    is_first = not _before
+    _before.clear()
+    _before.update({(each.pid, each.start_ticks): each.ticks for each in processes})
+    ticks, name = max(used, default=(0, ""))
+    return ("", 0) if is_first or ticks <= 0 else (name, ticks)
+
+
+def _process(path: str) -> Optional[_Process]:
+    """None: it has ended meanwhile."""
+    match = re.match(r"([0-9]{1,9}) \((.*)\) (.*)$", facts.text(path) or "", re.DOTALL)
+    fields = match.group(3).split() if match else []
+    if match is None or len(fields) < 20 or not all(re.fullmatch("[0-9]{1,18}", fields[at]) for at in (1, 11, 12, 19)):
+        return None
+    name = "".join(each for each in match.group(2)[:NAME_LIMIT] if each.isprintable())
+    return _Process(int(match.group(1)), name, int(fields[1]), int(fields[11]) + int(fields[12]), int(fields[19]))
+
+
+def _family(processes: List[_Process]) -> "set[int]":
+    """The numbers of this process, of the agent that has started it, and of everything that it has started."""
+    ours = {os.getpid(), os.getppid()} - {1}
+    for each in sorted(processes, key=lambda process: process.start_ticks):  # parents are older than their children
+        if each.parent in ours and each.parent != os.getppid():
+            ours.add(each.pid)
+    return ours

@@ -1,0 +1,57 @@
+"""`edgepress boards tune`: governor and clocks, fixed for a while."""
+
+import re
+from pathlib import Path
+
+import click
+
+from pipeline import units
+from pipeline.commands.common import json_option, say, show_json
+from targets import inventory, open_session
+
+SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+LONGEST_S = 24 * 3600
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]
+    """30m, 45s, 2h or a number of seconds -> seconds."""
+
+    name = "TIME"
+
+    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> int:
+        match = re.fullmatch(r"([1-9][0-9]{0,5})([smh]?)", str(value))
+        seconds = int(match[1]) * SECONDS[match[2]] if match else 0
+        if not 0 < seconds <= LONGEST_S:
+            self.fail(f"{value!r} is no time such as 30m, 45s or 2h, of a day at most", param, context)
+        return seconds
+
+
+@click.command("tune")
+@click.argument("name")
+@click.option("--for", "lease_s", type=Duration(), default="30m", show_default=True, help="How long: 30m, 45s, 2h.")
+@click.option("--restore", is_flag=True, help="Put back now what was there.")
+@json_option
+@click.pass_obj
+def tune(folder: Path, name: str, lease_s: int, *, restore: bool, as_json: bool) -> None:
+    """Fix governor and clocks of the board NAME, where its user may, until the time is over.
+
+    The board puts back by itself what was there, also when this host or the link is gone. A plan with `[board] tune = true` does
+    this around its measurement.
+    """
+    with open_session(inventory.find(name, folder), lambda text: click.echo(text, err=True)) as session:
+        tuned = session.tune(0 if restore else lease_s)
+    if as_json:
+        show_json(vars(tuned))
+        return
+    for line in tuned.restored:
+        say(f"put back  {line}")
+    for line in tuned.changed:
+        say(f"set  {line}")
+    for line in tuned.refused:
+        say(f"this user may not; on the board:  {line}")
+    if restore and not tuned.restored:
+        say(f"{name} was not tuned, or everything is as it was")
+    if not restore:
+        say(
+            f"everything is put back in {units.seconds(lease_s)}" if tuned.changed else f"nothing was changed on {name}"
+        )

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import click
+
+from pipeline import selftest, units
+from pipeline.commands.common import json_option, quiet_option, say, show_json
+from pipeline.commands.terminal import Terminal
+from pipeline.decision import ALPHA, LOOKS, MARGIN_OF_LIMIT, Rule
+from pipeline.records import Outcome
+from targets import inventory, open_session
+
+
+@click.command("selftest")
+@click.argument("board")
+@click.option("--model", type=click.Path(path_type=Path), help="A .tflite or .onnx file; without it, a small int8 net.")
+@click.option("--runtime", help="In which runtime; without it, one that can run the file there.")
+@click.option("--inputs", type=click.Path(path_type=Path), help="Rows of the model's input, .npy; without it, zeros.")
+@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
+@click.option("--trials", type=click.IntRange(2, 100_000), default=20, show_default=True)
+@click.option(
+    "--limit", type=click.FloatRange(0.001, 10), default=0.03, show_default=True, help="As latency_regression."
+)
+@click.option("--margin", type=click.FloatRange(0, 10), help="As latency_margin; without it, a sixth of the limit.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), default=Path(), help="Where boards.toml is.")
+@json_option
+@quiet_option
+def command(
+    board: str, model: Path | None, runtime: str | None, inputs: Path | None, threads: int, trials: int, limit: float,
+    margin: float | None, seed: int, folder: Path, *, as_json: bool, quiet: bool,
+) -> int:  # fmt: skip
+    """How often is the verdict on latency wrong on BOARD? Each trial measures a file beside itself, and judges it as it is and slowed
+    down by 2, 3, 5 and 10 %.
+
+    Exit code 0; 3 if the board did not resolve the limit; 6 if it was not fit to measure.
+    """
+    rule = Rule(limit=limit, margin=limit * MARGIN_OF_LIMIT if margin is None else margin)
+    said = selftest.Asked(
+        model=model, runtime=runtime, inputs=inputs, threads=threads, trials=trials, rule=rule, seed=seed
+    )
+    with Terminal(quiet=quiet) as progress, open_session(inventory.find(board, folder), progress.say) as session:
+        progress.stage("selftest")
+        found = selftest.run(session, said, progress)
+    if as_json:
+        show_json(found)
+    else:
+        _show(found, rule)
+    if found.emulated or not found.rates[0].trials:
+        return Outcome.INVALID.exit_code
+    return Outcome.PASS.exit_code if selftest.resolves(found, limit) else Outcome.INCONCLUSIVE.exit_code
+
+
+def _show(found: selftest.SelfTest, rule: Rule) -> None:
+    unchanged = found.rates[0]
+    say(f"{found.board} at {found.address}; {found.model} in {found.runtime} {found.runtime_version}, "
+        f"{units.seconds(found.latency_s)} an inference")  # fmt: skip
+    if found.emulated:
+        say("an emulated machine: its times say nothing of a board, and no verdict should rest on them")
+    if found.invalid:
+        say(f"{units.count(len(found.invalid))} trials are not counted, for the board was not fit to measure: "
+            + "; ".join(dict.fromkeys(found.invalid)))  # fmt: skip
+    if not unchanged.trials:
+        return
+    say(f"{units.count(unchanged.trials)} trials of {LOOKS[0]} to {LOOKS[-1]} pairs; margin {units.percent(rule.margin)}, "
+        f"limit {units.percent(rule.limit)}, alpha {units.percent(ALPHA)}\n")  # fmt: skip
+    say(f"{'slowed by':<10} {'REGRESSED':>9}  {'95 % interval':<20} {'PASS':>5}  {'INCONCLUSIVE':>12}")
+    for rate in found.rates:
+        interval = f"{units.percent(rate.regressed_low)} to {units.percent(rate.regressed_high)}"
+        name = units.percent(rate.slowdown) if rate.slowdown else "nothing"
+        say(f"{name:<10} {rate.regressed:>9}  {interval:<20} {rate.passed:>5}  {rate.inconclusive:>12}")
+    say(f"\nfalse alarms: {units.count(unchanged.regressed)} of {units.count(unchanged.trials)}, so in truth at most "
+        f"{units.percent(unchanged.regressed_high)} of all cases; 300 trials without one show at most 1.2 %")  # fmt: skip
+    if found.detectable is not None and found.detectable_last is not None:
+        say(f"one pair's ratio varies by {units.percent(found.deviation)}: a change of {units.percent(found.detectable)} is seen in "
+            f"95 % of all cases by the first look, {units.percent(found.detectable_last)} by the last (computed)")  # fmt: skip
+    smallest = selftest.resolved(found.rates)
+    say("the smallest slowdown that was caught in 95 % of the trials: "
+        + ("none" if smallest is None else units.percent(smallest)))  # fmt: skip
+    say(f"a verdict on an unchanged file took {units.seconds(found.seconds_median)} (median), at most "
+        f"{units.seconds(found.seconds_longest)}")  # fmt: skip

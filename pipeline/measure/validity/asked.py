@@ -1,0 +1,88 @@
+"""Rules about what ran: is it what was asked for?"""
+
+import math
+
+from pipeline import units
+from pipeline.measure.validity.seen import Seen, Side
+from pipeline.records import Doubt
+
+GOLDEN_RATIO = 0.10  # relative L2 distance: the kernels of two CPUs round int8 differently, by a few steps of 1/256
+PROVIDERS = {
+    "onnxruntime": "CPUExecutionProvider",
+    "onnxruntime_cuda": "CUDAExecutionProvider",
+    "onnxruntime_tensorrt": "TensorrtExecutionProvider",
+}
+DELEGATES = {"tflite_runtime": "XNNPACK", "ai_edge_litert": "XNNPACK"}
+"""What their wheels apply by themselves; they say nothing where it does not take the model."""
+
+
+def other_runtime(seen: Seen) -> Doubt | None:
+    for side in seen.sides:
+        versions = sorted({launch.runtime_version for launch in side.launches})
+        wanted = side.asked.runtime_version
+        if len(versions) > 1 or (wanted is not None and versions != [wanted]):
+            return Doubt(
+                what="another runtime",
+                evidence=f"{side.name} ran in {side.asked.runtime} {', '.join(versions)}, not in {wanted or 'one version'}",
+                remedy="Find out which other copy of the runtime the board's Python finds first (PYTHONPATH, .pth files).",
+                invalid=True,
+            )
+    return None
+
+
+def golden_differs(seen: Seen) -> Doubt | None:
+    for side in seen.sides:
+        distance = max((_distance(side, launch.golden) for launch in side.launches), default=0.0)
+        if distance > GOLDEN_RATIO:
+            return Doubt(
+                what="golden differs",
+                evidence=f"{side.name} answered the golden rows otherwise than on the host: {_far(distance)} apart",
+                remedy="The runtime computes something else on this board: use another runtime or version, and report it.",
+                invalid=True,
+            )
+    return None
+
+
+def _distance(side: Side, golden: tuple[float, ...]) -> float:
+    """Relative L2 distance of the board's answers from the host's; 0.0 where the host has none."""
+    wanted = side.asked.golden
+    if wanted is None:
+        return 0.0
+    if len(wanted) != len(golden) or not all(map(math.isfinite, golden)):
+        return math.inf
+    return math.dist(golden, wanted) / max(math.hypot(*wanted), 1e-12)
+
+
+def _far(distance: float) -> str:
+    return units.percent(distance) if math.isfinite(distance) else "they can not be compared"
+
+
+def fell_back(seen: Seen) -> Doubt | None:
+    for side in seen.sides:
+        used = sorted({launch.delegates for launch in side.launches})
+        wanted = PROVIDERS.get(side.asked.runtime)
+        if len(used) > 1 or (wanted is not None and any(each[:1] != (wanted,) for each in used)):
+            names = " and ".join(", ".join(each) or "no delegate" for each in used)
+            return Doubt(
+                what="fell back",
+                evidence=f"{side.name} was run by {names}, not by {wanted or 'the same in all launches'}",
+                remedy="See the runtime's own messages for why it did not start, repair that, then measure again.",
+                invalid=True,
+            )
+    return None
+
+
+def not_accelerated(seen: Seen) -> Doubt | None:
+    """Not invalid: it is this file's speed in this runtime, and no other can be had; but few expect it."""
+    slow = [
+        side
+        for side in seen.sides
+        if side.asked.runtime in DELEGATES and not any(launch.delegates for launch in side.launches)
+    ]
+    if not slow:
+        return None
+    return Doubt(
+        what="not accelerated",
+        evidence=f"{DELEGATES[slow[0].asked.runtime]} took no part of {slow[0].name}: the slower built-in kernels run it",
+        remedy="Use operations and types that the delegate knows, or a newer runtime.",
+    )

@@ -1,0 +1,186 @@
+"""Rules about the state of the board: heat, supply, clocks, and settings that somebody changed meanwhile."""
+
+from collections.abc import Callable, Iterator
+from statistics import mean
+
+from device_agent.wire import Conditions, Launched
+from pipeline import units
+from pipeline.measure.validity.seen import Seen
+from pipeline.records import Doubt
+
+# Bits of `vcgencmd get_throttled`, Raspberry Pi documentation: 0 under-voltage, 1 frequency capped, 2 throttled,
+# 3 soft temperature limit; 16 to 19 the same "has occurred since boot".
+UNDERVOLTAGE_NOW, THROTTLED_NOW = 0x1, 0xE
+SINCE_BOOT_SHIFT = 16
+SUPPLY_LOW_MV = 4630  # where a Raspberry Pi's own detector warns (its documentation of power supplies)
+SIDES_DIFFER_RATIO = 0.005  # mean clocks of A and B: as much as the margin of the verdict
+BELOW_PINNED_RATIO = 0.02
+DRIFT_RATIO = 0.02
+STEP_NS = (
+    10_000_000  # both clocks are slewed alike, so their distance only changes in steps; reading it is sure to 1 ms
+)
+
+
+def throttled(seen: Seen) -> Doubt | None:
+    def bad(before: Conditions, after: Conditions) -> bool:
+        hot = bool(before.cooling_states or after.cooling_states)
+        return hot or _flagged(before, after, THROTTLED_NOW) or (_grown(before, after, "throttle_count") or 0) > 0
+
+    hit = [launch for launch in seen.launches if bad(launch.before, launch.after)]
+    return _invalid(
+        "throttled",
+        hit and f"the board slowed itself down in {_of(hit, seen)}{_flags(hit)}",
+        "Cool the board (a fan, a heat sink, a lower room temperature), then measure again.",
+    )
+
+
+def undervoltage(seen: Seen) -> Doubt | None:
+    def bad(before: Conditions, after: Conditions) -> bool:
+        low = any(one.undervoltage or (one.supply_mv or SUPPLY_LOW_MV) < SUPPLY_LOW_MV for one in (before, after))
+        return low or _flagged(before, after, UNDERVOLTAGE_NOW)
+
+    hit = [launch for launch in seen.launches if bad(launch.before, launch.after)]
+    supplies = [one.supply_mv for launch in hit for one in (launch.before, launch.after) if one.supply_mv]
+    lowest = f", {min(supplies) / 1000:.2f} V at the lowest" if supplies else ""
+    return _invalid(
+        "under-voltage",
+        hit and f"the supply was too weak in {_of(hit, seen)}{_flags(hit)}{lowest}",
+        "Use a supply and a cable that hold 5 V under load, then measure again.",
+    )
+
+
+def governor(seen: Seen) -> Doubt | None:
+    changed = _changed(seen, lambda one: one.governor)
+    return _invalid(
+        "governor changed",
+        changed and f"the CPU frequency governor changed while measuring: {changed}",
+        "Set one governor (`edgepress boards tune`) and keep whatever changes it from running, then measure again.",
+    )
+
+
+def power_mode(seen: Seen) -> Doubt | None:
+    changed = _changed(seen, lambda one: one.power_mode)
+    return _invalid(
+        "power mode changed",
+        changed and f"the board's power mode changed while measuring: {changed}",
+        "Set one power mode (nvpmodel), then measure again.",
+    )
+
+
+def clock_stepped(seen: Seen) -> Doubt | None:
+    steps_ns = [after.wall_offset_ns - before.wall_offset_ns for before, after in seen.windows]
+    hit = [step for step in steps_ns if abs(step) > STEP_NS]
+    return _invalid(
+        "clock stepped",
+        hit and f"the board's clock was set, or the board slept: by {units.seconds(abs(max(hit, key=abs)) / 1e9)}",
+        "Let the board set its clock (timedatectl) and keep it awake, then measure again.",
+    )
+
+
+def clocks_differ(seen: Seen) -> Doubt | None:
+    """Of the two sides of pairs, in the mean of what was seen behind each block."""
+    a, b = (
+        [block.cpu_khz for pair in seen.pairs for block in pair.blocks if block.side == side and block.cpu_khz]
+        for side in "AB"
+    )
+    if not a or not b or abs(mean(b) / mean(a) - 1) <= SIDES_DIFFER_RATIO:
+        return None
+    return _invalid(
+        "clocks differ",
+        f"the baseline ran at {units.frequency(round(mean(a)))} in the mean, the candidate at {units.frequency(round(mean(b)))}",
+        "Fix the clocks (`edgepress boards tune`), then measure again.",
+    )
+
+
+def below_pinned(seen: Seen) -> Doubt | None:
+    """Where the clock was fixed when it began, it stays there."""
+    slowest = min(_parts_of_pinned(seen), default=1.0)
+    if slowest >= 1 - BELOW_PINNED_RATIO:
+        return None
+    return _invalid(
+        "below its clock",
+        f"a core ran at {units.percent(slowest)} of the clock that it was fixed to",
+        "Cool the board and look at its supply: something slowed it down; then measure again.",
+    )
+
+
+def _parts_of_pinned(seen: Seen) -> Iterator[float]:
+    """Of each clock that was seen, relative to the fixed one."""
+    for launch in seen.launches:
+        used = [core for core in launch.before.cores if not launch.cpus or core.cpu in launch.cpus]
+        pinned = {core.cpu: core.max_khz for core in used if core.max_khz and core.max_khz == core.min_khz}
+        for core in (*launch.before.cores, *launch.after.cores):
+            fixed_khz = pinned.get(core.cpu)
+            if fixed_khz and core.khz:
+                yield core.khz / fixed_khz
+    for pair in seen.pairs:
+        used = [core for core in pair.a.before.cores if not pair.a.cpus or core.cpu in pair.a.cpus]
+        fixed = [core.max_khz for core in used if core.max_khz and core.max_khz == core.min_khz]
+        if fixed and len(fixed) == len(used):
+            yield from (block.cpu_khz / min(fixed) for block in pair.blocks if block.cpu_khz)
+
+
+def clock_drifts(seen: Seen) -> Doubt | None:
+    """Of a file that was measured alone: the blocks of pairs meet a drift alike."""
+    clocks = [one.cpu_khz for window in seen.windows for one in window if one.cpu_khz]
+    if seen.pairs or not clocks or max(clocks) - min(clocks) <= DRIFT_RATIO * max(clocks):
+        return None
+    return Doubt(
+        what="clock drifts",
+        evidence=f"the CPU ran at {units.frequency(min(clocks))} to {units.frequency(max(clocks))} between launches",
+        remedy="Fix the clocks (`edgepress boards tune`), then measure again.",
+    )
+
+
+def warmed_up(seen: Seen) -> Doubt | None:
+    hit = [launch for launch in seen.launches if launch.in_band is False]
+    if not hit:
+        return None
+    temperatures = [launch.before.temperature_mc for launch in hit if launch.before.temperature_mc is not None]
+    highest = units.temperature(max(temperatures) / 1000) if temperatures else units.UNKNOWN
+    return Doubt(
+        what="warmed up",
+        evidence=f"the board did not cool down in time before {_of(hit, seen)}; the warmest began at {highest}",
+        remedy="Cool the board, or raise [measure] cool_seconds or temperature_band_c, then measure again.",
+    )
+
+
+def swapped(seen: Seen) -> Doubt | None:
+    pages = sum(max(0, _grown(before, after, "swapped_in_pages") or 0) for before, after in seen.windows)
+    return _invalid(
+        "swapped",
+        pages and f"the board read {pages} pages back from its swap while measuring",
+        "Stop other programs or switch the swap off (swapoff), so that the model's memory stays in place; then measure again.",
+    )
+
+
+def _flagged(before: Conditions, after: Conditions, bits: int) -> bool:
+    """Whether one of the bits is set now, or was newly set since boot."""
+    old, new = before.throttle_flags, after.throttle_flags
+    newly = (new & ~old) >> SINCE_BOOT_SHIFT if old is not None and new is not None else 0
+    return bool(((old or 0) | (new or 0) | newly) & bits)
+
+
+def _grown(before: Conditions, after: Conditions, name: str) -> int | None:
+    old, new = getattr(before, name), getattr(after, name)
+    return None if old is None or new is None else int(new - old)
+
+
+def _changed(seen: Seen, value: Callable[[Conditions], str | None]) -> str:
+    """The different values, joined; "" for one or none."""
+    values = sorted({value(one) or "" for window in seen.windows for one in window} - {""})
+    return ", ".join(values) if len(values) > 1 else ""
+
+
+def _flags(hit: list[Launched]) -> str:
+    flags = max(launch.after.throttle_flags or 0 for launch in hit)
+    return f" (flags {flags:#x})" if flags else ""
+
+
+def _of(hit: list[Launched], seen: Seen) -> str:
+    return f"{len(hit)} of {len(seen.launches)} launches"
+
+
+def _invalid(what: str, evidence: object, remedy: str) -> Doubt | None:
+    """None without evidence."""
+    return Doubt(what=what, evidence=str(evidence), remedy=remedy, invalid=True) if evidence else None

@@ -1,0 +1,105 @@
+"""Rules about who else used the board meanwhile."""
+
+from device_agent.wire import Conditions, Launched, Paired
+from pipeline import units
+from pipeline.measure.validity.seen import Seen
+from pipeline.records import Doubt
+
+SWITCHES_RATIO = 0.05  # involuntary switches per inference: above it, one time in twenty holds the work of others
+RUN_DELAY_RATIO = 0.05  # share of the timed part in which the process waited for a CPU
+PRESSURE_RATIO = 0.20  # share of the time in which some task waited for a CPU, or for the storage (PSI)
+OTHERS_RATIO = 0.20  # of one CPU
+MEMORY_RATIO = 0.05  # share of the time in which some task waited for memory (PSI)
+ALONE_RATIO = 0.05  # of one CPU: below it the tasks that wait for one are our own
+LEAST_WINDOW_US = 200_000  # the kernel counts CPU time in ticks of 10 ms
+
+
+def contended(seen: Seen) -> Doubt | None:
+    """The low quantile that pairs are judged by moves little under contention; a tail says nothing then."""
+    found = (
+        [_in_pair(pair) or _around(pair.a) for pair in seen.pairs]
+        if seen.pairs
+        else [_in_launch(launch) or _around(launch) for launch in seen.launches]
+    )
+    reasons = [reason for reason in found if reason]
+    if len(reasons) * 2 < len(found) or not reasons:
+        return None
+    what = "pairs" if seen.pairs else "launches"
+    return Doubt(
+        what="contended",
+        evidence=f"other programs used the board in {len(reasons)} of {len(found)} {what}: {reasons[0]}{_culprit(seen)}",
+        remedy="Stop other work on the machine, then measure again; the ratio to the baseline suffers less than the median.",
+        withholds="tail",
+    )
+
+
+def short_of_memory(seen: Seen) -> Doubt | None:
+    shares = [_share(before, after, "memory_stalled_us") or 0 for before, after in seen.windows]
+    if sum(share > MEMORY_RATIO for share in shares) * 2 < len(shares) or max(shares, default=0) <= MEMORY_RATIO:
+        return None
+    return Doubt(
+        what="short of memory",
+        evidence=f"programs waited for memory for up to {units.percent(max(shares))} of a launch",
+        remedy="Stop other programs on the board, or use a smaller model; then measure again.",
+        withholds="tail",
+    )
+
+
+def _in_launch(launch: Launched) -> str:
+    return _taken(sum(launch.latency_ns), len(launch.latency_ns), launch.run_delay_ns, launch.involuntary_switches)
+
+
+def _in_pair(pair: Paired) -> str:
+    """By its blocks: between them a side only waits for its turn."""
+    delays = [block.run_delay_ns for block in pair.blocks]
+    return _taken(
+        sum(block.end_ns - block.start_ns for block in pair.blocks),
+        sum(block.runs for block in pair.blocks),
+        None if None in delays else sum(delay for delay in delays if delay is not None),
+        sum(block.involuntary_switches for block in pair.blocks),
+    )
+
+
+def _taken(timed_ns: int, runs: int, delay_ns: int | None, switches: int) -> str:
+    """Why, in words; empty where nobody did."""
+    if delay_ns is not None:
+        share = delay_ns / max(timed_ns, 1)
+        return f"the model waited for a CPU for {units.percent(share)} of its time" if share > RUN_DELAY_RATIO else ""
+    per_run = switches / max(runs, 1)  # a kernel without schedstats
+    return f"it was interrupted in {units.percent(per_run)} of the inferences" if per_run > SWITCHES_RATIO else ""
+
+
+def _around(launch: Launched) -> str:
+    """From before the launch to after it."""
+    before, after = launch.before, launch.after
+    if after.t_ns - before.t_ns < LEAST_WINDOW_US * 1000:
+        return ""
+    stolen = _share(before, after, "steal_us") or 0
+    if stolen > OTHERS_RATIO:
+        return f"the hypervisor took {units.percent(stolen)} of a CPU"
+    busy = _share(before, after, "busy_us")
+    others = None if busy is None else busy - (_share(before, after, "own_us") or 0)
+    if others is not None and others > OTHERS_RATIO:
+        return f"they used {units.percent(others)} of a CPU"
+    waited = _share(before, after, "cpu_stalled_us") or 0
+    if waited > PRESSURE_RATIO and (others is None or others > ALONE_RATIO):
+        return f"some program waited for a CPU for {units.percent(waited)} of the time"
+    stored = _share(before, after, "io_stalled_us") or 0
+    return (
+        f"some program waited for the storage for {units.percent(stored)} of the time"
+        if stored > PRESSURE_RATIO
+        else ""
+    )
+
+
+def _share(before: Conditions, after: Conditions, name: str) -> float | None:
+    """Of the window; of one CPU, where it is CPU time."""
+    old, new = getattr(before, name), getattr(after, name)
+    return None if old is None or new is None else max(0, new - old) / max((after.t_ns - before.t_ns) / 1000, 1)
+
+
+def _culprit(seen: Seen) -> str:
+    """The program that used most in any window."""
+    after = [after for _, after in seen.windows]
+    worst = max(after, key=lambda one: one.busiest_us)
+    return f" (most by {worst.busiest}, {units.seconds(worst.busiest_us / 1e6)} of CPU time)" if worst.busiest else ""

@@ -1,0 +1,53 @@
+"""What the rules look at: the records of one file, or of a baseline and a candidate that took turns."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from device_agent.wire import Conditions, Launched, Paired
+from pipeline.records import Latency
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked of the board, to hold against what it did. None: nothing to hold it against."""
+
+    runtime: str = ""
+    runtime_version: str | None = None  # of the wheel that was sent
+    golden: tuple[float, ...] | None = None  # the host's answers to the first rows, cut as wire.Launched.golden
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One file in one runtime."""
+
+    name: str  # for people
+    launches: tuple[Launched, ...]
+    asked: Asked
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    sides: tuple[Side, ...]
+    pairs: tuple[Paired, ...] = ()  # whose launches are those of the two sides
+    latency: Latency | None = None  # of a file that was measured alone
+
+    @property
+    def launches(self) -> tuple[Launched, ...]:
+        return tuple(launch for side in self.sides for launch in side.launches)
+
+    @property
+    def windows(self) -> Iterator[tuple[Conditions, Conditions]]:
+        """Before and after each launch."""
+        return ((launch.before, launch.after) for launch in self.launches)
+
+
+def alone(launches: tuple[Launched, ...], latency: Latency, asked: Asked) -> Seen:
+    return Seen(sides=(Side(name="this file", launches=launches, asked=asked),), latency=latency)
+
+
+def in_pairs(pairs: tuple[Paired, ...], baseline: Asked, candidate: Asked) -> Seen:
+    return Seen(
+        sides=(
+            Side(name="the baseline", launches=tuple(pair.a for pair in pairs), asked=baseline),
+            Side(name="the candidate", launches=tuple(pair.b for pair in pairs), asked=candidate),
+        ),
+        pairs=pairs,
+    )

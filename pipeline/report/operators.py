@@ -1,0 +1,49 @@
+"""Where an inference spends its time: the slowest kernels of each file in each runtime."""
+
+from pipeline import units
+from pipeline.records import Measurement, RunRecord
+from pipeline.report.details import columns_of
+from pipeline.report.trust import asked_for, guarded, mark_of
+from pipeline.report.view import Line, Table
+
+SLOWEST = 8  # of each file: they are most of the time of any network that is worth a look
+
+
+def table(run: RunRecord) -> Table:
+    lines = [line for one in asked_for(run) for line in _lines(one)]
+    told = [(one.label, one.operators_note) for one in asked_for(run) if one.operators_note]
+    notes = {note: ", ".join(label for label, other in told if other == note) for _, note in told}
+    return Table(
+        title="The slowest operators",
+        columns=columns_of("measurement|operator|kind|shapes|mean>|share>"),
+        lines=tuple(lines),
+        note=" ".join(
+            ["In a launch of their own: a profile slows down what it looks at. Share: of the sum of all operators."]
+            + [f"{labels}: {note}." for note, labels in notes.items()]
+        )
+        if told
+        else "",
+    )
+
+
+def _lines(one: Measurement) -> list[Line]:
+    mark, whole_s = mark_of(one), sum(each.mean_s for each in one.operators)
+    if not one.operators or not whole_s:
+        missing = (one.label, "unavailable", *[units.UNKNOWN] * 4)
+        return [Line(cells=missing)] if one.operators_note else []
+    slowest = sorted(one.operators, key=lambda each: -each.mean_s)[:SLOWEST]
+    rest_s = whole_s - sum(each.mean_s for each in slowest)
+    rows = [(each.name, each.kind, each.shapes or units.UNKNOWN, each.mean_s) for each in slowest]
+    others = len(one.operators) - len(slowest)
+    if others:
+        rows.append((f"{units.count(others)} more", units.UNKNOWN, units.UNKNOWN, rest_s))
+    return [
+        Line(
+            cells=(
+                one.label if number == 0 else "", name, kind, shapes,
+                guarded(units.seconds(mean_s), mark), guarded(units.percent(mean_s / whole_s), mark),
+            ),
+            mark=mark,
+        )
+        for number, (name, kind, shapes, mean_s) in enumerate(rows)
+    ]  # fmt: skip

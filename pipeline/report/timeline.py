@@ -1,0 +1,115 @@
+"""The board while pairs were measured: what could have made one side slower than the other, other than the file."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from pipeline import units
+from pipeline.records import Glance, Paired
+from pipeline.report.svg import AXIS, LINE, WIDTH, Drawing, Picture, Scale
+from pipeline.report.trust import Trust
+
+LEFT = 66
+TALL = 56  # of a lane
+LANE = TALL + LINE + 12
+STRIP = 12  # of the blocks of one side
+TITLE = "Was the board the same all the time?"
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One thing over time. A meter's power is to be one more: any glance that tells a number."""
+
+    name: str
+    of: Callable[[Glance], float | None]
+    words: Callable[[float], str]
+    least: float  # the axis spans at least so much of the mean: what is steady should look so
+
+
+LANES = (
+    Lane("temperature", lambda glance: glance.temperature_c, units.temperature, 0.1),
+    Lane("clock", lambda glance: glance.cpu_khz, lambda khz: units.frequency(int(khz)), 0.1),
+)
+
+
+def steadiness(trust: Trust) -> Picture | None:
+    """Drawn also where the times are invalid: this is where to see why."""
+    every = [paired for paired in trust.paired.values() if paired.glances]
+    if not every:
+        return None
+    drawn = [(paired, _told(paired)) for paired in every if _told(paired)]
+    if not drawn:
+        caption = "This board tells neither its temperature nor its clock: whether they stayed the same is not known."
+        return Picture(title=TITLE, caption=caption, drawings=())
+    caption = "Read after each block. The strips are the blocks of the baseline (A) and of the candidate (B); the gaps, processes that start."
+    silent = [lane.name for lane in LANES if all(lane not in told for _, told in drawn)]
+    caption += f" This board does not tell its {silent[0]}." if silent else ""
+    drawings = tuple(
+        _drawing(f"steady-{number}", paired, told, trust).svg() for number, (paired, told) in enumerate(drawn)
+    )
+    return Picture(title=TITLE, caption=caption, drawings=drawings)
+
+
+def _told(paired: Paired) -> list[Lane]:
+    return [lane for lane in LANES if any(lane.of(glance) is not None for glance in paired.glances)]
+
+
+def _drawing(name: str, paired: Paired, lanes: Sequence[Lane], trust: Trust) -> Drawing:
+    glances = paired.glances
+    across = Scale(low=0, high=max(glance.end_s for glance in glances) or 1, start=LEFT, end=WIDTH - 4)
+    strips = LINE + 8 + LANE * len(lanes)
+    bottom = strips + 2 * (STRIP + 3)
+    words = "; ".join(f"{lane.name}: {_range(lane, glances)}" for lane in lanes)
+    drawing = Drawing(name, f"{TITLE} {paired.subject}", words, height=bottom + AXIS)
+    drawing.axis(across, LINE + 8, bottom, units.seconds)
+    drawing.text(0, LINE - 4, paired.subject, "group")
+    if trust.of_pairs(paired):
+        drawing.text(WIDTH, LINE - 4, trust.of_pairs(paired), "value", "end")
+    for number, lane in enumerate(lanes):
+        _lane(drawing, lane, glances, across, LINE + 8 + LANE * number)
+    for side, style, y in (("A", "side-a", strips), ("B", "side-b", strips + STRIP + 3)):
+        drawing.text(LEFT - 8, y + STRIP - 2, {"A": "baseline", "B": "candidate"}[side], "tick", "end")
+        spans = [(across.at(one.t_s), across.at(one.end_s)) for one in glances if one.side == side]
+        drawing.path(blocks(spans, y, STRIP), style)
+    return drawing
+
+
+def _lane(drawing: Drawing, lane: Lane, glances: Sequence[Glance], across: Scale, top: float) -> None:
+    told = [(glance.end_s, value) for glance in glances if (value := lane.of(glance)) is not None]
+    values = [value for _, value in told]
+    middle = fmean(values)
+    half = max(max(values) - middle, middle - min(values), lane.least * abs(middle) / 2) * 1.1 or 1
+    scale = Scale(low=middle - half, high=middle + half, start=top + LINE + 4 + TALL, end=top + LINE + 4)
+    drawing.label(top + LINE, lane.name, _range(lane, glances))
+    drawing.ticks(scale, LEFT, WIDTH - 4, lane.words, most=3)
+    steps = [(across.at(t_s), scale.at(value)) for t_s, value in told]
+    kept = [one for index, one in enumerate(steps) if _turns(steps, index)]
+    drawing.path("M" + "L".join(_point(x, y) for x, y in kept), "trace")
+
+
+def _turns(steps: Sequence[tuple[float, float]], index: int) -> bool:
+    """Whether the line needs this point: most glances tell the same as those beside them."""
+    beside = steps[max(index - 1, 0) : index + 2]
+    return index in {0, len(steps) - 1} or any(y != steps[index][1] for _, y in beside)
+
+
+def _range(lane: Lane, glances: Sequence[Glance]) -> str:
+    """What it was from least to most, and on average for either side: the two should be equal."""
+    values = [value for glance in glances if (value := lane.of(glance)) is not None]
+    ends = list(dict.fromkeys((lane.words(min(values)), lane.words(max(values)))))
+    whole = f"{' to '.join(ends)}{' throughout' if len(ends) == 1 else ''}"
+    means = []
+    for side in ("A", "B"):
+        own = [value for one in glances if one.side == side and (value := lane.of(one)) is not None]
+        if own:
+            means.append(f"{side} {lane.words(fmean(own))}")
+    return f"{whole}; mean of {', '.join(means)}" if len(ends) > 1 else whole
+
+
+def blocks(spans: Sequence[tuple[float, float]], y: float, height: float) -> str:
+    """A path of rectangles, each wide enough to be seen: there are hundreds."""
+    return "".join(f"M{_point(start, y)}h{max(0.4, end - start):.1f}v{height:.0f}H{start:.1f}z" for start, end in spans)
+
+
+def _point(x: float, y: float) -> str:
+    return f"{x:.1f} {y:.1f}"

@@ -1,0 +1,79 @@
+"""Memory by step: what is really held is seen where it was taken, and split as the kernel splits it."""
+
+import io
+
+import pytest
+
+from device_agent import memory, wire
+from device_agent.record import replace
+from tests.device_agent.agent_process import LAUNCH, sleep_model
+from tests.device_agent.test_agent_contract import DENSE, MODELS, runtime_or_skip
+
+HELD = 8 << 20
+STATUS = "VmHWM:\t    9000 kB\nVmRSS:\t    8000 kB\nRssAnon:\t    3000 kB\nRssFile:\t    5000 kB\n"
+ROLLUP = "Rss:                8000 kB\nPrivate_Dirty:      3100 kB\nAnonymous:          3200 kB\n"
+
+
+@pytest.fixture
+def proc(tmp_path, monkeypatch):
+    """A root of which /proc/self holds what a test writes."""
+    folder = tmp_path / "proc/self"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("EDGEPRESS_FS_ROOT", str(tmp_path))
+    return folder
+
+
+def growth(launched: wire.Launched, name: str, start: str = "runtime_imported", end: str = "end") -> int:
+    steps = {step.step: getattr(step, name) for step in launched.memory}
+    return steps[end] - steps[start]
+
+
+def test_memory_that_a_model_holds_is_its_own_growth(agent):
+    light, heavy = (agent.store(sleep_model(hold_bytes=held)) for held in (0, HELD))
+    small, large, _ = agent.run(*(replace(LAUNCH, model_sha256=model) for model in (light, heavy)))
+    for name in ("anonymous_bytes", "private_dirty_bytes", "resident_bytes"):
+        assert HELD <= growth(large, name) - growth(small, name) + (64 << 10) < HELD + (512 << 10), name
+        assert growth(large, name, end="model_loaded") >= HELD - (64 << 10), name
+    assert abs(growth(large, "file_bytes") - growth(small, "file_bytes")) < 1 << 20
+    assert large.peak_bytes - small.peak_bytes > HELD - (1 << 20)
+    assert all(step.available_bytes > 0 for step in large.memory)
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_a_runtime_has_the_step_that_it_can_separate(name, agent):
+    runtime_or_skip(name)
+    file = MODELS / DENSE[name]
+    launch = replace(LAUNCH, runtime=name, model_format=file.suffix[1:], model_sha256=agent.store(file.read_bytes()))
+    launched, _ = agent.run(launch)
+    allocated = ["allocated"] if file.suffix == ".tflite" else []
+    assert [step.step for step in launched.memory] == [
+        "python", "runtime_imported", "model_loaded", *allocated, "inputs_ready", "first_inference", "end",
+    ]  # fmt: skip
+    assert launched.cold_start_ns > launched.import_ns + launched.load_ns + launched.first_ns
+
+
+def test_pages_that_the_kernel_counts_are_preferred_to_its_counters(proc):
+    (proc / "status").write_text(STATUS)
+    (proc / "smaps_rollup").write_text(ROLLUP)
+    (proc.parent / "meminfo").write_text("MemTotal:  4000000 kB\nMemAvailable:  2000000 kB\n")
+    kib = 1024
+    assert memory.snapshot("end") == wire.MemoryStep(
+        "end", 8000 * kib, 3200 * kib, 5000 * kib, 3100 * kib, 2000000 * kib
+    )
+    assert memory.peak_bytes() == 9000 * kib
+
+
+def test_a_kernel_before_smaps_rollup(proc):
+    (proc / "status").write_text(STATUS)
+    step = memory.snapshot("end")
+    assert (step.anonymous_bytes, step.private_dirty_bytes, step.available_bytes) == (3000 * 1024, None, None)
+
+
+def test_cold_start_is_told_of_answers_too(agent):
+    np = pytest.importorskip("numpy")
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((2, 4), "float32"))
+    model = agent.store(sleep_model(latency_us=50_000))
+    launch = replace(LAUNCH, mode="evaluate", model_sha256=model, inputs_sha256=agent.store(buffer.getvalue()))
+    launched, _ = agent.run(launch)
+    assert 50_000_000 <= launched.first_ns < launched.cold_start_ns

@@ -1,0 +1,126 @@
+"""Pairs on a real agent: known slowdowns, the shape of blocks, what a damaged answer becomes."""
+
+import hashlib
+import json
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device_agent import wire
+from device_agent.record import replace
+from pipeline.decision import Rule, judged
+from pipeline.errors import StageError
+from pipeline.measure import blocks
+from pipeline.measure.paired import pairs, ratio_of, shape_of, until_decided
+from pipeline.records import Outcome
+from targets import inventory, open_session
+from tests.device_agent.agent_process import LAUNCH
+
+RULE = Rule(margin=0.005, limit=0.03)
+
+
+@pytest.fixture
+def session(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with open_session(inventory.find("local", tmp_path)) as opened:
+        yield opened
+
+
+def launch_of(session, **model):
+    data = json.dumps({"latency_us": 300, **model}).encode()
+    sha256 = hashlib.sha256(data).hexdigest()
+    session.put(data, sha256)
+    return replace(LAUNCH, model_sha256=sha256, warmup_min_ns=1_000_000, warmup_max_ns=20_000_000)
+
+
+def test_a_file_that_takes_twice_the_time_is_caught_with_ten_pairs(session):
+    shape = shape_of(1e-4)
+    told = []
+    traces = until_decided(
+        session, launch_of(session), launch_of(session, latency_us=600), shape, [RULE], 1, "test", told.append
+    )
+    assert told == list(range(1, 11))
+    assert math.exp(traces.log_ratios[0]) == pytest.approx(2, rel=0.05)
+    assert judged(traces.log_ratios, RULE) is Outcome.REGRESSED
+    assert len({pair.blocks[0].side for pair in traces.paired}) == 2 or len(traces.paired) < 10  # the order is drawn
+
+
+def test_a_side_that_fails_ends_it(session):
+    traces = until_decided(
+        session, launch_of(session), launch_of(session, crash="SIGABRT"), shape_of(1e-4), [RULE], 1, "test", print
+    )
+    assert traces.failed is not None
+    assert traces.failed.error == "SIGABRT"
+    assert traces.log_ratios == ()
+
+
+@pytest.mark.parametrize("latency_s", [1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.3, 2.0])
+def test_a_pair_lasts_seconds_whatever_the_model_takes(latency_s):
+    shape = shape_of(latency_s)
+    block_s = max(shape.min_ns / 1e9, shape.min_runs * latency_s)
+    assert shape.max_runs * latency_s >= shape.min_ns / 1e9 * 0.99
+    assert 4 * shape.cycles * block_s <= 4 * 4 * max(1.0, latency_s)
+    assert shape.min_runs <= shape.max_runs
+    assert shape.runs * 2 <= 1_000_000
+
+
+def test_the_order_is_drawn_and_can_be_drawn_again():
+    made = [pairs(LAUNCH, LAUNCH, shape_of(1e-3), 40, random.Random(seed)) for seed in (1, 1, 2)]
+    assert made[0] == made[1] != made[2]
+    assert {pair.starts for pair in made[0]} == {"AB", "BA"}
+    assert {cycle for pair in made[0] for cycle in pair.cycles} == {"ABBA", "BAAB"}
+
+
+def paired_of(a, b, sides="ABBA", runs=30):
+    """A pair of blocks of `runs` times each, `a` and `b` being the levels in ns."""
+    noise = np.random.default_rng(3)
+    times = {
+        side: (level * (1 + noise.exponential(0.02, runs * sides.count(side)))).astype(int).tolist()
+        for side, level in (("A", a), ("B", b))
+    }
+    launched = {side: wire.Launched.__new__(wire.Launched) for side in "AB"}
+    for side, record in launched.items():
+        record.__dict__["latency_ns"] = tuple(times[side])
+    made = tuple(
+        wire.Block(number // 4, side, number, number + 1, runs, 0, None, None, None)
+        for number, side in enumerate(sides)
+    )
+    paired = wire.Paired.__new__(wire.Paired)
+    paired.__dict__.update(a=launched["A"], b=launched["B"], blocks=made)
+    return paired
+
+
+def test_the_ratio_is_that_of_the_levels_and_one_slow_cycle_does_not_matter():
+    calm = paired_of(100_000, 103_000, "ABBABAABABBA")
+    assert blocks.log_ratio(calm) == pytest.approx(math.log(1.03), abs=0.003)
+    slow = list(calm.b.latency_ns)
+    slow[:60] = [9 * time for time in slow[:60]]  # both B blocks of the first cycle
+    calm.b.__dict__["latency_ns"] = tuple(slow)
+    assert blocks.log_ratio(calm) == pytest.approx(math.log(1.03), abs=0.004)
+
+
+def test_short_blocks_lose_their_first_inference():
+    pair = paired_of(100_000, 100_000, runs=5)
+    cold = [10 * time if index % 5 == 0 else time for index, time in enumerate(pair.b.latency_ns)]
+    pair.b.__dict__["latency_ns"] = tuple(cold)
+    assert blocks.log_ratio(pair) == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("damage", ["short", "none", "negative"])
+def test_a_pair_that_does_not_fit_itself_is_refused(damage):
+    pair = paired_of(100_000, 100_000)
+    if damage == "short":
+        pair.a.__dict__["latency_ns"] = pair.a.latency_ns[:-1]
+    elif damage == "none":
+        pair.__dict__["blocks"] = ()
+    else:
+        pair.a.__dict__["latency_ns"] = tuple(-time for time in pair.a.latency_ns)
+    with pytest.raises(StageError, match="can not be read"):
+        ratio_of(pair)
+
+
+def test_the_folder_of_the_agent_is_the_tests_own(session, tmp_path):
+    assert Path(tmp_path, "edgepress", "local-board").exists()

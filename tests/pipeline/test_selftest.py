@@ -1,0 +1,65 @@
+"""`edgepress selftest`: the rates are counted rightly, and the command works on this machine."""
+
+import json
+import math
+import random
+
+import pytest
+
+from pipeline import selftest
+from pipeline.decision import Rule
+from tests.commands import edgepress
+
+RULE = Rule(margin=0.005, limit=0.03)
+
+
+def noise(trials, deviation, seed=1):
+    shuffle = random.Random(seed)
+    return [[shuffle.gauss(0, deviation) for _ in range(20)] for _ in range(trials)]
+
+
+def test_rates_count_every_trial_once():
+    found = selftest.rates(noise(100, 0.004), RULE)
+    assert [rate.slowdown for rate in found] == list(selftest.SLOWDOWNS)
+    assert all(rate.regressed + rate.passed + rate.inconclusive == rate.trials == 100 for rate in found)
+    unchanged, *_, most = found
+    assert unchanged.regressed <= 2
+    assert unchanged.regressed_high == pytest.approx(0.0362, abs=0.035)
+    assert most.regressed == 100
+    assert most.regressed_low == pytest.approx(0.9638, abs=1e-4)  # Clopper and Pearson's for 100 of 100
+    assert selftest.resolved(found) in (0.02, 0.03)
+
+
+def test_a_board_that_is_too_noisy_resolves_nothing_small():
+    found = selftest.rates(noise(100, 0.2), RULE)
+    assert selftest.resolved(found) is None
+    assert found[0].inconclusive > 90
+
+
+@pytest.mark.frameworks
+def test_on_this_machine(tmp_path):
+    done = edgepress("selftest", "local", "--trials", "2", "--json", cwd=tmp_path, timeout=280)
+    assert done.returncode in (0, 3, 6), done.stderr
+    said = json.loads(done.stdout)
+    assert said["model"] == "selftest.tflite"
+    counted = said["rates"][0]["trials"]
+    assert counted + len(said["invalid"]) == 2
+    if counted:
+        assert math.isfinite(said["deviation"])
+        assert said["rates"][-1]["trials"] == counted
+        assert said["seconds_median"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "word"),
+    [
+        (["nowhere"], 2, "nowhere"),
+        (["local", "--model", "absent.tflite"], 2, "absent.tflite"),
+        (["local", "--model", "what.keras"], 2, "can not be run"),
+        (["local", "--trials", "1"], 2, "trials"),
+    ],
+)
+def test_bad_input(tmp_path, options, code, word):
+    done = edgepress("selftest", *options, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert word in done.stderr

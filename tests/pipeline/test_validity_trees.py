@@ -1,0 +1,197 @@
+"""Each rule of validity fires when a board is disturbed during a launch, and not when it is left alone.
+
+The real agent looks at the tree of a board (tests/device_agent/boards), which is changed while its launch runs; what it says
+is judged by the rule. Rules that only arithmetic can fire have their cases in records.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from device_agent import wire
+from device_agent.record import replace
+from pipeline.measure.statistics import summarise
+from pipeline.measure.validity import RULES, Asked, Seen, alone, in_pairs
+from tests.device_agent import board_trees
+from tests.device_agent.agent_process import LAUNCH, Agent, sleep_model
+from tests.device_agent.test_faults_clock import SHIM
+from tests.pipeline.test_validity import CLEAN, PAIR, blocks
+
+CPU = "sys/devices/system/cpu"
+CORES = range(4)
+CLEAN_ASKED = Asked(runtime="sleep", runtime_version="1", golden=(0.25, 3.0))
+
+
+@dataclass
+class Case:
+    rule: str
+    disturb: Callable[[Path], None] = lambda _: None
+    tree: str = "pi5"
+    asked: Asked = CLEAN_ASKED
+    model: dict[str, object] = field(default_factory=dict)
+    band: bool = False  # two launches, of which the second waits for the board to cool
+    records: tuple = ()  # (clean, disturbed) instead of all that
+
+
+def writes(path: str, text: str) -> Callable[[Path], None]:
+    return lambda root: put(root / path, text)
+
+
+def put(path: Path, text: str) -> None:
+    """As the kernel does: whoever reads meanwhile finds the old or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name("new")
+    new.write_text(text)
+    new.rename(path)
+
+
+def clocks(khz: int, name: str = "cur") -> Callable[[Path], None]:
+    return lambda root: [put(root / f"{CPU}/cpu{core}/cpufreq/scaling_{name}_freq", f"{khz}\n") for core in CORES]
+
+
+def cpu_time(root: Path) -> None:
+    """A compiler at work: 1000 s of it."""
+    put(root / "proc/stat", "cpu  100500 0 500 100000 0 0 0 0 0 0\n")
+    put(root / "proc/4321/stat", "4321 (cc1) R 1 4321 4321 0 -1 0 0 0 0 0 99000 1000 0 0 20 0 1 0 500 0 0\n")
+
+
+SIX = alone((CLEAN,) * 6, summarise([CLEAN.latency_ns] * 6), Asked())
+
+
+def pair_records(hit) -> tuple:
+    return in_pairs((PAIR,), Asked(), Asked()), in_pairs((hit,), Asked(), Asked())
+
+
+CASES = {
+    "throttled, the firmware's flags": Case(
+        "throttled", writes("said/vcgencmd get_throttled", "throttled=0x20000\n")
+    ),
+    "throttled, a cooling device": Case("throttled", writes("sys/class/thermal/cooling_device0/cur_state", "2\n")),
+    "throttled, a counter of x86": Case("throttled", writes(f"{CPU}/cpu0/thermal_throttle/core_throttle_count", "8\n")),
+    "under-voltage, the firmware's flags": Case(
+        "under-voltage", writes("said/vcgencmd get_throttled", "throttled=0x10000\n")
+    ),
+    "under-voltage, the driver": Case("under-voltage", writes("sys/class/hwmon/hwmon3/in0_lcrit_alarm", "1\n")),
+    "under-voltage, the PMIC": Case(
+        "under-voltage", writes("said/vcgencmd pmic_read_adc EXT5V_V", "     EXT5V_V volt(24)=4.61478000V\n")
+    ),
+    "below its clock": Case("below its clock", clocks(1500000)),
+    "governor changed": Case("governor changed", writes(f"{CPU}/cpu2/cpufreq/scaling_governor", "powersave\n")),
+    "power mode changed": Case(
+        "power mode changed", writes("said/nvpmodel -q", "NV Power Mode: MAXN_SUPER\n2\n"), tree="orin_nano"
+    ),
+    "clock stepped": Case("clock stepped", writes("clock", "3600")),
+    "swapped": Case("swapped", writes("proc/vmstat", "nr_free_pages 1\npswpin 12\npswpout 0\n")),
+    "another runtime": Case("another runtime", asked=Asked(runtime="sleep", runtime_version="2")),
+    "golden differs": Case("golden differs", asked=Asked(runtime="sleep", golden=(0.25, 2.0))),
+    "fell back": Case("fell back", asked=Asked(runtime="onnxruntime_cuda")),
+    "not accelerated": Case("not accelerated", asked=Asked(runtime="ai_edge_litert")),
+    "contended": Case("contended", cpu_time),
+    "short of memory": Case(
+        "short of memory", writes("proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=900000000\n")
+    ),
+    "clock drifts": Case("clock drifts", clocks(1500000)),
+    "warmed up": Case("warmed up", writes("sys/class/thermal/thermal_zone0/temp", "69000\n"), band=True),
+    "never steady": Case("never steady", model={"latency_us": 15_000}),
+    "clocks differ": Case("clocks differ", records=pair_records(blocks(cpu_khz=2300000))),
+    "few launches": Case("few launches", records=(SIX, alone((CLEAN,) * 5, summarise([(1, 1)] * 5), Asked()))),
+    "launches disagree": Case(
+        "launches disagree",
+        records=(SIX, alone((CLEAN,) * 6, summarise([(100,)] * 5 + [(150,)]), Asked())),
+    ),
+}  # fmt: skip
+
+
+def test_each_rule_has_a_case():
+    assert {case.rule for case in CASES.values()} == set(RULES)
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory) -> Path | None:
+    """Moves the time of day of a process; None: there is no compiler."""
+    if shutil.which("cc") is None:
+        return None
+    folder = tmp_path_factory.mktemp("shim")
+    (folder / "shim.c").write_text(SHIM)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "shim.so", folder / "shim.c", "-ldl"], check=True)
+    return folder / "shim.so"
+
+
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory):
+    """What is seen where nothing is disturbed, once for each kind of launch."""
+
+    @cache
+    def look(tree: str, band: bool) -> Seen:
+        return seen(tmp_path_factory.mktemp("clean") / "board", Case("", tree=tree, band=band), None)
+
+    return look
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_rule_fires_when_the_board_is_disturbed_and_only_then(name, tmp_path, shim, left_alone):
+    case = CASES[name]
+    if case.records:
+        clean, disturbed = case.records
+    else:
+        clean = left_alone(case.tree, case.band)
+        disturbed = seen(tmp_path / "disturbed", case, shim)
+    rule = RULES[case.rule]
+    assert rule(clean) is None
+    doubt = rule(disturbed)
+    assert doubt is not None
+    assert doubt.what == case.rule
+    assert doubt.evidence
+    assert doubt.remedy.endswith(".")
+
+
+def seen(folder: Path, case: Case, shim: Path | None) -> Seen:
+    """What the agent tells of a launch in which the case's disturbance comes."""
+    folder.mkdir()
+    root = calm(board_trees.tree(case.tree, folder))
+    env = board_trees.environment(root)
+    if case.rule == "clock stepped":
+        if shim is None:
+            pytest.skip("the clock of single processes is moved by a preloaded library, which needs a C compiler")
+        env.update(LD_PRELOAD=str(shim), CLOCK_MOVED=str(root / "clock"))
+    agent = Agent(folder / "edge", env=env)
+    try:
+        model = agent.store(sleep_model(outputs=[0.25, 3], **case.model))
+        one = replace(LAUNCH, model_sha256=model, timed_min_ns=50_000_000, timed_max_runs=10_000)
+        launches = (one, one) if case.band else (one,)
+        job_id = f"{agent.process.pid:032x}"
+        agent.ask(wire.Submit(job_id, "tester", 10**12, launches, (), 5000, 300_000_000))
+        agent.write(wire.encode(wire.Follow(job_id, 0)))
+        while not (isinstance(record := agent.receive(), wire.Event) and record.phase == "started"):
+            pass
+        case.disturb(root)
+        found = []
+        while not isinstance(record := agent.receive(), wire.Ended):
+            if not isinstance(record, (wire.Event, wire.Working)):
+                assert isinstance(record, wire.Launched), record
+                found.append(record)
+        assert len(found) == len(launches)
+    finally:
+        agent.kill()
+    return alone(tuple(found), summarise([each.latency_ns for each in found]), case.asked)
+
+
+def calm(root: Path) -> Path:
+    """The tree of a board that was tuned, with all that a rule reads."""
+    for name in ("cur", "min", "max"):
+        clocks(2400000, name)(root)
+    for core in CORES:
+        put(root / f"{CPU}/cpu{core}/cpufreq/scaling_governor", "performance\n")
+    put(root / "proc/stat", "cpu  400 0 500 100000 0 0 0 0 0 0\n")
+    put(root / "proc/vmstat", "nr_free_pages 1\npswpin 0\npswpout 0\n")
+    put(root / "proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=7\n")
+    put(root / "sys/class/thermal/cooling_device0/type", "cpufreq-cpu0\n")
+    put(root / "sys/class/thermal/cooling_device0/cur_state", "0\n")
+    put(root / f"{CPU}/cpu0/thermal_throttle/core_throttle_count", "7\n")
+    put(root / "clock", "0")
+    return root
