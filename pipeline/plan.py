@@ -88,7 +88,6 @@ class LimitsTable(Table, frozen=True):
     latency_margin: Annotated[float, Meta(ge=0)] | None = None  # None: a sixth of latency_regression
     latency_tail: Annotated[float, Meta(gt=0)] = 0.15  # p95 and p99; judged with latency_regression
     memory_regression_bytes: Annotated[int, Meta(ge=0)] | None = None
-    energy_regression: Annotated[float, Meta(gt=0)] | None = None
     size_bytes: Annotated[int, Meta(ge=0)] | None = None
     applies_to: tuple[str, ...] = ()
 

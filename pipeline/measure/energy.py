@@ -5,10 +5,13 @@ Uncertainties are half-widths of 95 % intervals; a data sheet's limit is taken a
 window and clock rules (its tolerance is 800 ms), and a simulation of meters of 1 to 1000 Hz (benchmarks/energy.py).
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from device_agent.wire import EnergyWindow, Launched, PowerTrace
 from pipeline.measure.power import Curve, NoEnergyError, Window
@@ -23,6 +26,10 @@ SETTLE_RATIO = 0.2  # but no more than that of it
 # (period up to, window at least), seconds: sd of net energy 3 % at 10 Hz in 10 s, 2 % in 30 s; 0.6 % at 100 Hz in 5 s (simulated)
 WINDOWS_S = ((0.02, 5.0), (0.2, 30.0), (math.inf, 60.0))
 ACCUMULATED_WINDOW_S = 5.0
+PIECE_S = 2.0  # of an idle time
+WANDER_S = 10.0  # idle power wanders about so slowly (simulated: 3 to 40 s): a shorter work does not average it out
+# Student's t, two-sided 95 %, by degrees of freedom
+T95_PIECES = {2: 4.303, 4: 2.776, 6: 2.447, 8: 2.306, 10: 2.228}
 
 
 class Sync(msgspec.Struct, frozen=True):
@@ -60,7 +67,7 @@ def _valid(trace: PowerTrace, ran: EnergyWindow, sync: Sync) -> EnergyReading:
     if length_s < least_s * 0.999 or ran.runs < 1 or len(ran.idle) != 2:
         raise NoEnergyError(f"a window of {length_s:.3g} s is too short for it: {least_s:g} s are needed")
     expected, dropped = curve.dropped(window)
-    idle = Idle(curve, [(round_s(a, ran), round_s(b, ran)) for a, b in ran.idle])
+    idle = Idle(curve, [(seconds_into(a, ran), seconds_into(b, ran)) for a, b in ran.idle], length_s)
     watt, scatter_w = curve.watts(window)
     net_w = watt - idle.watt
     if net_w <= 0:
@@ -83,16 +90,31 @@ def _valid(trace: PowerTrace, ran: EnergyWindow, sync: Sync) -> EnergyReading:
 class Idle:
     """What the board uses when it waits."""
 
-    def __init__(self, curve: Curve, windows: Sequence[Window]) -> None:
-        """Of the two `windows`, before and after. NoEnergyError where they differ by more than 5 %."""
-        (self.before_w, before_u), (self.after_w, after_u) = (curve.watts(_settled(window)) for window in windows)
+    def __init__(self, curve: Curve, windows: Sequence[Window], busy_s: float) -> None:
+        """Of the two `windows`, before and after `busy_s` of work. NoEnergyError where they differ by more than 5 %.
+
+        What idle would have been meanwhile is a prediction: by half the difference of the two, and by how pieces of two seconds
+        scatter within each: around the mean of all that were measured, and for a work of up to ten seconds once more.
+        """
+        pieces = [self._pieces(curve, _settled(window)) for window in windows]
+        self.before_w, self.after_w = (float(each.mean()) for each in pieces)
         self.watt = (self.before_w + self.after_w) / 2
         drift = abs(self.after_w - self.before_w)
         if self.watt <= 0 or drift > MAX_IDLE_DRIFT_RATIO * self.watt:
             raise NoEnergyError(
                 f"idle drifted from {self.before_w:.3g} to {self.after_w:.3g} W: more than {MAX_IDLE_DRIFT_RATIO:.0%}"
             )
-        self.uncertainty_w = math.hypot(drift / 2, before_u / 2, after_u / 2)
+        count = sum(map(len, pieces))
+        scatter = math.sqrt(sum(float(((each - each.mean()) ** 2).sum()) for each in pieces) / (count - 2))
+        spread = T95_PIECES[min(count - 2, max(T95_PIECES))] * scatter
+        self.uncertainty_w = math.hypot(drift / 2, spread * math.sqrt(1 / count + min(1.0, WANDER_S / busy_s)))
+
+    @staticmethod
+    def _pieces(curve: Curve, window: Window) -> npt.NDArray[np.float64]:
+        start, end = window
+        curve.watts(window)  # NoEnergyError for too few readings
+        edges = np.linspace(start, end, max(2, min(6, int((end - start) / PIECE_S))) + 1)
+        return np.array([curve.joules(edge) for edge in itertools.pairwise(edges)]) / np.diff(edges)
 
 
 def _settled(window: Window) -> Window:
@@ -101,7 +123,7 @@ def _settled(window: Window) -> Window:
     return start + cut, end - cut
 
 
-def round_s(t_ns: int, ran: EnergyWindow) -> float:
+def seconds_into(t_ns: int, ran: EnergyWindow) -> float:
     return (t_ns - ran.start_ns) / 1e9
 
 

@@ -14,7 +14,7 @@ from device_agent.wire import PowerTrace
 
 FEWEST = 5  # readings from which a mean has an uncertainty
 # Student's t, two-sided 95 %, of so many batches less one
-T95 = {5: 2.776, 10: 2.262, 20: 2.093}
+T95 = {5: 2.776, 10: 2.262}
 MAX_DROPPED_RATIO = 0.01
 LONGEST_GAP_PERIODS = (
     5  # one reading in each period, at a random moment: a gap of 2 is nothing, of 5 a clock or a meter that stood
@@ -62,17 +62,19 @@ class Curve:
         return int(np.count_nonzero((self.t_s >= window[0]) & (self.t_s <= window[1])))
 
     def watts(self, window: Window) -> tuple[float, float]:
-        """(mean power, its uncertainty by the scatter of up to 20 batches, which sees slow swings, too). NoEnergyError."""
+        """(mean power, its uncertainty by the scatter of up to 10 batches, which sees slow swings, too). NoEnergyError."""
         start, end = window
         count = self.readings(window)
-        batches = next((size for size in (20, 10, 5) if count >= 2 * size), FEWEST)
+        batches = 10 if count >= 20 else FEWEST
         if count < FEWEST:
             raise NoEnergyError(f"{count} readings in {end - start:.3g} s are too few")
         edges = np.linspace(start, end, batches + 1)
         means = np.array([self.joules(edge) for edge in itertools.pairwise(edges)]) / np.diff(edges)
         mean = self.joules(window) / (end - start)
-        if self.accumulates:  # nothing is lost between two readings: only the edges are not known exactly
-            return mean, 2 * float(means.std(ddof=1)) * self.period_s / (end - start)
+        if (
+            self.accumulates
+        ):  # nothing is lost between two readings; only the edges are not known, a batch's as little as the window's
+            return mean, T95[batches] * float(means.std(ddof=1)) / batches
         return mean, T95[batches] * float(means.std(ddof=1)) / math.sqrt(batches)
 
     def dropped(self, window: Window) -> tuple[int, int]:
