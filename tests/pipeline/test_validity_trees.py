@@ -4,6 +4,7 @@ The real agent looks at the tree of a board (tests/device_agent/boards), which i
 is judged by the rule. Rules that only arithmetic can fire have their cases in records.
 """
 
+import io
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from device_agent import wire
@@ -162,7 +164,15 @@ def seen(folder: Path, case: Case, shim: Path | None) -> Seen:
     agent = Agent(folder / "edge", env=env)
     try:
         model = agent.store(sleep_model(outputs=[0.25, 3], **case.model))
-        one = replace(LAUNCH, model_sha256=model, timed_min_ns=50_000_000, timed_max_runs=10_000)
+        row = io.BytesIO()
+        np.save(row, np.zeros((1, 4), "float32"))
+        one = replace(
+            LAUNCH,
+            model_sha256=model,
+            inputs_sha256=agent.store(row.getvalue()),
+            timed_min_ns=50_000_000,
+            timed_max_runs=10_000,
+        )
         launches = (one, one) if case.band else (one,)
         job_id = f"{agent.process.pid:032x}"
         agent.ask(wire.Submit(job_id, "tester", 10**12, launches, (), 5000, 300_000_000))
