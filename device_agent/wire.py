@@ -419,7 +419,7 @@ class Block(Record):
     runs: int
     involuntary_switches: int
     run_delay_ns: Optional[int]
-    cpu_khz: Optional[int]  # of the slowest CPU in use, just behind the block
+    cpu_khz: Optional[int]  # of the fastest CPU in use (those that idle clock down), just behind the block
     temperature_mc: Optional[int]
 
 

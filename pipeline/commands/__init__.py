@@ -19,7 +19,7 @@ COMMANDS = {
     "compare": "judge the latest run by the plan's limits",
     "report": "show the latest run, and write its pages",
     "boards": "list, check and trust boards; start and stop an emulated one",
-    "selftest": "how often the verdict on latency is wrong on a board, and what it can resolve",
+    "selftest": "how often the verdict on latency is wrong on a board",
     "jobs": "what a board is measuring, and for whom; follow or cancel it",
     "doctor": "what this machine can and can not do, and how to fix it",
 }

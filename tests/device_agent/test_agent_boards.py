@@ -428,7 +428,8 @@ def test_memory_of_this_process_agrees_with_the_kernel():
         ("pi5", (77,), (None, 48300)),
     ],
 )
-def test_a_glance_agrees_with_the_tree(board, name, cpus, expected):
+def test_a_glance_agrees_with_the_tree(board, name, cpus, expected, monkeypatch):
+    monkeypatch.setattr(conditions, "QUICK_NS", 10**9)  # a busy machine may take its time over a file
     board(name)
     conditions.observe()
     assert conditions.glance(cpus) == expected

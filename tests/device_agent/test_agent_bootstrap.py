@@ -13,7 +13,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from tests.device_agent.agent_process import (
+from tests.device_agent.agent_process import (, wait_until
     BOOT_MARK,
     BOOTSTRAP,
     LAUNCH,
@@ -189,6 +189,7 @@ def test_what_a_login_shell_prints_does_not_matter(tmp_path):
 def test_what_dead_agents_left_is_collected_and_what_live_ones_have_is_not(start, tmp_path):
     living = start()
     assert isinstance(living.submit(replace(LAUNCH, model_sha256=living.store(sleep_model(hang=True)))), wire.Accepted)
+    wait_until(lambda: list((tmp_path / "edge" / "tmp").iterdir()))
     (work,) = (tmp_path / "edge" / "tmp").iterdir()
     for name in ("boot-dead", "agent-dead"):
         (work.parent / name / "deep").mkdir(parents=True)

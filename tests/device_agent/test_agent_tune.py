@@ -1,5 +1,6 @@
 """Tuning a board, on trees: what is set, and that it is put back whoever dies."""
 
+import contextlib
 import json
 import os
 import signal
@@ -91,7 +92,10 @@ def test_a_guardian_that_is_told_to_end_puts_everything_back(board, tree, number
 
 def has_come_up(pid: int) -> bool:
     """Whether it holds the agent's folder: behind that it takes signals as it should."""
-    links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    links = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            links.append(str(path.readlink()))
     return any("/agents/" in link for link in links)
 
 

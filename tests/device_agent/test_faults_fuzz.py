@@ -45,6 +45,7 @@ def example(hint, name, source):
     return {
         str: source.choice(("", "tflite", "sleep", "time", "x" * 300)),
         int: source.choice((0, 1, 5, 2**62)),
+        float: source.choice((0.0, -1.5, 1e300)),
         bool: True,
     }[hint]
 
