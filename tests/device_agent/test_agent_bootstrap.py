@@ -13,7 +13,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from tests.device_agent.agent_process import (, wait_until
+from tests.device_agent.agent_process import (
     BOOT_MARK,
     BOOTSTRAP,
     LAUNCH,
@@ -23,6 +23,7 @@ from tests.device_agent.agent_process import (, wait_until
     pythons,
     sha256,
     sleep_model,
+    wait_until,
 )
 
 ALL = [f"3.{minor}" for minor in range(8, 14)]
