@@ -37,7 +37,6 @@ FOLDER = Path("build/selftest")
 RULE = Rule(margin=0.005, limit=0.03)
 RUNTIMES = {"tflite": "ai_edge_litert", "onnx": "onnxruntime"}
 WIDER = 304  # channels of the widest layer, 256 in the example: some 3 % more work
-SAMPLES = 120  # inferences of each side of each pair that are kept for the rules of others
 PLAN = """
 seed = 7
 [model]

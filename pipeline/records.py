@@ -2,6 +2,7 @@
 
 SCHEMA history (`RunRecord.schema`; it rises when a field changes its meaning or goes away):
     1  first
+    2  energy is a reading for each meter; latency is judged by pairs
 """
 
 import math
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-SCHEMA = 1
+SCHEMA = 2
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 

@@ -150,7 +150,14 @@ def test_a_deployable_file_against_the_one_in_use(done, tmp_path):
     assert {"original tflite @ ai_edge_litert", "baseline tflite @ ai_edge_litert"} == {
         each.label for each in found.measured.measurements
     }
-    assert [each.baseline_subject for each in found.compared.comparisons] == ["baseline tflite @ ai_edge_litert"]
+    (comparison,) = found.compared.comparisons
+    assert comparison.baseline_subject == "baseline tflite @ ai_edge_litert"
+    (paired,) = found.measured.paired
+    assert (paired.subject, paired.baseline_subject) == (comparison.subject, comparison.baseline_subject)
+    assert comparison.pairs == len(paired.log_ratios) == 10  # the first look: nothing is 1,000 times slower
+    verdict = next(each for each in found.compared.verdicts if each.metric == "latency_regression")
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.low < verdict.change < verdict.high < 1000
 
 
 def test_a_file_that_the_board_can_not_run_is_no_number(done, tmp_path):
