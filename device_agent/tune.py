@@ -49,7 +49,7 @@ def tune(place: Place, request: wire.Tune) -> wire.Tuned:
         guardian = _guardian(place, request)
         state.update(pid=guardian.pid, start_ticks=start_ticks(guardian.pid))
         _keep(place, state)
-        done = [value for value in values if _write(value[0], value[2])]
+        done = [value for value in values if _set(*value)]
         refused += _as_root([value for value in wanted if value not in done])
         ran = [" ".join(program) for program, _ in programs if _run(program)]
         return wire.Tuned((*(f"/{path}: {old} -> {new}" for path, old, new in done), *ran), tuple(refused), restored)
@@ -101,6 +101,15 @@ def _as_root(values: List[Value]) -> List[str]:
     for path, _, new in values:
         wanted.setdefault(new, []).append("/" + path)
     return [f"echo {new} | sudo tee {' '.join(paths)}" for new, paths in wanted.items()]
+
+
+def _set(path: str, old: str, new: str) -> bool:
+    """Whether it is `new` now. A driver may take it and set another, which nobody would put back: then at once."""
+    if _write(path, new):
+        return True
+    if facts.text(path) != old:
+        _write(path, old)
+    return False
 
 
 def _write(path: str, value: str) -> bool:

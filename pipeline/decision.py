@@ -52,9 +52,14 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sign_flip(values: Sequence[float]) -> float:
-    """P(a sum as large as this one), if each value could as well have the other sign. One-sided, exact; at most 24 values."""
+    """P(a sum as large as this one), if each value could as well have the other sign. One-sided, exact; at most 24 values.
+
+    ValueError for more, and for one that is not finite: by NaN, which is not above anything, p would be 0 and all be proven.
+    """
     if len(values) > 24:
         raise ValueError(f"{len(values)} values have too many signs")
+    if not all(map(math.isfinite, values)):
+        raise ValueError("a value that is not finite")
     sums: npt.NDArray[Any] = np.zeros(1)
     for value in values:
         sums = np.concatenate((sums + value, sums - value))

@@ -80,13 +80,18 @@ class CompareTable(Table, frozen=True):
     baseline: Text | None = None  # a .tflite or .onnx file to judge against, measured again in the same run
 
 
+MOST_SLOWER = (
+    1000  # as a share. Not without an end: TOML knows `inf`, which no record can hold and nothing is judged by
+)
+
+
 class LimitsTable(Table, frozen=True):
     """`applies_to` names what is judged: "format" or "format@runtime"; empty: every compressed file."""
 
     accuracy_drop_points: Annotated[float, Meta(ge=0, le=100)] | None = None
-    latency_regression: Annotated[float, Meta(gt=0)] | None = None
-    latency_margin: Annotated[float, Meta(ge=0)] | None = None  # None: a sixth of latency_regression
-    latency_tail: Annotated[float, Meta(gt=0)] = 0.15  # p95 and p99; judged with latency_regression
+    latency_regression: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] | None = None
+    latency_margin: Annotated[float, Meta(ge=0, le=MOST_SLOWER)] | None = None  # None: a sixth of latency_regression
+    latency_tail: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] = 0.15  # p95 and p99; judged with latency_regression
     memory_regression_bytes: Annotated[int, Meta(ge=0)] | None = None
     size_bytes: Annotated[int, Meta(ge=0)] | None = None
     applies_to: tuple[str, ...] = ()

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import click
@@ -10,6 +11,13 @@ from pipeline.records import Outcome
 from targets import inventory, open_session
 
 
+def _finite(_: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """NaN is in every range of click: nothing is below or above it."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a share.", param=parameter)
+    return value
+
+
 @click.command("selftest")
 @click.argument("board")
 @click.option("--model", type=click.Path(path_type=Path), help="A .tflite or .onnx file; without it, a small int8 net.")
@@ -18,9 +26,19 @@ from targets import inventory, open_session
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option("--trials", type=click.IntRange(2, 100_000), default=20, show_default=True)
 @click.option(
-    "--limit", type=click.FloatRange(0.001, 10), default=0.03, show_default=True, help="As latency_regression."
+    "--limit",
+    type=click.FloatRange(0.001, 10),
+    default=0.03,
+    show_default=True,
+    callback=_finite,
+    help="As latency_regression.",
 )
-@click.option("--margin", type=click.FloatRange(0, 10), help="As latency_margin; without it, a sixth of the limit.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 10),
+    callback=_finite,
+    help="As latency_margin; without it, a sixth of the limit.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(), help="Where boards.toml is.")
 @json_option

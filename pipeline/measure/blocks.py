@@ -23,6 +23,8 @@ Times = npt.NDArray[Any]
 def blocks(paired: wire.Paired) -> Iterator[tuple[wire.Block, Times]]:
     """Each block and its times in ns, in the order in which they were measured. ValueError if they do not fit each other."""
     times = {"A": np.asarray(paired.a.latency_ns), "B": np.asarray(paired.b.latency_ns)}
+    if any(len(each) and each.min() < 1 for each in times.values()):
+        raise ValueError("an inference of no time")
     used = {"A": 0, "B": 0}
     for block in paired.blocks:
         begin, end = used[block.side], used[block.side] + block.runs
@@ -30,6 +32,8 @@ def blocks(paired: wire.Paired) -> Iterator[tuple[wire.Block, Times]]:
             raise ValueError("a block without its times")
         used[block.side] = end
         yield block, times[block.side][begin:end]
+    if any(used[side] != len(times[side]) for side in times):
+        raise ValueError("times without their block")
 
 
 def log_ratio(paired: wire.Paired) -> float:

@@ -200,6 +200,23 @@ def test_what_may_not_be_written_is_told_as_a_command(board, tree):
     assert len(tuned(agent, 0).restored) == 7
 
 
+def test_what_a_driver_makes_of_a_clock_does_not_stay(tree, monkeypatch):
+    """It rounds what it is told; nobody would put that back, for it is not what was set."""
+    from device_agent import tune
+
+    path = f"{CPU}/cpu0/cpufreq/scaling_min_freq"
+    monkeypatch.setenv("EDGEPRESS_FS_ROOT", str(tree))
+    write = tune._write
+
+    def rounding(path: str, value: str) -> bool:
+        return write(path, "2399000" if value == "2400000" else value) and value != "2400000"
+
+    monkeypatch.setattr(tune, "_write", rounding)
+    assert not tune._set(path, "1500000", "2400000")
+    assert (tree / path).read_text() == "1500000\n"
+    assert tune._set(path, "1500000", "2000000")
+
+
 def test_a_board_without_clocks_has_nothing_to_tune(start, tmp_path):
     agent = start(env={"EDGEPRESS_FS_ROOT": str(tmp_path)})
     assert tuned(agent) == wire.Tuned((), (), ())

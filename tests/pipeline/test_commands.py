@@ -56,6 +56,11 @@ MODEL = '[model]\npath = "m.keras"\n'
         ("[model]\npath = 3\n", ("model.path", "expected `str`")),
         (MODEL + "[measure]\nthreads = 0\n", ("measure.threads", ">= 1")),
         (MODEL + "[measure]\ntreads = 1\n", ("measure", "unknown key `treads`", "threads, cpus, runtimes")),
+        *(
+            (MODEL + f"[limits]\n{key} = {value}\n", (f"limits.{key}", "expected `float`"))
+            for key in ("latency_regression", "latency_margin", "latency_tail")
+            for value in ("inf", "nan")
+        ),
         (MODEL + "[[compress]]\nsparsity = 0.5\n", ("compress[0].pass", "missing key", "prune_weights")),
         (MODEL + '[[compress]]\npass = "prune_wieghts"\n', ("no pass 'prune_wieghts'",)),
         (MODEL + '[[compress]]\npass = "prune_weights"\nsparsity = 1.5\n', ("compress[0].sparsity",)),

@@ -32,6 +32,12 @@ def test_as_a_table_has_it():
     assert sign_flip(darwin) == 863 / 2**15
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_proves_nothing(value):
+    with pytest.raises(ValueError, match="not finite"):
+        judged([value] * LOOKS[0], RULE)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(LOGS, min_size=LOOKS[0], max_size=LOOKS[0]))
 def test_the_verdict_can_be_read_off_the_interval(values):

@@ -109,11 +109,15 @@ def test_short_blocks_lose_their_first_inference():
     assert blocks.log_ratio(pair) == pytest.approx(0, abs=0.01)
 
 
-@pytest.mark.parametrize("damage", ["short", "none", "negative"])
+@pytest.mark.parametrize("damage", ["short", "long", "none", "negative", "no time"])
 def test_a_pair_that_does_not_fit_itself_is_refused(damage):
     pair = paired_of(100_000, 100_000)
     if damage == "short":
         pair.a.__dict__["latency_ns"] = pair.a.latency_ns[:-1]
+    elif damage == "long":
+        pair.b.__dict__["latency_ns"] = (*pair.b.latency_ns, 100_000)
+    elif damage == "no time":
+        pair.a.__dict__["latency_ns"] = (0,) * len(pair.a.latency_ns)
     elif damage == "none":
         pair.__dict__["blocks"] = ()
     else:

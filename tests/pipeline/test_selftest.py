@@ -57,6 +57,8 @@ def test_on_this_machine(tmp_path):
         (["local", "--model", "absent.tflite"], 2, "absent.tflite"),
         (["local", "--model", "what.keras"], 2, "can not be run"),
         (["local", "--trials", "1"], 2, "trials"),
+        (["local", "--limit", "nan"], 2, "not a share"),
+        (["local", "--margin", "nan"], 2, "not a share"),
     ],
 )
 def test_bad_input(tmp_path, options, code, word):
