@@ -69,8 +69,8 @@ def _cycles(paired: Paired, trace: PowerTrace, sync: Sync) -> _Cycles:
     )  # fmt: skip
     curve = Curve(trace, ran.start_ns, sync.offset_ns)
     length_s = (ran.end_ns - ran.start_ns) / 1e9
-    idle = Idle(curve, [(seconds_into(start, ran), seconds_into(end, ran)) for start, end in ran.idle], length_s)
     curve.dropped((0.0, length_s))
+    idle = Idle(curve, [(seconds_into(start, ran), seconds_into(end, ran)) for start, end in ran.idle], length_s)
     net_j: dict[tuple[int, str], float] = {}
     runs: dict[tuple[int, str], int] = {}
     side_s = {"A": 0.0, "B": 0.0}
