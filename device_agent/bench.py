@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from device_agent.supervisor import Spool
 
 MAX_RUNS = 1_000_000  # so that the raw answer stays below wire.MAX_LINE_BYTES
-MAX_PAIR_RUNS = 1_000_000  # of both sides: they share a line
+MAX_PAIR_RUNS = 1_000_000  # whose times are kept, of both sides: they share a line
 
 CHOICES = {
     "mode": ("time", "evaluate", "profile", "energy", "turns"),
@@ -98,9 +98,9 @@ def _check_pair(pair: wire.Pair) -> None:
         raise Refused("bad_request", f"a pair starts {pair.starts!r} and has the cycles {pair.cycles[:3]}")
     if {pair.a.mode, pair.b.mode} != {"turns"} or (pair.a.threads, pair.a.cpus) != (pair.b.threads, pair.b.cpus):
         raise Refused("bad_request", "the two sides of a pair have the mode turns, the same threads and the same CPUs")
-    whole = 4 * len(pair.cycles) * pair.block_max_runs
+    kept = min(4 * len(pair.cycles) * pair.block_max_runs, pair.a.timed_max_runs + pair.b.timed_max_runs)
     if not (
-        0 <= pair.block_min_ns <= 1 << 62 and 1 <= pair.block_min_runs <= pair.block_max_runs and whole <= MAX_PAIR_RUNS
+        0 <= pair.block_min_ns <= 1 << 62 and 1 <= pair.block_min_runs <= pair.block_max_runs and kept <= MAX_PAIR_RUNS
     ):
         raise Refused(
             "bad_request", f"blocks of {pair.block_min_runs} to {pair.block_max_runs} runs in {len(pair.cycles)} cycles"

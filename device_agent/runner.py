@@ -226,15 +226,19 @@ class Runner:
             runs += 1
 
     def _timed(self, model: Any, min_ns: int, min_runs: int, max_runs: int) -> int:
-        """Put the times of one block behind those in `samples`; when it ended. The progress is told in thousandths."""
+        """Put the times of one block behind those in `samples`, as long as there is room; when it ended. The progress is told in
+        thousandths.
+        """
         samples, rows, feed, invoke, begin = self.samples, self.rows, model.feed, model.invoke, self.timed
+        room = len(samples) - begin
         start_ns = after_ns = clock()
-        for run in range(min(max_runs, len(samples) - begin)):
+        for run in range(max_runs):
             feed(next(rows))
             before_ns = clock()
             invoke()
             after_ns = clock()
-            samples[begin + run] = after_ns - before_ns
+            if run < room:
+                samples[begin + run] = after_ns - before_ns
             self.timed += 1
             if after_ns - start_ns >= min_ns and run + 1 >= min_runs:
                 break

@@ -236,7 +236,7 @@ class Pair(Record):
     """Two launches that take turns: both are warmed up, then each cycle is four short blocks, ABBA or BAAB.
 
     A block ends after `block_min_ns` and `block_min_runs` inferences, but at the latest after `block_max_runs`. Of the launches'
-    own limits only those of the warm-up and `timeout_ns` count.
+    own limits only those of the warm-up, `timeout_ns` and `timed_max_runs` count: of so many inferences the times are kept.
     """
 
     a: Launch

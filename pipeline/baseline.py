@@ -1,6 +1,6 @@
 """Which measured file is judged, and against which: both `measure`, which pairs them, and `compare` must know."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pipeline.plan import Plan
 from pipeline.records import Measurement, NotMeasured
@@ -31,3 +31,11 @@ def is_judged(plan: Plan, one: Measurement | NotMeasured) -> bool:
     return wanted and (
         not limits.applies_to or bool({one.format, f"{one.format}@{one.runtime}"} & set(limits.applies_to))
     )
+
+
+def beside_baselines(plan: Plan, measurements: Sequence[Measurement]) -> Iterator[tuple[int, Measurement, Measurement]]:
+    """(place, candidate, baseline) of each judged file that has another one to be set beside."""
+    for place, one in enumerate(measurements):
+        baseline = baseline_of(one, measurements)
+        if baseline is not None and baseline is not one and is_judged(plan, one):
+            yield place, one, baseline

@@ -40,6 +40,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return self.alpha / len(self.looks)
 
 
+def rule_of(limit: float, margin: float | None) -> Rule:
+    """`margin` None: a sixth of the limit."""
+    return Rule(limit=limit, margin=limit * MARGIN_OF_LIMIT if margin is None else margin)
+
+
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """Candidate / baseline. `low` to `high` are the bounds that the test does not reject at the level of one look, so the verdict
     can be read off them. Over all looks they hold the truth in at least 1 - 2 alpha of all cases.

@@ -92,6 +92,10 @@ class LimitsTable(Table, frozen=True):
     latency_regression: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] | None = None
     latency_margin: Annotated[float, Meta(ge=0, le=MOST_SLOWER)] | None = None  # None: a sixth of latency_regression
     latency_tail: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] = 0.15  # p95 and p99; judged with latency_regression
+    energy_regression: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] | None = (
+        None  # net joules of one inference, by a power meter
+    )
+    energy_margin: Annotated[float, Meta(ge=0, le=MOST_SLOWER)] | None = None  # None: a sixth of energy_regression
     memory_regression_bytes: Annotated[int, Meta(ge=0)] | None = None
     size_bytes: Annotated[int, Meta(ge=0)] | None = None
     applies_to: tuple[str, ...] = ()

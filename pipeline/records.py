@@ -479,10 +479,30 @@ class Paired(Record, frozen=True):
     raw: Artifact  # every pair as the agent sent it, JSON lines, gzip
 
 
+class EnergyPaired(Record, frozen=True):
+    """A candidate and its baseline that took turns under one power meter: what the verdict on energy rests on, or in `doubts`
+    why there is none.
+    """
+
+    subject: str
+    baseline_subject: str
+    margin: float
+    limit: float
+    meter: str = ""  # "": none
+    quality: str = ""  # measured, coarse
+    log_ratios: tuple[float, ...] = ()  # candidate / baseline, net joules of one inference, one a pair
+    baseline_j: float | None = None  # the median of the pairs
+    candidate_j: float | None = None
+    seconds: float = 0.0
+    doubts: tuple[Doubt, ...] = ()
+    raw: Artifact | None = None  # every pair as the agent sent it, JSON lines, gzip; None: nothing was run
+
+
 class Measured(Record, frozen=True):
     measurements: tuple[Measurement, ...]
     failures: tuple[NotMeasured, ...] = ()
     paired: tuple[Paired, ...] = ()
+    energy_paired: tuple[EnergyPaired, ...] = ()
     unpaired: tuple[NotMeasured, ...] = ()  # that should have been measured beside its baseline, and could not
     seed: int = 0  # of the order of launches
 
@@ -509,7 +529,7 @@ class Verdict(Record, frozen=True):
     """
 
     subject: str  # label of the measurement
-    metric: str  # accuracy_drop_points, latency_regression, latency_tail, memory_growth_bytes, memory_peak_bytes or size_bytes
+    metric: str  # accuracy_drop_points, latency_regression, latency_tail, energy_regression, memory_growth_bytes, memory_peak_bytes or size_bytes
     unit: str
     baseline_subject: str | None
     baseline: float | None

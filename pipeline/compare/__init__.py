@@ -8,8 +8,9 @@ import numpy as np
 
 from pipeline.baseline import baseline_of, is_judged
 from pipeline.compare import limits as judge
+from pipeline.compare.energy import energy
 from pipeline.compare.intervals import LAUNCHES, Interval, accuracy_drop, latency_ratio
-from pipeline.decision import effect
+from pipeline.decision import effect, rule_of
 from pipeline.errors import PlanError
 from pipeline.plan import LimitsTable, Plan
 from pipeline.records import (
@@ -31,6 +32,7 @@ METRICS = {
     "size_bytes": "size_bytes",
     "accuracy_drop_points": "accuracy_drop_points",
     "latency_regression": "latency_regression",
+    "energy_regression": "energy_regression",
     "memory_growth_bytes": "memory_regression_bytes",
     "memory_peak_bytes": "memory_regression_bytes",
 }
@@ -49,11 +51,13 @@ def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
                 f'{plan.path}: limits.applies_to: "{entry}" is nothing that this plan measures',
                 hint=f'Write "format" or "format@runtime". Formats: {", ".join(formats)}; runtimes: {", ".join(runtimes)}.',
             )
-    relative = {limits.accuracy_drop_points, limits.latency_regression, limits.memory_regression_bytes} != {None}
+    relative = {
+        limits.accuracy_drop_points, limits.latency_regression, limits.energy_regression, limits.memory_regression_bytes
+    } != {None}  # fmt: skip
     compares = plan.tables.compare.baseline or plan.tables.compress or any(name.endswith("-int8") for name in formats)
     if relative and not compares:
         raise PlanError(
-            f"{plan.path}: limits: accuracy_drop_points, latency_regression and memory_regression_bytes need something to compare with",
+            f"{plan.path}: limits: accuracy_drop_points, latency_regression, energy_regression and memory_regression_bytes need something to compare with",
             hint='Name the file that is in use now: [compare] baseline = "released.tflite". It is measured in the same run.',
         )
     if limits.accuracy_drop_points is not None and plan.tables.data.evaluation is None:
@@ -61,10 +65,19 @@ def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
             f"{plan.path}: limits.accuracy_drop_points needs rows to judge by, but data.evaluation is missing",
             hint='Add to [data]: evaluation = "module:function" or an .npz with x and y.',
         )
-    if limits.latency_margin is not None and limits.latency_margin > (limits.latency_regression or 0):
+    for name, margin, limit in (
+        ("latency", limits.latency_margin, limits.latency_regression),
+        ("energy", limits.energy_margin, limits.energy_regression),
+    ):
+        if margin is not None and margin > (limit or 0):
+            raise PlanError(
+                f"{plan.path}: limits.{name}_margin is {margin}, above {name}_regression",
+                hint=f"More than the margin is REGRESSED, less than {name}_regression is a PASS: the margin is the smaller.",
+            )
+    if limits.energy_regression is not None and not plan.tables.measure.meters:
         raise PlanError(
-            f"{plan.path}: limits.latency_margin is {limits.latency_margin}, above latency_regression",
-            hint="Slower by more than the margin is REGRESSED, by less than latency_regression is a PASS: the margin is the smaller.",
+            f"{plan.path}: limits.energy_regression needs a power meter, but measure.meters is empty",
+            hint='Leave measure.meters out ("auto"), or name one; docs/energy.md.',
         )
     if limits.memory_regression_bytes is not None and plan.tables.measure.launches < LAUNCHES:
         raise PlanError(
@@ -93,6 +106,9 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
             verdicts.append(judge.accuracy(candidate, baseline, drop, limits.accuracy_drop_points))
         if limits.latency_regression is not None and not is_baseline:
             verdicts += judge.latency(candidate, baseline, paired, measured.unpaired, limits)
+        if limits.energy_regression is not None and not is_baseline:
+            turns = next((each for each in measured.energy_paired if each.subject == candidate.label), None)
+            verdicts.append(energy(candidate, baseline, turns, limits))
         if limits.memory_regression_bytes is not None and not is_baseline:
             verdicts += judge.memory(candidate, baseline, limits.memory_regression_bytes)
     for failure in measured.failures:
@@ -152,7 +168,7 @@ def _comparison(
     """By the pairs where there are any, else by the rounds of launches."""
     ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
     if paired is not None:
-        found = effect(paired.log_ratios, judge.rule_of(paired.limit, paired.margin))
+        found = effect(paired.log_ratios, rule_of(paired.limit, paired.margin))
         ratio, low, high = found.ratio, found.low, found.high
     return Comparison(
         subject=candidate.label,

@@ -10,7 +10,7 @@ from statistics import median
 
 from pipeline import units
 from pipeline.compare.intervals import LAUNCHES, Interval, latency_ratio, shift
-from pipeline.decision import MARGIN_OF_LIMIT, Rule, effect, judged
+from pipeline.decision import Rule, effect, judged, rule_of
 from pipeline.plan import LimitsTable
 from pipeline.records import Measurement, NotMeasured, Outcome, Paired, TailRatios, Verdict
 
@@ -36,10 +36,6 @@ def accuracy(candidate: Measurement, baseline: Measurement | None, drop: Interva
         return not_measured(candidate.label, metric, limit, why)
     values = (baseline.accuracy.accuracy_ratio, candidate.accuracy.accuracy_ratio)
     return _judged(candidate, baseline, metric, "points", values, drop, limit)
-
-
-def rule_of(limit: float, margin: float | None) -> Rule:
-    return Rule(limit=limit, margin=limit * MARGIN_OF_LIMIT if margin is None else margin)
 
 
 def latency(

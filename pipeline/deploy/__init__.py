@@ -56,9 +56,17 @@ def check(plan: Plan, formats: Sequence[str]) -> None:
 def knock(plan: Plan) -> None:
     """Connect to a board over SSH and let go again: a wrong key is better said before minutes of training than after."""
     target = inventory.find(plan.tables.board.name, plan.folder)
-    if set(plan.tables.measure.meters) - {meters.AUTO} or target.meters:
+    judges_energy = plan.tables.limits.energy_regression is not None
+    if judges_energy and target.kind == "emulated":
+        raise PlanError(
+            f"{plan.path}: limits.energy_regression: {target.name} is emulated, and uses what this machine uses",
+            hint="Set this limit in a plan for a board with a power meter; docs/energy.md.",
+        )
+    if set(plan.tables.measure.meters) - {meters.AUTO} or target.meters or (judges_energy and target.kind != "virtual"):
         with open_session(target) as session:
-            meters.chosen(session, plan, target)
+            found = meters.chosen(session, plan, target)
+        if judges_energy:
+            meters.one_judges(plan, target, found)
     elif target.kind in {"ssh", "emulated"}:
         reachable(target)
 

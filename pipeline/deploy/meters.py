@@ -1,5 +1,7 @@
 """Which power meters watch: those of the plan, each asked whether it can be read before minutes are spent."""
 
+from collections.abc import Sequence
+
 from device_agent import wire
 from pipeline.plan import Plan
 from pipeline.records import DeployedMeter
@@ -37,6 +39,16 @@ def chosen(session: Session, plan: Plan, target: Target) -> tuple[DeployedMeter,
         )
         for name, info in found.items()
     )  # fmt: skip
+
+
+def one_judges(plan: Plan, target: Target, found: Sequence[DeployedMeter]) -> None:
+    """MeterUnavailable where none of them can judge a limit on energy."""
+    if not {meter.name for meter in found} - meters.CLOCKLESS:
+        only = f"only {', '.join(meter.name for meter in found)}, of unknown clock" if found else "no power meter"
+        raise MeterUnavailable(
+            f"{plan.path}: limits.energy_regression can not be judged: {target.name} has {only}",
+            hint=f"Name a meter in [{target.name}.meters] of boards.toml, or leave the limit out; docs/energy.md.",
+        )
 
 
 def use_of(name: str, target: Target) -> wire.MeterUse:

@@ -8,6 +8,7 @@ from pipeline.errors import StageError
 from pipeline.measure.answers import NO_ANSWERS, accuracy_of
 from pipeline.measure.asked import asked_of
 from pipeline.measure.beside import beside
+from pipeline.measure.energy_beside import energy_beside
 from pipeline.measure.memory import memory_of
 from pipeline.measure.operators import operators_of
 from pipeline.measure.schedule import Candidate, candidates_of, cooling_of, schedule_of
@@ -83,6 +84,7 @@ def _measured(
         measurements=tuple(measurements),
         failures=tuple(failures),
         paired=paired,
+        energy_paired=energy_beside(session, plan, deployment, candidates, measurements, store, progress),
         unpaired=unpaired,
         seed=plan.tables.seed,
     )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from device_agent import wire
-from pipeline.baseline import baseline_of, is_judged
-from pipeline.decision import MARGIN_OF_LIMIT, Rule
+from pipeline.baseline import beside_baselines
+from pipeline.decision import Rule, rule_of
 from pipeline.measure import blocks
 from pipeline.measure.asked import asked_of
 from pipeline.measure.paired import Traces, shape_of, until_decided
@@ -35,14 +35,10 @@ def beside(
     if limits.latency_regression is None or deployment.board.emulated:
         return (), ()
     limit = limits.latency_regression
-    margin = limit * MARGIN_OF_LIMIT if limits.latency_margin is None else limits.latency_margin
-    rule = Rule(margin=margin, limit=limit)
+    rule = rule_of(limit, limits.latency_margin)
     found, failed = [], []
-    for number, one in enumerate(measurements):
-        baseline = baseline_of(one, measurements)
-        if baseline is None or baseline is one or not is_judged(plan, one):
-            continue
-        sides = tuple(_candidate(each, candidates) for each in (baseline, one))
+    for number, one, baseline in beside_baselines(plan, measurements):
+        sides = tuple(candidate_of(each, candidates) for each in (baseline, one))
         a, b = (launch_of("time", each, plan, deployment, 0) for each in sides)
         slower_s = max(baseline.latency.median_s, one.latency.median_s)
         traces = until_decided(
@@ -58,7 +54,7 @@ def beside(
     return tuple(found), tuple(failed)
 
 
-def _candidate(one: Measurement, candidates: Sequence[Candidate]) -> Candidate:
+def candidate_of(one: Measurement, candidates: Sequence[Candidate]) -> Candidate:
     return next(each for each in candidates if each.label == one.label)
 
 

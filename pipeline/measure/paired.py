@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import msgspec
 
@@ -20,6 +21,7 @@ SLOW_S, SLOWEST_S = (
     0.02,
     0.2,
 )  # one inference: above these a pair has fewer cycles, so that a verdict takes minutes and not hours
+MAX_KEPT = 2 * CYCLES * MAX_RUNS  # all of a pair for latency; a pair for the meters counts more than it keeps
 
 Answer = wire.Paired | wire.LaunchFailed
 
@@ -34,8 +36,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def runs(self) -> int:
-        """The most that one side can have."""
-        return 2 * self.cycles * self.max_runs
+        """The most of one side whose times are kept."""
+        return min(MAX_KEPT, 2 * self.cycles * self.max_runs)
 
 
 def shape_of(latency_s: float) -> Shape:
@@ -68,18 +70,21 @@ def pairs(
 
 def look_by_look(
     session: Session, baseline: wire.Launch, candidate: wire.Launch, shape: Shape, looks: Sequence[int], seed: int, label: str,
-    tell: Callable[[int], None], cooling: Cooling,
+    tell: Callable[[int], None], cooling: Cooling, around: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[list[Answer]]:  # fmt: skip
-    """All answers so far, at each look. Whoever has enough stops asking. `tell` hears how many pairs are measured."""
+    """All answers so far, at each look. Whoever has enough stops asking. `tell` hears how many pairs are measured; each look's
+    job runs within a context of `around`.
+    """
     shuffle = random.Random(seed)  # noqa: S311 - an order, not a secret
     answers: list[Answer] = []
     for look in looks:
         wanted = pairs(baseline, candidate, shape, look - len(answers), shuffle)
-        job_id = session.submit((), label, wanted, cooling)
-        for record in session.follow(job_id):
-            if isinstance(record, wire.Paired | wire.LaunchFailed):
-                answers.append(record)
-                tell(len(answers))
+        with around():
+            job_id = session.submit((), label, wanted, cooling)
+            for record in session.follow(job_id):
+                if isinstance(record, wire.Paired | wire.LaunchFailed):
+                    answers.append(record)
+                    tell(len(answers))
         if len(answers) != look:
             raise StageError(
                 f"the agent finished with {len(answers)} of {look} pairs",

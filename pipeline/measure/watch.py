@@ -75,7 +75,7 @@ class Watch:
     def _of_host(self, trace: wire.PowerTrace, ran: wire.EnergyWindow, *, own_clock: bool) -> EnergyReading:
         """By the pattern of load where it is found; else by the round trips, if the clock is this machine's."""
         try:
-            sync = found_by_pattern(trace, ran, None if own_clock else self._by_round_trips())
+            sync = found_by_pattern(trace, ran, None if own_clock else self.by_round_trips())
         except NoEnergyError as error:
             return EnergyReading(
                 meter=trace.meter, rail=trace.rail, quality=trace.quality, inferences=ran.runs, readings=len(trace.t_ns),
@@ -83,7 +83,7 @@ class Watch:
             )  # fmt: skip
         return reading_of(trace, ran, sync)
 
-    def _by_round_trips(self) -> Sync:
+    def by_round_trips(self) -> Sync:
         """The mean of before and after; half a round trip and what the clocks drifted apart is not known. NoEnergyError."""
         offsets = [offset for offset, _ in self.offsets]
         half_s = max(half for _, half in self.offsets)

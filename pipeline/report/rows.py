@@ -33,6 +33,7 @@ METRICS: dict[str, tuple[Text, Text, Text]] = {
     "accuracy_drop_points": (units.percent, units.points, units.points),
     "latency_regression": (units.seconds, units.percent_change, units.percent_change),
     "latency_tail": (units.seconds, units.percent_change, units.percent_change),
+    "energy_regression": (units.energy, units.percent_change, units.percent_change),
     "memory_growth_bytes": (units.size, units.size_change, units.size_change),
     "memory_peak_bytes": (units.size, units.size_change, units.size_change),
     "size_bytes": (units.size, lambda _: units.UNKNOWN, units.size),  # exact and absolute: its change decides nothing
@@ -88,6 +89,11 @@ def view_of(run: RunRecord) -> View:
                 (f"{paired.subject}, beside its baseline", doubt)
                 for paired in run.measured.paired
                 for doubt in paired.doubts
+            ]
+            + [
+                (f"{turns.subject}, beside its baseline", doubt)
+                for turns in run.measured.energy_paired
+                for doubt in turns.doubts
             ]
         ),
         judged=beside.judged(trust),
@@ -220,6 +226,8 @@ def _limit(verdict: Verdict, trust: Trust) -> Limit:
         mark = max(mark, mark_about(paired.doubts if paired else ()), key=WORSE.index)
     elif verdict.metric == "accuracy_drop_points":
         mark, baseline_mark = trust.of_accuracy(verdict.subject), trust.of_accuracy(verdict.baseline_subject)
+    elif verdict.metric == "energy_regression":
+        mark, baseline_mark = trust.about(verdict.subject, "energy"), trust.about(verdict.baseline_subject, "energy")
     elif verdict.metric.startswith("memory_"):
         mark, baseline_mark = trust.about(verdict.subject, "memory"), trust.about(verdict.baseline_subject, "memory")
     by_test = verdict.pairs is not None or verdict.metric.startswith("memory_")

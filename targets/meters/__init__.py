@@ -19,6 +19,7 @@ METERS = {
     "shelly": "targets.meters.shelly",
     "csv": "targets.meters.csv",
 }
+CLOCKLESS = frozenset({"csv"})  # those whose times only a known pattern of load can place
 COARSE, MEASURED = "coarse", "measured"
 FAST_PATTERN_S, SLOW_PATTERN_S = 0.5, 5.0  # busy and idle in turns; a meter of 1 Hz does not see half seconds
 

@@ -65,8 +65,17 @@ def test_a_side_that_crashes_fails_the_pair_and_not_the_job(agent, which):
 )
 def test_a_pair_that_makes_no_sense_is_refused(agent, changes):
     model = agent.store(sleep_model())
-    (refused,) = agent.run(pair(side(model), side(model), **changes))
+    both = replace(side(model), timed_max_runs=600_000)
+    (refused,) = agent.run(pair(both, both, **changes))
     assert (refused.error, type(refused)) == ("bad_request", wire.Failure)
+
+
+def test_a_long_block_counts_more_inferences_than_are_kept(agent):
+    """For the meters: a block of seconds of a model of microseconds."""
+    few = replace(side(agent.store(sleep_model(latency_us=100))), timed_max_runs=10)
+    paired, _ = agent.run(pair(few, few, block_min_runs=8, block_max_runs=1 << 40))
+    assert all(block.runs >= 8 and block.end_ns - block.start_ns >= 3_000_000 for block in paired.blocks)
+    assert (len(paired.a.latency_ns), len(paired.b.latency_ns)) == (10, 10)
 
 
 def test_a_side_alone_is_refused(agent):

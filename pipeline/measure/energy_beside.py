@@ -1,0 +1,174 @@
+"""Each judged file beside its baseline under one power meter: pairs of fresh processes in long blocks, one number a pair."""
+
+import contextlib
+import gzip
+import math
+import time
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+import msgspec
+
+from device_agent import wire
+from pipeline import units
+from pipeline.baseline import beside_baselines
+from pipeline.decision import Rule, decide, rule_of
+from pipeline.measure.asked import asked_of
+from pipeline.measure.beside import candidate_of
+from pipeline.measure.energy import REMEDY, SAME_CLOCK, least_window_s
+from pipeline.measure.energy_ratio import PairJoules, joules_of_pair
+from pipeline.measure.paired import Answer, Shape, look_by_look
+from pipeline.measure.power import NoEnergyError
+from pipeline.measure.schedule import Candidate, cooling_of, launch_of
+from pipeline.measure.validity import doubts_of_pairs
+from pipeline.measure.watch import Watch, use_of
+from pipeline.measure.watched import why_none
+from pipeline.plan import Plan
+from pipeline.progress import Progress
+from pipeline.records import DeployedMeter, Deployment, Doubt, EnergyPaired, Measurement
+from pipeline.store import Store
+from targets import Session
+from targets.meters import CLOCKLESS
+
+CYCLES = 2  # of long blocks: each pair must reach the meter's least window on each side, more cycles would only cost hand-overs
+EDGE_PERIODS = 32  # a block's least length: the edge of a plug is known within 1.5 periods, and MAX_EDGE_RATIO of it must cover them
+FAST_S, FAST_IDLE_S = 0.2, 5.0  # a meter of 5 Hz or more tells idle power in so long
+MOST_RUNS = 1 << 40  # of a block: its time ends it
+STARTS_S = 2.0  # of two processes on a board, for the estimate only
+
+
+class Plans(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a pair under this meter is."""
+
+    shape: Shape
+    idle_s: float
+
+    @property
+    def pair_s(self) -> float:
+        return 4 * self.shape.cycles * self.shape.min_ns / 1e9 + 2 * self.idle_s + STARTS_S
+
+
+def energy_beside(
+    session: Session, plan: Plan, deployment: Deployment, candidates: Sequence[Candidate], measurements: Sequence[Measurement],
+    store: Store, progress: Progress,
+) -> tuple[EnergyPaired, ...]:  # fmt: skip
+    """One for each judged file, also where nothing could be measured: its doubts say why. Nothing without a limit on energy."""
+    limits = plan.tables.limits
+    if limits.energy_regression is None:
+        return ()
+    rule = rule_of(limits.energy_regression, limits.energy_margin)
+    found = []
+    for number, one, baseline in beside_baselines(plan, measurements):
+        began = time.monotonic()
+        record = EnergyPaired(subject=one.label, baseline_subject=baseline.label, margin=rule.margin, limit=rule.limit)
+        answers: list[Answer] = []
+        try:
+            meter = meter_for(deployment, (baseline, one))
+            plans = plans_for(meter, plan.tables.measure.energy_idle_seconds)
+            record = msgspec.structs.replace(record, meter=meter.name, quality=meter.quality)
+            least, most = (units.seconds(look * plans.pair_s) for look in (rule.looks[0], rule.looks[-1]))
+            progress.say(f"energy of {one.label} beside its baseline, by {meter.name}: {least} to {most}")
+            sides = [candidate_of(each, candidates) for each in (baseline, one)]
+            a, b = (_for_meter(launch_of("time", each, plan, deployment, 0), meter, plans) for each in sides)
+            joules = []
+            for joules in _until_decided(
+                session, plan, (a, b), meter, plans, rule, number, answers, progress, one.label
+            ):
+                record = msgspec.structs.replace(record, log_ratios=tuple(each.log_ratio for each in joules))
+            record = msgspec.structs.replace(
+                record, baseline_j=median(each.baseline_j for each in joules),
+                candidate_j=median(each.candidate_j for each in joules),
+            )  # fmt: skip
+            asked = [asked_of(each, deployment, store) for each in sides]
+            doubts = [each for each in doubts_of_pairs(_paired(answers), *asked) if each.invalid]
+        except NoEnergyError as error:
+            record = msgspec.structs.replace(record, log_ratios=())
+            doubts = [Doubt(what="no verdict on energy", evidence=str(error), remedy=REMEDY, invalid=True)]
+        raw = gzip.compress(b"".join(map(wire.encode, answers)), mtime=0)
+        found.append(
+            msgspec.structs.replace(
+                record, doubts=tuple(msgspec.structs.replace(each, touches="energy") for each in doubts),
+                seconds=time.monotonic() - began, raw=store.put_bytes(raw, "jsonl.gz") if answers else None,
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def meter_for(deployment: Deployment, sides: Sequence[Measurement]) -> DeployedMeter:
+    """The meter that judges: measured rather than coarse, in the plan's order, of those that had a number for both files alone.
+
+    NoEnergyError where there is none: then no time is spent on pairs.
+    """
+    if deployment.board.emulated:
+        raise NoEnergyError("an emulated machine uses what this machine uses: it says nothing of a board")
+    if not deployment.meters:
+        raise NoEnergyError(why_none(deployment))
+    why = []
+    for meter in sorted(deployment.meters, key=lambda each: each.quality != "measured"):
+        readings = [reading for side in sides for reading in side.energy.readings if reading.meter == meter.name]
+        valid = sum(reading.net_j is not None and not reading.invalid for reading in readings)
+        if meter.name in CLOCKLESS:
+            why.append(f"{meter.name}: the clock of its file is not known while files take turns")
+        elif valid == len(sides):
+            return meter
+        else:
+            said = dict.fromkeys(reading.invalid for reading in readings if reading.invalid)
+            why.append(f"{meter.name}: {'; '.join(said) or 'it has no reading of each file alone'}")
+    raise NoEnergyError(" | ".join(why))
+
+
+def plans_for(meter: DeployedMeter, idle_s: float) -> Plans:
+    """Each side of a pair is as long as this meter needs, in blocks much longer than the edges are uncertain."""
+    least_s = least_window_s(meter.period_s, accumulates=meter.accumulates)
+    block_s = max(least_s / (2 * CYCLES), EDGE_PERIODS * meter.period_s)
+    shape = Shape(cycles=CYCLES, min_ns=math.ceil(block_s * 1e9), min_runs=1, max_runs=MOST_RUNS)
+    return Plans(shape=shape, idle_s=min(idle_s, FAST_IDLE_S) if meter.period_s <= FAST_S else idle_s)
+
+
+def _for_meter(launch: wire.Launch, meter: DeployedMeter, plans: Plans) -> wire.Launch:
+    changes = {
+        "meters": (use_of(meter),) if meter.on_board else (), "idle_ns": round(plans.idle_s * 1e9),
+        "timeout_ns": launch.timeout_ns + round(plans.pair_s * 1e9),
+    }  # fmt: skip
+    return wire.Launch(**{**vars(launch), **changes})
+
+
+def _until_decided(
+    session: Session, plan: Plan, launches: tuple[wire.Launch, wire.Launch], meter: DeployedMeter, plans: Plans, rule: Rule,
+    number: int, kept: list[Answer], progress: Progress, label: str,
+) -> Iterator[list[PairJoules]]:  # fmt: skip
+    """All pairs' joules at each look, up to the one that decides. `kept` gets what the agent sent. NoEnergyError."""
+    watches: list[Watch] = []
+    joules: list[PairJoules] = []
+
+    @contextlib.contextmanager
+    def watching() -> Iterator[None]:
+        with Watch(session, plan, (meter,)) as watch:
+            watches.append(watch)
+            yield
+            watch.ended()
+
+    looks = look_by_look(
+        session, *launches, plans.shape, rule.looks, plan.tables.seed + number, f"{plan.path}, energy in turns",
+        lambda done: progress.step(done, rule.looks[-1], f"energy of {label}, beside its baseline"), cooling_of(plan), watching,
+    )  # fmt: skip
+    for answers in looks:
+        kept[:] = answers
+        for answer in answers[len(joules) :]:
+            if isinstance(answer, wire.LaunchFailed):
+                raise NoEnergyError(f"{answer.error} in phase {answer.phase}: {answer.message}")
+            joules.append(_joules(answer, watches[-1], meter))
+        yield joules
+        if decide([each.log_ratio for each in joules], rule) is not None:
+            return
+
+
+def _joules(paired: wire.Paired, watch: Watch, meter: DeployedMeter) -> PairJoules:
+    traces, sync = (paired.power, SAME_CLOCK) if meter.on_board else (watch.traces, watch.by_round_trips())
+    if len(traces) != 1:
+        raise NoEnergyError("the agent sent no trace of the meter")
+    return joules_of_pair(paired, traces[0], sync)
+
+
+def _paired(answers: Sequence[Answer]) -> tuple[wire.Paired, ...]:
+    return tuple(answer for answer in answers if isinstance(answer, wire.Paired))

@@ -1,0 +1,320 @@
+"""A limit on energy: from the pairs, through a board that is simulated or the real agent, to the verdict. No meter's hardware."""
+
+import contextlib
+import importlib
+import itertools
+import math
+import re
+from types import SimpleNamespace
+
+import msgspec
+import numpy as np
+import pytest
+
+from device_agent import wire
+from device_agent.record import replace
+from pipeline import deploy
+from pipeline.compare import check, compare
+from pipeline.compare.energy import energy as energy_verdict
+from pipeline.errors import PlanError
+from pipeline.measure import energy_ratio
+from pipeline.measure.energy_ratio import joules_of_pair
+from pipeline.measure.power import NoEnergyError
+from pipeline.measure.watch import Watch
+from pipeline.plan import LimitsTable, read
+from pipeline.progress import Silent
+from pipeline.records import DeployedMeter, Doubt, Energy, EnergyPaired, EnergyParts, EnergyReading, Measured, Outcome
+from pipeline.report.rows import view_of
+from pipeline.store import Store
+from targets import inventory, open_session
+from targets.errors import MeterUnavailable
+from tests.pipeline.test_compare import World
+from tests.pipeline.test_compare import plan as plan_of
+from tests.pipeline.test_report_sample import measurement, run_of
+from tests.targets.test_session import MODEL, SHA, launch
+
+beside = importlib.import_module("pipeline.measure.energy_beside")  # the package has a function of that name
+S = 10**9
+METER = DeployedMeter(
+    name="ina226", settings=(), on_board=True, rail="5 V", quality="measured", period_s=0.01, accumulates=False
+)
+LIMITS = LimitsTable(energy_regression=0.05)
+BASE, ONE = measurement(), measurement("compressed")
+
+
+def reading(meter="ina226", invalid=""):
+    parts = EnergyParts(gain_j=None, sampling_j=0.0, sync_j=0.0, idle_j=0.0)
+    return EnergyReading(
+        meter=meter, rail="5 V", quality="measured", inferences=9, readings=9, failed=0, invalid=invalid,
+        **({} if invalid else {"net_j": 1.0, "gross_j": 2.0, "net": parts, "gross": parts}),
+    )  # fmt: skip
+
+
+def with_readings(one, *readings):
+    return msgspec.structs.replace(one, energy=Energy(readings=readings, note=""))
+
+
+def deployed(*meters):
+    return msgspec.structs.replace(run_of((BASE,)).deployment, meters=meters)
+
+
+class Board:
+    """Stands for a session: each pair takes no time, and uses what `watts` says: B takes `more` of A, differing from pair to pair."""
+
+    def __init__(self, more, fault=""):
+        self.more, self.fault, self.rng, self.wanted, self.jobs = more, fault, np.random.default_rng(5), (), 0
+
+    def submit(self, launches, label, pairs, cooling):
+        self.wanted, self.jobs = pairs, self.jobs + 1
+        return "job"
+
+    def follow(self, job_id):
+        yield from map(self.ran, self.wanted)
+
+    def ran(self, pair):
+        idle_s, block_s = pair.a.idle_ns / S, pair.block_min_ns / S
+        factor = {"A": 1.0, "B": (1 + self.more) * math.exp(self.rng.normal(0, 0.004))}
+        t, blocks = idle_s + 0.1, []
+        for cycle, sides in enumerate(pair.cycles):
+            for side in sides:
+                blocks.append(wire.Block(cycle, side, round(t * S), round((t + block_s) * S), 1000, 0, 0, None, None))
+                t += block_s
+        edges = np.array([block.start_ns for block in blocks] + [blocks[-1].end_ns])
+        at = np.arange(0.005, t + idle_s + 0.2, METER.period_s)
+        place = np.searchsorted(edges, at * S, side="right") - 1
+        levels = np.array([*(3.0 * factor[block.side] for block in blocks), 0.0, 0.0])
+        watts = 2 + levels[np.where(place < len(blocks), place, -1)]
+        keep = at < (t / 2 if self.fault == "dies" else 1e9)
+        if self.fault == "drifts":
+            watts = watts * np.where(at > t, 1.2, 1)
+        trace = wire.PowerTrace(
+            meter="ina226", rail="5 V", quality="measured", gain_ppm=None, offset_uw=None, period_ns=round(METER.period_s * S),
+            delay_ns=0, t_ns=tuple(int(x * S) for x in at[keep]), power_uw=tuple(int(x * 1e6) for x in watts[keep]), energy_uj=(),
+            failed=0, missed=0, reading_ns=0, note="",
+        )  # fmt: skip
+        idle = ((0, round(idle_s * S)), (round((t + 0.1) * S), round((t + 0.1 + idle_s) * S)))
+        return wire.Paired(0, 0, None, None, tuple(blocks), idle, (trace,))
+
+
+@pytest.fixture
+def judged(tmp_path, monkeypatch):
+    """A function: (what the board does) -> (record, verdict); the launches are not looked at, only the power."""
+    monkeypatch.setattr(beside, "candidate_of", lambda one, _: one)
+    monkeypatch.setattr(beside, "launch_of", lambda *_: launch(mode="turns"))
+    monkeypatch.setattr(beside, "asked_of", lambda *_: None)
+    monkeypatch.setattr(beside, "doubts_of_pairs", lambda *_: ())
+    monkeypatch.setattr(wire, "encode", lambda _: b"")
+
+    def of(board, meters=(METER,), sides=None):
+        sides = sides or [with_readings(each, reading()) for each in (BASE, ONE)]
+        said = []
+        progress = SimpleNamespace(say=said.append, step=lambda *_: None)
+        (found,) = beside.energy_beside(
+            board, plan_of(energy_regression=0.05), deployed(*meters), (), sides, Store(tmp_path), progress
+        )
+        return found, energy_verdict(sides[1], sides[0], found, LIMITS), said
+
+    return of
+
+
+@pytest.mark.parametrize(("more", "outcome"), [(0.0, Outcome.PASS), (0.05, Outcome.REGRESSED), (-0.3, Outcome.PASS)])
+def test_a_change_is_judged_by_pairs(judged, more, outcome):
+    board = Board(more)
+    found, verdict, said = judged(board)
+    assert verdict.outcome is outcome
+    assert verdict.low <= verdict.change <= verdict.high
+    assert verdict.change == pytest.approx(more, abs=0.006)
+    assert verdict.candidate == pytest.approx(
+        3 * 1.25 / 1000 * (1 + more), rel=0.01
+    )  # joules: 3 W for a block's 1.25 s
+    assert (verdict.pairs, verdict.unit, board.jobs) == (10, "J", 1)
+    assert verdict.detectable > verdict.margin == pytest.approx(0.05 / 6)
+    assert "ina226 (measured)" in verdict.why
+    assert found.raw is not None
+    assert "by ina226: 2" in said[0]  # 220 s to 440 s, said before
+
+
+def test_neither_asks_for_all_looks(judged):
+    board = Board(0.03)
+    swings = itertools.cycle((0.3, -0.3))
+    board.rng = SimpleNamespace(normal=lambda *_: next(swings))
+    _, verdict, _ = judged(board)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert (verdict.pairs, board.jobs) == (20, 3)
+
+
+@pytest.mark.parametrize(("fault", "why"), [("dies", "ended .* too early"), ("drifts", "idle drifted")])
+def test_a_broken_trace_is_invalid_with_its_evidence(judged, fault, why):
+    found, verdict, _ = judged(Board(0.0, fault))
+    assert verdict.outcome is Outcome.INVALID
+    assert (verdict.change, verdict.candidate, found.log_ratios, found.baseline_j) == (None, None, (), None)
+    assert re.search(why, verdict.why)
+
+
+def test_no_meter_and_no_valid_reading_spend_no_time(judged):
+    board = Board(0.0)
+    _, verdict, _ = judged(board, meters=())
+    assert verdict.outcome is Outcome.INVALID
+    assert "no power meter" in verdict.why
+    sides = [with_readings(BASE, reading()), with_readings(ONE, reading(invalid="idle drifted from 2 to 3 W"))]
+    _, verdict, _ = judged(board, sides=sides)
+    assert "ina226: idle drifted from 2 to 3 W" in verdict.why
+    assert board.jobs == 0
+
+
+def test_the_measured_meter_judges_and_a_file_without_a_clock_never_does():
+    coarse = msgspec.structs.replace(METER, name="shelly", quality="coarse", on_board=False)
+    csv = msgspec.structs.replace(METER, name="csv", on_board=False)
+    sides = [with_readings(each, reading("csv"), reading("shelly"), reading()) for each in (BASE, ONE)]
+    assert beside.meter_for(deployed(csv, coarse, METER), sides) == METER
+    assert beside.meter_for(deployed(csv, coarse), sides) == coarse
+    with pytest.raises(NoEnergyError, match="csv: the clock"):
+        beside.meter_for(deployed(csv), sides)
+    emulated = deployed(METER)
+    emulated = msgspec.structs.replace(emulated, board=msgspec.structs.replace(emulated.board, emulated=True))
+    with pytest.raises(NoEnergyError, match="emulated"):
+        beside.meter_for(emulated, sides)
+
+
+@pytest.mark.parametrize(
+    ("period_s", "accumulates", "block_s"), [(0.01, False, 1.25), (0.1, False, 7.5), (0.1, True, 3.2), (1.0, False, 32)]
+)
+def test_blocks_are_as_long_as_the_meter_needs(period_s, accumulates, block_s):
+    meter = msgspec.structs.replace(METER, period_s=period_s, accumulates=accumulates)
+    made = beside.plans_for(meter, 10)
+    assert made.shape.min_ns == pytest.approx(block_s * S)
+    assert made.idle_s == (5 if period_s < 1 else 10)
+    assert made.shape.runs <= 40_000  # whose times are kept
+
+
+def test_a_trace_too_late_for_its_blocks_is_no_number():
+    pair = SimpleNamespace(a=launch(idle_ns=5 * S), block_min_ns=round(1.25 * S), cycles=("ABBA", "BAAB"))
+    paired = Board(0.1).ran(pair)
+    assert joules_of_pair(paired, paired.power[0]).log_ratio == pytest.approx(math.log(1.1), abs=0.02)
+    with pytest.raises(NoEnergyError, match=r"too much for blocks of 1\.25 s"):
+        joules_of_pair(paired, replace(paired.power[0], delay_ns=80_000_000))
+    odd = replace(paired, blocks=(replace(paired.blocks[0], side="C"), *paired.blocks[1:]))
+    with pytest.raises(NoEnergyError, match="inferences or side"):
+        joules_of_pair(odd, paired.power[0])
+
+
+# --- the plan
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[measure]\nmeters = []\n[limits]\nenergy_regression = 0.05", "energy_regression needs a power meter"),
+        ("[limits]\nenergy_regression = 0.05\nenergy_margin = 0.06", "energy_margin is 0.06, above energy_regression"),
+        ("[limits]\nenergy_margin = 0.01", "above energy_regression"),
+    ],
+)
+def test_a_plan_that_can_not_be_judged(tmp_path, text, why):
+    path = tmp_path / "edge.toml"
+    path.write_text(f'[model]\npath = "m.onnx"\n[compare]\nbaseline = "old.onnx"\n{text}\n')
+    with pytest.raises(PlanError, match=why):
+        check(read(path), ("onnx",), ("onnxruntime",))
+
+
+def test_a_board_without_a_meter_is_said_at_the_knock(tmp_path, monkeypatch):
+    path = tmp_path / "edge.toml"
+    path.write_text('[model]\npath = "m.onnx"\n[board]\nname = "local"\n[limits]\nenergy_regression = 0.05\n')
+    monkeypatch.setattr(deploy, "open_session", lambda _: contextlib.nullcontext(SimpleNamespace(meters=lambda *_: ())))
+    with pytest.raises(MeterUnavailable, match="local has no power meter"):
+        deploy.knock(read(path))
+
+
+# --- the verdict and the report
+
+
+def test_a_limit_that_was_set_later_is_never_green():
+    verdict = energy_verdict(ONE, BASE, None, LIMITS)
+    assert verdict.outcome is Outcome.INVALID
+    assert "edgepress measure" in verdict.why
+    assert energy_verdict(ONE, None, None, LIMITS).outcome is Outcome.INVALID
+
+
+def test_the_limit_is_judged_with_the_others(tmp_path):
+    world = World(Store(tmp_path))
+    base, one = world.measured(), world.measured("compressed")
+    found = EnergyPaired(
+        subject=one.label, baseline_subject=base.label, margin=0.01, limit=0.05, meter="rapl", quality="measured",
+        log_ratios=(0.1, 0.11) * 5, baseline_j=1.0, candidate_j=1.1,
+    )  # fmt: skip
+    measured = Measured(measurements=(base, one), energy_paired=(found,))
+    judged = compare(measured, plan_of(energy_regression=0.05), world.data, world.deployment, world.store)
+    assert [(each.metric, each.outcome) for each in judged.verdicts] == [("energy_regression", Outcome.REGRESSED)]
+    assert judged.outcome is Outcome.REGRESSED
+    judged = compare(
+        msgspec.structs.replace(measured, energy_paired=()), plan_of(energy_regression=0.05), world.data, world.deployment,
+        world.store,
+    )  # fmt: skip
+    assert judged.outcome is Outcome.INVALID
+
+
+def test_the_report_prints_a_verdict_and_no_number_of_an_invalid_one():
+    ratios = tuple(0.08 + 0.002 * n for n in range(10))
+    found = EnergyPaired(
+        subject=ONE.label, baseline_subject=BASE.label, margin=0.01, limit=0.05, meter="ina226", quality="measured",
+        log_ratios=ratios, baseline_j=0.00375, candidate_j=0.0041,
+    )  # fmt: skip
+    bad = Doubt(
+        what="no verdict on energy",
+        evidence="the meter ended 3 s too early",
+        remedy="?",
+        invalid=True,
+        touches="energy",
+    )
+    for doubts, outcome, text in (((), Outcome.REGRESSED, "3.75 mJ"), ((bad,), Outcome.INVALID, "-")):
+        paired = msgspec.structs.replace(found, doubts=doubts)
+        run = run_of((BASE, ONE), verdicts=(energy_verdict(ONE, BASE, paired, LIMITS),), outcome=outcome)
+        run = msgspec.structs.replace(run, measured=msgspec.structs.replace(run.measured, energy_paired=(paired,)))
+        view = view_of(run)
+        (limit,) = view.limits
+        assert (limit.outcome, limit.metric, limit.baseline) == (outcome, "energy_regression", text)
+        assert ("too early" in limit.why) is bool(doubts)
+        assert any(each.what == "no verdict on energy" for each in view.doubts) is bool(doubts)
+
+
+# --- the real agent
+
+
+def test_the_agent_runs_such_pairs_with_its_meter(tmp_path, monkeypatch):
+    """The recording knows when the blocks are: 2 W, and 5 W from 1.0 s on for four blocks. More inferences run than are kept."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for module in (beside, energy_ratio):
+        monkeypatch.setattr(module, "least_window_s", lambda *_, **__: 1.0)
+    recorded = tmp_path / "recorded"
+    recorded.write_text("".join(f"{n / 100:.2f} {5.0 if 100 <= n < 300 else 2.0}\n" for n in range(3000)))
+    target = msgspec.structs.replace(
+        inventory.find("local", tmp_path), meters={"replay": {"path": str(recorded), "period_ms": 50}}
+    )
+    path = tmp_path / "edge.toml"
+    path.write_text('[model]\npath = "m.onnx"\n[measure]\nmeters = ["replay"]\n')
+    tables = read(path)
+    monkeypatch.setattr(beside, "EDGE_PERIODS", 1)
+    with open_session(target) as session:
+        (meter,) = deploy.meters.chosen(session, tables, target)
+        session.put(MODEL, SHA)
+        plans = beside.plans_for(meter, 1)
+        a = beside._for_meter(launch(), meter, plans)
+        (pair,) = beside.look_by_look(
+            session, a, a, msgspec.structs.replace(plans.shape, cycles=1, min_ns=S // 2), (1,), 1, "test", print,
+            beside.cooling_of(tables),
+        )  # fmt: skip
+    (answer,) = pair
+    assert isinstance(answer, wire.Paired), answer
+    assert [len(answer.power), len(answer.idle), len(answer.blocks)] == [1, 2, 4]
+    assert all(block.end_ns - block.start_ns >= S // 2 for block in answer.blocks)
+    assert all(end - start >= S for start, end in answer.idle)
+    joules = None
+    with contextlib.suppress(NoEnergyError):  # a busy machine reads too seldom
+        joules = beside._joules(answer, Watch(session, tables, (meter,)), meter)
+    if joules is not None:
+        first = answer.blocks[0]
+        assert joules.baseline_j == pytest.approx(3 * (first.end_ns - first.start_ns) / S / first.runs, rel=0.4)
+        assert abs(joules.log_ratio) < 0.5
+
+
+def test_silent_progress_will_do():
+    assert beside.energy_beside(None, plan_of(), deployed(), (), (), None, Silent()) == ()
