@@ -136,10 +136,10 @@ class Job:
 
     def info(self) -> wire.JobInfo:
         state, submitted = self.state(), self.submitted()
-        done = sum(line.startswith(b'{"kind":"Launch') for line in self._lines())
+        done = sum(line.startswith((b'{"kind":"Launch', b'{"kind":"Paired"')) for line in self._lines())
         ended = self.ended()
         return wire.JobInfo(
-            self.job_id, submitted.owner, state, self.age_ns(), len(submitted.launches), done,
+            self.job_id, submitted.owner, state, self.age_ns(), len(submitted.launches) + len(submitted.pairs), done,
             ended.evidence if ended else "",
         )  # fmt: skip
 

@@ -298,8 +298,8 @@ class JobInfo(Record):
     owner: str
     state: str
     age_ns: Optional[int]  # None: from before the last restart
-    launches: int
-    done: int  # launches with a result
+    launches: int  # and pairs
+    done: int  # of them with a result
     evidence: str
 
 

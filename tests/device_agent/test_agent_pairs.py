@@ -45,6 +45,8 @@ def test_launches_come_before_pairs_and_the_index_counts_on(agent):
     first, second, _ = agent.run(pair(side(model), side(model)), replace(LAUNCH, model_sha256=model))
     assert (type(first), first.index) == (wire.Launched, 0)
     assert (type(second), second.index) == (wire.Paired, 1)
+    (job,) = agent.ask(wire.Jobs()).jobs
+    assert (job.launches, job.done) == (2, 2)
 
 
 @pytest.mark.parametrize("which", ["a", "b"])
