@@ -11,7 +11,7 @@ from device_agent import wire
 from pipeline.decision import POWER, Rule, detectable, judged
 from pipeline.errors import PlanError, StageError
 from pipeline.measure.paired import BLOCK_NS, Traces, shape_of, until_decided
-from pipeline.measure.schedule import ROTATED_ROWS, START_TIMEOUT_S, TIMED_MIN_RUNS, WARMUP_MAX_NS, WARMUP_MIN_NS
+from pipeline.measure.schedule import ROTATED_ROWS, START_TIMEOUT_S, WARMUP_MAX_NS, WARMUP_MIN_NS
 from pipeline.measure.validity import doubts_of_pairs
 from pipeline.order_statistics import proportion_interval
 from pipeline.progress import Progress
@@ -22,7 +22,7 @@ MODEL = Path(__file__).with_name("selftest.tflite")
 """The example's net, half of its channels pruned and not trained again, int8: only its speed counts."""
 PREFERRED = ("ai_edge_litert", "onnxruntime")  # of several that can run the file
 LABEL = "selftest"
-TIMED_MAX_RUNS = 10_000
+FIRST_RUNS, TIMED_MAX_RUNS = 3, 10_000  # only to learn how long the blocks must be
 SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.10)
 """Injected into every recorded time of the candidate, as shares. 0: nothing changed, and every REGRESSED is a false alarm."""
 
@@ -148,7 +148,7 @@ def _launch(session: Session, asked: Asked, path: Path) -> wire.Launch:
         warmup_min_ns=WARMUP_MIN_NS,
         warmup_max_ns=WARMUP_MAX_NS,
         timed_min_ns=BLOCK_NS,
-        timed_min_runs=TIMED_MIN_RUNS,
+        timed_min_runs=FIRST_RUNS,
         timed_max_runs=TIMED_MAX_RUNS,
         timeout_ns=START_TIMEOUT_S * 10**9,
         meters=(),
@@ -182,7 +182,7 @@ def _first(session: Session, launch: wire.Launch) -> wire.Launched:
 def _does_not_run(failed: wire.LaunchFailed) -> StageError:
     return StageError(
         f"the file does not run on this board: {failed.error} in phase {failed.phase}: {failed.message}",
-        hint="Choose another --runtime or --model.",
+        hint="Choose another --runtime or --model, or --inputs whose rows have the model's shape.",
     )
 
 

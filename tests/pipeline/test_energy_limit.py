@@ -307,13 +307,13 @@ def test_the_agent_runs_such_pairs_with_its_meter(tmp_path, monkeypatch):
     assert [len(answer.power), len(answer.idle), len(answer.blocks)] == [1, 2, 4]
     assert all(block.end_ns - block.start_ns >= S // 2 for block in answer.blocks)
     assert all(end - start >= S for start, end in answer.idle)
-    joules = None
-    with contextlib.suppress(NoEnergyError):  # a busy machine reads too seldom
+    try:
         joules = beside._joules(answer, Watch(session, tables, (meter,)), meter)
-    if joules is not None:
-        first = answer.blocks[0]
-        assert joules.baseline_j == pytest.approx(3 * (first.end_ns - first.start_ns) / S / first.runs, rel=0.4)
-        assert abs(joules.log_ratio) < 0.5
+    except NoEnergyError as error:
+        pytest.skip(f"this machine is too busy to read a meter in time: {error}")
+    first = answer.blocks[0]
+    assert joules.baseline_j == pytest.approx(3 * (first.end_ns - first.start_ns) / S / first.runs, rel=0.4)
+    assert abs(joules.log_ratio) < 0.5
 
 
 def test_silent_progress_will_do():

@@ -46,18 +46,28 @@ def short_of_memory(seen: Seen) -> Doubt | None:
 
 
 def _in_launch(launch: Launched) -> str:
-    return _taken(sum(launch.latency_ns), len(launch.latency_ns), launch.run_delay_ns, launch.involuntary_switches)
+    return _taken(
+        _threads(launch) * sum(launch.latency_ns),
+        len(launch.latency_ns),
+        launch.run_delay_ns,
+        launch.involuntary_switches,
+    )
 
 
 def _in_pair(pair: Paired) -> str:
     """By its blocks: between them a side only waits for its turn."""
     delays = [block.run_delay_ns for block in pair.blocks]
     return _taken(
-        sum(block.end_ns - block.start_ns for block in pair.blocks),
+        _threads(pair.a) * sum(block.end_ns - block.start_ns for block in pair.blocks),
         sum(block.runs for block in pair.blocks),
         None if None in delays else sum(delay for delay in delays if delay is not None),
         sum(block.involuntary_switches for block in pair.blocks),
     )
+
+
+def _threads(launch: Launched) -> int:
+    """Their waiting is added up; each is bound to a CPU of its own."""
+    return max(1, len(launch.cpus))
 
 
 def _taken(timed_ns: int, runs: int, delay_ns: int | None, switches: int) -> str:
