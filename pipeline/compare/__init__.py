@@ -10,6 +10,7 @@ from pipeline.baseline import baseline_of, is_judged
 from pipeline.compare import limits as judge
 from pipeline.compare.energy import energy
 from pipeline.compare.intervals import LAUNCHES, Interval, accuracy_drop, latency_ratio
+from pipeline.compare.latency import latency
 from pipeline.decision import effect, rule_of
 from pipeline.errors import PlanError
 from pipeline.plan import LimitsTable, Plan
@@ -105,7 +106,7 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
         if limits.accuracy_drop_points is not None and not is_baseline:
             verdicts.append(judge.accuracy(candidate, baseline, drop, limits.accuracy_drop_points))
         if limits.latency_regression is not None and not is_baseline:
-            verdicts += judge.latency(candidate, baseline, paired, measured.unpaired, limits)
+            verdicts += latency(candidate, baseline, paired, measured.unpaired, limits)
         if limits.energy_regression is not None and not is_baseline:
             turns = next((each for each in measured.energy_paired if each.subject == candidate.label), None)
             verdicts.append(energy(candidate, baseline, turns, limits))

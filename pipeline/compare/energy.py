@@ -1,8 +1,9 @@
 """The limit on energy -> a Verdict, by pairs that took turns under a power meter."""
 
 from pipeline import units
-from pipeline.compare.limits import UNPAIRED, not_measured
-from pipeline.decision import effect, judged, rule_of
+from pipeline.compare.limits import not_measured
+from pipeline.compare.turns import UNPAIRED, by_turns
+from pipeline.decision import rule_of
 from pipeline.plan import LimitsTable
 from pipeline.records import EnergyPaired, Measurement, Outcome, Verdict
 
@@ -21,23 +22,15 @@ def energy(
         return not_measured(candidate.label, METRIC, limit, "nothing to compare with was measured in this runtime")
     if paired is None:
         return not_measured(candidate.label, METRIC, limit, UNPAIRED)
-    invalid = dict.fromkeys(doubt.evidence for doubt in paired.doubts if doubt.invalid)
-    if invalid:
-        return not_measured(candidate.label, METRIC, limit, f"it was not measured validly: {'; '.join(invalid)}")
     rule = rule_of(limit, limits.energy_margin)
-    found, outcome = effect(paired.log_ratios, rule), judged(paired.log_ratios, rule)
     said = {
         Outcome.REGRESSED: f"more by more than the margin of {units.percent(rule.margin)}",
         Outcome.PASS: "more by less than the limit, if at all",
         Outcome.INCONCLUSIVE: "neither could be shown: a better meter, or a board that is left alone, would tell",
-    }[outcome]
-    named = dict.fromkeys(
-        doubt.what for each in (baseline, candidate) for doubt in each.doubts if doubt.touches == "energy"
-    )
-    doubted = f" (doubted: {', '.join(named)})" if named else ""
-    return Verdict(
-        subject=candidate.label, metric=METRIC, unit="J", baseline_subject=baseline.label, baseline=paired.baseline_j,
-        candidate=paired.candidate_j, change=found.ratio - 1, low=found.low - 1, high=found.high - 1, limit=limit,
-        outcome=outcome, why=f"{said}; by {paired.meter} ({paired.quality}){doubted}", detectable=found.detectable,
-        pairs=len(paired.log_ratios), seconds=paired.seconds, margin=rule.margin,
+    }
+    by = f"; by {paired.meter} ({paired.quality})"
+    alone = [doubt for each in (baseline, candidate) for doubt in each.doubts if doubt.touches == "energy"]
+    return by_turns(
+        candidate, baseline, paired, paired.log_ratios, rule, METRIC, "J", (paired.baseline_j, paired.candidate_j),
+        {outcome: why + by for outcome, why in said.items()}, [*alone, *paired.doubts],
     )  # fmt: skip

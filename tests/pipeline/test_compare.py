@@ -135,6 +135,20 @@ def test_latency_is_judged_by_pairs(world):
         assert comparison.pairs == verdict.pairs
 
 
+def test_a_limit_that_was_tightened_later_asks_for_more_pairs(world):
+    """Ten pairs were enough for 3 %; what they can not tell of 1 % is no fault of the machine."""
+    base, one = world.measured(), world.measured("compressed")
+    pairs = pairs_of(one, base, 1.0, noise=0.015)
+    assert world.judge(base, one, paired=[pairs], latency_regression=0.03).outcome is Outcome.PASS
+    (verdict,) = world.judge(base, one, paired=[pairs], latency_regression=0.01).verdicts
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "edgepress measure" in verdict.why
+    twenty = msgspec.structs.replace(pairs, log_ratios=pairs.log_ratios * 2)
+    (verdict,) = world.judge(base, one, paired=[twenty], latency_regression=0.005).verdicts
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "edgepress measure" not in verdict.why
+
+
 def test_the_margin_is_the_users(world):
     base, one = world.measured(), world.measured("compressed")
     limits = {"latency_regression": 0.03, "latency_margin": 0.03}

@@ -1,0 +1,33 @@
+"""A limit on a ratio, judged by files that took turns -> a Verdict: what latency and energy have in common."""
+
+from collections.abc import Mapping, Sequence
+
+from pipeline.compare.limits import not_measured
+from pipeline.decision import Rule, effect, judged
+from pipeline.records import Doubt, EnergyPaired, Measurement, Outcome, Paired, Verdict
+
+UNPAIRED = "was not measured in turns with its baseline, because the limit was set later: run `edgepress measure` again"
+ANOTHER_LIMIT = "its pairs were enough for the limit that was set then: run `edgepress measure` again"
+
+
+def by_turns(
+    candidate: Measurement, baseline: Measurement, paired: Paired | EnergyPaired, log_ratios: Sequence[float], rule: Rule,
+    metric: str, unit: str, values: tuple[float | None, float | None], said: Mapping[Outcome, str], doubts: Sequence[Doubt] = (),
+) -> Verdict:  # fmt: skip
+    """`log_ratios`: candidate / baseline, one a pair. `values`: of the baseline and of the candidate, for people. `said`: why, in words.
+
+    INVALID, with the evidence, where one of `doubts` is; the others are named.
+    """
+    invalid = dict.fromkeys(doubt.evidence for doubt in doubts if doubt.invalid)
+    if invalid:
+        return not_measured(candidate.label, metric, rule.limit, f"it was not measured validly: {'; '.join(invalid)}")
+    found, outcome = effect(log_ratios, rule), judged(log_ratios, rule)
+    stopped_early = outcome is Outcome.INCONCLUSIVE and len(log_ratios) < rule.looks[-1]
+    why = ANOTHER_LIMIT if stopped_early else said[outcome]  # nobody stops at an early look without an answer
+    named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
+    return Verdict(
+        subject=candidate.label, metric=metric, unit=unit, baseline_subject=baseline.label, baseline=values[0],
+        candidate=values[1], change=found.ratio - 1, low=found.low - 1, high=found.high - 1, limit=rule.limit, outcome=outcome,
+        why=f"{why} (doubted: {named})" if named else why, detectable=found.detectable, pairs=len(log_ratios),
+        seconds=paired.seconds, margin=rule.margin,
+    )  # fmt: skip
