@@ -1,11 +1,13 @@
 """The TCP connection below SSH, and how many of them are opened to one address at a time."""
 
 import contextlib
+import queue
 import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from targets.errors import ConnectionLost, DroppedByServer, Unreachable
 
@@ -19,6 +21,8 @@ RETRY_PAUSE_S = (
 PEEK_BYTES = 64
 # What sshd writes in place of its version before it drops a connection (sshd.c; the second from OpenSSH 9.8 on).
 TOO_MANY, PENALTY = b"Exceeded MaxStartups", b"Not allowed at this time"
+
+_Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]  # as socket.getaddrinfo gives them
 
 _slots: dict[tuple[str, int], threading.BoundedSemaphore] = {}
 _slots_lock = threading.Lock()
@@ -68,10 +72,7 @@ def silent(address: str, seconds: float, doing: str) -> ConnectionLost:
 def _dial(host: str, port: int, timeout_s: float) -> socket.socket:
     address, deadline = f"{host}:{port}", time.monotonic() + timeout_s
     error: OSError = OSError("the name has no address")
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as problem:
-        raise _unreachable(address, getattr(problem, "strerror", None) or str(problem)) from problem
+    found = _addresses(host, port, timeout_s)
     for number, (family, kind, protocol, _, where) in enumerate(found):
         sock = socket.socket(family, kind, protocol)
         try:
@@ -91,6 +92,29 @@ def _dial(host: str, port: int, timeout_s: float) -> socket.socket:
             hint="Is sshd running there, and on this port? Check `host` and `port` in boards.toml.",
         ) from error
     raise _unreachable(address, error.strerror or str(error)) from error
+
+
+def _addresses(host: str, port: int, timeout_s: float) -> Sequence[_Address]:
+    """By name service, which has no limit of its own: a thread that it does not answer is left behind."""
+    answer: queue.SimpleQueue[Sequence[_Address] | OSError | UnicodeError] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as problem:
+            answer.put(problem)
+
+    threading.Thread(target=ask, name=f"name of {host}", daemon=True).start()
+    try:
+        found = answer.get(timeout=timeout_s)
+    except queue.Empty:
+        raise Unreachable(
+            f"{host}:{port} can not be reached: no name service has told its address for {timeout_s:.3g} s",
+            hint="Write the board's IP address as `host` in boards.toml, or repair the name service (/etc/resolv.conf).",
+        ) from None
+    if isinstance(found, Exception):
+        raise _unreachable(f"{host}:{port}", getattr(found, "strerror", None) or str(found)) from found
+    return found
 
 
 def _first_word(sock: socket.socket, address: str, timeout_s: float) -> None:

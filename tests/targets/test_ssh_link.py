@@ -293,6 +293,17 @@ def test_sshd_that_drops_connections_is_tried_again(tmp_path):
         SshLink(target).close()
 
 
+def test_a_name_service_that_says_nothing_is_given_up(monkeypatch):
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(30))
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="no name service") as raised:
+        tcp.connect("board.example", 22, timeout_s=0.2, dead_s=1.0)
+    answered.set()
+    assert time.monotonic() - began < 5
+    assert "IP address" in raised.value.hint
+
+
 def test_no_more_than_eight_log_in_at_one_address_at_once():
     inside, most, lock = 0, 0, threading.Lock()
 
