@@ -75,7 +75,7 @@ def _alone(name: str, one: Measurement, reading: EnergyReading, curve: PowerCurv
 
 def _turns(name: str, paired: EnergyPaired, curve: PowerCurve, trust: Trust) -> Drawing:
     mark, verdict = trust.of_energy(paired), trust.verdict_of(paired, "energy_regression")
-    strips = TOP + TALL + 6
+    strips = TOP + TALL + 12
     bottom = strips + 2 * (STRIP + 3)
     answer = guarded(verdict.outcome.value if verdict else "not judged", mark)
     if verdict and verdict.change is not None:
