@@ -300,6 +300,23 @@ class EnergyParts(Record, frozen=True):
         return math.hypot(self.gain_j or 0.0, self.sampling_j, self.sync_j, self.idle_j)
 
 
+class PowerSpan(Record, frozen=True):
+    what: str  # idle or window; where two files take turns: idle, A or B
+    start_s: float
+    end_s: float
+
+
+class PowerCurve(Record, frozen=True):
+    """What a meter told over time, for the eye: means over equal steps, so that each keeps its energy. 0 s is the start of the
+    window, or of the first block.
+    """
+
+    start_s: float
+    step_s: float
+    watts: tuple[float | None, ...]  # one a step; None: nothing was read for too long
+    spans: tuple[PowerSpan, ...]  # in their order
+
+
 class EnergyReading(Record, frozen=True):
     """What one meter says of one file. Joules are of one inference; None: `invalid` says why there are none."""
 
@@ -319,6 +336,7 @@ class EnergyReading(Record, frozen=True):
     idle_before_w: float | None = None
     idle_after_w: float | None = None
     invalid: str = ""
+    curve: PowerCurve | None = None  # also where it is invalid; None: the trace is none, or its clock is not known
 
 
 class Energy(Record, frozen=True):
@@ -496,6 +514,7 @@ class EnergyPaired(Record, frozen=True):
     seconds: float = 0.0
     doubts: tuple[Doubt, ...] = ()
     raw: Artifact | None = None  # every pair as the agent sent it, JSON lines, gzip; None: nothing was run
+    curve: PowerCurve | None = None  # of the first pair; where a pair's trace can not be trusted, of that one
 
 
 class Measured(Record, frozen=True):

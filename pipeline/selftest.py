@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median, stdev
 
 from device_agent import wire
+from pipeline import units
 from pipeline.decision import POWER, Rule, detectable, judged
 from pipeline.errors import PlanError, StageError
 from pipeline.measure.paired import BLOCK_NS, Traces, shape_of, until_decided
@@ -131,7 +132,7 @@ def _launch(session: Session, asked: Asked, path: Path) -> wire.Launch:
         )
     if asked.threads > session.machine.cpu_count:
         raise PlanError(
-            f"{asked.threads} threads on a board with {session.machine.cpu_count} CPUs would wait for each other",
+            f"{asked.threads} threads on a board with {units.counted(session.machine.cpu_count, 'CPU')} would wait for each other",
             hint="Give fewer --threads.",
         )
     sites, _ = provision.install(session, provision.wheels(runtime, session.machine))

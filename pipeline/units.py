@@ -60,8 +60,8 @@ def energy_within(value_j: float | None, half_width_j: float | None) -> str:
 
 def power(value_w: float | None) -> str:
     """3.217 -> '3.22 W'."""
-    if value_w is None:
-        return UNKNOWN
+    if not value_w:
+        return UNKNOWN if value_w is None else "0 W"
     return f"{_three_digits(value_w)} W" if abs(value_w) >= ROUNDS_UP else f"{_three_digits(value_w * 1e3)} mW"
 
 
@@ -133,6 +133,12 @@ def rate(value_per_s: float | None) -> str:
 
 def count(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,}"
+
+
+def counted(value: int | None, thing: str) -> str:
+    """(1, 'row') -> '1 row', (2000, 'row') -> '2,000 rows', (2, 'launch') -> '2 launches'."""
+    many = "es" if thing.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{count(value)} {thing}{'' if value == 1 else many}"
 
 
 def temperature(value_c: float | None) -> str:

@@ -35,7 +35,7 @@ READ_PHASES = ("idle", "pattern", "with", "timed", "settle")  # of a runner in m
 def open_meter(use: wire.MeterUse) -> Any:
     """A Meter that has been read once. OSError: it can not be read; ValueError: a setting is wrong."""
     if use.name not in METERS:
-        raise ValueError("there is no meter %r" % use.name)
+        raise ValueError("there is no meter %r, but %s" % (use.name, ", ".join(METERS)))
     settings = dict(use.settings)
     meter = importlib.import_module(METERS[use.name]).open_meter(settings)
     if "gain_percent" in settings:

@@ -41,7 +41,9 @@ def number(settings: Dict[str, str], key: str, default: Optional[float] = None) 
     except ValueError:
         value = 0.0
     if not 0 < value < 1e9:
-        raise ValueError("%s must be a number above 0, not %r" % (key, said))
+        raise ValueError(
+            "%s must be a number above 0%s" % (key, "; it is missing" if said is None else ", not %r" % said)
+        )
     return value
 
 

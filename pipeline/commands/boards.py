@@ -169,7 +169,7 @@ def _show(one: Checked) -> None:
     machine, now = one.machine, one.conditions
     assert machine is not None
     assert now is not None
-    say(f"{one.name} at {one.address}: {machine.model or 'unknown board'}, {machine.cpu}, {machine.cpu_count} CPUs, "
+    say(f"{one.name} at {one.address}: {machine.model or 'unknown board'}, {machine.cpu}, {units.counted(machine.cpu_count, 'CPU')}, "
         f"{units.size(machine.memory_bytes)}")  # fmt: skip
     say(f"{machine.os}, kernel {machine.kernel}, {machine.bits}-bit Python {machine.python}, {machine.libc} "
         f"{machine.libc_version}")  # fmt: skip

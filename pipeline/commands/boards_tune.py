@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from device_agent.wire import Tuned
 from pipeline import units
 from pipeline.commands.common import json_option, say, show_json
 from targets import inventory, open_session
@@ -40,6 +41,7 @@ def tune(folder: Path, name: str, lease_s: int, *, restore: bool, as_json: bool)
     """
     with open_session(inventory.find(name, folder), lambda text: click.echo(text, err=True)) as session:
         tuned = session.tune(0 if restore else lease_s)
+        governor = session.observe().governor
     if as_json:
         show_json(vars(tuned))
         return
@@ -53,5 +55,14 @@ def tune(folder: Path, name: str, lease_s: int, *, restore: bool, as_json: bool)
         say(f"{name} was not tuned, or everything is as it was")
     if not restore:
         say(
-            f"everything is put back in {units.seconds(lease_s)}" if tuned.changed else f"nothing was changed on {name}"
-        )
+            f"everything is put back in {units.seconds(lease_s)}" if tuned.changed
+            else f"nothing was changed on {name}: {_why(tuned, governor)}"
+        )  # fmt: skip
+
+
+def _why(tuned: Tuned, governor: str | None) -> str:
+    if tuned.refused:
+        return "its user may not do what the lines above do"
+    if governor is None:
+        return "its kernel offers no control of clocks (no cpufreq); on a virtual machine that is its host's"
+    return f"it is tuned as far as it can be already: governor {governor}"

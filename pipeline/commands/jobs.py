@@ -48,7 +48,9 @@ def command(
 def _list(jobs: tuple[wire.JobInfo, ...], board: str) -> None:
     for job in jobs:
         age = "before the last restart" if job.age_ns is None else f"started {units.seconds(job.age_ns / 1e9)} ago"
-        say(f"{job.job_id[:SHOWN_DIGITS]}  {job.state:<9} {job.done} of {job.launches} launches  {age}  {job.owner}")
+        say(
+            f"{job.job_id[:SHOWN_DIGITS]}  {job.state:<9} {job.done} of {units.counted(job.launches, 'launch')}  {age}  {job.owner}"
+        )
         if job.evidence:
             say(f"{'':<{SHOWN_DIGITS}}  {job.evidence}")
     if not jobs:
@@ -78,7 +80,7 @@ def _follow(session: Session, job: wire.JobInfo, *, as_json: bool) -> None:
         elif isinstance(record, wire.Paired):
             say(f"pair {record.index + 1} of {job.launches} is done")
         else:
-            timed = f": {len(record.latency_ns)} inferences" if record.latency_ns else ""
+            timed = f": {units.counted(len(record.latency_ns), 'inference')}" if record.latency_ns else ""
             say(f"launch {record.index + 1} of {job.launches} is done{timed}")
     if not as_json:
         say(f"{job.job_id[:SHOWN_DIGITS]} has finished; the next run of the plan takes its results")

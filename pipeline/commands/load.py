@@ -18,7 +18,7 @@ def command(plan: Path, *, as_json: bool, quiet: bool) -> None:
         return
     model = loaded.model
     say(
-        f"model        {model.name}: {units.count(model.parameters)} parameters, {units.size(model.artifact.size_bytes)}"
+        f"model        {model.name}: {units.counted(model.parameters, 'parameter')}, {units.size(model.artifact.size_bytes)}"
     )
     for spec, name in ((model.input, "input"), (model.output, "output")):
         if spec is not None:
@@ -29,4 +29,4 @@ def command(plan: Path, *, as_json: bool, quiet: bool) -> None:
         rows = getattr(loaded.data, name)
         if rows is not None:
             dropped = f" ({rows.dropped_rows} left out: they are evaluation rows too)" if rows.dropped_rows else ""
-            say(f"{name:<12} {units.count(rows.rows)} rows of {rows.row_shape}{dropped}")
+            say(f"{name:<12} {units.counted(rows.rows, 'row')} of {rows.row_shape}{dropped}")

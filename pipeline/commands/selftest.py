@@ -75,11 +75,11 @@ def _show(found: selftest.SelfTest, rule: Rule) -> None:
     if found.emulated:
         say("an emulated machine: its times say nothing of a board, and no verdict should rest on them")
     if found.invalid:
-        say(f"{units.count(len(found.invalid))} trials are not counted, for the board was not fit to measure: "
+        say(f"not counted: {units.counted(len(found.invalid), 'trial')}, for the board was not fit to measure: "
             + "; ".join(dict.fromkeys(found.invalid)))  # fmt: skip
     if not unchanged.trials:
         return
-    say(f"{units.count(unchanged.trials)} trials of {LOOKS[0]} to {LOOKS[-1]} pairs; margin {units.percent(rule.margin)}, "
+    say(f"{units.counted(unchanged.trials, 'trial')} of {LOOKS[0]} to {LOOKS[-1]} pairs; margin {units.percent(rule.margin)}, "
         f"limit {units.percent(rule.limit)}, alpha {units.percent(ALPHA)}\n")  # fmt: skip
     say(f"{'slowed by':<10} {'REGRESSED':>9}  {'95 % interval':<20} {'PASS':>5}  {'INCONCLUSIVE':>12}")
     for rate in found.rates:

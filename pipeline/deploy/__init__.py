@@ -166,7 +166,7 @@ def choose_runtimes(plan: Plan, families: set[str], machine: wire.Machine) -> tu
     threads = max(plan.tables.measure.thread_counts)
     if threads > machine.cpu_count:
         raise PlanError(
-            f"{plan.path}: measure.threads: {threads} threads on a board with {machine.cpu_count} CPUs would wait for each other",
+            f"{plan.path}: measure.threads: {threads} threads on a board with {units.counted(machine.cpu_count, 'CPU')} would wait for each other",
             hint=f"Set it to {machine.cpu_count} or less.",
         )
     return chosen

@@ -30,7 +30,7 @@ def chosen(session: Session, plan: Plan, target: Target) -> tuple[DeployedMeter,
         if info.error:
             raise MeterUnavailable(
                 f"the power meter {name} can not be read on {session.address}: {info.error}",
-                hint=f"Correct [{target.name}.meters.{name}] in boards.toml, or leave it out of [measure] meters; docs/energy.md.",
+                hint=f"{_correct(name, target)}, or leave it out of [measure] meters of the plan; docs/energy.md has every meter.",
             )
     return tuple(
         DeployedMeter(
@@ -41,13 +41,26 @@ def chosen(session: Session, plan: Plan, target: Target) -> tuple[DeployedMeter,
     )  # fmt: skip
 
 
+def _correct(name: str, target: Target) -> str:
+    """What to do about a meter, where it is named."""
+    table = f"[{target.name}.meters.{name}]"
+    if name in target.meters:
+        return f"Correct {table} in boards.toml"
+    known = f"Name one that is there (`edgepress boards check {target.name}`; this machine itself reads {', '.join(meters.METERS)})"
+    return f"{known}, or give its settings in {table} of boards.toml" if target.kind == "ssh" else known
+
+
 def one_judges(plan: Plan, target: Target, found: Sequence[DeployedMeter]) -> None:
     """MeterUnavailable where none of them can judge a limit on energy."""
     if not {meter.name for meter in found} - meters.CLOCKLESS:
+        named = target.kind == "ssh"  # the tables of other boards have no meters
+        where = (
+            f"Name a meter in [{target.name}.meters] of boards.toml" if named else "Judge it on a board with a meter"
+        )
         only = f"only {', '.join(meter.name for meter in found)}, of unknown clock" if found else "no power meter"
         raise MeterUnavailable(
             f"{plan.path}: limits.energy_regression can not be judged: {target.name} has {only}",
-            hint=f"Name a meter in [{target.name}.meters] of boards.toml, or leave the limit out; docs/energy.md.",
+            hint=f"{where}, or leave the limit out; docs/energy.md.",
         )
 
 

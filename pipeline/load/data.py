@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import child
+from pipeline import child, units
 from pipeline.child import Tell
 from pipeline.errors import DataError, PlanError
 from pipeline.frameworks import Array, array_parts
@@ -217,7 +217,10 @@ def _checked_y(y: Array | None, rows: int, key: str) -> Array | None:
             hint="Give the number of the class from 0; of one-hot rows take y.argmax(axis=1).",
         )
     if len(y) != rows:
-        raise DataError(f"{key} has {rows:,} rows but {len(y):,} labels", hint="Give one label for each row.")
+        raise DataError(
+            f"{key} has {units.counted(rows, 'row')} but {units.counted(len(y), 'label')}",
+            hint="Give one label for each row.",
+        )
     return y.astype(np.int64)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from device_agent.wire import EnergyWindow, Launched, PowerTrace
 from pipeline.measure.power import Curve, NoEnergyError, Window
+from pipeline.measure.power_curve import curve_of
 from pipeline.records import Doubt, EnergyParts, EnergyReading
 
 MAX_IDLE_DRIFT_RATIO = 0.05
@@ -56,7 +57,7 @@ def reading_of(trace: PowerTrace, ran: EnergyWindow, sync: Sync = SAME_CLOCK) ->
     except NoEnergyError as error:
         return EnergyReading(
             meter=trace.meter, rail=trace.rail, quality=trace.quality, inferences=ran.runs, readings=len(trace.t_ns),
-            failed=trace.failed, invalid=str(error),
+            failed=trace.failed, invalid=str(error), curve=curve_of(trace, ran, sync.offset_ns),
         )  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def _valid(trace: PowerTrace, ran: EnergyWindow, sync: Sync) -> EnergyReading:
         failed=trace.failed, window_s=length_s, expected=expected, dropped=dropped, gross_j=watt * per, net_j=net_w * per,
         gross=EnergyParts(gain_j=None if gain is None else (gain * watt + offset_w) * per, sampling_j=scatter_w * per, sync_j=edge, idle_j=0.0),
         net=EnergyParts(gain_j=None if gain is None else gain * net_w * per, sampling_j=scatter_w * per, sync_j=edge, idle_j=idle.uncertainty_w * per),
-        idle_before_w=idle.before_w, idle_after_w=idle.after_w,
+        idle_before_w=idle.before_w, idle_after_w=idle.after_w, curve=curve_of(trace, ran, sync.offset_ns),
     )  # fmt: skip
 
 

@@ -19,13 +19,14 @@ from pipeline.measure.energy import REMEDY, SAME_CLOCK, least_window_s
 from pipeline.measure.energy_ratio import PairJoules, joules_of_pair
 from pipeline.measure.paired import Answer, Shape, look_by_look
 from pipeline.measure.power import NoEnergyError
+from pipeline.measure.power_curve import curve_of_pair
 from pipeline.measure.schedule import Candidate, cooling_of, launch_of
 from pipeline.measure.validity import doubts_of_pairs
 from pipeline.measure.watch import Watch, use_of
 from pipeline.measure.watched import why_none
 from pipeline.plan import Plan
 from pipeline.progress import Progress
-from pipeline.records import DeployedMeter, Deployment, Doubt, EnergyPaired, Measurement
+from pipeline.records import DeployedMeter, Deployment, Doubt, EnergyPaired, Measurement, PowerCurve
 from pipeline.store import Store
 from targets import Session
 from targets.meters import CLOCKLESS
@@ -62,6 +63,7 @@ def energy_beside(
         began = time.monotonic()
         record = EnergyPaired(subject=one.label, baseline_subject=baseline.label, margin=rule.margin, limit=rule.limit)
         answers: list[Answer] = []
+        curves: list[PowerCurve | None] = []
         try:
             meter = meter_for(deployment, (baseline, one))
             plans = plans_for(meter, plan.tables.measure.energy_idle_seconds)
@@ -72,7 +74,7 @@ def energy_beside(
             a, b = (_for_meter(launch_of("time", each, plan, deployment, 0), meter, plans) for each in sides)
             joules = []
             for joules in _until_decided(
-                session, plan, (a, b), meter, plans, rule, number, answers, progress, one.label
+                session, plan, (a, b), meter, plans, rule, number, answers, curves, progress, one.label
             ):
                 record = msgspec.structs.replace(record, log_ratios=tuple(each.log_ratio for each in joules))
             record = msgspec.structs.replace(
@@ -83,12 +85,14 @@ def energy_beside(
             doubts = [each for each in doubts_of_pairs(_paired(answers), *asked) if each.invalid]
         except NoEnergyError as error:
             record = msgspec.structs.replace(record, log_ratios=())
+            curves = curves[-1:]
             doubts = [Doubt(what="no verdict on energy", evidence=str(error), remedy=REMEDY, invalid=True)]
         raw = gzip.compress(b"".join(map(wire.encode, answers)), mtime=0)
         found.append(
             msgspec.structs.replace(
                 record, doubts=tuple(msgspec.structs.replace(each, touches="energy") for each in doubts),
                 seconds=time.monotonic() - began, raw=store.put_bytes(raw, "jsonl.gz") if answers else None,
+                curve=curves[0] if curves else None,
             )
         )  # fmt: skip
     return tuple(found)
@@ -135,9 +139,9 @@ def _for_meter(launch: wire.Launch, meter: DeployedMeter, plans: Plans) -> wire.
 
 def _until_decided(
     session: Session, plan: Plan, launches: tuple[wire.Launch, wire.Launch], meter: DeployedMeter, plans: Plans, rule: Rule,
-    number: int, kept: list[Answer], progress: Progress, label: str,
+    number: int, kept: list[Answer], curves: list[PowerCurve | None], progress: Progress, label: str,
 ) -> Iterator[list[PairJoules]]:  # fmt: skip
-    """All pairs' joules at each look, up to the one that decides. `kept` gets what the agent sent. NoEnergyError."""
+    """All pairs' joules at each look, up to the one that decides. `kept` gets what the agent sent, `curves` each pair's. NoEnergyError."""
     watches: list[Watch] = []
     joules: list[PairJoules] = []
 
@@ -157,16 +161,17 @@ def _until_decided(
         for answer in answers[len(joules) :]:
             if isinstance(answer, wire.LaunchFailed):
                 raise NoEnergyError(f"{answer.error} in phase {answer.phase}: {answer.message}")
-            joules.append(_joules(answer, watches[-1], meter))
+            joules.append(_joules(answer, watches[-1], meter, curves))
         yield joules
         if decide([each.log_ratio for each in joules], rule) is not None:
             return
 
 
-def _joules(paired: wire.Paired, watch: Watch, meter: DeployedMeter) -> PairJoules:
+def _joules(paired: wire.Paired, watch: Watch, meter: DeployedMeter, curves: list[PowerCurve | None]) -> PairJoules:
     traces, sync = (paired.power, SAME_CLOCK) if meter.on_board else (watch.traces, watch.by_round_trips())
     if len(traces) != 1:
         raise NoEnergyError("the agent sent no trace of the meter")
+    curves.append(curve_of_pair(traces[0], paired, sync.offset_ns))
     return joules_of_pair(paired, traces[0], sync)
 
 

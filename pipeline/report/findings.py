@@ -37,7 +37,7 @@ def place(run: RunRecord) -> str:
 
 def _judged(run: RunRecord, trust: Trust) -> str:
     if not run.measured.measurements:
-        return f"Nothing could be measured: {_how_many(len(run.measured.failures), 'failure')}."
+        return f"Nothing could be measured: {units.counted(len(run.measured.failures), 'failure')}."
     if run.compared is None:
         return "Measured, not judged yet."
     verdicts = run.compared.verdicts
@@ -49,7 +49,7 @@ def _judged(run: RunRecord, trust: Trust) -> str:
     worst = next((verdict for verdict in broken if verdict.outcome is trust.compared.outcome), broken[0])
     others = f", and {units.count(len(broken) - 1)} more" if len(broken) > 1 else ""
     return (
-        f"{units.count(len(broken))} of {_how_many(len(verdicts), 'limit')} not passed: "
+        f"{units.count(len(broken))} of {units.counted(len(verdicts), 'limit')} not passed: "
         f"{worst.metric} of {worst.subject} is {worst.outcome}{others}."
     )
 
@@ -168,7 +168,7 @@ def _accuracy(trust: Trust) -> Finding | None:
         return None
     drop, one = max(drops, key=lambda pair: pair[0])
     measurement = trust.measurements.get(one.subject)
-    rows = f" of {units.count(measurement.accuracy.rows)} rows" if measurement and measurement.accuracy else ""
+    rows = f" of {units.counted(measurement.accuracy.rows, 'row')}" if measurement and measurement.accuracy else ""
     if drop <= 0:
         return Finding(tone=NEUTRAL, text=f"No file lost accuracy against its baseline on the evaluation set{rows}.")
     text = f"{one.subject} {units.accuracy_lost(drop)} against {one.baseline_subject}, more than any other file"
@@ -218,7 +218,3 @@ def _file(label: str, trust: Trust) -> str:
 def _runtime(label: str, trust: Trust) -> str:
     measurement = trust.measurements.get(label)
     return measurement.runtime if measurement else "an unknown runtime"
-
-
-def _how_many(number: int, noun: str) -> str:
-    return f"{units.count(number)} {noun}{'' if number == 1 else 's'}"

@@ -38,16 +38,18 @@ def _known(one: Measurement) -> list[tuple[MemoryStep, int, int]]:
 def _drawing(name: str, one: Measurement, most: int) -> Drawing:
     steps, mark = _known(one), mark_about(one.doubts, "memory")
     answer = f"the model's own: {guarded(units.size(one.memory.model_anonymous_bytes), mark)}"
-    bottom = LINE + 8 + BAR * len(steps)
+    top = 2 * LINE + 8
+    bottom = top + BAR * len(steps)
     words = "; ".join(
         f"{step.step.replace('_', ' ')}: anonymous {units.size(anonymous)}, file-backed {units.size(file)}"
         for step, anonymous, file in steps
     )
     drawing = Drawing(name, f"{TITLE} {one.label}", words, height=bottom + AXIS)
     scale = Scale(low=0, high=most or 1, start=LEFT, end=RIGHT)
-    drawing.label(LINE, one.label, answer)
+    drawing.text(0, LINE - 4, one.label, "label")  # on a line each: labels of files are long, and screens may be narrow
+    drawing.text(0, 2 * LINE - 4, answer, "value")
     for number, (step, anonymous, file) in enumerate(steps):
-        y = LINE + 8 + BAR * number
+        y = top + BAR * number
         split, end = scale.at(anonymous), scale.at(anonymous + file)
         name_of_step = step.step.replace("_", " ")
         drawing.text(LEFT - 8, y + 13, name_of_step, "tick", "end")
@@ -73,5 +75,5 @@ def _drawing(name: str, one: Measurement, most: int) -> Drawing:
         drawing.text(WIDTH, y + 13, guarded(sizes, mark), "tick", "end")
     drawing.text(LEFT, bottom + 12, "0 B", "tick", "middle")
     drawing.text(RIGHT, bottom + 12, units.size(most), "tick", "middle")
-    drawing.line(LEFT, LINE + 8, LEFT, bottom, "base")
+    drawing.line(LEFT, top, LEFT, bottom, "base")
     return drawing

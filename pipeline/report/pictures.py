@@ -6,7 +6,7 @@ from itertools import accumulate
 
 from pipeline import units
 from pipeline.records import VARIANTS, Measurement, RunRecord
-from pipeline.report import footprint, pairs, sensitivity, timeline
+from pipeline.report import footprint, pairs, power, sensitivity, timeline
 from pipeline.report.findings import place
 from pipeline.report.svg import AXIS, LINE, ROW, WIDTH, Drawing, Picture, Scale, colour, scale_for
 from pipeline.report.trust import DOUBTFUL, INVALID, Trust, asked_for, guarded, has_interval, mark_of
@@ -17,7 +17,7 @@ TAIL = 0.995  # a distribution is drawn up to this quantile: one preempted run w
 def pictures(run: RunRecord) -> Iterator[Picture]:
     """Those for which the run holds anything to draw."""
     trust = Trust(run)
-    for of_pairs in (pairs.slower, pairs.together, pairs.tails, timeline.steadiness):
+    for of_pairs in (pairs.slower, pairs.together, pairs.tails, timeline.steadiness, power.turns, power.alone):
         if (picture := of_pairs(trust)) is not None:
             yield picture
     for draw in (sizes, accuracies, latencies, tradeoff, sensitivities, distributions, footprint.memory):
@@ -42,7 +42,7 @@ def sizes(run: RunRecord) -> Picture | None:
         if one.variant in VARIANTS
     ]
     words = ", ".join(f"{label}: {units.size(size_bytes)}" for _, label, size_bytes in files)
-    drawing = Drawing("sizes", "Size of each file", words, height=ROW * len(files))
+    drawing = Drawing("sizes", "How large is each file?", words, height=ROW * len(files))
     scale = Scale(low=0, high=max(size_bytes for *_, size_bytes in files) or 1)
     for number, (variant, label, size_bytes) in enumerate(files):
         y = number * ROW + LINE
@@ -66,7 +66,9 @@ def accuracies(run: RunRecord) -> Picture | None:
     air = 0.06 * (max(ends) - min(ends)) or 0.01
     scale = Scale(low=max(0, min(ends) - air), high=min(1, max(ends) + air))
     words = ", ".join(f"{one.label}: {units.percent(ratio)}" for one, ratio, *_ in told)
-    drawing = Drawing("accuracies", f"Accuracy on {place(run)}", words, height=ROW * len(told) + AXIS)
+    drawing = Drawing(
+        "accuracies", f"How often is each file right on {place(run)}?", words, height=ROW * len(told) + AXIS
+    )
     bottom = ROW * len(told)
     drawing.axis(scale, 0, bottom, units.percent)
     if source is not None:
@@ -98,7 +100,7 @@ def latencies(run: RunRecord) -> Picture | None:
     names = list(dict.fromkeys(one.runtime for one in every))
     bottom = ROW * len(every) + (LINE + 10) * len(names)
     words = ", ".join(f"{one.label}: {_median(one)}" for one in every)
-    drawing = Drawing("latencies", "Latency of one inference", words, height=bottom + AXIS)
+    drawing = Drawing("latencies", "How long does one inference take?", words, height=bottom + AXIS)
     drawing.axis(scale, LINE + 6, bottom, units.seconds)
     y = 0.0
     for name in names:
@@ -131,7 +133,7 @@ def tradeoff(run: RunRecord) -> Picture | None:
     across = scale_for(min(times), max(times), start=left, end=WIDTH - 12)
     up = Scale(low=max(0, min(ratios) - air), high=min(1, max(ratios) + air), start=bottom, end=10)
     words = ", ".join(f"{one.label}: {units.percent(ratio)} at {_median(one)}" for _, one, ratio in points)
-    drawing = Drawing("tradeoff", "Accuracy and latency", words, height=bottom + AXIS)
+    drawing = Drawing("tradeoff", "What does speed cost in accuracy?", words, height=bottom + AXIS)
     drawing.axis(across, 0, bottom, units.seconds)
     for value in up.ticks():
         drawing.line(left, up.at(value), WIDTH, up.at(value), "grid")
@@ -153,7 +155,11 @@ def tradeoff(run: RunRecord) -> Picture | None:
 def sensitivities(run: RunRecord) -> Picture | None:
     """What each part of the model bears, if a pass measured it."""
     drawn = tuple(drawing.svg() for drawing in sensitivity.drawings(run))
-    return Picture(title="Sensitivity", caption=sensitivity.CAPTION, drawings=drawn) if drawn else None
+    return (
+        Picture(title="Which parts of the model bear a change?", caption=sensitivity.CAPTION, drawings=drawn)
+        if drawn
+        else None
+    )
 
 
 def distributions(run: RunRecord) -> Picture | None:
@@ -166,7 +172,7 @@ def distributions(run: RunRecord) -> Picture | None:
         "processes): where they stand apart, launches differ more than runs."
     )
     return Picture(
-        title="How the runs were distributed",
+        title="Do all runs take the same time?",
         caption=caption,
         drawings=tuple(_distribution(number, one).svg() for number, one in enumerate(drawn)),
     )
@@ -182,9 +188,7 @@ def _distribution(number: int, one: Measurement) -> Drawing:
     base = LINE + 6 + tall
     beyond = reached[-1] - reached[last - 1]
     ends = guarded(units.seconds(scale.low), mark_of(one)), guarded(units.seconds(scale.high), mark_of(one))
-    words = (
-        f"{units.count(steady.runs)} runs from {ends[0]}, median {_median(one)}, {units.count(beyond)} beyond {ends[1]}"
-    )
+    words = f"{units.counted(steady.runs, 'run')} from {ends[0]}, median {_median(one)}, {units.count(beyond)} beyond {ends[1]}"
     drawing = Drawing(f"distribution-{number}", one.label, words, height=base + 24)
     drawing.label(LINE - 4, one.label, f"median {_median(one)}")
     tallest = max(counts)
@@ -200,7 +204,7 @@ def _distribution(number: int, one: Measurement) -> Drawing:
             scale.at(value), base, scale.at(value), base + 6, "launch", guarded(units.seconds(value), mark_of(one))
         )
     drawing.text(0, base + 19, ends[0], "tick")
-    tail = f"; {units.count(beyond)} of {units.count(reached[-1])} runs beyond" if beyond else ""
+    tail = f"; {units.count(beyond)} of {units.counted(reached[-1], 'run')} beyond" if beyond else ""
     drawing.text(WIDTH, base + 19, f"{ends[1]}{tail}", "tick", "end")
     return drawing
 

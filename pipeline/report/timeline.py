@@ -18,7 +18,7 @@ TITLE = "Was the board the same all the time?"
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One thing over time. A meter's power is to be one more: any glance that tells a number."""
+    """One thing over time. A meter's power is not among them: it is read in pairs of its own (pipeline/report/power.py)."""
 
     name: str
     of: Callable[[Glance], float | None]

@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from pipeline import units
 from pipeline.decision import ALPHA
 from pipeline.order_statistics import ENOUGH
-from pipeline.records import Compared, Comparison, Doubt, Measurement, Outcome, Paired, RunRecord, Verdict
+from pipeline.records import (
+    Compared,
+    Comparison,
+    Doubt,
+    EnergyPaired,
+    Measurement,
+    Outcome,
+    Paired,
+    RunRecord,
+    Verdict,
+)
 from pipeline.report.view import Case, Objection
 
 TRUSTED, DOUBTFUL, INVALID = "", "doubtful", "invalid"
@@ -21,6 +31,7 @@ class Trust:
         self.marks: dict[str, str] = {}
         self.measurements: dict[str, Measurement] = {}
         self.paired = {paired.subject: paired for paired in run.measured.paired}
+        self.energy_paired = run.measured.energy_paired
         for measurement in run.measured.measurements:
             known = self.marks.get(measurement.label, TRUSTED)
             self.marks[measurement.label] = max(known, mark_of(measurement), key=WORSE.index)
@@ -60,11 +71,17 @@ class Trust:
 
     def doubts_about(self, paired: Paired) -> list[Doubt]:
         """Those of its pairs and those of either file alone."""
+        return [*paired.doubts, *self._doubts_of_sides(paired)]
+
+    def of_energy(self, paired: EnergyPaired) -> str:
+        return mark_about([*paired.doubts, *self._doubts_of_sides(paired)], "energy")
+
+    def _doubts_of_sides(self, paired: Paired | EnergyPaired) -> list[Doubt]:
         sides = [self.measurements.get(label) for label in (paired.subject, paired.baseline_subject)]
-        return [*paired.doubts, *(doubt for side in sides if side for doubt in side.doubts)]
+        return [doubt for side in sides if side for doubt in side.doubts]
 
     def verdict_of(
-        self, paired: Paired, metric: str = "latency_regression", percent: int | None = None
+        self, paired: Paired | EnergyPaired, metric: str = "latency_regression", percent: int | None = None
     ) -> Verdict | None:
         """None: nobody judged it by that limit."""
         found = (each for each in self.compared.verdicts if (each.subject, each.metric) == (paired.subject, metric))

@@ -61,10 +61,12 @@ def test_auto_takes_the_tables_meters_and_a_wrong_one_is_said_before_anything_is
         assert "replay" in [each.name for each in meters.chosen(session, plan(""), board)]
         assert meters.chosen(session, plan("meters = []"), board) == ()
         wrong = msgspec.structs.replace(board, meters={"ina226": {"address": 0x40, "shunt_ohm": 0.1, "bus": 99}})
-        with pytest.raises(MeterUnavailable, match=r"ina226 can not be read.*i2c-99"):
+        with pytest.raises(MeterUnavailable, match=r"ina226 can not be read.*i2c-99") as refused:
             meters.chosen(session, plan(""), wrong)
-        with pytest.raises(MeterUnavailable, match="there is no meter 'crystal ball'"):
+        assert refused.value.hint.startswith("Correct [local.meters.ina226]")
+        with pytest.raises(MeterUnavailable, match=r"there is no meter 'crystal ball', but .*ina226") as refused:
             meters.chosen(session, plan('meters = ["crystal ball"]'), board)
+        assert "`edgepress boards check local`" in refused.value.hint  # no table of a meter that is none
 
 
 def test_a_slow_sampler_is_a_doubt(board):

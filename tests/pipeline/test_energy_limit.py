@@ -131,6 +131,7 @@ def test_a_change_is_judged_by_pairs(judged, more, outcome):
     assert verdict.detectable > verdict.margin == pytest.approx(0.05 / 6)
     assert "ina226 (measured)" in verdict.why
     assert found.raw is not None
+    assert [span.what for span in found.curve.spans].count("A") == 4
     assert "by ina226: 2" in said[0]  # 220 s to 440 s, said before
 
 
@@ -307,10 +308,12 @@ def test_the_agent_runs_such_pairs_with_its_meter(tmp_path, monkeypatch):
     assert [len(answer.power), len(answer.idle), len(answer.blocks)] == [1, 2, 4]
     assert all(block.end_ns - block.start_ns >= S // 2 for block in answer.blocks)
     assert all(end - start >= S for start, end in answer.idle)
+    curves = []
     try:
-        joules = beside._joules(answer, Watch(session, tables, (meter,)), meter)
+        joules = beside._joules(answer, Watch(session, tables, (meter,)), meter, curves)
     except NoEnergyError as error:
         pytest.skip(f"this machine is too busy to read a meter in time: {error}")
+    assert [span.what for span in curves[0].spans] == ["idle", *(block.side for block in answer.blocks), "idle"]
     first = answer.blocks[0]
     assert joules.baseline_j == pytest.approx(3 * (first.end_ns - first.start_ns) / S / first.runs, rel=0.4)
     assert abs(joules.log_ratio) < 0.5

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -14,6 +15,12 @@ from tests.commands import edgepress
 from tests.device_agent import board_trees
 
 GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+
+
+def _takes_nothing(governor):
+    """Not even from root."""
+    governor.unlink()
+    governor.symlink_to("/proc/sys/kernel/ostype")
 
 
 @pytest.fixture
@@ -41,6 +48,24 @@ def test_tune_and_restore(tree, here):
     assert (nothing.returncode, nothing.stdout) == (0, "local was not tuned, or everything is as it was\n")
 
 
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda governor: governor.write_text("performance\n"), "it is tuned as far as it can be already: governor performance"),
+        (lambda governor: shutil.rmtree(governor.parent), "its kernel offers no control of clocks (no cpufreq)"),
+        (_takes_nothing, "its user may not do what the lines above do"),
+    ],
+    ids=["already", "no cpufreq", "may not"],
+)  # fmt: skip
+def test_where_nothing_is_changed_it_is_said_why(tree, here, spoil, why):
+    for governor in tree.glob("sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"):
+        spoil(governor)
+    said = edgepress("boards", "tune", "local", env=os.environ | here)
+    assert said.returncode == 0, said.stderr
+    assert f"nothing was changed on local: {why}" in said.stdout
+    assert ("sudo tee" in said.stdout) is ("lines above" in why)
+
+
 @pytest.mark.parametrize("time", ["0", "-1m", "25h", "1d", "", "30 m", "1.5h"])
 def test_a_time_that_is_none(time, here):
     said = edgepress("boards", "tune", "local", f"--for={time}", env=os.environ | here)
@@ -63,8 +88,7 @@ def test_a_plan_tunes_around_its_measurement(tree, here, tmp_path, monkeypatch, 
 def test_what_a_plan_may_not_tune_is_said(tree, here, tmp_path, monkeypatch):
     for name, value in here.items():
         monkeypatch.setenv(name, value)
-    (tree / GOVERNOR).unlink()
-    (tree / GOVERNOR).symlink_to("/proc/sys/kernel/ostype")  # takes nothing, not even from root
+    _takes_nothing(tree / GOVERNOR)
     said = []
 
     class Heard(Silent):

@@ -63,6 +63,11 @@ def test_a_ratio_is_not_rounded_to_nothing_and_has_a_digit_more_near_one():
     assert units.change_interval(12.9, 13.2) == "12.9x\u201313.2x"
 
 
+def test_one_is_no_plural():
+    counted = [units.counted(1, "row"), units.counted(2000, "row"), units.counted(2, "launch"), units.counted(0, "CPU")]
+    assert counted == ["1 row", "2,000 rows", "2 launches", "0 CPUs"]
+
+
 def test_no_negative_nothing():
     assert units.points(-0.001) == "+0.00"
     assert units.seconds(0) == "0 s"
