@@ -318,6 +318,7 @@ class EnergyReading(Record, frozen=True):
     net: EnergyParts | None = None
     idle_before_w: float | None = None
     idle_after_w: float | None = None
+    edge_s: float | None = None  # by how much the time of a reading is not known
     invalid: str = ""
 
 
