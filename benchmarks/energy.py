@@ -27,7 +27,7 @@ from pipeline.measure.watch import found_by_pattern
 from targets.meters import joulescope
 
 IDLE_S, LEAD_S, PATTERN_S, GRID_HZ = 10.0, 0.3, 0.5, 2000
-PERIODS_S = {"jetson_ina3221": 0.01, "pi5_pmic": 0.1, "ina226": 0.01, "rapl": 0.01, "joulescope": 0.1}
+PERIODS_S = {"jetson_ina3221": 0.01, "pi5_pmic": 0.1, "ina226": 0.01, "rapl": 0.02, "joulescope": 0.1}
 COUNTERS = {"rapl", "joulescope"}
 GAINS = {"jetson_ina3221": 0.01, "pi5_pmic": 0.05, "ina226": 0.012, "rapl": 0.03, "joulescope": 0.005}
 NOISE = {"jetson_ina3221": 0.02, "pi5_pmic": 0.03, "ina226": 0.005, "rapl": 0.0, "joulescope": 0.0}
