@@ -1,11 +1,11 @@
 """Energy with simulated meters: does a known power curve come out right, and is what is broken called INVALID?
 
-    .venv/bin/python benchmarks/energy.py [RUNS [METER...]]
+    .venv/bin/python benchmarks/energy.py [RUNS [SEED [METER...]]]
 
 No meter's hardware was at hand. What is simulated is the board's power and time; what runs is the agent's sampler and meters,
 on an INA3221's tree of files, a PMIC's text, an INA226's registers, RAPL's counters and a stand-in for the Joulescope's
 driver, and the host's arithmetic. Half of the runs have a gain error within what the meter states; the other half none, so that
-a wide gain does not hide an error of the rest.
+a wide gain does not hide an error of the rest. benchmarks/energy_pairs.py has the verdict, benchmarks/energy_fed.py real time.
 """
 
 import math
@@ -22,39 +22,47 @@ import device_agent.meters as sampler
 from device_agent import wire
 from device_agent.meters import _i2c, pi5_pmic
 from device_agent.record import replace
-from pipeline.decision import Rule, decide
 from pipeline.measure.energy import SAME_CLOCK, Sync, least_window_s, reading_of
-from pipeline.measure.energy_ratio import log_ratios
 from pipeline.measure.watch import found_by_pattern
 from targets.meters import joulescope
 
 IDLE_S, LEAD_S, PATTERN_S, GRID_HZ = 10.0, 0.3, 0.5, 2000
+PERIODS_S = {"jetson_ina3221": 0.01, "pi5_pmic": 0.1, "ina226": 0.01, "rapl": 0.02, "joulescope": 0.1}
+COUNTERS = {"rapl", "joulescope"}
 GAINS = {"jetson_ina3221": 0.01, "pi5_pmic": 0.05, "ina226": 0.012, "rapl": 0.03, "joulescope": 0.005}
 NOISE = {"jetson_ina3221": 0.02, "pi5_pmic": 0.03, "ina226": 0.005, "rapl": 0.0, "joulescope": 0.0}
 RANGE_UJ = 20_000_000  # of the simulated RAPL: it wraps within each run
 SHUNT_OHM = 0.02
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # files are written some thousand times in each run
+DRIFT = 0.15  # of idle power, over a whole run
 FAULTS = ("dropped samples", "stepped clock", "idle drift", "a meter that dies")
+
+
+class Board:
+    """What of a simulated board and model is the same in every run."""
+
+    def __init__(self, rng):
+        self.idle_w, self.burst_w = rng.uniform(1.5, 6), rng.uniform(1, 8)
+        self.pause_share = rng.uniform(0.05, 0.4)
 
 
 class World:
     """A board whose power is known at every moment: idle, then inferences with bursts and pauses, then idle."""
 
-    def __init__(self, rng, spans, total_s, idle_drift=None):
+    def __init__(self, rng, spans, total_s, idle_drift=None, board=None):
         """`spans`: (start_s, end_s, power factor, seconds of an inference) of the times that it works."""
-        self.idle_w, self.burst_w = rng.uniform(1.5, 6), rng.uniform(1, 8)
-        self.pause_share = rng.uniform(0.05, 0.4)
+        board = board or Board(rng)
         drift = rng.uniform(-0.015, 0.015) if idle_drift is None else idle_drift
         wander = [(rng.uniform(0.0005, 0.003), rng.uniform(3, 40), rng.uniform(0, 2 * math.pi)) for _ in range(3)]
         t = np.arange(0, total_s, 1 / GRID_HZ)
-        self.idle = self.idle_w * (
+        self.idle = board.idle_w * (
             1 + drift * t / total_s + sum(a * np.sin(2 * np.pi * t / tau + p) for a, tau, p in wander)
         )
         work = np.zeros(len(t))
         for start, end, factor, each in spans:
             inside = (t >= start) & (t < end)
             phase = ((t[inside] - start) / each) % 1
-            work[inside] = self.burst_w * factor * np.where(phase < self.pause_share, 0.25, 1)
+            work[inside] = board.burst_w * factor * np.where(phase < board.pause_share, 0.25, 1)
         self.power = self.idle + work * (1 + 0.003 * np.sin(2 * np.pi * t / 17))
         self.sums = np.concatenate(([0], np.cumsum(self.power) / GRID_HZ))
         self.idle_sums = np.concatenate(([0], np.cumsum(self.idle) / GRID_HZ))
@@ -191,11 +199,10 @@ def by_joulescope(world, rng, gain):
     return meter.stop(), 1_000_000_000_000, Sync(offset_ns + int(rng.uniform(-half_s, half_s) * 1e9), half_s)
 
 
-def trial(name, rng, with_gain, fault=None):
-    """(what edgepress says, true gross, true net): joules of an inference."""
-    period = {"jetson_ina3221": 0.01, "ina226": 0.01}.get(name, 0.1)
-    window_s = least_window_s(period, accumulates=name in {"rapl", "joulescope"})
-    each = rng.uniform(0.002, 0.08)
+def trial(name, rng, with_gain, fault=None, board=None, each=None):
+    """(what edgepress says, true gross, true net): joules of an inference, of `each` seconds."""
+    window_s = least_window_s(PERIODS_S[name], accumulates=name in COUNTERS)
+    each = each or rng.uniform(0.002, 0.08)
     runs = math.ceil(window_s / each)
     busy, t = [], PATTERN_S
     for _ in range(3):
@@ -207,7 +214,7 @@ def trial(name, rng, with_gain, fault=None):
     idle_2 = (end + LEAD_S, end + LEAD_S + IDLE_S)
     spans = [(*one, 1.0, each) for one in busy] + [(idle_1[1], end + LEAD_S, 1.0, each)]
     spans[-1] = (start - math.ceil((start - idle_1[1]) / each) * each, end + LEAD_S, 1.0, each)
-    world = World(rng, spans, idle_2[1] + 0.5, idle_drift=0.15 if fault == "idle drift" else None)
+    world = World(rng, spans, idle_2[1] + 0.5, DRIFT if fault == "idle drift" else None, board)
     gain = 1 + rng.uniform(-1, 1) * GAINS[name] if with_gain else 1.0
     trace, zero_ns, guess = sampled(name, world, rng, gain)
     if not with_gain:
@@ -217,16 +224,16 @@ def trial(name, rng, with_gain, fault=None):
         runs=runs, start_ns=at((start,))[0], end_ns=at((end,))[0], lead_ns=int(LEAD_S * 1e9), idle=(at(idle_1), at(idle_2)),
         busy=tuple(map(at, busy)) if name == "joulescope" else (), sampler=(),
     )  # fmt: skip
-    trace = broken(trace, rng, fault, ran, guess)
+    trace = broken(trace, rng, fault, ran.start_ns, ran.end_ns, guess)
     sync = found_by_pattern(trace, ran, guess) if not fault else guess
     gross = world.joules(start, end)
     return reading_of(trace, ran, sync), gross / runs, (gross - world.joules(start, end, world.idle_sums)) / runs
 
 
-def broken(trace, rng, fault, ran, guess):
-    """The trace with that fault within the window."""
+def broken(trace, rng, fault, start_ns, end_ns, guess):
+    """The trace with that fault between the two moments of the board's clock."""
     t_ns, values = np.array(trace.t_ns), np.array(trace.power_uw or trace.energy_uj)
-    begin, end = ran.start_ns - guess.offset_ns, ran.end_ns - guess.offset_ns
+    begin, end = start_ns - guess.offset_ns, end_ns - guess.offset_ns
     moment = begin + int(rng.uniform(0.2, 0.7) * (end - begin))
     keep = np.ones(len(t_ns), bool)
     if fault == "dropped samples":
@@ -239,66 +246,31 @@ def broken(trace, rng, fault, ran, guess):
     return replace(trace, t_ns=tuple(map(int, t_ns[keep])), **{"power_uw" if trace.power_uw else "energy_uj": kept})
 
 
-def change_found(name, rng, change):
-    """Whether a file that uses so much more is REGRESSED after 60 s: 10 cycles of 4 blocks of 1.25 s, 5 s idle on each side."""
-    each = rng.uniform(0.002, 0.03)
-    t, spans, blocks = 5.0, [], []
-    for cycle in range(10):
-        for side in rng.choice(["ABBA", "BAAB"]):
-            runs = max(1, round(1.25 / each))
-            spans.append((t, t + runs * each, 1 + change * (side == "B"), each))
-            blocks.append((cycle, side, t, t + runs * each, runs))
-            t += runs * each + 0.002
-    world = World(rng, spans, t + 5.5)
-    trace, zero_ns, sync = sampled(name, world, rng, 1 + rng.uniform(-1, 1) * GAINS[name])
-    at = lambda s: zero_ns + int(s * 1e9)  # noqa: E731
-    of = [wire.Block(cycle, side, at(a), at(b), runs, 0, 0, None, None) for cycle, side, a, b, runs in blocks]
-    paired = wire.Paired(0, 0, None, None, tuple(of), ((at(0.05), at(5)), (at(t), at(t + 5))), (trace,))
-    ratios = log_ratios(paired, trace, sync)
-    return decide(ratios, Rule(margin=0.005, limit=0.03, looks=(10,))), t + 5
-
-
 def main():
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    names = sys.argv[2:] or list(GAINS)
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    names = sys.argv[3:] or list(GAINS)
     began = time.monotonic()
-    print(f"{runs} random runs of each meter; simulated, no hardware")
+    print(f"{runs} random runs of each meter with a gain error and {runs} without, seed {seed}; simulated, no hardware")
     print(
-        "meter | gross inside | net inside | net inside, gain exact | median net uncertainty | broken: a number given"
+        "meter | gross inside, net inside | of exact gain: gross, net | median net uncertainty | of exact gain | broken: numbers given"
     )
     for name in names:
-        rng = np.random.default_rng(list(GAINS).index(name))
-        inside = {True: [], False: []}
-        widths = []
-        for run in range(runs):
-            said, gross_j, net_j = trial(name, rng, with_gain=run % 2 == 0)
-            good = not said.invalid
-            inside[run % 2 == 0].append(
-                (
-                    good and abs(said.gross_j - gross_j) <= said.gross.total_j,
-                    good and abs(said.net_j - net_j) <= said.net.total_j,
-                )
-            )
-            widths += [said.net.total_j / said.net_j] if good and run % 2 == 0 else []
-        given = {
-            fault: sum(not trial(name, rng, True, fault)[0].invalid for _ in range(max(1, runs // 10)))
-            for fault in FAULTS
-        }
-        both = np.array(inside[True] + inside[False])
-        exact = np.array(inside[False]).mean(axis=0)[1]
+        cells = []
+        for with_gain in (True, False):
+            rng = np.random.default_rng((seed, list(GAINS).index(name), with_gain))
+            found = [trial(name, rng, with_gain) for _ in range(runs)]
+            valid = [each for each in found if not each[0].invalid]
+            gross = sum(abs(said.gross_j - gross_j) <= said.gross.total_j for said, gross_j, _ in valid)
+            net = sum(abs(said.net_j - net_j) <= said.net.total_j for said, _, net_j in valid)
+            width = np.median([said.net.total_j / said.net_j for said, _, _ in valid])
+            cells.append((f"{gross / runs:.1%}, {net / runs:.1%}", f"{width:.2%}"))
+        rng = np.random.default_rng((seed, list(GAINS).index(name), 2))
+        given = sum(not trial(name, rng, True, fault)[0].invalid for fault in FAULTS for _ in range(max(1, runs // 10)))
+        broken_runs = len(FAULTS) * max(1, runs // 10)
         print(
-            f"{name} | {both[:, 0].mean():.1%} | {both[:, 1].mean():.1%} | {exact:.1%} | {np.median(widths):.2%} | {given}"
-        )
-    print("\nmeter | +5 % found in 60 s | no change called worse")
-    for name in names:
-        if name == "pi5_pmic":
-            print(f"{name} | refused: at 10 Hz each side needs 30 s, a pair of 60 s has 25")
-            continue
-        rng = np.random.default_rng(100 + list(GAINS).index(name))
-        found = [change_found(name, rng, 0.05)[0] for _ in range(runs // 8)]
-        same = [change_found(name, rng, 0.0)[0] for _ in range(runs // 8)]
-        print(
-            f"{name} | {sum(o == 'REGRESSED' for o in found)} of {len(found)} | {sum(o == 'REGRESSED' for o in same)} of {len(same)}"
+            f"{name} | {cells[0][0]} | {cells[1][0]} | {cells[0][1]} | {cells[1][1]} | {given} of {broken_runs}",
+            flush=True,
         )
     print(f"took {time.monotonic() - began:.0f} s")
 

@@ -1,9 +1,11 @@
 """The limit on energy with simulated meters: how often is its verdict wrong on two files of which one uses so much more?
 
-    .venv/bin/python benchmarks/energy_pairs.py [TRIALS [METER...]]
+    .venv/bin/python benchmarks/energy_pairs.py [TRIALS [SEED [METER...]]]
 
-What is simulated is the board (benchmarks/energy.py); what runs is the agent's sampler and meter, and the host's arithmetic and
-test. Each pair is a board of its own, with another model, noise and idle power: wider apart than pairs on one board are. A limit of 5 %.
+What is simulated is the board (benchmarks/energy.py); what runs is the agent's sampler and meter, and the host's plan of the pairs,
+arithmetic and test. Each verdict has a board and a model of its own, which is first measured alone, as a plan does; each process of
+a pair uses more or less by chance. A limit of 5 %. The time is that of the blocks and idle times, with 2 s a pair for the start of
+its processes.
 """
 
 import math
@@ -12,7 +14,7 @@ import time
 from collections import Counter
 
 import numpy as np
-from energy import GAINS, World, sampled
+from energy import COUNTERS, DRIFT, FAULTS, GAINS, PERIODS_S, Board, World, broken, sampled, trial
 
 from device_agent import wire
 from pipeline.decision import decide, rule_of
@@ -21,56 +23,97 @@ from pipeline.measure.energy_ratio import joules_of_pair
 from pipeline.measure.power import NoEnergyError
 from pipeline.records import DeployedMeter
 
-PERIODS_S = {"jetson_ina3221": 0.01, "ina226": 0.01, "pi5_pmic": 0.1, "rapl": 0.1, "joulescope": 0.1}
-ACCUMULATE = {"rapl", "joulescope"}
+PROCESS_SD = 0.004  # of a process's power, by chance
 RULE = rule_of(0.05, None)
 
 
-def pair(name, rng, change):
-    """Log of candidate / baseline of one pair as a plan would run it."""
-    meter = DeployedMeter(
-        name=name, settings=(), on_board=True, rail="", quality="measured", period_s=PERIODS_S[name], accumulates=name in ACCUMULATE
-    )  # fmt: skip
-    plans = plans_for(meter, 10)
-    each, t, spans, blocks = rng.uniform(0.002, 0.03), plans.idle_s, [], []
-    for cycle in range(plans.shape.cycles):
-        for side in rng.choice(["ABBA", "BAAB"]):
-            runs = math.ceil(plans.shape.min_ns / 1e9 / each)
-            spans.append((t, t + runs * each, 1 + change * (side == "B"), each))
-            blocks.append((cycle, side, t, t + runs * each, runs))
-            t += runs * each + 0.002
-    trace, zero_ns, sync = sampled(
-        name, World(rng, spans, t + plans.idle_s + 0.5), rng, 1 + rng.uniform(-1, 1) * GAINS[name]
-    )
-    at = lambda s: zero_ns + int(s * 1e9)  # noqa: E731
-    of = tuple(wire.Block(cycle, side, at(a), at(b), runs, 0, 0, None, None) for cycle, side, a, b, runs in blocks)
-    idle = ((at(0.05), at(plans.idle_s)), (at(t), at(t + plans.idle_s)))
-    return joules_of_pair(wire.Paired(0, 0, None, None, of, idle, (trace,)), trace, sync).log_ratio
+class Case:
+    """One board, model and meter; `plans` of its pairs."""
+
+    def __init__(self, name, rng):
+        self.name, self.rng, self.board, self.each = name, rng, Board(rng), rng.uniform(0.002, 0.03)
+        self.gain = 1 + rng.uniform(-1, 1) * GAINS[name]
+        meter = DeployedMeter(
+            name=name, settings=(), on_board=name != "joulescope", rail="", quality="measured", period_s=PERIODS_S[name],
+            accumulates=name in COUNTERS,
+        )  # fmt: skip
+        alone = [trial(name, rng, True, board=self.board, each=self.each)[0] for _ in range(2)]
+        self.invalid = next((one.invalid for one in alone if one.invalid), "")
+        self.plans = None if self.invalid else plans_for(meter, alone, 10, RULE)
+
+    def pair(self, change, fault=None):
+        """Log of candidate / baseline of one pair as a plan would run it. NoEnergyError."""
+        rng, plans = self.rng, self.plans
+        process = {"A": math.exp(rng.normal(0, PROCESS_SD)), "B": (1 + change) * math.exp(rng.normal(0, PROCESS_SD))}
+        t, spans, blocks = plans.idle_s, [], []
+        for cycle in range(plans.shape.cycles):
+            for side in rng.choice(["ABBA", "BAAB"]):
+                runs = math.ceil(plans.shape.min_ns / 1e9 / self.each)
+                spans.append((t, t + runs * self.each, process[side], self.each))
+                blocks.append((cycle, side, t, t + runs * self.each, runs))
+                t += runs * self.each + 0.002
+        drift = DRIFT if fault == "idle drift" else None
+        world = World(rng, spans, t + plans.idle_s + 0.5, drift, self.board)
+        trace, zero_ns, sync = sampled(self.name, world, rng, self.gain)
+        at = lambda s: zero_ns + int(s * 1e9)  # noqa: E731
+        trace = broken(trace, rng, fault, at(plans.idle_s), at(t), sync)
+        of = tuple(wire.Block(cycle, side, at(a), at(b), runs, 0, 0, None, None) for cycle, side, a, b, runs in blocks)
+        idle = ((at(0.05), at(plans.idle_s)), (at(t), at(t + plans.idle_s)))
+        return joules_of_pair(wire.Paired(0, 0, None, None, of, idle, (trace,)), trace, sync).log_ratio
 
 
 def verdict(name, rng, change):
+    """(what is said, after how many simulated seconds)."""
+    case = Case(name, rng)
+    if case.invalid:
+        return f"INVALID alone: {case.invalid[:40]}", math.nan
     ratios = []
     for look in RULE.looks:
         try:
-            ratios += [pair(name, rng, change) for _ in range(look - len(ratios))]
+            ratios += [case.pair(change) for _ in range(look - len(ratios))]
         except NoEnergyError as error:
-            return f"INVALID: {str(error).split(':')[0][:40]}", len(ratios)
+            return f"INVALID: {str(error)[:40]}", look * case.plans.pair_s
         if outcome := decide(ratios, RULE):
-            return str(outcome), look
+            return str(outcome), look * case.plans.pair_s
     raise AssertionError("the last look decides")
+
+
+def number_given(name, rng, fault):
+    """Whether a pair with this fault has a number."""
+    case = Case(name, rng)
+    assert not case.invalid, case.invalid
+    try:
+        case.pair(0.0, fault)
+    except NoEnergyError:
+        return False
+    return True
 
 
 def main():
     trials = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    names = sys.argv[3:] or list(PERIODS_S)
     began = time.monotonic()
-    print(f"{trials} verdicts of each meter and change, limit {RULE.limit:.0%}; simulated, no hardware")
-    print("meter | true change | verdicts | median pairs")
-    for number, name in enumerate(sys.argv[2:] or PERIODS_S):
-        for change in (0.0, 0.05, 0.10):
-            rng = np.random.default_rng((number, round(100 * change)))
+    print(f"{trials} verdicts of each meter and change, limit {RULE.limit:.0%}, seed {seed}; simulated, no hardware")
+    print("meter | true change | verdicts | simulated time to a verdict: median, longest | within 60 s")
+    for name in names:
+        number = list(PERIODS_S).index(name)
+        for change in (0.0, 0.05):
+            rng = np.random.default_rng((seed, number, round(100 * change)))
             found = [verdict(name, rng, change) for _ in range(trials)]
             told = ", ".join(f"{what} {count}" for what, count in Counter(what for what, _ in found).most_common())
-            print(f"{name} | {change:+.0%} | {told} | {np.median([pairs for _, pairs in found]):g}", flush=True)
+            seconds = np.array([seconds for _, seconds in found])
+            print(
+                f"{name} | {change:+.0%} | {told} | {np.nanmedian(seconds):.0f} s, {np.nanmax(seconds):.0f} s"
+                f" | {np.count_nonzero(seconds <= 60)}",
+                flush=True,
+            )
+    print("\nmeter | pairs with a fault that have a number: " + ", ".join(FAULTS))
+    for name in names:
+        rng = np.random.default_rng((seed, 100 + list(PERIODS_S).index(name)))
+        count = max(1, trials // 10)
+        given = [sum(number_given(name, rng, fault) for _ in range(count)) for fault in FAULTS]
+        print(f"{name} | {', '.join(map(str, given))} of {count} each", flush=True)
     print(f"took {time.monotonic() - began:.0f} s")
 
 

@@ -335,6 +335,7 @@ class EnergyReading(Record, frozen=True):
     net: EnergyParts | None = None
     idle_before_w: float | None = None
     idle_after_w: float | None = None
+    edge_s: float | None = None  # by how much the time of a reading is not known
     invalid: str = ""
     curve: PowerCurve | None = None  # also where it is invalid; None: the trace is none, or its clock is not known
 

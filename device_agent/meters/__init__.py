@@ -9,6 +9,7 @@ None of them was tried on the hardware that it is for: none was at hand. The tes
 
 import contextlib
 import importlib
+import os
 import random
 import threading
 import time
@@ -29,6 +30,7 @@ METERS = {
 }
 
 JOIN_S = 3.0  # for a reading that is on its way; a meter that blocks longer is left behind
+NICE = -10
 READ_PHASES = ("idle", "pattern", "with", "timed", "settle")  # of a runner in mode "energy" (energy.py)
 
 
@@ -127,6 +129,10 @@ class _Reader:
         )  # fmt: skip
 
     def _run(self) -> None:
+        with contextlib.suppress(OSError):  # only root may; who wakes late has missed a period
+            os.setpriority(
+                os.PRIO_PROCESS, threading.get_native_id(), NICE
+            )  # of this thread alone: setpriority(2), Linux
         try:
             self.meter = open_meter(self.use)  # in this thread: it may block
         except (OSError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 Rail: what runs through the shunt (`rail` names it). Settings: shunt_ohm; max_ampere (10), address (0x40), bus (1),
 shunt_tolerance_percent (1).
-Rate: it converts voltage and current each in 150 us and is read at 10 Hz; the 40 bits of energy wrap after days.
+Rate: it converts voltage and current each in 150 us and is read at 50 Hz; the 40 bits of energy wrap after days.
 Accuracy: at most 0.05 % in current and 0.05 % in voltage, 1 uV in offset, its clock 0.5 %, and the shunt's tolerance.
 Data sheet: TI SLYS021A: SHUNT_CAL = 13107.2e6 x CURRENT_LSB x shunt, energy = 16 x 3.2 x CURRENT_LSB x ENERGY.
 """
@@ -28,7 +28,7 @@ class _Ina228(Chip):
     gain = 0.006
     offset_uv = 1.0
     identity = ((0x3E, TEXAS_INSTRUMENTS), (0x3F, 0x2280))
-    period_ns = 100_000_000
+    period_ns = 20_000_000
     delay_ns = 300_000
     accumulates = True
 

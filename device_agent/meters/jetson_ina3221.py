@@ -3,6 +3,8 @@
 Rail: the whole module, VDD_IN or POM_5V_IN, where it is measured; else the sum of the rails that have a name (AGX). Not the
 carrier board: what hangs on its USB ports is not in it.
 Rate: 100 Hz; one reading is a transfer of some 0.3 ms for each voltage and current, one after the other (the kernel's driver).
+But the chip averages, and is no faster than `update_interval`, which is up to a second and more where a board's image asks for
+many samples: then four times in each, and what it tells may be two intervals old. JetPack 4 does not say.
 Accuracy: of the chip at most 0.25 % in gain, each of voltage and current, and 80 uV (16 mA at 5 mOhm) in offset; the shunts'
 tolerance and the settling are not published: the gain is not known, unless `gain_percent` says what a calibration found.
 Sources: TI SBOS576 (INA3221); kernel Documentation/hwmon/ina3221.rst (JetPack 5 and 6: mV and mA, no power*_input); NVIDIA's
@@ -18,6 +20,7 @@ AUTO = True
 TOTALS = ("VDD_IN", "POM_5V_IN")
 OFFSET_UV = 80  # SBOS576, shunt offset voltage, maximum
 LSB_UV = 40  # SBOS576, of the shunt voltage
+SLOWEST_MS = 10_000
 
 Rail = Tuple[str, Callable[[], Optional[int]], Optional[int]]  # name, reads microwatts, shunt in microohm
 
@@ -38,6 +41,9 @@ class _Ina3221(Meter):
         shunts = [shunt for _, _, shunt in rails]
         if all(shunts):  # at 5 V: the supply of most; the rails of the others are lower
             self.offset_uw = round(sum((OFFSET_UV + LSB_UV / 2) / shunt * 5e6 for shunt in shunts if shunt))
+        intervals_ms = facts.numbers(facts.paths("sys/bus/i2c/drivers/ina3221*/*-00*/hwmon/hwmon*/update_interval"))
+        interval_ns = min(max([0, *intervals_ms]), SLOWEST_MS) * 1_000_000
+        self.period_ns, self.delay_ns = max(self.period_ns, interval_ns // 4), 2 * interval_ns
 
     def read(self) -> int:
         power_uw = 0

@@ -1,7 +1,7 @@
 """The energy counters of Intel's and AMD's processors (RAPL), by the kernel's powercap.
 
 Rail: the processor packages, added up: cores, caches and graphics; not the memory, disks, fans and power supply.
-Rate: the counters are renewed every millisecond and read at 10 Hz; each wraps at max_energy_range_uj (minutes to hours).
+Rate: the counters are renewed every millisecond and read at 50 Hz, some microseconds each; each wraps at max_energy_range_uj (minutes to hours).
 Accuracy: Intel states none; it is measured on server processors and modelled on older ones, so the gain is not known.
 For root only on most systems (mode 0400, since CVE-2020-8694). Absent on ARM boards and in virtual machines.
 Sources: kernel Documentation/power/powercap/powercap.rst; Intel SDM volume 3B, 15.10 (RAPL).
@@ -30,7 +30,7 @@ def open_meter(settings: Dict[str, str]) -> Meter:
 
 
 class _Rapl(Meter):
-    period_ns = 100_000_000
+    period_ns = 20_000_000
     delay_ns = 1_000_000
     accumulates = True
 

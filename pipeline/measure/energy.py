@@ -28,9 +28,8 @@ SETTLE_RATIO = 0.2  # but no more than that of it
 WINDOWS_S = ((0.02, 5.0), (0.2, 30.0), (math.inf, 60.0))
 ACCUMULATED_WINDOW_S = 5.0
 PIECE_S = 2.0  # of an idle time
-WANDER_S = 10.0  # idle power wanders about so slowly (simulated: 3 to 40 s): a shorter work does not average it out
-# Student's t, two-sided 95 %, by degrees of freedom
-T95_PIECES = {2: 4.303, 4: 2.776, 6: 2.447, 8: 2.306, 10: 2.228}
+# Student's t, two-sided 95 %, by degrees of freedom: of 2 to 6 pieces before and as many after, less one
+T95_PIECES = {3: 3.182, 5: 2.571, 7: 2.365, 9: 2.262, 11: 2.201}
 
 
 class Sync(msgspec.Struct, frozen=True):
@@ -68,14 +67,14 @@ def _valid(trace: PowerTrace, ran: EnergyWindow, sync: Sync) -> EnergyReading:
     if length_s < least_s * 0.999 or ran.runs < 1 or len(ran.idle) != 2:
         raise NoEnergyError(f"a window of {length_s:.3g} s is too short for it: {least_s:g} s are needed")
     expected, dropped = curve.dropped(window)
-    idle = Idle(curve, [(seconds_into(a, ran), seconds_into(b, ran)) for a, b in ran.idle], length_s)
+    idle = Idle(curve, [(seconds_into(a, ran), seconds_into(b, ran)) for a, b in ran.idle])
     watt, scatter_w = curve.watts(window)
     net_w = watt - idle.watt
     if net_w <= 0:
         raise NoEnergyError("the load can not be told from idle")
     per = length_s / ran.runs  # seconds per inference: watts become joules of one
     lead_s = ran.lead_ns / 1e9
-    shift_s = max(0.0, sync.uncertainty_s + trace.delay_ns / 1e9 + curve.period_s / 2 - lead_s)
+    shift_s = max(0.0, sync.uncertainty_s + curve.edge_s - lead_s)
     edge = net_w * shift_s / length_s * per  # the load's step, seen so much too early or too late
     gain = None if trace.gain_ppm is None else trace.gain_ppm / 1e6
     offset_w = (trace.offset_uw or 0) / 1e6  # the same when idle: no part of the net energy
@@ -84,31 +83,34 @@ def _valid(trace: PowerTrace, ran: EnergyWindow, sync: Sync) -> EnergyReading:
         failed=trace.failed, window_s=length_s, expected=expected, dropped=dropped, gross_j=watt * per, net_j=net_w * per,
         gross=EnergyParts(gain_j=None if gain is None else (gain * watt + offset_w) * per, sampling_j=scatter_w * per, sync_j=edge, idle_j=0.0),
         net=EnergyParts(gain_j=None if gain is None else gain * net_w * per, sampling_j=scatter_w * per, sync_j=edge, idle_j=idle.uncertainty_w * per),
-        idle_before_w=idle.before_w, idle_after_w=idle.after_w, curve=curve_of(trace, ran, sync.offset_ns),
+        idle_before_w=idle.before_w, idle_after_w=idle.after_w, edge_s=curve.edge_s,
+        curve=curve_of(trace, ran, sync.offset_ns),
     )  # fmt: skip
 
 
 class Idle:
     """What the board uses when it waits."""
 
-    def __init__(self, curve: Curve, windows: Sequence[Window], busy_s: float) -> None:
-        """Of the two `windows`, before and after `busy_s` of work. NoEnergyError where they differ by more than 5 %.
+    def __init__(self, curve: Curve, windows: Sequence[Window]) -> None:
+        """Of the two `windows`, before and after the work. NoEnergyError where they differ by more than 5 %.
 
-        What idle would have been meanwhile is a prediction: by half the difference of the two, and by how pieces of two seconds
-        scatter within each: around the mean of all that were measured, and for a work of up to ten seconds once more.
+        What idle would have been meanwhile was not seen. It is taken as one more draw of what the pieces of two seconds before and
+        after were drawn from: the prediction interval of a further observation, t s sqrt(1 + 1/n) with n - 1 degrees of freedom
+        (Hahn and Meeker, Statistical Intervals). So the whole drift counts as scatter, for a swing that is the same before
+        and after says nothing of what lay between. A longer work is not taken to average a slow swing out.
         """
-        pieces = [self._pieces(curve, _settled(window)) for window in windows]
-        self.before_w, self.after_w = (float(each.mean()) for each in pieces)
+        before, after = (self._pieces(curve, settled(window, curve.edge_s)) for window in windows)
+        self.before_w, self.after_w = float(before.mean()), float(after.mean())
         self.watt = (self.before_w + self.after_w) / 2
         drift = abs(self.after_w - self.before_w)
         if self.watt <= 0 or drift > MAX_IDLE_DRIFT_RATIO * self.watt:
             raise NoEnergyError(
                 f"idle drifted from {self.before_w:.3g} to {self.after_w:.3g} W: more than {MAX_IDLE_DRIFT_RATIO:.0%}"
             )
-        count = sum(map(len, pieces))
-        scatter = math.sqrt(sum(float(((each - each.mean()) ** 2).sum()) for each in pieces) / (count - 2))
-        spread = T95_PIECES[min(count - 2, max(T95_PIECES))] * scatter
-        self.uncertainty_w = math.hypot(drift / 2, spread * math.sqrt(1 / count + min(1.0, WANDER_S / busy_s)))
+        pieces = np.concatenate((before, after))
+        # before and after may differ in length: never fewer degrees of freedom than the table has
+        freedom = max(limit for limit in T95_PIECES if limit < len(pieces))
+        self.uncertainty_w = T95_PIECES[freedom] * float(pieces.std(ddof=1)) * math.sqrt(1 + 1 / len(pieces))
 
     @staticmethod
     def _pieces(curve: Curve, window: Window) -> npt.NDArray[np.float64]:
@@ -118,9 +120,12 @@ class Idle:
         return np.array([curve.joules(edge) for edge in itertools.pairwise(edges)]) / np.diff(edges)
 
 
-def _settled(window: Window) -> Window:
+def settled(window: Window, edge_s: float) -> Window:
+    """NoEnergyError where nothing is left: the readings of it would all still tell of the load."""
     start, end = window
-    cut = min(SETTLE_S, SETTLE_RATIO * (end - start))
+    cut = max(edge_s, min(SETTLE_S, SETTLE_RATIO * (end - start)))
+    if end - start <= 2 * cut:
+        raise NoEnergyError(f"{end - start:.3g} s of idle are too short for readings that are up to {edge_s:.3g} s off")
     return start + cut, end - cut
 
 

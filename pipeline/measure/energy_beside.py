@@ -1,4 +1,4 @@
-"""Each judged file beside its baseline under one power meter: pairs of fresh processes in long blocks, one number a pair."""
+"""Each judged file beside its baseline under one power meter: pairs of fresh processes, one number a pair."""
 
 import contextlib
 import gzip
@@ -12,13 +12,13 @@ import msgspec
 from device_agent import wire
 from pipeline import units
 from pipeline.baseline import beside_baselines
-from pipeline.decision import Rule, decide, rule_of
+from pipeline.decision import Rule, decide, detectable, rule_of
 from pipeline.measure.asked import asked_of
 from pipeline.measure.beside import candidate_of
 from pipeline.measure.energy import REMEDY, SAME_CLOCK, least_window_s
-from pipeline.measure.energy_ratio import PairJoules, joules_of_pair
+from pipeline.measure.energy_ratio import MAX_EDGE_RATIO, PairJoules, joules_of_pair
 from pipeline.measure.paired import Answer, Shape, look_by_look
-from pipeline.measure.power import NoEnergyError
+from pipeline.measure.power import T95, NoEnergyError
 from pipeline.measure.power_curve import curve_of_pair
 from pipeline.measure.schedule import Candidate, cooling_of, launch_of
 from pipeline.measure.validity import doubts_of_pairs
@@ -26,16 +26,18 @@ from pipeline.measure.watch import Watch, use_of
 from pipeline.measure.watched import why_none
 from pipeline.plan import Plan
 from pipeline.progress import Progress
-from pipeline.records import DeployedMeter, Deployment, Doubt, EnergyPaired, Measurement, PowerCurve
+from pipeline.records import DeployedMeter, Deployment, Doubt, EnergyPaired, EnergyReading, Measurement, PowerCurve
 from pipeline.store import Store
 from targets import Session
 from targets.meters import CLOCKLESS
 
-CYCLES = 2  # of long blocks: each pair must reach the meter's least window on each side, more cycles would only cost hand-overs
-EDGE_PERIODS = 32  # a block's least length: the edge of a plug is known within 1.5 periods, and MAX_EDGE_RATIO of it must cover them
-FAST_S, FAST_IDLE_S = 0.2, 5.0  # a meter of 5 Hz or more tells idle power in so long
+CYCLES = 2  # more would only cost hand-overs; 1 where blocks must be long
+LEAST_BLOCK_S = 0.25  # a hand-over takes some milliseconds
+IDLE_PERIODS, LEAST_IDLE_S = 50, 1.0  # the mean of 30 readings at the least, behind what is left to settle
+OTHER_CLOCK_S = 0.05  # of a meter that this machine reads: half a round trip
 MOST_RUNS = 1 << 40  # of a block: its time ends it
 STARTS_S = 2.0  # of two processes on a board, for the estimate only
+T95_BATCHES = T95[10]  # what made a half-width of the scatter of a file alone
 
 
 class Plans(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +67,8 @@ def energy_beside(
         answers: list[Answer] = []
         curves: list[PowerCurve | None] = []
         try:
-            meter = meter_for(deployment, (baseline, one))
-            plans = plans_for(meter, plan.tables.measure.energy_idle_seconds)
+            meter, readings = meter_for(deployment, (baseline, one))
+            plans = plans_for(meter, readings, plan.tables.measure.energy_idle_seconds, rule)
             record = msgspec.structs.replace(record, meter=meter.name, quality=meter.quality)
             least, most = (units.seconds(look * plans.pair_s) for look in (rule.looks[0], rule.looks[-1]))
             progress.say(f"energy of {one.label} beside its baseline, by {meter.name}: {least} to {most}")
@@ -98,8 +100,9 @@ def energy_beside(
     return tuple(found)
 
 
-def meter_for(deployment: Deployment, sides: Sequence[Measurement]) -> DeployedMeter:
-    """The meter that judges: measured rather than coarse, in the plan's order, of those that had a number for both files alone.
+def meter_for(deployment: Deployment, sides: Sequence[Measurement]) -> tuple[DeployedMeter, list[EnergyReading]]:
+    """The meter that judges, and what it said of each side alone: measured rather than coarse, in the plan's order, of those that
+    had a number for both.
 
     NoEnergyError where there is none: then no time is spent on pairs.
     """
@@ -110,23 +113,48 @@ def meter_for(deployment: Deployment, sides: Sequence[Measurement]) -> DeployedM
     why = []
     for meter in sorted(deployment.meters, key=lambda each: each.quality != "measured"):
         readings = [reading for side in sides for reading in side.energy.readings if reading.meter == meter.name]
-        valid = sum(reading.net_j is not None and not reading.invalid for reading in readings)
+        valid = [reading for reading in readings if reading.net_j is not None and not reading.invalid]
         if meter.name in CLOCKLESS:
             why.append(f"{meter.name}: the clock of its file is not known while files take turns")
-        elif valid == len(sides):
-            return meter
+        elif len(valid) == len(sides):
+            return meter, valid
         else:
             said = dict.fromkeys(reading.invalid for reading in readings if reading.invalid)
             why.append(f"{meter.name}: {'; '.join(said) or 'it has no reading of each file alone'}")
     raise NoEnergyError(" | ".join(why))
 
 
-def plans_for(meter: DeployedMeter, idle_s: float) -> Plans:
-    """Each side of a pair is as long as this meter needs, in blocks much longer than the edges are uncertain."""
-    least_s = least_window_s(meter.period_s, accumulates=meter.accumulates)
-    block_s = max(least_s / (2 * CYCLES), EDGE_PERIODS * meter.period_s)
-    shape = Shape(cycles=CYCLES, min_ns=math.ceil(block_s * 1e9), min_runs=1, max_runs=MOST_RUNS)
-    return Plans(shape=shape, idle_s=min(idle_s, FAST_IDLE_S) if meter.period_s <= FAST_S else idle_s)
+def plans_for(meter: DeployedMeter, readings: Sequence[EnergyReading], idle_s: float, rule: Rule) -> Plans:
+    """How long a pair must be, by this meter's `readings` of both files alone.
+
+    A side: until what happened between two readings scatters so little that ten pairs tell a change as large as the limit; the
+    scatter of a side falls with the root of its time, a ratio has that of both. Never longer than this meter needs for joules,
+    which no ratio needs. A block: so long that MAX_EDGE_RATIO of it covers its edges.
+    """
+    edge_s = max(one.edge_s or 0.0 for one in readings) + (0.0 if meter.on_board else OTHER_CLOCK_S)
+    least_s = max(LEAST_BLOCK_S, edge_s / MAX_EDGE_RATIO)
+    side_s = least_window_s(meter.period_s, accumulates=meter.accumulates)
+    allowed = _deviation(rule)
+    if allowed > 0:
+        side_s = min(side_s, sum(_variance_s(one) for one in readings) / allowed**2)
+    side_s = max(side_s, 2 * CYCLES * LEAST_BLOCK_S)
+    cycles = CYCLES if side_s >= 2 * CYCLES * least_s else 1
+    block_s = max(least_s, side_s / (2 * cycles))
+    shape = Shape(cycles=cycles, min_ns=math.ceil(block_s * 1e9), min_runs=1, max_runs=MOST_RUNS)
+    return Plans(shape=shape, idle_s=min(idle_s, max(LEAST_IDLE_S, IDLE_PERIODS * meter.period_s)))
+
+
+def _deviation(rule: Rule) -> float:
+    """Of the pairs' log ratios, with which the first look tells a change as large as the limit, with decision.POWER."""
+    margin = math.log1p(rule.margin)
+    return (math.log1p(rule.limit) - margin) / (math.log1p(detectable(1.0, rule.looks[0], rule)) - margin)
+
+
+def _variance_s(one: EnergyReading) -> float:
+    """Of the relative scatter of its net energy in one second."""
+    if not (one.net and one.net_j and one.window_s):
+        return math.inf
+    return (one.net.sampling_j / one.net_j / T95_BATCHES) ** 2 * one.window_s
 
 
 def _for_meter(launch: wire.Launch, meter: DeployedMeter, plans: Plans) -> wire.Launch:

@@ -29,7 +29,11 @@ class NoEnergyError(Exception):
 
 
 class Curve:
-    """`offset_ns` is added to the trace's times: board clock less the meter's clock. Times in seconds since `zero_ns`."""
+    """`offset_ns` is added to the trace's times: board clock less the meter's clock. Times in seconds since `zero_ns`.
+
+    A reading tells of a moment up to `delay_ns` before it: it is put in the middle of that, and is `edge_s` off at most, with half
+    a period to the next.
+    """
 
     def __init__(self, trace: PowerTrace, zero_ns: int, offset_ns: int = 0) -> None:
         """NoEnergyError where the trace can not be one."""
@@ -39,10 +43,11 @@ class Curve:
         values = trace.energy_uj if self.accumulates else trace.power_uw
         if (trace.power_uw and trace.energy_uj) or len(values) != len(trace.t_ns) or trace.period_ns <= 0:
             raise NoEnergyError("the trace contradicts itself")
-        self.t_s: Floats = (np.array(trace.t_ns, np.int64) + (offset_ns - zero_ns)) / 1e9
+        self.t_s: Floats = (np.array(trace.t_ns, np.int64) + (offset_ns - trace.delay_ns // 2 - zero_ns)) / 1e9
         if (np.diff(self.t_s) <= 0).any():
             raise NoEnergyError("the meter's clock went back")
         self.period_s = trace.period_ns / 1e9
+        self.edge_s = (trace.delay_ns + trace.period_ns) / 2e9
         self.last_failure = trace.note
         self.values: Floats = np.array(values, np.int64) / 1e6
         if self.accumulates and (np.diff(self.values) < 0).any():

@@ -70,6 +70,17 @@ def test_a_rail_that_fails_later_is_a_failed_reading(board):
         opened.read()
 
 
+@pytest.mark.parametrize(
+    ("told", "period_ms", "delay_ms"), [("7", 10, 14), ("1100", 275, 2200), ("9" * 18, 2500, 20_000), ("?", 10, 0)]
+)
+def test_a_chip_that_averages_is_no_faster_than_its_interval(board, told, period_ms, delay_ms):
+    """Its tree asks for the mean of 512 samples; with 7 ms it is as after power-on: three channels, one sample each."""
+    (path,) = board("orin_nano").glob("sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1/update_interval")
+    path.write_text(told + "\n")
+    opened = open_meter(use("jetson_ina3221"))
+    assert (opened.period_ns, opened.delay_ns) == (period_ms * 1_000_000, delay_ms * 1_000_000)
+
+
 def test_the_pmic_adds_its_twelve_rails_and_not_the_supply(board):
     board("pi5")
     (info,) = listed(()).meters

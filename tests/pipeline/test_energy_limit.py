@@ -16,8 +16,8 @@ from device_agent.record import replace
 from pipeline import deploy
 from pipeline.compare import check, compare
 from pipeline.compare.energy import energy as energy_verdict
+from pipeline.decision import rule_of
 from pipeline.errors import PlanError
-from pipeline.measure import energy_ratio
 from pipeline.measure.energy_ratio import joules_of_pair
 from pipeline.measure.power import NoEnergyError
 from pipeline.measure.watch import Watch
@@ -39,14 +39,15 @@ METER = DeployedMeter(
     name="ina226", settings=(), on_board=True, rail="5 V", quality="measured", period_s=0.01, accumulates=False
 )
 LIMITS = LimitsTable(energy_regression=0.05)
+RULE = rule_of(0.05, None)
 BASE, ONE = measurement(), measurement("compressed")
 
 
-def reading(meter="ina226", invalid=""):
-    parts = EnergyParts(gain_j=None, sampling_j=0.0, sync_j=0.0, idle_j=0.0)
+def reading(meter="ina226", invalid="", scatter=0.0, edge_s=0.005, window_s=5.0):
+    parts = EnergyParts(gain_j=None, sampling_j=scatter, sync_j=0.0, idle_j=0.0)
     return EnergyReading(
         meter=meter, rail="5 V", quality="measured", inferences=9, readings=9, failed=0, invalid=invalid,
-        **({} if invalid else {"net_j": 1.0, "gross_j": 2.0, "net": parts, "gross": parts}),
+        **({} if invalid else {"net_j": 1.0, "gross_j": 2.0, "net": parts, "gross": parts, "window_s": window_s, "edge_s": edge_s}),
     )  # fmt: skip
 
 
@@ -125,14 +126,14 @@ def test_a_change_is_judged_by_pairs(judged, more, outcome):
     assert verdict.low <= verdict.change <= verdict.high
     assert verdict.change == pytest.approx(more, abs=0.006)
     assert verdict.candidate == pytest.approx(
-        3 * 1.25 / 1000 * (1 + more), rel=0.01
-    )  # joules: 3 W for a block's 1.25 s
+        3 * 0.25 / 1000 * (1 + more), rel=0.02
+    )  # joules: 3 W for a block's 0.25 s
     assert (verdict.pairs, verdict.unit, board.jobs) == (10, "J", 1)
     assert verdict.detectable > verdict.margin == pytest.approx(0.05 / 6)
     assert "ina226 (measured)" in verdict.why
     assert found.raw is not None
     assert [span.what for span in found.curve.spans].count("A") == 4
-    assert "by ina226: 2" in said[0]  # 220 s to 440 s, said before
+    assert "by ina226: 60.0 s to 120 s" in said[0]  # said before
 
 
 def test_neither_asks_for_all_looks(judged):
@@ -167,8 +168,8 @@ def test_the_measured_meter_judges_and_a_file_without_a_clock_never_does():
     coarse = msgspec.structs.replace(METER, name="shelly", quality="coarse", on_board=False)
     csv = msgspec.structs.replace(METER, name="csv", on_board=False)
     sides = [with_readings(each, reading("csv"), reading("shelly"), reading()) for each in (BASE, ONE)]
-    assert beside.meter_for(deployed(csv, coarse, METER), sides) == METER
-    assert beside.meter_for(deployed(csv, coarse), sides) == coarse
+    assert beside.meter_for(deployed(csv, coarse, METER), sides) == (METER, [reading()] * 2)
+    assert beside.meter_for(deployed(csv, coarse), sides)[0] == coarse
     with pytest.raises(NoEnergyError, match="csv: the clock"):
         beside.meter_for(deployed(csv), sides)
     emulated = deployed(METER)
@@ -178,22 +179,40 @@ def test_the_measured_meter_judges_and_a_file_without_a_clock_never_does():
 
 
 @pytest.mark.parametrize(
-    ("period_s", "accumulates", "block_s"), [(0.01, False, 1.25), (0.1, False, 7.5), (0.1, True, 3.2), (1.0, False, 32)]
+    ("period_s", "accumulates", "scatter", "edge_s", "cycles", "block_s", "pair_s"),
+    [
+        (0.01, True, 0.0, 0.0055, 2, 0.25, 6),  # a counter: the least
+        (0.01, False, 0.0, 0.0138, 1, 0.5, 6),  # edges that ask for blocks of 0.28 s
+        (0.01, False, 0.03, 0.005, 2, 0.764, 10.1),  # readings that scatter: 3 s of a side
+        (0.01, False, 0.3, 0.005, 2, 1.25, 14),  # but no more than joules would need
+        (0.1, False, 0.3, 0.06, 2, 7.5, 72),
+        (1.0, False, 0.0, 1.0, 1, 20, 102),  # a plug
+    ],
 )
-def test_blocks_are_as_long_as_the_meter_needs(period_s, accumulates, block_s):
+def test_pairs_are_as_long_as_the_meter_needs(period_s, accumulates, scatter, edge_s, cycles, block_s, pair_s):
     meter = msgspec.structs.replace(METER, period_s=period_s, accumulates=accumulates)
-    made = beside.plans_for(meter, 10)
-    assert made.shape.min_ns == pytest.approx(block_s * S)
-    assert made.idle_s == (5 if period_s < 1 else 10)
+    alone = [reading(scatter=scatter, edge_s=edge_s)] * 2
+    made = beside.plans_for(meter, alone, 10, RULE)
+    assert made.shape.cycles == cycles
+    assert made.shape.min_ns == pytest.approx(block_s * S, rel=0.01)
+    assert made.pair_s == pytest.approx(pair_s, rel=0.01)
     assert made.shape.runs <= 40_000  # whose times are kept
+    other = beside.plans_for(msgspec.structs.replace(meter, on_board=False), alone, 10, RULE)
+    assert other.shape.min_ns >= (edge_s + beside.OTHER_CLOCK_S) / 0.05 * S
+    assert beside.plans_for(meter, alone, 1, RULE).idle_s == 1  # as asked for
+
+
+def test_a_limit_that_is_its_own_margin_makes_pairs_as_long_as_joules_need():
+    alone = [reading(scatter=0.001)] * 2
+    assert beside.plans_for(METER, alone, 10, rule_of(0.05, 0.05)).shape.min_ns == pytest.approx(1.25 * S)
 
 
 def test_a_trace_too_late_for_its_blocks_is_no_number():
-    pair = SimpleNamespace(a=launch(idle_ns=5 * S), block_min_ns=round(1.25 * S), cycles=("ABBA", "BAAB"))
+    pair = SimpleNamespace(a=launch(idle_ns=S), block_min_ns=round(1.25 * S), cycles=("ABBA", "BAAB"))
     paired = Board(0.1).ran(pair)
     assert joules_of_pair(paired, paired.power[0]).log_ratio == pytest.approx(math.log(1.1), abs=0.02)
     with pytest.raises(NoEnergyError, match=r"too much for blocks of 1\.25 s"):
-        joules_of_pair(paired, replace(paired.power[0], delay_ns=80_000_000))
+        joules_of_pair(paired, replace(paired.power[0], delay_ns=120_000_000))
     odd = replace(paired, blocks=(replace(paired.blocks[0], side="C"), *paired.blocks[1:]))
     with pytest.raises(NoEnergyError, match="inferences or side"):
         joules_of_pair(odd, paired.power[0])
@@ -283,8 +302,6 @@ def test_the_report_prints_a_verdict_and_no_number_of_an_invalid_one():
 def test_the_agent_runs_such_pairs_with_its_meter(tmp_path, monkeypatch):
     """The recording knows when the blocks are: 2 W, and 5 W from 1.0 s on for four blocks. More inferences run than are kept."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for module in (beside, energy_ratio):
-        monkeypatch.setattr(module, "least_window_s", lambda *_, **__: 1.0)
     recorded = tmp_path / "recorded"
     recorded.write_text("".join(f"{n / 100:.2f} {5.0 if 100 <= n < 300 else 2.0}\n" for n in range(3000)))
     target = msgspec.structs.replace(
@@ -293,11 +310,10 @@ def test_the_agent_runs_such_pairs_with_its_meter(tmp_path, monkeypatch):
     path = tmp_path / "edge.toml"
     path.write_text('[model]\npath = "m.onnx"\n[measure]\nmeters = ["replay"]\n')
     tables = read(path)
-    monkeypatch.setattr(beside, "EDGE_PERIODS", 1)
     with open_session(target) as session:
         (meter,) = deploy.meters.chosen(session, tables, target)
         session.put(MODEL, SHA)
-        plans = beside.plans_for(meter, 1)
+        plans = beside.plans_for(meter, [reading(edge_s=0.025)] * 2, 1, RULE)
         a = beside._for_meter(launch(), meter, plans)
         (pair,) = beside.look_by_look(
             session, a, a, msgspec.structs.replace(plans.shape, cycles=1, min_ns=S // 2), (1,), 1, "test", print,

@@ -1,0 +1,270 @@
+"""A tree of an INA3221 that a process feeds in real time, read by the real agent: the joules that were shown against those told.
+
+    .venv/bin/python benchmarks/energy_fed.py [RUNS]
+
+First a known curve of power, RUNS times (10), under the agent's sampler. Then the whole way: `edgepress run` on this machine with a
+limit on energy, where the feeder shows 2 W and 4 W more for each runner that computes, by the CPU time that it really used; the
+candidate is the baseline's copy, then a file of 30 % more layers. No hardware: what is shown is made up, and logged with the moment
+from which it could be read. The truth is the integral of that log, so a feeder that is late is no error.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from unittest import mock
+
+import msgspec
+import numpy as np
+from energy import World
+
+from device_agent import wire
+from device_agent.meters import Sampler
+from pipeline.measure.energy import reading_of
+from pipeline.records import RunRecord
+from pipeline.store import Store
+
+STEP_S, LOOK_S = 0.004, 0.2
+IDLE_W, BUSY_W = 2.0, 4.0
+IDLE_S, LEAD_S, WINDOW_S = 3.0, 0.3, 5.0  # of the known curve
+CHIP = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1"
+BESIDE = '[compare]\nbaseline = "old.onnx"\n'
+PLAN = (
+    '[model]\npath = "new.onnx"\n'
+    + BESIDE
+    + """[board]
+name = "local"
+[measure]
+meters = ["jetson_ina3221"]
+runtimes = ["onnxruntime"]
+launches = 1
+timed_seconds = 0.05
+operators = false
+energy_seconds = 5
+energy_idle_seconds = {idle}
+"""
+)
+LIMIT = "[limits]\nenergy_regression = 0.05\n"
+
+
+# --- the feeder
+
+
+def curve(seed, start_ns):
+    """Watts at a moment (ns) of the world that `seed` makes."""
+    made = world(seed)
+    return lambda now_ns: made.watts(max(0.0, (now_ns - start_ns) / 1e9))
+
+
+def world(seed):
+    rng = np.random.default_rng(seed)
+    each = rng.uniform(0.002, 0.08)
+    busy_s = IDLE_S + 0.5, IDLE_S + 0.5 + 2 * LEAD_S + WINDOW_S
+    return World(rng, [(*busy_s, 1.0, each)], busy_s[1] + IDLE_S + 1)
+
+
+class Load:
+    """Watts by the CPU time of the runners of the agent that looks at this tree."""
+
+    def __init__(self, root):
+        self.mark, self.used_ns = f"EDGEPRESS_FS_ROOT={root}\0".encode(), {}
+        self.last_ns = self.look_ns = 0
+
+    def __call__(self, now_ns):
+        if now_ns >= self.look_ns:
+            self.look_ns = now_ns + int(LOOK_S * 1e9)
+            for pid in self._runners() - set(self.used_ns):
+                self.used_ns[pid] = cpu_ns(pid)
+        spent_ns = 0
+        for pid in tuple(self.used_ns):
+            used_ns = cpu_ns(pid)
+            if used_ns is None:
+                del self.used_ns[pid]
+            else:
+                spent_ns += used_ns - (self.used_ns[pid] or used_ns)
+                self.used_ns[pid] = used_ns
+        share = spent_ns / (now_ns - self.last_ns) if self.last_ns else 0.0
+        self.last_ns = now_ns
+        return IDLE_W + BUSY_W * share
+
+    def _runners(self):
+        found = set()
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                if (
+                    b"device_agent.runner" in (place / "cmdline").read_bytes()
+                    and self.mark in (place / "environ").read_bytes()
+                ):
+                    found.add(int(place.name))
+            except OSError:  # it ended, or is not ours
+                continue
+        return found
+
+
+def cpu_ns(pid):
+    """Of a process, exact also while it runs (clock_getcpuclockid(3)); None: it ended."""
+    try:
+        return time.clock_gettime_ns((~pid << 3) | 2)
+    except OSError:
+        return None
+
+
+def feed(root, log, watts):
+    """Show them until SIGTERM. Whoever reads meanwhile finds the old value or the new: rename(2)."""
+    chip, shown, parent, going = Path(root, CHIP), [], os.getppid(), [True]
+    signal.signal(signal.SIGTERM, lambda *_: going.clear())
+    while going and os.getppid() == parent:
+        ampere_8 = max(0, round(watts(time.monotonic_ns()) / 5 * 1000 / 8))  # LSB: 40 uV at 5 mOhm
+        (chip / "new").write_text(f"{ampere_8 * 8}\n")
+        (chip / "new").rename(chip / "curr1_input")
+        shown.append((time.monotonic_ns(), ampere_8 * 8 * 5000))
+        time.sleep(STEP_S)
+    np.save(log, np.array(shown, np.int64))
+
+
+# --- those who look
+
+
+class Fed:
+    """A tree and its feeder; use as a context manager. Afterwards `joules` of what was shown."""
+
+    def __init__(self, root, *what):
+        self.root, self.what, self.log = Path(root), what, Path(root, "log.npy")
+
+    def __enter__(self):
+        chip = self.root / CHIP
+        chip.mkdir(parents=True)
+        for name, text in (
+            ("in1_label", "VDD_IN"),
+            ("shunt1_resistor", "5000"),
+            ("in1_input", "5000"),
+            ("curr1_input", "400"),
+        ):
+            (chip / name).write_text(text + "\n")
+        self.process = subprocess.Popen([sys.executable, __file__, "feed", self.root, *map(str, self.what)])
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(10)
+        self.shown = np.load(self.log)
+
+    def joules(self, start_ns, end_ns):
+        """Of steps: each value holds from its moment to the next."""
+        t_ns, power_uw = self.shown.T
+        edges = np.clip(np.append(t_ns, end_ns), start_ns, end_ns)
+        return float((np.diff(edges) * power_uw).sum()) / 1e15
+
+
+def known(seed):
+    """(reading, true gross, true net) of a known curve, in real time."""
+    made = world(seed)
+    at = (
+        (0.0, IDLE_S),
+        (IDLE_S + 0.5 + LEAD_S, IDLE_S + 0.5 + LEAD_S + WINDOW_S),
+        (IDLE_S + 0.6 + 2 * LEAD_S + WINDOW_S, made.end_s - 0.5),
+    )
+    with tempfile.TemporaryDirectory() as root, mock.patch.dict("os.environ", EDGEPRESS_FS_ROOT=root):
+        start_ns = time.monotonic_ns() + 2_500_000_000  # the feeder is there by then
+        with Fed(root, "curve", seed, start_ns) as fed:
+            time.sleep(max(0.0, (start_ns - time.monotonic_ns()) / 1e9))
+            sampler = Sampler((wire.MeterUse("jetson_ina3221", ()),))
+            sampler.enter("timed")
+            time.sleep(made.end_s)
+            sampler.stop()
+    before, window, after = (tuple(start_ns + round(edge * 1e9) for edge in span) for span in at)
+    ran = wire.EnergyWindow(1, *window, round(LEAD_S * 1e9), (before, after), (), ())
+    gross_j = fed.joules(*window)
+    return reading_of(sampler.traces()[0], ran), gross_j, gross_j - made.joules(*at[1], made.idle_sums)
+
+
+def model(path, layers):
+    """x (1, 256) through so many products with a matrix."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    weights = numpy_helper.from_array(np.eye(256, dtype=np.float32)[::-1].copy(), "w")
+    nodes = [helper.make_node("MatMul", [f"x{n}", "w"], [f"x{n + 1}"]) for n in range(layers)]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 256)) for name in ("x0", f"x{layers}")]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [weights])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+def the_whole_way(folder, layers, *, limit=True, idle_s=1):
+    """(what `edgepress run` said, its record or None, the feeder, the folder's store)."""
+    model(folder / "old.onnx", 40)
+    model(folder / "new.onnx", layers)
+    plan = folder / "edge.toml"
+    text = PLAN.format(idle=idle_s)
+    plan.write_text(text + LIMIT if limit else text.replace(BESIDE, ""))
+    root, store = folder / "tree", Store(folder / ".edgepress")
+    with Fed(root, "load") as fed:
+        environment = os.environ | {"EDGEPRESS_FS_ROOT": str(root)}
+        said = subprocess.run(
+            [sys.executable, "-m", "pipeline", "run", str(plan)], capture_output=True, text=True, check=False, env=environment
+        )  # fmt: skip
+    latest = store.latest_run()
+    return said, msgspec.json.decode(latest, type=RunRecord) if latest else None, fed, store
+
+
+def shown_j(measurement, fed, store):
+    """Gross joules of an inference of the launch for the meters, as they were shown."""
+    lines = store.path(measurement.energy.raw).read_bytes().splitlines(keepends=True)
+    ran = wire.decode(lines[0]).energy
+    return fed.joules(ran.start_ns, ran.end_ns) / ran.runs
+
+
+def main():
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    began, inside = time.monotonic(), {"gross": 0, "net": 0}
+    print(f"{runs} known curves, INA3221 fed by a process, in real time, load {os.getloadavg()[0]:.1f}; no hardware")
+    print("gross told, shown (J) | off, stated | net off, stated | missing")
+    for seed in range(runs):
+        said, gross_j, net_j = known(seed)
+        if said.invalid:
+            print(f"INVALID: {said.invalid}", flush=True)
+            continue
+        off = said.gross_j - gross_j, said.net_j - net_j
+        inside["gross"] += abs(off[0]) <= said.gross.total_j
+        inside["net"] += abs(off[1]) <= said.net.total_j
+        print(
+            f"{said.gross_j:.3f}, {gross_j:.3f} | {off[0] / gross_j:+.2%}, {said.gross.total_j / gross_j:.2%}"
+            f" | {off[1] / net_j:+.2%}, {said.net.total_j / net_j:.2%} | {said.dropped} of {said.expected}",
+            flush=True,
+        )
+    print(f"inside: gross {inside['gross']}, net {inside['net']} of {runs}")
+    for layers, what in ((40, "a copy"), (52, "30 % more layers")):
+        folder = Path(tempfile.mkdtemp())
+        try:
+            said, record, fed, store = the_whole_way(folder, layers)
+            print(f"\nedgepress run, {what}: exit {said.returncode}")
+            if record is None:
+                print(said.stderr)
+                continue
+            for one in record.measured.measurements:
+                told = one.energy.best
+                if told is None:
+                    print(f"  {one.label}: {[reading.invalid for reading in one.energy.readings]}")
+                    continue
+                print(f"  {one.label}: gross {told.gross_j * 1e6:.1f} uJ +- {told.gross.total_j / told.gross_j:.1%}, shown {shown_j(one, fed, store) * 1e6:.1f}; net {told.net_j * 1e6:.1f} +- {told.net.total_j / told.net_j:.1%}")  # fmt: skip
+            for verdict in record.compared.verdicts:
+                change = (
+                    "-"
+                    if verdict.change is None
+                    else f"{verdict.change:+.1%} [{verdict.low:+.1%}, {verdict.high:+.1%}], {verdict.pairs} pairs, {verdict.seconds:.0f} s"
+                )
+                print(f"  {verdict.outcome} {verdict.metric}: {change}; {verdict.why}")
+        finally:
+            shutil.rmtree(folder)
+    print(f"took {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["feed"]:
+        root, kind, *settings = sys.argv[2:]
+        feed(root, Path(root, "log.npy"), curve(*map(int, settings)) if kind == "curve" else Load(root))
+    else:
+        main()
