@@ -86,6 +86,9 @@ def _check(place: Place, launch: wire.Launch) -> None:
     unknown = [use.name for use in launch.meters if use.name not in METERS]
     if unknown:
         raise Refused("bad_request", f"there is no meter {unknown[0]!r}, but {', '.join(METERS)}")
+    has = os.sched_getaffinity(0) if launch.cpus else set()
+    if not has.issuperset(launch.cpus):
+        raise Refused("bad_request", f"the CPUs {list(launch.cpus)} are not all there: a program may use {sorted(has)}")
     place.blob(launch.model_sha256)
     for site in launch.sites:
         place.site(site)

@@ -208,6 +208,11 @@ class Conversation:
                 f"{self.address} is busy: {record.message}",
                 hint="Wait for it to end, or see `edgepress jobs` for this board, then run again.",
             )
+        if record.error == "bad_request":
+            return AgentFailed(
+                f"{self.address} can not do what was asked: {record.message}",
+                hint="Correct that setting of the plan; report it if no setting of yours says so.",
+            )
         code = f", {record.errno}" if record.errno else ""
         kind = UploadDamaged if record.error == "bad_upload" else AgentFailed
         return kind(

@@ -39,7 +39,7 @@ METHODS = ("key", "ssh_agent", "password", "password_env")
 WAY = {"host", "user", "port", "known_hosts", "ssh", "ssh_config", "passphrase", "passphrase_env", *METHODS}
 HOW = (
     "A board has host, user and one of key, ssh_agent, password, password_env; or ssh. Optional: port, passphrase, "
-    "passphrase_env, known_hosts, ssh_config, python, root, board. A virtual one has only `virtual`, and a name of letters, "
+    "passphrase_env, known_hosts, ssh_config, python, root, board, meters. A virtual one has only `virtual`, and a name of letters, "
     "digits, - and _ (docs/virtual-boards.md)."
 )
 
@@ -115,7 +115,7 @@ def _target(name: str, table: Any, path: Path) -> Target:
             return _on_this_machine(name, msgspec.convert(table, Table).virtual)
         target = msgspec.convert(table, Target)
     except msgspec.ValidationError as error:
-        fault = fault or (str(error), HOW)
+        fault = fault or _refused(str(error), name)
     else:
         fault = fault or _fault(target, table)
     if fault:
@@ -125,6 +125,14 @@ def _target(name: str, table: Any, path: Path) -> Target:
         key=_beside(path, target.key) if target.key else None,
         ssh_config=_beside(path, target.ssh_config) if target.ssh_config else None,
     )  # fmt: skip
+
+
+def _refused(message: str, name: str) -> tuple[str, str]:
+    """What msgspec says of a table, in our words, and what to do."""
+    if "$.meters" in message:
+        meter = f"a table of its own with a number or a text for each setting: [{name}.meters.ina226], shunt_ohm = 0.02"
+        return "`meters`: a meter's settings can not be read", f"Each meter has {meter}; docs/energy.md."
+    return message.replace("Object contains unknown field", "unknown key"), HOW
 
 
 def _fault_of_name(name: str, *, virtual: bool) -> tuple[str, str] | None:

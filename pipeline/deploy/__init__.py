@@ -169,6 +169,12 @@ def choose_runtimes(plan: Plan, families: set[str], machine: wire.Machine) -> tu
             f"{plan.path}: measure.threads: {threads} threads on a board with {units.counted(machine.cpu_count, 'CPU')} would wait for each other",
             hint=f"Set it to {machine.cpu_count} or less.",
         )
+    cpus = plan.tables.measure.cpus
+    if cpus and threads > len(set(cpus)):
+        raise PlanError(
+            f"{plan.path}: measure.cpus: {threads} threads on {units.counted(len(set(cpus)), 'CPU')} would wait for each other",
+            hint="Name as many CPUs as threads, or leave measure.cpus out: then the fastest are taken.",
+        )
     return chosen
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from device_agent import wire
+from pipeline import units
 from pipeline.errors import StageError
 from pipeline.measure.answers import NO_ANSWERS, accuracy_of
 from pipeline.measure.asked import asked_of
@@ -154,7 +155,7 @@ def _failure(candidate: Candidate, failed: Sequence[wire.LaunchFailed], launches
         format=candidate.converted.format,
         runtime=candidate.runtime,
         threads=candidate.threads if candidate.swept else None,
-        evidence=f"{len(failed)} of {launches} launches failed, the first in phase {first.phase}: {first.error}: {first.message}",
+        evidence=f"{len(failed)} of {units.counted(launches, 'launch')} failed, the first in phase {first.phase}: {first.error}: {first.message}",
         remedy=_remedy(first),
     )
 

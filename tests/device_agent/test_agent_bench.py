@@ -226,7 +226,7 @@ def test_the_runner_imports_from_the_site_and_its_last_words_are_kept(agent):
     [
         {"mode": "guess"}, {"runtime": "os"}, {"model_format": "../x"}, {"meters": (wire.MeterUse("crystal ball", ()),)}, {"threads": 0},
         {"timed_min_runs": 0}, {"timed_max_runs": 10**9}, {"timeout_ns": 0}, {"warmup_min_ns": -1}, {"mode": "evaluate"},
-        {"model_sha256": ""}, {"sites": ("../../evil",)},
+        {"model_sha256": ""}, {"sites": ("../../evil",)}, {"cpus": (4095,)},
     ],
 )  # fmt: skip
 def test_a_job_that_makes_no_sense_is_refused_whole(agent, changes):

@@ -43,7 +43,9 @@ def test_unknown_board_names_those_there_are(tmp_path, monkeypatch):
     [
         ("[pi5\n", "can not be read"),
         ('[pi5]\nhost = "a"\n', "user"),
-        (GOOD + "prot = 22\n", "prot"),
+        (GOOD + "prot = 22\n", "unknown key `prot`"),
+        (GOOD + "[pi5.meters]\nina226 = 3\n", "`meters`: a meter's settings"),
+        (GOOD + "[pi5.meters.ina226]\nshunt_ohm = [1]\n", "`meters`: a meter's settings"),
         (GOOD + "port = 99999\n", "65535"),
         (GOOD + "ssh_agent = true\n", "exactly one of"),
         (GOOD.replace('key = "~/.ssh/id"\n', ""), "exactly one of"),

@@ -178,7 +178,7 @@ def _flags(hit: list[Launched]) -> str:
 
 
 def _of(hit: list[Launched], seen: Seen) -> str:
-    return f"{len(hit)} of {len(seen.launches)} launches"
+    return f"{len(hit)} of {units.counted(len(seen.launches), 'launch')}"
 
 
 def _invalid(what: str, evidence: object, remedy: str) -> Doubt | None:

@@ -15,7 +15,7 @@ def never_steady(seen: Seen) -> Doubt | None:
         return None
     return Doubt(
         what="never steady",
-        evidence=f"the warm-up reached its limit in {len(hit)} of {len(launches)} launches before the times settled",
+        evidence=f"the warm-up reached its limit in {len(hit)} of {units.counted(len(launches), 'launch')} before the times settled",
         remedy="Stop other work on the machine, let the board cool, then measure again.",
     )
 
@@ -26,7 +26,7 @@ def few_launches(seen: Seen) -> Doubt | None:
         return None
     return Doubt(
         what="few launches",
-        evidence=f"{latency.launches} launches give an interval of {units.percent(covers(latency.launches, 0))} only",
+        evidence=f"from {units.counted(latency.launches, 'launch')} the interval is one of {units.percent(covers(latency.launches, 0))} only",
         remedy=f"Set [measure] launches to {ENOUGH} or more.",
     )
 
