@@ -269,6 +269,15 @@ def test_leaving_in_the_middle_of_a_job_cancels_it(sshd):
         session.forget(info.job_id)
 
 
+def test_cpus_that_are_not_there_are_the_plans_fault(sshd):
+    """The kernel would bind a process to what is left of them, and say nothing."""
+    with open_session(sshd) as session:
+        session.put(MODEL, SHA)
+        with pytest.raises(errors.AgentFailed, match=r"the CPUs \[0, 4095\] are not all there") as refused:
+            session.submit((launch(cpus=(0, 4095)),), "test")
+    assert "setting of the plan" in refused.value.hint
+
+
 def test_one_job_at_a_time_and_the_other_is_told_who_has_the_board(sshd):
     with open_session(sshd) as one, open_session(sshd) as two:
         one.put(MODEL, SHA)
