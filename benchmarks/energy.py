@@ -252,7 +252,7 @@ def change_found(name, rng, change):
     world = World(rng, spans, t + 5.5)
     trace, zero_ns, sync = sampled(name, world, rng, 1 + rng.uniform(-1, 1) * GAINS[name])
     at = lambda s: zero_ns + int(s * 1e9)  # noqa: E731
-    of = [wire.Block(cycle, side, at(a), at(b), runs, 0, 0, None, None) for cycle, side, a, b, runs in blocks]
+    of = [wire.Block(cycle, side, at(a), at(b), runs, 0, 0, None, None, 0, None) for cycle, side, a, b, runs in blocks]
     paired = wire.Paired(0, 0, None, None, tuple(of), ((at(0.05), at(5)), (at(t), at(t + 5))), (trace,))
     ratios = log_ratios(paired, trace, sync)
     return decide(ratios, Rule(margin=0.005, limit=0.03, looks=(10,))), t + 5

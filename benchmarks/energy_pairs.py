@@ -43,7 +43,9 @@ def pair(name, rng, change):
         name, World(rng, spans, t + plans.idle_s + 0.5), rng, 1 + rng.uniform(-1, 1) * GAINS[name]
     )
     at = lambda s: zero_ns + int(s * 1e9)  # noqa: E731
-    of = tuple(wire.Block(cycle, side, at(a), at(b), runs, 0, 0, None, None) for cycle, side, a, b, runs in blocks)
+    of = tuple(
+        wire.Block(cycle, side, at(a), at(b), runs, 0, 0, None, None, 0, None) for cycle, side, a, b, runs in blocks
+    )
     idle = ((at(0.05), at(plans.idle_s)), (at(t), at(t + plans.idle_s)))
     return joules_of_pair(wire.Paired(0, 0, None, None, of, idle, (trace,)), trace, sync).log_ratio
 

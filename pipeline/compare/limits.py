@@ -76,7 +76,7 @@ def _by_pairs(candidate: Measurement, baseline: Measurement, paired: Paired, rul
     said = {
         Outcome.REGRESSED: f"slower by more than the margin of {units.percent(rule.margin)}",
         Outcome.PASS: "slower by less than the limit, if at all",
-        Outcome.INCONCLUSIVE: "neither could be shown: measure it where less else runs",
+        Outcome.INCONCLUSIVE: _undecided(paired, rule),
     }[outcome]
     named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
     why = f"{said} (doubted: {named})" if named else said
@@ -86,6 +86,13 @@ def _by_pairs(candidate: Measurement, baseline: Measurement, paired: Paired, rul
         low=found.low - 1, high=found.high - 1, limit=rule.limit, outcome=outcome, why=why, detectable=found.detectable,
         pairs=len(paired.log_ratios), seconds=paired.seconds, margin=rule.margin,
     )  # fmt: skip
+
+
+def _undecided(paired: Paired, rule: Rule) -> str:
+    """Pairs are measured until the limit of then is decided: for another they may be too few."""
+    if (paired.margin, paired.limit) == (rule.margin, rule.limit) or len(paired.log_ratios) >= rule.looks[-1]:
+        return "neither could be shown: measure it where less else runs"
+    return "neither could be shown by as many pairs as another limit took: run `edgepress measure` again"
 
 
 def _tail(

@@ -20,9 +20,9 @@ def board(start, tmp_path):
     return start(env=board_trees.environment(tree)), tree / TEMPERATURE
 
 
-def begin(agent, launches: int, cool_ns: int, band_mc: int = 5000) -> None:
+def begin(agent, launches: int, cool_ns: int, band_mc: int = 5000, from_mc: int | None = None) -> None:
     launch = replace(LAUNCH, model_sha256=agent.store(sleep_model()))
-    answer = agent.ask(wire.Submit(JOB, "tester", 10**12, (launch,) * launches, (), band_mc, cool_ns))
+    answer = agent.ask(wire.Submit(JOB, "tester", 10**12, (launch,) * launches, (), band_mc, cool_ns, from_mc))
     assert isinstance(answer, wire.Accepted), answer
     agent.write(wire.encode(wire.Follow(JOB, 0)))
 
@@ -83,6 +83,6 @@ def test_nobody_waits_without_a_limit_or_a_sensor(board, start, tmp_path):
 
 @pytest.mark.parametrize(("band_mc", "cool_ns"), [(-1, 0), (0, -1)])
 def test_a_band_that_is_none(agent, band_mc, cool_ns):
-    answer = agent.ask(wire.Submit(JOB, "tester", 10**12, (), (), band_mc, cool_ns))
+    answer = agent.ask(wire.Submit(JOB, "tester", 10**12, (), (), band_mc, cool_ns, None))
     assert isinstance(answer, wire.Failure)
     assert answer.error == "bad_request"

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.baseline import baseline_of
 from pipeline.compare import check, compare
+from pipeline.decision import rule_of
 from pipeline.errors import PlanError
 from pipeline.plan import CompareTable, ConvertTable, LimitsTable, ModelTable, Plan, Tables
 from pipeline.records import BoardAccuracy, Data, Doubt, Measured, NotMeasured, Outcome, Paired, Rows, Side, TailRatios
@@ -133,6 +134,20 @@ def test_latency_is_judged_by_pairs(world):
         (comparison,) = found.comparisons
         assert comparison.latency_ratio == pytest.approx(verdict.change + 1)
         assert comparison.pairs == verdict.pairs
+
+
+def test_a_limit_that_was_tightened_later_asks_for_more_pairs(world):
+    """Ten were enough for 3 %: they were not stopped for want of quiet."""
+    base, one = world.measured(), world.measured("compressed")
+    pairs = pairs_of(one, base, 1.003, noise=0.010)
+    (before,) = world.judge(base, one, paired=[pairs], latency_regression=0.03, latency_margin=0.005).verdicts
+    assert before.outcome is Outcome.PASS
+    (after,) = world.judge(base, one, paired=[pairs], latency_regression=0.005).verdicts
+    assert after.outcome is Outcome.INCONCLUSIVE
+    assert "`edgepress measure` again" in after.why
+    same = msgspec.structs.replace(pairs, limit=0.005, margin=rule_of(0.005, None).margin)
+    (same_limit,) = world.judge(base, one, paired=[same], latency_regression=0.005).verdicts
+    assert "less else runs" in same_limit.why
 
 
 def test_the_margin_is_the_users(world):

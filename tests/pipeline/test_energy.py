@@ -190,7 +190,7 @@ def test_the_ratio_of_each_cycle():
     blocks, t = [], 10.0
     for cycle, sides in enumerate(["ABBA", "BAAB"]):
         for side in sides:
-            blocks.append(wire.Block(cycle, side, int(t * S), int((t + 2) * S), 100, 0, 0, None, None))
+            blocks.append(wire.Block(cycle, side, int(t * S), int((t + 2) * S), 100, 0, 0, None, None, 0, None))
             t += 2
 
     def load(at):
