@@ -86,3 +86,15 @@ def test_a_band_that_is_none(agent, band_mc, cool_ns):
     answer = agent.ask(wire.Submit(JOB, "tester", 10**12, (), (), band_mc, cool_ns, None))
     assert isinstance(answer, wire.Failure)
     assert answer.error == "bad_request"
+
+
+def test_a_job_goes_on_in_the_band_of_an_earlier_one(board):
+    """The board has warmed up meanwhile: the new job waits for what the first began with."""
+    agent, temperature = board
+    temperature.write_text("56000\n")
+    begin(agent, 1, 60 * 10**9, from_mc=48300)
+    event = until(agent, wire.Event, "cooling")
+    assert event.index == 0
+    temperature.write_text("53300\n")
+    launched = until(agent, wire.Launched)
+    assert (launched.in_band, launched.before.temperature_mc) == (True, 53300)
