@@ -6,12 +6,13 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
-from device_agent import conditions, facts, wire
+from device_agent import conditions, facts, memory, wire
 from device_agent.channel import Refused
 from device_agent.child import Child, Failed
+from device_agent.contents import Contents
 from device_agent.cooling import Band
 from device_agent.meters import METERS, Sampler
-from device_agent.place import Place, is_intact
+from device_agent.place import Place
 from device_agent.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
@@ -49,26 +50,26 @@ def check(place: Place, request: wire.Submit) -> None:
 def run(place: Place, work: str, spool: "Spool", request: wire.Submit) -> None:
     """Spool the events and results of all launches and pairs. One that fails does not stop the job. OutOfTime."""
     deadline_ns = time.monotonic_ns() + request.timeout_ns
-    damaged = _damaged(place, spool, request)
-    band = Band(request.band_mc, request.cool_ns)
+    contents = Contents()
+    damaged = _look(place, contents, spool, request)
+    band = Band(request.band_mc, request.cool_ns, request.band_from_mc)
     items: Tuple[Union[wire.Launch, wire.Pair], ...] = (*request.launches, *request.pairs)
     for index, item in enumerate(items):
         with tempfile.TemporaryDirectory(prefix="launch-", dir=work) as folder:
-            runs = _Item(place, spool, folder, index, damaged, band, deadline_ns)
+            runs = _Item(place, contents, spool, folder, index, damaged, band, deadline_ns)
             spool.send(runs.paired(item) if isinstance(item, wire.Pair) else runs.launched(item))
 
 
-def _damaged(place: Place, spool: "Spool", request: wire.Submit) -> "set[str]":
-    """The blobs and sites of the job that have another content than they had. They are removed: the host will send them again."""
+def _look(place: Place, contents: Contents, spool: "Spool", request: wire.Submit) -> "set[str]":
+    """Open the job's blobs; the sites that have another content than they had. What is damaged is removed: the host will send it again."""
     from device_agent.wheels import is_sound  # here: zipfile would delay the answer to Submit
 
     launches = [*request.launches, *(launch for pair in request.pairs for launch in (pair.a, pair.b))]
     wanted = {sha256 for launch in launches for sha256 in (launch.model_sha256, launch.inputs_sha256) if sha256}
-    damaged = set()
     for sha256 in sorted(wanted):
-        with contextlib.suppress(FileNotFoundError), spool.cancellable():
-            if not is_intact(place.blob(sha256)):
-                damaged.add(sha256)
+        with spool.cancellable():
+            contents.open(place.blob(sha256))
+    damaged = set()
     for site in sorted({site for launch in launches for site in launch.sites}):
         with contextlib.suppress(FileNotFoundError), spool.cancellable():
             if not is_sound(place.site(site)):
@@ -116,6 +117,7 @@ class _Item:
     def __init__(
         self,
         place: Place,
+        contents: Contents,
         spool: "Spool",
         folder: str,
         index: int,
@@ -123,7 +125,7 @@ class _Item:
         band: Band,
         job_deadline_ns: int,
     ) -> None:
-        self.place, self.spool, self.folder, self.index = place, spool, folder, index
+        self.place, self.contents, self.spool, self.folder, self.index = place, contents, spool, folder, index
         self.damaged, self.band, self.job_deadline_ns = damaged, band, job_deadline_ns
 
     def launched(self, launch: wire.Launch) -> Any:
@@ -146,7 +148,7 @@ class _Item:
             return wire.LaunchFailed(0, self.index, failed.phase, failed.error, failed.message)
         finally:
             sampler.stop()
-        return self._result(done, cpus, in_band, before, sampler.traces())
+        return self._result(launch, done, cpus, in_band, before, sampler.traces())
 
     def paired(self, pair: wire.Pair) -> Any:
         """wire.Paired or wire.LaunchFailed."""
@@ -173,10 +175,7 @@ class _Item:
                     for side in sides:
                         children[side].order(f"{pair.block_min_ns} {pair.block_min_runs} {pair.block_max_runs}")
                         block = children[side].answer("block")
-                        khz, millidegrees = conditions.glance(cpus)
-                        blocks.append(
-                            wire.Block(cycle=cycle, side=side, cpu_khz=khz, temperature_mc=millidegrees, **block)
-                        )
+                        blocks.append(wire.Block(cycle=cycle, side=side, **conditions.glance(cpus), **block))
                 idle.append(self._idle(pair.a.idle_ns))
                 for side in "AB":
                     children[side].order("end")
@@ -184,7 +183,10 @@ class _Item:
             except Failed as failed:
                 what = f"{'candidate' if side == 'B' else 'baseline'} of a pair: {failed.message}"
                 return wire.LaunchFailed(0, self.index, failed.phase, failed.error, what)
-        a, b = (self._result(done[side], cpus, in_band, before, ()) for side in "AB")
+        a, b = (
+            self._result(launch, done[side], cpus, in_band, before, ())
+            for side, launch in (("A", pair.a), ("B", pair.b))
+        )
         return wire.Paired(0, self.index, a, b, tuple(blocks), tuple(idle), sampler.traces())
 
     def _idle(self, idle_ns: int) -> Tuple[int, int]:
@@ -202,24 +204,29 @@ class _Item:
     ) -> Child:
         folder = os.path.join(self.folder, name)
         os.makedirs(folder, exist_ok=True)
-        return Child(self.place.root, folder, cpus, launch, self.spool, tell, self.job_deadline_ns)
+        files = tuple(self.contents.descriptor(path) if path else None for path in self._blobs(launch))
+        return Child(self.place.root, folder, cpus, launch, files, self.spool, tell, self.job_deadline_ns)
+
+    def _blobs(self, launch: wire.Launch) -> Tuple[str, str]:
+        """The paths of the model and of the inputs, "" without."""
+        return self.place.blob(launch.model_sha256), self.place.blob(
+            launch.inputs_sha256
+        ) if launch.inputs_sha256 else ""
 
     def _is_there(self, launch: wire.Launch) -> None:
         """Failed, where something that the launch needs is not there or not sound."""
-        place = self.place
-        for what, sha256, path in (
-            ("model", launch.model_sha256, place.blob),
-            ("inputs", launch.inputs_sha256, place.blob),
-            *(("site", site, place.site) for site in launch.sites),
-        ):
-            if sha256 in self.damaged:
-                why = f"the {what} {sha256} was damaged on the board's disk and is removed: send it again"
-                raise Failed("started", "damaged", why)
-            if sha256 and not os.path.exists(path(sha256)):
-                raise Failed("started", "not_found", f"the {what} {sha256} is not on the board")
+        for what, sha256 in (("model", launch.model_sha256), ("inputs", launch.inputs_sha256)):
+            if sha256:
+                with self.spool.cancellable():
+                    sound = self.contents.is_sound(self.place.blob(sha256))
+                _require(what, sha256, sound)
+        for site in launch.sites:
+            there = True if os.path.exists(self.place.site(site)) else None
+            _require("site", site, False if site in self.damaged else there)
 
     def _result(
         self,
+        launch: wire.Launch,
         done: Dict[str, Any],
         cpus: Sequence[int],
         in_band: Optional[bool],
@@ -229,6 +236,8 @@ class _Item:
         done["memory"] = tuple(wire.MemoryStep(**step) for step in done["memory"])
         done["operators"] = tuple(wire.Operator(**one) for one in done["operators"])
         done["energy"] = wire.EnergyWindow(**done["energy"]) if done["energy"] else None
+        with self.spool.cancellable():
+            model, inputs = (self.contents.found(path) if path else "" for path in self._blobs(launch))
         return wire.Launched(
             seq=0,
             index=self.index,
@@ -237,8 +246,20 @@ class _Item:
             cpus=tuple(cpus),
             in_band=in_band,
             power=power,
+            model_sha256=model,
+            inputs_sha256=inputs,
+            job_peak_bytes=memory.job_peak_bytes(),
             **done,
         )
+
+
+def _require(what: str, sha256: str, sound: Optional[bool]) -> None:
+    """`sound` None: it is not there."""
+    if sound is None:
+        raise Failed("started", "not_found", f"the {what} {sha256} is not on the board")
+    if not sound:
+        why = f"the {what} {sha256} was damaged on the board's disk and is removed: send it again"
+        raise Failed("started", "damaged", why)
 
 
 def chosen_cpus(launch: wire.Launch) -> Tuple[int, ...]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 
 from device_agent import wire
 from device_agent.channel import CHUNK_BYTES
+from device_agent.contents import file_of
 from device_agent.job import oom_kills, stat
 from device_agent.record import to_fields
 
@@ -49,10 +50,10 @@ class Child:
     """Use as a context manager: its whole process group is dead afterwards, whatever happens."""
 
     def __init__(
-        self, root: str, folder: str, cpus: Sequence[int], launch: wire.Launch, spool: "Spool",
+        self, root: str, folder: str, cpus: Sequence[int], launch: wire.Launch, files: Sequence[Optional[int]], spool: "Spool",
         tell: Callable[[str, int, int], None], job_deadline_ns: int,
     ) -> None:  # fmt: skip
-        """`tell` hears (phase, done, of) of every event."""
+        """`files`: the descriptors of the model and of the inputs; `tell` hears (phase, done, of) of every event."""
         self.spool, self.tell, self.launch = spool, tell, launch
         self.deadline_ns, self.job_deadline_ns = time.monotonic_ns() + launch.timeout_ns, job_deadline_ns
         self.phase = "started"
@@ -65,8 +66,8 @@ class Child:
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-c", START, FOLDER, root, folder, str(write_end), str(os.getpid()),
-                 ",".join(map(str, cpus)), str(time.perf_counter_ns())],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[write_end],
+                 ",".join(map(str, cpus)), *("" if file is None else file_of(file) for file in files), str(time.perf_counter_ns())],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[write_end, *(file for file in files if file is not None)],
                 start_new_session=True,
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # numpy's own pool would only cost memory
             )  # fmt: skip

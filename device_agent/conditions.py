@@ -4,7 +4,7 @@ import functools
 import os
 import re
 import time
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from device_agent import facts, machine, slowed, users
 from device_agent.wire import Conditions, Core
@@ -14,6 +14,8 @@ from device_agent.wire import Conditions, Core
 NO_TEMPERATURE = re.compile("pmic-die|cv[0-9]", re.IGNORECASE)
 PLACEHOLDER_MC = -256000  # of an NVIDIA zone that is switched off
 CLOCK_GAP_NS, CLOCK_TRIES = 1_000_000, 5  # for two clocks at one moment: the kernel may run something else in between
+# Of a Jetson: "17000000.gpu", before JetPack 6 also "17000000.gv11b" and the like, by its chip. Another device's is not the model's.
+GPU = re.compile(r"/[0-9a-f]+\.(?:gpu|g[a-z]1[01]b)$")
 QUICK_NS = 100_000  # for one sensor in glance(): the workers wait meanwhile, and cool
 
 _quick_zone: Optional[str] = None  # the hottest of those that answered within QUICK_NS when observe() looked last
@@ -33,6 +35,9 @@ def observe() -> Conditions:
         temperature_mc=temperature_mc,
         cpu_khz=min((core.khz for core in cores if core.khz is not None), default=None),
         cores=cores,
+        gpu_khz=_gpu_khz("cur"),
+        gpu_min_khz=_gpu_khz("min"),
+        gpu_max_khz=_gpu_khz("max"),
         governor=facts.governor(),
         power_mode=machine.power_mode(),
         load_average_milli=None if load is None else round(float(load) * 1000),
@@ -97,13 +102,29 @@ def _is_quick(path: str) -> bool:
     return time.perf_counter_ns() - began_ns <= QUICK_NS
 
 
-def glance(cpus: Tuple[int, ...]) -> Tuple[Optional[int], Optional[int]]:
-    """The clock in kHz of these cores (the fastest of them: those that idle are clocked down; (): of all) and the temperature
-    in milli-degrees Celsius, of one zone. Takes some 0.1 ms and starts no process, for the time between two blocks. The
+def glance(cpus: Tuple[int, ...]) -> Dict[str, Any]:
+    """For wire.Block, the clock of these cores (the fastest of them: those that idle are clocked down; (): of all), that of the GPU,
+    and the temperature of one zone. Takes some 0.1 ms and starts no process, for the time between two blocks. The
     temperature is None until observe() has found a sensor that is quick.
     """
     clocks = facts.numbers(_clock_files(facts.root(), cpus))
-    return max(clocks, default=None), None if _quick_zone is None else facts.number(_quick_zone)
+    return {
+        "cpu_khz": max(clocks, default=None),
+        "gpu_khz": _gpu_khz("cur"),
+        "temperature_mc": None if _quick_zone is None else facts.number(_quick_zone),
+    }
+
+
+def _gpu_khz(name: str) -> Optional[int]:
+    """Its files hold Hz. None: the board has no such GPU."""
+    folder = _gpu(facts.root())
+    hz = facts.number(f"{folder}/{name}_freq") if folder else None
+    return None if hz is None else hz // 1000
+
+
+@functools.lru_cache(maxsize=16)
+def _gpu(root: str) -> Optional[str]:  # noqa: ARG001 - the key: another root is another board
+    return next(filter(GPU.search, facts.paths("sys/class/devfreq/*")), None)
 
 
 @functools.lru_cache(maxsize=16)

@@ -14,12 +14,12 @@ LOOK_S = 1.0  # at the sensors: each look takes some milliseconds of CPU
 
 
 class Band:
-    """Of temperatures, up to `width_mc` above the one at the job's beginning."""
+    """Of temperatures, up to `width_mc` above `from_mc`; None: above the one at the job's beginning."""
 
-    def __init__(self, width_mc: int, limit_ns: int) -> None:
+    def __init__(self, width_mc: int, limit_ns: int, from_mc: Optional[int]) -> None:
         """`limit_ns`: of all waiting in this job together; 0: nobody waits."""
-        began_mc = conditions.hottest_mc() if limit_ns else None
-        self.top_mc = None if began_mc is None else began_mc + width_mc
+        began_mc = conditions.hottest_mc() if limit_ns and from_mc is None else from_mc
+        self.top_mc = None if began_mc is None or not limit_ns else began_mc + width_mc
         self.limit_ns = self.left_ns = limit_ns
 
     def enter(self, spool: "Spool", tell: Callable[[str, int, int], None]) -> Optional[bool]:

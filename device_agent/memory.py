@@ -4,12 +4,14 @@ Proportional figures (Pss) are left out: they depend on which other processes ma
 measurements of one and the same model.
 """
 
+import re
 from typing import Optional
 
 from device_agent import facts
 from device_agent.wire import MemoryStep
 
 STATUS = "proc/self/status"
+GROUP = r"^[0-9]+:([^:\n]*):(/.*/edgepress-[0-9a-f]{32}\.scope)$"  # of /proc/self/cgroup (cgroups(7)): the scope of a job, jobs.scope()
 ROLLUP = "proc/self/smaps_rollup"  # Linux 4.14, Documentation/ABI/testing/procfs-smaps_rollup: counted page by page
 
 
@@ -34,3 +36,19 @@ def snapshot(step: str) -> MemoryStep:
 def peak_bytes() -> Optional[int]:
     """The most that was ever resident (VmHWM). Not ru_maxrss: that is inherited from the parent through fork and exec."""
     return facts.kib(STATUS, "VmHWM")
+
+
+def job_peak_bytes() -> Optional[int]:
+    """The most that was ever charged to the job's control group, with the page cache. None: it has none that is surely its own, or
+    the kernel keeps no peak of it (version 2 from Linux 5.19 on; Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).
+    """
+    for controllers, path in re.findall(GROUP, facts.text("proc/self/cgroup") or "", re.MULTILINE):
+        if controllers == "":
+            peak = facts.number(f"sys/fs/cgroup{path}/memory.peak")
+        elif "memory" in controllers.split(","):
+            peak = facts.number(f"sys/fs/cgroup/memory{path}/memory.max_usage_in_bytes")
+        else:
+            continue
+        if peak is not None:
+            return peak
+    return None

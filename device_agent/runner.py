@@ -1,8 +1,8 @@
 """The child process of one launch: open ONE model in ONE runtime, and time it, let it answer all rows or profile it. Raw numbers out.
 
 argv: the agent's folder (for sys.path, see child.START), the root, a folder for temporary files, the descriptor for messages,
-the agent's process number, the CPUs to be bound to ("2,3"), the clock when it started this process. On standard input comes a line
-with the Launch; in mode "turns" then, for each block, a line `min_ns min_runs max_runs`, and at last the line `end`.
+the agent's process number, the CPUs to be bound to ("2,3"), the files of the model and of the inputs ("": none), the clock when it
+started this process. On standard input comes a line with the Launch; in mode "turns" then, for each block, a line `min_ns min_runs max_runs`, and at last the line `end`.
 """
 
 import array
@@ -28,7 +28,7 @@ from device_agent import evaluate, memory, operators, place, wire
 from device_agent.messages import Messages
 from device_agent.record import from_fields, to_fields
 from device_agent.runtimes import RUNTIMES
-from device_agent.waiting import involuntary_switches, run_delay_ns, run_delay_since
+from device_agent.waiting import waited
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 OOM_SCORE = "500"  # of 1000
@@ -40,7 +40,7 @@ clock = time.perf_counter_ns  # CLOCK_MONOTONIC
 
 
 def main() -> None:
-    _, root, folder, descriptor, agent, cpus, started_ns = sys.argv[1:]
+    _, root, folder, descriptor, agent, cpus, model, inputs, started_ns = sys.argv[1:]
     _die_with(int(agent))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # the supervisor's mask came along
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not fill the board's disk
@@ -50,7 +50,7 @@ def main() -> None:
     messages = Messages(int(descriptor))
     try:
         launch = from_fields(wire.Launch, json.loads(sys.stdin.readline()))
-        done = Runner(place.Place(root), folder, messages, launch, int(started_ns)).run()
+        done = Runner(place.Place(root), folder, messages, launch, (model, inputs), int(started_ns)).run()
     except Exception as error:
         traceback.print_exc()
         failed = {"phase": messages.phase, "error": type(error).__name__, "message": str(error)}
@@ -80,10 +80,17 @@ def _offer_to_the_oom_killer() -> None:
 
 class Runner:
     def __init__(
-        self, where: place.Place, folder: str, messages: Messages, launch: wire.Launch, started_ns: int
+        self,
+        where: place.Place,
+        folder: str,
+        messages: Messages,
+        launch: wire.Launch,
+        files: Tuple[str, str],
+        started_ns: int,
     ) -> None:
+        """`files`: where to open the model and the inputs, "" without."""
         self.place, self.folder, self.messages, self.launch = where, folder, messages, launch
-        self.started_ns = started_ns
+        self.files, self.started_ns = files, started_ns
         # made before the first snapshot of the memory: they are not the model's
         self.samples = array.array("q", bytes(8 * launch.timed_max_runs))
         self.timed = 0  # of `samples` that are filled
@@ -98,7 +105,6 @@ class Runner:
         launch = self.launch
         self._snapshot("python")
         self.messages.enter("load", 1)
-        model_path = self.place.blob(launch.model_sha256)
         sys.path[:0] = [self.place.site(site) for site in launch.sites]
         start_ns = clock()
         runtime = importlib.import_module(RUNTIMES[launch.runtime])
@@ -106,12 +112,12 @@ class Runner:
         self._snapshot("runtime_imported")
         done: Dict[str, Any] = {
             "runtime_version": runtime.version(), "delegates": [], "import_ns": import_ns, "load_ns": 0, "warmup_ns": (), "steady": True,
-            "latency_ns": (), "golden": [], "involuntary_switches": 0, "run_delay_ns": None, "outputs_sha256": "", "energy": None,
+            "latency_ns": (), "golden": [], "involuntary_switches": 0, "major_faults": 0, "run_delay_ns": None, "outputs_sha256": "", "energy": None,
             "operators": [], "operators_note": "",
         }  # fmt: skip
         inputs = self._inputs()
         link = os.path.join(self.folder, "model." + launch.model_format)
-        os.symlink(model_path, link)
+        os.symlink(self.files[0], link)
         if launch.mode == "profile":
             self.messages.enter("timed", 1)
             done.update(operators.told(launch, runtime, link, None if inputs is None else inputs[0], self.folder))
@@ -170,36 +176,25 @@ class Runner:
         warmup_ns, steady = self._warm_up(model)
         self.messages.enter("timed", 1000)
         model.invoke()  # not counted: that message has just woken the agent, which may share our only core
-        switches, delay_ns = involuntary_switches(), run_delay_ns()
+        before = waited()
         launch = self.launch
         self._timed(model, launch.timed_min_ns, launch.timed_min_runs, launch.timed_max_runs)
-        return {
-            "warmup_ns": warmup_ns,
-            "steady": steady,
-            "latency_ns": self.samples[: self.timed].tolist(),
-            "involuntary_switches": involuntary_switches() - switches,
-            "run_delay_ns": run_delay_since(delay_ns),
-        }
+        told = before.since()
+        return {"warmup_ns": warmup_ns, "steady": steady, "latency_ns": self.samples[: self.timed].tolist(), **told}
 
     def _take_turns(self, model: Any) -> Dict[str, Any]:
         """A block at each order. The times are told at the end, so that telling them disturbs nobody's block."""
         warmup_ns, steady = self._warm_up(model)
         self.messages.be_silent()
         self.messages.answer("ready", True)
-        switched, delayed_ns = involuntary_switches(), run_delay_ns()
+        first = waited()
         while len(order := sys.stdin.readline().split()) == 3:
-            runs, switches, delay_ns, start_ns = self.timed, involuntary_switches(), run_delay_ns(), clock()
+            runs, before, start_ns = self.timed, waited(), clock()
             end_ns = self._timed(model, *map(int, order))
-            block = {"start_ns": start_ns, "end_ns": end_ns, "runs": self.timed - runs,
-                     "involuntary_switches": involuntary_switches() - switches, "run_delay_ns": run_delay_since(delay_ns)}  # fmt: skip
+            block = {"start_ns": start_ns, "end_ns": end_ns, "runs": self.timed - runs, **before.since()}
             self.messages.answer("block", block)
-        return {
-            "warmup_ns": warmup_ns,
-            "steady": steady,
-            "latency_ns": self.samples[: self.timed].tolist(),
-            "involuntary_switches": involuntary_switches() - switched,
-            "run_delay_ns": run_delay_since(delayed_ns),
-        }
+        told = first.since()
+        return {"warmup_ns": warmup_ns, "steady": steady, "latency_ns": self.samples[: self.timed].tolist(), **told}
 
     def _warm_up(self, model: Any) -> Tuple[List[int], bool]:
         """Run until steady: the last 10 have the median of the 10 before within 2 %. Not before warmup_min_ns."""
@@ -257,12 +252,11 @@ class Runner:
 
     def _inputs(self) -> Optional[Any]:
         """All rows, mapped, not read; None: zeros."""
-        sha256 = self.launch.inputs_sha256
-        if not sha256:
+        if not self.files[1]:
             return None
         import numpy as np
 
-        inputs = np.load(self.place.blob(sha256), mmap_mode="r", allow_pickle=False)
+        inputs = np.load(self.files[1], mmap_mode="r", allow_pickle=False)
         if not isinstance(inputs, np.ndarray) or inputs.ndim < 1 or not len(inputs):
             raise ValueError("the inputs are not a .npy file of one row or more")
         return inputs

@@ -1,19 +1,28 @@
-"""What kept this process from running."""
+"""What kept this process from running, of all its threads."""
 
 import os
 import resource
-from typing import Optional
+from typing import Dict, NamedTuple, Optional
 
 from device_agent import facts
 
 
-def involuntary_switches() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+class Waited(NamedTuple):
+    involuntary_switches: int
+    major_faults: int  # pages that were not in memory, but on a disk or in swap
+    run_delay_ns: Optional[int]
+
+    def since(self) -> Dict[str, Optional[int]]:
+        """What has come to each, by name."""
+        return {
+            name: None if now is None or old is None else now - old
+            for name, old, now in zip(self._fields, self, waited())  # noqa: B905 - Python 3.8
+        }
 
 
-def run_delay_since(delay_ns: Optional[int]) -> Optional[int]:
-    now_ns = run_delay_ns()
-    return now_ns - delay_ns if now_ns is not None and delay_ns is not None else None
+def waited() -> Waited:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return Waited(used.ru_nivcsw, used.ru_majflt, run_delay_ns())
 
 
 def run_delay_ns() -> Optional[int]:

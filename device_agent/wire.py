@@ -160,6 +160,9 @@ class Conditions(Record):
     temperature_mc: Optional[int]  # milli-degrees Celsius, the hottest zone
     cpu_khz: Optional[int]  # the lowest of all cores
     cores: Tuple[Core, ...]  # that are on and have a clock to tell
+    gpu_khz: Optional[int]  # of a Jetson
+    gpu_min_khz: Optional[int]  # the same as gpu_max_khz where the clock is fixed, as jetson_clocks does
+    gpu_max_khz: Optional[int]
     governor: Optional[str]
     power_mode: Optional[str]  # nvpmodel's name of it, "15W"
     throttle_flags: Optional[int]  # Raspberry Pi: vcgencmd get_throttled
@@ -261,6 +264,7 @@ class Submit(Record):
     pairs: Tuple[Pair, ...]
     band_mc: int  # before each of them the board cools down to what it was at the job's beginning, and so much above
     cool_ns: int  # so long at the most, all waiting together; 0: it does not wait
+    band_from_mc: Optional[int]  # the temperature to begin at instead, of an earlier job; None: as it is now
 
 
 class Accepted(Record):
@@ -386,6 +390,8 @@ class Launched(Record):
     index: int
     runtime_version: str
     delegates: Tuple[str, ...]  # what the runtime says that runs the model: its execution providers, or XNNPACK
+    model_sha256: str  # of what it has read; "": its file was written to meanwhile, and holds again what it did
+    inputs_sha256: str  # as model_sha256; without inputs ""
     in_band: Optional[bool]  # False: the board did not cool down in time; None: no sensor, or nobody waited
     cold_start_ns: int  # from just before the process was started to the end of the first inference
     import_ns: int
@@ -398,7 +404,11 @@ class Launched(Record):
     cpus: Tuple[int, ...]  # that it was bound to; (): this kernel does not do that
     memory: Tuple[MemoryStep, ...]
     peak_bytes: Optional[int]
+    job_peak_bytes: Optional[
+        int
+    ]  # so far the most of the whole job, all its launches and the page cache charged to it; None: it has no control group of its own
     involuntary_switches: int  # of the runner while it was timed
+    major_faults: int  # pages that it had to read from a disk while it was timed
     run_delay_ns: Optional[int]  # time that the runner waited for a CPU while it was timed
     power: Tuple[PowerTrace, ...]  # of each meter of the launch
     energy: Optional[EnergyWindow]  # mode "energy"
@@ -421,6 +431,8 @@ class Block(Record):
     run_delay_ns: Optional[int]
     cpu_khz: Optional[int]  # of the fastest CPU in use (those that idle clock down), just behind the block
     temperature_mc: Optional[int]
+    major_faults: int
+    gpu_khz: Optional[int]
 
 
 class Paired(Record):

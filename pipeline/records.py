@@ -525,6 +525,9 @@ class Measured(Record, frozen=True):
     energy_paired: tuple[EnergyPaired, ...] = ()
     unpaired: tuple[NotMeasured, ...] = ()  # that should have been measured beside its baseline, and could not
     seed: int = 0  # of the order of launches
+    job_peak_bytes: int | None = (
+        None  # of all launches of files alone together, with the page cache charged to them; None: the board does not tell
+    )
 
 
 # --- compare ------------------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ class Cooling(NamedTuple):
 
     band_mc: int  # so much above it is cool enough
     limit_ns: int  # of all waiting in one job; 0: it does not wait
+    from_mc: int | None = None  # the temperature to begin at instead, of an earlier job
 
 
 NO_COOLING = Cooling(0, 0)

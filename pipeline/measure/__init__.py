@@ -7,10 +7,10 @@ from device_agent import wire
 from pipeline import units
 from pipeline.errors import StageError
 from pipeline.measure.answers import NO_ANSWERS, accuracy_of
-from pipeline.measure.asked import asked_of
+from pipeline.measure.asked import as_asked, asked_of
 from pipeline.measure.beside import beside
 from pipeline.measure.energy_beside import energy_beside
-from pipeline.measure.memory import memory_of
+from pipeline.measure.memory import job_peak_of, memory_of
 from pipeline.measure.operators import operators_of
 from pipeline.measure.schedule import Candidate, candidates_of, cooling_of, schedule_of
 from pipeline.measure.statistics import summarise
@@ -74,8 +74,10 @@ def _measured(
         if failed:
             failures.append(_failure(candidate, failed, len(timing)))
             continue
-        evaluated = next((answer for mode, answer in mine if mode == "evaluate"), None)
-        profiled = next((answer for mode, answer in mine if mode == "profile"), None)
+        evaluated, profiled = (
+            as_asked(next((answer for mode, answer in mine if mode == wanted), None), candidate, deployment)
+            for wanted in ("evaluate", "profile")
+        )
         found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
         measurements.append(_measurement(candidate, deployment, timed, profiled, *found, store))
     watched = watch_all(session, plan, deployment, schedule, store, progress)
@@ -88,6 +90,7 @@ def _measured(
         energy_paired=energy_beside(session, plan, deployment, candidates, measurements, store, progress),
         unpaired=unpaired,
         seed=plan.tables.seed,
+        job_peak_bytes=job_peak_of([each for each in answers.values() if isinstance(each, wire.Launched)]),
     )
 
 

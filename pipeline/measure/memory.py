@@ -35,6 +35,11 @@ def memory_of(timed: Sequence[Launched], runtime: str) -> Memory:
     )
 
 
+def job_peak_of(launches: Sequence[Launched]) -> int | None:
+    """Of a control group, which counts on from launch to launch."""
+    return max((launch.job_peak_bytes for launch in launches if launch.job_peak_bytes is not None), default=None)
+
+
 def _growths(timed: Sequence[Launched], name: str) -> tuple[int, ...]:
     """Of each launch, from BASE to its last step, without what was taken for the rows: they are not the model's."""
     found: list[int | None] = []

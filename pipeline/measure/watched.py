@@ -27,7 +27,7 @@ def watch_all(
         job_id = session.submit(tuple(watch.launch_of(timed[label]) for label in labels), f"{plan.path}, energy")
         for record in session.follow(job_id):
             label = labels[record.index] if 0 <= record.index < len(labels) else ""
-            if isinstance(record, wire.Launched):
+            if isinstance(record, wire.Launched) and record.model_sha256 == timed[label].model_sha256:
                 answers[label] = record
             progress.step(len(answers), len(labels), f"energy of {label}")
         watch.ended()

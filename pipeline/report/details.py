@@ -112,7 +112,9 @@ def memory(run: RunRecord) -> Table:
         lines,
         "Of the launch with the median peak. Model memory in the results is the growth of anonymous memory from "
         '"runtime imported" to the end, without the rows that were made ready; file-backed pages can be dropped and read again. What "allocated" adds to "model loaded" are '
-        "TensorFlow Lite's arena and repacked weights together: it does not tell the arena alone." + _gpu_shared(run),
+        "TensorFlow Lite's arena and repacked weights together: it does not tell the arena alone."
+        + _gpu_shared(run)
+        + _of_job(run),
     )
 
 
@@ -125,6 +127,13 @@ def _gpu_shared(run: RunRecord) -> str:
         if found
         else ""
     )
+
+
+def _of_job(run: RunRecord) -> str:
+    """Not judged: the page cache depends on what was read before."""
+    peak = run.measured.job_peak_bytes
+    told = f"at most {units.size(peak)}, with the page cache charged to it (its control group; not judged)"
+    return "" if peak is None else f" All launches of files alone, as one job: {told}."
 
 
 def board_facts(run: RunRecord) -> Table:

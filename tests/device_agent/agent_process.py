@@ -224,7 +224,7 @@ class Agent(Pipes):
         self.last_job = job_id or f"{self.process.pid:016x}{self.jobs:016x}"
         pairs = tuple(item for item in items if isinstance(item, wire.Pair))
         launches = tuple(item for item in items if isinstance(item, wire.Launch))
-        return self.ask(wire.Submit(self.last_job, "tester", timeout_ns, launches, pairs, 5000, 0))
+        return self.ask(wire.Submit(self.last_job, "tester", timeout_ns, launches, pairs, 5000, 0, None))
 
     def start(self, *items: wire.Launch | wire.Pair) -> None:
         """Submit, and follow."""

@@ -96,6 +96,25 @@ def test_conditions(board, name):
     ) == CONDITIONS[name]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("jetson_nano", (76800, 76800, 921600)), ("xavier_nx", (114750, 114750, 1109250)), ("orin_nano", (306000, 306000, 624750)),
+        ("agx_orin", (306000, 306000, 1300500)), ("pi5", (None, None, None)), ("pc", (None, None, None)),
+    ],
+)  # fmt: skip
+def test_the_clock_of_a_gpu(board, name, expected):
+    board(name)
+    told = conditions.observe()
+    assert (told.gpu_khz, told.gpu_min_khz, told.gpu_max_khz) == expected
+
+
+def test_another_device_with_a_clock_is_not_the_gpu(board):
+    root = board("orin_nano")
+    (root / "sys/class/devfreq/17000000.gpu").rename(root / "sys/class/devfreq/15340000.vic")
+    assert conditions.observe().gpu_khz is None
+
+
 @pytest.mark.parametrize("name", [name for name in board_trees.NAMES if name != "pc"])
 def test_each_tree_is_of_a_kind_that_the_host_knows(name):
     assert boards.recognise(MACHINES[name][0]) in boards.BOARDS
@@ -421,18 +440,18 @@ def test_memory_of_this_process_agrees_with_the_kernel():
 @pytest.mark.parametrize(
     ("name", "cpus", "expected"),
     [
-        ("pi4", (), (1500000, 52350)),
-        ("pi4", (1,), (600000, 52350)),
-        ("pi5", (2, 3), (2400000, 48300)),
-        ("agx_orin", (0,), (1728000, 47218)),
-        ("pi5", (77,), (None, 48300)),
+        ("pi4", (), (1500000, None, 52350)),
+        ("pi4", (1,), (600000, None, 52350)),
+        ("pi5", (2, 3), (2400000, None, 48300)),
+        ("agx_orin", (0,), (1728000, 306000, 47218)),
+        ("pi5", (77,), (None, None, 48300)),
     ],
 )
 def test_a_glance_agrees_with_the_tree(board, name, cpus, expected, monkeypatch):
     monkeypatch.setattr(conditions, "QUICK_NS", 10**9)  # a busy machine may take its time over a file
     board(name)
     conditions.observe()
-    assert conditions.glance(cpus) == expected
+    assert conditions.glance(cpus) == dict(zip(("cpu_khz", "gpu_khz", "temperature_mc"), expected, strict=True))
 
 
 def test_a_glance_starts_no_process_and_asks_no_sensor_that_is_slow(board, monkeypatch):
@@ -440,7 +459,7 @@ def test_a_glance_starts_no_process_and_asks_no_sensor_that_is_slow(board, monke
     monkeypatch.setattr(conditions, "QUICK_NS", -1)
     conditions.observe()
     monkeypatch.setattr(subprocess, "Popen", None)
-    assert conditions.glance((0,)) == (2400000, None)
+    assert conditions.glance((0,)) == {"cpu_khz": 2400000, "gpu_khz": None, "temperature_mc": None}
 
 
 def test_a_glance_is_quick(board):

@@ -20,9 +20,9 @@ def board(start, tmp_path):
     return start(env=board_trees.environment(tree)), tree / TEMPERATURE
 
 
-def begin(agent, launches: int, cool_ns: int, band_mc: int = 5000) -> None:
+def begin(agent, launches: int, cool_ns: int, band_mc: int = 5000, from_mc: int | None = None) -> None:
     launch = replace(LAUNCH, model_sha256=agent.store(sleep_model()))
-    answer = agent.ask(wire.Submit(JOB, "tester", 10**12, (launch,) * launches, (), band_mc, cool_ns))
+    answer = agent.ask(wire.Submit(JOB, "tester", 10**12, (launch,) * launches, (), band_mc, cool_ns, from_mc))
     assert isinstance(answer, wire.Accepted), answer
     agent.write(wire.encode(wire.Follow(JOB, 0)))
 
@@ -83,6 +83,18 @@ def test_nobody_waits_without_a_limit_or_a_sensor(board, start, tmp_path):
 
 @pytest.mark.parametrize(("band_mc", "cool_ns"), [(-1, 0), (0, -1)])
 def test_a_band_that_is_none(agent, band_mc, cool_ns):
-    answer = agent.ask(wire.Submit(JOB, "tester", 10**12, (), (), band_mc, cool_ns))
+    answer = agent.ask(wire.Submit(JOB, "tester", 10**12, (), (), band_mc, cool_ns, None))
     assert isinstance(answer, wire.Failure)
     assert answer.error == "bad_request"
+
+
+def test_a_job_goes_on_in_the_band_of_an_earlier_one(board):
+    """The board has warmed up meanwhile: the new job waits for what the first began with."""
+    agent, temperature = board
+    temperature.write_text("56000\n")
+    begin(agent, 1, 60 * 10**9, from_mc=48300)
+    event = until(agent, wire.Event, "cooling")
+    assert event.index == 0
+    temperature.write_text("53300\n")
+    launched = until(agent, wire.Launched)
+    assert (launched.in_band, launched.before.temperature_mc) == (True, 53300)

@@ -1,12 +1,15 @@
 """Memory by step: what is really held is seen where it was taken, and split as the kernel splits it."""
 
 import io
+import os
+import re
+from pathlib import Path
 
 import pytest
 
 from device_agent import memory, wire
 from device_agent.record import replace
-from tests.device_agent.agent_process import LAUNCH, sleep_model
+from tests.device_agent.agent_process import LAUNCH, sleep_model, wait_until
 from tests.device_agent.test_agent_contract import DENSE, MODELS, runtime_or_skip
 
 HELD = 8 << 20
@@ -77,3 +80,88 @@ def test_cold_start_is_told_of_answers_too(agent):
     launch = replace(LAUNCH, mode="evaluate", model_sha256=model, inputs_sha256=agent.store(buffer.getvalue()))
     launched, _ = agent.run(launch)
     assert 50_000_000 <= launched.first_ns < launched.cold_start_ns
+
+
+# --- the peak of a job
+
+SCOPE = "user.slice/user-1000.slice/user@1000.service/app.slice/edgepress-" + "ab" * 16 + ".scope"
+
+
+@pytest.mark.parametrize(
+    ("groups", "file", "expected"),
+    [
+        (f"0::/{SCOPE}\n", f"{SCOPE}/memory.peak", 7340032),
+        (f"0::/{SCOPE}\n", "another/memory.peak", None),  # before Linux 5.19
+        (f"4:cpuset,memory:/{SCOPE}\n0::/{SCOPE}\n", f"memory/{SCOPE}/memory.max_usage_in_bytes", 7340032),
+        (
+            f"4:memory:/user.slice\n0::/{SCOPE}\n",
+            "memory/user.slice/memory.max_usage_in_bytes",
+            None,
+        ),  # others are in it
+        ("0::/user.slice/session-3.scope\n", "user.slice/session-3.scope/memory.peak", None),
+        (f"0::/{SCOPE}/inner\n", f"{SCOPE}/inner/memory.peak", None),
+        ("0::/edgepress-tune.scope\n", "edgepress-tune.scope/memory.peak", None),
+        ("", "memory.peak", None),
+    ],
+)
+def test_only_a_group_that_is_the_jobs_own_is_believed(proc, tmp_path, groups, file, expected):
+    (proc / "cgroup").write_text(groups)
+    path = tmp_path / "sys/fs/cgroup" / file
+    path.parent.mkdir(parents=True)
+    path.write_text("7340032\n")
+    assert memory.job_peak_bytes() == expected
+
+
+SYSTEMD_RUN = """#!/bin/sh
+unit=
+while :; do case "$1" in --unit) unit=$2; shift 2;; --*) shift;; *) break;; esac; done
+[ -z "$unit" ] || { mkdir "$GROUP/$unit.scope" && echo $$ > "$GROUP/$unit.scope/cgroup.procs"; }
+exec "$@"
+"""
+
+
+@pytest.fixture
+def own_group(tmp_path):
+    """Of version 1: a folder in this process's control group of memory, in which there may be others."""
+    groups = Path("/proc/self/cgroup").read_text()
+    found = re.search(r"^\d+:memory:/(.*)$", groups, re.MULTILINE)
+    group = Path("/sys/fs/cgroup/memory", found.group(1) if found else "", f"edgepress-test-{os.getpid()}")
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group of version 1 can be made here: {error}")
+    yield group
+    wait_until(lambda: all(not (path / "cgroup.procs").read_text() for path in group.glob("*.scope")))
+    for path in (*group.glob("*.scope"), group):
+        path.rmdir()
+
+
+def test_the_peak_of_a_job_in_a_control_group_of_its_own(start, tmp_path, own_group):
+    """A real one; a stand-in for systemd-run makes it."""
+    for name in ("proc", "sys"):
+        (tmp_path / name).symlink_to(f"/{name}")
+    lingers, program = tmp_path / "var/lib/systemd/linger/tester", tmp_path / "bin/systemd-run"
+    for path in (lingers, program):
+        path.parent.mkdir(parents=True)
+        path.write_text(SYSTEMD_RUN)
+    program.chmod(0o755)
+    agent = start(
+        env={
+            "PATH": f"{program.parent}:{os.environ['PATH']}", "EDGEPRESS_FS_ROOT": str(tmp_path), "USER": "tester",
+            "GROUP": str(own_group),
+        }
+    )  # fmt: skip
+    light, heavy = (replace(LAUNCH, model_sha256=agent.store(sleep_model(hold_bytes=held))) for held in (0, 4 * HELD))
+    first, second, third, _ = agent.run(light, heavy, light)
+    told = int((own_group / f"edgepress-{agent.last_job}.scope/memory.max_usage_in_bytes").read_text())
+    assert first.job_peak_bytes > first.memory[-1].anonymous_bytes
+    assert 4 * HELD - (1 << 20) < second.job_peak_bytes - first.job_peak_bytes < 4 * HELD + (4 << 20)
+    assert (
+        second.job_peak_bytes <= third.job_peak_bytes < second.job_peak_bytes + (4 << 20)
+    )  # the job's, not a launch's
+    assert third.job_peak_bytes <= told
+
+
+def test_a_job_without_a_control_group_of_its_own_tells_no_peak(agent):
+    launched, _ = agent.run(replace(LAUNCH, model_sha256=agent.store(sleep_model())))
+    assert launched.job_peak_bytes is None

@@ -152,7 +152,9 @@ def sent(source):
     elif kind is wire.Unpack and source.random() < 0.5:
         parts = [wire.encode(wire.Unpack("pack.whl", source.choice(HASHES[:-1])))]
     elif kind is wire.Submit and source.random() < 0.5:
-        parts = [wire.encode(wire.Submit(source.choice(JOBS), "fuzz", 1, (LAUNCH,) * source.randrange(3), (), 0, 0))]
+        parts = [
+            wire.encode(wire.Submit(source.choice(JOBS), "fuzz", 1, (LAUNCH,) * source.randrange(3), (), 0, 0, None))
+        ]
     else:
         parts = [wire.encode(record(kind, source))]
     if source.random() < 0.3:

@@ -69,7 +69,7 @@ def test_a_job_that_is_just_starting_is_not_taken_for_dead(agent, start, share):
     """Another host lists the jobs all the time."""
     other = start()
     for number in range(share(5, 100)):
-        request = wire.Submit(f"{number:032x}", "tester", 10**12, tuple(short(agent, 1)), (), 0, 0)
+        request = wire.Submit(f"{number:032x}", "tester", 10**12, tuple(short(agent, 1)), (), 0, 0, None)
         agent.write(wire.encode(request))
         while not select.select([agent.process.stdout], [], [], 0)[0]:
             for job in other.ask(wire.Jobs()).jobs:

@@ -53,13 +53,13 @@ def free_after_s(root, began):
 def test_twenty_hosts_race_for_one_board(start, share):
     agents = [start() for _ in range(HOSTS)]
     launch = replace(LAUNCH, model_sha256=agents[0].store(sleep_model()), timed_min_ns=60 * 10**9, timed_max_runs=10**6)
-    answers_of(agents, [wire.Submit("f" * 32, "warm up", 1, (), (), 0, 0)] * HOSTS)  # Python reads its modules
+    answers_of(agents, [wire.Submit("f" * 32, "warm up", 1, (), (), 0, 0, None)] * HOSTS)  # Python reads its modules
     assert agents[0].follow("f" * 32)[-1].state == wire.FINISHED
     won_s, told_s, free_s = [], [], {"cancelled": [], "killed": []}
     for number in range(share(3, 200)):
         order = random.Random(number).sample(range(HOSTS), HOSTS)
         requests = [
-            wire.Submit(f"{number:016x}{host:016x}", f"host {host}, plan", 10**12, (launch,), (), 0, 0)
+            wire.Submit(f"{number:016x}{host:016x}", f"host {host}, plan", 10**12, (launch,), (), 0, 0, None)
             for host in order
         ]
         answers = answers_of([agents[host] for host in order], requests)

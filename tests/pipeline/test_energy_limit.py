@@ -31,6 +31,7 @@ from targets.errors import MeterUnavailable
 from tests.pipeline.test_compare import World
 from tests.pipeline.test_compare import plan as plan_of
 from tests.pipeline.test_report_sample import measurement, run_of
+from tests.pipeline.test_validity import CLEAN
 from tests.targets.test_session import MODEL, SHA, launch
 
 beside = importlib.import_module("pipeline.measure.energy_beside")  # the package has a function of that name
@@ -70,15 +71,17 @@ class Board:
         return "job"
 
     def follow(self, job_id):
-        yield from map(self.ran, self.wanted)
+        yield from (self.ran(index, pair) for index, pair in enumerate(self.wanted))
 
-    def ran(self, pair):
+    def ran(self, index, pair):
         idle_s, block_s = pair.a.idle_ns / S, pair.block_min_ns / S
         factor = {"A": 1.0, "B": (1 + self.more) * math.exp(self.rng.normal(0, 0.004))}
         t, blocks = idle_s + 0.1, []
         for cycle, sides in enumerate(pair.cycles):
             for side in sides:
-                blocks.append(wire.Block(cycle, side, round(t * S), round((t + block_s) * S), 1000, 0, 0, None, None))
+                blocks.append(
+                    wire.Block(cycle, side, round(t * S), round((t + block_s) * S), 1000, 0, 0, None, None, 0, None)
+                )
                 t += block_s
         edges = np.array([block.start_ns for block in blocks] + [blocks[-1].end_ns])
         at = np.arange(0.005, t + idle_s + 0.2, METER.period_s)
@@ -94,7 +97,7 @@ class Board:
             failed=0, missed=0, reading_ns=0, note="",
         )  # fmt: skip
         idle = ((0, round(idle_s * S)), (round((t + 0.1) * S), round((t + 0.1 + idle_s) * S)))
-        return wire.Paired(0, 0, None, None, tuple(blocks), idle, (trace,))
+        return wire.Paired(0, index, CLEAN, CLEAN, tuple(blocks), idle, (trace,))
 
 
 @pytest.fixture
@@ -209,7 +212,7 @@ def test_a_limit_that_is_its_own_margin_makes_pairs_as_long_as_joules_need():
 
 def test_a_trace_too_late_for_its_blocks_is_no_number():
     pair = SimpleNamespace(a=launch(idle_ns=S), block_min_ns=round(1.25 * S), cycles=("ABBA", "BAAB"))
-    paired = Board(0.1).ran(pair)
+    paired = Board(0.1).ran(0, pair)
     assert joules_of_pair(paired, paired.power[0]).log_ratio == pytest.approx(math.log(1.1), abs=0.02)
     with pytest.raises(NoEnergyError, match=r"too much for blocks of 1\.25 s"):
         joules_of_pair(paired, replace(paired.power[0], delay_ns=120_000_000))

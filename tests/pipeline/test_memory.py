@@ -14,10 +14,11 @@ from device_agent.wire import MemoryStep
 from pipeline.compare import check, limits
 from pipeline.compare.intervals import ALPHA, LAUNCHES, _cut, shift
 from pipeline.errors import PlanError
-from pipeline.measure.memory import memory_of
+from pipeline.measure.memory import job_peak_of, memory_of
 from pipeline.plan import CompareTable, LimitsTable, MeasureTable, ModelTable, Plan, Tables
 from pipeline.records import Memory, Outcome
-from tests.pipeline.test_report_sample import measurement
+from pipeline.report import details
+from tests.pipeline.test_report_sample import measurement, run_of
 from tests.pipeline.test_validity import CLEAN
 
 LIMIT = 128 << 10
@@ -152,3 +153,16 @@ def test_memory_of_a_gpu_is_what_the_board_has_less():
     launches = [launched(1, 1, 1, (1000, 400)), launched(1, 1, 1, (1000, 500)), launched(1, 1, 1, (1000, 1100))]
     assert memory_of(launches, "onnxruntime_cuda").gpu_shared_bytes == 500
     assert memory_of(launches, "onnxruntime").gpu_shared_bytes is None
+
+
+def test_the_peak_of_a_job_is_the_highest_that_any_launch_saw():
+    assert job_peak_of([replace(CLEAN, job_peak_bytes=peak) for peak in (5, None, 9)]) == 9
+    assert job_peak_of([CLEAN]) is None
+
+
+def test_the_report_says_whose_the_peak_of_a_job_is():
+    run = run_of((measurement(),))
+    silent, told = run.measured, msgspec.structs.replace(run.measured, job_peak_bytes=99 << 20)
+    notes = [details.memory(msgspec.structs.replace(run, measured=each)).note for each in (silent, told)]
+    assert "one job" not in notes[0]
+    assert "as one job: at most 99.0 MiB, with the page cache" in notes[1]

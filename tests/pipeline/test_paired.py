@@ -14,10 +14,12 @@ from device_agent.record import replace
 from pipeline.decision import Rule, judged
 from pipeline.errors import StageError
 from pipeline.measure import blocks
-from pipeline.measure.paired import pairs, ratio_of, shape_of, until_decided
+from pipeline.measure.paired import Shape, look_by_look, pairs, ratio_of, shape_of, until_decided
 from pipeline.records import Outcome
 from targets import inventory, open_session
+from targets.session import NO_COOLING, Cooling
 from tests.device_agent.agent_process import LAUNCH
+from tests.pipeline.test_validity import CLEAN
 
 RULE = Rule(margin=0.005, limit=0.03)
 
@@ -74,6 +76,64 @@ def test_the_order_is_drawn_and_can_be_drawn_again():
     assert {cycle for pair in made[0] for cycle in pair.cycles} == {"ABBA", "BAAB"}
 
 
+class Board:
+    """Stands for a session: it answers every pair with blocks as asked, or as `damage` makes them."""
+
+    def __init__(self, damage=lambda paired: paired):
+        self.damage, self.wanted, self.bands = damage, (), []
+
+    def submit(self, launches, label, pairs, cooling):
+        self.wanted = pairs
+        self.bands.append(cooling)
+        return "job"
+
+    def follow(self, job_id):
+        for index, pair in enumerate(self.wanted):
+            began_mc = 45_000 + 1000 * len(self.bands) + index
+            a = replace(CLEAN, before=replace(CLEAN.before, temperature_mc=began_mc))
+            made = tuple(
+                wire.Block(cycle, side, 0, 1, 5, 0, 0, None, None, 0, None)
+                for cycle, sides in enumerate(pair.cycles)
+                for side in sides
+            )
+            yield self.damage(wire.Paired(index + 1, index, a, CLEAN, made, (), ()))
+
+
+def looked(board, cooling=NO_COOLING):
+    shape = Shape(cycles=3, min_ns=0, min_runs=5, max_runs=9)
+    return list(look_by_look(board, LAUNCH, LAUNCH, shape, (2, 4, 7), 1, "test", lambda _: None, cooling))
+
+
+def test_all_pairs_of_a_verdict_have_one_band():
+    board = Board()
+    assert [len(answers) for answers in looked(board, Cooling(5000, 10**9))] == [7, 7, 7]  # one list that grows
+    began_mc = 45_000 + 1000
+    assert board.bands == [Cooling(5000, 10**9), *[Cooling(5000, 10**9, began_mc)] * 2]
+    again = Board()
+    looked(again)
+    assert set(again.bands) == {NO_COOLING}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda paired: replace(paired, blocks=paired.blocks[:-1]),
+        lambda paired: replace(paired, blocks=paired.blocks[:-4]),  # a cycle less
+        lambda paired: replace(paired, blocks=paired.blocks[::-1]),
+        lambda paired: replace(paired, blocks=tuple(replace(block, side="A") for block in paired.blocks)),
+        lambda paired: replace(paired, blocks=tuple(replace(block, runs=4) for block in paired.blocks)),
+        lambda paired: replace(paired, blocks=tuple(replace(block, runs=10) for block in paired.blocks)),
+        lambda paired: replace(paired, index=0),  # the first pair, twice
+        lambda paired: replace(paired, index=-1),
+        lambda paired: wire.LaunchFailed(paired.seq, 99, "timed", "SIGSEGV", ""),
+    ],
+)
+def test_an_agent_that_sends_another_pair_than_was_asked_for_is_refused(damage):
+    board = Board(lambda paired: damage(paired) if paired.index == 1 else paired)
+    with pytest.raises(StageError, match="is not the one that was asked for"):
+        looked(board)
+
+
 def paired_of(a, b, sides="ABBA", runs=30):
     """A pair of blocks of `runs` times each, `a` and `b` being the levels in ns."""
     noise = np.random.default_rng(3)
@@ -85,7 +145,7 @@ def paired_of(a, b, sides="ABBA", runs=30):
     for side, record in launched.items():
         record.__dict__["latency_ns"] = tuple(times[side])
     made = tuple(
-        wire.Block(number // 4, side, number, number + 1, runs, 0, None, None, None)
+        wire.Block(number // 4, side, number, number + 1, runs, 0, None, None, None, 0, None)
         for number, side in enumerate(sides)
     )
     paired = wire.Paired.__new__(wire.Paired)

@@ -8,20 +8,20 @@ from pipeline.measure.statistics import summarise
 from pipeline.measure.validity import Asked, doubts_of, doubts_of_pairs
 
 CALM = Conditions(
-    t_ns=0, wall_offset_ns=0, temperature_mc=45000, cpu_khz=2400000, cores=(), governor="performance", power_mode=None,
+    t_ns=0, wall_offset_ns=0, temperature_mc=45000, cpu_khz=2400000, cores=(), gpu_khz=None, gpu_min_khz=None, gpu_max_khz=None, governor="performance", power_mode=None,
     throttle_flags=0, throttle_count=None, cooling_states=0, undervoltage=False, supply_mv=5100, load_average_milli=100,
     cpu_pressure_centi=0, cpu_stalled_us=0, memory_stalled_us=0, io_stalled_us=0, swapped_in_pages=0, busy_us=0, steal_us=0,
     own_us=0, busiest="", busiest_us=0, available_bytes=1 << 30,
 )  # fmt: skip
 LATER = replace(CALM, t_ns=10**9)
 CLEAN = Launched(
-    seq=1, index=0, runtime_version="1", delegates=(), in_band=True, cold_start_ns=3, import_ns=1, load_ns=1, first_ns=1, warmup_ns=(1,), steady=True,
+    seq=1, index=0, runtime_version="1", delegates=(), model_sha256="a" * 64, inputs_sha256="", in_band=True, cold_start_ns=3, import_ns=1, load_ns=1, first_ns=1, warmup_ns=(1,), steady=True,
     latency_ns=(100_000,) * 50, golden=(0.5, 2.0), cpus=(3,), memory=(MemoryStep("end", 1, 1, 0, None, None),), peak_bytes=1,
-    involuntary_switches=0, run_delay_ns=0, power=(), energy=None, outputs_sha256="", operators=(), operators_note="", before=CALM, after=LATER,
+    job_peak_bytes=None, involuntary_switches=0, major_faults=0, run_delay_ns=0, power=(), energy=None, outputs_sha256="", operators=(), operators_note="", before=CALM, after=LATER,
 )  # fmt: skip
 PAIR = Paired(
     seq=1, index=0, a=CLEAN, b=CLEAN,
-    blocks=tuple(Block(0, side, 0, 1_000_000, 10, 0, 0, 2400000, 45000) for side in "ABBA"),
+    blocks=tuple(Block(0, side, 0, 1_000_000, 10, 0, 0, 2400000, 45000, 0, None) for side in "ABBA"),
     idle=(), power=(),
 )  # fmt: skip
 
@@ -191,6 +191,58 @@ def pair_names(pairs, **asked):
 )
 def test_blocks_of_pairs(changes, expected):
     assert pair_names([blocks(**changes)] * 4) == expected
+
+
+@pytest.mark.parametrize(
+    ("runtime", "gpu_khz", "expected"),
+    [
+        ("onnxruntime_cuda", 600_000, ["clocks differ"]),
+        ("onnxruntime_tensorrt", 600_000, ["clocks differ"]),
+        ("onnxruntime_cuda", 623_000, []),  # 0.3 %
+        ("onnxruntime", 600_000, []),  # whatever the GPU does, it does not run this model
+    ],
+)
+def test_the_gpu_counts_where_it_runs_the_model(runtime, gpu_khz, expected):
+    provider = {"onnxruntime_cuda": "CUDA", "onnxruntime_tensorrt": "Tensorrt", "onnxruntime": "CPU"}[runtime]
+    ran = launch(delegates=(f"{provider}ExecutionProvider",))
+    mine = tuple(replace(one, gpu_khz=gpu_khz if one.side == "B" else 624_750) for one in PAIR.blocks)
+    pair = replace(PAIR, a=ran, b=ran, blocks=mine)
+    assert pair_names([pair], baseline=Asked(runtime=runtime), candidate=Asked(runtime=runtime)) == expected
+
+
+@pytest.mark.parametrize(("hit", "expected"), [(1, []), (2, ["swapped"]), (4, ["swapped"])])
+def test_a_model_whose_pages_are_read_again_in_half_of_the_blocks(hit, expected):
+    made = tuple(replace(one, major_faults=3 * (number < hit)) for number, one in enumerate(PAIR.blocks))
+    assert pair_names([replace(PAIR, blocks=made)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ((600000, 2400000), (600000, 2400000), []),
+        ((600000, 2400000), (2400000, 2400000), ["clock limits changed"]),
+        ((None, None), (600000, 2400000), []),
+    ],
+)
+def test_limits_of_a_clock_that_change(before, after, expected):
+    hit = launch(
+        before=conditions(cores=(Core(3, None, *before),)), after=replace(LATER, cores=(Core(3, None, *after),))
+    )
+    assert names([CLEAN] * 5 + [hit]) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "words"), [("b" * 64, "held bbbbbbbbbbbb... and not aaaaaaaaaaaa..."), ("", "was written to meanwhile")]
+)
+def test_an_agent_that_has_read_another_file(found, words):
+    asked = Asked(model_sha256="a" * 64, inputs_sha256="")
+    assert pair_names([PAIR], baseline=asked, candidate=asked) == []
+    (doubt,) = doubts_of_pairs([PAIR, replace(PAIR, b=launch(model_sha256=found))], asked, asked)
+    assert (doubt.what, doubt.invalid) == ("another file", True)
+    assert words in doubt.evidence
+    assert "the candidate" in doubt.evidence
+    (doubt,) = doubts_of_pairs([replace(PAIR, a=launch(inputs_sha256="c" * 64))], asked, asked)
+    assert "of the inputs of the baseline" in doubt.evidence
 
 
 def test_no_pairs_no_doubts():

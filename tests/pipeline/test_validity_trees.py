@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from device_agent import wire
 from device_agent.record import replace
@@ -26,6 +27,8 @@ from tests.pipeline.test_validity import CLEAN, PAIR, blocks
 
 CPU = "sys/devices/system/cpu"
 CORES = range(4)
+GPU = "sys/class/devfreq/17000000.gpu"
+FAST_HZ = 624750000
 CLEAN_ASKED = Asked(runtime="sleep", runtime_version="1", golden=(0.25, 3.0))
 
 
@@ -36,6 +39,7 @@ class Case:
     tree: str = "pi5"
     asked: Asked = CLEAN_ASKED
     model: dict[str, object] = field(default_factory=dict)
+    gpu: bool = False  # it runs the model
     band: bool = False  # two launches, of which the second waits for the board to cool
     records: tuple = ()  # (clean, disturbed) instead of all that
 
@@ -56,6 +60,17 @@ def clocks(khz: int, name: str = "cur") -> Callable[[Path], None]:
     return lambda root: [put(root / f"{CPU}/cpu{core}/cpufreq/scaling_{name}_freq", f"{khz}\n") for core in CORES]
 
 
+def gpu(hz: int, name: str = "cur") -> Callable[[Path], None]:
+    return writes(f"{GPU}/{name}_freq", f"{hz}\n")
+
+
+def another_model(root: Path) -> None:
+    """Written over the one that runs, of the same size."""
+    (blob,) = (path for path in (root.parent / "edge/blobs").iterdir() if path.read_bytes().startswith(b"{"))
+    with blob.open("r+b") as file:
+        file.write(blob.read_bytes().replace(b"300", b"301"))
+
+
 def cpu_time(root: Path) -> None:
     """A compiler at work: 1000 s of it."""
     put(root / "proc/stat", "cpu  100500 0 500 100000 0 0 0 0 0 0\n")
@@ -67,6 +82,19 @@ SIX = alone((CLEAN,) * 6, summarise([CLEAN.latency_ns] * 6), Asked())
 
 def pair_records(hit) -> tuple:
     return in_pairs((PAIR,), Asked(), Asked()), in_pairs((hit,), Asked(), Asked())
+
+
+def on_gpu(seen: Seen) -> Seen:
+    sides = (
+        structs.replace(side, asked=structs.replace(side.asked, runtime="onnxruntime_cuda")) for side in seen.sides
+    )
+    return structs.replace(seen, sides=tuple(sides))
+
+
+def on_gpu_records(hit) -> tuple:
+    clean = replace(hit, blocks=tuple(replace(block, gpu_khz=624750) for block in hit.blocks))
+    slow = replace(hit, blocks=tuple(replace(block, gpu_khz=block.gpu_khz or 624750) for block in hit.blocks))
+    return tuple(on_gpu(in_pairs((pair,), Asked(), Asked())) for pair in (clean, slow))
 
 
 CASES = {
@@ -87,6 +115,11 @@ CASES = {
     "power mode changed": Case(
         "power mode changed", writes("said/nvpmodel -q", "NV Power Mode: MAXN_SUPER\n2\n"), tree="orin_nano"
     ),
+    "clock limits changed": Case("clock limits changed", clocks(1800000, "max")),
+    "clock limits changed, the GPU's": Case("clock limits changed", gpu(306000000, "min"), tree="orin_nano", gpu=True),
+    "below its clock, the GPU": Case("below its clock", gpu(306000000), tree="orin_nano", gpu=True),
+    "clock drifts, the GPU's": Case("clock drifts", gpu(306000000), tree="orin_nano", gpu=True),
+    "another file": Case("another file", another_model),
     "clock stepped": Case("clock stepped", writes("clock", "3600")),
     "swapped": Case("swapped", writes("proc/vmstat", "nr_free_pages 1\npswpin 12\npswpout 0\n")),
     "another runtime": Case("another runtime", asked=Asked(runtime="sleep", runtime_version="2")),
@@ -101,6 +134,8 @@ CASES = {
     "warmed up": Case("warmed up", writes("sys/class/thermal/thermal_zone0/temp", "69000\n"), band=True),
     "never steady": Case("never steady", model={"latency_us": 15_000}),
     "clocks differ": Case("clocks differ", records=pair_records(blocks(cpu_khz=2300000))),
+    "clocks differ, the GPU's": Case("clocks differ", records=on_gpu_records(blocks(gpu_khz=600000))),
+    "swapped, the model's file": Case("swapped", records=(SIX, alone((replace(CLEAN, major_faults=1),) * 6, SIX.latency, Asked()))),
     "few launches": Case("few launches", records=(SIX, alone((CLEAN,) * 5, summarise([(1, 1)] * 5), Asked()))),
     "launches disagree": Case(
         "launches disagree",
@@ -143,6 +178,8 @@ def test_the_rule_fires_when_the_board_is_disturbed_and_only_then(name, tmp_path
     else:
         clean = left_alone(case.tree, case.band)
         disturbed = seen(tmp_path / "disturbed", case, shim)
+    if case.gpu:
+        clean, disturbed = on_gpu(clean), on_gpu(disturbed)
     rule = RULES[case.rule]
     assert rule(clean) is None
     doubt = rule(disturbed)
@@ -175,7 +212,7 @@ def seen(folder: Path, case: Case, shim: Path | None) -> Seen:
         )
         launches = (one, one) if case.band else (one,)
         job_id = f"{agent.process.pid:032x}"
-        agent.ask(wire.Submit(job_id, "tester", 10**12, launches, (), 5000, 300_000_000))
+        agent.ask(wire.Submit(job_id, "tester", 10**12, launches, (), 5000, 300_000_000, None))
         agent.write(wire.encode(wire.Follow(job_id, 0)))
         while not (isinstance(record := agent.receive(), wire.Event) and record.phase == "started"):
             pass
@@ -188,7 +225,8 @@ def seen(folder: Path, case: Case, shim: Path | None) -> Seen:
         assert len(found) == len(launches)
     finally:
         agent.kill()
-    return alone(tuple(found), summarise([each.latency_ns for each in found]), case.asked)
+    asked = structs.replace(case.asked, model_sha256=model, inputs_sha256=one.inputs_sha256)
+    return alone(tuple(found), summarise([each.latency_ns for each in found]), asked)
 
 
 def calm(root: Path) -> Path:
@@ -203,5 +241,8 @@ def calm(root: Path) -> Path:
     put(root / "sys/class/thermal/cooling_device0/type", "cpufreq-cpu0\n")
     put(root / "sys/class/thermal/cooling_device0/cur_state", "0\n")
     put(root / f"{CPU}/cpu0/thermal_throttle/core_throttle_count", "7\n")
+    if (root / GPU).is_dir():
+        for name in ("cur", "min", "max"):
+            gpu(FAST_HZ, name)(root)
     put(root / "clock", "0")
     return root

@@ -16,6 +16,23 @@ DELEGATES = {"tflite_runtime": "XNNPACK", "ai_edge_litert": "XNNPACK"}
 """What their wheels apply by themselves; they say nothing where it does not take the model."""
 
 
+def other_file(seen: Seen) -> Doubt | None:
+    """By the hash of what each launch has read, as the board took it when the launch had ended."""
+    for side in seen.sides:
+        for what in ("model", "inputs"):
+            wanted = getattr(side.asked, f"{what}_sha256")
+            others = [found for each in side.launches if (found := getattr(each, f"{what}_sha256")) != wanted]
+            if wanted is not None and others:
+                how = f"held {others[0][:12]}... and not" if others[0] else "was written to meanwhile; it should hold"
+                return Doubt(
+                    what="another file",
+                    evidence=f"the file of the {what} of {side.name} {how} {wanted[:12]}... in {len(others)} of {len(side.launches)} launches",
+                    remedy="Find out what writes into the agent's folder on the board, then measure again.",
+                    invalid=True,
+                )
+    return None
+
+
 def other_runtime(seen: Seen) -> Doubt | None:
     for side in seen.sides:
         versions = sorted({launch.runtime_version for launch in side.launches})

@@ -58,6 +58,30 @@ def governor(seen: Seen) -> Doubt | None:
     )
 
 
+def clock_limits(seen: Seen) -> Doubt | None:
+    """As jetson_clocks sets them, or a driver that cools by them. The GPU's only where it runs the model."""
+
+    def limits(one: Conditions) -> Iterator[tuple[str, int | None, int | None]]:
+        yield from ((f"CPU {core.cpu}", core.min_khz, core.max_khz) for core in one.cores)
+        if seen.uses_gpu:
+            yield "the GPU", one.gpu_min_khz, one.gpu_max_khz
+
+    told: dict[str, set[tuple[int, int]]] = {}
+    for name, low, high in (each for window in seen.windows for one in window for each in limits(one)):
+        if low is not None and high is not None:
+            told.setdefault(name, set()).add((low, high))
+    changed = [
+        f"{name}: {', '.join(sorted(f'{units.frequency(low)} to {units.frequency(high)}' for low, high in pairs))}"
+        for name, pairs in told.items()
+        if len(pairs) > 1
+    ]
+    return _invalid(
+        "clock limits changed",
+        changed and f"the limits of a clock changed while measuring: {changed[0]}",
+        "Run jetson_clocks, or whatever sets them, before it is measured; then measure again.",
+    )
+
+
 def power_mode(seen: Seen) -> Doubt | None:
     changed = _changed(seen, lambda one: one.power_mode)
     return _invalid(
@@ -79,17 +103,29 @@ def clock_stepped(seen: Seen) -> Doubt | None:
 
 def clocks_differ(seen: Seen) -> Doubt | None:
     """Of the two sides of pairs, in the mean of what was seen behind each block."""
-    a, b = (
-        [block.cpu_khz for pair in seen.pairs for block in pair.blocks if block.side == side and block.cpu_khz]
-        for side in "AB"
-    )
-    if not a or not b or abs(mean(b) / mean(a) - 1) <= SIDES_DIFFER_RATIO:
-        return None
-    return _invalid(
-        "clocks differ",
-        f"the baseline ran at {units.frequency(round(mean(a)))} in the mean, the candidate at {units.frequency(round(mean(b)))}",
-        "Fix the clocks (`edgepress boards tune`), then measure again.",
-    )
+    for what, name in _clocks(seen):
+        a, b = (
+            [
+                khz
+                for pair in seen.pairs
+                for block in pair.blocks
+                if block.side == side and (khz := getattr(block, name))
+            ]
+            for side in "AB"
+        )
+        if a and b and abs(mean(b) / mean(a) - 1) > SIDES_DIFFER_RATIO:
+            clocks = f"{units.frequency(round(mean(a)))} in the mean, with the candidate at {units.frequency(round(mean(b)))}"
+            return _invalid(
+                "clocks differ",
+                f"the {what} ran at {clocks}",
+                "Fix the clocks (`edgepress boards tune`), then measure again.",
+            )
+    return None
+
+
+def _clocks(seen: Seen) -> list[tuple[str, str]]:
+    """Those that the model runs at: what they are, and their field in wire.Block and wire.Conditions."""
+    return [("CPU", "cpu_khz"), *([("GPU", "gpu_khz")] if seen.uses_gpu else [])]
 
 
 def below_pinned(seen: Seen) -> Doubt | None:
@@ -99,7 +135,7 @@ def below_pinned(seen: Seen) -> Doubt | None:
         return None
     return _invalid(
         "below its clock",
-        f"a core ran at {units.percent(slowest)} of the clock that it was fixed to",
+        f"a core{' or the GPU' if seen.uses_gpu else ''} ran at {units.percent(slowest)} of the clock that it was fixed to",
         "Cool the board and look at its supply: something slowed it down; then measure again.",
     )
 
@@ -118,18 +154,30 @@ def _parts_of_pinned(seen: Seen) -> Iterator[float]:
         fixed = [core.max_khz for core in used if core.max_khz and core.max_khz == core.min_khz]
         if fixed and len(fixed) == len(used):
             yield from (block.cpu_khz / min(fixed) for block in pair.blocks if block.cpu_khz)
+    if seen.uses_gpu:
+        yield from _parts_of_pinned_gpu(seen)
+
+
+def _parts_of_pinned_gpu(seen: Seen) -> Iterator[float]:
+    """Behind the launches and the blocks: before a launch it may rest."""
+    behind = [(launch.before, launch.after.gpu_khz) for launch in seen.launches]
+    behind += [(pair.a.before, block.gpu_khz) for pair in seen.pairs for block in pair.blocks]
+    for before, khz in behind:
+        if khz and before.gpu_max_khz and before.gpu_max_khz == before.gpu_min_khz:
+            yield khz / before.gpu_max_khz
 
 
 def clock_drifts(seen: Seen) -> Doubt | None:
     """Of a file that was measured alone: the blocks of pairs meet a drift alike."""
-    clocks = [one.cpu_khz for window in seen.windows for one in window if one.cpu_khz]
-    if seen.pairs or not clocks or max(clocks) - min(clocks) <= DRIFT_RATIO * max(clocks):
-        return None
-    return Doubt(
-        what="clock drifts",
-        evidence=f"the CPU ran at {units.frequency(min(clocks))} to {units.frequency(max(clocks))} between launches",
-        remedy="Fix the clocks (`edgepress boards tune`), then measure again.",
-    )
+    for what, name in _clocks(seen):
+        clocks = [khz for window in seen.windows for one in window if (khz := getattr(one, name))]
+        if not seen.pairs and clocks and max(clocks) - min(clocks) > DRIFT_RATIO * max(clocks):
+            return Doubt(
+                what="clock drifts",
+                evidence=f"the {what} ran at {units.frequency(min(clocks))} to {units.frequency(max(clocks))} between launches",
+                remedy="Fix the clocks (`edgepress boards tune`), then measure again.",
+            )
+    return None
 
 
 def warmed_up(seen: Seen) -> Doubt | None:
@@ -146,10 +194,17 @@ def warmed_up(seen: Seen) -> Doubt | None:
 
 
 def swapped(seen: Seen) -> Doubt | None:
+    """From swap, by anybody; or, in half of the timed parts, by the model itself, from its file, too."""
     pages = sum(max(0, _grown(before, after, "swapped_in_pages") or 0) for before, after in seen.windows)
+    timed = [block for pair in seen.pairs for block in pair.blocks] or seen.launches
+    faulted = sum(part.major_faults > 0 for part in timed)
+    told = f"the board read {pages} pages back from its swap while measuring" if pages else ""
+    if not told and faulted * 2 >= len(timed) > 0:
+        what = "blocks" if seen.pairs else "launches"
+        told = f"the model's pages were read from the disk again in {faulted} of {len(timed)} {what}"
     return _invalid(
         "swapped",
-        pages and f"the board read {pages} pages back from its swap while measuring",
+        told,
         "Stop other programs or switch the swap off (swapoff), so that the model's memory stays in place; then measure again.",
     )
 

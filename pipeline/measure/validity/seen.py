@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from device_agent.wire import Conditions, Launched, Paired
+from pipeline.measure.memory import GPU_RUNTIMES
 from pipeline.records import Latency
 
 
@@ -13,6 +14,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     runtime: str = ""
     runtime_version: str | None = None  # of the wheel that was sent
+    model_sha256: str | None = None
+    inputs_sha256: str | None = None  # "": zeros
     golden: tuple[float, ...] | None = None  # the host's answers to the first rows, cut as wire.Launched.golden
 
 
@@ -32,6 +35,10 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def launches(self) -> tuple[Launched, ...]:
         return tuple(launch for side in self.sides for launch in side.launches)
+
+    @property
+    def uses_gpu(self) -> bool:
+        return any(side.asked.runtime in GPU_RUNTIMES for side in self.sides)
 
     @property
     def windows(self) -> Iterator[tuple[Conditions, Conditions]]:
