@@ -92,7 +92,8 @@ def _show(found: selftest.SelfTest, rule: Rule) -> None:
         say(f"one pair's ratio varies by {units.percent(found.deviation)}: a change of {units.percent(found.detectable)} is seen in "
             f"95 % of all cases by the first look, {units.percent(found.detectable_last)} by the last (computed)")  # fmt: skip
     smallest = selftest.resolved(found.rates)
-    say("the smallest slowdown that was caught in 95 % of the trials: "
-        + ("none" if smallest is None else units.percent(smallest)))  # fmt: skip
+    caught = [f"{units.percent(rate.slowdown)} ({units.count(rate.regressed)} of {units.count(rate.trials)})"
+              for rate in found.rates if rate.slowdown == smallest]  # fmt: skip
+    say(f"the smallest slowdown that was caught in 95 % of the trials: {''.join(caught) or 'none'}")
     say(f"a verdict on an unchanged file took {units.seconds(found.seconds_median)} (median), at most "
         f"{units.seconds(found.seconds_longest)}")  # fmt: skip

@@ -4,13 +4,14 @@ import math
 from collections.abc import Callable
 
 from pipeline import units
-from pipeline.records import Paired, Quantile
+from pipeline.records import EnergyPaired, Paired, Quantile, Verdict
 from pipeline.report.beside import NOT_JUDGED, QUANTILES, change_interval, tail
 from pipeline.report.svg import AXIS, LINE, WIDTH, Drawing, Picture, Scale, apart, colour, scale_for
 from pipeline.report.trust import DOUBTFUL, INVALID, Trust, guarded, level_of
 
 LEFT, RIGHT = 72, 334  # of the pairs; what stands at their right names the lines
 TOP, TALL = 2 * LINE + 14, 170
+SLOWER, HUNGRIER = "Did it get slower?", "Did it use more energy?"
 GAP = 15  # between two labels of lines
 
 
@@ -20,7 +21,22 @@ def slower(trust: Trust) -> Picture | None:
         "Each dot is a pair, in the order in which they were measured: how much longer the candidate took. The bar and the band: the "
         f"change and its {level_of(by_test=True)} interval. REGRESSED: the interval is above the margin; PASS: it is below the limit."
     )
-    return _picture("Did it get slower?", caption, trust, _slower)
+    return _picture(SLOWER, caption, trust, _slower)
+
+
+def hungrier(trust: Trust) -> Picture | None:
+    """The same of energy. None without a limit on it, and where no pair could be trusted."""
+    drawn = [each for each in trust.energy_paired if each.log_ratios and trust.of_energy(each) != INVALID]
+    if not drawn:
+        return None
+    caption = (
+        "Each dot is a pair under one power meter, in the order in which they were measured: how much more net energy an inference of the candidate "
+        f"took. The bar and the band: the change and its {level_of(by_test=True)} interval. REGRESSED: the interval is above the margin; PASS: it is below the limit."
+    )
+    if any(trust.of_energy(each) == DOUBTFUL for each in drawn):
+        caption += ' Hollow and "?": doubted.'
+    drawings = tuple(_hungrier(f"hungrier-{number}", each, trust).svg() for number, each in enumerate(drawn))
+    return Picture(title=HUNGRIER, caption=caption, drawings=drawings)
 
 
 def together(trust: Trust) -> Picture | None:
@@ -53,29 +69,45 @@ def _picture(title: str, caption: str, trust: Trust, draw: Callable[[str, Paired
 
 
 def _slower(name: str, paired: Paired, trust: Trust) -> Drawing:
-    mark, verdict, effect = trust.of_pairs(paired), trust.verdict_of(paired), trust.effect_of(paired)
+    effect = trust.effect_of(paired)
+    known = effect is not None and trust.has_interval(effect)
+    ends = [effect.latency_low - 1, effect.latency_high - 1] if effect and known else []
+    change = effect.latency_ratio - 1 if effect else None
+    return _changes(name, SLOWER, paired, trust.verdict_of(paired), change, ends, trust.of_pairs(paired), trust)
+
+
+def _hungrier(name: str, paired: EnergyPaired, trust: Trust) -> Drawing:
+    verdict = trust.verdict_of(paired, "energy_regression")
+    change = verdict.change if verdict else None
+    ends = [verdict.low, verdict.high] if verdict and verdict.low is not None and verdict.high is not None else []
+    return _changes(name, HUNGRIER, paired, verdict, change, ends, trust.of_energy(paired), trust)
+
+
+def _changes(
+    name: str, question: str, paired: Paired | EnergyPaired, verdict: Verdict | None, change: float | None,
+    ends: list[float], mark: str, trust: Trust,
+) -> Drawing:  # fmt: skip
+    """Each pair's change, that of all with its interval (`ends`, or []), and what they are held against."""
     margin, limit = paired.margin, paired.limit
     if verdict is not None and verdict.margin is not None:
         margin, limit = verdict.margin, verdict.limit
     changes = [math.expm1(value) for value in paired.log_ratios]
-    known = effect is not None and trust.has_interval(effect)
-    ends = [effect.latency_low - 1, effect.latency_high - 1] if effect and known else []
     words = (
         f"{units.count(len(changes))} pairs, limit {units.percent_change(limit)}, margin {units.percent_change(margin)}"
     )
     answer = verdict.outcome.value if verdict else NOT_JUDGED
-    if effect is not None:
-        change = guarded(units.percent_change(effect.latency_ratio - 1), mark)
-        answer = f"{change}  {answer}"
-        words = f"{change} by {words}" + (f", interval {guarded(change_interval(*ends), mark)}" if ends else "")
-    drawing = Drawing(name, f"Did it get slower? {paired.subject}: {answer}", words, height=TOP + TALL + AXIS)
+    if change is not None:
+        said = guarded(units.percent_change(change), mark)
+        answer = f"{said}  {answer}"
+        words = f"{said} by {words}" + (f", interval {guarded(change_interval(*ends), mark)}" if ends else "")
+    drawing = Drawing(name, f"{question} {paired.subject}: {answer}", words, height=TOP + TALL + AXIS)
     _heading(drawing, paired, answer)
     low, high = min(0.0, *changes, *ends), max(limit, *changes, *ends)
     air = 0.06 * (high - low)
     scale = Scale(low=low - air, high=high + air, start=TOP + TALL, end=TOP)
     drawing.ticks(scale, LEFT, RIGHT, units.percent_change, most=4)
     own = _variant(paired, trust)
-    if effect is not None and ends:
+    if ends:
         top, bottom = scale.at(ends[1]), scale.at(ends[0])
         drawing.shape("rect", f"{own} faint", x=LEFT, y=top, width=RIGHT - LEFT, height=max(1.0, bottom - top))
         note = guarded(change_interval(*ends), mark)
@@ -84,16 +116,14 @@ def _slower(name: str, paired: Paired, trust: Trust) -> Drawing:
     for number, (at, x) in enumerate(zip(changes, _across(len(changes)), strict=True), start=1):
         note = f"pair {units.count(number)}: {guarded(units.percent_change(at), mark)}"
         drawing.shape("circle", f"{own}{_hollow(mark)}", note, cx=x, cy=scale.at(at), r=4.5)
-    if effect is not None:
-        drawing.shape(
-            "circle", f"{own}{_hollow(mark)}", answer, cx=RIGHT - 16, cy=scale.at(effect.latency_ratio - 1), r=6
-        )
+    if change is not None:
+        drawing.shape("circle", f"{own}{_hollow(mark)}", answer, cx=RIGHT - 16, cy=scale.at(change), r=6)
         drawing.text(RIGHT - 16, TOP + TALL + 14, "change", "tick", "middle")
     _order(drawing, len(changes))
     return drawing
 
 
-def _heading(drawing: Drawing, paired: Paired, answer: str) -> None:
+def _heading(drawing: Drawing, paired: Paired | EnergyPaired, answer: str) -> None:
     """On a line each: labels of files are long, and screens may be narrow."""
     drawing.text(0, LINE - 4, paired.subject, "label")
     drawing.text(0, 2 * LINE - 4, answer, "value")
@@ -198,7 +228,7 @@ def _order(drawing: Drawing, pairs: int) -> None:
     drawing.text(places[-1], TOP + TALL + 14, units.count(pairs), "tick", "middle")
 
 
-def _variant(paired: Paired, trust: Trust) -> str:
+def _variant(paired: Paired | EnergyPaired, trust: Trust) -> str:
     one = trust.measurements.get(paired.subject)
     return colour(one.variant if one else "")
 

@@ -17,7 +17,15 @@ TAIL = 0.995  # a distribution is drawn up to this quantile: one preempted run w
 def pictures(run: RunRecord) -> Iterator[Picture]:
     """Those for which the run holds anything to draw."""
     trust = Trust(run)
-    for of_pairs in (pairs.slower, pairs.together, pairs.tails, timeline.steadiness, power.turns, power.alone):
+    for of_pairs in (
+        pairs.slower,
+        pairs.together,
+        pairs.tails,
+        timeline.steadiness,
+        pairs.hungrier,
+        power.turns,
+        power.alone,
+    ):
         if (picture := of_pairs(trust)) is not None:
             yield picture
     for draw in (sizes, accuracies, latencies, tradeoff, sensitivities, distributions, footprint.memory):

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from device_agent import wire
 from device_agent.record import replace
 from pipeline import report
+from pipeline.compare.energy import energy as energy_verdict
 from pipeline.measure.energy import reading_of
 from pipeline.measure.power import LONGEST_GAP_PERIODS, Curve
 from pipeline.measure.power_curve import MOST_STEPS, curve_of, curve_of_pair
+from pipeline.plan import LimitsTable
 from pipeline.records import Doubt, Energy, EnergyPaired, EnergyReading, PowerCurve, RunRecord
-from pipeline.report import power, svg
+from pipeline.report import pairs, power, svg
 from pipeline.report.trust import Trust
 from pipeline.store import Store
 from tests.pipeline.test_energy import RAN, S, counter, trace
@@ -217,6 +219,27 @@ def test_the_blocks_of_both_stand_under_the_power():
     assert "not judged" in texts(drawing)
     bad = Doubt(what="no verdict on energy", evidence="e", remedy="r", invalid=True, touches="energy")
     assert "invalid" in texts(drawing_of(power.turns(Trust(with_turns(curve, bad)))))
+
+
+def test_the_verdict_on_energy_can_be_read_off_its_pairs():
+    base, one = measurement(), measurement("compressed")
+    turns = EnergyPaired(
+        subject=one.label, baseline_subject=base.label, margin=0.01, limit=0.05, meter="m", quality="measured",
+        log_ratios=tuple(0.08 + 0.001 * n for n in range(10)), baseline_j=0.003, candidate_j=0.0033,
+    )  # fmt: skip
+    verdict = energy_verdict(one, base, turns, LimitsTable(energy_regression=0.05, energy_margin=0.01))
+    run = run_of((base, one), verdicts=(verdict,))
+    run = msgspec.structs.replace(run, measured=msgspec.structs.replace(run.measured, energy_paired=(turns,)))
+    drawing = drawing_of(pairs.hungrier(Trust(run)))
+    assert any(text.endswith("REGRESSED") for text in texts(drawing))
+    assert {"limit +5.00 %", "margin +1.00 %", "no change"} <= set(texts(drawing))
+    assert len(styled(drawing, "circle", "v-compressed")) == 11
+    (bar,) = styled(drawing, "line", "interval")
+    margin = next(line for line in drawing.iter("line") if (line.findtext("title") or "").startswith("margin"))
+    assert float(bar.attrib["y2"]) < float(margin.attrib["y1"])  # all of it is above
+    bad = Doubt(what="no verdict on energy", evidence="e", remedy="r", invalid=True, touches="energy")
+    assert pairs.hungrier(Trust(with_turns(None, bad))) is None
+    assert pairs.hungrier(Trust(with_turns(None))) is None
 
 
 def test_the_page_is_drawn_from_the_record_alone(tmp_path):
