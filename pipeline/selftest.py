@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, stdev
 
+import numpy as np
+
 from device_agent import wire
 from pipeline import units
 from pipeline.decision import POWER, Rule, detectable, judged
@@ -130,6 +132,7 @@ def _launch(session: Session, asked: Asked, path: Path) -> wire.Launch:
             f"{path} can not be run in {asked.runtime or 'any runtime'} on {session.address}",
             hint=f"Runtimes for it there: {', '.join(able) or 'none'}. A model is a .tflite or .onnx file.",
         )
+    _check_rows(asked.inputs)
     if asked.threads > session.machine.cpu_count:
         raise PlanError(
             f"{asked.threads} threads on a board with {units.counted(session.machine.cpu_count, 'CPU')} would wait for each other",
@@ -156,6 +159,21 @@ def _launch(session: Session, asked: Asked, path: Path) -> wire.Launch:
         idle_ns=0,
         pattern_ns=0,
     )
+
+
+def _check_rows(path: Path | None) -> None:
+    """PlanError for what is no .npy file of numbers. Its shape is the model's affair."""
+    if path is None:
+        return
+    hint = "Give rows of the model's input as numpy.save writes them: an array of numbers, (rows, ...)."
+    try:
+        kind = np.load(path, mmap_mode="r", allow_pickle=False).dtype.kind
+    except FileNotFoundError as error:
+        raise PlanError(f"{path} can not be read: {error.strerror}", hint="Give the path of a file.") from error
+    except (OSError, ValueError, AttributeError) as error:  # AttributeError: an .npz has no dtype
+        raise PlanError(f"{path} is no .npy file of numbers", hint=hint) from error
+    if kind not in "fiub":
+        raise PlanError(f"{path} is no .npy file of numbers", hint=hint)
 
 
 def _put(session: Session, path: Path) -> str:

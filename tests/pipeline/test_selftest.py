@@ -4,6 +4,7 @@ import json
 import math
 import random
 
+import numpy as np
 import pytest
 
 from pipeline import selftest
@@ -56,12 +57,19 @@ def test_on_this_machine(tmp_path):
         (["nowhere"], 2, "nowhere"),
         (["local", "--model", "absent.tflite"], 2, "absent.tflite"),
         (["local", "--model", "what.keras"], 2, "can not be run"),
+        (["local", "--inputs", "absent.npy"], 2, "absent.npy can not be read"),
+        (["local", "--inputs", "no.npy"], 2, "no.npy is no .npy file of numbers"),
+        (["local", "--inputs", "words.npy"], 2, "words.npy is no .npy file of numbers"),
+        (["local", "--inputs", "two.npz"], 2, "two.npz is no .npy file of numbers"),
         (["local", "--trials", "1"], 2, "trials"),
         (["local", "--limit", "nan"], 2, "not a share"),
         (["local", "--margin", "nan"], 2, "not a share"),
     ],
 )
 def test_bad_input(tmp_path, options, code, word):
+    (tmp_path / "no.npy").write_text("seed = 3\n")
+    np.save(tmp_path / "words.npy", np.array(["a"]))
+    np.savez(tmp_path / "two.npz", x=np.zeros(2))
     done = edgepress("selftest", *options, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert word in done.stderr
