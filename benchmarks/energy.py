@@ -237,7 +237,9 @@ def broken(trace, rng, fault, start_ns, end_ns, guess):
     moment = begin + int(rng.uniform(0.2, 0.7) * (end - begin))
     keep = np.ones(len(t_ns), bool)
     if fault == "dropped samples":
-        keep = (rng.uniform(size=len(t_ns)) > rng.uniform(0.05, 0.3)) | (t_ns < begin) | (t_ns > end)
+        inside = np.flatnonzero((t_ns > begin) & (t_ns < end))
+        share = rng.uniform(0.05, 0.3)  # but 3 at the least: of 50 readings one more or less is no fault
+        keep[rng.choice(inside, max(3, round(share * len(inside))), replace=False)] = False
     elif fault == "a meter that dies":
         keep = t_ns < moment
     elif fault == "stepped clock":

@@ -50,17 +50,17 @@ def check(place: Place, request: wire.Submit) -> None:
 def run(place: Place, work: str, spool: "Spool", request: wire.Submit) -> None:
     """Spool the events and results of all launches and pairs. One that fails does not stop the job. OutOfTime."""
     deadline_ns = time.monotonic_ns() + request.timeout_ns
-    contents = Contents()
-    damaged = _look(place, contents, spool, request)
+    contents = Contents(place)
+    damaged = _look(contents, spool, request)
     band = Band(request.band_mc, request.cool_ns, request.band_from_mc)
     items: Tuple[Union[wire.Launch, wire.Pair], ...] = (*request.launches, *request.pairs)
     for index, item in enumerate(items):
         with tempfile.TemporaryDirectory(prefix="launch-", dir=work) as folder:
-            runs = _Item(place, contents, spool, folder, index, damaged, band, deadline_ns)
+            runs = _Item(contents, spool, folder, index, damaged, band, deadline_ns)
             spool.send(runs.paired(item) if isinstance(item, wire.Pair) else runs.launched(item))
 
 
-def _look(place: Place, contents: Contents, spool: "Spool", request: wire.Submit) -> "set[str]":
+def _look(contents: Contents, spool: "Spool", request: wire.Submit) -> "set[str]":
     """Open the job's blobs; the sites that have another content than they had. What is damaged is removed: the host will send it again."""
     from device_agent.wheels import is_sound  # here: zipfile would delay the answer to Submit
 
@@ -68,11 +68,11 @@ def _look(place: Place, contents: Contents, spool: "Spool", request: wire.Submit
     wanted = {sha256 for launch in launches for sha256 in (launch.model_sha256, launch.inputs_sha256) if sha256}
     for sha256 in sorted(wanted):
         with spool.cancellable():
-            contents.open(place.blob(sha256))
+            contents.open(sha256)
     damaged = set()
     for site in sorted({site for launch in launches for site in launch.sites}):
         with contextlib.suppress(FileNotFoundError), spool.cancellable():
-            if not is_sound(place.site(site)):
+            if not is_sound(contents.place.site(site)):
                 damaged.add(site)
     return damaged
 
@@ -116,7 +116,6 @@ class _Item:
 
     def __init__(
         self,
-        place: Place,
         contents: Contents,
         spool: "Spool",
         folder: str,
@@ -125,7 +124,7 @@ class _Item:
         band: Band,
         job_deadline_ns: int,
     ) -> None:
-        self.place, self.contents, self.spool, self.folder, self.index = place, contents, spool, folder, index
+        self.contents, self.spool, self.folder, self.index = contents, spool, folder, index
         self.damaged, self.band, self.job_deadline_ns = damaged, band, job_deadline_ns
 
     def launched(self, launch: wire.Launch) -> Any:
@@ -204,24 +203,20 @@ class _Item:
     ) -> Child:
         folder = os.path.join(self.folder, name)
         os.makedirs(folder, exist_ok=True)
-        files = tuple(self.contents.descriptor(path) if path else None for path in self._blobs(launch))
-        return Child(self.place.root, folder, cpus, launch, files, self.spool, tell, self.job_deadline_ns)
-
-    def _blobs(self, launch: wire.Launch) -> Tuple[str, str]:
-        """The paths of the model and of the inputs, "" without."""
-        return self.place.blob(launch.model_sha256), self.place.blob(
-            launch.inputs_sha256
-        ) if launch.inputs_sha256 else ""
+        files = [
+            self.contents.descriptor(blob) if blob else None for blob in (launch.model_sha256, launch.inputs_sha256)
+        ]
+        return Child(self.contents.place.root, folder, cpus, launch, files, self.spool, tell, self.job_deadline_ns)
 
     def _is_there(self, launch: wire.Launch) -> None:
         """Failed, where something that the launch needs is not there or not sound."""
         for what, sha256 in (("model", launch.model_sha256), ("inputs", launch.inputs_sha256)):
             if sha256:
                 with self.spool.cancellable():
-                    sound = self.contents.is_sound(self.place.blob(sha256))
+                    sound = self.contents.is_sound(sha256)
                 _require(what, sha256, sound)
         for site in launch.sites:
-            there = True if os.path.exists(self.place.site(site)) else None
+            there = True if os.path.exists(self.contents.place.site(site)) else None
             _require("site", site, False if site in self.damaged else there)
 
     def _result(
@@ -237,7 +232,9 @@ class _Item:
         done["operators"] = tuple(wire.Operator(**one) for one in done["operators"])
         done["energy"] = wire.EnergyWindow(**done["energy"]) if done["energy"] else None
         with self.spool.cancellable():
-            model, inputs = (self.contents.found(path) if path else "" for path in self._blobs(launch))
+            model, inputs = (
+                self.contents.found(blob) if blob else "" for blob in (launch.model_sha256, launch.inputs_sha256)
+            )
         return wire.Launched(
             seq=0,
             index=self.index,

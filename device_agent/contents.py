@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import Dict, NamedTuple, Optional, Tuple
 
-from device_agent.place import is_intact, sha256_of
+from device_agent.place import Place, is_intact, sha256_of
 
 
 class _Times(NamedTuple):
@@ -16,43 +16,44 @@ class _Times(NamedTuple):
 
 
 class Contents:
-    def __init__(self) -> None:
-        self._known: Dict[
-            str, Tuple[int, _Times, str]
-        ] = {}  # path -> descriptor, and the hash that it had at these times
+    """Blobs are named by the hash that they should have."""
 
-    def open(self, path: str) -> None:
-        """Not, where there is none. A blob that has another content than that of its name is removed (place.is_intact)."""
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._known: Dict[str, Tuple[int, _Times, str]] = {}  # descriptor, and the hash that it had at these times
+
+    def open(self, sha256: str) -> None:
+        """Not, where there is none. A blob that has another content is removed (place.is_intact)."""
         with contextlib.suppress(FileNotFoundError):
-            descriptor = os.open(path, os.O_RDONLY)
-            self._known[path] = descriptor, _times(descriptor), sha256_of(file_of(descriptor))
-            self.is_sound(path)
+            descriptor = os.open(self.place.blob(sha256), os.O_RDONLY)
+            self._known[sha256] = descriptor, _times(descriptor), sha256_of(file_of(descriptor))
+            self.is_sound(sha256)
 
-    def descriptor(self, path: str) -> int:
-        return self._known[path][0]
+    def descriptor(self, sha256: str) -> int:
+        return self._known[sha256][0]
 
-    def is_sound(self, path: str) -> Optional[bool]:
-        """Whether the blob has the content of its name now. None: it was not there."""
-        if path not in self._known:
+    def is_sound(self, sha256: str) -> Optional[bool]:
+        """Whether the blob has its content now. None: it was not there."""
+        if sha256 not in self._known:
             return None
-        self.found(path)
-        if self._known[path][2] == os.path.basename(path):
+        self.found(sha256)
+        if self._known[sha256][2] == sha256:
             return True
         with contextlib.suppress(FileNotFoundError):  # another file may have the name now
-            is_intact(path)
+            is_intact(self.place.blob(sha256))
         return False
 
-    def found(self, path: str) -> str:
+    def found(self, sha256: str) -> str:
         """The hash of what a launch has read that has just ended. "": the file was written to since the last look and holds again
         what it did, so nobody knows.
         """
-        descriptor, before, known = self._known[path]
+        descriptor, before, known = self._known[sha256]
         now = _times(descriptor)
         if now == before:
             return known
-        sha256 = sha256_of(file_of(descriptor))
-        self._known[path] = descriptor, now, sha256
-        return "" if sha256 == known and now.written_ns != before.written_ns else sha256
+        holds = sha256_of(file_of(descriptor))
+        self._known[sha256] = descriptor, now, holds
+        return "" if holds == known and now.written_ns != before.written_ns else holds
 
 
 def file_of(descriptor: int) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.contents import Contents
+from device_agent.place import Place
 from device_agent.record import replace
 from pipeline.measure.statistics import summarise
 from pipeline.measure.validity import Asked, doubts_of
@@ -118,16 +119,18 @@ def test_the_inputs_of_a_pair(agent):
 
 def test_times_as_coarse_as_those_of_fat(tmp_path):
     """Whole seconds, and the same for every write: what can not be told is not claimed, and nothing is claimed of a sound file."""
-    path = tmp_path / sha256(MODEL)
+    place = Place(str(tmp_path))
+    path = tmp_path / "blobs" / sha256(MODEL)
     path.write_bytes(MODEL)
     os.utime(path, (1_700_000_000, 1_700_000_000))
-    contents = Contents()
-    contents.open(str(path))
-    assert contents.is_sound(str(path)) is True
+    contents = Contents(place)
+    contents.open(path.name)
+    assert contents.is_sound(path.name) is True
     os.utime(path, (1_700_000_000, 1_700_000_000))  # the time of its change is another one now
-    assert contents.found(str(path)) == sha256(MODEL)
+    assert contents.found(path.name) == sha256(MODEL)
     write(path, OTHER)
     os.utime(path, (1_700_000_000, 1_700_000_000))
-    assert contents.found(str(path)) == sha256(OTHER)  # by the time of its change, which nobody can set
-    assert contents.is_sound(str(path)) is False
-    assert contents.is_sound(str(tmp_path / sha256(OTHER))) is None
+    assert contents.found(path.name) == sha256(OTHER)  # by the time of its change, which nobody can set
+    assert contents.is_sound(path.name) is False
+    assert not path.exists()
+    assert contents.is_sound(sha256(OTHER)) is None

@@ -18,6 +18,7 @@ from pipeline.measure.watch import found_by_pattern, offset_of
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import energy as simulated
+import energy_idle
 import energy_pairs as in_pairs
 
 S = 10**9
@@ -118,29 +119,10 @@ def test_idle_meanwhile_is_one_more_draw_of_its_pieces():
     assert shifted.uncertainty_w > 2 * 0.04  # a difference of 80 mW is not half of it for 95 %
 
 
-@pytest.mark.parametrize("kind", ["white", "walk", "slow", "periods of 3 to 40 s"])
+@pytest.mark.parametrize("kind", ["white", "a random walk", "forgets in 10 s", "swings of 3 to 12 s"])
 def test_idle_while_busy_lies_within_what_is_stated(kind):
-    """Other noise than the benchmark's, too: 400 draws each, of which 95 % would be 380 +- 9."""
-    rng, step_s, inside = np.random.default_rng(3), 0.1, 0
-    t_s = np.arange(0, 26, step_s)
-    for _ in range(400):
-        white = rng.normal(size=len(t_s))
-        if kind == "walk":
-            noise = np.cumsum(white) * 0.0003
-        elif kind == "slow":  # remembers 10 s
-            noise = np.zeros(len(t_s))
-            for n in range(1, len(t_s)):
-                noise[n] = noise[n - 1] * math.exp(-step_s / 10) + white[n] * 0.002
-        elif kind == "white":
-            noise = white * 0.01
-        else:
-            noise = sum(a * np.sin(2 * np.pi * t_s / tau + p) for a, tau, p in zip(rng.uniform(0.0005, 0.003, 3), rng.uniform(3, 40, 3), rng.uniform(0, 6.3, 3), strict=True))  # fmt: skip
-        power = 2 * (1 + noise)
-        told = trace(step_s, t_ns=tuple(int(t * S) for t in t_s), power_uw=tuple(int(p * 1e6) for p in power))
-        curve = Curve(told, 0)
-        idle = Idle(curve, [(0, 10), (15.5, 25.5)])
-        inside += abs(idle.watt - curve.joules((10.3, 15.3)) / 5) <= idle.uncertainty_w
-    assert inside >= 366
+    """400 draws each, of which 95 % would be 380 +- 9."""
+    assert energy_idle.inside(kind, 5, 400, np.random.default_rng(3)) >= 366
 
 
 # --- no number
