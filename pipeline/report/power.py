@@ -9,6 +9,7 @@ from pipeline.report.trust import INVALID, Trust, energy_mark_of, guarded
 
 LEFT = 66
 TOP, TALL = 2 * LINE + 8, 120  # of the curve
+BELOW = TOP + TALL + 12  # what is there: its text stands clear of the lowest power's
 STRIP = 12  # of the blocks of one side
 AIR = 1.08  # above the highest power
 ALONE = "How much power did it take, and when?"
@@ -61,8 +62,8 @@ def _alone(name: str, one: Measurement, reading: EnergyReading, curve: PowerCurv
         window_w = reading.gross_j * reading.inferences / reading.window_s
     answer = guarded(f"{units.power(window_w)}, of it {units.power(idle_w)} idle", mark)
     words = f"{answer}; {reading.invalid or reading.rail}"
-    drawing = Drawing(name, f"{ALONE} {one.label}, {reading.meter}", words, height=TOP + TALL + AXIS)
-    across = _plane(drawing, (one.label, reading.meter, answer), curve, TOP + TALL)
+    drawing = Drawing(name, f"{ALONE} {one.label}, {reading.meter}", words, height=BELOW + AXIS)
+    across = _plane(drawing, (one.label, reading.meter, answer), curve, BELOW)
     up = _up(curve, idle_w or 0.0)
     for span in curve.spans:
         style = "side-a faint" if span.what == "idle" else f"{colour(one.variant)} faint"
@@ -75,8 +76,7 @@ def _alone(name: str, one: Measurement, reading: EnergyReading, curve: PowerCurv
 
 def _turns(name: str, paired: EnergyPaired, curve: PowerCurve, trust: Trust) -> Drawing:
     mark, verdict = trust.of_energy(paired), trust.verdict_of(paired, "energy_regression")
-    strips = TOP + TALL + 12
-    bottom = strips + 2 * (STRIP + 3)
+    bottom = BELOW + 2 * (STRIP + 3)
     answer = guarded(verdict.outcome.value if verdict else "not judged", mark)
     if verdict and verdict.change is not None:
         answer = f"{guarded(f'{units.percent_change(verdict.change)} energy', mark)}  {verdict.outcome.value}"
@@ -88,7 +88,7 @@ def _turns(name: str, paired: EnergyPaired, curve: PowerCurve, trust: Trust) -> 
     _curve(drawing, curve, across, _up(curve))
     one = trust.measurements.get(paired.subject)
     own = colour(one.variant if one else "")
-    for side, word, style, y in (("A", "baseline", "side-a", strips), ("B", "candidate", own, strips + STRIP + 3)):
+    for side, word, style, y in (("A", "baseline", "side-a", BELOW), ("B", "candidate", own, BELOW + STRIP + 3)):
         drawing.text(LEFT - 8, y + STRIP - 2, word, "tick", "end")
         blocks = [(across.at(span.start_s), across.at(span.end_s)) for span in curve.spans if span.what == side]
         drawing.blocks(blocks, y, STRIP, style)
