@@ -23,7 +23,10 @@ SLOWEST_NS = 100_000_000  # what is announced before the file is there: 10 Hz
 def open_meter(settings: Mapping[str, str]) -> "_File":
     checked("csv", settings, "path", "rail")
     if not settings.get("path"):
-        raise MeterUnavailable("the meter csv needs `path`", hint="Name the file that the instrument writes.")
+        raise MeterUnavailable(
+            "the meter csv needs `path`, the file that the instrument writes",
+            hint="Name it in the board's table of boards.toml: [NAME.meters.csv].",
+        )
     return _File(settings)
 
 

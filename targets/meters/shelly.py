@@ -26,7 +26,10 @@ def open_meter(settings: Mapping[str, str]) -> Polled:
     checked("shelly", settings, "host", "id")
     host, switch = settings.get("host", ""), settings.get("id", "0")
     if not host or not switch.isdigit() or set(host) & set("/@?#"):
-        raise MeterUnavailable("the meter shelly needs `host`, and `id` is a number", hint="Name both in boards.toml.")
+        raise MeterUnavailable(
+            "the meter shelly needs `host`, and `id` is a number",
+            hint="Name both in [NAME.meters.shelly] of boards.toml.",
+        )
     meter = _Shelly(f"http://{host}/rpc/Switch.GetStatus?id={switch}", settings)
     try:
         meter.read()
