@@ -41,8 +41,8 @@ def interval(low_s: float | None, high_s: float | None) -> str:
 
 def energy(value_j: float | None) -> str:
     """0.31 -> '310 mJ'."""
-    if value_j is None:
-        return UNKNOWN
+    if not value_j:
+        return UNKNOWN if value_j is None else "0 J"
     for factor, unit in ((1.0, "J"), (1e-3, "mJ")):
         if abs(value_j) >= factor * ROUNDS_UP:
             return f"{_three_digits(value_j / factor)} {unit}"

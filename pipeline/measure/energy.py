@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from device_agent.wire import EnergyWindow, Launched, PowerTrace
+from pipeline import units
 from pipeline.measure.power import Curve, NoEnergyError, Window
 from pipeline.measure.power_curve import curve_of
 from pipeline.records import Doubt, EnergyParts, EnergyReading
@@ -105,7 +106,7 @@ class Idle:
         drift = abs(self.after_w - self.before_w)
         if self.watt <= 0 or drift > MAX_IDLE_DRIFT_RATIO * self.watt:
             raise NoEnergyError(
-                f"idle drifted from {self.before_w:.3g} to {self.after_w:.3g} W: more than {MAX_IDLE_DRIFT_RATIO:.0%}"
+                f"idle drifted from {self.before_w:.3g} to {self.after_w:.3g} W: more than {units.level(MAX_IDLE_DRIFT_RATIO)}"
             )
         pieces = np.concatenate((before, after))
         # before and after may differ in length: never fewer degrees of freedom than the table has
@@ -145,7 +146,7 @@ def doubts_about_energy(readings: Sequence[EnergyReading], launch: Launched) -> 
         doubts.append(
             Doubt(
                 what="reading the meters costs time", touches="energy",
-                evidence=f"an inference takes {cost:.1%} longer while the meters are read",
+                evidence=f"an inference takes {units.level(cost)} longer while the meters are read",
                 remedy="Read fewer meters, or one that the board does not read itself.",
             )
         )  # fmt: skip

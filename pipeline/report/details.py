@@ -231,7 +231,7 @@ def method(run: RunRecord, pair_lines: Sequence[tuple[str, str]] = ()) -> Table:
     if measured:
         meters = ", ".join(f"{one.name} ({one.rail}; {one.quality})" for one in run.deployment.meters) or "none"
         lines += [
-            ("launches", f"{spread([one.latency.launches for one in measured])} fresh processes for each measurement"),
+            ("launches", f"each measurement is of so many fresh processes: {spread([one.latency.launches for one in measured])}"),
             ("runs", f"{spread([one.latency.runs for one in measured])} timed inferences in all, batch 1"),
             ("warm-up", f"{spread([one.warmup_runs for one in measured])} runs, not counted"),
             ("threads", spread([one.threads for one in measured])),

@@ -12,7 +12,7 @@ TOP, TALL = 2 * LINE + 8, 120  # of the curve
 STRIP = 12  # of the blocks of one side
 AIR = 1.08  # above the highest power
 ALONE = "How much power did it take, and when?"
-PAUSE = " Where the line is broken nothing was read: a meter of the board pauses while the model warms up."
+PAUSE = " Where the line is broken nothing was read: the board's meters pause while the model warms up, and in turns, to see what reading them costs."
 TURNS = "How did the power change while the two took turns?"
 
 

@@ -24,10 +24,10 @@ def contended(seen: Seen) -> Doubt | None:
     reasons = [reason for reason in found if reason]
     if len(reasons) * 2 < len(found) or not reasons:
         return None
-    what = "pairs" if seen.pairs else "launches"
+    of = units.counted(len(found), "pair" if seen.pairs else "launch")
     return Doubt(
         what="contended",
-        evidence=f"other programs used the board in {len(reasons)} of {len(found)} {what}: {reasons[0]}{_culprit(seen)}",
+        evidence=f"other programs used the board in {len(reasons)} of {of}: {reasons[0]}{_culprit(seen)}",
         remedy="Stop other work on the machine, then measure again; the ratio to the baseline suffers less than the median.",
         withholds="tail",
     )

@@ -26,7 +26,12 @@ def few_launches(seen: Seen) -> Doubt | None:
         return None
     return Doubt(
         what="few launches",
-        evidence=f"from {units.counted(latency.launches, 'launch')} the interval is one of {units.percent(covers(latency.launches, 0))} only",
+        evidence=f"{units.counted(latency.launches, 'launch')}: "
+        + (
+            f"the interval is one of {units.percent(covers(latency.launches, 0))} only"
+            if latency.launches > 1
+            else "no interval"
+        ),
         remedy=f"Set [measure] launches to {ENOUGH} or more.",
     )
 
