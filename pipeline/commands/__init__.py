@@ -15,7 +15,7 @@ COMMANDS = {
     "compress": "make the model smaller, pass by pass",
     "convert": "make the files that boards run, and compare each with its source",
     "deploy": "put the files, the agent and the runtimes on the board",
-    "measure": "measure latency, memory and accuracy on the board",
+    "measure": "measure latency, memory, energy and accuracy on the board",
     "compare": "judge the latest run by the plan's limits",
     "report": "show the latest run, and write its pages",
     "boards": "list, check and trust boards; start and stop an emulated one",
