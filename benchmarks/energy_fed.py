@@ -30,7 +30,7 @@ from pipeline.store import Store
 
 STEP_S, LOOK_S = 0.004, 0.2
 IDLE_W, BUSY_W = 2.0, 4.0
-IDLE_S, LEAD_S, WINDOW_S = 3.0, 0.3, 5.0  # of the known curve
+IDLE_S, LEAD_S, WINDOW_S = 2.0, 0.3, 5.0  # of the known curve
 CHIP = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1"
 BESIDE = '[compare]\nbaseline = "old.onnx"\n'
 PLAN = (
@@ -169,7 +169,7 @@ def known(seed):
         (IDLE_S + 0.6 + 2 * LEAD_S + WINDOW_S, made.end_s - 0.5),
     )
     with tempfile.TemporaryDirectory() as root, mock.patch.dict("os.environ", EDGEPRESS_FS_ROOT=root):
-        start_ns = time.monotonic_ns() + 2_500_000_000  # the feeder is there by then
+        start_ns = time.monotonic_ns() + 2_000_000_000  # the feeder is there by then
         with Fed(root, "curve", seed, start_ns) as fed:
             time.sleep(max(0.0, (start_ns - time.monotonic_ns()) / 1e9))
             sampler = Sampler((wire.MeterUse("jetson_ina3221", ()),))

@@ -21,6 +21,7 @@ from pipeline.records import Doubt, EnergyParts, EnergyReading
 
 MAX_IDLE_DRIFT_RATIO = 0.05
 MAX_SAMPLER_COST_RATIO = 0.01
+RESOLUTION_W = 1e-6  # of what the agent sends: less is rounding
 SETTLE_S = (
     0.5  # at both ends of an idle time: governors step down in tenths of a second, filters of meters need as long
 )
@@ -71,7 +72,7 @@ def _valid(trace: PowerTrace, ran: EnergyWindow, sync: Sync) -> EnergyReading:
     idle = Idle(curve, [(seconds_into(a, ran), seconds_into(b, ran)) for a, b in ran.idle])
     watt, scatter_w = curve.watts(window)
     net_w = watt - idle.watt
-    if net_w <= 0:
+    if net_w <= max(RESOLUTION_W, math.hypot(scatter_w, idle.uncertainty_w)):
         raise NoEnergyError("the load can not be told from idle")
     per = length_s / ran.runs  # seconds per inference: watts become joules of one
     lead_s = ran.lead_ns / 1e9

@@ -12,7 +12,7 @@ import math
 import msgspec
 
 from device_agent.wire import EnergyWindow, Paired, PowerTrace
-from pipeline.measure.energy import SAME_CLOCK, Idle, Sync, seconds_into, settled
+from pipeline.measure.energy import RESOLUTION_W, SAME_CLOCK, Idle, Sync, seconds_into, settled
 from pipeline.measure.power import Curve, NoEnergyError
 
 MAX_EDGE_RATIO = (
@@ -58,6 +58,6 @@ def joules_of_pair(paired: Paired, trace: PowerTrace, sync: Sync = SAME_CLOCK) -
         runs[block.side] += block.runs
     if min(runs.values()) < 1:
         raise NoEnergyError("a pair with one side only")
-    if min(net_j.values()) <= 0:
+    if min(net_j.values()) <= RESOLUTION_W * (ran.end_ns - ran.start_ns) / 1e9:
         raise NoEnergyError("the load can not be told from idle")
     return PairJoules(baseline_j=net_j["A"] / runs["A"], candidate_j=net_j["B"] / runs["B"])

@@ -139,6 +139,7 @@ def test_idle_while_busy_lies_within_what_is_stated(kind):
         (trace(period_ns=0), "contradicts itself"),
         (replace(counter(), energy_uj=tuple(reversed(counter().energy_uj))), "energy went back"),
         (trace(power_uw=tuple(2_000_000 for _ in trace().t_ns)), "can not be told from idle"),
+        (trace(power_uw=tuple(2_000_000 + 20_000 * (n // 150 % 2) + 1000 * (9 * S < t < 21 * S) for n, t in enumerate(trace().t_ns))), "can not be told from idle"),
         (trace(power_uw=tuple(round(watts(t / S) * 1e6 * (1.1 if t > 21 * S else 1)) for t in trace().t_ns)), r"idle drifted from 2 to 2\.2 W"),
         (trace(t_ns=tuple(t - (2 * S if t > 15 * S else 0) for t in trace().t_ns)), "clock went back"),
         (trace(t_ns=tuple(t + (2 * S if t > 15 * S else 0) for t in trace().t_ns)), "missing|nothing was read for 2"),
