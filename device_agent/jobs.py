@@ -26,9 +26,8 @@ START_LIMIT_S = 30.0  # for the job's process to come up on a slow board
 HEAD = re.compile(rb'{"kind":"(\w+)","seq":(\d+),')
 LOOK_S = 0.25  # between two looks at a job; each takes the CPU from it for 0.1 ms
 KEPT = 8  # ended jobs that nobody has fetched
-LINGER = (
-    "var/lib/systemd/linger"  # a file for each user whose manager stays when nobody is logged in: logind's own place
-)
+# a file for each user whose manager stays when nobody is logged in: logind's own place
+LINGER = "var/lib/systemd/linger"
 VIRTUAL = "EDGEPRESS_VIRTUAL"  # of a virtual board's sessions, which no job shall leave (targets/virtual)
 OWNER_LIMIT = 200  # characters of its name in the lock
 
@@ -162,9 +161,8 @@ def _lock(place: Place, request: wire.Submit) -> int:
     holder = {"owner": request.owner[:OWNER_LIMIT], "job_id": request.job_id, "since_ns": boottime_ns()}
     descriptor = os.open(place.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        with locked(
-            os.path.join(place.root, "jobs")
-        ):  # who finds the lock taken shall find the name of its holder, too
+        # who finds the lock taken shall find the name of its holder, too
+        with locked(os.path.join(place.root, "jobs")):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -215,9 +215,8 @@ def _wait(place: Place, ends_ns: int, while_used: bool) -> None:
 
 def _is_used(place: Place) -> bool:
     for folder in newest_first(os.path.join(place.root, "jobs")):
-        with contextlib.suppress(
-            OSError, ValueError, TypeError
-        ):  # removed meanwhile, or of another version of the agent
+        # removed meanwhile, or of another version of the agent
+        with contextlib.suppress(OSError, ValueError, TypeError):
             if Job(folder).state() == wire.RUNNING:
                 return True
     return False

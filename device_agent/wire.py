@@ -404,9 +404,8 @@ class Launched(Record):
     cpus: Tuple[int, ...]  # that it was bound to; (): this kernel does not do that
     memory: Tuple[MemoryStep, ...]
     peak_bytes: Optional[int]
-    job_peak_bytes: Optional[
-        int
-    ]  # so far the most of the whole job, all its launches and the page cache charged to it; None: it has no control group of its own
+    # so far the most of the whole job, all its launches and the page cache charged to it; None: it has no control group of its own
+    job_peak_bytes: Optional[int]
     involuntary_switches: int  # of the runner while it was timed
     major_faults: int  # pages that it had to read from a disk while it was timed
     run_delay_ns: Optional[int]  # time that the runner waited for a CPU while it was timed

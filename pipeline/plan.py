@@ -59,13 +59,11 @@ class MeasureTable(Table, frozen=True):
     timed_seconds: Annotated[float, Meta(gt=0, le=3600)] = 0.3  # in each launch
     evaluation_rows: Annotated[int, Meta(ge=1)] | None = None  # on the board; None: all
     temperature_band_c: Annotated[float, Meta(gt=0, le=100)] = 5.0  # above the temperature at the beginning
-    cool_seconds: Annotated[float, Meta(ge=0, le=36_000)] = (
-        120.0  # the most that all launches together wait for the band
-    )
+    # the most that all launches together wait for the band
+    cool_seconds: Annotated[float, Meta(ge=0, le=36_000)] = 120.0
     operators: bool = True  # one more launch of each file, in which the runtime tells of its kernels: some 1 s
-    meters: tuple[Text, ...] = (
-        "auto",
-    )  # "auto": those that the board has, and those of its table in boards.toml; (): none
+    # "auto": those that the board has, and those of its table in boards.toml; (): none
+    meters: tuple[Text, ...] = ("auto",)
     energy_seconds: Annotated[float, Meta(gt=0, le=600)] | None = None  # None: as long as the slowest meter needs
     energy_idle_seconds: Annotated[float, Meta(ge=1, le=15)] = 10  # before and after
     steps: bool = True  # also the models between two passes, for the ledger: which pass made it faster
@@ -80,9 +78,8 @@ class CompareTable(Table, frozen=True):
     baseline: Text | None = None  # a .tflite or .onnx file to judge against, measured again in the same run
 
 
-MOST_SLOWER = (
-    1000  # as a share. Not without an end: TOML knows `inf`, which no record can hold and nothing is judged by
-)
+# as a share. Not without an end: TOML knows `inf`, which no record can hold and nothing is judged by
+MOST_SLOWER = 1000
 
 
 class LimitsTable(Table, frozen=True):
@@ -92,9 +89,8 @@ class LimitsTable(Table, frozen=True):
     latency_regression: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] | None = None
     latency_margin: Annotated[float, Meta(ge=0, le=MOST_SLOWER)] | None = None  # None: a sixth of latency_regression
     latency_tail: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] = 0.15  # p95 and p99; judged with latency_regression
-    energy_regression: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] | None = (
-        None  # net joules of one inference, by a power meter
-    )
+    # net joules of one inference, by a power meter
+    energy_regression: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] | None = None
     energy_margin: Annotated[float, Meta(ge=0, le=MOST_SLOWER)] | None = None  # None: a sixth of energy_regression
     memory_regression_bytes: Annotated[int, Meta(ge=0)] | None = None
     size_bytes: Annotated[int, Meta(ge=0)] | None = None

@@ -272,9 +272,8 @@ class Memory(Record, frozen=True):
     model_anonymous_bytes: int | None  # the median of the launches
     launch_growth_bytes: tuple[int, ...] = ()  # the model's own share in each launch; (): this kernel does not tell
     launch_peak_bytes: tuple[int, ...] = ()
-    gpu_shared_bytes: int | None = (
-        None  # what the board had less of at the end; None: the runtime uses no GPU that shares it
-    )
+    # what the board had less of at the end; None: the runtime uses no GPU that shares it
+    gpu_shared_bytes: int | None = None
 
 
 class Operator(Record, frozen=True):
@@ -345,9 +344,8 @@ class Energy(Record, frozen=True):
 
     readings: tuple[EnergyReading, ...]
     note: str
-    raw: Artifact | None = (
-        None  # the launch for the meters as the agent sent it, then the traces of this machine, JSON lines
-    )
+    # the launch for the meters as the agent sent it, then the traces of this machine, JSON lines
+    raw: Artifact | None = None
 
     @property
     def best(self) -> EnergyReading | None:
@@ -525,9 +523,8 @@ class Measured(Record, frozen=True):
     energy_paired: tuple[EnergyPaired, ...] = ()
     unpaired: tuple[NotMeasured, ...] = ()  # that should have been measured beside its baseline, and could not
     seed: int = 0  # of the order of launches
-    job_peak_bytes: int | None = (
-        None  # of all launches of files alone together, with the page cache charged to them; None: the board does not tell
-    )
+    # of all launches of files alone together, with the page cache charged to them; None: the board does not tell
+    job_peak_bytes: int | None = None
 
 
 # --- compare ------------------------------------------------------------------------------------------------------

@@ -34,9 +34,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     formats: tuple[str, ...]  # of the model files that it runs
     requirements: tuple[str, ...] = ()  # installed without their own requirements: to run a model they need no more
     exists: tuple[Exists, ...] = ()
-    system: str = (
-        ""  # the distribution that the system's own Python must have: nobody offers wheels for the package index
-    )
+    # the distribution that the system's own Python must have: nobody offers wheels for the package index
+    system: str = ""
     tried_on_hardware: bool = True
     for_tests: bool = False  # never chosen for a plan that does not name it
 

@@ -129,10 +129,9 @@ class _Reader:
         )  # fmt: skip
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError):  # only root may; who wakes late has missed a period
-            os.setpriority(
-                os.PRIO_PROCESS, threading.get_native_id(), NICE
-            )  # of this thread alone: setpriority(2), Linux
+        # who wakes late has missed a period. Of this thread alone (setpriority(2), Linux), and only root may
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         try:
             self.meter = open_meter(self.use)  # in this thread: it may block
         except (OSError, ValueError) as error:

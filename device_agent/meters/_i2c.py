@@ -63,9 +63,8 @@ class Chip(Meter):
         checked(settings, KEYS if self.has_shunt else ("address", "bus", "rail"))
         self.rail = settings.get("rail", "what runs through its shunt")
         self.shunt_ohm = number(settings, "shunt_ohm") if self.has_shunt else 1.0
-        tolerance = (
-            number(settings, "shunt_tolerance_percent", 1.0) if self.has_shunt else 0.0
-        )  # 1 %: of most boards sold
+        # 1 %: of most boards sold
+        tolerance = number(settings, "shunt_tolerance_percent", 1.0) if self.has_shunt else 0.0
         self.gain_ppm = round(self.gain * 1e6 + tolerance * 1e4)
         bus = whole(settings, "bus", 1, 0, 255)
         address = whole(settings, "address", 0x40, 0x08, 0x77)

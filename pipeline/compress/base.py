@@ -69,9 +69,8 @@ class Changed(NamedTuple):
 
     model: Any
     notes: tuple[str, ...] = ()  # sentences: what was left as it was and why, what does not pay
-    container: bytes | None = (
-        None  # all weights packed (codebooks.container_file): the base compares them with what was saved
-    )
+    # all weights packed (codebooks.container_file): the base compares them with what was saved
+    container: bytes | None = None
     sensitivity: tuple[SensitivityPoint, ...] = ()
 
 

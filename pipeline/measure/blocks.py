@@ -9,13 +9,10 @@ import numpy.typing as npt
 
 from device_agent import wire
 
-QUANTILE = (
-    10  # per cent: what preemption moves least; sd of a pair's log ratio 0.5 to 0.7 % where the mean's is 12 to 14 %
-)
-SHORT_BLOCK, SHORTEST_BLOCK = (
-    10,
-    3,
-)  # in a short block the first inference is left out: it meets the caches of the other side
+# per cent: what preemption moves least; sd of a pair's log ratio 0.5 to 0.7 % where the mean's is 12 to 14 %
+QUANTILE = 10
+# in a short block the first inference is left out: it meets the caches of the other side
+SHORT_BLOCK, SHORTEST_BLOCK = 10, 3
 
 Times = npt.NDArray[Any]
 

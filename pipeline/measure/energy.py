@@ -22,9 +22,8 @@ from pipeline.records import Doubt, EnergyParts, EnergyReading
 MAX_IDLE_DRIFT_RATIO = 0.05
 MAX_SAMPLER_COST_RATIO = 0.01
 RESOLUTION_W = 1e-6  # of what the agent sends: less is rounding
-SETTLE_S = (
-    0.5  # at both ends of an idle time: governors step down in tenths of a second, filters of meters need as long
-)
+# at both ends of an idle time: governors step down in tenths of a second, filters of meters need as long
+SETTLE_S = 0.5
 SETTLE_RATIO = 0.2  # but no more than that of it
 # (period up to, window at least), seconds: sd of net energy 3 % at 10 Hz in 10 s, 2 % in 30 s; 0.6 % at 100 Hz in 5 s (simulated)
 WINDOWS_S = ((0.02, 5.0), (0.2, 30.0), (math.inf, 60.0))

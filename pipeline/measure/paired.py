@@ -17,10 +17,8 @@ from targets.session import NO_COOLING, Cooling
 BLOCK_NS = 20_000_000  # long against a hand-over, short against what drifts
 CYCLES, RUNS = 10, 5
 MAX_RUNS = 2000  # of one block: enough for a 10th percentile of a model of 10 microseconds
-SLOW_S, SLOWEST_S = (
-    0.02,
-    0.2,
-)  # one inference: above these a pair has fewer cycles, so that a verdict takes minutes and not hours
+# one inference: above these a pair has fewer cycles, so that a verdict takes minutes and not hours
+SLOW_S, SLOWEST_S = 0.02, 0.2
 MAX_KEPT = 2 * CYCLES * MAX_RUNS  # all of a pair for latency; a pair for the meters counts more than it keeps
 
 Answer = wire.Paired | wire.LaunchFailed

@@ -15,9 +15,8 @@ from targets.errors import ConnectionLost, DroppedByServer, Unreachable
 # of 200, 50 at once lost 15 (measured, OpenSSH 9.2).
 UNAUTHENTICATED_AT_ONCE = 8
 TRIES = 4  # of a connection that sshd dropped for MaxStartups
-RETRY_PAUSE_S = (
-    0.4  # before the second try; doubled for each, and jittered so that many hosts do not come back together
-)
+# before the second try; doubled for each, and jittered so that many hosts do not come back together
+RETRY_PAUSE_S = 0.4
 PEEK_BYTES = 64
 # What sshd writes in place of its version before it drops a connection (sshd.c; the second from OpenSSH 9.8 on).
 TOO_MANY, PENALTY = b"Exceeded MaxStartups", b"Not allowed at this time"

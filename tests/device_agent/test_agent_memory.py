@@ -93,11 +93,8 @@ SCOPE = "user.slice/user-1000.slice/user@1000.service/app.slice/edgepress-" + "a
         (f"0::/{SCOPE}\n", f"{SCOPE}/memory.peak", 7340032),
         (f"0::/{SCOPE}\n", "another/memory.peak", None),  # before Linux 5.19
         (f"4:cpuset,memory:/{SCOPE}\n0::/{SCOPE}\n", f"memory/{SCOPE}/memory.max_usage_in_bytes", 7340032),
-        (
-            f"4:memory:/user.slice\n0::/{SCOPE}\n",
-            "memory/user.slice/memory.max_usage_in_bytes",
-            None,
-        ),  # others are in it
+        # others are in it
+        (f"4:memory:/user.slice\n0::/{SCOPE}\n", "memory/user.slice/memory.max_usage_in_bytes", None),
         ("0::/user.slice/session-3.scope\n", "user.slice/session-3.scope/memory.peak", None),
         (f"0::/{SCOPE}/inner\n", f"{SCOPE}/inner/memory.peak", None),
         ("0::/edgepress-tune.scope\n", "edgepress-tune.scope/memory.peak", None),
@@ -156,9 +153,8 @@ def test_the_peak_of_a_job_in_a_control_group_of_its_own(start, tmp_path, own_gr
     told = int((own_group / f"edgepress-{agent.last_job}.scope/memory.max_usage_in_bytes").read_text())
     assert first.job_peak_bytes > first.memory[-1].anonymous_bytes
     assert 4 * HELD - (1 << 20) < second.job_peak_bytes - first.job_peak_bytes < 4 * HELD + (4 << 20)
-    assert (
-        second.job_peak_bytes <= third.job_peak_bytes < second.job_peak_bytes + (4 << 20)
-    )  # the job's, not a launch's
+    # the job's, not a launch's
+    assert second.job_peak_bytes <= third.job_peak_bytes < second.job_peak_bytes + (4 << 20)
     assert third.job_peak_bytes <= told
 
 

@@ -19,10 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import energy_fed as fed
 
 S = 10**9
-BUSY = (
-    "missing",
-    "nothing was read",
-)  # what a machine shared with other tests does to a sampler of 100 Hz: no number, as it should
+# what a machine shared with other tests does to a sampler of 100 Hz: no number, as it should
+BUSY = ("missing", "nothing was read")
 
 
 def told(reading):
@@ -60,9 +58,8 @@ def test_a_known_curve_in_real_time():
     if said.invalid:  # once more, before it is skipped
         said, gross_j, net_j = fed.known(5)
     told(said)
-    assert said.gross_j == pytest.approx(
-        gross_j, abs=1.5 * said.gross.total_j
-    )  # 95 % intervals: one and a half fails in 0.3 %
+    # 95 % intervals: one and a half fails in 0.3 %
+    assert said.gross_j == pytest.approx(gross_j, abs=1.5 * said.gross.total_j)
     assert said.net_j == pytest.approx(net_j, abs=1.5 * said.net.total_j)
     assert said.net.total_j < 0.15 * said.net_j
 

@@ -128,9 +128,8 @@ def test_a_change_is_judged_by_pairs(judged, more, outcome):
     assert verdict.outcome is outcome
     assert verdict.low <= verdict.change <= verdict.high
     assert verdict.change == pytest.approx(more, abs=0.006)
-    assert verdict.candidate == pytest.approx(
-        3 * 0.25 / 1000 * (1 + more), rel=0.02
-    )  # joules: 3 W for a block's 0.25 s
+    joules = 3 * 0.25 / 1000  # 3 W for a block's 0.25 s
+    assert verdict.candidate == pytest.approx(joules * (1 + more), rel=0.02)
     assert (verdict.pairs, verdict.unit, board.jobs) == (10, "J", 1)
     assert verdict.detectable > verdict.margin == pytest.approx(0.05 / 6)
     assert "ina226 (measured)" in verdict.why
