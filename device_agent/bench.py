@@ -154,10 +154,9 @@ class _Item:
         done, blocks, idle, sampler = {}, [], [], Sampler(pair.a.meters)
         with contextlib.ExitStack() as stack:
             stack.callback(sampler.stop)
-            side = pair.starts[0]
             try:
-                for launch in (pair.a, pair.b):
-                    self._is_there(launch)
+                for side in "AB":
+                    self._is_there(pair.a if side == "A" else pair.b)
                 cpus = chosen_cpus(pair.a)
                 in_band = self.band.enter(self.spool, self._tell)
                 before = conditions.observe()

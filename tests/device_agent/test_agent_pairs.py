@@ -80,6 +80,16 @@ def test_a_long_block_counts_more_inferences_than_are_kept(agent):
     assert (len(paired.a.latency_ns), len(paired.b.latency_ns)) == (10, 10)
 
 
+@pytest.mark.parametrize(("missing", "name"), [("A", "baseline"), ("B", "candidate")])
+def test_a_file_that_is_not_there_is_told_of_its_own_side(agent, missing, name):
+    """Whichever of the two would have been started first."""
+    model = agent.store(sleep_model())
+    a, b = (side("f" * 64 if each == missing else model) for each in "AB")
+    for starts in ("AB", "BA"):
+        failed, _ = agent.run(pair(a, b, starts=starts))
+        assert (failed.error, failed.message.partition(" ")[0]) == ("not_found", name)
+
+
 def test_a_side_alone_is_refused(agent):
     (refused,) = agent.run(side(agent.store(sleep_model())))
     assert refused.error == "bad_request"
