@@ -9,6 +9,8 @@ from pipeline.records import Deployment
 from pipeline.store import Store
 from targets import provision
 
+OTHER_FILE = "the file of its model or of its inputs was written to meanwhile"
+
 
 def asked_of(candidate: Candidate, deployment: Deployment, store: Store) -> Asked:
     """The files, the runtime and its version, and what the host's runtime answered for the golden rows, where it has one."""
@@ -31,8 +33,7 @@ def as_asked(
     wanted = candidate.converted.artifact.sha256, _inputs(deployment)
     if (answer.model_sha256, answer.inputs_sha256) == wanted:
         return answer
-    why = "the file of its model or of its inputs was written to meanwhile"
-    return wire.LaunchFailed(answer.seq, answer.index, "end", "another file", why)
+    return wire.LaunchFailed(answer.seq, answer.index, "end", "another file", OTHER_FILE)
 
 
 def _inputs(deployment: Deployment) -> str:

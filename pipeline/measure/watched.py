@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from device_agent import wire
+from pipeline.measure.asked import OTHER_FILE
 from pipeline.measure.schedule import Schedule
 from pipeline.measure.watch import Watch
 from pipeline.plan import Plan
@@ -23,12 +24,16 @@ def watch_all(
     timed = {candidate.label: launch for candidate, launch in schedule if candidate.converted.variant in VARIANTS and launch.mode == "time"}  # fmt: skip
     labels = tuple(timed)
     answers: dict[str, wire.Launched] = {}
+    others: set[str] = set()  # that have read another file than they were asked to
     with Watch(session, plan, deployment.meters) as watch:
         job_id = session.submit(tuple(watch.launch_of(timed[label]) for label in labels), f"{plan.path}, energy")
         for record in session.follow(job_id):
             label = labels[record.index] if 0 <= record.index < len(labels) else ""
-            if isinstance(record, wire.Launched) and record.model_sha256 == timed[label].model_sha256:
-                answers[label] = record
+            if label and isinstance(record, wire.Launched):
+                if _files(record) == _files(timed[label]):
+                    answers[label] = record
+                else:
+                    others.add(label)
             progress.step(len(answers), len(labels), f"energy of {label}")
         watch.ended()
 
@@ -38,6 +43,8 @@ def watch_all(
         answer = answers.get(measurement.label)
         if answer is None:
             why = "the launch for the power meters failed on the board"
+            if measurement.label in others:
+                why = f"in the launch for the power meters {OTHER_FILE}"
             energy, doubts = Energy(readings=(), note=why), [_failed(why)]
         else:
             energy, doubts = watch.energy_of(answer)
@@ -53,6 +60,10 @@ def why_none(deployment: Deployment) -> str:
     board = deployment.board
     kind = boards.recognise(board.model) if board.is_board else "emulated_aarch64" if board.emulated else "this_machine"
     return f"no power meter{f'; {boards.board(kind).power.says}' if kind else ''}"
+
+
+def _files(of: wire.Launch | wire.Launched) -> tuple[str, str]:
+    return of.model_sha256, of.inputs_sha256
 
 
 def _failed(why: str) -> Doubt:

@@ -1,0 +1,40 @@
+"""The launches for the meters: only the answer of a file that was asked for counts, whatever the board sends."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from device_agent import wire
+from device_agent.record import replace
+from pipeline.measure.watched import watch_all
+from tests.pipeline.test_compare import plan as plan_of
+from tests.pipeline.test_energy_limit import METER, deployed
+from tests.pipeline.test_report_sample import measurement
+from tests.pipeline.test_validity import CLEAN
+from tests.targets.test_session import launch
+
+MODEL = CLEAN.model_sha256
+ONE = measurement("compressed")
+CANDIDATE = SimpleNamespace(label=ONE.label, converted=SimpleNamespace(variant="compressed"))
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        (CLEAN, ""),
+        (replace(CLEAN, index=7), "failed on the board"),
+        (replace(CLEAN, index=-1), "failed on the board"),
+        (wire.LaunchFailed(1, 0, "load", "exit", ""), "failed on the board"),
+        (replace(CLEAN, model_sha256=""), "was written to meanwhile"),
+        (replace(CLEAN, inputs_sha256="b" * 64), "was written to meanwhile"),
+    ],
+)
+def test_what_was_not_asked_for_has_no_energy(sent, says):
+    session = SimpleNamespace(submit=lambda *_: "job", follow=lambda _: iter((sent,)))
+    progress = SimpleNamespace(step=lambda *_: None)
+    store = SimpleNamespace(put_bytes=lambda *_: None)
+    asked = [(CANDIDATE, launch(MODEL))]
+    added = watch_all(session, plan_of(energy_regression=0.05), deployed(METER), asked, store, progress)
+    one = added(ONE)
+    assert says in one.energy.note
+    assert [doubt.evidence for doubt in one.doubts if doubt.touches == "energy"] == [one.energy.note] * bool(says)
