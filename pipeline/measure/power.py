@@ -16,9 +16,9 @@ FEWEST = 5  # readings from which a mean has an uncertainty
 # Student's t, two-sided 95 %, of so many batches less one
 T95 = {5: 2.776, 10: 2.262}
 MAX_DROPPED_RATIO = 0.01
-LONGEST_GAP_PERIODS = (
-    5  # one reading in each period, at a random moment: a gap of 2 is nothing, of 5 a clock or a meter that stood
-)
+# one reading in each period, at a random moment: a gap of 2 is nothing, of 5 a clock or a meter that stood
+LONGEST_GAP_PERIODS = 5
+MOST_NS = 1 << 62  # 146 years: more is no time, and the sum of two would not fit 64 bits
 
 Floats = npt.NDArray[np.float64]
 Window = tuple[float, float]
@@ -41,9 +41,11 @@ class Curve:
             raise NoEnergyError(trace.note or "the meter told nothing")
         self.accumulates = not trace.power_uw
         values = trace.energy_uj if self.accumulates else trace.power_uw
-        if (trace.power_uw and trace.energy_uj) or len(values) != len(trace.t_ns) or trace.period_ns <= 0:
+        shift_ns = offset_ns - trace.delay_ns // 2 - zero_ns
+        strange = trace.period_ns <= 0 or trace.delay_ns < 0 or max(map(abs, (shift_ns, *trace.t_ns))) > MOST_NS
+        if strange or (trace.power_uw and trace.energy_uj) or len(values) != len(trace.t_ns):
             raise NoEnergyError("the trace contradicts itself")
-        self.t_s: Floats = (np.array(trace.t_ns, np.int64) + (offset_ns - trace.delay_ns // 2 - zero_ns)) / 1e9
+        self.t_s: Floats = (np.array(trace.t_ns, np.int64) + shift_ns) / 1e9
         if (np.diff(self.t_s) <= 0).any():
             raise NoEnergyError("the meter's clock went back")
         self.period_s = trace.period_ns / 1e9
@@ -76,9 +78,8 @@ class Curve:
         edges = np.linspace(start, end, batches + 1)
         means = np.array([self.joules(edge) for edge in itertools.pairwise(edges)]) / np.diff(edges)
         mean = self.joules(window) / (end - start)
-        if (
-            self.accumulates
-        ):  # nothing is lost between two readings; only the edges are not known, a batch's as little as the window's
+        # of a counter nothing is lost between two readings; only the edges are not known, a batch's as little as the window's
+        if self.accumulates:
             return mean, T95[batches] * float(means.std(ddof=1)) / batches
         return mean, T95[batches] * float(means.std(ddof=1)) / math.sqrt(batches)
 

@@ -50,6 +50,8 @@ def _thinned(trace: PowerTrace, times: Sequence[Times], zero_ns: int, offset_ns:
     edges: Floats = np.linspace(start_s, end_s, steps + 1)
     step_s = (end_s - start_s) / steps
     known = _known(curve, edges)
+    if not known.any():
+        return None
     watts = tuple(
         round(curve.joules(step) / step_s, MICROWATT_DIGITS) if read else None
         for step, read in zip(itertools.pairwise(map(float, edges)), known, strict=True)

@@ -109,7 +109,7 @@ def _plane(drawing: Drawing, heading: tuple[str, str, str], curve: PowerCurve, b
 def _up(curve: PowerCurve, idle_w: float = 0.0) -> Scale:
     """From zero, for energies are areas; a shunt that is the wrong way round tells less than that."""
     told = [watt for watt in curve.watts if watt is not None]
-    return Scale(low=min(0.0, *told), high=AIR * max(idle_w, *told, 0.0) or 1.0, start=TOP + TALL, end=TOP)
+    return Scale(low=min([0.0, *told]), high=AIR * max([idle_w, *told, 0.0]) or 1.0, start=TOP + TALL, end=TOP)
 
 
 def _shade(drawing: Drawing, across: Scale, span: PowerSpan, style: str, word: str) -> None:

@@ -1,5 +1,6 @@
 """Joules: by hand where a hand can, by simulated meters (benchmarks/energy.py) where not; and what is broken is no number."""
 
+import itertools
 import json
 import math
 import re
@@ -137,6 +138,9 @@ def test_idle_while_busy_lies_within_what_is_stated(kind):
         (trace(1.0), "60 s are needed"),
         (trace(power_uw=(1,)), "contradicts itself"),
         (trace(period_ns=0), "contradicts itself"),
+        (trace(delay_ns=-1), "contradicts itself"),
+        (trace(delay_ns=2**63 - 1), "contradicts itself"),
+        (trace(t_ns=tuple(2**63 - 4000 + n for n in range(len(trace().t_ns)))), "contradicts itself"),
         (replace(counter(), energy_uj=tuple(reversed(counter().energy_uj))), "energy went back"),
         (trace(power_uw=tuple(2_000_000 for _ in trace().t_ns)), "can not be told from idle"),
         (trace(power_uw=tuple(2_000_000 + 20_000 * (n // 150 % 2) + 1000 * (9 * S < t < 21 * S) for n, t in enumerate(trace().t_ns))), "can not be told from idle"),
@@ -227,10 +231,10 @@ def test_the_pattern_of_load_finds_the_clock(own_clock):
 # --- in turns
 
 
-def turns(t_s: np.ndarray, load) -> wire.Paired:
+def turns(t_s: np.ndarray, load, cycles=("ABBA", "BAAB")) -> wire.Paired:
     """Two cycles of blocks of 0.5 s, 25 inferences each, from 2 s on, and 1 s of idle on each side."""
     blocks, t = [], 2.0
-    for cycle, sides in enumerate(["ABBA", "BAAB"]):
+    for cycle, sides in enumerate(cycles):
         for side in sides:
             blocks.append(wire.Block(cycle, side, int(t * S), int((t + 0.5) * S), 25, 0, 0, None, None, 0, None))
             t += 0.5
@@ -248,6 +252,8 @@ def test_the_joules_of_a_pair():
     assert joules.log_ratio == pytest.approx(math.log(1.1), abs=0.004)
     with pytest.raises(NoEnergyError, match="no blocks"):
         joules_of_pair(replace(paired, blocks=()), told)
+    with pytest.raises(NoEnergyError, match="one after the other"):
+        joules_of_pair(replace(paired, blocks=(*paired.blocks[1:], paired.blocks[0])), told)
     with pytest.raises(NoEnergyError, match="one side only"):
         joules_of_pair(replace(paired, blocks=paired.blocks[:1]), told)
     with pytest.raises(NoEnergyError, match="readings are missing"):
@@ -260,6 +266,22 @@ def test_of_an_error_of_idle_only_the_share_of_the_change_is_left():
         net = {"A": 2.0, "B": 2.0 * (1 + more)}
         paired = turns(np.arange(0.005, 8, 0.01), lambda side, net=net: 2.1 if not side else 2 + net[side])
         assert math.expm1(joules_of_pair(paired, paired.power[0]).log_ratio) == pytest.approx(told_as, abs=0.003)
+
+
+@pytest.mark.parametrize("late_s", [0.025, -0.025])
+def test_readings_as_late_as_they_may_be_cost_a_change_little_and_make_none(late_s):
+    """A twentieth of a block: what the last block loses to idle has a side that was drawn, so it is nothing in the mean."""
+    for more, told_as in ((0.05, 0.0472), (0.0, 0.0)):
+        net, found = {"A": 3.0, "B": 3.0 * (1 + more), "": 0.0}, []
+        for cycles in itertools.product(("ABBA", "BAAB"), repeat=2):
+            paired = turns(np.arange(0.005, 8, 0.01), lambda side, net=net: 2 + net[side], cycles)
+            told = paired.power[0]
+            late = replace(told, t_ns=tuple(t_ns + int(late_s * S) for t_ns in told.t_ns))
+            found.append(
+                joules_of_pair(replace(paired, idle=((S, int(1.9 * S)), (int(6.1 * S), 7 * S))), late).log_ratio
+            )
+        assert math.expm1(np.mean(found)) == pytest.approx(told_as, abs=0.001)
+        assert max(found) - min(found) < 0.03
 
 
 # --- simulated meters, a share of the figure

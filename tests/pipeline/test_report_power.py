@@ -127,6 +127,13 @@ def test_of_a_trace_that_is_none_there_is_no_curve(told):
     assert curve_of(told, RAN) is None
 
 
+def test_where_nothing_is_known_there_is_no_curve():
+    """A meter that was read every second and not every 10 ms: each step lies in a hole."""
+    sparse = reading_of(replace(trace(1.0), period_ns=10_000_000), RAN)
+    assert "missing" in sparse.invalid
+    assert power.alone(Trust(run_with(sparse))) is None
+
+
 def test_a_trace_that_ended_early_ends_there():
     small = curve_of(trace(until_s=15), RAN)
     assert small is not None
