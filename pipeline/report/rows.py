@@ -69,7 +69,7 @@ def view_of(run: RunRecord) -> View:
     judged = bool(trust.compared.verdicts) or trust.compared.outcome is not Outcome.PASS
     view = View(
         model=f"{run.loaded.model.name}.{run.loaded.model.artifact.format}",
-        board=f"{run.deployment.target} ({', '.join((*known, f'{units.count(board.cpu_count)} CPUs', board.arch))})",
+        board=f"{run.deployment.target} ({', '.join((*known, units.counted(board.cpu_count, 'CPU'), board.arch))})",
         caveat=_caveat(run),
         outcome=trust.compared.outcome if judged else NOT_JUDGED,
         headline=findings.headline(run, trust),

@@ -210,6 +210,12 @@ def test_the_gpu_counts_where_it_runs_the_model(runtime, gpu_khz, expected):
     assert pair_names([pair], baseline=Asked(runtime=runtime), candidate=Asked(runtime=runtime)) == expected
 
 
+def test_a_clock_below_zero_is_none():
+    """Whatever a board says: a mean of 0 can not be divided by."""
+    made = tuple(replace(one, cpu_khz=1 if number % 2 else -1) for number, one in enumerate(PAIR.blocks))
+    assert pair_names([replace(PAIR, blocks=made)]) == []
+
+
 @pytest.mark.parametrize(("hit", "expected"), [(1, []), (2, ["swapped"]), (4, ["swapped"])])
 def test_a_model_whose_pages_are_read_again_in_half_of_the_blocks(hit, expected):
     made = tuple(replace(one, major_faults=3 * (number < hit)) for number, one in enumerate(PAIR.blocks))

@@ -26,7 +26,7 @@ def other_file(seen: Seen) -> Doubt | None:
                 how = f"held {others[0][:12]}... and not" if others[0] else "was written to meanwhile; it should hold"
                 return Doubt(
                     what="another file",
-                    evidence=f"the file of the {what} of {side.name} {how} {wanted[:12]}... in {len(others)} of {len(side.launches)} launches",
+                    evidence=f"the file of the {what} of {side.name} {how} {wanted[:12]}... in {len(others)} of {units.counted(len(side.launches), 'launch')}",
                     remedy="Find out what writes into the agent's folder on the board, then measure again.",
                     invalid=True,
                 )

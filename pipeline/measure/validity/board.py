@@ -16,9 +16,8 @@ SUPPLY_LOW_MV = 4630  # where a Raspberry Pi's own detector warns (its documenta
 SIDES_DIFFER_RATIO = 0.005  # mean clocks of A and B: as much as the margin of the verdict
 BELOW_PINNED_RATIO = 0.02
 DRIFT_RATIO = 0.02
-STEP_NS = (
-    10_000_000  # both clocks are slewed alike, so their distance only changes in steps; reading it is sure to 1 ms
-)
+# both clocks are slewed alike, so their distance only changes in steps; reading it is sure to 1 ms
+STEP_NS = 10_000_000
 
 
 def throttled(seen: Seen) -> Doubt | None:
@@ -109,7 +108,7 @@ def clocks_differ(seen: Seen) -> Doubt | None:
                 khz
                 for pair in seen.pairs
                 for block in pair.blocks
-                if block.side == side and (khz := getattr(block, name))
+                if block.side == side and (khz := getattr(block, name) or 0) > 0
             ]
             for side in "AB"
         )
@@ -200,8 +199,8 @@ def swapped(seen: Seen) -> Doubt | None:
     faulted = sum(part.major_faults > 0 for part in timed)
     told = f"the board read {pages} pages back from its swap while measuring" if pages else ""
     if not told and faulted * 2 >= len(timed) > 0:
-        what = "blocks" if seen.pairs else "launches"
-        told = f"the model's pages were read from the disk again in {faulted} of {len(timed)} {what}"
+        of = units.counted(len(timed), "block" if seen.pairs else "launch")
+        told = f"the model's pages were read from the disk again in {faulted} of {of}"
     return _invalid(
         "swapped",
         told,
