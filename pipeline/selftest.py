@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,7 +171,8 @@ def _check_rows(path: Path | None) -> None:
         kind = np.load(path, mmap_mode="r", allow_pickle=False).dtype.kind
     except FileNotFoundError as error:
         raise PlanError(f"{path} can not be read: {error.strerror}", hint="Give the path of a file.") from error
-    except (OSError, ValueError, AttributeError) as error:  # AttributeError: an .npz has no dtype
+    # an empty file is EOFError, half an .npz BadZipFile, a whole one has no dtype
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise PlanError(f"{path} is no .npy file of numbers", hint=hint) from error
     if kind not in "fiub":
         raise PlanError(f"{path} is no .npy file of numbers", hint=hint)

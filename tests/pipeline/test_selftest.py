@@ -61,6 +61,8 @@ def test_on_this_machine(tmp_path):
         (["local", "--inputs", "no.npy"], 2, "no.npy is no .npy file of numbers"),
         (["local", "--inputs", "words.npy"], 2, "words.npy is no .npy file of numbers"),
         (["local", "--inputs", "two.npz"], 2, "two.npz is no .npy file of numbers"),
+        (["local", "--inputs", "half.npz"], 2, "half.npz is no .npy file of numbers"),
+        (["local", "--inputs", "empty.npy"], 2, "empty.npy is no .npy file of numbers"),
         (["local", "--trials", "1"], 2, "trials"),
         (["local", "--limit", "nan"], 2, "not a share"),
         (["local", "--margin", "nan"], 2, "not a share"),
@@ -70,6 +72,8 @@ def test_bad_input(tmp_path, options, code, word):
     (tmp_path / "no.npy").write_text("seed = 3\n")
     np.save(tmp_path / "words.npy", np.array(["a"]))
     np.savez(tmp_path / "two.npz", x=np.zeros(2))
+    (tmp_path / "half.npz").write_bytes((tmp_path / "two.npz").read_bytes()[:100])
+    (tmp_path / "empty.npy").touch()
     done = edgepress("selftest", *options, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert word in done.stderr
