@@ -3,6 +3,10 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("edgepress", deadline=None)  # a busy machine may take its time over an example
+settings.load_profile("edgepress")
 
 
 def pytest_addoption(parser):

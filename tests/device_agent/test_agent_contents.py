@@ -109,7 +109,8 @@ def test_the_inputs_of_a_pair(agent):
     numpy.save(rows, numpy.zeros((2, 4), "float32"))
     model, inputs = agent.store(MODEL), agent.store(rows.getvalue())
     launch = replace(side(model), inputs_sha256=inputs)
-    agent.start(pair(launch, launch, cycles=("ABBA",) * 8, block_min_ns=20_000_000, block_max_runs=1000))
+    # it lasts until this test has written, as above
+    agent.start(pair(launch, launch, cycles=("ABBA",) * 8, block_min_ns=60_000_000, block_max_runs=1000))
     until_timed(agent)
     changed = rows.getvalue()[:-1] + b"\1"
     write(agent.root / "blobs" / inputs, changed)
