@@ -24,6 +24,8 @@ import msgspec
 import numpy as np
 from machine import describe
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from device_agent import wire
 from device_agent.record import replace
 from pipeline import units
