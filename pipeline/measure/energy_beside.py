@@ -188,6 +188,7 @@ def _until_decided(
         kept[:] = answers
         for answer in answers[len(joules) :]:
             if isinstance(answer, wire.LaunchFailed):
+                curves.append(None)
                 raise NoEnergyError(f"{answer.error} in phase {answer.phase}: {answer.message}")
             joules.append(_joules(answer, watches[-1], meter, curves))
         yield joules
@@ -198,6 +199,7 @@ def _until_decided(
 def _joules(paired: wire.Paired, watch: Watch, meter: DeployedMeter, curves: list[PowerCurve | None]) -> PairJoules:
     traces, sync = (paired.power, SAME_CLOCK) if meter.on_board else (watch.traces, watch.by_round_trips())
     if len(traces) != 1:
+        curves.append(None)
         raise NoEnergyError("the agent sent no trace of the meter")
     curves.append(curve_of_pair(traces[0], paired, sync.offset_ns))
     return joules_of_pair(paired, traces[0], sync)
