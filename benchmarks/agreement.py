@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from device_agent import wire
 from pipeline import flow, units
+from pipeline.order_statistics import median_interval
 from pipeline.plan import read
 from pipeline.progress import Silent
 from targets import Session, inventory, open_session, provision
@@ -168,13 +169,14 @@ def files(folder: Path) -> list[tuple[str, Path, tuple[int, ...]]]:
 
 
 def told(name: str, other: str, pairs: Sequence[tuple[float, float]]) -> float:
-    """Print one comparison; how far its ratio is from 1."""
-    ratio = statistics.median(mine / theirs for mine, theirs in pairs)
+    """Print one comparison, with the 95 % interval of its median; how far its ratio is from 1."""
+    ratios = [mine / theirs for mine, theirs in pairs]
+    ratio, (low, high) = statistics.median(ratios), median_interval(np.array(ratios))
     mine, theirs = (units.seconds(statistics.median(side)) for side in zip(*pairs, strict=True))
-    spread = ", ".join(f"{one / two:.3f}" for one, two in pairs)
     verdict = "within" if abs(ratio - 1) <= LIMIT else "NOT within"
     print(
-        f"{name}: ours {mine}, {other} {theirs}, ratio {ratio:.3f}, {verdict} {LIMIT:.0%} (pairs: {spread})", flush=True
+        f"{name}: ours {mine}, {other} {theirs}, ratio {ratio:.3f} ({low:.3f} to {high:.3f}), {verdict} {LIMIT:.0%}; pairs {min(ratios):.3f} to {max(ratios):.3f}",
+        flush=True,
     )
     return abs(ratio - 1)
 
