@@ -18,7 +18,7 @@ ROUND_TRIPS = 5
 FOUND = 0.8  # correlation with the pattern of load from which on its place is believed
 SEARCH_S = 2.0  # around the place by the round trips
 STEP_S = 0.005
-MOST_STEPS = 200_000  # of a file whose clock is not known: 1000 s
+MOST_STEPS = 200_000  # of a search: 1000 s of a file whose clock is not known
 
 
 class Watch:
@@ -124,16 +124,17 @@ def found_by_pattern(trace: wire.PowerTrace, ran: wire.EnergyWindow, guess: Sync
     half_s = (ran.busy[0][1] - begin_ns) / 1e9
     curve = Curve(trace, begin_ns, guess.offset_ns if guess else 0)
     step_s = max(STEP_S, curve.period_s / 4)
-    grid = np.arange(-half_s, (ran.busy[-1][1] - begin_ns) / 1e9 + half_s, step_s)
+    end_s = (ran.busy[-1][1] - begin_ns) / 1e9 + half_s
+    grid = _steps(-half_s, end_s, step_s, "the agent's times of the pattern of load can not be")
     busy = np.zeros(len(grid))
     for start_ns, end_ns in ran.busy:
         busy[(grid >= (start_ns - begin_ns) / 1e9) & (grid < (end_ns - begin_ns) / 1e9)] = 1.0
     if guess:
         lags = np.arange(-SEARCH_S, SEARCH_S, step_s)
     else:
-        lags = np.arange(curve.t_s[0] - grid[0], max(curve.t_s[-1] - grid[-1], curve.t_s[0] - grid[0] + step_s), step_s)
-        if len(lags) > MOST_STEPS:
-            raise NoEnergyError("the file is too long to look for the pattern of load in it")
+        first_s = float(curve.t_s[0] - grid[0])
+        last_s = max(float(curve.t_s[-1] - grid[-1]), first_s + step_s)
+        lags = _steps(first_s, last_s, step_s, "the file is too long to look for the pattern of load in it")
     watts = _watts(curve)
     scores = np.array([correlation(np.interp(grid + lag, *watts), busy) for lag in lags])
     best = int(scores.argmax())
@@ -144,6 +145,13 @@ def found_by_pattern(trace: wire.PowerTrace, ran: wire.EnergyWindow, guess: Sync
     # grid + lag is the meter's time of the board's grid: the meter's clock is `lag` ahead
     offset_ns = (guess.offset_ns if guess else 0) - round(float(lags[best]) * 1e9)
     return Sync(offset_ns=offset_ns, uncertainty_s=step_s + curve.period_s / 2)
+
+
+def _steps(start_s: float, end_s: float, step_s: float, why_not: str) -> npt.NDArray[np.float64]:
+    """NoEnergyError, before it takes the memory: the times are a board's, or a file's."""
+    if not 0 < (end_s - start_s) / step_s <= MOST_STEPS:
+        raise NoEnergyError(why_not)
+    return np.arange(start_s, end_s, step_s)
 
 
 def _watts(curve: Curve) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -228,6 +228,32 @@ def test_the_pattern_of_load_finds_the_clock(own_clock):
         assert found_by_pattern(flat, ran, Sync(0, 0.5)) == Sync(0, 0.5)
 
 
+@pytest.mark.parametrize("busy", [((0, S), (2 * S, 2**62)), ((S, 0), (0, S)), ((2 * S, 3 * S), (-(2**62), 0))])
+def test_a_pattern_of_load_that_no_agent_made(busy):
+    """Nothing is searched for years, and no memory taken for it."""
+    ran = wire.EnergyWindow(
+        runs=1,
+        start_ns=16 * S,
+        end_ns=25 * S,
+        lead_ns=0,
+        idle=((5 * S, 15 * S), (26 * S, 36 * S)),
+        busy=busy,
+        sampler=(),
+    )
+    told = trace(t_ns=tuple(range(0, 37 * S, S // 100)), power_uw=(2_000_000,) * 3700)
+    for guess in (None, Sync(0, 0.5)):
+        with pytest.raises(NoEnergyError, match="can not be"):
+            found_by_pattern(told, ran, guess)
+
+
+def test_a_file_of_years_is_not_searched():
+    ran = wire.EnergyWindow(
+        runs=1, start_ns=16 * S, end_ns=25 * S, lead_ns=0, idle=((5 * S, 15 * S), (26 * S, 36 * S)), busy=((S, 2 * S),), sampler=()
+    )  # fmt: skip
+    with pytest.raises(NoEnergyError, match="too long"):
+        found_by_pattern(trace(t_ns=(0, 2**62), power_uw=(1, 2)), ran, None)
+
+
 # --- in turns
 
 
