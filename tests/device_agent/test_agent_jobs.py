@@ -134,9 +134,8 @@ def test_one_job_at_a_time_and_the_loser_is_told_who_and_since_when(hanging, sta
     agent, child = hanging
     other = start()
     model = other.store(sleep_model())
-    began = time.monotonic()
     (failure,) = other.run(launch(model))
-    assert time.monotonic() - began < 1
+    assert is_alive(child)  # it was not waited for
     assert failure.error == "busy"
     assert "tester has been measuring on this board for" in failure.message
     assert agent.last_job in failure.message

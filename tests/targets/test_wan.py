@@ -32,17 +32,21 @@ MEASURE = """
 import socket, time
 end = socket.create_connection(("10.9.0.2", 7))
 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-trips = []
-for _ in range(5):
+trips, transfers = [], []
+for _ in range(50):
     began = time.monotonic()
     end.sendall(b"x")
     end.recv(1)
     trips.append(time.monotonic() - began)
-began = time.monotonic()
-end.sendall(bytes(1_000_000) + b"!")
-while end.recv(65536)[-1:] != b"!":
-    pass
-print(min(trips), time.monotonic() - began)
+for _ in range(5):
+    began = time.monotonic()
+    end.sendall(bytes(1_000_000) + b"!")
+    while end.recv(65536)[-1:] != b"!":
+        pass
+    transfers.append(time.monotonic() - began)
+    if transfers[-1] < 2:
+        break
+print(min(trips), min(transfers))
 """
 
 

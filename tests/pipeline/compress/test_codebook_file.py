@@ -174,9 +174,9 @@ def test_frequencies_add_up_and_leave_no_symbol_out(counts):
 
 def test_175_000_weights_take_well_below_a_second():
     made = [Weights(f"k{i}", kernel((3, 3, 64, 38), zeros=0.5, seed=i), ()) for i in range(8)]
-    began = time.perf_counter()
+    began = time.process_time()  # CPU time: the machine may be busy with something else
     read(write(made))
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 # --- files that are not what they claim
