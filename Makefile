@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-slow setup format lint types arch bench clean
+.PHONY: help demo test test-slow setup format lint types arch bench mutants clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ bench: setup  ## the figures that the README quotes (some minutes)
 	$(BIN)/python benchmarks/upload.py
 	$(BIN)/python benchmarks/jobs.py
 	$(BIN)/python benchmarks/fleet.py 200
+
+mutants: setup  ## how many small changes of the source the tests notice (hours; in no CI run)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mutants]'
+	$(BIN)/python scripts/mutants.py
 
 clean:  ## remove what was made here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache examples/*/.edgepress
