@@ -39,7 +39,9 @@ class Edgepress:
         self.channel = self.link.start(["python3", "-uc", ECHO])
 
     def send(self, data):
-        self.channel.send(data)
+        view = memoryview(data)
+        while view:
+            view = view[self.channel.send(view, 60) :]
 
     def receive(self):
         return self.channel.receive(1 << 16, 60)

@@ -33,6 +33,7 @@ from targets.conversation import Conversation
 from targets.inventory import Target
 from targets.ssh import SshLink
 from targets.upload import send_blob
+from targets.waiting import Wait
 from tests.targets.own_sshd import own_sshd
 
 TURNS = 5
@@ -72,7 +73,8 @@ def deflated(target: Target, path: Path, *, deflate: bool = True) -> None:
     data = path.read_bytes()
     link = SshLink(target)
     talk = Conversation(link, target.python, target.root)
-    send_blob(talk, data, path.name, None, deflate=deflate)
+    with Wait(talk.address, "take it", 600) as wait:
+        send_blob(talk, data, path.name, None, wait, deflate=deflate)
     talk.close()
     link.close()
 

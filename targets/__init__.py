@@ -19,7 +19,7 @@ def open_session(target: Target, say: Callable[[str], None] | None = None) -> It
     """
     with contextlib.ExitStack() as stack:
         if target.kind == "local":
-            yield stack.enter_context(Session(lambda _: LocalLink(), target.python, target.root, say))
+            yield stack.enter_context(Session(lambda _: LocalLink(), target.python, target.root, say, target.name))
             return
         if target.kind == "virtual":
             yield _virtual(stack, target, say)
@@ -40,7 +40,7 @@ def _over_ssh(stack: contextlib.ExitStack, target: Target, say: Callable[[str], 
     def connect(limit_s: float) -> SshLink:
         return SshLink(_located(target), connect_timeout_s=limit_s)
 
-    return stack.enter_context(Session(connect, target.python, target.root, say))
+    return stack.enter_context(Session(connect, target.python, target.root, say, target.name))
 
 
 def _located(target: Target) -> Target:

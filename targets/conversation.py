@@ -1,6 +1,8 @@
 """A conversation with one agent over one channel: start it (push it first where it is absent), then lines and raw bytes."""
 
+import contextlib
 import json
+import time
 from typing import Any, TypeVar
 
 from device_agent import wire
@@ -17,28 +19,33 @@ from targets.errors import (
     UploadDamaged,
 )
 from targets.link import Channel, Link
+from targets.waiting import INSTALL_S, START_S, TURN_S, Say, Wait
 
 BOOT_MARK = b"--edgepress-boot-1--"
 NOISE_LIMIT_BYTES = 1 << 20  # what a login shell may print before the mark
 RECEIVE_BYTES = 128 * 1024
-HELLO_TIMEOUT_S = 60.0  # a cold Pi starts Python in seconds
-ANSWER_TIMEOUT_S = 120.0  # an agent that says nothing at all: one sync of a full SD card takes so long
+ANSWER_BYTES = 1 << 20  # of one line; the results of a job may be longer (targets/following.py)
 FINISH_TIMEOUT_S = 5.0
 
 R = TypeVar("R")
 
 
 class Conversation:
-    def __init__(self, link: Link, python: str, root: str) -> None:
+    def __init__(self, link: Link, python: str, root: str, say: Say | None = None) -> None:
         """Start the agent under `root` on the board with the interpreter `python` and wait for its hello."""
         self.address = link.address
         self.agent_sent_bytes = 0
-        self._buffer = b""
-        self._channel: Channel = link.start([python, "-I", "-S", "-c", _one_line(bundle.bootstrap())])
+        self._buffer = bytearray()
+        with Wait(self.address, "start the agent", START_S, say, link.close) as wait:
+            self._channel: Channel = link.start([python, "-I", "-S", "-c", _one_line(bundle.bootstrap())])
+            self._hello(python, root, wait)
+
+    def _hello(self, python: str, root: str, wait: Wait) -> None:
         try:
-            self._boot(python, root)
-            self._skip_to(wire.MARK, HELLO_TIMEOUT_S)
-            self.hello: wire.Hello = self.expect(wire.Hello, HELLO_TIMEOUT_S)
+            self._boot(python, root, wait)
+            self._skip_to(wire.MARK, wait)
+            self._line(wait, ANSWER_BYTES)
+            self.hello: wire.Hello = self.expect(wire.Hello, wait)
             if self.hello.protocol != wire.PROTOCOL or self.hello.agent_sha256 != self.agent_sha256:
                 raise AgentFailed(
                     f"the agent on {self.address} is not the one that was pushed ({self.hello})",
@@ -48,32 +55,35 @@ class Conversation:
             self._channel.close()
             raise
 
-    def _boot(self, python: str, root: str) -> None:
+    def _boot(self, python: str, root: str, wait: Wait) -> None:
         data, self.agent_sha256 = bundle.bundle()
         request = {"root": root, "sha256": self.agent_sha256, "size_bytes": len(data)}
         try:
-            self.send(json.dumps(request).encode() + b"\n")
-            self._skip_to(BOOT_MARK, HELLO_TIMEOUT_S)
+            self.send(json.dumps(request).encode() + b"\n", wait)
+            self._skip_to(BOOT_MARK, wait)
         except ConnectionLost as error:
             raise self._no_start(python) or error from error
-        word, _, rest = self._line(HELLO_TIMEOUT_S).strip().partition(b" ")
+        word, _, rest = self._line(wait, ANSWER_BYTES).strip().partition(b" ")
+        wait.news("say hello", START_S)
         if word == b"NEED":
-            self.send(data)
+            wait.news("install the agent", INSTALL_S)
+            self.send(data, wait)
             self.agent_sent_bytes = len(data)
-            self._skip_to_boot_failure_or_agent()
+            self._skip_to_boot_failure_or_agent(wait)
         elif word == b"FAIL":
             raise self._boot_failure(rest)
 
-    def _skip_to_boot_failure_or_agent(self) -> None:
+    def _skip_to_boot_failure_or_agent(self, wait: Wait) -> None:
         """After the bundle was sent: either the agent's own mark follows, or why it could not be unpacked."""
         skipped = 0
         while skipped <= NOISE_LIMIT_BYTES:
-            line = self._line(ANSWER_TIMEOUT_S)
+            line = self._line(wait, NOISE_LIMIT_BYTES)
             skipped += len(line)
             if line.startswith(BOOT_MARK):
                 raise self._boot_failure(line[len(BOOT_MARK) :].strip().partition(b" ")[2])
             if line.startswith(wire.MARK):
-                self._buffer = line + b"\n" + self._buffer
+                self._buffer[:0] = line + b"\n"
+                wait.news("say hello", START_S)
                 return
         raise self._babble(skipped)
 
@@ -108,27 +118,32 @@ class Conversation:
 
     # --- both directions
 
-    def ask(self, request: Record, kind: type[R]) -> R:
-        self.write(request)
-        return self.expect(kind, ANSWER_TIMEOUT_S)
+    def ask(self, request: Record, kind: type[R], wait: Wait) -> R:
+        self.write(request, wait)
+        return self.expect(kind, wait)
 
-    def expect(self, kind: type[R], timeout_s: float = ANSWER_TIMEOUT_S) -> R:
+    def expect(self, kind: type[R], wait: Wait) -> R:
         """The next record, which must be of this kind; a Failure is raised as what it says."""
-        record = self.record(timeout_s)
+        record = self.record(wait)
         if not isinstance(record, kind):
             raise self.unexpected(record)
         return record
 
-    def write(self, record: Record) -> None:
-        self.send(wire.encode(record))
+    def write(self, record: Record, wait: Wait) -> None:
+        self.send(wire.encode(record), wait)
 
-    def send(self, data: bytes | memoryview) -> None:
-        self._channel.send(data)
+    def send(self, data: bytes | memoryview, wait: Wait) -> None:
+        view = memoryview(data)
+        while view:
+            with contextlib.suppress(TimeoutError):
+                view = view[self._channel.send(view, min(TURN_S, wait.left_s())) :]
 
-    def record(self, timeout_s: float) -> Any:
-        """The next record that says more than that the agent is at it. No more than `timeout_s` may pass without a word."""
+    def record(self, wait: Wait, line_bytes: int = ANSWER_BYTES, silent_s: float | None = None) -> Any:
+        """The next record that says more than that the agent is at it. ConnectionLost where it does not even say that, for
+        `silent_s`. NoAnswer, NotTheAgent.
+        """
         while True:
-            line = self._line(timeout_s)
+            line = self._line(wait, line_bytes, silent_s)
             try:
                 record = wire.decode(line)
             except wire.WireError as error:
@@ -138,6 +153,7 @@ class Conversation:
                 ) from error
             if not isinstance(record, wire.Working):
                 return record
+            wait.working()
 
     def has_answer(self) -> bool:
         """Whether a whole line is there to be read. Does not wait."""
@@ -148,46 +164,57 @@ class Conversation:
                 return False
         return b"\n" in self._buffer
 
-    def receive_exactly(self, size: int) -> bytes:
-        received = bytearray(self._buffer[:size])
-        self._buffer = self._buffer[size:]
-        while len(received) < size:
-            received += self._receive(ANSWER_TIMEOUT_S)
-        self._buffer, data = bytes(received[size:]) + self._buffer, bytes(received[:size])
+    def receive_exactly(self, size: int, wait: Wait) -> bytes:
+        while len(self._buffer) < size:
+            self._buffer += self._receive(wait)
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
         return data
 
-    def close(self) -> None:
+    def close(self, limit_s: float = FINISH_TIMEOUT_S) -> None:
         """End the agent: it ends when its input does."""
-        self._channel.finish(FINISH_TIMEOUT_S)
+        self._channel.finish(limit_s)
         self._channel.close()
 
-    def _line(self, timeout_s: float) -> bytes:
-        pieces = [self._buffer]
-        while b"\n" not in pieces[-1]:
-            if sum(map(len, pieces)) > wire.MAX_LINE_BYTES:
-                raise NotTheAgent(f"{self.address} sent a line without end", hint="Run again.")
-            pieces.append(self._receive(timeout_s))
-        line, _, self._buffer = b"".join(pieces).partition(b"\n")
+    def _line(self, wait: Wait, limit_bytes: int, silent_s: float | None = None) -> bytes:
+        start, end = 0, self._buffer.find(b"\n")
+        while end < 0 and len(self._buffer) <= limit_bytes:
+            start = len(self._buffer)
+            self._buffer += self._receive(wait, silent_s)
+            end = self._buffer.find(b"\n", start)
+        if not 0 <= end <= limit_bytes:
+            raise NotTheAgent(
+                f"{self.address} sent a line of more than {limit_bytes} bytes when it was to {wait.doing}",
+                hint="Does something on the board write into the agent's output? Run again; report it if it happens twice.",
+            )
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
         return line
 
-    def _skip_to(self, mark: bytes, timeout_s: float) -> None:
-        while mark not in self._buffer:
+    def _skip_to(self, mark: bytes, wait: Wait) -> None:
+        """Behind the mark and the spaces after it."""
+        start = 0
+        while (found := self._buffer.find(mark, start)) < 0:
             if len(self._buffer) > NOISE_LIMIT_BYTES:
                 raise self._babble(len(self._buffer))
-            self._buffer += self._receive(timeout_s)
-        self._buffer = self._buffer.partition(mark)[2].lstrip(b" ")
-        if mark == wire.MARK:
-            self._line(timeout_s)
+            start = max(0, len(self._buffer) - len(mark))
+            self._buffer += self._receive(wait)
+        del self._buffer[: found + len(mark)]
 
-    def _receive(self, timeout_s: float) -> bytes:
-        try:
-            data = self._channel.receive(RECEIVE_BYTES, timeout_s)
-        except TimeoutError as error:
-            raise ConnectionLost(
-                f"{self.address} has not answered for {timeout_s:.0f} s",
-                hint="Is the board still up and on the network? Nothing was left half-written there; run again.",
-            ) from error
+    def _receive(self, wait: Wait, silent_s: float | None = None) -> bytes:
+        silent_from, data = time.monotonic(), None
+        while data is None:
+            turn_s = min(TURN_S, wait.left_s())
+            with contextlib.suppress(TimeoutError):
+                data = self._channel.receive(RECEIVE_BYTES, turn_s)
+            if data is None and silent_s is not None and time.monotonic() - silent_from > silent_s:
+                raise ConnectionLost(
+                    f"{self.address} has not answered for {silent_s:.0f} s",
+                    hint="Is the board still up and on the network? Nothing was left half-written there; run again.",
+                )
         if not data:
+            if wait.is_over():  # its link was closed for that
+                raise wait.no_answer()
             said = self._channel.errors()
             raise ConnectionLost(
                 f"the connection to {self.address} ended in the middle" + (f"; it said: {said[-500:]}" if said else ""),

@@ -13,6 +13,7 @@ NoPython                 4
 DiskFull                 4
 Busy                     4  another edgepress measures there
 ConnectionLost           4  cut in the middle, or silent for too long: worth another try
+NoAnswer                 4  the board is connected, and a request was not answered in its whole time
 NotTheAgent              4  what answers does not keep to the protocol
 JobEnded                 4  LOST, KILLED, TIMEOUT, CANCELLED or FAILED: a job without results
 AgentFailed              4  the agent answered with a failure
@@ -80,6 +81,10 @@ class Busy(TargetError):
 
 
 class ConnectionLost(TargetError):
+    pass
+
+
+class NoAnswer(TargetError):
     pass
 
 

@@ -7,8 +7,8 @@ from typing import Protocol
 class Channel(Protocol):
     """One running program on the board. All methods raise targets.errors.ConnectionLost when the link breaks."""
 
-    def send(self, data: bytes | memoryview) -> None:
-        """Write all of `data` to its standard input."""
+    def send(self, data: bytes | memoryview, timeout_s: float) -> int:
+        """Write some of `data` to its standard input; how many bytes. TimeoutError when it took none."""
 
     def receive(self, limit_bytes: int, timeout_s: float) -> bytes:
         """At most `limit_bytes` of its standard output; b"" at its end; TimeoutError when nothing came."""

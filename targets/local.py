@@ -21,12 +21,15 @@ class LocalChannel:
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, bufsize=0, start_new_session=True
         )
 
-    def send(self, data: bytes | memoryview) -> None:
         assert self._process.stdin is not None
-        view = memoryview(data)
+        os.set_blocking(self._process.stdin.fileno(), False)
+
+    def send(self, data: bytes | memoryview, timeout_s: float) -> int:
+        assert self._process.stdin is not None
         try:
-            while view:
-                view = view[self._process.stdin.write(view) :]
+            if not select.select([], [self._process.stdin], [], timeout_s)[1]:
+                raise TimeoutError
+            return self._process.stdin.write(data) or 0
         except (BrokenPipeError, ValueError) as error:
             raise ConnectionLost("the agent on this machine ended unexpectedly", hint=self._hint()) from error
 

@@ -6,7 +6,6 @@ is named by its content and owner, runs on while nobody is connected, and tells 
 
 import getpass
 import hashlib
-import itertools
 import os
 import socket
 import time
@@ -14,22 +13,32 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Self, TypeVar
 
 from device_agent import wire
+from targets.connection import ROUNDS, Connection
 from targets.conversation import Conversation
-from targets.errors import AgentFailed, Busy, ConnectionLost, DiskFull, JobEnded, NotTheAgent, Unreachable
+from targets.errors import AgentFailed, Busy, ConnectionLost, DiskFull, JobEnded, NotTheAgent
+from targets.following import Following, Said
 from targets.link import Link
-from targets.upload import send_blob, send_rest
+from targets.upload import limit_s, send_blob, send_rest
+from targets.waiting import ANSWER_S, SLOWEST_BYTES_S, UNPACK_S, Wait
 
 GET_LIMIT_BYTES = 1 << 30
-FIRST_TRY_S, NEXT_TRY_S = 15.0, 2.0  # limits on opening a connection: the board should be there; it was there
-QUICK_TRIES = 5  # a board that is busy measuring may need longer to log us in
-PAUSE_S = 0.5  # between two tries
-RETURN_S = 60.0  # how long a board that was lost is waited for
-ROUNDS = 5  # how often one request is asked again
-FOLLOW_TIMEOUT_S = 45.0  # an agent that follows a job says at least every 5 s that it is at it
+SUBMIT_TRIES_S = 2.0  # for the agent of a link that has just broken to start the job that was submitted over it
+SILENT_S = 45.0  # an agent that follows a job says at least every 5 s that it is at it
+# To cancel the job and end the agent; in a hurry at Ctrl-C, which shall end within 5 s. The job has a share of it.
+GOODBYE_S, HURRY_S, CANCEL_SHARE = 20.0, 3.0, 0.7
 OLD_RESULT_S = 3600.0  # results that were left on the board by a run that was killed; older ones are measured anew
 
 R = TypeVar("R")
-Said = wire.Event | wire.Launched | wire.Paired | wire.LaunchFailed
+
+RUNNING: dict[str, str] = {}
+"""Jobs that this process has started and that have not ended: number -> address."""
+
+DOING = {
+    wire.Have: "say which files it has", wire.Unpack: "unpack a wheel", wire.Observe: "tell its state",
+    wire.Tune: "set its clocks", wire.Meters: "look for power meters", wire.Submit: "start the job",
+    wire.Cancel: "cancel the job", wire.Jobs: "list its jobs", wire.Forget: "remove the job's results",
+}  # fmt: skip
+"""Goes on "waiting for the board to ..."."""
 
 
 class Cooling(NamedTuple):
@@ -47,27 +56,31 @@ class Session:
     """Use as a context manager: leaving it ends the agent; a job that still runs then is cancelled."""
 
     def __init__(
-        self, connect: Callable[[float], Link], python: str, root: str, say: Callable[[str], None] | None = None
-    ) -> None:
+        self, connect: Callable[[float], Link], python: str, root: str, say: Callable[[str], None] | None = None,
+        name: str = "the board",
+    ) -> None:  # fmt: skip
         """Start the agent under `root` on the board with the interpreter `python`. `connect` opens a link, with a limit in
-        seconds; `say` is told what a person should know meanwhile.
+        seconds; `say` is told what a person should know meanwhile; `name` is for messages.
         """
-        self._connect, self._python, self._root = connect, python, root
         self._say = say or (lambda _: None)
         self._job_id: str | None = None
+        self._submitted: dict[str, wire.Submit] = {}
         self._fetched: list[str] = []
         self.note = ""  # of a virtual board: what holds it to its shape
         began = time.monotonic()
-        self._open(FIRST_TRY_S)
-        self.first_answer_s = time.monotonic() - self._connected
-        self.connect_s = self._connected - began
-        self.agent_sent_bytes = self._talk.agent_sent_bytes
-        self.agent_sha256 = self._talk.agent_sha256
-        self.machine = self._talk.hello.machine
+        self._board = Connection(connect, python, root, self._say, name)
+        self.first_answer_s = time.monotonic() - self._board.connected_s
+        self.connect_s = self._board.connected_s - began
+        talk = self._board.talk
+        self.agent_sent_bytes, self.agent_sha256, self.machine = (
+            talk.agent_sent_bytes,
+            talk.agent_sha256,
+            talk.hello.machine,
+        )
 
     @property
     def address(self) -> str:
-        return self._link.address
+        return self._board.link.address
 
     # --- requests
 
@@ -76,12 +89,15 @@ class Session:
 
     def put(self, data: bytes | memoryview, sha256: str, sent: Callable[[int], None] | None = None) -> None:
         """Send a blob; it is complete and durable on the board when this returns. `sent` is told the bytes so far."""
-        first = self._talk
-        self._again(lambda talk: (send_blob if talk is first else send_rest)(talk, data, sha256, sent))
+        first = self._board.talk
+        with self._board.wait(f"take a file of {len(data) / 1e6:.1f} MB", limit_s(len(data))) as wait:
+            self._board.again(
+                wait, lambda talk: (send_blob if talk is first else send_rest)(talk, data, sha256, sent, wait)
+            )
 
     def unpack(self, name: str, sha256: str) -> None:
         """Make a site of the wheel that was put there as a blob; done at once where it exists."""
-        self._ask(wire.Unpack(name, sha256), wire.Unpacked)
+        self._ask(wire.Unpack(name, sha256), wire.Unpacked, UNPACK_S)
 
     def observe(self) -> wire.Conditions:
         return self._ask(wire.Observe(), wire.Conditions)
@@ -100,12 +116,14 @@ class Session:
         """Fetch a blob; its hash is checked. NotTheAgent for more than GET_LIMIT_BYTES."""
 
         def fetch(talk: Conversation) -> bytes:
-            size = talk.ask(wire.Get(sha256), wire.Blob).size_bytes
+            size = talk.ask(wire.Get(sha256), wire.Blob, wait).size_bytes
             if not 0 <= size <= GET_LIMIT_BYTES:
                 raise NotTheAgent(f"{self.address} wants to send {size} bytes", hint="Answer fewer evaluation rows.")
-            return talk.receive_exactly(size)
+            wait.news(f"send a file of {size / 1e6:.1f} MB", ANSWER_S + size / SLOWEST_BYTES_S)
+            return talk.receive_exactly(size, wait)
 
-        data = self._again(fetch)
+        with self._board.wait("send a file", ANSWER_S) as wait:
+            data = self._board.again(wait, fetch)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise ConnectionLost(f"the file {sha256[:12]} came damaged from {self.address}", hint="Run again.")
         return data
@@ -124,20 +142,21 @@ class Session:
         """
         request = submission(launches, label, pairs, cooling)
         self._job_id = request.job_id  # from here on: Ctrl-C may come before the answer
+        self._submitted[request.job_id], RUNNING[request.job_id] = request, self.address
         try:
             accepted = self._accepted(request)
             if accepted.state == wire.FINISHED and accepted.age_ns / 1e9 > OLD_RESULT_S:
                 self.forget(request.job_id)
                 accepted = self._ask(request, wire.Accepted)
         except (AgentFailed, Busy, DiskFull):
-            self._job_id = None  # it was not started
+            self._done_with(request.job_id)  # it was not started
             raise
         if accepted.age_ns:
             self._say(f"{self.address} has had this job for {accepted.age_ns / 1e9:.0f} s: going on with it")
         return request.job_id
 
     def _accepted(self, request: wire.Submit) -> wire.Accepted:
-        deadline = time.monotonic() + NEXT_TRY_S
+        deadline = time.monotonic() + SUBMIT_TRIES_S
         while True:
             try:
                 return self._ask(request, wire.Accepted)
@@ -146,33 +165,49 @@ class Session:
                     raise
                 time.sleep(0.1)
 
-    def follow(self, job_id: str) -> Iterator[Said]:
-        """What a job says, from its beginning to its end: each record once, however often the link breaks meanwhile.
+    def follow(self, job_id: str, count: int | None = None) -> Iterator[Said]:
+        """What a job says, from its beginning to its end: each record once, however often the link breaks meanwhile. `count`: its
+        launches and pairs, where another run has submitted it.
 
         JobEnded where it ended without results.
         """
-        seen, rounds = 0, 0
-        while True:
-            try:
-                self._talk.write(wire.Follow(job_id, seen))
-                while not isinstance(record := self._talk.record(FOLLOW_TIMEOUT_S), wire.Ended):
-                    if not isinstance(record, Said):
-                        raise self._talk.unexpected(record)
-                    if record.seq != seen + 1:
-                        raise NotTheAgent(f"{self.address} sent record {record.seq} after {seen}", hint="Run again.")
-                    seen, rounds = record.seq, 0
-                    yield record
-            except ConnectionLost as lost:
-                rounds += 1
-                if rounds > ROUNDS:
-                    raise
-                self._return(lost)
-                continue
-            self._job_id = None if self._job_id == job_id else self._job_id
-            if record.state != wire.FINISHED:
-                raise _ended(self.address, record)
-            self._fetched.append(job_id)
-            return
+        expected, seen, rounds = Following(self.address, self._submitted.get(job_id), count), 0, 0
+        with self._board.wait(expected.doing(), expected.left_s()) as wait:
+            while True:
+                try:
+                    self._board.talk.write(wire.Follow(job_id, seen), wait)
+                    while not isinstance(record := self._record(wait, expected), wire.Ended):
+                        if record.seq != seen + 1:
+                            raise NotTheAgent(
+                                f"{self.address} sent record {record.seq} after {seen}", hint="Run again."
+                            )
+                        expected.check(record)
+                        seen, rounds = record.seq, 0
+                        wait.hold()
+                        yield record
+                        wait.news(expected.doing(), expected.left_s())
+                except ConnectionLost as lost:
+                    rounds += 1
+                    if rounds > ROUNDS or wait.is_over():
+                        raise
+                    self._board.reopen(wait, lost)
+                else:
+                    break
+        expected.check_end(record)
+        self._done_with(job_id)
+        if record.state != wire.FINISHED:
+            raise _ended(self.address, record)
+        self._fetched.append(job_id)
+
+    def _record(self, wait: Wait, expected: Following) -> Said | wire.Ended:
+        record = self._board.talk.record(wait, expected.line_bytes, SILENT_S)
+        if not isinstance(record, Said | wire.Ended):
+            raise self._board.talk.unexpected(record)
+        return record
+
+    def _done_with(self, job_id: str) -> None:
+        self._job_id = None if self._job_id == job_id else self._job_id
+        RUNNING.pop(job_id, None)
 
     def cancel(self, job_id: str) -> str:
         """End a job; the state in which it is then. AgentFailed where there is none of this number."""
@@ -190,68 +225,38 @@ class Session:
     def jobs(self) -> tuple[wire.JobInfo, ...]:
         return self._ask(wire.Jobs(), wire.JobList).jobs
 
-    # --- the link
+    # --- the end
 
-    def close(self) -> None:
-        if self._job_id is not None:
-            self._cancel_quickly(self._job_id)
-        self._drop()
+    def close(self, limit_s: float = GOODBYE_S) -> None:
+        """Cancel what still runs, and end the agent."""
+        job_id, self._job_id = self._job_id, None
+        if job_id is None:
+            self._board.close(limit_s)
+        elif self._board.close(limit_s, lambda talk: self._cancel(talk, job_id, CANCEL_SHARE * limit_s)):
+            RUNNING.pop(job_id, None)
+        else:
+            self._say(
+                f"{self.address} did not say in time that it cancelled the job {job_id}: if it was started, it may go on there "
+                "(`edgepress jobs` shows and cancels it)"
+            )
+
+    def _cancel(self, talk: Conversation, job_id: str, limit_s: float) -> None:
+        """In the midst of what the job says."""
+        with self._board.wait("cancel the job", limit_s) as wait:
+            talk.write(wire.Cancel(job_id), wait)
+            while not isinstance(talk.record(wait, wire.MAX_LINE_BYTES), (wire.Cancelled, wire.Failure)):
+                pass
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        stopped = kind is not None and not issubclass(kind, Exception)
+        self.close(HURRY_S if stopped else GOODBYE_S)
 
-    def _ask(self, request: wire.Record, kind: type[R]) -> R:
-        return self._again(lambda talk: talk.ask(request, kind))
-
-    def _again(self, act: Callable[[Conversation], R]) -> R:
-        for _ in range(ROUNDS):
-            try:
-                return act(self._talk)
-            except ConnectionLost as lost:
-                self._return(lost)
-        return act(self._talk)
-
-    def _open(self, limit_s: float) -> None:
-        self._link = self._connect(limit_s)
-        self._connected = time.monotonic()
-        try:
-            self._talk = Conversation(self._link, self._python, self._root)
-        except BaseException:
-            self._link.close()
-            raise
-
-    def _drop(self) -> None:
-        self._talk.close()
-        self._link.close()
-
-    def _return(self, lost: ConnectionLost) -> None:
-        """Open the link again, as soon as the board can be reached. `lost` again, if it does not come back in RETURN_S."""
-        self._drop()
-        self._say(f"{lost.message}; trying for {RETURN_S:.0f} s to reach it again")
-        deadline = time.monotonic() + RETURN_S
-        for tries in itertools.count():
-            try:
-                self._open(NEXT_TRY_S if tries < QUICK_TRIES else FIRST_TRY_S)
-            except (ConnectionLost, Unreachable):
-                if time.monotonic() > deadline:
-                    raise lost from None
-                time.sleep(PAUSE_S)
-            else:
-                self._say(f"{self.address} is there again")
-                return
-
-    def _cancel_quickly(self, job_id: str) -> None:
-        """The board is no longer wanted. Where it can not be told, the job ends by itself, and its results wait there."""
-        self._job_id = None
-        try:
-            self._talk.write(wire.Cancel(job_id))
-            while not isinstance(self._talk.record(FOLLOW_TIMEOUT_S), (wire.Cancelled, wire.Failure)):
-                pass
-        except (ConnectionLost, NotTheAgent):
-            self._say(f"{self.address} can not be told to stop: if the job {job_id} was started, it goes on there")
+    def _ask(self, request: wire.Record, kind: type[R], limit_s: float = ANSWER_S) -> R:
+        with self._board.wait(DOING[type(request)], limit_s) as wait:
+            return self._board.again(wait, lambda talk: talk.ask(request, kind, wait))
 
 
 def submission(

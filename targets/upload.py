@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from device_agent import wire
 from targets.conversation import Conversation
-from targets.errors import Busy, UploadDamaged
+from targets.errors import Busy, NotTheAgent, UploadDamaged
+from targets.waiting import ANSWER_S, SLOWEST_BYTES_S, Wait
 
 SAMPLE_BYTES = 4096  # of a piece: tells in 0.1 ms whether zlib is of use at all
 WORTH = 0.9  # of its size: less gain is not worth the board's time
@@ -51,6 +52,7 @@ def send_blob(
     data: bytes | memoryview,
     sha256: str,
     sent: Callable[[int], None] | None,
+    wait: Wait,
     *,
     deflate: bool = True,
 ) -> int:
@@ -58,19 +60,27 @@ def send_blob(
     that are there so far. Returns the bytes that went over the link. TargetErrors, as the agent or the link say.
     """
     try:
-        return _send(talk, data, sha256, sent, deflate)
+        return _send(talk, data, sha256, sent, wait, deflate)
     except UploadDamaged:  # what was there of an earlier try was damaged, as after a power cut; it is gone now
-        return _send(talk, data, sha256, sent, deflate)
+        wait.news(limit_s=limit_s(len(data)))
+        return _send(talk, data, sha256, sent, wait, deflate)
 
 
-def send_rest(talk: Conversation, data: bytes | memoryview, sha256: str, sent: Callable[[int], None] | None) -> None:
+def limit_s(size_bytes: int) -> float:
+    """Of a whole upload: the board hashes what it has of it, takes the rest, and syncs it."""
+    return 2 * ANSWER_S + size_bytes / SLOWEST_BYTES_S
+
+
+def send_rest(
+    talk: Conversation, data: bytes | memoryview, sha256: str, sent: Callable[[int], None] | None, wait: Wait
+) -> None:
     """send_blob after the link broke in the middle of it: the blob may be complete, only its acknowledgement was lost; or
     the agent of the broken link may still be busy writing it.
     """
     deadline = time.monotonic() + OTHER_RECEIVER_S
-    while sha256 not in talk.ask(wire.Have((sha256,), ()), wire.Present).blobs:
+    while sha256 not in talk.ask(wire.Have((sha256,), ()), wire.Present, wait).blobs:
         try:
-            send_blob(talk, data, sha256, sent)
+            send_blob(talk, data, sha256, sent, wait)
         except Busy:
             if time.monotonic() > deadline:
                 raise
@@ -80,23 +90,27 @@ def send_rest(talk: Conversation, data: bytes | memoryview, sha256: str, sent: C
 
 
 def _send(
-    talk: Conversation, data: bytes | memoryview, sha256: str, sent: Callable[[int], None] | None, deflate: bool
-) -> int:
-    offset = talk.ask(wire.Put(sha256, len(data)), wire.Ready).offset_bytes
+    talk: Conversation, data: bytes | memoryview, sha256: str, sent: Callable[[int], None] | None, wait: Wait, deflate: bool,
+) -> int:  # fmt: skip
+    offset = talk.ask(wire.Put(sha256, len(data)), wire.Ready, wait).offset_bytes
+    if not 0 <= offset <= len(data):
+        raise NotTheAgent(f"{talk.address} wants the bytes from {offset} on, of {len(data)}", hint="Run again.")
     view, pace, sent_bytes = memoryview(data), Pace(), 0
     while offset < len(data):
         piece = view[offset : offset + wire.MAX_FRAME_BYTES]
         coding, coded = pace.coded(piece) if deflate else (wire.RAW, piece)
         began = time.monotonic()
-        talk.send(wire.FRAME.pack(coding, len(coded), len(piece)))
-        talk.send(coded)
+        talk.send(wire.FRAME.pack(coding, len(coded), len(piece)), wait)
+        talk.send(coded, wait)
         pace.sent(len(coded), time.monotonic() - began)
         sent_bytes += len(coded)
         offset += len(piece)
+        wait.detail = f" ({offset / 1e6:.1f} MB went so far)"
         if sent is not None:
+            wait.news()  # it is shown
             sent(offset)
         if offset < len(data) and talk.has_answer():  # it can only be a failure
-            talk.send(wire.FRAME.pack(wire.END, 0, 0))
+            talk.send(wire.FRAME.pack(wire.END, 0, 0), wait)
             break
-    talk.expect(wire.Stored)
+    talk.expect(wire.Stored, wait)
     return sent_bytes

@@ -17,9 +17,9 @@ from targets.ssh.route import Hop, route
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it logs is said by our own errors
 CONNECT_TIMEOUT_S = 15.0  # each of: TCP and the first word, key exchange, login, opening a channel
-SEND_TIMEOUT_S = 60.0  # the board answers, but the program there takes nothing
 KEEPALIVE_S = 13.0  # given up after three: a board that vanished is noticed within 41 s
 STDERR_TAIL_BYTES = 4000
+STDERR_READS = 64  # at a time: what is printed without end must not keep us
 # paramiko's sendall() copies all that is left for each packet; a packet of sshd's takes no more than this (channels.h).
 PACKET_BYTES = 32 * 1024
 
@@ -28,12 +28,15 @@ class SshChannel:
     def __init__(self, channel: paramiko.Channel, link: "SshLink") -> None:
         self._channel, self._link, self._stderr = channel, link, b""
 
-    def send(self, data: bytes | memoryview) -> None:
-        self._channel.settimeout(SEND_TIMEOUT_S)
+    def send(self, data: bytes | memoryview, timeout_s: float) -> int:
+        self._channel.settimeout(timeout_s)
+        self._drain_errors()  # a program that can not print takes nothing either
         try:
-            view = memoryview(data)
-            while view:
-                view = view[self._channel.send(bytes(view[:PACKET_BYTES])) :]
+            taken = self._channel.send(bytes(data[:PACKET_BYTES]))
+            if not taken:
+                raise EOFError("it takes nothing more")
+        except TimeoutError:
+            raise
         except (OSError, EOFError) as error:
             said = self.errors()
             raise self._link.given_up() or ConnectionLost(
@@ -41,6 +44,8 @@ class SshChannel:
                 + (f"; it said: {said[-500:]}" if said else ""),
                 hint="Is the board still up and on the network? Nothing was left half-written there; run again.",
             ) from error
+        else:
+            return taken
 
     def receive(self, limit_bytes: int, timeout_s: float) -> bytes:
         self._channel.settimeout(timeout_s)
@@ -60,7 +65,9 @@ class SshChannel:
         return self._stderr.decode(errors="replace").strip()
 
     def _drain_errors(self) -> None:
-        while self._channel.recv_stderr_ready():  # else a full window would stop the agent
+        for _ in range(STDERR_READS):
+            if not self._channel.recv_stderr_ready():  # else a full window would stop the agent
+                return
             self._stderr = (self._stderr + self._channel.recv_stderr(1 << 16))[-STDERR_TAIL_BYTES:]
 
     def finish(self, timeout_s: float) -> int | None:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from device_agent import wire
-from targets import errors, open_session
-from targets import session as session_module
+from targets import connection, errors, open_session
 from targets.conversation import Conversation
 from tests.targets import faults
 from tests.targets.conftest import eventually, leftovers
@@ -93,8 +92,8 @@ def test_where_nobody_can_reconnect_the_error_and_the_next_session_tell_the_trut
     proxied, upload_s, share, monkeypatch
 ):
     target, proxy = proxied
-    monkeypatch.setattr(session_module, "RETURN_S", 0.0)
-    monkeypatch.setattr(session_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(connection, "RETURN_S", 0.0)
+    monkeypatch.setattr(connection, "PAUSE_S", 0.01)
     failed = 0
     for number in range(whole_count(3, 100, share)):
         source = faults.seeded("no return", number)

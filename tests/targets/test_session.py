@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from device_agent import wire as w
-from targets import errors, open_session
+from targets import connection, errors, open_session
 from targets import session as session_module
 from targets.local import LocalLink
 from targets.session import Session
@@ -178,9 +178,9 @@ LONG = {"timed_min_ns": 20 * 10**9, "timed_max_runs": 10**6}
 
 def no_return(monkeypatch):
     """The board does not come back."""
-    monkeypatch.setattr(session_module, "RETURN_S", 0.0)
+    monkeypatch.setattr(connection, "RETURN_S", 0.0)
     monkeypatch.setattr(
-        Session, "_open", lambda self, limit_s: (_ for _ in ()).throw(errors.Unreachable("gone", hint=""))
+        connection.Connection, "open", lambda self, limit_s: (_ for _ in ()).throw(errors.Unreachable("gone", hint=""))
     )
 
 

@@ -94,10 +94,10 @@ def starting_a_program(target, wire, limits):
 def sending(target, wire, limits):
     with contextlib.closing(SshLink(target, **limits)) as board:
         channel = board.start(["sh", "-c", "cat > /dev/null"])
-        channel.send(bytes(1 << 20))
+        channel.send(bytes(1 << 20), 300)
         wire.stalled = True
         while True:
-            channel.send(bytes(1 << 20))
+            channel.send(bytes(1 << 20), 300)
 
 
 def waiting_for_a_result(target, wire, limits):

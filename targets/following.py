@@ -1,0 +1,114 @@
+"""What a job may still say, and in which time: each result once and in its order, and so many events and bytes as were asked for."""
+
+import time
+
+from device_agent import wire
+from targets.errors import NotTheAgent
+from targets.waiting import ANSWER_S
+
+Said = wire.Event | wire.Launched | wire.Paired | wire.LaunchFailed
+
+QUIET_S = (
+    300.0  # to import a runtime and load a model on a slow board: after that a launch tells every 0.5 s how far it is
+)
+SLACK_S = 120.0  # of one launch: for its process, and for a sync of a full SD card
+UNKNOWN_S = (
+    3600.0  # without a word, of a job that somebody else has submitted: its launches may be told to idle for long
+)
+# Of one launch: device_agent.messages.TELL_NS makes two a second of each side of a pair, and the board tells each second of cooling.
+EVENTS, EVENTS_PER_S = 1000, 8
+UNKNOWN_EVENTS = 1_000_000
+LINE_BYTES = 4 << 20  # of one result without its times
+TIME_BYTES = 24  # of one time in a line
+
+
+class Following:
+    """The records of one job, as they come."""
+
+    def __init__(self, address: str, request: wire.Submit | None, count: int | None = None) -> None:
+        """`request`: None where it is another one's job, of `count` launches and pairs."""
+        self._address = address
+        self._items: tuple[wire.Launch | wire.Pair, ...] | None = (
+            None if request is None else (*request.launches, *request.pairs)
+        )
+        self._count = count if self._items is None else len(self._items)
+        self._cool_s = 0.0 if request is None else request.cool_ns / 1e9
+        self._longest_line = (
+            wire.MAX_LINE_BYTES if self._items is None else max(map(_line_bytes, self._items), default=LINE_BYTES)
+        )
+        self.results = self._events = 0
+        self._phase = "started"
+        self._began = time.monotonic()  # of the launch that runs
+
+    def doing(self) -> str:
+        of = "" if self._count is None else f" of {self._count}"
+        if self.results == self._count:
+            return "end the job"
+        return f"answer launch {self.results + 1}{of} of the job ({self._phase})"
+
+    def left_s(self) -> float:
+        """Until the next record has to be here: so long may pass between two, and in all from one result to the next."""
+        if self._items is None:
+            return UNKNOWN_S
+        if self.results == len(self._items):
+            return ANSWER_S
+        return min(QUIET_S + _silent_s(self._items[self.results]), self._began + self._most_s() - time.monotonic())
+
+    def _most_s(self) -> float:
+        item = None if self._items is None else self._items[self.results]
+        return float("inf") if item is None else _timeout_s(item) + self._cool_s + SLACK_S
+
+    @property
+    def line_bytes(self) -> int:
+        return min(self._longest_line, wire.MAX_LINE_BYTES)
+
+    def check(self, record: Said) -> None:
+        """NotTheAgent for a record that this job can not have here."""
+        if record.index != self.results or (self._count is not None and record.index >= self._count):
+            raise self._wrong(f"a record of launch {record.index + 1} where launch {self.results + 1} runs")
+        if isinstance(record, wire.Event):
+            self._events += 1
+            self._phase = record.phase[:20]
+            if self._events > self._most_events():
+                raise self._wrong(f"more than {self._events - 1} events of one launch")
+            return
+        if self._items is not None and not isinstance(record, wire.LaunchFailed):
+            wanted = wire.Paired if isinstance(self._items[record.index], wire.Pair) else wire.Launched
+            if not isinstance(record, wanted):
+                raise self._wrong(
+                    f"{type(record).__name__} for launch {record.index + 1}, which is to be {wanted.__name__}"
+                )
+        self.results, self._events, self._phase, self._began = self.results + 1, 0, "started", time.monotonic()
+
+    def check_end(self, ended: wire.Ended) -> None:
+        if ended.state == wire.FINISHED and self._count is not None and self.results != self._count:
+            raise self._wrong(f"the end of a job with {self.results} of {self._count} results")
+
+    def _most_events(self) -> float:
+        return UNKNOWN_EVENTS if self._items is None else EVENTS + EVENTS_PER_S * self._most_s()
+
+    def _wrong(self, what: str) -> NotTheAgent:
+        return NotTheAgent(
+            f"{self._address} sent {what}",
+            hint="Run again; if it happens twice, remove the board's edgepress folder and run once more.",
+        )
+
+
+def _sides(item: wire.Launch | wire.Pair) -> tuple[wire.Launch, ...]:
+    return (item.a, item.b) if isinstance(item, wire.Pair) else (item,)
+
+
+def _timeout_s(item: wire.Launch | wire.Pair) -> float:
+    return sum(side.timeout_ns for side in _sides(item)) / 1e9
+
+
+def _silent_s(item: wire.Launch | wire.Pair) -> float:
+    """While it idles or runs for the meters, nothing is told."""
+    return sum(side.idle_ns + side.pattern_ns + side.timed_min_ns for side in _sides(item)) / 1e9
+
+
+def _line_bytes(item: wire.Launch | wire.Pair) -> int:
+    sides = _sides(item)
+    if any(side.meters or side.mode == "profile" for side in sides):  # readings, or the operators of any model
+        return wire.MAX_LINE_BYTES
+    return LINE_BYTES + TIME_BYTES * sum(side.timed_max_runs for side in sides)
