@@ -47,7 +47,7 @@ def by_paramiko(target):
 
 def run(name, ask, targets):
     began = time.monotonic()
-    answers = fleet.side_by_side(targets, ask)
+    answers = [answer for _, answer in fleet.side_by_side(targets, ask)]
     good = [answer for answer in answers if not isinstance(answer, TargetError)]
     last_s = max(at for _, at in good) - began
     print(
@@ -78,7 +78,7 @@ def main() -> None:
         run("paramiko as it comes", by_paramiko, alive)
         began = time.monotonic()
         answers = fleet.check_all(with_dead)
-        good = sum(answer.failed is None for answer in answers)
+        good = sum(answer.failed is None for _, answer in answers)
         print(f"boards check, agents started: {good} of {count} after {time.monotonic() - began:.1f} s")
 
 

@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline import units
@@ -27,12 +27,12 @@ class Finding(Record, frozen=True, kw_only=True):
     needed: bool = False  # the base installation does not work without it
 
 
-def examine(board: str | None, folder: Path) -> tuple[Finding, ...]:
-    """Look at this machine, and at `board` of the inventory beside `folder` if one is named."""
-    return tuple(_findings(board, folder))
+def examine(board: str | None, folder: Path, say: Callable[[str], None] | None = None) -> tuple[Finding, ...]:
+    """Look at this machine, and at `board` of the inventory beside `folder` if one is named. `say` is told what is waited for."""
+    return tuple(_findings(board, folder, say))
 
 
-def _findings(board: str | None, folder: Path) -> Iterator[Finding]:
+def _findings(board: str | None, folder: Path, say: Callable[[str], None] | None) -> Iterator[Finding]:
     version = platform.python_version()
     yield Finding(what="Python", ok=sys.version_info >= (3, 11), found=version, remedy="", needed=True)
     for extra in EXTRAS:
@@ -67,12 +67,12 @@ def _findings(board: str | None, folder: Path) -> Iterator[Finding]:
         remedy="" if load < 0.5 else "Stop other work before measuring on this machine; boards are not affected.",
     )  # fmt: skip
     for name in (*inventory.ALWAYS, *([board] if board else [])):
-        yield _target(name, folder, needed=name in {"local", board})
+        yield _target(name, folder, say, needed=name in {"local", board})
 
 
-def _target(name: str, folder: Path, *, needed: bool) -> Finding:
+def _target(name: str, folder: Path, say: Callable[[str], None] | None, *, needed: bool) -> Finding:
     try:
-        with open_session(inventory.find(name, folder)) as session:
+        with open_session(inventory.find(name, folder), say) as session:
             can = ", ".join(provision.possible(session.machine)) or "no runtime"
             answer = f"the agent answered after {units.seconds(session.first_answer_s)}; it can have {can}"
             return Finding(what=f"board {name}", ok=True, found=answer, needed=needed)

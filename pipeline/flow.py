@@ -53,7 +53,7 @@ class Run:
 
 def run(plan: Plan, progress: Progress, until: str = STAGES[-1]) -> Run:
     """Go through the stages in order, as far as `until`. Everything that was started is ended again, whatever happens."""
-    check(plan, until)
+    check(plan, until, progress.say)
     store = store_of(plan)
     with contextlib.closing(store), contextlib.ExitStack() as held:
         now = Run(plan=plan, store=store, progress=progress, held=held)
@@ -68,8 +68,10 @@ def run(plan: Plan, progress: Progress, until: str = STAGES[-1]) -> Run:
         return now
 
 
-def check(plan: Plan, until: str = STAGES[-1]) -> None:
-    """Whatever can be wrong with a plan, or with the way to its board, is said before minutes are spent on it."""
+def check(plan: Plan, until: str = STAGES[-1], say: Callable[[str], None] | None = None) -> None:
+    """Whatever can be wrong with a plan, or with the way to its board, is said before minutes are spent on it. `say` is told what
+    is waited for.
+    """
     load.check(plan)
     compress.settings_of(plan)
     convert.check(plan)
@@ -77,7 +79,7 @@ def check(plan: Plan, until: str = STAGES[-1]) -> None:
     deploy.check(plan, formats)
     compare.check(plan, formats, deploy.runtimes_of(plan))
     if STAGES.index(until) >= STAGES.index("deploy"):
-        deploy.knock(plan)
+        deploy.knock(plan, say)
 
 
 def store_of(plan: Plan) -> Store:

@@ -3,10 +3,12 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
+from targets.connection import CONNECT_S
 from targets.errors import AgentFailed, AuthenticationRefused, ConnectionLost, NoPython, Unreachable, VirtualUnavailable
 from targets.inventory import Target
 from targets.local import LocalLink
 from targets.session import Session
+from targets.waiting import Wait
 
 __all__ = ["Session", "open_session", "reachable"]
 
@@ -15,7 +17,7 @@ __all__ = ["Session", "open_session", "reachable"]
 def open_session(target: Target, say: Callable[[str], None] | None = None) -> Iterator[Session]:
     """Reach the target and start the agent there; afterwards everything that was started is ended again.
 
-    `say` is told when the link breaks and comes back.
+    `say` is told when the link breaks and comes back, and what is waited for.
     """
     with contextlib.ExitStack() as stack:
         if target.kind == "local":
@@ -27,11 +29,12 @@ def open_session(target: Target, say: Callable[[str], None] | None = None) -> It
         yield _over_ssh(stack, target, say)
 
 
-def reachable(target: Target) -> None:
+def reachable(target: Target, say: Callable[[str], None] | None = None) -> None:
     """Connect, check the host key, log in, let go. A TargetError says what is wrong."""
     from targets.ssh import SshLink
 
-    SshLink(_located(target)).close()
+    with Wait(target.name, "be reached", CONNECT_S, say):
+        SshLink(_located(target)).close()
 
 
 def _over_ssh(stack: contextlib.ExitStack, target: Target, say: Callable[[str], None] | None) -> Session:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from device_agent import wire
 from device_agent.wire import Record
-from targets import bundle
+from targets import bundle, waiting
 from targets.errors import (
     AgentFailed,
     Busy,
@@ -19,7 +19,7 @@ from targets.errors import (
     UploadDamaged,
 )
 from targets.link import Channel, Link
-from targets.waiting import INSTALL_S, START_S, TURN_S, Say, Wait
+from targets.waiting import Say, Wait
 
 BOOT_MARK = b"--edgepress-boot-1--"
 NOISE_LIMIT_BYTES = 1 << 20  # what a login shell may print before the mark
@@ -36,7 +36,7 @@ class Conversation:
         self.address = link.address
         self.agent_sent_bytes = 0
         self._buffer = bytearray()
-        with Wait(self.address, "start the agent", START_S, say, link.close) as wait:
+        with Wait(self.address, "start the agent", waiting.START_S, say, link.close) as wait:
             self._channel: Channel = link.start([python, "-I", "-S", "-c", _one_line(bundle.bootstrap())])
             self._hello(python, root, wait)
 
@@ -64,9 +64,9 @@ class Conversation:
         except ConnectionLost as error:
             raise self._no_start(python) or error from error
         word, _, rest = self._line(wait, ANSWER_BYTES).strip().partition(b" ")
-        wait.news("say hello", START_S)
+        wait.news("say hello", waiting.START_S)
         if word == b"NEED":
-            wait.news("install the agent", INSTALL_S)
+            wait.news("install the agent", waiting.INSTALL_S)
             self.send(data, wait)
             self.agent_sent_bytes = len(data)
             self._skip_to_boot_failure_or_agent(wait)
@@ -83,7 +83,7 @@ class Conversation:
                 raise self._boot_failure(line[len(BOOT_MARK) :].strip().partition(b" ")[2])
             if line.startswith(wire.MARK):
                 self._buffer[:0] = line + b"\n"
-                wait.news("say hello", START_S)
+                wait.news("say hello", waiting.START_S)
                 return
         raise self._babble(skipped)
 
@@ -136,7 +136,7 @@ class Conversation:
         view = memoryview(data)
         while view:
             with contextlib.suppress(TimeoutError):
-                view = view[self._channel.send(view, min(TURN_S, wait.left_s())) :]
+                view = view[self._channel.send(view, min(waiting.TURN_S, wait.left_s())) :]
 
     def record(self, wait: Wait, line_bytes: int = ANSWER_BYTES, silent_s: float | None = None) -> Any:
         """The next record that says more than that the agent is at it. ConnectionLost where it does not even say that, for
@@ -204,7 +204,7 @@ class Conversation:
     def _receive(self, wait: Wait, silent_s: float | None = None) -> bytes:
         silent_from, data = time.monotonic(), None
         while data is None:
-            turn_s = min(TURN_S, wait.left_s())
+            turn_s = min(waiting.TURN_S, wait.left_s())
             with contextlib.suppress(TimeoutError):
                 data = self._channel.receive(RECEIVE_BYTES, turn_s)
             if data is None and silent_s is not None and time.monotonic() - silent_from > silent_s:

@@ -4,7 +4,9 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -17,7 +19,7 @@ from targets.inventory import Target
 
 # 32 workers connected to 200 servers no faster than 16 on two cores, where the key exchange is the work (measured).
 WORKERS = 16
-STOP_S = 5.0  # for those that are at it when Ctrl-C comes
+STOP_S = 2.0  # for those that are at it when Ctrl-C comes
 
 T = TypeVar("T")
 
@@ -47,12 +49,12 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 def side_by_side(
     targets: Sequence[Target], ask: Callable[[Target], T], workers: int = WORKERS
-) -> list[T | TargetError]:
-    """`ask` each target, at most `workers` at a time; the answers, or the TargetErrors, in the order of `targets`."""
+) -> Iterator[tuple[int, T | Exception]]:
+    """`ask` each target, at most `workers` at a time; (its place in `targets`, the answer or what was raised), as they come."""
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in range(len(targets)):
         waiting.put(number)
-    outcomes: queue.SimpleQueue[tuple[int, T | BaseException]] = queue.SimpleQueue()
+    outcomes: queue.SimpleQueue[tuple[int, T | Exception]] = queue.SimpleQueue()
 
     def work() -> None:
         with contextlib.suppress(queue.Empty):
@@ -60,8 +62,10 @@ def side_by_side(
                 number = waiting.get_nowait()
                 try:
                     outcomes.put((number, ask(targets[number])))
-                except BaseException as error:  # noqa: BLE001 - raised below
+                except Exception as error:  # noqa: BLE001 - whoever asks decides: it must not take the others' answers
                     outcomes.put((number, error))
+                except BaseException as error:  # noqa: BLE001 - the thread's end would be the end of all waiting
+                    outcomes.put((number, RuntimeError(f"{type(error).__name__}: {error}")))
 
     # Not a ThreadPoolExecutor: Python does not end before its threads do, and one may wait for a dead board for a minute.
     threads = [
@@ -69,13 +73,9 @@ def side_by_side(
     ]
     for thread in threads:
         thread.start()
-    answers: dict[int, T | TargetError] = {}
     try:
-        while len(answers) < len(targets):
-            number, outcome = outcomes.get()
-            if isinstance(outcome, BaseException) and not isinstance(outcome, TargetError):
-                raise outcome
-            answers[number] = outcome
+        for _ in targets:
+            yield outcomes.get()
     except BaseException:  # Ctrl-C: no more are begun, and those that can be told soon end in order
         with contextlib.suppress(queue.Empty):
             while True:
@@ -84,12 +84,11 @@ def side_by_side(
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         raise
-    return [answers[number] for number in range(len(targets))]
 
 
-def check(target: Target) -> Checked:
+def check(target: Target, say: Callable[[str], None] | None = None) -> Checked:
     """Start the agent there and note what the board is, how it is, and what it can have. Raises TargetError."""
-    with open_session(target) as session:
+    with open_session(target, say) as session:
         machine = session.machine
         return Checked(
             name=target.name, address=session.address, machine=machine, conditions=session.observe(),
@@ -117,14 +116,31 @@ def _meters(session: Session, target: Target) -> tuple[wire.MeterInfo, ...]:
     return tuple(found.values())
 
 
-def check_all(targets: Sequence[Target]) -> list[Checked]:
-    """`check` for each, side by side; what went wrong with one is in its record."""
-    return [
-        Checked(name=target.name, address=address(target), failed=Failed(answer.message, answer.hint))
-        if isinstance(answer, TargetError)
-        else answer
-        for target, answer in zip(targets, side_by_side(targets, check), strict=True)
-    ]
+def check_all(targets: Sequence[Target], say: Callable[[str], None] | None = None) -> Iterator[tuple[int, Checked]]:
+    """`check` for each, side by side: (its place in `targets`, the record), as they come. What went wrong with one is in its
+    record. `say` is told what is waited for, with the board's name before it.
+    """
+
+    def ask(target: Target) -> Checked:
+        return check(target, None if say is None else lambda text: say(f"{target.name}: {text}"))
+
+    for number, answer in side_by_side(targets, ask):
+        if isinstance(answer, Checked):
+            yield number, answer
+        else:
+            target = targets[number]
+            yield number, Checked(name=target.name, address=address(target), failed=_failed(answer))
+
+
+def _failed(error: Exception) -> Failed:
+    if isinstance(error, TargetError):
+        return Failed(error.message, error.hint)
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" ({Path(frame.filename).name}, line {frame.lineno})" for frame in where)
+    return Failed(
+        f"{type(error).__name__}: {error}{place}",
+        "This is a fault of edgepress itself; please report it. The other boards are not affected.",
+    )
 
 
 def address(target: Target) -> str:

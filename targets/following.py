@@ -3,8 +3,8 @@
 import time
 
 from device_agent import wire
+from targets import waiting
 from targets.errors import NotTheAgent
-from targets.waiting import ANSWER_S
 
 Said = wire.Event | wire.Launched | wire.Paired | wire.LaunchFailed
 
@@ -51,7 +51,7 @@ class Following:
         if self._items is None:
             return UNKNOWN_S
         if self.results == len(self._items):
-            return ANSWER_S
+            return waiting.ANSWER_S
         return min(QUIET_S + _silent_s(self._items[self.results]), self._began + self._most_s() - time.monotonic())
 
     def _most_s(self) -> float:

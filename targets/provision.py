@@ -4,7 +4,7 @@ The board needs no internet and no pip: it gets the wheel files as blobs and unp
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -116,12 +116,12 @@ def check(name: str, machine: Machine) -> None:
         )
 
 
-def wheels(name: str, machine: Machine) -> tuple[Wheel, ...]:
+def wheels(name: str, machine: Machine, say: Callable[[str], None] | None = None) -> tuple[Wheel, ...]:
     """The wheels of a runtime for this board; () for one that needs none. WheelsUnavailable."""
     runtime = RUNTIMES[name]
     if not runtime.requirements:
         return ()
-    return wheel_cache.wheels(name, (*_tag_options(machine), *requirements(runtime, machine)))
+    return wheel_cache.wheels(name, (*_tag_options(machine), *requirements(runtime, machine)), say)
 
 
 def install(session: Session, files: tuple[Wheel, ...]) -> tuple[tuple[str, ...], int]:

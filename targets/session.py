@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Self, TypeVar
 
 from device_agent import wire
+from targets import waiting
 from targets.connection import ROUNDS, Connection
 from targets.conversation import Conversation
 from targets.errors import AgentFailed, Busy, ConnectionLost, DiskFull, JobEnded, NotTheAgent
 from targets.following import Following, Said
 from targets.link import Link
 from targets.upload import limit_s, send_blob, send_rest
-from targets.waiting import ANSWER_S, SLOWEST_BYTES_S, UNPACK_S, Wait
+from targets.waiting import SLOWEST_BYTES_S, Wait
 
 GET_LIMIT_BYTES = 1 << 30
 SUBMIT_TRIES_S = 2.0  # for the agent of a link that has just broken to start the job that was submitted over it
@@ -97,7 +98,7 @@ class Session:
 
     def unpack(self, name: str, sha256: str) -> None:
         """Make a site of the wheel that was put there as a blob; done at once where it exists."""
-        self._ask(wire.Unpack(name, sha256), wire.Unpacked, UNPACK_S)
+        self._ask(wire.Unpack(name, sha256), wire.Unpacked, waiting.UNPACK_S)
 
     def observe(self) -> wire.Conditions:
         return self._ask(wire.Observe(), wire.Conditions)
@@ -119,10 +120,10 @@ class Session:
             size = talk.ask(wire.Get(sha256), wire.Blob, wait).size_bytes
             if not 0 <= size <= GET_LIMIT_BYTES:
                 raise NotTheAgent(f"{self.address} wants to send {size} bytes", hint="Answer fewer evaluation rows.")
-            wait.news(f"send a file of {size / 1e6:.1f} MB", ANSWER_S + size / SLOWEST_BYTES_S)
+            wait.news(f"send a file of {size / 1e6:.1f} MB", waiting.ANSWER_S + size / SLOWEST_BYTES_S)
             return talk.receive_exactly(size, wait)
 
-        with self._board.wait("send a file", ANSWER_S) as wait:
+        with self._board.wait("send a file", waiting.ANSWER_S) as wait:
             data = self._board.again(wait, fetch)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise ConnectionLost(f"the file {sha256[:12]} came damaged from {self.address}", hint="Run again.")
@@ -234,11 +235,8 @@ class Session:
             self._board.close(limit_s)
         elif self._board.close(limit_s, lambda talk: self._cancel(talk, job_id, CANCEL_SHARE * limit_s)):
             RUNNING.pop(job_id, None)
-        else:
-            self._say(
-                f"{self.address} did not say in time that it cancelled the job {job_id}: if it was started, it may go on there "
-                "(`edgepress jobs` shows and cancels it)"
-            )
+        elif limit_s == GOODBYE_S:  # at Ctrl-C the command says it: RUNNING
+            self._say(f"{self.address} did not say that it has cancelled the job {job_id}: it may go on there")
 
     def _cancel(self, talk: Conversation, job_id: str, limit_s: float) -> None:
         """In the midst of what the job says."""
@@ -254,8 +252,8 @@ class Session:
         stopped = kind is not None and not issubclass(kind, Exception)
         self.close(HURRY_S if stopped else GOODBYE_S)
 
-    def _ask(self, request: wire.Record, kind: type[R], limit_s: float = ANSWER_S) -> R:
-        with self._board.wait(DOING[type(request)], limit_s) as wait:
+    def _ask(self, request: wire.Record, kind: type[R], limit_s: float | None = None) -> R:
+        with self._board.wait(DOING[type(request)], limit_s or waiting.ANSWER_S) as wait:
             return self._board.again(wait, lambda talk: talk.ask(request, kind, wait))
 
 

@@ -5,9 +5,10 @@ import zlib
 from collections.abc import Callable
 
 from device_agent import wire
+from targets import waiting
 from targets.conversation import Conversation
 from targets.errors import Busy, NotTheAgent, UploadDamaged
-from targets.waiting import ANSWER_S, SLOWEST_BYTES_S, Wait
+from targets.waiting import SLOWEST_BYTES_S, Wait
 
 SAMPLE_BYTES = 4096  # of a piece: tells in 0.1 ms whether zlib is of use at all
 WORTH = 0.9  # of its size: less gain is not worth the board's time
@@ -68,7 +69,7 @@ def send_blob(
 
 def limit_s(size_bytes: int) -> float:
     """Of a whole upload: the board hashes what it has of it, takes the rest, and syncs it."""
-    return 2 * ANSWER_S + size_bytes / SLOWEST_BYTES_S
+    return 2 * waiting.ANSWER_S + size_bytes / SLOWEST_BYTES_S
 
 
 def send_rest(

@@ -1,5 +1,6 @@
 """Wheels on this host: downloaded once, for a board's tags, kept in the user's cache and checked before each use."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -7,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +18,10 @@ import msgspec
 from targets.errors import WheelsUnavailable
 from targets.host import sync
 from targets.inventory import cache_folder
+from targets.waiting import Say, Wait
 
 DOWNLOAD_TIMEOUT_S = 600
+LOCK_POLL_S = 0.1
 HASHES = "sha256sums"  # in each folder of wheels: what sha256sum prints of them
 
 
@@ -28,14 +32,14 @@ class Wheel(msgspec.Struct, frozen=True):
     sha256: str
 
 
-def wheels(name: str, options: Sequence[str]) -> tuple[Wheel, ...]:
+def wheels(name: str, options: Sequence[str], say: Say | None = None) -> tuple[Wheel, ...]:
     """What `pip download` gets with these options, from the cache if it is there and has not been damaged.
 
     `name` is for messages. WheelsUnavailable.
     """
     folder = cache_folder() / "wheels" / hashlib.sha256(json.dumps(options).encode()).hexdigest()[:32]
     try:
-        with _alone(folder):
+        with Wait("pip", f"get the wheels of {name}", DOWNLOAD_TIMEOUT_S, say) as wait, _alone(folder, wait):
             found = _kept(folder)
             if not found:
                 _download(name, options, folder)
@@ -49,11 +53,18 @@ def wheels(name: str, options: Sequence[str]) -> tuple[Wheel, ...]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path, wait: Wait) -> Iterator[None]:
     """One process at a time looks into a folder of wheels and fills it; the others wait, for then it is filled."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # free again when this process ends, however it ends
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free again when this process ends, however it ends
+                break
+            except BlockingIOError:
+                if wait.is_over():
+                    raise OSError(errno.EAGAIN, "another edgepress has been filling it for too long") from None
+                time.sleep(LOCK_POLL_S)
         yield
 
 

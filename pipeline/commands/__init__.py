@@ -1,13 +1,14 @@
 """One file a command. Arguments in, records out; no logic. A command is imported when it is used."""
 
 import contextlib
-import signal
 import sys
 import traceback
 from importlib import import_module
 from typing import NoReturn
 
 import click
+
+from pipeline.commands.stopping import Stopped, Stopping, left_running
 
 COMMANDS = {
     "run": "the whole flow: load, compress, convert, deploy, measure, compare, report",
@@ -25,7 +26,6 @@ COMMANDS = {
 }
 """In the order of --help; the module is `pipeline.commands.<name>`, its click command `command`."""
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 USAGE, FAILED = 2, 5
 
 
@@ -57,9 +57,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """The `edgepress` command: every error becomes a sentence, a hint and an exit code; 1 comes from a verdict alone."""
-    for number in STOPPING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays nohup
-            signal.signal(number, _stop)
+    Stopping()
     try:
         code = cli(standalone_mode=False)
     except click.ClickException as error:
@@ -69,7 +67,7 @@ def main() -> NoReturn:
         _tell("Stopped: nothing was changed.")
         code = USAGE
     except Stopped as stopped:
-        _tell("\nStopped. Nothing was left half-written.")
+        _tell("\n".join(["\nStopped. Nothing was left half-written.", *left_running()]))
         code = 128 + stopped.number
     except OSError as error:
         _tell(f"edgepress: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
@@ -86,20 +84,6 @@ def main() -> NoReturn:
             _tell("edgepress: this is a fault of edgepress itself; please report the lines above.")
             code = FAILED
     sys.exit(code)
-
-
-class Stopped(BaseException):
-    """SIGINT, SIGTERM or SIGHUP: unwinds everything, as KeyboardInterrupt does."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-def _stop(number: int, _: object) -> NoReturn:
-    for each in STOPPING:
-        signal.signal(each, signal.SIG_IGN)  # the first one is obeyed; a second must not break the tidying up
-    raise Stopped(number)
 
 
 def _tell(text: str) -> None:

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -6,9 +5,8 @@ import click
 from device_agent.wire import Conditions
 from pipeline import units
 from pipeline.commands import boards_tune, boards_virtual
-from pipeline.commands.common import json_option, say, show_json
+from pipeline.commands.common import json_option, say, say_aside, show_json
 from pipeline.errors import PlanError
-from pipeline.safe_text import clean_lines
 from targets import fleet, inventory, provision
 from targets.boards import BOARDS, board
 from targets.errors import TargetError
@@ -69,7 +67,7 @@ def check(folder: Path, names: tuple[str, ...], *, everything: bool, as_json: bo
         raise click.UsageError("Name the boards, or say --all.")
     targets = list(inventory.read(folder).values()) if everything else [inventory.find(name, folder) for name in names]
     if len(targets) == 1 and not everything:
-        one = fleet.check(targets[0])
+        one = fleet.check(targets[0], say_aside)
         if as_json:
             show_json(one)
         else:
@@ -79,12 +77,15 @@ def check(folder: Path, names: tuple[str, ...], *, everything: bool, as_json: bo
         click.echo(
             f"no board is in {inventory.inventory_path(folder)}; docs/add-a-board.md says how to add one", err=True
         )
-    checked = fleet.check_all(targets)
+    checked: dict[int, Checked] = {}
+    width = max((len(target.name) for target in targets), default=0)
+    for number, one in fleet.check_all(targets, say_aside):
+        checked[number] = one
+        if not as_json:
+            _line(one, width)
     if as_json:
-        show_json(checked)
-    else:
-        _table(checked)
-    return TargetError.exit_code if any(each.failed for each in checked) else 0
+        show_json([checked[number] for number in range(len(targets))])
+    return TargetError.exit_code if any(each.failed for each in checked.values()) else 0
 
 
 @command.command("facts")
@@ -100,7 +101,7 @@ def facts(folder: Path, name: str, *, as_json: bool) -> None:
     kind: str | None = name
     if name not in BOARDS:
         target = inventory.find(name, folder)
-        (found,) = fleet.check_all([target])
+        ((_, found),) = fleet.check_all([target], say_aside)
         kind = found.kind or target.board
     known = board(kind).facts() if kind else {}
     if as_json:
@@ -210,19 +211,16 @@ def _untold(now: Conditions) -> list[str]:
     return [name for name, values in looked_at.items() if all(value is None for value in values)]
 
 
-def _table(checked: Sequence[Checked]) -> None:
-    """A line a board, then what to do for those that failed."""
-    width = max((len(each.name) for each in checked), default=0)
-    for each in checked:
-        if each.failed or each.machine is None:
-            say(f"{each.name:<{width}}  --  {each.failed.message if each.failed else ''}")
-        else:
-            can = ", ".join(name for name, why_not in each.runtimes.items() if why_not is None) or "no runtime"
-            say(f"{each.name:<{width}}  ok  {each.machine.model or each.machine.cpu or each.machine.arch}; "
-                f"Python {each.machine.python}, {each.machine.bits} bit; {can}")  # fmt: skip
-    for each in checked:
-        if each.failed:
-            click.echo(clean_lines(f"{each.name}: what to do: {each.failed.hint}"), err=True)
+def _line(one: Checked, width: int) -> None:
+    """Of one board; on stderr what to do where it failed."""
+    if one.failed or one.machine is None:
+        say(f"{one.name:<{width}}  --  {one.failed.message if one.failed else ''}")
+    else:
+        can = ", ".join(name for name, why_not in one.runtimes.items() if why_not is None) or "no runtime"
+        say(f"{one.name:<{width}}  ok  {one.machine.model or one.machine.cpu or one.machine.arch}; "
+            f"Python {one.machine.python}, {one.machine.bits} bit; {can}")  # fmt: skip
+    if one.failed:
+        say_aside(f"{one.name}: what to do: {one.failed.hint}")
 
 
 def _own(found: Checked) -> dict[str, str]:

@@ -7,7 +7,7 @@ import click
 
 from device_agent.wire import Tuned
 from pipeline import units
-from pipeline.commands.common import json_option, say, show_json
+from pipeline.commands.common import json_option, say, say_aside, show_json
 from targets import inventory, open_session
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -39,7 +39,7 @@ def tune(folder: Path, name: str, lease_s: int, *, restore: bool, as_json: bool)
     The board puts back by itself what was there, also when this host or the link is gone. A plan with `[board] tune = true` does
     this around its measurement.
     """
-    with open_session(inventory.find(name, folder), lambda text: click.echo(text, err=True)) as session:
+    with open_session(inventory.find(name, folder), say_aside) as session:
         tuned = session.tune(0 if restore else lease_s)
         governor = session.observe().governor
     if as_json:

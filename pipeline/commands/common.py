@@ -1,5 +1,6 @@
 """What the commands about a plan share."""
 
+import contextlib
 import os
 import re
 import sys
@@ -61,6 +62,12 @@ def say(text: str) -> None:
     A reader that went away (`| head -1`) ends the printing, not the command: its exit code stays that of the result.
     """
     _write(clean_lines(text) + "\n")
+
+
+def say_aside(text: str) -> None:
+    """On stderr: what is waited for, and what to do. Whoever does not listen is left alone."""
+    with contextlib.suppress(OSError):
+        click.echo(clean_lines(text), err=True)
 
 
 def show_json(record: object) -> None:

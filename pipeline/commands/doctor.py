@@ -2,7 +2,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.common import json_option, say, show_json
+from pipeline.commands.common import json_option, say, say_aside, show_json
 from pipeline.doctor import examine
 
 
@@ -14,7 +14,7 @@ def command(board: str | None, *, as_json: bool) -> int:
 
     Exit code 0 if the base and the board work, 5 if they do not.
     """
-    findings = examine(board, Path())
+    findings = examine(board, Path(), say_aside)
     if as_json:
         show_json(findings)
     else:

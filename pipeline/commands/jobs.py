@@ -5,7 +5,7 @@ import msgspec
 
 from device_agent import wire
 from pipeline import units
-from pipeline.commands.common import json_option, say, show_json
+from pipeline.commands.common import json_option, say, say_aside, show_json
 from pipeline.errors import PlanError
 from targets import Session, inventory, open_session
 
@@ -29,7 +29,7 @@ def command(
     """
     if sum(each is not None for each in (followed, cancelled, forgotten)) > 1:
         raise PlanError("only one of --follow, --cancel and --forget can be given", hint="Give them one after another.")
-    with open_session(inventory.find(board, folder), lambda text: click.echo(text, err=True)) as session:
+    with open_session(inventory.find(board, folder), say_aside) as session:
         if followed is not None:
             _follow(session, _found(session, board, followed), as_json=as_json)
         elif cancelled is not None:
@@ -69,7 +69,7 @@ def _found(session: Session, board: str, beginning: str) -> wire.JobInfo:
 
 def _follow(session: Session, job: wire.JobInfo, *, as_json: bool) -> None:
     """JobEnded where it ends without results."""
-    for record in session.follow(job.job_id):
+    for record in session.follow(job.job_id, job.launches):
         if as_json:
             say(msgspec.json.encode(record, enc_hook=vars).decode())
         elif isinstance(record, wire.Event):

@@ -53,7 +53,7 @@ def check(plan: Plan, formats: Sequence[str]) -> None:
     _families_are_served(plan, {family(name) for name in formats}, runtimes_of(plan), tuple(provision.RUNTIMES))
 
 
-def knock(plan: Plan) -> None:
+def knock(plan: Plan, say: Callable[[str], None] | None = None) -> None:
     """Connect to a board over SSH and let go again: a wrong key is better said before minutes of training than after."""
     target = inventory.find(plan.tables.board.name, plan.folder)
     judges_energy = plan.tables.limits.energy_regression is not None
@@ -63,12 +63,12 @@ def knock(plan: Plan) -> None:
             hint="Set this limit in a plan for a board with a power meter; docs/energy.md.",
         )
     if set(plan.tables.measure.meters) - {meters.AUTO} or target.meters or (judges_energy and target.kind != "virtual"):
-        with open_session(target) as session:
+        with open_session(target, say) as session:
             found = meters.chosen(session, plan, target)
         if judges_energy:
             meters.one_judges(plan, target, found)
     elif target.kind in {"ssh", "emulated"}:
-        reachable(target)
+        reachable(target, say)
 
 
 def runtimes_of(plan: Plan) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def deploy(
     deployed = []
     for index, name in enumerate(runtimes):
         progress.step(index, len(runtimes), f"runtime {name}")
-        wheels = provision.wheels(name, machine)
+        wheels = provision.wheels(name, machine, progress.say)
         sites, sent = provision.install(session, wheels)
         packages = tuple(each.path.name for each in wheels)
         deployed.append(DeployedRuntime(name=name, sites=sites, packages=packages, sent_bytes=sent))
