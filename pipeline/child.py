@@ -1,40 +1,63 @@
-"""Run one function in a child process: native converters crash, print and leak, and none of that may reach us.
+"""Run one function in a child process: native converters crash, hang, print and leak, and none of that may reach us.
 
 The function is named "module:function", takes one Record and a `tell(done, of, note)` callback, and returns a Record. Its
 answer comes back over a pipe of its own; what it prints is kept aside and shown only when it fails. `-P` keeps a user's
-onnx.py in the working folder from shadowing the package.
+onnx.py in the working folder from shadowing the package. Its time and memory are bounded: `child_watch`.
 """
 
 import contextlib
 import ctypes
+import fcntl
 import importlib
-import json
 import os
+import re
+import resource
+import select
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, TypeVar
 
 import msgspec
 
+from pipeline import bounds
+from pipeline.child_watch import Bounds, Say, Watch, of_plan
 from pipeline.errors import KINDS, ChildError, EdgepressError
+from pipeline.plan import HostTable
 from pipeline.records import Record
+from pipeline.safe_text import clean_lines, shortened
 
 R = TypeVar("R", bound=Record)
 Tell = Callable[[int, int, str], None]
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LAST_LINES = 12
+LAST_BYTES = 64 * 1024
+MOST_ANSWER_BYTES = 64 * 2**20  # the largest, of a long chain of passes, have some hundred KB
+MESSAGE_MOST = 2000  # characters
+NO_ANSWER = 76  # a child's exit code when it can not answer: EX_PROTOCOL of sysexits.h
+CAUSE = re.compile(r"(?:[\w.]*(?:Error|Exception)\b: |terminate called |.*\b[Cc]heck failed\b|LLVM ERROR).*")
 ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
     "PYTHONHASHSEED": "0",  # converters go through sets of names: the same model must give the same file
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "TF_ENABLE_ONEDNN_OPTS": "0",  # its sums change from run to run
 }
+CRASHED = "The native library crashed on this model; nothing was written. Try another format or version."
 
 _LIVE: set[subprocess.Popen[bytes]] = set()
+
+
+class Said(Record, frozen=True):
+    """One line of a child: news, its answer, or why there is none."""
+
+    tell: tuple[int, int, str] | None = None
+    answer: msgspec.Raw | None = None
+    error: str | None = None
+    message: str = ""
+    hint: str = ""
 
 
 def kill_all() -> None:
@@ -44,37 +67,83 @@ def kill_all() -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def run(function: str, argument: Record, kind: type[R], tell: Tell, *, doing: str) -> R:
+def run(
+    function: str,
+    argument: Record,
+    kind: type[R],
+    tell: Tell,
+    *,
+    doing: str,
+    limits: Bounds | None = None,
+    say: Say = lambda _: None,
+    folder: str | None = None,
+    crashed: str = CRASHED,
+    fault: type[EdgepressError] = ChildError,
+) -> R:
     """Call `function(argument, tell)` in a child and return its answer.
 
-    Raises what the function raised if that is an EdgepressError; ChildError if the child died or raised anything else.
-    `doing` completes "... failed while ..." in the message.
+    Raises what the function raised if that is an EdgepressError; ChildError if the child died, raised anything else, or took
+    more than `limits`. `doing` completes "... failed: ..." in the message; `say` gets a line when nothing is heard for long;
+    `folder` is where the child works (None: where we do); `crashed` is the hint when native code crashed; `fault` is what it is
+    when the child's answer is none: with a function of the user's in the child, it is that function's.
     """
-    with tempfile.TemporaryFile() as log, contextlib.ExitStack() as stack:
+    limits = limits or of_plan(HostTable())
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as given, contextlib.ExitStack() as stack:
+        fcntl.fcntl(log, fcntl.F_SETFL, fcntl.fcntl(log, fcntl.F_GETFL) | os.O_APPEND)
+        given.write(msgspec.json.encode(argument))  # a file: a child that never reads must not hold us up
+        given.seek(0)
         read_end, write_end = os.pipe()
-        answers = stack.enter_context(os.fdopen(read_end, "rb"))
-        with os.fdopen(write_end, "wb"):
+        stack.callback(os.close, read_end)
+        try:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pipeline.child", function, str(write_end), str(os.getpid())],
-                stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=[write_end], start_new_session=True,
-                env=os.environ | ENVIRONMENT,
+                [sys.executable, "-P", "-m", "pipeline.child", function, str(write_end), str(os.getpid()), folder or ""],
+                stdin=given, stdout=log, stderr=log, pass_fds=[write_end], start_new_session=True,
+                env=os.environ | ENVIRONMENT | {bounds.VARIABLE: str(limits.memory_bytes)},
             )  # fmt: skip
             stack.callback(_end, process)
             _LIVE.add(process)
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(msgspec.json.encode(argument))
-        for line in answers:
-            if not line.endswith(b"\n"):
-                break  # it died in the middle of a word
-            message = json.loads(line)
-            if "tell" in message:
-                tell(*message["tell"])
-            elif "error" in message:
-                raise KINDS[message["error"]](message["message"], hint=message["hint"])
-            else:
-                return msgspec.convert(message["answer"], kind)
-        raise _death(process.wait(), log, doing)
+        finally:
+            os.close(write_end)
+        watch = Watch(process, log, limits, doing, say)
+        stack.callback(watch.end)
+        for line in _lines(read_end, watch, fault):
+            try:
+                said = msgspec.json.decode(line, type=Said)
+                if said.answer is not None:
+                    return msgspec.json.decode(said.answer, type=kind)
+                error = None if said.error is None else KINDS[said.error](said.message, hint=said.hint)
+            except (msgspec.DecodeError, KeyError) as wrong:
+                raise _garbage(line, doing, fault) from wrong
+            if error is not None:
+                raise error
+            if said.tell is not None:
+                watch.news(said.tell[2])
+                tell(*said.tell)
+        raise _death(watch, crashed, fault)
+
+
+def _lines(pipe: int, watch: Watch, fault: type[EdgepressError]) -> Iterator[bytes]:
+    """Whole lines from a child, until it ends; all the time it is watched."""
+    ready = select.poll()  # select.select knows only the first 1,024 descriptors
+    ready.register(pipe, select.POLLIN)
+    kept = bytearray()
+    while True:
+        ended = watch.process.poll() is not None  # asked before reading: what it wrote until then is in the pipe
+        if ready.poll(0 if ended else 100):
+            data = os.read(pipe, 2**16)
+            if not data:
+                return
+            searched = len(kept)
+            kept += data
+            while (end := kept.find(b"\n", searched)) >= 0:
+                yield bytes(kept[:end])
+                del kept[: end + 1]
+                searched = 0
+            if len(kept) > MOST_ANSWER_BYTES:
+                raise _garbage(bytes(kept[:200]), watch.doing, fault)
+        elif ended:  # something that it started still holds the pipe
+            return
+        watch.look()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -84,47 +153,105 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     _LIVE.discard(process)
 
 
-def _death(code: int, log: IO[bytes], doing: str) -> ChildError:
-    log.seek(0)
-    lines = log.read().decode(errors="replace").strip().splitlines()[-LAST_LINES:]
+def _garbage(line: bytes, doing: str, fault: type[EdgepressError]) -> EdgepressError:
+    return fault(
+        f"{doing} failed: where its answer was expected, its process wrote {shortened(repr(line), 100)}",
+        hint="Something in it writes to a descriptor that it did not open, such as a function of [data]: let it write to "
+        "files that it opens itself, or print.",
+    )
+
+
+def _death(watch: Watch, crashed: str, fault: type[EdgepressError]) -> EdgepressError:
+    try:
+        code = watch.process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        code = NO_ANSWER
+    if code == NO_ANSWER:
+        return fault(
+            f"{watch.doing} failed: the descriptor by which its process answers was closed",
+            hint="Something in it closes descriptors that it did not open, such as a function of [data].",
+        )
     if code < 0:
         name = signal.Signals(-code).name
-        why = f"its process was killed by {name}"
+        why = f"its process was killed by {name}{f' ({watch.note})' if watch.note else ''}"
         hint = {
             "SIGKILL": "Was it stopped by hand, or did the machine run out of memory? Free memory and run again.",
-            "SIGSEGV": "The native library crashed on this model; nothing was written. Try another format or version.",
-        }.get(name, "Nothing was written; run again, and report it if it happens twice.")
+            "SIGSEGV": crashed, "SIGABRT": crashed, "SIGBUS": crashed, "SIGFPE": crashed, "SIGILL": crashed,
+        }.get(name, "Nothing was written; run again, and report it if it happens twice.")  # fmt: skip
     else:
         why, hint = f"its process ended with exit code {code}", "The lines above are the last that it printed."
-    printed = "".join(f"\n    {line}" for line in lines)
-    return ChildError(f"{doing} failed: {why}{printed}", hint=hint)
+    return ChildError("\n    ".join((f"{watch.doing} failed: {why}", *_last(watch.log))), hint=hint)
 
 
-def _main(function: str, descriptor: int, parent: int) -> None:
-    """In the child."""
+def _last(log: IO[bytes]) -> list[str]:
+    """The last lines that a child printed, and before them the cause that stands further up."""
+    log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_BYTES))
+    lines = [shortened(line, 300) for line in log.read().decode(errors="replace").strip().splitlines()]
+    earlier, last = lines[:-LAST_LINES], lines[-LAST_LINES:]
+    causes = [] if any(map(CAUSE.match, last)) else [line for line in earlier if CAUSE.match(line)][-1:]
+    return [*causes, *(["..."] if causes else []), *last]
+
+
+# --- in the child
+
+
+def _main(function: str, descriptor: int, parent: int, folder: str) -> None:
     with contextlib.suppress(OSError, AttributeError):  # die with the parent, also when it is killed with SIGKILL
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the call above
         os._exit(1)
-    answers = os.fdopen(descriptor, "w", buffering=1)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job is started with SIGINT ignored
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    pipe = _out_of_reach(descriptor)
+
+    def answer(said: Said) -> None:
+        try:
+            pipe.write(msgspec.json.encode(said) + b"\n")
+            pipe.flush()
+        except OSError:  # closed by what we called
+            os._exit(NO_ANSWER)
 
     def tell(done: int, of: int, note: str) -> None:
-        answers.write(json.dumps({"tell": [done, of, note]}) + "\n")
+        answer(Said(tell=(done, of, shortened(note, 300))))
 
+    def refuse(kind: str, message: str, hint: str) -> None:
+        answer(
+            Said(error=kind, message=shortened(clean_lines(message), MESSAGE_MOST), hint=shortened(hint, MESSAGE_MOST))
+        )
+
+    if folder:
+        os.chdir(
+            folder
+        )  # libraries leave files in the working folder; paths of ours and of sys.path are absolute by now
     module, _, name = function.partition(":")
     called = getattr(importlib.import_module(module), name)
     kind = called.__annotations__["argument"]
     try:
-        answer = called(msgspec.json.decode(sys.stdin.buffer.read(), type=kind), tell)
+        found = called(msgspec.json.decode(sys.stdin.buffer.read(), type=kind), tell)
     except EdgepressError as error:
-        answers.write(json.dumps({"error": type(error).__name__, "message": error.message, "hint": error.hint}) + "\n")
+        refuse(type(error).__name__, error.message, error.hint)
+    except MemoryError as error:
+        hint = (
+            f"It may take {bounds.memory_bytes():,} bytes. Give it less, or raise memory_bytes in [host] of the plan."
+        )
+        refuse("ChildError", f"there is not enough memory: {error or 'no more could be had'}", hint)
     except OSError as error:
         told = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
-        hint = "Is there room on the disk, and may you write there? Then run again."
-        answers.write(json.dumps({"error": "StageError", "message": told, "hint": hint}) + "\n")
+        refuse("StageError", told, "Is there room on the disk, and may you write there? Then run again.")
     else:
-        answers.write(json.dumps({"answer": msgspec.to_builtins(answer)}) + "\n")
+        answer(Said(answer=msgspec.Raw(msgspec.json.encode(found))))
+
+
+def _out_of_reach(descriptor: int) -> IO[bytes]:
+    """The pipe of the answer under a high number, which no program that is started gets: a function of the user's may
+    close or write to the small ones, as daemons do.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, max(descriptor, min(soft, 1024) - 8))
+    os.close(descriptor)
+    return os.fdopen(high, "wb")
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    _main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

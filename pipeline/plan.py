@@ -2,14 +2,15 @@
 
 import hashlib
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from pipeline import plan_file, spelling
 from pipeline.errors import PlanError
+from pipeline.safe_text import shortened
 
 FORMATS = {".keras": "keras", ".h5": "keras", ".onnx": "onnx", ".tflite": "tflite"}
 """Ending of a model's file -> its format."""
@@ -97,6 +98,15 @@ class LimitsTable(Table, frozen=True):
     applies_to: tuple[str, ...] = ()
 
 
+class HostTable(Table, frozen=True):
+    """What a process on this machine may take: reading the data, loading, all passes together, each conversion."""
+
+    minutes: Annotated[float, Meta(gt=0, le=100_000)] = 60
+    compress_minutes: Annotated[float, Meta(gt=0, le=100_000)] = 1440  # passes may train
+    # of all that run at once; None: three quarters of the machine's (pipeline.bounds)
+    memory_bytes: Annotated[int, Meta(ge=64 * 2**20, le=2**50)] | None = None
+
+
 class Tables(Table, frozen=True):
     model: ModelTable
     data: DataTable = DataTable()
@@ -106,6 +116,7 @@ class Tables(Table, frozen=True):
     measure: MeasureTable = MeasureTable()
     compare: CompareTable = CompareTable()
     limits: LimitsTable = LimitsTable()
+    host: HostTable = HostTable()
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
 
@@ -128,7 +139,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def without_limits_sha256(self) -> str:
         """Changes with everything that can change a measurement that is judged, but not with the limits that judge it."""
         measure = msgspec.structs.replace(self.tables.measure, threads=self.tables.measure.thread_counts[0])
-        tables = msgspec.structs.replace(self.tables, limits=LimitsTable(), measure=measure)
+        tables = msgspec.structs.replace(self.tables, limits=LimitsTable(), host=HostTable(), measure=measure)
         return hashlib.sha256(msgspec.json.encode(tables, order="deterministic")).hexdigest()
 
     @property
@@ -142,21 +153,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(path: Path) -> Plan:
     """Read a plan. PlanError says which file, table and key is wrong."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise PlanError(
-            f"the plan {path} can not be read: {error.strerror}",
-            hint="Give the path of an edge.toml; examples/fashion_mnist/edge.toml is one to start from.",
-        ) from error
-    try:
-        raw = tomllib.loads(text.decode("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PlanError(
-            f"{path} is not valid TOML: {error}", hint="Correct the line that the message names."
-        ) from error
+    text, raw = plan_file.read(path)
     return Plan(
-        path=path.resolve(), sha256=hashlib.sha256(text).hexdigest(), tables=convert_table(raw, Tables, path, "")
+        path=path.resolve(),
+        sha256=hashlib.sha256(text).hexdigest(),
+        tables=convert_table(raw, Tables, path, ""),
     )
 
 
@@ -175,10 +176,20 @@ def convert_table(raw: dict[str, Any], kind: type[T], path: Path | None, table: 
     except msgspec.ValidationError as error:
         what, at = _where(str(error), table)
         known = _known_keys(kind, at.removeprefix(table).lstrip("."))
+        unknown = re.fullmatch(r"unknown key `(.*)`", what, re.DOTALL)
+        near = (spelling.did_you_mean(unknown[1], known) or _elsewhere(unknown[1])) if unknown else ""
+        keys = f"Keys that may stand there: {', '.join(known)}. {page} describes each." if known else f"See {page}."
         raise PlanError(
-            f"{'' if path is None else f'{path}: '}{at or 'the file'}: {what}",
-            hint=f"Keys that may stand there: {known}. {page} describes each." if known else f"See {page}.",
+            f"{'' if path is None else f'{path}: '}{at or 'the file'}: {shortened(what)}", hint=near + keys
         ) from error
+
+
+def _elsewhere(key: str) -> str:
+    """A sentence with the table that has this key, and a space behind it."""
+    for field in msgspec.structs.fields(Tables):
+        if isinstance(field.type, type) and issubclass(field.type, Table) and key in field.type.__struct_fields__:
+            return f"{key} is a key of [{field.name}]. "
+    return ""
 
 
 def _where(message: str, table: str) -> tuple[str, str]:
@@ -192,10 +203,10 @@ def _where(message: str, table: str) -> tuple[str, str]:
     return what, ".".join(part for part in (table, at) if part)
 
 
-def _known_keys(kind: type[Table], at: str) -> str:
+def _known_keys(kind: type[Table], at: str) -> tuple[str, ...]:
     for name in filter(None, at.split(".")):
         hint = next((field.type for field in msgspec.structs.fields(kind) if field.name == name), None)
         if not (isinstance(hint, type) and issubclass(hint, Table)):
-            return ""
+            return ()
         kind = hint
-    return ", ".join(field.name for field in msgspec.structs.fields(kind))
+    return kind.__struct_fields__

@@ -20,3 +20,8 @@ def clean_lines(text: str) -> str:
 def clean_json(text: str) -> str:
     """Escape in JSON what a terminal would obey: such characters can only stand inside strings, where their code is the same."""
     return UNSAFE.sub(lambda match: "\n" if match.group() == "\n" else f"\\u{ord(match.group()):04x}", text)
+
+
+def shortened(text: str, most: int = 300) -> str:
+    """Text from elsewhere can be of any length, and a sentence of ours should still be read to its end."""
+    return text if len(text) <= most else f"{text[: most - 4].rstrip()} ..."

@@ -15,6 +15,14 @@ def seconds(value: float | None) -> str:
     return f"{_three_digits(value / 1e-9)} ns"
 
 
+def duration(value_s: float) -> str:
+    """Of a limit: 90 -> '90 s', 3600 -> '60 minutes', 86400 -> '24 hours'."""
+    for factor, unit in ((3600.0, "hour"), (60.0, "minute")):
+        if value_s >= 2 * factor:
+            return f"{value_s / factor:.4g} {unit}s"
+    return f"{value_s:.3g} s"
+
+
 def size(value_bytes: float | None) -> str:
     """4404019 -> '4.20 MiB'."""
     if value_bytes is None:

@@ -1,0 +1,116 @@
+"""What a child process may take of time and memory, and what is said while nothing is heard of it."""
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, ClassVar, NamedTuple, NoReturn
+
+from pipeline import bounds, units
+from pipeline.errors import ChildError
+from pipeline.plan import HostTable
+from pipeline.safe_text import shortened
+
+Say = Callable[[str], None]
+
+LOOK_S = 0.2  # how often the memory is looked at: what grows by 4 GB/s is 0.8 GB above the limit when it is ended
+SILENT_S = (10.0, 30.0, 60.0)  # without news, it is said what is waited for; then each minute
+LOG_MOST_BYTES = 64 * 2**20  # what a child prints is for its last lines
+MEMORY = ("RssAnon:", "RssShmem:")
+"""Of /proc/<pid>/status: what can not be dropped. Not the address space (TensorFlow: 2.2 GB of it with 0.28 GB in use, the
+data segment 0.49 GB on 2 processors and more with each thread), and not rows that are mapped from a file.
+"""
+
+
+class Bounds(NamedTuple):
+    """`key` is what raises the time in the plan."""
+
+    seconds: float
+    key: str
+    memory_bytes: int
+
+
+def of_plan(host: HostTable, *, compress: bool = False) -> Bounds:
+    """What the plan allows for each process on this machine."""
+    key = "compress_minutes" if compress else "minutes"
+    return Bounds(getattr(host, key) * 60, key, host.memory_bytes or bounds.default_bytes())
+
+
+class Watch:
+    """One child, from its start to its end. `look` raises ChildError when it has taken too much."""
+
+    together: ClassVar[dict[int, int]] = {}  # of all children of this process: conversions run beside each other
+
+    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes], limits: Bounds, doing: str, say: Say) -> None:
+        self.process, self.log, self.limits, self.doing, self.say = process, log, limits, doing, say
+        self.began = self.heard = time.monotonic()
+        self.since = time.strftime("%H:%M:%S")
+        self.said = 0
+        self.note = ""
+        self.looked = 0.0
+
+    def news(self, note: str) -> None:
+        self.heard, self.said, self.note = time.monotonic(), 0, shortened(note, 100)
+
+    def look(self) -> None:
+        """To be called often: it looks at the clock each time, and every LOOK_S at the memory and the log."""
+        now = time.monotonic()
+        if now - self.began > self.limits.seconds:
+            self._too_long()
+        silent = now - self.heard
+        if silent >= _mark(self.said):
+            self.said += 1
+            last = f" (last: {self.note})" if self.note else ""
+            self.say(
+                f"still {self.doing}, since {self.since}: no news for {silent:.0f} s{last}; "
+                f"it may take {units.duration(self.limits.seconds)} in all"
+            )
+        if now - self.looked >= LOOK_S:
+            self.looked = now
+            self._memory()
+            if os.fstat(self.log.fileno()).st_size > LOG_MOST_BYTES:
+                os.ftruncate(self.log.fileno(), 0)  # the child appends
+
+    def end(self) -> None:
+        self.together.pop(self.process.pid, None)
+
+    def _too_long(self) -> NoReturn:
+        last = f"; the last that was heard of it: {self.note}" if self.note else ""
+        raise ChildError(
+            f"{self.doing} was ended: it took longer than {units.duration(self.limits.seconds)}{last}",
+            hint=f"If it needs so long, raise {self.limits.key} in [host] of the plan; "
+            "if not, look for a loop without an end in the model or in the functions of [data].",
+        )
+
+    def _memory(self) -> None:
+        """The one that takes most is ended when all together take too much."""
+        mine = self.together[self.process.pid] = session_bytes(self.process.pid)
+        others = self.together.copy()
+        if sum(others.values()) > self.limits.memory_bytes and mine == max(others.values()):
+            raise ChildError(
+                f"{self.doing} was ended: it took more than {units.size(self.limits.memory_bytes)} of memory",
+                hint="Give it less (fewer rows, a smaller model), or raise memory_bytes in [host] of the plan; "
+                f"this machine has {units.size(bounds.machine_bytes())}.",
+            )
+
+
+def _mark(said: int) -> float:
+    """After how many seconds without news the next line is due."""
+    return SILENT_S[said] if said < len(SILENT_S) else SILENT_S[-1] * (said - len(SILENT_S) + 2)
+
+
+def session_bytes(session: int) -> int:
+    """Memory of a process and of all that it started: each child here leads a session of its own."""
+    found = 0
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError, ValueError, IndexError):  # it may just have ended
+                if os.getsid(int(folder.name)) == session:
+                    found += _process_bytes(folder / "status")
+    return found
+
+
+def _process_bytes(status: Path) -> int:
+    return sum(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith(MEMORY))

@@ -1,0 +1,29 @@
+"""What people write: sizes with a unit, shares in percent, and names that are nearly right."""
+
+import re
+from collections.abc import Iterable
+
+UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmg]i?)?(?:b|bytes?)?", re.IGNORECASE)
+PERCENT = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*%")
+
+
+def bytes_of(text: str) -> int | None:
+    """'200kB' -> 200000, '1.5 MiB' -> 1572864; None: it is no size."""
+    found = SIZE.fullmatch(text.strip())
+    return round(float(found[1]) * UNITS[(found[2] or "").lower()]) if found else None
+
+
+def share_of(text: str) -> float | None:
+    """'3 %' -> 0.03; None: it is no percentage."""
+    found = PERCENT.fullmatch(text.strip())
+    return float(found[1]) / 100 if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence with the nearest of the known names, and a space behind it; nothing where none is near."""
+    import difflib
+
+    by_lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower()[:100], by_lower, n=1, cutoff=0.6)
+    return f"Did you mean {by_lower[near[0]]}? " if near else ""
