@@ -4,9 +4,13 @@ A pair is one number: the log of candidate / baseline, both met in the same mome
 random order of processes and blocks makes each pair's sign a coin toss, whatever the noise looks like; so flipping the signs in
 all 2^n ways tells how often chance alone gives as much (Fisher's randomization test, The Design of Experiments, 1935, section 21).
 
-REGRESSED where the test rejects "not worse than `margin`", PASS where it rejects "worse by `limit` or more", each at `alpha`
-divided by the number of looks (Bonferroni: looking again must not find what is not there). Neither after the last look:
-INCONCLUSIVE. REGRESSED goes first: where a change is proven to be above the margin, that it is below the limit does not excuse it.
+The limit is the limit. REGRESSED where the test rejects "worse by no more than `limit`", PASS where it rejects "worse by `limit` or
+more": the same values, shifted by the limit, with either sign. Each at `alpha` divided by the number of looks (Bonferroni: looking
+again must not find what is not there), so a file that is worse by exactly the limit is called either in at most `alpha` of all cases
+each. Neither after the last look: INCONCLUSIVE.
+
+A `margin` below the limit is the sharper rule: REGRESSED where "worse by no more than `margin`" is rejected. Then REGRESSED goes first:
+where a change is proven to be above the margin, that it is below the limit does not excuse it.
 """
 
 import math
@@ -23,13 +27,12 @@ from pipeline.records import Outcome
 LOOKS = (10, 14, 20)  # 2^-9 is the smallest p of 9 pairs; alpha / 3 needs that many
 ALPHA = 0.01  # one-sided, of each of the two answers
 POWER = 0.95  # of the change that is called detectable
-MARGIN_OF_LIMIT = 1 / 6  # 0.5 % at a limit of 3 %: what 300 unchanged pairs of files did not exceed
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """Shares: 0.03 is 3 % worse."""
 
-    margin: float
+    margin: float  # at most the limit; the limit itself unless the plan asks for the sharper rule
     limit: float
     alpha: float = ALPHA
     looks: tuple[int, ...] = LOOKS
@@ -41,8 +44,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rule_of(limit: float, margin: float | None) -> Rule:
-    """`margin` None: a sixth of the limit."""
-    return Rule(limit=limit, margin=limit * MARGIN_OF_LIMIT if margin is None else margin)
+    """`margin` None: the limit."""
+    return Rule(limit=limit, margin=limit if margin is None else margin)
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,10 +112,19 @@ def detectable(deviation: float, pairs: int, rule: Rule) -> float:
 
     By Student's t, to which the sign-flip test comes close where the values are not skewed; `edgepress selftest` measures it.
     """
-    normal = NormalDist()
-    freedom = pairs - 1
+    return math.expm1(math.log1p(rule.margin) + _apart(deviation, pairs, rule))
+
+
+def smallest_limit(deviation: float, pairs: int, rule: Rule) -> float:
+    """The smallest limit by which an unchanged file passes with POWER after so many pairs; as `detectable`."""
+    return math.expm1(_apart(deviation, pairs, rule))
+
+
+def _apart(deviation: float, pairs: int, rule: Rule) -> float:
+    """How far from a bound the truth must lie for the test to prove with POWER on which side it is."""
+    normal, freedom = NormalDist(), pairs - 1
     needed = _student(normal.inv_cdf(1 - rule.level), freedom) + _student(normal.inv_cdf(POWER), freedom)
-    return math.expm1(math.log1p(rule.margin) + needed * deviation / math.sqrt(pairs))
+    return needed * deviation / math.sqrt(pairs)
 
 
 def _bound(values: Sequence[float], level: float) -> float:

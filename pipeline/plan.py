@@ -88,11 +88,11 @@ class LimitsTable(Table, frozen=True):
 
     accuracy_drop_points: Annotated[float, Meta(ge=0, le=100)] | None = None
     latency_regression: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] | None = None
-    latency_margin: Annotated[float, Meta(ge=0, le=MOST_SLOWER)] | None = None  # None: a sixth of latency_regression
+    latency_margin: Annotated[float, Meta(ge=0, le=MOST_SLOWER)] | None = None  # a sharper rule: REGRESSED from a smaller change on
     latency_tail: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] = 0.15  # p95 and p99; judged with latency_regression
     # net joules of one inference, by a power meter
     energy_regression: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] | None = None
-    energy_margin: Annotated[float, Meta(ge=0, le=MOST_SLOWER)] | None = None  # None: a sixth of energy_regression
+    energy_margin: Annotated[float, Meta(ge=0, le=MOST_SLOWER)] | None = None  # as latency_margin
     memory_regression_bytes: Annotated[int, Meta(ge=0)] | None = None
     size_bytes: Annotated[int, Meta(ge=0)] | None = None
     applies_to: tuple[str, ...] = ()

@@ -73,7 +73,7 @@ def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
         if margin is not None and margin > (limit or 0):
             raise PlanError(
                 f"{plan.path}: limits.{name}_margin is {margin}, above {name}_regression",
-                hint=f"More than the margin is REGRESSED, less than {name}_regression is a PASS: the margin is the smaller.",
+                hint=f"The margin is for a sharper rule: from a smaller change on than {name}_regression it is REGRESSED. Leave it out for the limit itself.",
             )
     if limits.energy_regression is not None and not plan.tables.measure.meters:
         raise PlanError(

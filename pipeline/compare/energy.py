@@ -1,11 +1,10 @@
 """The limit on energy -> a Verdict, by pairs that took turns under a power meter."""
 
-from pipeline import units
 from pipeline.compare.limits import not_measured
 from pipeline.compare.turns import UNPAIRED, by_turns
 from pipeline.decision import rule_of
 from pipeline.plan import LimitsTable
-from pipeline.records import EnergyPaired, Measurement, Outcome, Verdict
+from pipeline.records import EnergyPaired, Measurement, Verdict
 
 METRIC = "energy_regression"
 
@@ -13,7 +12,8 @@ METRIC = "energy_regression"
 def energy(
     candidate: Measurement, baseline: Measurement | None, paired: EnergyPaired | None, limits: LimitsTable
 ) -> Verdict:
-    """Net joules of one inference: REGRESSED where more by more than the margin, PASS where by less than the limit (0.05 is 5 %).
+    """Net joules of one inference: REGRESSED where more by more than the limit (0.05 is 5 %) or the plan's smaller margin, PASS where
+    by less than the limit.
 
     INVALID without a valid trace, and where it was never measured: no number is made up of what each file used alone.
     """
@@ -23,14 +23,9 @@ def energy(
     if paired is None:
         return not_measured(candidate.label, METRIC, limit, UNPAIRED)
     rule = rule_of(limit, limits.energy_margin)
-    said = {
-        Outcome.REGRESSED: f"more by more than the margin of {units.percent(rule.margin)}",
-        Outcome.PASS: "more by less than the limit, if at all",
-        Outcome.INCONCLUSIVE: "neither could be shown: a better meter, or a board that is left alone, would tell",
-    }
-    by = f"; by {paired.meter} ({paired.quality})"
     alone = [doubt for each in (baseline, candidate) for doubt in each.doubts if doubt.touches == "energy"]
     return by_turns(
-        candidate, baseline, paired, paired.log_ratios, rule, METRIC, "J", (paired.baseline_j, paired.candidate_j),
-        {outcome: why + by for outcome, why in said.items()}, [*alone, *paired.doubts],
+        candidate, baseline, paired, paired.log_ratios, rule, METRIC, "J", (paired.baseline_j, paired.candidate_j), "more",
+        "that it is on one side of the limit could not be shown: a better meter, or a board that is left alone, would tell",
+        f"; by {paired.meter} ({paired.quality})", [*alone, *paired.doubts],
     )  # fmt: skip

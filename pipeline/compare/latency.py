@@ -6,9 +6,9 @@ import msgspec
 
 from pipeline import units
 from pipeline.compare.intervals import latency_ratio
-from pipeline.compare.limits import BREAKS, KEEPS, by_interval, not_measured
+from pipeline.compare.limits import by_interval, not_measured
 from pipeline.compare.turns import UNPAIRED, by_turns
-from pipeline.decision import Rule, judged, rule_of
+from pipeline.decision import judged, rule_of
 from pipeline.plan import LimitsTable
 from pipeline.records import Measurement, NotMeasured, Outcome, Paired, TailRatios, Verdict
 
@@ -19,8 +19,8 @@ def latency(
     candidate: Measurement, baseline: Measurement | None, paired: Paired | None, unpaired: Sequence[NotMeasured],
     limits: LimitsTable,
 ) -> list[Verdict]:  # fmt: skip
-    """REGRESSED where slower by more than the margin, PASS where by less than the limit (0.03 is 3 %). Then the tail, where it can
-    be told.
+    """REGRESSED where slower by more than the limit (0.03 is 3 %) or the plan's smaller margin, PASS where by less than the limit.
+    Then the tail, where it can be told.
     """
     limit = limits.latency_regression or 0.0
     if baseline is None:
@@ -34,16 +34,12 @@ def latency(
         change = (ratio - 1, low - 1, high - 1)
         return [by_interval(candidate, baseline, METRIC, "s", values, change, limit, UNPAIRED)]
     rule = rule_of(limit, limits.latency_margin)
-    said = {
-        Outcome.REGRESSED: f"slower by more than the margin of {units.percent(rule.margin)}",
-        Outcome.PASS: "slower by less than the limit, if at all",
-        Outcome.INCONCLUSIVE: "neither could be shown: measure it where less else runs",
-    }
     alone = [doubt for each in (candidate, baseline) for doubt in each.doubts if doubt.touches == "latency"]
     medians = (paired.baseline.quantile(50), paired.candidate.quantile(50))
     verdict = by_turns(
-        candidate, baseline, paired, paired.log_ratios, rule, METRIC, "s", medians, said, [*alone, *paired.doubts]
-    )
+        candidate, baseline, paired, paired.log_ratios, rule, METRIC, "s", medians, "slower",
+        "that it is on one side of the limit could not be shown: measure it where less else runs", doubts=[*alone, *paired.doubts],
+    )  # fmt: skip
     tails = () if verdict.outcome is Outcome.INVALID else paired.tails
     judged_tails = (_tail(candidate, baseline, tail, paired, limits.latency_tail) for tail in tails)
     return [verdict, *(tail for tail in judged_tails if tail is not None)]
@@ -57,11 +53,11 @@ def _tail(
     """
     if any(doubt.withholds == "tail" for each in (candidate, baseline, paired) for doubt in each.doubts):
         return None
-    rule = Rule(limit=limit, margin=limit)
+    rule = rule_of(limit, None)
     if judged(tail.log_ratios, rule) is Outcome.INCONCLUSIVE:
         return None
     name = f"the {units.count(tail.percent)}th percentile"
-    said = {Outcome.PASS: f"{name} {KEEPS}", Outcome.REGRESSED: f"{name} {BREAKS}"}
     values = (paired.baseline.quantile(tail.percent), paired.candidate.quantile(tail.percent))
-    verdict = by_turns(candidate, baseline, paired, tail.log_ratios, rule, "latency_tail", "s", values, said)
+    worse = f"{name} slower"
+    verdict = by_turns(candidate, baseline, paired, tail.log_ratios, rule, "latency_tail", "s", values, worse)
     return msgspec.structs.replace(verdict, percent=tail.percent)

@@ -2,16 +2,22 @@
 
 A limit is judged by an interval, never by a single number: PASS when the whole interval keeps it, REGRESSED when the whole
 interval breaks it, INCONCLUSIVE when it lies on both sides or where nothing can be judged by it (an emulator's times), INVALID without
-a valid number. Latency and energy are judged by pairs that took turns, with a margin: turns.py.
+a valid number. A change for the worse that is proven, though the limit allows it, is told. Latency and energy are judged by pairs
+that took turns: turns.py.
 """
 
+from collections.abc import Callable
 from statistics import median
 
+from pipeline import units
 from pipeline.compare.intervals import LAUNCHES, Interval, shift
 from pipeline.records import Measurement, Outcome, Verdict
 
 KEEPS, BREAKS = "keeps the limit", "breaks the limit"
 UNCLEAR = "can not be told apart from the limit: more launches or more rows would tell"
+
+# unit of an interval -> its ends as text
+TEXT: dict[str, Callable[[float], str]] = {"points": lambda value: f"{value:.2f} points", "B": units.size, "s": units.percent}
 
 
 def size(candidate: Measurement, limit: int) -> Verdict:
@@ -60,6 +66,11 @@ def not_measured(subject: str, metric: str, limit: float, why: str) -> Verdict:
     )  # fmt: skip
 
 
+def within(worse: str, change: str, limit: str) -> str:
+    """Why a proven change for the worse passes."""
+    return f"{worse} by {change} (proven), within the limit of {limit}"
+
+
 def by_interval(
     candidate: Measurement, baseline: Measurement, metric: str, unit: str, values: tuple[float | None, float | None],
     change: Interval, limit: float, undecided: str = "",
@@ -77,7 +88,7 @@ def by_interval(
     if useless or undecided:
         outcome, why = Outcome.INCONCLUSIVE, " ".join(useless) or undecided
     elif high <= limit:
-        outcome, why = Outcome.PASS, KEEPS
+        outcome, why = Outcome.PASS, within("more", *map(TEXT[unit], (middle, limit))) if low > 0 else KEEPS
     elif low > limit:
         outcome, why = Outcome.REGRESSED, BREAKS
     else:

@@ -1,9 +1,10 @@
-"""A limit on a ratio, judged by files that took turns -> a Verdict: what latency and energy have in common."""
+"""A limit on a ratio, judged by files that took turns -> a Verdict: what latency, its tail and energy have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from pipeline.compare.limits import not_measured
-from pipeline.decision import Rule, effect, judged
+from pipeline import units
+from pipeline.compare.limits import not_measured, within
+from pipeline.decision import Effect, Rule, effect, judged
 from pipeline.records import Doubt, EnergyPaired, Measurement, Outcome, Paired, Verdict
 
 UNPAIRED = "was not measured in turns with its baseline, because the limit was set later: run `edgepress measure` again"
@@ -12,9 +13,11 @@ ANOTHER_LIMIT = "its pairs were enough for the limit that was set then: run `edg
 
 def by_turns(
     candidate: Measurement, baseline: Measurement, paired: Paired | EnergyPaired, log_ratios: Sequence[float], rule: Rule,
-    metric: str, unit: str, values: tuple[float | None, float | None], said: Mapping[Outcome, str], doubts: Sequence[Doubt] = (),
+    metric: str, unit: str, values: tuple[float | None, float | None], worse: str, undecided: str = "", by: str = "",
+    doubts: Sequence[Doubt] = (),
 ) -> Verdict:  # fmt: skip
-    """`log_ratios`: candidate / baseline, one a pair. `values`: of the baseline and of the candidate, for people. `said`: why, in words.
+    """`log_ratios`: candidate / baseline, one a pair. `values`: of the baseline and of the candidate, for people. `worse`: in which
+    way, "slower"; `undecided`: why neither could be shown; `by`: what stands behind every reason.
 
     INVALID, with the evidence, where one of `doubts` is; the others are named.
     """
@@ -23,7 +26,8 @@ def by_turns(
         return not_measured(candidate.label, metric, rule.limit, f"it was not measured validly: {'; '.join(invalid)}")
     found, outcome = effect(log_ratios, rule), judged(log_ratios, rule)
     stopped_early = outcome is Outcome.INCONCLUSIVE and len(log_ratios) < rule.looks[-1]
-    why = ANOTHER_LIMIT if stopped_early else said[outcome]  # nobody stops at an early look without an answer
+    # nobody stops at an early look without an answer
+    why = ANOTHER_LIMIT if stopped_early else (_why(outcome, found, rule, worse) or undecided) + by
     named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
     return Verdict(
         subject=candidate.label, metric=metric, unit=unit, baseline_subject=baseline.label, baseline=values[0],
@@ -31,3 +35,15 @@ def by_turns(
         why=f"{why} (doubted: {named})" if named else why, detectable=found.detectable, pairs=len(log_ratios),
         seconds=paired.seconds, margin=rule.margin,
     )  # fmt: skip
+
+
+def _why(outcome: Outcome, found: Effect, rule: Rule, worse: str) -> str:
+    """A change that is proven, though the limit allows it, is told."""
+    if outcome is Outcome.REGRESSED:
+        bound = "limit" if rule.margin >= rule.limit else "margin"
+        return f"{worse} by more than the {bound} of {units.percent(rule.margin)}"
+    if outcome is not Outcome.PASS:
+        return ""
+    if found.low > 1:
+        return within(worse, units.percent(found.ratio - 1), units.percent(rule.limit))
+    return f"{worse} by less than the limit of {units.percent(rule.limit)}, if at all"

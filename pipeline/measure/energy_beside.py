@@ -12,7 +12,7 @@ import msgspec
 from device_agent import wire
 from pipeline import units
 from pipeline.baseline import beside_baselines
-from pipeline.decision import Rule, decide, detectable, rule_of
+from pipeline.decision import Rule, decide, rule_of, smallest_limit
 from pipeline.measure.asked import asked_of
 from pipeline.measure.beside import candidate_of
 from pipeline.measure.energy import REMEDY, SAME_CLOCK, least_window_s
@@ -127,8 +127,8 @@ def meter_for(deployment: Deployment, sides: Sequence[Measurement]) -> tuple[Dep
 def plans_for(meter: DeployedMeter, readings: Sequence[EnergyReading], idle_s: float, rule: Rule) -> Plans:
     """How long a pair must be, by this meter's `readings` of both files alone.
 
-    A side: until what happened between two readings scatters so little that ten pairs tell a change as large as the limit; the
-    scatter of a side falls with the root of its time, a ratio has that of both. Never longer than this meter needs for joules,
+    A side: until what happened between two readings scatters so little that ten pairs tell on which side of the limit an unchanged
+    file is (with a margin below the limit: of the margin, a file that is worse by the limit); the scatter of a side falls with the root of its time, a ratio has that of both. Never longer than this meter needs for joules,
     which no ratio needs. A block: so long that MAX_EDGE_RATIO of it covers its edges.
     """
     edge_s = max(one.edge_s or 0.0 for one in readings) + (0.0 if meter.on_board else OTHER_CLOCK_S)
@@ -145,9 +145,9 @@ def plans_for(meter: DeployedMeter, readings: Sequence[EnergyReading], idle_s: f
 
 
 def _deviation(rule: Rule) -> float:
-    """Of the pairs' log ratios, with which the first look tells a change as large as the limit, with decision.POWER."""
-    margin = math.log1p(rule.margin)
-    return (math.log1p(rule.limit) - margin) / (math.log1p(detectable(1.0, rule.looks[0], rule)) - margin)
+    """Of the pairs' log ratios, with which the first look decides that, with decision.POWER."""
+    limit, margin = math.log1p(rule.limit), math.log1p(rule.margin)
+    return (limit - margin if margin < limit else limit) / math.log1p(smallest_limit(1.0, rule.looks[0], rule))
 
 
 def _variance_s(one: EnergyReading) -> float:

@@ -19,7 +19,7 @@ def slower(trust: Trust) -> Picture | None:
     """The numbers that the verdict rests on, and what they were held against."""
     caption = (
         "Each dot is a pair, in the order in which they were measured: how much longer the candidate took. The bar and the band: the "
-        f"change and its {level_of(by_test=True)} interval. REGRESSED: the interval is above the margin; PASS: it is below the limit."
+        f"change and its {level_of(by_test=True)} interval. REGRESSED: the interval is above the limit (or the smaller margin); PASS: it is below the limit."
     )
     return _picture(SLOWER, caption, trust, _slower)
 
@@ -31,7 +31,7 @@ def hungrier(trust: Trust) -> Picture | None:
         return None
     caption = (
         "Each dot is a pair under one power meter, in the order in which they were measured: how much more net energy an inference of the candidate "
-        f"took. The bar and the band: the change and its {level_of(by_test=True)} interval. REGRESSED: the interval is above the margin; PASS: it is below the limit."
+        f"took. The bar and the band: the change and its {level_of(by_test=True)} interval. REGRESSED: the interval is above the limit (or the smaller margin); PASS: it is below the limit."
     )
     if any(trust.of_energy(each) == DOUBTFUL for each in drawn):
         caption += ' Hollow and "?": doubted.'
@@ -92,9 +92,10 @@ def _changes(
     if verdict is not None and verdict.margin is not None:
         margin, limit = verdict.margin, verdict.limit
     changes = [math.expm1(value) for value in paired.log_ratios]
-    words = (
-        f"{units.count(len(changes))} pairs, limit {units.percent_change(limit)}, margin {units.percent_change(margin)}"
-    )
+    bounds = [(limit, f"limit {units.percent_change(limit)}")]
+    if margin < limit:
+        bounds.append((margin, f"margin {units.percent_change(margin)}"))
+    words = ", ".join((f"{units.count(len(changes))} pairs", *(name for _, name in bounds)))
     answer = verdict.outcome.value if verdict else NOT_JUDGED
     if change is not None:
         said = guarded(units.percent_change(change), mark)
@@ -112,7 +113,7 @@ def _changes(
         drawing.shape("rect", f"{own} faint", x=LEFT, y=top, width=RIGHT - LEFT, height=max(1.0, bottom - top))
         note = guarded(change_interval(*ends), mark)
         drawing.line(RIGHT - 16, top, RIGHT - 16, bottom, f"interval {own}", note)
-    _levels(drawing, scale, [(limit, f"limit {units.percent_change(limit)}"), (margin, f"margin {units.percent_change(margin)}"), (0.0, "no change")])  # fmt: skip
+    _levels(drawing, scale, [*bounds, (0.0, "no change")])
     for number, (at, x) in enumerate(zip(changes, _across(len(changes)), strict=True), start=1):
         note = f"pair {units.count(number)}: {guarded(units.percent_change(at), mark)}"
         drawing.shape("circle", f"{own}{_hollow(mark)}", note, cx=x, cy=scale.at(at), r=4.5)

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.baseline import baseline_of
 from pipeline.compare import check, compare
+from pipeline.compare.limits import by_interval
 from pipeline.errors import PlanError
 from pipeline.plan import CompareTable, ConvertTable, LimitsTable, ModelTable, Plan, Tables
 from pipeline.records import BoardAccuracy, Data, Doubt, Measured, NotMeasured, Outcome, Paired, Rows, Side, TailRatios
@@ -118,8 +119,9 @@ def test_latency_is_judged_by_pairs(world):
     for slower, noise, outcome in (
         (1.00, 0.002, Outcome.PASS),
         (0.40, 0.002, Outcome.PASS),
-        (1.03, 0.002, Outcome.REGRESSED),
-        (1.015, 0.002, Outcome.REGRESSED),  # below the limit, but above the margin: it is slower
+        (1.05, 0.002, Outcome.REGRESSED),
+        (1.015, 0.002, Outcome.PASS),  # slower, but by less than the limit
+        (1.03, 0.002, Outcome.INCONCLUSIVE),  # the limit itself: neither above it nor below it
         (1.02, 0.040, Outcome.INCONCLUSIVE),
     ):
         one = world.measured("compressed", p10=1e-4 * slower)
@@ -128,7 +130,7 @@ def test_latency_is_judged_by_pairs(world):
         assert verdict.outcome is found.outcome is outcome, slower
         assert verdict.low <= verdict.change <= verdict.high
         assert verdict.change == pytest.approx(slower - 1, abs=0.02)
-        assert verdict.detectable > 0.005
+        assert verdict.detectable > verdict.margin == 0.03
         assert (verdict.pairs, verdict.seconds) == (10, 20.0)
         (comparison,) = found.comparisons
         assert comparison.latency_ratio == pytest.approx(verdict.change + 1)
@@ -149,12 +151,50 @@ def test_a_limit_that_was_tightened_later_asks_for_more_pairs(world):
     assert "edgepress measure" not in verdict.why
 
 
-def test_the_margin_is_the_users(world):
+@pytest.mark.parametrize(
+    ("slower", "margin", "outcome", "why"),
+    [
+        (1.031, None, Outcome.PASS, "slower by 3.10 % (proven), within the limit of 5.00 %"),
+        (1.031, 0.05, Outcome.PASS, "slower by 3.10 % (proven), within the limit of 5.00 %"),
+        (1.031, 0.05 / 6, Outcome.REGRESSED, "slower by more than the margin of 0.83 %"),
+        (1.061, None, Outcome.REGRESSED, "slower by more than the limit of 5.00 %"),
+        (1.0001, None, Outcome.PASS, "slower by less than the limit of 5.00 %, if at all"),
+        (0.9, None, Outcome.PASS, "slower by less than the limit of 5.00 %, if at all"),
+    ],
+)
+def test_the_limit_is_the_limit_and_a_margin_is_the_users(world, slower, margin, outcome, why):
+    """A proven +3.1 % is no breach of "at most 5 %", unless the plan asks for a sharper rule."""
     base, one = world.measured(), world.measured("compressed")
-    limits = {"latency_regression": 0.03, "latency_margin": 0.03}
-    assert world.judge(base, one, paired=[pairs_of(one, base, 1.015)], **limits).outcome is Outcome.PASS
+    pairs = pairs_of(one, base, slower)
+    found = world.judge(base, one, paired=[pairs], latency_regression=0.05, latency_margin=margin)
+    assert (found.outcome, found.verdicts[0].why) == (outcome, why)
+    assert found.verdicts[0].margin == (margin or 0.05)
+
+
+def test_a_margin_above_the_limit_can_not_be(world):
+    kinds = ("tflite-int8",), ("ai_edge_litert",)
     with pytest.raises(PlanError, match="above latency_regression"):
-        check(plan(latency_regression=0.03, latency_margin=0.04), ("tflite-int8",), ("ai_edge_litert",))
+        check(plan(latency_regression=0.03, latency_margin=0.0301), *kinds)
+    check(plan(latency_regression=0.03, latency_margin=0.03), *kinds)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome", "why"),
+    [
+        (-1.0, 1.0, Outcome.PASS, "keeps the limit"),  # an end on the limit keeps it
+        (0.0, 1.0, Outcome.PASS, "keeps the limit"),
+        (0.1, 1.0, Outcome.PASS, "more by 0.55 points (proven), within the limit of 1.00 points"),
+        (0.9, 1.01, Outcome.INCONCLUSIVE, "told apart"),
+        (1.0, 2.0, Outcome.INCONCLUSIVE, "told apart"),
+        (1.01, 2.0, Outcome.REGRESSED, "breaks the limit"),
+    ],
+)
+def test_an_interval_keeps_a_limit_or_breaks_it(world, low, high, outcome, why):
+    pair = world.measured("compressed"), world.measured()
+    change = ((low + high) / 2, low, high)
+    verdict = by_interval(*pair, "accuracy_drop_points", "points", (0.9, 0.8), change, 1.0)
+    assert verdict.outcome is outcome
+    assert why in verdict.why
 
 
 @pytest.mark.parametrize(

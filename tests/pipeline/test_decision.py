@@ -4,11 +4,12 @@ import itertools
 import math
 import random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.decision import LOOKS, Rule, decide, detectable, effect, judged, sign_flip
+from pipeline.decision import LOOKS, Rule, decide, detectable, effect, judged, rule_of, sign_flip, smallest_limit
 from pipeline.records import Outcome
 
 RULE = Rule(margin=0.005, limit=0.03)
@@ -83,3 +84,104 @@ def test_too_few_pairs_have_no_interval():
     assert judged([0.01, 0.02], RULE) is Outcome.INCONCLUSIVE
     with pytest.raises(ValueError, match="too many"):
         sign_flip([0.0] * 25)
+
+
+# --- the limit is the limit
+
+
+LIMIT = rule_of(0.03, None)
+
+
+def test_without_a_margin_it_is_the_limit():
+    assert (LIMIT.margin, LIMIT.limit) == (0.03, 0.03)
+    assert rule_of(0.03, 0.0).margin == 0.0  # asked for: any slowdown at all
+    assert rule_of(0.03, 0.01).margin == 0.01
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(1e-4, 0.2), min_size=10, max_size=10), st.sampled_from([0.03, 0.05, 1.0]))
+def test_at_the_limit_each_wrong_verdict_has_exactly_its_share_of_all_signs(sizes, limit):
+    """Worse by exactly the limit, with any noise that is symmetric: of the 1,024 orders of signs, all equally likely, at most a
+    third of alpha are called REGRESSED at the first look, and as many PASS.
+    """
+    rule = rule_of(limit, None)
+    found = {outcome: 0 for outcome in (*Outcome, None)}
+    for signs in itertools.product((1, -1), repeat=10):
+        found[decide([math.log1p(limit) + s * size for s, size in zip(signs, sizes, strict=True)], rule)] += 1
+    most = math.floor(1024 * rule.level)
+    assert 1 <= found[Outcome.REGRESSED] == found[Outcome.PASS] <= most == 3
+    assert found[None] == 1024 - 2 * found[Outcome.PASS]  # INCONCLUSIVE comes only behind the last look
+
+
+def slowed(trials, slower, deviation, seed, pairs=14):
+    """Log ratios with heavy tails, as on a board that others use."""
+    shuffle = random.Random(seed)
+    return [
+        [math.log1p(slower) + shuffle.gauss(0, deviation) * shuffle.choice((1, 1, 1, 4)) for _ in range(pairs)]
+        for _ in range(trials)
+    ]
+
+
+@pytest.mark.parametrize(("limit", "margin"), [(0.03, None), (0.05, None), (0.03, 0.005)])
+def test_over_all_looks_a_bound_is_crossed_wrongly_in_at_most_one_case_of_a_hundred(limit, margin):
+    rule = msgspec.structs.replace(rule_of(limit, margin), looks=(10, 12, 14))  # the last of 2^20 signs would take minutes
+    slack = 3 * math.sqrt(rule.alpha / 1500)
+    for bound, wrong in ((rule.margin, Outcome.REGRESSED), (rule.limit, Outcome.PASS)):
+        outcomes = [judged(trial, rule) for trial in slowed(1500, bound, 0.006, seed=11)]
+        assert outcomes.count(wrong) / 1500 <= rule.alpha + slack
+    if margin is None:
+        assert outcomes.count(Outcome.INCONCLUSIVE) / 1500 > 0.97
+
+
+@pytest.mark.parametrize("limit", [0.03, 0.05])
+def test_an_unchanged_file_passes_as_soon_as_by_the_sharper_rule(limit):
+    """Noise as of a busy board: 0.7 % of a pair's ratio, and four times that in each fourth."""
+    trials = slowed(150, 0.0, 0.007, seed=12, pairs=20)
+    plain, sharper = rule_of(limit, None), rule_of(limit, limit / 6)
+    pairs = {rule: [needed(trial, rule) for trial in trials] for rule in (plain, sharper)}
+    assert all(one <= other for one, other in zip(pairs[plain], pairs[sharper], strict=True))
+    assert pairs[plain].count(LOOKS[0]) / len(trials) > (0.6 if limit == 0.03 else 0.95)
+    assert not [trial for trial in trials if judged(trial, plain) is Outcome.REGRESSED]
+
+
+def needed(trial, rule):
+    return next((look for look in LOOKS if judged(trial[:look], rule) is not Outcome.INCONCLUSIVE), LOOKS[-1])
+
+
+def test_what_lies_on_a_bound_is_on_neither_side():
+    on_it = [math.log1p(0.03)] * LOOKS[-1]
+    assert sign_flip([0.0] * 10) == 1.0
+    assert judged(on_it, LIMIT) is Outcome.INCONCLUSIVE
+    assert decide(on_it[: LOOKS[0]], LIMIT) is None
+    assert judged([value + 1e-6 for value in on_it], LIMIT) is Outcome.REGRESSED
+    assert judged([value - 1e-6 for value in on_it], LIMIT) is Outcome.PASS
+
+
+@pytest.mark.parametrize(("alpha", "proven"), [(2**-10, True), (2**-10 - 1e-9, False)])
+def test_a_probability_of_exactly_the_level_is_enough(alpha, proven):
+    rule = Rule(limit=0.03, margin=0.03, alpha=alpha, looks=(10,))
+    above, below = ([math.log1p(share)] * 10 for share in (0.05, 0.01))
+    assert (decide(above, rule) is Outcome.REGRESSED) is proven
+    assert (decide(below, rule) is Outcome.PASS) is proven
+    found = effect(above, rule)
+    assert (found.low > 0) is proven
+    assert math.isfinite(found.high) is proven
+
+
+def test_the_smallest_limit_is_that_by_which_an_unchanged_file_passes():
+    rule = Rule(margin=0.03, limit=0.03, looks=(10,))
+    limit = smallest_limit(0.005, 10, rule)
+    assert detectable(0.005, 10, Rule(margin=0.0, limit=0.03, looks=(10,))) == pytest.approx(limit)
+    shuffle = random.Random(14)
+    trials = [[shuffle.gauss(0, 0.005) for _ in range(10)] for _ in range(400)]
+    passed = sum(judged(trial, Rule(margin=limit, limit=limit, looks=(10,))) is Outcome.PASS for trial in trials)
+    assert 0.91 < passed / 400 < 0.99
+
+
+def test_an_early_look_stands_whatever_comes_behind_it():
+    early = [math.log(1.2)] * 10 + [math.log(0.5)] * 10
+    assert judged(early, LIMIT) is Outcome.REGRESSED
+    assert decide(early, LIMIT) is Outcome.PASS  # the last look alone would say so
+    late = [math.log1p(0.03) + each for each in (0.3, -0.3) * 5] + [math.log(0.5)] * 10
+    assert [judged(late[:look], LIMIT) for look in (10, 13, 19)] == [Outcome.INCONCLUSIVE] * 3
+    assert judged(late, LIMIT) is Outcome.PASS

@@ -121,7 +121,7 @@ def judged(tmp_path, monkeypatch):
     return of
 
 
-@pytest.mark.parametrize(("more", "outcome"), [(0.0, Outcome.PASS), (0.05, Outcome.REGRESSED), (-0.3, Outcome.PASS)])
+@pytest.mark.parametrize(("more", "outcome"), [(0.0, Outcome.PASS), (0.03, Outcome.PASS), (0.08, Outcome.REGRESSED), (-0.3, Outcome.PASS)])
 def test_a_change_is_judged_by_pairs(judged, more, outcome):
     board = Board(more)
     found, verdict, said = judged(board)
@@ -131,7 +131,8 @@ def test_a_change_is_judged_by_pairs(judged, more, outcome):
     joules = 3 * 0.25 / 1000  # 3 W for a block's 0.25 s
     assert verdict.candidate == pytest.approx(joules * (1 + more), rel=0.02)
     assert (verdict.pairs, verdict.unit, board.jobs) == (10, "J", 1)
-    assert verdict.detectable > verdict.margin == pytest.approx(0.05 / 6)
+    assert verdict.detectable > verdict.margin == 0.05
+    assert ("(proven), within the limit of 5.00 %" in verdict.why) is (more == 0.03)
     assert "ina226 (measured)" in verdict.why
     assert found.raw is not None
     assert [span.what for span in found.curve.spans].count("A") == 4
@@ -185,7 +186,7 @@ def test_the_measured_meter_judges_and_a_file_without_a_clock_never_does():
     [
         (0.01, True, 0.0, 0.0055, 2, 0.25, 6),  # a counter: the least
         (0.01, False, 0.0, 0.0138, 1, 0.5, 6),  # edges that ask for blocks of 0.28 s
-        (0.01, False, 0.03, 0.005, 2, 0.764, 10.1),  # readings that scatter: 3 s of a side
+        (0.01, False, 0.03, 0.005, 2, 0.525, 8.2),  # readings that scatter: 2 s of a side
         (0.01, False, 0.3, 0.005, 2, 1.25, 14),  # but no more than joules would need
         (0.1, False, 0.3, 0.06, 2, 7.5, 72),
         (1.0, False, 0.0, 1.0, 1, 20, 102),  # a plug
@@ -204,9 +205,10 @@ def test_pairs_are_as_long_as_the_meter_needs(period_s, accumulates, scatter, ed
     assert beside.plans_for(meter, alone, 1, RULE).idle_s == 1  # as asked for
 
 
-def test_a_limit_that_is_its_own_margin_makes_pairs_as_long_as_joules_need():
-    alone = [reading(scatter=0.001)] * 2
-    assert beside.plans_for(METER, alone, 10, rule_of(0.05, 0.05)).shape.min_ns == pytest.approx(1.25 * S)
+def test_a_sharper_rule_makes_longer_pairs():
+    alone = [reading(scatter=0.03)] * 2
+    lengths = [beside.plans_for(METER, alone, 10, rule_of(0.05, margin)).shape.min_ns / S for margin in (0.05, 0.05 / 6, 0.049)]
+    assert lengths == pytest.approx([0.525, 0.764, 1.25], rel=0.01)  # never longer than joules need
 
 
 def test_a_trace_too_late_for_its_blocks_is_no_number():

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pipeline import selftest
-from pipeline.decision import Rule
+from pipeline.decision import LOOKS, rule_of, smallest_limit
 from tests.commands import edgepress
 
-RULE = Rule(margin=0.005, limit=0.03)
+RULE, SHARPER = rule_of(0.03, None), rule_of(0.03, 0.005)
 
 
 def noise(trials, deviation, seed=1):
@@ -28,12 +28,30 @@ def test_rates_count_every_trial_once():
     assert unchanged.regressed_high == pytest.approx(0.0362, abs=0.035)
     assert most.regressed == 100
     assert most.regressed_low == pytest.approx(0.9638, abs=1e-4)  # Clopper and Pearson's for 100 of 100
-    assert selftest.resolved(found) in (0.02, 0.03)
+    assert selftest.caught(found) == 0.05
+    assert selftest.caught(selftest.rates(noise(100, 0.004), SHARPER)) in (0.02, 0.03)
+
+
+def test_the_limit_itself_is_among_the_slowdowns_and_proves_nothing():
+    assert selftest.slowdowns_of(0.03) == selftest.SLOWDOWNS
+    assert selftest.slowdowns_of(0.04) == (0.0, 0.02, 0.03, 0.04, 0.05, 0.10)
+    at_limit = next(rate for rate in selftest.rates(noise(200, 0.004), RULE) if rate.slowdown == RULE.limit)
+    assert at_limit.regressed <= 6
+    assert at_limit.passed <= 6
+
+
+@pytest.mark.parametrize(("deviation", "resolves"), [(0.004, True), (0.02, True), (0.2, False)])
+def test_a_board_resolves_the_limit_by_which_an_unchanged_file_passes(deviation, resolves):
+    found = selftest.rates(noise(60, deviation), RULE)
+    known = {field: None for field in selftest.SelfTest.__struct_fields__}
+    last = smallest_limit(deviation, LOOKS[-1], RULE)
+    report = selftest.SelfTest(**{**known, "rates": found, "limit": 0.03, "smallest_limit_last": last})
+    assert selftest.resolves(report) is resolves
 
 
 def test_a_board_that_is_too_noisy_resolves_nothing_small():
     found = selftest.rates(noise(100, 0.2), RULE)
-    assert selftest.resolved(found) is None
+    assert selftest.caught(found) is None
     assert found[0].inconclusive > 90
 
 
@@ -47,7 +65,7 @@ def test_on_this_machine(tmp_path):
     assert counted + len(said["invalid"]) == 2
     if counted:
         assert math.isfinite(said["deviation"])
-        assert said["rates"][-1]["trials"] == counted
+        assert said["rates"][-1]["trials"] == said["sharper"][-1]["trials"] == counted
         assert said["seconds_median"] > 0
 
 
@@ -66,6 +84,7 @@ def test_on_this_machine(tmp_path):
         (["local", "--trials", "1"], 2, "trials"),
         (["local", "--limit", "nan"], 2, "not a share"),
         (["local", "--margin", "nan"], 2, "not a share"),
+        (["local", "--margin", "0.031"], 2, "above the limit"),
     ],
 )
 def test_bad_input(tmp_path, options, code, word):

@@ -13,7 +13,7 @@ from pipeline.records import Doubt
 UNDERVOLTAGE_NOW, THROTTLED_NOW = 0x1, 0xE
 SINCE_BOOT_SHIFT = 16
 SUPPLY_LOW_MV = 4630  # where a Raspberry Pi's own detector warns (its documentation of power supplies)
-SIDES_DIFFER_RATIO = 0.005  # mean clocks of A and B: as much as the margin of the verdict
+SIDES_DIFFER_RATIO = 0.005  # mean clocks of A and B: a sixth of a limit of 3 %
 BELOW_PINNED_RATIO = 0.02
 DRIFT_RATIO = 0.02
 # both clocks are slewed alike, so their distance only changes in steps; reading it is sure to 1 ms
