@@ -563,7 +563,9 @@ class Verdict(Record, frozen=True):
     detectable: float | None = None  # the smallest change that so many pairs call REGRESSED 95 % of the time
     pairs: int | None = None
     seconds: float | None = None  # that the board spent on it
-    margin: float | None = None  # by pairs: what is surely above it is REGRESSED; the limit unless the plan has a smaller one
+    margin: float | None = (
+        None  # by pairs: what is surely above it is REGRESSED; the limit unless the plan has a smaller one
+    )
     percent: int | None = None  # of latency_tail: which quantile
 
 

@@ -239,9 +239,7 @@ def slowdowns_of(limit: float) -> tuple[float, ...]:
     return tuple(sorted({*SLOWDOWNS, limit}))
 
 
-def rates(
-    ratios: Sequence[Sequence[float]], rule: Rule, slowdowns: Sequence[float] | None = None
-) -> tuple[Rate, ...]:
+def rates(ratios: Sequence[Sequence[float]], rule: Rule, slowdowns: Sequence[float] | None = None) -> tuple[Rate, ...]:
     """The verdicts on the log ratios of each trial, slowed down by each share."""
     found = []
     for share in slowdowns_of(rule.limit) if slowdowns is None else slowdowns:

@@ -17,7 +17,11 @@ KEEPS, BREAKS = "keeps the limit", "breaks the limit"
 UNCLEAR = "can not be told apart from the limit: more launches or more rows would tell"
 
 # unit of an interval -> its ends as text
-TEXT: dict[str, Callable[[float], str]] = {"points": lambda value: f"{value:.2f} points", "B": units.size, "s": units.percent}
+TEXT: dict[str, Callable[[float], str]] = {
+    "points": lambda value: f"{value:.2f} points",
+    "B": units.size,
+    "s": units.percent,
+}
 
 
 def size(candidate: Measurement, limit: int) -> Verdict:

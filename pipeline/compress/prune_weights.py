@@ -6,7 +6,7 @@ Depthwise kernels, embeddings, biases, normalisation and the last layer with wei
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
     if settings.recover is None and settings.recalibrate:
         batch_norm.check(model, context)
     if settings.schedule is not None and settings.recover is not None and context.training is not None:
-        settings.schedule.over(_steps(settings.recover, context), settings.selection(0).final_sparsity)
+        settings.schedule.over(train.steps_of(settings.recover, context), settings.selection(0).final_sparsity)
 
 
 def apply(model: Any, settings: Settings, context: Context) -> Changed:
@@ -72,16 +72,20 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
     kernels = prunable_kernels(model, settings.exclude)
     masks = _masks(kernels, selection)
     if settings.schedule is None:
-        for kernel, mask in zip(kernels, masks, strict=True):
-            kernel.variable.assign(np.where(mask, np.asarray(kernel.variable), 0))
+        _prune(kernels, masks)
         context.tell(0, 0, what_to_expect(before, weigh(FORMATS["keras"].weights(model))))
     notes: tuple[str, ...] = ()
     if settings.recover is not None:
         with _empty_held(kernels, masks):
-            notes = _recover(model, settings, settings.recover, context)
+            notes = _recover(model, settings, settings.recover, context, lambda: _prune(kernels, masks))
     elif settings.recalibrate:
         notes = batch_norm.recalibrate_or_say(model, context)
     return Changed(model, notes=(*notes, what_to_expect(before, weigh(FORMATS["keras"].weights(model)))))
+
+
+def _prune(kernels: list[Kernel], masks: list[Array]) -> None:
+    for kernel, mask in zip(kernels, masks, strict=True):
+        kernel.variable.assign(np.where(mask, np.asarray(kernel.variable), 0))
 
 
 @contextlib.contextmanager
@@ -100,7 +104,9 @@ def _empty_held(kernels: list[Kernel], masks: list[Array]) -> Iterator[None]:
             variable.constraint = constraint
 
 
-def _recover(model: Any, settings: Settings, how: Recover, context: Context) -> tuple[str, ...]:
+def _recover(
+    model: Any, settings: Settings, how: Recover, context: Context, at_once: Callable[[], None]
+) -> tuple[str, ...]:
     """Train. Zeros of before stay zero in every training; a schedule makes more of them."""
     from pipeline.compress.callbacks.pruning import pruning
 
@@ -108,19 +114,13 @@ def _recover(model: Any, settings: Settings, how: Recover, context: Context) -> 
         notes = train.recover(model, how, context)
     else:
         rising = pruning(settings.selection(context.seed), settings.exclude, settings.schedule)
-        rising.set_params({"epochs": how.epochs, "steps": _steps(how, context) // how.epochs})
+        rising.set_params({"epochs": how.epochs, "steps": train.steps_of(how, context) // how.epochs})
         try:
-            notes = train.recover(model, how, context, callbacks=[rising])
+            notes = train.recover(model, how, context, callbacks=[rising], untrained=train.Untrained(at_once))
         finally:
             rising.release()
     train.without_training_state(model)
     return notes
-
-
-def _steps(how: Recover, context: Context) -> int:
-    """Of the whole training; 0 without rows."""
-    rows = 0 if context.training is None else len(context.training.x)
-    return how.epochs * -(-min(rows, how.rows or rows) // how.batch_size)
 
 
 def what_to_expect(before: Weighed, after: Weighed) -> str:

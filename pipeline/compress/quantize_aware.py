@@ -61,9 +61,14 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
     if how is None:
         fake_quantization.settle(quantized)
         return Changed(quantized, notes)
-    count = how.rows or len(context.training.x if context.training else rows)
-    watching = ObserveRanges(rows, settings.freeze_after, steps=how.epochs * -(-count // how.batch_size))
-    notes += train.recover(fake_quantization.before_fixed_output(quantized), how, context, [watching])
+    watching = ObserveRanges(rows, settings.freeze_after, steps=train.steps_of(how, context))
+    only_rounded = train.Untrained(
+        lambda: fake_quantization.settle(quantized),
+        [layer.factor.variable for layer in fake_quantization.rounded_of(quantized)],
+    )
+    notes += train.recover(
+        fake_quantization.before_fixed_output(quantized), how, context, [watching], untrained=only_rounded
+    )
     return Changed(train.without_training_state(quantized), notes)
 
 

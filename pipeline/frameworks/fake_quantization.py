@@ -84,30 +84,43 @@ class FakeQuantize(layers.Layer):  # type: ignore[misc]
         self.high.assign((STEPS - zero) * scale)
 
 
+class _Factor:
+    """Holds a variable that is none of the layer's weights: it is in no file, and what was traced before it changed reads it anew."""
+
+    def __init__(self, values: Any) -> None:
+        self.variable = keras.Variable(np.asarray(values, np.float32), trainable=False, name="factor")
+
+
 class Rounded:
     """Of a layer whose kernel is rounded to at most 2^weight_bits - 1 values, zero in their middle.
 
     Each output channel (the last axis of the kernel) has its own scale, its largest weight; or all have one.
+
+    `factor` is what batch normalisation multiplies each channel of the kernel by, in a shape that broadcasts. While it trains, the
+    kernel is as it was before it: a step of Adam is as large whatever the weights are, so what is a small step for a kernel of 0.3 ruins
+    the same kernel once a factor of 1/60 is in it. `settle` puts it in.
     """
 
     PER_CHANNEL = True
 
-    def __init__(self, weight_bits: int = 8, **options: Any) -> None:
+    def __init__(self, weight_bits: int = 8, factor: Any = None, **options: Any) -> None:
         super().__init__(**options)
         self.weight_bits = weight_bits
         self.stored_bits = weight_bits  # of the integers in a file; 8 where a converter has no smaller ones
+        self.factor = _Factor(1.0 if factor is None else factor)
 
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = super().get_config()  # type: ignore[misc]
-        return config | {"weight_bits": self.weight_bits}
+        factor = np.asarray(self.factor.variable)
+        return config | {"weight_bits": self.weight_bits} | ({} if (factor == 1).all() else {"factor": factor.tolist()})
 
     def call(self, inputs: Any) -> Any:
         with keras.StatelessScope([(self.kernel, self.rounded(self.kernel))]):  # type: ignore[attr-defined]
             return super().call(inputs)  # type: ignore[misc]
 
     def rounded(self, kernel: Any) -> Any:
-        """The kernel as a runtime has it. Its gradient is the kernel's own."""
-        columns = self.columns(kernel)
+        """The kernel as a runtime has it. Its gradient is that of the kernel times its factor."""
+        columns = self.columns(kernel * self.factor.variable)
         limit = self.scales(columns) * levels(self.stored_bits)
         fake = tf.quantization.fake_quant_with_min_max_vars
         if self.PER_CHANNEL:
@@ -132,8 +145,10 @@ class Rounded:
         Left as it is, a bias would be off by up to half such a step in the file. The layers behind make more of it: in the example model
         the file's answer was then more than one step away for 14 % of the rows, and is for less than 1 % (measured).
         """
-        scales = np.asarray(self.scales(self.columns(self.kernel)), np.float64)  # type: ignore[attr-defined]
+        folded = self.kernel * self.factor.variable  # type: ignore[attr-defined]
+        scales = np.asarray(self.scales(self.columns(folded)), np.float64)
         self.kernel.assign(self.rounded(self.kernel))  # type: ignore[attr-defined]
+        self.factor.variable.assign(np.ones(self.factor.variable.shape, np.float32))
         if self.use_bias:  # type: ignore[attr-defined]
             step = scales * input_scale
             self.bias.assign(np.rint(np.asarray(self.bias, np.float64) / step) * step)  # type: ignore[attr-defined]
@@ -250,7 +265,9 @@ def plain(model: Any) -> Any:
             return copies.call(layer, *args, **options)
 
         def make(config: dict[str, Any]) -> Any:
-            return kinds[type(layer)].from_config({key: config[key] for key in config if key != "weight_bits"})
+            return kinds[type(layer)].from_config(
+                {key: config[key] for key in config if key not in {"weight_bits", "factor"}}
+            )
 
         def weights() -> list[Array]:
             bias = [np.asarray(layer.bias)] if layer.use_bias else []  # type: ignore[attr-defined]

@@ -121,7 +121,9 @@ def judged(tmp_path, monkeypatch):
     return of
 
 
-@pytest.mark.parametrize(("more", "outcome"), [(0.0, Outcome.PASS), (0.03, Outcome.PASS), (0.08, Outcome.REGRESSED), (-0.3, Outcome.PASS)])
+@pytest.mark.parametrize(
+    ("more", "outcome"), [(0.0, Outcome.PASS), (0.03, Outcome.PASS), (0.08, Outcome.REGRESSED), (-0.3, Outcome.PASS)]
+)
 def test_a_change_is_judged_by_pairs(judged, more, outcome):
     board = Board(more)
     found, verdict, said = judged(board)
@@ -207,7 +209,9 @@ def test_pairs_are_as_long_as_the_meter_needs(period_s, accumulates, scatter, ed
 
 def test_a_sharper_rule_makes_longer_pairs():
     alone = [reading(scatter=0.03)] * 2
-    lengths = [beside.plans_for(METER, alone, 10, rule_of(0.05, margin)).shape.min_ns / S for margin in (0.05, 0.05 / 6, 0.049)]
+    lengths = [
+        beside.plans_for(METER, alone, 10, rule_of(0.05, margin)).shape.min_ns / S for margin in (0.05, 0.05 / 6, 0.049)
+    ]
     assert lengths == pytest.approx([0.525, 0.764, 1.25], rel=0.01)  # never longer than joules need
 
 

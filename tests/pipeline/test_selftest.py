@@ -43,7 +43,7 @@ def test_the_limit_itself_is_among_the_slowdowns_and_proves_nothing():
 @pytest.mark.parametrize(("deviation", "resolves"), [(0.004, True), (0.02, True), (0.2, False)])
 def test_a_board_resolves_the_limit_by_which_an_unchanged_file_passes(deviation, resolves):
     found = selftest.rates(noise(60, deviation), RULE)
-    known = {field: None for field in selftest.SelfTest.__struct_fields__}
+    known = dict.fromkeys(selftest.SelfTest.__struct_fields__)
     last = smallest_limit(deviation, LOOKS[-1], RULE)
     report = selftest.SelfTest(**{**known, "rates": found, "limit": 0.03, "smallest_limit_last": last})
     assert selftest.resolves(report) is resolves

@@ -32,7 +32,7 @@ def fake_quantized(model: Any, rows: Array, weight_bits: Literal[4, 8] = 8) -> A
 
     insert_fake_quantization.check(model)
     folded = fold_batch_norm(model)
-    _check_same(model, folded, rows[: frameworks.BATCH_ROWS])
+    _check_same(model, folded.model, rows[: frameworks.BATCH_ROWS])
     quantized = insert_fake_quantization.insert(folded, weight_bits)
     fake_quantization.observe(quantized, rows)
     return quantized

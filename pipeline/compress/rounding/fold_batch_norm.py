@@ -1,11 +1,12 @@
 """Batch normalisation becomes part of the layer before it, as every converter does it for inference (arXiv 1712.05877, section 3.2).
 
-Its statistics are frozen by this: a training afterwards moves kernels and biases only.
+Its statistics are frozen by this: a training afterwards moves kernels and biases only. What each kernel was multiplied by is told, for a
+training that must not notice it.
 """
 
 import math
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,12 @@ from pipeline.frameworks import Array
 from pipeline.frameworks.keras_graph import Copies, consumers, nodes_of, rebuild
 
 
-def fold_batch_norm(model: Any) -> Any:
+class Folded(NamedTuple):
+    model: Any
+    factors: dict[str, Array]  # name of a layer -> what its kernel was multiplied by; never 0
+
+
+def fold_batch_norm(model: Any) -> Folded:
     """A model of equal answers without batch normalisation, Rescaling, separable convolutions and nested models.
 
     A normalisation right behind a convolution or dense layer that feeds nothing else goes into its kernel and bias. Any other one,
@@ -30,25 +36,27 @@ def fold_batch_norm(model: Any) -> Any:
         if _takes_a_norm(node.operation) and calls[id(node.operation)] == 1 and _only_norm(users[id(node.outputs[0])])
     }
     folded = {id(norm) for norm in norms.values()}
+    factors: dict[str, Array] = {}
 
     def visit(node: Any, *args: Any, **options: Any) -> Any:
         layer = node.operation
         if id(node) in folded:
             return args[0]
         if isinstance(layer, keras.layers.BatchNormalization):
-            return _depthwise(layer, _affine(layer), args[0], copies)
+            return _depthwise(layer, _affine(layer), args[0], copies, factors)
         if isinstance(layer, keras.layers.Rescaling):
-            return _depthwise(layer, (np.asarray(layer.scale), np.asarray(layer.offset)), args[0], copies)
+            return _depthwise(layer, (np.asarray(layer.scale), np.asarray(layer.offset)), args[0], copies, factors)
         if id(layer) not in norms:
             return copies.call(layer, *args, **options)
         norm = norms[id(layer)].operation
 
         def make(config: dict[str, Any]) -> Any:
+            factors[config["name"]] = _without_zeros(_along_kernel(layer, _affine(norm)[0]))
             return type(layer).from_config(config | {"use_bias": True})
 
         return copies.replace(layer, make, lambda: _folded(layer, norm), *args, **options)
 
-    return rebuild(model, visit)
+    return Folded(rebuild(model, visit), factors)
 
 
 def _flat(model: Any) -> Any:
@@ -108,30 +116,41 @@ def _affine(norm: Any) -> tuple[Array, Array]:
 
 def _folded(layer: Any, norm: Any) -> list[Array]:
     """Kernel and bias with the normalisation in them."""
-    import keras
-
     factor, offset = _affine(norm)
-    kernel = np.asarray(layer.kernel)
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-        kernel = kernel * factor.reshape(kernel.shape[-2:])
-    elif isinstance(layer, keras.layers.Conv2DTranspose):
-        kernel = kernel * factor[:, None]
-    else:
-        kernel = kernel * factor
+    kernel = np.asarray(layer.kernel) * _along_kernel(layer, factor)
     bias = np.asarray(layer.bias) * factor if layer.use_bias else 0
     return [kernel.astype(np.float32), (bias + offset).astype(np.float32)]
 
 
-def _depthwise(layer: Any, affine: tuple[Array, Array], x: Any, copies: Copies) -> Any:
+def _along_kernel(layer: Any, factor: Array) -> Array:
+    """One value of each output channel, in a shape that broadcasts over the layer's kernel."""
+    import keras
+
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return factor.reshape(layer.kernel.shape[-2:])
+    return factor[:, None] if isinstance(layer, keras.layers.Conv2DTranspose) else factor
+
+
+def _without_zeros(factor: Array) -> Array:
+    """The kernel is divided by it: that of a channel which is multiplied by nothing is 0 by itself."""
+    return np.where(factor == 0, 1, factor)
+
+
+def _depthwise(layer: Any, affine: tuple[Array, Array], x: Any, copies: Copies, factors: dict[str, Array]) -> Any:
     """X * factor + offset of each channel, as a depthwise convolution of size 1."""
     import keras
 
     channels = x.shape[-1]
     factor, offset = (np.broadcast_to(value, channels).astype(np.float32) for value in affine)
     image = x if len(x.shape) == 4 else keras.layers.Reshape((math.prod(x.shape[1:-1]), 1, channels))(x)
+
+    def make(config: dict[str, Any]) -> Any:
+        factors[config["name"]] = _without_zeros(factor.reshape(channels, 1))
+        return keras.layers.DepthwiseConv2D(1, name=config["name"])
+
     y = copies.replace(
         layer,
-        lambda config: keras.layers.DepthwiseConv2D(1, name=config["name"]),
+        make,
         lambda: [factor.reshape(1, 1, channels, 1), offset],
         image,
     )

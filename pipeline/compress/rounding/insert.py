@@ -5,6 +5,7 @@ What each operator needs is in TFLite's 8-bit quantization specification (ai.goo
 
 from typing import Any
 
+from pipeline.compress.rounding.fold_batch_norm import Folded
 from pipeline.errors import StageError
 from pipeline.frameworks.keras_graph import Copies, consumers, nodes_of, rebuild
 
@@ -67,10 +68,14 @@ def check(model: Any) -> None:
             )
 
 
-def insert(model: Any, weight_bits: int) -> Any:
-    """The model, as fold_batch_norm leaves it, with rounded weights and with a range behind every operator; nothing is observed yet."""
+def insert(folded: Folded, weight_bits: int) -> Any:
+    """The model, as fold_batch_norm leaves it, with rounded weights and with a range behind every operator; nothing is observed yet.
+
+    Kernels are as they were before batch normalisation was folded into them, with its factor beside them.
+    """
     from pipeline.frameworks.fake_quantization import ROUNDED
 
+    model, factors = folded
     scales = _Scales(model)
     users, copies = consumers(model), Copies()
 
@@ -80,10 +85,17 @@ def insert(model: Any, weight_bits: int) -> Any:
         if type(layer) in ROUNDED:
             own = function if _takes_relu(layer) and function in FUSED else "linear"
 
-            def make(config: dict[str, Any]) -> Any:
-                return ROUNDED[type(layer)].from_config(config | {"weight_bits": weight_bits, "activation": own})
+            factor = factors.get(layer.name, 1.0)
 
-            x = copies.replace(layer, make, layer.get_weights, *args, **options)
+            def make(config: dict[str, Any]) -> Any:
+                given = {"weight_bits": weight_bits, "activation": own, "factor": factor}
+                return ROUNDED[type(layer)].from_config(config | given)
+
+            def weights() -> list[Any]:
+                kernel, *bias = layer.get_weights()
+                return [kernel / factor, *bias]
+
+            x = copies.replace(layer, make, weights, *args, **options)
             if function != own:
                 x = _activated(function, scales.new(f"{layer.name}_before_{function}")(x), layer.name, scales)
         elif function in GATED:

@@ -16,6 +16,9 @@ from pipeline.frameworks import Array
 
 EVALUATION_ROWS = 1000  # for the accuracy that is shown after each epoch: its standard error is at most 1.6 points
 IDENTITY_ROWS = 64
+HELD_SHARE, MOST_HELD = 10, 1000
+"""A tenth of the training rows, and no more than the standard error of EVALUATION_ROWS needs, is not trained on: by them the end of the
+training is compared with its beginning."""
 
 
 class Lesson(NamedTuple):
@@ -23,6 +26,7 @@ class Lesson(NamedTuple):
     x: Array
     y: Array | None  # None: nothing is learned from labels
     chosen: Array  # the rows of x to train on, ascending
+    held: Array  # the rows of x that are not trained on and compare, ascending; empty where there are fewer than HELD_SHARE
     steps: int  # in an epoch
     seed: int
     teaching: Teaching | None
@@ -85,13 +89,29 @@ class Lesson(NamedTuple):
 def prepare(model: Any, how: Recover, context: Context) -> Lesson:
     """Check that the model can learn from the rows. DataError, PlanError or StageError says what does not fit."""
     x, y, classes = fitting(model, how, context.training)
-    count = len(x) if how.rows is None else how.rows
-    chosen = np.sort(np.random.default_rng(context.seed).permutation(len(x))[:count])
+    held, count = _held(len(x)), trained_rows(how, len(x))
+    order = np.random.default_rng(context.seed).permutation(len(x))
+    chosen, kept = np.sort(order[:count]), np.sort(order[count : count + held])
     probe, distill = x[: distillation.PROBE_ROWS], how.distillation
     student = distillation.answering(model, probe, distillation.student_layers(distill), classes=classes)
     teaching = None if distill is None else distillation.teach(student, distill, context, x, chosen)
     steps = -(-len(chosen) // how.batch_size)
-    return Lesson(student, x, y, chosen, steps, context.seed, teaching, _evaluating(student, context))
+    return Lesson(student, x, y, chosen, kept, steps, context.seed, teaching, _evaluating(student, context))
+
+
+def trained_rows(how: Recover, rows: int) -> int:
+    """How many of so many training rows are trained on."""
+    return min(rows - _held(rows), how.rows or rows)
+
+
+def steps_of(how: Recover, context: Context) -> int:
+    """Of the whole training; 0 without rows."""
+    rows = 0 if context.training is None else len(context.training.x)
+    return how.epochs * -(-trained_rows(how, rows) // how.batch_size)
+
+
+def _held(rows: int) -> int:
+    return min(MOST_HELD, rows // HELD_SHARE)
 
 
 def fitting(model: Any, how: Recover, training: Dataset | None) -> tuple[Array, Array | None, bool]:

@@ -14,6 +14,7 @@ from pipeline.compress.settings import Recover
 from pipeline.compress.sparsity import masks
 from pipeline.compress.sparsity.kernels import pruned_kernels
 from pipeline.compress.training import batch_norm, lesson, mixed_precision
+from pipeline.compress.training.better import AS_IT_IS, Trial, Untrained
 from pipeline.compress.training.checkpoint import Checkpoint, digest_of
 from pipeline.compress.training.not_finite import NotFinite
 from pipeline.frameworks import Array
@@ -33,23 +34,28 @@ def check(model: Any, how: Recover | None, context: Context) -> None:
 
 
 def recover(
-    model: Any, how: Recover, context: Context, callbacks: Sequence[Any] = (), *, hold_zeros: bool = True
-) -> tuple[str, ...]:
+    model: Any, how: Recover, context: Context, callbacks: Sequence[Any] = (), *, hold_zeros: bool = True,
+    untrained: Untrained = AS_IT_IS,
+) -> tuple[str, ...]:  # fmt: skip
     """Train the model in place, and return what is to be said of it.
 
     Adam, the learning rate falling to zero along a cosine; cross entropy with the labels, and with `how.distill` the teacher's answers
     too. With `hold_zeros`, weights of kernels that were pruned to zero stay zero. The order of the rows depends on the seed and the epoch alone, and with
     `context.resume` each epoch's end is kept: the same call goes on from there and ends with the same weights, bit for bit.
 
+    A tenth of the rows is held out. By them the end is compared with the beginning, as `untrained` leaves it where the pass has still
+    something to do: the better weights are kept, and the sentences say which.
+
     `callbacks` are Keras callbacks; one with functions `state() -> list of arrays` and `restore(arrays)` is resumed too.
     Raises PlanError and DataError for what does not fit, StageError where the loss or a weight becomes NaN or infinite.
     """
     to_learn = lesson.prepare(model, how, context)
+    trial = Trial(to_learn, how, context, untrained)
     with _all_layers_train(model), zeros_held(model) if hold_zeros else contextlib.nullcontext():
         notes = Training(to_learn, how, context, callbacks).run()
     if how.recalibrate:
         batch_norm.recalibrate(model, context)
-    return notes
+    return (*notes, *trial.better())
 
 
 def without_training_state(model: Any) -> Any:

@@ -72,7 +72,7 @@ def test_answers_stay(kind):
     model = keras.Model(image, body(kind, image))
     x = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
     before = model.predict(x, verbose=0)
-    folded = fold_batch_norm(model)
+    folded = fold_batch_norm(model).model
     assert np.abs(folded.predict(x, verbose=0) - before).max() < 1e-5
     assert np.array_equal(model.predict(x, verbose=0), before)
     gone = keras.layers.BatchNormalization | keras.layers.SeparableConv2D | keras.layers.Rescaling | keras.Model
@@ -84,7 +84,7 @@ def test_no_layer_is_added_where_a_norm_follows_its_convolution():
 
     from tests.pipeline.conftest import tiny_model
 
-    folded = fold_batch_norm(tiny_model())
+    folded = fold_batch_norm(tiny_model()).model
     assert [layer.name for layer in folded.layers if layer.weights] == [
         "stem", "depthwise", "pointwise", "hidden", "scores",
     ]  # fmt: skip

@@ -72,8 +72,6 @@ def test_a_zero_that_did_not_stay_breaks_the_promise():
 
     with pytest.raises(PromiseError, match="768 weights of 'hidden/kernel' that were zero are not zero any more"):
         lying(recover, fill)(model, recover.Settings())
-    with pytest.raises(PromiseError, match="no weight has changed"):
-        lying(recover, lambda model: None)(model, recover.Settings())
 
 
 # --- distill

@@ -1,0 +1,103 @@
+"""The end of a training beside its beginning, on rows that it did not learn from: the better weights are kept, and it is said."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline import units
+from pipeline.compress.base import Context
+from pipeline.compress.settings import Recover
+from pipeline.compress.training import batch_norm, distillation
+from pipeline.compress.training.lesson import Lesson
+from pipeline.frameworks import Array
+
+SURE = 2.0  # standard errors of the mean difference, row by row
+WORST = 1e30  # the error of an answer that is no number
+ADVICE = "a smaller recover.learning_rate (a tenth), or more epochs, usually help"
+
+
+class Untrained(NamedTuple):
+    """What the pass makes without training: it must keep the promise, too."""
+
+    finish: Callable[[], None]  # turns the weights as they are before the training into it
+    hidden: Sequence[Any] = ()  # variables that are no weights of the model and that `finish` or the training changes
+
+
+AS_IT_IS = Untrained(lambda: None)
+
+
+class Trial:
+    """One training: make it before, ask it behind it."""
+
+    def __init__(self, lesson: Lesson, how: Recover, context: Context, untrained: Untrained) -> None:
+        self.lesson, self.how, self.context, self.untrained = lesson, how, context, untrained
+        self.variables = [*lesson.student.model.weights, *untrained.hidden]
+        self.rows = lesson.held if len(lesson.held) else lesson.chosen
+        self.answer = distillation.asking(lesson.student)
+        self.wanted = None if lesson.teaching is None or lesson.labelled else self._asked(lesson.teaching.teacher)
+        self.start = [variable.numpy() for variable in self.variables]
+        untrained.finish()
+        self.before = self._errors()
+        self._restore()
+
+    def better(self) -> tuple[str, ...]:
+        """Keep the better weights of the two; return what is to be said."""
+        after = self._errors()
+        found = self._told(self.before, after)
+        if after.mean() <= self.before.mean():
+            return (found,)
+        model = self.lesson.student.model
+        self._restore()
+        self.untrained.finish()
+        anew = self.how.recalibrate and batch_norm.recalibrate(model, self.context)  # it helps behind a surgery
+        if anew and self._errors().mean() > self.before.mean():
+            self._restore()
+            self.untrained.finish()
+        worse = after - self.before
+        sure = worse.mean() > SURE * worse.std() / math.sqrt(len(worse))
+        why = "the training made it worse" if sure else "no better by these rows, whose difference may be chance"
+        return (f"{found}: {why}. The weights of before the training are kept; {ADVICE}",)
+
+    def _restore(self) -> None:
+        for variable, value in zip(self.variables, self.start, strict=True):
+            variable.assign(value)
+
+    def _errors(self) -> Array:
+        """Of each row: whether the class is wrong, where there are labels; else how far the answer is from the teacher's."""
+        answers = self._asked(None).astype(np.float64)
+        if self.lesson.y is not None:
+            wrong = answers.argmax(-1) != self.lesson.y[self.rows]
+            errors: Array = (wrong | ~np.isfinite(answers).all(-1)).astype(np.float64)
+            return errors
+        assert self.wanted is not None  # learned from a teacher alone
+        wanted = self.wanted.astype(np.float64)
+        if self.lesson.student.classes:
+            wanted, answers = _log_softmax(wanted), _log_softmax(answers)
+            apart = (np.exp(wanted) * (wanted - answers)).sum(-1)
+        else:
+            apart = np.square(answers - wanted).reshape(len(answers), -1).mean(-1)
+        return np.nan_to_num(apart, nan=WORST, posinf=WORST)
+
+    def _asked(self, teacher: distillation.Answering | None) -> Array:
+        answer = self.answer if teacher is None else distillation.asking(teacher)
+        parts = range(0, len(self.rows), distillation.BATCH_ROWS)
+        return np.concatenate([answer(self.lesson.x[self.rows[i : i + distillation.BATCH_ROWS]]) for i in parts])
+
+    def _told(self, before: Array, after: Array) -> str:
+        which = "not trained on" if len(self.lesson.held) else "trained on, for there are too few to hold some out"
+        rows = f"{units.counted(len(before), 'row')} {which}"
+        if self.lesson.y is not None:
+            return f"of {rows}, {units.percent(1 - before.mean())} were right before the training and {units.percent(1 - after.mean())} after it"
+        what = "divergence" if self.lesson.student.classes else "mean squared difference"
+        return (
+            f"on {rows}, the {what} from the teacher's answers was {units.number(before.mean())} before the training and "
+            f"{units.number(after.mean())} after it"
+        )
+
+
+def _log_softmax(logits: Array) -> Array:
+    shifted = logits - logits.max(-1, keepdims=True)
+    found: Array = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return found
