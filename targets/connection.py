@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from targets.conversation import FINISH_TIMEOUT_S, Conversation
+from targets import waiting
+from targets.conversation import Conversation
 from targets.errors import ConnectionLost, TargetError, Unreachable
 from targets.link import Link
 from targets.waiting import Say, Wait
@@ -90,7 +91,7 @@ class Connection:
                     last(self.talk)
                 done.set()
             with contextlib.suppress(Exception):  # of a link that is broken; there is nobody left to tell
-                self.talk.close(max(0.0, min(FINISH_TIMEOUT_S, until - time.monotonic())))
+                self.talk.close(max(0.0, min(waiting.FINISH_S, until - time.monotonic())))
                 self.link.close()
 
         thread = threading.Thread(target=goodbye, name="edgepress-goodbye", daemon=True)

@@ -25,7 +25,6 @@ BOOT_MARK = b"--edgepress-boot-1--"
 NOISE_LIMIT_BYTES = 1 << 20  # what a login shell may print before the mark
 RECEIVE_BYTES = 128 * 1024
 ANSWER_BYTES = 1 << 20  # of one line; the results of a job may be longer (targets/following.py)
-FINISH_TIMEOUT_S = 5.0
 
 R = TypeVar("R")
 
@@ -103,7 +102,7 @@ class Conversation:
         )
 
     def _no_start(self, python: str) -> TargetError | None:
-        code, said = self._channel.finish(FINISH_TIMEOUT_S), self._channel.errors()
+        code, said = self._channel.finish(waiting.FINISH_S), self._channel.errors()
         if code in {126, 127}:
             return NoPython(
                 f"there is no {python} on {self.address}",
@@ -171,9 +170,9 @@ class Conversation:
         del self._buffer[:size]
         return data
 
-    def close(self, limit_s: float = FINISH_TIMEOUT_S) -> None:
+    def close(self, limit_s: float | None = None) -> None:
         """End the agent: it ends when its input does."""
-        self._channel.finish(limit_s)
+        self._channel.finish(waiting.FINISH_S if limit_s is None else limit_s)
         self._channel.close()
 
     def _line(self, wait: Wait, limit_bytes: int, silent_s: float | None = None) -> bytes:

@@ -23,6 +23,7 @@ START_S = 60.0  # for the agent to start: a cold Pi starts Python in seconds
 INSTALL_S = 120.0  # to write the agent's files and sync them
 ANSWER_S = 120.0  # for any answer: one sync of a full SD card takes so long
 UNPACK_S = 900.0  # a wheel of a thousand files, each written and compiled: the slowest Pi takes some minutes
+FINISH_S = 5.0  # for the agent to end
 SLOWEST_BYTES_S = 32_000  # of an upload or a file that is fetched: a quarter of a megabit a second
 
 Say = Callable[[str], None]

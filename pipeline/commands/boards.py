@@ -7,6 +7,7 @@ from pipeline import units
 from pipeline.commands import boards_tune, boards_virtual
 from pipeline.commands.common import json_option, say, say_aside, show_json
 from pipeline.errors import PlanError
+from pipeline.safe_text import clean
 from targets import fleet, inventory, provision
 from targets.boards import BOARDS, board
 from targets.errors import TargetError
@@ -214,11 +215,11 @@ def _untold(now: Conditions) -> list[str]:
 def _line(one: Checked, width: int) -> None:
     """Of one board; on stderr what to do where it failed."""
     if one.failed or one.machine is None:
-        say(f"{one.name:<{width}}  --  {one.failed.message if one.failed else ''}")
+        say(clean(f"{one.name:<{width}}  --  {one.failed.message if one.failed else ''}"))
     else:
         can = ", ".join(name for name, why_not in one.runtimes.items() if why_not is None) or "no runtime"
-        say(f"{one.name:<{width}}  ok  {one.machine.model or one.machine.cpu or one.machine.arch}; "
-            f"Python {one.machine.python}, {one.machine.bits} bit; {can}")  # fmt: skip
+        say(clean(f"{one.name:<{width}}  ok  {one.machine.model or one.machine.cpu or one.machine.arch}; "
+                  f"Python {one.machine.python}, {one.machine.bits} bit; {can}"))  # fmt: skip
     if one.failed:
         say_aside(f"{one.name}: what to do: {one.failed.hint}")
 
