@@ -26,7 +26,7 @@ GET_LIMIT_BYTES = 1 << 30
 SUBMIT_TRIES_S = 2.0  # for the agent of a link that has just broken to start the job that was submitted over it
 SILENT_S = 45.0  # an agent that follows a job says at least every 5 s that it is at it
 # To cancel the job and end the agent; in a hurry at Ctrl-C, which shall end within 5 s. The job has a share of it.
-GOODBYE_S, HURRY_S, CANCEL_SHARE = 20.0, 3.0, 0.7
+GOODBYE_S, HURRY_S, CANCEL_SHARE = 10.0, 3.0, 0.7
 OLD_RESULT_S = 3600.0  # results that were left on the board by a run that was killed; older ones are measured anew
 
 R = TypeVar("R")

@@ -236,14 +236,14 @@ CHANGES = {
 def results_flood(it):
     it["latency_ns"] = [123456] * 400_000
     while True:
-        it["seq"], it["index"] = it["seq"] + 1, it["index"] + 1
         record("Launched", **it)
+        it["seq"], it["index"] = it["seq"] + 1, it["index"] + 1
 
 
 def events_flood(it):
     while True:
-        it["seq"] += 1
         record("Event", **it)
+        it["seq"] += 1
 
 
 def blob_of_zeros(it):

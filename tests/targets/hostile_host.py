@@ -1,6 +1,8 @@
 """The host that meets a hostile board: links to one, boards.toml of many, and the command with short deadlines.
 
-`python -m tests.targets.hostile_host SECONDS ARGUMENT...` is the edgepress command, with so many seconds for each request.
+python -m tests.targets.hostile_host command SECONDS ARGUMENT...   the edgepress command, with so many seconds for each request
+python -m tests.targets.hostile_host job SCENARIO ROOT             a long job on such a board, which obeys signals as the command does
+python -m tests.targets.hostile_host get SCENARIO ROOT             a file that was put there is fetched
 """
 
 import os
@@ -9,8 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pipeline.commands.stopping import Stopped, Stopping, left_running
 from targets import following, waiting
+from targets.errors import TargetError
 from targets.local import LocalLink
+from targets.session import Session
 
 PROGRAM = Path(__file__).with_name("hostile_board.py")
 ROOT = PROGRAM.parents[2]
@@ -67,11 +72,48 @@ def run(command, limit_s):
 
 
 def short_command(seconds, *arguments):
-    return [sys.executable, "-m", "tests.targets.hostile_host", str(seconds), *map(str, arguments)]
+    return [sys.executable, "-m", "tests.targets.hostile_host", "command", str(seconds), *map(str, arguments)]
+
+
+def command(seconds, *arguments):
+    from pipeline.commands import main
+
+    shorten(setattr, float(seconds))
+    sys.argv[1:] = arguments
+    main()
+
+
+def job(scenario, root):
+    from tests.targets.test_session import MODEL, SHA, launch
+
+    with Session(lambda _: HostileLink(scenario), sys.executable, root) as board:
+        board.put(MODEL, SHA)
+        job_id = board.submit((launch(timed_min_ns=10**9, timed_max_runs=10**6),) * 60, "hostile")
+        for _ in board.follow(job_id):
+            print("it runs", flush=True)
+
+
+def get(scenario, root):
+    from tests.targets.test_session import MODEL, SHA
+
+    with Session(lambda _: HostileLink(scenario), sys.executable, root) as board:
+        board.put(MODEL, SHA)
+        board.get(SHA)
+
+
+def main(what, *arguments):
+    if what == "command":
+        command(*arguments)
+    Stopping()
+    try:
+        {"job": job, "get": get}[what](*arguments)
+    except TargetError as error:
+        print(f"{type(error).__name__}: {error}")
+        sys.exit(error.exit_code)
+    except Stopped as stopped:
+        print(*left_running(), sep="\n", flush=True)
+        sys.exit(128 + stopped.number)
 
 
 if __name__ == "__main__":
-    shorten(setattr, float(sys.argv.pop(1)))
-    from pipeline.commands import main
-
-    main()
+    main(*sys.argv[1:])
