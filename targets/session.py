@@ -34,13 +34,6 @@ R = TypeVar("R")
 RUNNING: dict[str, str] = {}
 """Jobs that this process has started and that have not ended: number -> address."""
 
-DOING = {
-    wire.Have: "say which files it has", wire.Unpack: "unpack a wheel", wire.Observe: "tell its state",
-    wire.Tune: "set its clocks", wire.Meters: "look for power meters", wire.Submit: "start the job",
-    wire.Cancel: "cancel the job", wire.Jobs: "list its jobs", wire.Forget: "remove the job's results",
-}  # fmt: skip
-"""Goes on "waiting for the board to ..."."""
-
 
 class Cooling(NamedTuple):
     """Before each launch and pair the board cools down to the temperature at the job's beginning."""
@@ -202,9 +195,9 @@ class Session:
 
     def _record(self, wait: Wait, expected: Following) -> Said | wire.Ended:
         record = self._board.talk.record(wait, expected.line_bytes, SILENT_S)
-        if not isinstance(record, Said | wire.Ended):
-            raise self._board.talk.unexpected(record)
-        return record
+        if isinstance(record, Said | wire.Ended):
+            return record
+        raise self._board.talk.unexpected(record)
 
     def _done_with(self, job_id: str) -> None:
         self._job_id = None if self._job_id == job_id else self._job_id
@@ -228,14 +221,15 @@ class Session:
 
     # --- the end
 
-    def close(self, limit_s: float = GOODBYE_S) -> None:
+    def close(self, *, hurry: bool = False) -> None:
         """Cancel what still runs, and end the agent."""
+        limit_s = HURRY_S if hurry else GOODBYE_S
         job_id, self._job_id = self._job_id, None
         if job_id is None:
             self._board.close(limit_s)
         elif self._board.close(limit_s, lambda talk: self._cancel(talk, job_id, CANCEL_SHARE * limit_s)):
             RUNNING.pop(job_id, None)
-        elif limit_s == GOODBYE_S:  # at Ctrl-C the command says it: RUNNING
+        elif not hurry:  # at Ctrl-C the command says it: RUNNING
             self._say(f"{self.address} did not say that it has cancelled the job {job_id}: it may go on there")
 
     def _cancel(self, talk: Conversation, job_id: str, limit_s: float) -> None:
@@ -249,11 +243,10 @@ class Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        stopped = kind is not None and not issubclass(kind, Exception)
-        self.close(HURRY_S if stopped else GOODBYE_S)
+        self.close(hurry=kind is not None and not issubclass(kind, Exception))
 
     def _ask(self, request: wire.Record, kind: type[R], limit_s: float | None = None) -> R:
-        with self._board.wait(DOING[type(request)], limit_s or waiting.ANSWER_S) as wait:
+        with self._board.wait(waiting.DOING[type(request)], limit_s or waiting.ANSWER_S) as wait:
             return self._board.again(wait, lambda talk: talk.ask(request, kind, wait))
 
 

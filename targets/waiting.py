@@ -26,6 +26,13 @@ UNPACK_S = 900.0  # a wheel of a thousand files, each written and compiled: the 
 FINISH_S = 5.0  # for the agent to end
 SLOWEST_BYTES_S = 32_000  # of an upload or a file that is fetched: a quarter of a megabit a second
 
+DOING = {
+    wire.Have: "say which files it has", wire.Unpack: "unpack a wheel", wire.Observe: "tell its state",
+    wire.Tune: "set its clocks", wire.Meters: "look for power meters", wire.Submit: "start the job",
+    wire.Cancel: "cancel the job", wire.Jobs: "list its jobs", wire.Forget: "remove the job's results",
+}  # fmt: skip
+"""Goes on "waiting for the board to ...": what each request is for."""
+
 Say = Callable[[str], None]
 
 

@@ -12,10 +12,9 @@ import tempfile
 from pathlib import Path
 
 from pipeline.commands.stopping import Stopped, Stopping, left_running
-from targets import following, waiting
+from targets import following, session, waiting
 from targets.errors import TargetError
 from targets.local import LocalLink
-from targets.session import Session
 
 PROGRAM = Path(__file__).with_name("hostile_board.py")
 ROOT = PROGRAM.parents[2]
@@ -86,7 +85,8 @@ def command(seconds, *arguments):
 def job(scenario, root):
     from tests.targets.test_session import MODEL, SHA, launch
 
-    with Session(lambda _: HostileLink(scenario), sys.executable, root) as board:
+    session.GOODBYE_S = 1.0
+    with session.Session(lambda _: HostileLink(scenario), sys.executable, root) as board:
         board.put(MODEL, SHA)
         job_id = board.submit((launch(timed_min_ns=10**9, timed_max_runs=10**6),) * 60, "hostile")
         for _ in board.follow(job_id):
@@ -96,7 +96,7 @@ def job(scenario, root):
 def get(scenario, root):
     from tests.targets.test_session import MODEL, SHA
 
-    with Session(lambda _: HostileLink(scenario), sys.executable, root) as board:
+    with session.Session(lambda _: HostileLink(scenario), sys.executable, root) as board:
         board.put(MODEL, SHA)
         board.get(SHA)
 
