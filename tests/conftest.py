@@ -1,6 +1,7 @@
 """For all tests: nothing of the user's own folders is read or written."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -25,6 +26,24 @@ def share(request):
     """share(quick, whole): how often a fault is injected in this run."""
     whole_run = request.config.getoption("--whole")
     return lambda quick, whole: whole if whole_run else quick
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_signals():
+    """As in the foreground: a shell starts what runs in its background with SIGINT ignored, nohup with SIGHUP, and each process
+    that a test starts would ignore them, too.
+    """
+    defaults = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    ignored = [number for number in defaults if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, defaults[number])
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session", autouse=True)

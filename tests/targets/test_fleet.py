@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import msgspec
@@ -37,6 +38,10 @@ def black_hole():
         yield server.getsockname()[1]
 
 
+def in_order(answers):
+    return [answer for _, answer in sorted(answers, key=lambda each: each[0])]
+
+
 def asked(target, connect_timeout_s):
     """Connect, and one program that answers. The link stays open: 200 boards are held at a time."""
     link = SshLink(target, connect_timeout_s=connect_timeout_s)
@@ -55,7 +60,7 @@ def test_all_are_connected_and_asked_and_the_dead_one_delays_none(many, black_ho
     targets[3] = msgspec.structs.replace(targets[3], port=black_hole)  # early, so that it could hold up the rest
     began = time.monotonic()
     try:
-        answers = fleet.side_by_side(targets, functools.partial(asked, connect_timeout_s=connect_timeout_s))
+        answers = in_order(fleet.side_by_side(targets, functools.partial(asked, connect_timeout_s=connect_timeout_s)))
         links = [answer[0] for answer in answers if not isinstance(answer, TargetError)]
         assert [number for number, answer in enumerate(answers) if isinstance(answer, TargetError)] == [3]
         assert "has not answered" in answers[3].message
@@ -70,12 +75,38 @@ def test_all_are_connected_and_asked_and_the_dead_one_delays_none(many, black_ho
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_an_error_that_is_no_board_s_fault_is_not_swallowed(many):
-    def broken(_):
-        raise RuntimeError("a fault of edgepress")
+@pytest.mark.parametrize("fault", [RuntimeError("a fault of edgepress"), SystemExit(1)])
+def test_a_fault_of_edgepress_with_one_board_is_said_and_takes_nothing_from_the_others(
+    many, fault, monkeypatch, tmp_path
+):
+    real = fleet.open_session
 
-    with pytest.raises(RuntimeError):
-        fleet.side_by_side([many], broken)
+    def opened(target, say):
+        if target.name == "bad":
+            raise fault
+        return real(target, say)
+
+    monkeypatch.setattr(fleet, "open_session", opened)
+    targets = [msgspec.structs.replace(many, name=name, root=str(tmp_path)) for name in ("one", "bad", "two")]
+    one, bad, two = in_order(fleet.check_all(targets))
+    assert (one.failed, two.failed) == (None, None)
+    assert str(fault) in bad.failed.message
+    assert "fault of edgepress itself" in bad.failed.hint
+
+
+def test_answers_come_as_they_are_there(many):
+    """One that is waited for delays none."""
+    begun = threading.Event()
+
+    def ask(target):
+        assert target.name == "quick" or begun.wait(60)
+        return target.name
+
+    targets = [msgspec.structs.replace(many, name=name) for name in ("slow", "quick")]
+    answers = fleet.side_by_side(targets, ask)
+    assert next(answers) == (1, "quick")
+    begun.set()
+    assert next(answers) == (0, "slow")
 
 
 def test_ctrl_c_does_not_wait_for_a_dead_board(many, black_hole, tmp_path):
@@ -107,7 +138,7 @@ def inventory_of_three(many, black_hole, tmp_path):
 def test_check_prints_a_line_a_board(inventory_of_three):
     said = edgepress(*inventory_of_three, "check", "--all")
     assert said.returncode == 4
-    one, dead, two = said.stdout.splitlines()
+    dead, one, two = sorted(said.stdout.splitlines())  # they come as they are there
     assert one.startswith("one   ok")
     assert "onnxruntime" in one
     assert dead.startswith("dead  --")
