@@ -36,8 +36,13 @@ class Conversation:
         self.agent_sent_bytes = 0
         self._buffer = bytearray()
         with Wait(self.address, "start the agent", waiting.START_S, say, link.close) as wait:
-            self._channel: Channel = link.start([python, "-I", "-S", "-c", _one_line(bundle.bootstrap())])
-            self._hello(python, root, wait)
+            try:
+                self._channel: Channel = link.start([python, "-I", "-S", "-c", _one_line(bundle.bootstrap())])
+                self._hello(python, root, wait)
+            except ConnectionLost as lost:
+                if wait.is_over():  # its link was closed for that
+                    raise wait.no_answer() from lost
+                raise
 
     def _hello(self, python: str, root: str, wait: Wait) -> None:
         try:
