@@ -39,14 +39,18 @@ def memory_bytes() -> int:
     return int(told) if told.isdecimal() else default_bytes()
 
 
-def check_unpacked(unpacked_bytes: int, packed_bytes: int, what: str, kind: type[EdgepressError]) -> None:
-    """Raise `kind` if a file is too large when it is unpacked; `what` names it."""
-    most = memory_bytes() // COPIES
+def check_unpacked(
+    unpacked_bytes: int, packed_bytes: int, what: str, kind: type[EdgepressError], of_bytes: int | None = None
+) -> None:
+    """Raise `kind` if a file is too large when it is unpacked; `what` names it. `of_bytes`: the memory, if not this process's."""
+    memory = of_bytes or memory_bytes()
+    most = memory // COPIES
     if unpacked_bytes > most:
         raise kind(
-            f"{what} unpacks to {units.size(unpacked_bytes)}, and {units.size(most)} is the most that is read on this machine",
+            f"{what} {'unpacks to' if packed_bytes < unpacked_bytes else 'has'} {units.size(unpacked_bytes)}, "
+            f"and {units.size(most)} is the most that is read on this machine",
             hint=f"Give less, or raise memory_bytes in [host] of the plan: {COPIES} times the size is needed "
-            f"(now {units.size(memory_bytes())}).",
+            f"(now {units.size(memory)}).",
         )
     if unpacked_bytes > SMALL_BYTES and unpacked_bytes > MOST_RATIO * packed_bytes:
         raise kind(

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 
@@ -54,7 +54,7 @@ class Said(Record, frozen=True):
     """One line of a child: news, its answer, or why there is none."""
 
     tell: tuple[int, int, str] | None = None
-    answer: msgspec.Raw | None = None
+    answer: Any = None
     error: str | None = None
     message: str = ""
     hint: str = ""
@@ -110,7 +110,7 @@ def run(
             try:
                 said = msgspec.json.decode(line, type=Said)
                 if said.answer is not None:
-                    return msgspec.json.decode(said.answer, type=kind)
+                    return msgspec.convert(said.answer, kind)
                 error = None if said.error is None else KINDS[said.error](said.message, hint=said.hint)
             except (msgspec.DecodeError, KeyError) as wrong:
                 raise _garbage(line, doing, fault) from wrong
@@ -240,7 +240,7 @@ def _main(function: str, descriptor: int, parent: int, folder: str) -> None:
         told = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         refuse("StageError", told, "Is there room on the disk, and may you write there? Then run again.")
     else:
-        answer(Said(answer=msgspec.Raw(msgspec.json.encode(found))))
+        answer(Said(answer=found))
 
 
 def _out_of_reach(descriptor: int) -> IO[bytes]:

@@ -1,7 +1,9 @@
 """edge.toml -> a frozen Plan. Whatever is wrong is an error that names the file, the table and the key."""
 
 import hashlib
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -150,7 +152,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.tables.compress)
 
     def file(self, name: str) -> Path:
-        return (self.folder / Path(name).expanduser()).resolve()
+        try:
+            return (self.folder / Path(name).expanduser()).resolve()
+        except (OSError, RuntimeError) as error:  # links in a circle, or no home to expand
+            raise PlanError(f"{self.path}: '{name}': {error}", hint="Give a path that leads to a file.") from error
 
 
 def read(path: Path) -> Plan:
@@ -161,6 +166,24 @@ def read(path: Path) -> Plan:
         sha256=hashlib.sha256(text).hexdigest(),
         tables=convert_table(raw, Tables, path, ""),
     )
+
+
+def check_file(path: Path, key: str, folder_hint: str = "Give the file itself.") -> None:
+    """PlanError unless `path` is an ordinary file that may be read; `key` is where the plan names it."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise PlanError(
+            f"{key}: there is no file {path}", hint="Correct the path; it is relative to the plan's folder."
+        ) from error
+    except OSError as error:
+        raise PlanError(f"{key}: {path} can not be read: {error.strerror}", hint="Correct the path.") from error
+    if stat.S_ISDIR(mode):
+        raise PlanError(f"{key}: {path} is a folder, and a file is expected", hint=folder_hint)
+    if not stat.S_ISREG(mode):  # a pipe would be waited for, and /dev/zero has no end
+        raise PlanError(f"{key}: {path} is no ordinary file", hint="Give the file itself.")
+    if not os.access(path, os.R_OK):
+        raise PlanError(f"{key}: {path} may not be read by you", hint="Give yourself the right to read it.")
 
 
 def with_threads(plan: Plan, threads: tuple[int, ...]) -> Plan:

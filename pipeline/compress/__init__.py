@@ -8,7 +8,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from pipeline import child, frameworks
+from pipeline import child, child_watch, frameworks
 from pipeline.compress.base import LAST, ONLY_LOOK, UNDONE, Applied, Context, Dataset, Pass, Step, apply_pass
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.settings import Recover
@@ -168,7 +168,10 @@ def compress(
                 model=loaded.model, data=loaded.data, steps=steps, seed=plan.tables.seed,
             )  # fmt: skip
             doing = f"compressing {loaded.model.name} ({', '.join(step.name for step in steps)})"
-            return child.run("pipeline.compress.work:work", request, Compressed, progress.step, doing=doing)
+            return child.run(
+                "pipeline.compress.work:work", request, Compressed, progress.step, doing=doing,
+                limits=child_watch.of_plan(plan.tables.host, compress=True), say=progress.say, folder=str(scratch),
+            )  # fmt: skip
 
     key = key_of(
         loaded.model, identity(loaded.data), steps, plan.tables.seed, teachers(steps, plan.folder), versions(*VERSIONS)

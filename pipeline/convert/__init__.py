@@ -3,10 +3,11 @@
 import concurrent.futures
 import importlib
 import threading
+from collections.abc import Callable
 from types import ModuleType
 from typing import NamedTuple
 
-from pipeline import child, frameworks
+from pipeline import child, child_watch, frameworks
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.progress import Progress
@@ -138,8 +139,12 @@ def convert(
             with lock:
                 progress.step(finished, len(files), note)
 
+        def say(sentence: str) -> None:
+            with lock:
+                progress.say(sentence)
+
         answer = store.remember(
-            "convert", _key(file, loaded, plan), Converted, lambda: _make(file, loaded, plan, store, tell)
+            "convert", _key(file, loaded, plan), Converted, lambda: _make(file, loaded, plan, store, tell, say)
         )
         with lock:
             finished += 1
@@ -160,7 +165,9 @@ def convert(
     return tuple(answer for answer, _ in answers), all(cached for _, cached in answers)
 
 
-def _make(file: Wanted, loaded: Loaded, plan: Plan, store: Store, tell: child.Tell) -> Converted:
+def _make(
+    file: Wanted, loaded: Loaded, plan: Plan, store: Store, tell: child.Tell, say: Callable[[str], None]
+) -> Converted:
     if file.format not in CONVERTERS and not frameworks.available(frameworks.RUNTIME_EXTRA[file.format]):
         return Converted(variant=file.variant, format=file.format, artifact=file.model.artifact, agreement=None)
     model = file.model
@@ -175,7 +182,10 @@ def _make(file: Wanted, loaded: Loaded, plan: Plan, store: Store, tell: child.Te
             data=loaded.data, seed=plan.tables.seed,
         )  # fmt: skip
         doing = f"converting the {file.variant} model to {file.format}"
-        return child.run("pipeline.convert.work:work", request, Converted, tell, doing=doing)
+        return child.run(
+            "pipeline.convert.work:work", request, Converted, tell, doing=doing,
+            limits=child_watch.of_plan(plan.tables.host), say=say, folder=str(scratch),
+        )  # fmt: skip
 
 
 def _key(file: Wanted, loaded: Loaded, plan: Plan) -> str:

@@ -15,7 +15,7 @@ from pipeline.frameworks.keras_file import (
     open_keras,
     save_keras,
 )
-from pipeline.frameworks.onnx_file import Onnx, onnx_weights
+from pipeline.frameworks.onnx_file import Onnx, onnx_proto, onnx_weights
 from pipeline.frameworks.rows import (
     BATCH_ROWS,
     Array,
@@ -60,5 +60,5 @@ def open_file(path: Path, format: str, name: str) -> Tflite | Onnx:  # noqa: A00
 __all__ = [
     "BATCH_ROWS", "EXTRAS", "RUNTIME_EXTRA", "Array", "Count", "Onnx", "Tflite", "accuracy", "array_parts", "available", "check_finite",
     "check_fits", "check_weights", "classes_of", "dequantize", "is_fake_quantized", "keras_answers", "keras_specs", "need", "one_each",
-    "onnx_weights", "open_file", "open_keras", "quantize", "read_rows", "save_keras",
+    "onnx_proto", "onnx_weights", "open_file", "open_keras", "quantize", "read_rows", "save_keras",
 ]  # fmt: skip

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import ModelError
+from pipeline.frameworks import keras_archive
 from pipeline.frameworks.rows import BATCH_ROWS, Array, Count, one_each
+from pipeline.frameworks.said import cause_of
 from pipeline.records import TensorSpec
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
@@ -32,10 +34,13 @@ def open_keras(path: Path, name: str = "") -> Any:
     with tempfile.TemporaryDirectory() as folder:
         link = Path(folder) / f"model{suffix}"
         link.symlink_to(path.resolve())
-        if is_fake_quantized(path):
-            from pipeline.frameworks import fake_quantization  # noqa: F401 - makes Keras know its layers
         try:
+            keras_archive.check(path, name)
+            if is_fake_quantized(path):
+                from pipeline.frameworks import fake_quantization  # noqa: F401 - makes Keras know its layers
             return keras.models.load_model(link, compile=False, safe_mode=True)
+        except ModelError:
+            raise
         except Exception as error:
             whole = suffix == ".h5" or zipfile.is_zipfile(path)
             raise _why_not_keras(name, suffix, error, whole=whole) from error
@@ -43,6 +48,11 @@ def open_keras(path: Path, name: str = "") -> Any:
 
 def _why_not_keras(name: str, suffix: str, error: Exception, *, whole: bool) -> ModelError:
     text = str(error)
+    if "TFSMLayer" in text:
+        return ModelError(
+            f"{name} holds a TFSMLayer: its weights lie in a SavedModel outside this file, and it is code that edgepress does not run",
+            hint="Build the model of Keras's own layers, or export the whole to ONNX in the program that made it.",
+        )
     if "Lambda" in text or "unsafe" in text:
         return ModelError(
             f"{name} holds a Lambda layer, which is Python code inside the model file; edgepress never runs code from a model",
@@ -59,9 +69,8 @@ def _why_not_keras(name: str, suffix: str, error: Exception, *, whole: bool) -> 
             f"{name} is damaged: it begins like a {suffix} file but can not be read to its end",
             hint="It was probably cut off while being copied: copy it again, or save it anew.",
         )
-    first = f"{type(error).__name__}: {text.strip().splitlines()[0][:300] if text.strip() else 'no message'}"
     return ModelError(
-        f"Keras can not load {name} ({first})",
+        f"Keras can not load {name} ({type(error).__name__}: {cause_of(error)})",
         hint="It must load with keras.models.load_model(path) on the installed Keras; save it anew from the Keras that made it.",
     )
 
@@ -107,7 +116,13 @@ def keras_specs(model: Any, name: str) -> tuple[TensorSpec, TensorSpec]:
             f"{name} does not say what its input looks like",
             hint="Begin the model with keras.Input(shape), or call it once on data before saving it.",
         )
-    one_each(len(model.inputs), len(model.outputs), name)
+    one_each(len(model.inputs), len(model.outputs), name, "keras")
+    if str(model.inputs[0].dtype) == "string":
+        raise ModelError(
+            f"the input '{model.inputs[0].name}' of {name} takes text, which no file for a board can",
+            hint="Cut the model behind its TextVectorization or StringLookup, and give it the numbers: "
+            "keras.Model(layer.output, model.output).",
+        )
     (output,) = getattr(model, "output_names", None) or [model.layers[-1].name]  # the tensor's is made up on loading
     return _keras_spec(model.inputs[0], model.inputs[0].name), _keras_spec(model.outputs[0], output)
 
@@ -123,6 +138,12 @@ def keras_answers(model: Any, x: Array, count: Count) -> Array:
     answer = tf.function(lambda rows: model(rows, training=False), reduce_retracing=True)
     found = []
     for start in range(0, len(x), BATCH_ROWS):
-        found.append(answer(tf.constant(x[start : start + BATCH_ROWS])).numpy().astype(np.float32))
+        try:
+            found.append(answer(tf.constant(x[start : start + BATCH_ROWS])).numpy().astype(np.float32))
+        except Exception as error:
+            raise ModelError(
+                f"Keras can not run {getattr(model, 'name', 'the model')}: {cause_of(error)}",
+                hint="Does model.predict answer such rows in the program that made it? Save it anew from there.",
+            ) from error
         count(min(start + BATCH_ROWS, len(x)), len(x))
     return np.concatenate(found)

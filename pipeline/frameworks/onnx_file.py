@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.errors import ModelError
 from pipeline.frameworks.rows import BATCH_ROWS, Array, Count, one_each
+from pipeline.frameworks.said import cause_of
 from pipeline.records import TensorSpec
 
 ONNX_DTYPES = {
@@ -22,6 +23,7 @@ class Onnx:
     def __init__(self, path: Path, name: str) -> None:
         import onnxruntime
 
+        self.name = name
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -29,11 +31,11 @@ class Onnx:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise ModelError(
-                f"ONNX Runtime can not open {name}: {str(error).strip().splitlines()[0][:300]}",
-                hint="It may be damaged, keep its weights in a second file, or need newer operators: export it again, in one file.",
+                f"ONNX Runtime can not open {name}: {cause_of(error, path)}",
+                hint="It may be damaged, or need newer operators than this ONNX Runtime has: export it again.",
             ) from error
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
-        one_each(len(inputs), len(outputs), name)
+        one_each(len(inputs), len(outputs), name, "onnx")
         self.input, self.output = inputs[0], outputs[0]
         batch = self.input.shape[0] if self.input.shape else None
         if not self.input.shape or (isinstance(batch, int) and batch != 1):
@@ -51,12 +53,60 @@ class Onnx:
         return TensorSpec(name=value.name, shape=shape, dtype=ONNX_DTYPES.get(value.type, value.type))
 
     def answers(self, x: Array, count: Count) -> Array:
-        found = []
+        found: list[Array] = []
         for i in range(len(x)):
-            found.append(self.session.run(None, {self.input.name: x[i : i + 1]})[0].astype(np.float32))
+            try:
+                answer = self.session.run(None, {self.input.name: x[i : i + 1]})[0].astype(np.float32)
+            except Exception as error:
+                raise ModelError(
+                    f"ONNX Runtime can not run {self.name}: {cause_of(error)}",
+                    hint="Does it answer such a row in the program that made it? Export it again from there.",
+                ) from error
+            if found and answer.shape != found[0].shape:
+                raise ModelError(
+                    f"the output '{self.output.name}' of {self.name} differs in shape from row to row: {found[0].shape} for row 0, "
+                    f"{answer.shape} for row {i}",
+                    hint="Cut the model before the operator that chooses answers (such as NonMaxSuppression, NonZero or Compress): "
+                    "onnx.utils.extract_model(path, new_path, [input], [output]).",
+                )
+            found.append(answer)
             if i % BATCH_ROWS == 0:
                 count(i, len(x))
         return np.concatenate(found)
+
+
+def onnx_proto(path: Path, name: str) -> Any:
+    """The model as onnx reads it, all in one file. ModelError if it is damaged, or its weights lie in a second file."""
+    import onnx
+
+    try:
+        proto = onnx.load(path, load_external_data=False)
+        elsewhere = sorted({
+            entry.value for tensor in _tensors(proto.graph) for entry in tensor.external_data
+            if tensor.data_location == onnx.TensorProto.EXTERNAL and entry.key == "location"
+        })  # fmt: skip
+    except Exception as error:
+        raise ModelError(
+            f"{name} is damaged: onnx can not read it ({cause_of(error, path)})",
+            hint="Copy it again, or export it again from the program that made it.",
+        ) from error
+    if elsewhere:
+        raise ModelError(
+            f"{name} keeps its weights in a second file, {elsewhere[0][:100]}, and edgepress takes a model in one file",
+            hint=f"Put both into one: onnx.save(onnx.load('{name}'), 'one_file.onnx').",
+        )
+    return proto
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
 
 
 def onnx_weights(model: Any) -> Iterator[tuple[str, Array]]:

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,9 +45,12 @@ def check_fits(x: Array, spec: TensorSpec, rows: str, format: str) -> None:  # n
     if len(shape) != len(spec.shape) or any(
         want not in (None, have) for want, have in zip(spec.shape, shape, strict=True)
     ):
+        order = _order(shape, spec.shape)
         raise DataError(
-            f"a row of {rows} has shape {shape}, but the model's input '{spec.name}' takes {spec.shape}",
-            hint=_shape_hint(shape, spec.shape),
+            f"the rows of {rows} are {order.have} {shape}, but the model's input '{spec.name}' is {order.want} {spec.shape}"
+            if order
+            else f"a row of {rows} has shape {shape}, but the model's input '{spec.name}' takes {spec.shape}",
+            hint=order.hint if order else _shape_hint(shape, spec.shape),
         )
     quantized = format == "tflite" and spec.dtype in ("int8", "uint8", "int16") and x.dtype == np.float32
     if x.dtype.name != spec.dtype and not quantized:
@@ -57,11 +60,33 @@ def check_fits(x: Array, spec: TensorSpec, rows: str, format: str) -> None:  # n
         )
 
 
+class Order(NamedTuple):
+    have: str
+    want: str
+    hint: str
+
+
+ORDERS = (
+    ((1, 2, 0), Order("NCHW", "NHWC", "Channels come last in this model: x = x.transpose(0, 2, 3, 1).")),
+    ((2, 0, 1), Order("NHWC", "NCHW", "Channels come first in this model: x = x.transpose(0, 3, 1, 2).")),
+)
+
+
+def _order(have: tuple[int, ...], want: tuple[int | None, ...]) -> Order | None:
+    """Where only the order of the axes differs: which one it is."""
+    for axes, order in ORDERS:
+        if len(axes) == len(have) == len(want):
+            turned = [have[axis] for axis in axes]
+            if all(size in (None, now) for size, now in zip(want, turned, strict=True)):
+                return order
+    return None
+
+
 def _shape_hint(have: tuple[int, ...], want: tuple[int | None, ...]) -> str:
     if (*have, 1) == want:
         return "The last axis (channels) is missing: x = x[..., None]."
-    if len(have) == 3 and (have[1], have[2], have[0]) == want:
-        return "Channels come last in this model: x = x.transpose(0, 2, 3, 1)."
+    if len(have) == 2 and have[::-1] == want:
+        return "The two axes are swapped: x = x.transpose(0, 2, 1)."
     return "Prepare the rows as they were prepared for training."
 
 
@@ -80,10 +105,17 @@ def array_parts(array: Array) -> Iterator[bytes | memoryview]:
     yield array.data.cast("B")
 
 
-def one_each(inputs: int, outputs: int, name: str) -> None:
+ONE_EACH = {
+    "keras": "Make a model of the part that runs on the board: keras.Model(model.inputs[0], model.outputs[0]).",
+    "onnx": "Cut out the part that runs on the board: onnx.utils.extract_model(path, new_path, [input], [output]).",
+    "tflite": "Convert the part that runs on the board again from its source: a TFLite file can not be cut.",
+}
+
+
+def one_each(inputs: int, outputs: int, name: str, kind: str) -> None:
     """ModelError unless there is one input and one output."""
     if (inputs, outputs) != (1, 1):
         raise ModelError(
             f"{name} has {inputs} input(s) and {outputs} output(s); this version takes models with one of each",
-            hint="Make a model of the part that runs on the board: keras.Model(model.inputs[0], model.outputs[0]).",
+            hint=ONE_EACH[kind],
         )

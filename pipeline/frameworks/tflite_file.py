@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.errors import ModelError
 from pipeline.frameworks.rows import BATCH_ROWS, Array, Count, one_each
+from pipeline.frameworks.said import cause_of
 from pipeline.records import TensorSpec
 
 
@@ -16,19 +17,20 @@ class Tflite:
     def __init__(self, path: Path, name: str, *, plain: bool = False) -> None:
         from ai_edge_litert import interpreter as litert
 
+        self.name = name
         kind = "BUILTIN_WITHOUT_DEFAULT_DELEGATES" if plain else "AUTO"  # plain: without XNNPACK, to see every operator
         try:
             self.interpreter = litert.Interpreter(
                 model_path=str(path), num_threads=1, experimental_op_resolver_type=litert.OpResolverType[kind]
             )
             self.interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
+        except Exception as error:
             raise ModelError(
-                f"LiteRT can not open {name}: {str(error).strip().splitlines()[0][:300]}",
+                f"LiteRT can not open {name}: {cause_of(error, path)}",
                 hint="It may be damaged, or need operators that LiteRT does not have; convert it again from its source.",
             ) from error
         inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
-        one_each(len(inputs), len(outputs), name)
+        one_each(len(inputs), len(outputs), name, "tflite")
         self.input, self.output = inputs[0], outputs[0]
         if len(self.input["shape"]) < 1 or self.input["shape"][0] != 1:
             raise ModelError(
@@ -50,10 +52,16 @@ class Tflite:
         rows = quantize(x, self.input)
         found = np.empty((len(x), *self.output["shape"][1:]), self.output["dtype"])
         for i in range(len(x)):
-            runner.reset_all_variables()  # a fused LSTM keeps its state between calls
-            runner.set_tensor(into, rows[i : i + 1])
-            runner.invoke()
-            found[i] = runner.get_tensor(out)[0]
+            try:
+                runner.reset_all_variables()  # a fused LSTM keeps its state between calls
+                runner.set_tensor(into, rows[i : i + 1])
+                runner.invoke()
+                found[i] = runner.get_tensor(out)[0]
+            except Exception as error:
+                raise ModelError(
+                    f"LiteRT can not run {self.name}: {cause_of(error)}",
+                    hint="Does it answer such a row where it was made? Convert it again from its source.",
+                ) from error
             if i % BATCH_ROWS == 0:
                 count(i, len(x))
         return dequantize(found, self.output)

@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
-from pipeline import child
-from pipeline.errors import PlanError
+from pipeline import bounds, child, child_watch
+from pipeline.errors import ModelError, PlanError
 from pipeline.load import data
-from pipeline.plan import FORMATS, Plan
+from pipeline.plan import FORMATS, Plan, check_file
 from pipeline.progress import Progress
 from pipeline.records import Artifact, Data, Loaded, Model, Record
 from pipeline.store import Store, key_of, versions
@@ -25,7 +25,12 @@ LOADERS = {
     check(data: bytes, name: str)        ModelError if these bytes can not be such a model; imports no framework
     readable(plan) -> bool               whether this host can open it; PlanError if it must and can not
     read(argument: Request, tell) -> Model     in a child process
+    CRASHED: str                         what to do when that process crashed in native code
 """
+
+SAVED_MODEL = (
+    "A SavedModel is loaded in the program that made it, and saved with model.save('model.keras') or exported to ONNX."
+)
 
 VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnxruntime", "h5py")
 
@@ -51,7 +56,7 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
     path = plan.file(plan.tables.model.path)
     loader = _loader(path, "model.path")
     readable = loader.readable(path.name)
-    model = _put(path, loader, store)
+    model = _put(path, loader, store, plan.tables.host.memory_bytes)
     baseline = _baseline(plan, store)
     rows = data.read(plan, store, progress)
 
@@ -68,7 +73,10 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
                 artifact=model,
                 data=rows,
             )
-            read = child.run(f"{loader.__name__}:read", request, Model, progress.step, doing=f"loading {path.name}")
+            read = child.run(
+                f"{loader.__name__}:read", request, Model, progress.step, doing=f"loading {path.name}",
+                limits=child_watch.of_plan(plan.tables.host), say=progress.say, folder=str(scratch), crashed=loader.CRASHED,
+            )  # fmt: skip
         return Loaded(model=read, data=rows, baseline=baseline)
 
     return store.remember("load", key_of(model, path.name, readable, rows, baseline, versions(*VERSIONS)), Loaded, make)
@@ -82,17 +90,7 @@ def check(plan: Plan) -> None:
 
 
 def _loader(path: Path, key: str) -> ModuleType:
-    if not path.exists():
-        raise PlanError(
-            f"{key}: there is no file {path}", hint="Correct the path; it is relative to the plan's folder."
-        )
-    if path.is_dir():
-        raise PlanError(
-            f"{key}: {path} is a folder (a SavedModel?); edgepress takes a model in one file",
-            hint="Load it in the program that made it and save it with model.save('model.keras'), or export it to ONNX.",
-        )
-    if not path.is_file():
-        raise PlanError(f"{key}: {path} is no ordinary file", hint="Give the model's file itself.")
+    check_file(path, key, SAVED_MODEL)
     if path.suffix.lower() not in FORMATS:
         raise PlanError(
             f"{key}: {path.name} ends in '{path.suffix}', which no loader knows", hint=f"Known: {', '.join(FORMATS)}."
@@ -100,8 +98,12 @@ def _loader(path: Path, key: str) -> ModuleType:
     return importlib.import_module(LOADERS[FORMATS[path.suffix.lower()]])
 
 
-def _put(path: Path, loader: ModuleType, store: Store) -> Artifact:
-    content = path.read_bytes()
+def _put(path: Path, loader: ModuleType, store: Store, of_bytes: int | None) -> Artifact:
+    bounds.check_unpacked(path.stat().st_size, path.stat().st_size, path.name, ModelError, of_bytes=of_bytes)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PlanError(f"{path} can not be read: {error.strerror}", hint="Give a file that you may read.") from error
     known = Artifact(sha256=hashlib.sha256(content).hexdigest(), format=loader.FORMAT, size_bytes=len(content))
     if store.has(known):
         return known
@@ -120,4 +122,4 @@ def _baseline(plan: Plan, store: Store) -> Artifact | None:
             f"compare.baseline: {path.name} is a Keras model, which can not run on a board",
             hint="Give the .tflite or .onnx file that was deployed last time.",
         )
-    return _put(path, loader, store)
+    return _put(path, loader, store, plan.tables.host.memory_bytes)

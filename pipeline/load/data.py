@@ -8,24 +8,26 @@ import importlib
 import re
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from pipeline import child, units
+from pipeline import child, child_watch, units
 from pipeline.child import Tell
 from pipeline.errors import DataError, PlanError
 from pipeline.frameworks import Array, array_parts
-from pipeline.plan import Plan
+from pipeline.load import npz_file
+from pipeline.plan import Plan, check_file
 from pipeline.progress import Progress
 from pipeline.records import Data, Record, Rows
+from pipeline.safe_text import shortened
 from pipeline.store import Store, key_of, versions
 
 Pair = tuple[Array, Array | None]
 
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+CRASHED = "A library crashed on these rows: call the function of [data] in a Python of its own, or write the .npz anew."
 DIGEST_BYTES = 16
 MOST_OVERLAP = 0.5  # above this share of rows that are also evaluation rows, the two sets are one
 
@@ -48,11 +50,7 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
     sources = {name: text for name, text in wanted.items() if text is not None}
     for name, text in sources.items():
         if text.endswith(".npz"):
-            if not plan.file(text).is_file():
-                raise PlanError(
-                    f"data.{name}: there is no file {plan.file(text)}",
-                    hint="Correct the path; it is relative to the plan's folder.",
-                )
+            check_file(plan.file(text), f"data.{name}")
         elif not FUNCTION.fullmatch(text):
             raise PlanError(
                 f"data.{name}: '{text}' is neither an .npz file nor a function",
@@ -62,7 +60,10 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
         return Data()
     with store.scratch() as scratch:
         request = Request(root=str(store.root), scratch=str(scratch), folder=str(plan.folder), sources=sources)
-        return child.run("pipeline.load.data:read_all", request, Data, progress.step, doing="reading [data]")
+        return child.run(  # in our own folder: where else would a function of the user's look for its files?
+            "pipeline.load.data:read_all", request, Data, progress.step, doing="reading [data]",
+            limits=child_watch.of_plan(plan.tables.host), say=progress.say, fault=DataError, crashed=CRASHED,
+        )  # fmt: skip
 
 
 def read_all(argument: Request, tell: Tell) -> Data:
@@ -91,30 +92,20 @@ def _source(text: str, key: str, folder: Path) -> tuple[Callable[[], Pair], str]
     """How to get the rows, and a digest that changes when they do. A file is hashed, a function is called."""
     if text.endswith(".npz"):
         path = (folder / Path(text).expanduser()).resolve()
-        return lambda: _from_npz(path, key), hashlib.sha256(path.read_bytes()).hexdigest()
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256")
+        except OSError as error:
+            raise DataError(
+                f"{key}: {path} can not be read: {error.strerror}", hint="Give a file that you may read."
+            ) from error
+        return lambda: npz_file.read(path, key), digest.hexdigest()
     pair = _from_function(text, key, folder)
-    digest = hashlib.sha256()
+    content = hashlib.sha256()
     for array in pair:
         for part in () if array is None else array_parts(array):
-            digest.update(part)
-    return lambda: pair, digest.hexdigest()
-
-
-def _from_npz(path: Path, key: str) -> Pair:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if "x" not in file.files:
-                raise DataError(
-                    f"{key}: {path.name} has no array named x, only {', '.join(file.files) or 'nothing'}",
-                    hint="Write it with np.savez(path, x=rows, y=labels); y may be left out.",
-                )
-            return file["x"], file["y"] if "y" in file.files else None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        why = str(error).partition(". If you trust")[0]  # numpy's advice to load it unsafely
-        raise DataError(
-            f"{key}: {path.name} can not be read as .npz: {why}",
-            hint="Write it anew with np.savez(path, x=rows, y=labels); arrays of Python objects are not read.",
-        ) from error
+            content.update(part)
+    return lambda: pair, content.hexdigest()
 
 
 def _from_function(text: str, key: str, folder: Path) -> Pair:
@@ -129,7 +120,7 @@ def _from_function(text: str, key: str, folder: Path) -> Pair:
             f"{key}: there is no {module_name.replace('.', '/')}.py in {folder}",
             hint="A module:function is looked for beside the plan; for a file of arrays give its .npz path.",
         ) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise _failed(text, key, error) from error
     finally:
         sys.path.remove(str(folder))
@@ -144,21 +135,42 @@ def _from_function(text: str, key: str, folder: Path) -> Pair:
         raise PlanError(f"{key}: {module_name}.py has no function '{name}'", hint=f"It has: {known or 'none'}.")
     try:
         answer = function()
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise _failed(text, key, error) from error
     x, y = answer if isinstance(answer, tuple | list) and len(answer) == 2 else (answer, None)
     try:
-        return np.asarray(x), None if y is None else np.asarray(y)
-    except ValueError as error:
+        found = np.asarray(x)
+        if found.dtype == object and found.ndim == 0:
+            raise _no_array(x, text, key)
+        return found, None if y is None else np.asarray(y)
+    except DataError:
+        raise
+    except Exception as error:
         raise DataError(
-            f"{key}: {text} returned {type(answer).__name__} of which no array can be made: {error}",
+            f"{key}: {text} returned {type(answer).__name__} of which no array can be made: {shortened(str(error))}",
             hint="Return (x, y): an array of rows and an array of integer labels; or x alone.",
         ) from error
 
 
+def _no_array(x: object, text: str, key: str) -> DataError:
+    """For what others take as calibration data: a generator, a tf.data.Dataset, a PyDataset."""
+    kind = type(x).__name__
+    call = f"{text.partition(':')[2]}()"
+    told = "a generator" if kind == "generator" else f"an object of type {kind}"
+    rows = (
+        f"np.concatenate(list({call}.as_numpy_iterator()))"
+        if hasattr(x, "as_numpy_iterator")
+        else (f"np.concatenate([batch[0] for batch in {call}])")
+    )
+    return DataError(
+        f"{key}: {text} returned {told}, not an array of rows",
+        hint=f"Let it put its batches together into one array, such as {rows}, and return that (and the labels).",
+    )
+
+
 def _failed(text: str, key: str, error: BaseException) -> DataError:
     return DataError(
-        f"{key}: {text} failed: {type(error).__name__}: {error}",
+        f"{key}: {text} failed: {type(error).__name__}: {shortened(str(error))}",
         hint="The error is in that module, not in edgepress: call the function in a Python of its own to see all of it.",
     )
 
@@ -196,7 +208,10 @@ def _checked_x(x: Array, key: str) -> Array:
         )
     x = x.astype(np.float32) if x.dtype == np.float64 else x.astype(x.dtype.newbyteorder("="), copy=False)
     if x.dtype.kind not in "fiub":
-        raise DataError(f"{key}: x is of dtype {x.dtype}, not numbers", hint="Give float32 or integer rows.")
+        text = "A model that takes text is cut behind its TextVectorization or StringLookup, and gets the numbers. " * (
+            x.dtype.kind in "US"
+        )
+        raise DataError(f"{key}: x is of dtype {x.dtype}, not numbers", hint=f"{text}Give float32 or integer rows.")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
         raise DataError(
@@ -211,10 +226,16 @@ def _checked_y(y: Array | None, rows: int, key: str) -> Array | None:
         return None
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
+    if y.ndim == 1 and (
+        y.dtype.kind == "b" or (y.dtype.kind == "f" and (np.abs(y) < 2**53).all() and (y == np.rint(y)).all())
+    ):
+        y = y.astype(np.int64)  # 0.0, 1.0, 2.0: classes that went through an array of floats
     if y.ndim != 1 or y.dtype.kind not in "iu":
         raise DataError(
             f"{key}: the labels are {y.dtype} of shape {y.shape}, not one integer for each row",
-            hint="Give the number of the class from 0; of one-hot rows take y.argmax(axis=1).",
+            hint="Give the number of the class from 0; of one-hot rows take y.argmax(axis=1)."
+            if y.dtype.kind in "iub" or y.ndim == 2
+            else "Give the number of the class from 0; leave y out for a model that is no classifier.",
         )
     if len(y) != rows:
         raise DataError(

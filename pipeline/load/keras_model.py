@@ -7,6 +7,7 @@ from pipeline.load import Request, answers
 from pipeline.records import Model
 
 FORMAT = "keras"
+CRASHED = "Does keras.models.load_model open it? If not, it is damaged: save it anew from the program that made it."
 
 
 def check(data: bytes, name: str) -> None:

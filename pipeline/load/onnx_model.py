@@ -5,10 +5,12 @@ import msgspec
 from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.errors import ModelError
+from pipeline.frameworks.said import cause_of
 from pipeline.load import Request, answers
 from pipeline.records import Model
 
 FORMAT = "onnx"
+CRASHED = "ONNX Runtime crashed on it. The file may be damaged: export it again from the program that made it."
 GRAPH_FIELD = 7  # ModelProto.graph; ir_version is field 1. https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 WIRE_VARINT, WIRE_64, WIRE_BYTES, WIRE_32 = 0, 1, 2, 5  # https://protobuf.dev/programming-guides/encoding/
 
@@ -63,8 +65,13 @@ def readable(name: str) -> bool:
 
 def read(argument: Request, tell: Tell) -> Model:
     """In a child: its input and output, its parameters, and its answers for the evaluation rows."""
-    import onnx
-
+    proto = frameworks.onnx_proto(argument.store().path(argument.artifact), argument.name)
     model = answers.of_file(argument, tell, FORMAT)
-    proto = onnx.load(argument.store().path(argument.artifact), load_external_data=False)
-    return msgspec.structs.replace(model, parameters=sum(values.size for _, values in frameworks.onnx_weights(proto)))
+    try:
+        parameters = sum(values.size for _, values in frameworks.onnx_weights(proto))
+    except Exception as error:
+        raise ModelError(
+            f"{argument.name} is damaged: a tensor of it holds more or less than its shape says ({cause_of(error)})",
+            hint="Copy it again, or export it again from the program that made it.",
+        ) from error
+    return msgspec.structs.replace(model, parameters=parameters)

@@ -9,6 +9,7 @@ from pipeline.load import Request, answers
 from pipeline.records import Model
 
 FORMAT = "tflite"
+CRASHED = "LiteRT crashed on it. The file may be damaged: copy it again, or convert it again from its source."
 IDENTIFIER = b"TFL3"  # bytes 4..8 of a FlatBuffer are its file identifier; tensorflow/lite/schema/schema.fbs
 
 
