@@ -30,6 +30,7 @@ CONVERTERS = {
     CALIBRATES: bool              needs data.calibration
     LARGEST_ERROR: float | None   above this (relative to the largest output) the converter has failed; None: lossy
     convert(job: work.Job, tell) -> bytes      in a child process
+    CRASHED: str                  what to do when that process crashed in native code; may be left out
 """
 
 AT_ONCE = 2  # children; each pins its framework to one thread
@@ -184,8 +185,12 @@ def _make(
         doing = f"converting the {file.variant} model to {file.format}"
         return child.run(
             "pipeline.convert.work:work", request, Converted, tell, doing=doing,
-            limits=child_watch.of_plan(plan.tables.host), say=say, folder=str(scratch),
+            limits=child_watch.of_plan(plan.tables.host), say=say, folder=str(scratch), crashed=_crashed(file.format),
         )  # fmt: skip
+
+
+def _crashed(name: str) -> str:
+    return getattr(load_converter(name), "CRASHED", child.CRASHED) if name in CONVERTERS else child.CRASHED
 
 
 def _key(file: Wanted, loaded: Loaded, plan: Plan) -> str:

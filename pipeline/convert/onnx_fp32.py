@@ -5,8 +5,10 @@ from typing import Any
 
 from pipeline import frameworks
 from pipeline.child import Tell
+from pipeline.convert import advice
 from pipeline.convert.work import Job
 from pipeline.errors import StageError
+from pipeline.frameworks.said import cause_of
 
 FILE = "onnx"
 SOURCES = ("keras", "onnx")
@@ -40,8 +42,8 @@ def proto_of(job: Job) -> Any:
         proto, _ = tf2onnx.convert.from_function(answer, input_signature=[signature], opset=OPSET)
     except Exception as error:
         raise StageError(
-            f"tf2onnx can not convert {job.model.name}: {type(error).__name__}: {str(error).strip()[:300]}",
-            hint="It may use an operator that ONNX does not have; try the TFLite formats.",
+            f"tf2onnx can not convert {job.model.name}: {type(error).__name__}: {cause_of(error)}",
+            hint=advice.for_model(model, "onnx-fp32"),
         ) from error
     replace_erfc(proto)
     renumber(proto)
@@ -49,8 +51,8 @@ def proto_of(job: Job) -> Any:
         onnx.checker.check_model(proto, full_check=True)
     except Exception as error:
         raise StageError(
-            f"tf2onnx made an invalid file of {job.model.name}: {str(error).strip().splitlines()[0][:300]}",
-            hint="Try the TFLite formats, and report the model's layers.",
+            f"tf2onnx made an invalid file of {job.model.name}: {cause_of(error)}",
+            hint=advice.for_model(model, "onnx-fp32"),
         ) from error
     return proto
 

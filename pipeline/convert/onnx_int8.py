@@ -8,6 +8,7 @@ from pipeline.child import Tell
 from pipeline.convert import onnx_fp32
 from pipeline.convert.work import Job
 from pipeline.errors import StageError
+from pipeline.frameworks.said import cause_of
 
 FILE = "onnx"
 SOURCES = ("keras", "onnx")
@@ -15,13 +16,14 @@ EXTRAS = ("onnx",)
 REFERENCE = "onnx-fp32"
 CALIBRATES = True
 LARGEST_ERROR = None
+LOWEST_OPSET = 13  # QuantizeLinear has an axis from here on: https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html
 
 
 def convert(job: Job, tell: Tell) -> bytes:
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     source, prepared, target = (job.scratch / name for name in ("fp32.onnx", "prepared.onnx", "int8.onnx"))
-    source.write_bytes(onnx_fp32.convert(job, tell))
+    source.write_bytes(_raised(onnx_fp32.convert(job, tell), job.model.name))
     try:
         _prepare(source, prepared)
         quantize_static(
@@ -31,12 +33,31 @@ def convert(job: Job, tell: Tell) -> bytes:
         )  # fmt: skip
     except Exception as error:
         raise StageError(
-            f"ONNX Runtime can not quantize {job.model.name}: {type(error).__name__}: {str(error).strip()[:300]}",
+            f"ONNX Runtime can not quantize {job.model.name}: {type(error).__name__}: {cause_of(error)}",
             hint="Use onnx-fp32, or tflite-int8 where the source is a Keras model.",
         ) from error
     data = target.read_bytes()
     audit(data, job.model.name)
     return data
+
+
+def _raised(data: bytes, name: str) -> bytes:
+    """The model in an opset that knows one scale for each channel, which files of PyTorch's older exporter are below."""
+    import onnx
+    from onnx import version_converter
+
+    proto = onnx.load_from_string(data)
+    opset = max((each.version for each in proto.opset_import if each.domain in ("", "ai.onnx")), default=0)
+    if not 0 < opset < LOWEST_OPSET:
+        return data
+    try:
+        raised: bytes = version_converter.convert_version(proto, onnx_fp32.OPSET).SerializeToString()
+    except Exception as error:
+        raise StageError(
+            f"{name} is of opset {opset}, onnx-int8 needs {LOWEST_OPSET} or later, and it can not be raised: {cause_of(error)}",
+            hint=f"Export it again with opset_version={onnx_fp32.OPSET}.",
+        ) from error
+    return raised
 
 
 def _prepare(source: Any, prepared: Any) -> None:

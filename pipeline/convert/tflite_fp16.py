@@ -23,10 +23,11 @@ def convert(job: Job, tell: Tell) -> bytes:
     import tensorflow as tf
 
     tell(0, 0, f"{job.model.name} to TFLite with 16-bit weights")
-    converter = tflite_fp32.converter_of(job, job.keras())
+    model = job.keras()
+    converter = tflite_fp32.converter_of(job, model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
-    data = tflite_fp32.run(converter)
+    data = tflite_fp32.run(converter, model, "tflite-fp16")
     path = job.scratch / "fp16.tflite"
     path.write_bytes(data)
     audit(path)

@@ -5,8 +5,11 @@ from typing import Any
 
 from pipeline import frameworks
 from pipeline.child import Tell
+from pipeline.convert import advice
 from pipeline.convert.work import Job
 from pipeline.errors import StageError
+from pipeline.frameworks.said import cause_of
+from pipeline.safe_text import shortened
 
 FILE = "tflite"
 SOURCES = ("keras",)
@@ -18,7 +21,8 @@ LARGEST_ERROR = 1e-3
 
 def convert(job: Job, tell: Tell) -> bytes:
     tell(0, 0, f"{job.model.name} to TFLite")
-    return run(converter_of(job, job.keras()))
+    model = job.keras()
+    return run(converter_of(job, model), model, "tflite-fp32")
 
 
 def converter_of(job: Job, model: Any) -> Any:
@@ -33,19 +37,27 @@ def converter_of(job: Job, model: Any) -> Any:
     spec, _ = frameworks.keras_specs(model, job.model.name)
     folder = str(job.scratch / "saved_model")
     static = keras.InputSpec(shape=(1, *job.input_shape), dtype=spec.dtype, name=spec.name)
-    model.export(folder, verbose=False, input_signature=[static])
+    try:
+        model.export(folder, verbose=False, input_signature=[static])
+    except OSError:  # the disk
+        raise
+    except Exception as error:
+        raise StageError(
+            f"Keras can not export {job.model.name}: {type(error).__name__}: {cause_of(error)}",
+            hint="TFLite files are made by way of model.export(folder), which must work in the program that made the model.",
+        ) from error
     return tf.lite.TFLiteConverter.from_saved_model(folder)
 
 
-def run(converter: Any) -> bytes:
-    """Convert, or say in one sentence why it can not be."""
+def run(converter: Any, model: Any, tried: str) -> bytes:
+    """Convert, or say in one sentence why it can not be. `tried` is the format."""
     try:
         data: bytes = converter.convert()
     except Exception as error:
         operators = sorted(set(re.findall(r"\btf\.[A-Z]\w+", str(error))))
-        first = next((line for line in str(error).splitlines() if "error:" in line), str(error).strip())[:300]
+        why = shortened("no form of " + ", ".join(operators)) if operators else cause_of(error)
         raise StageError(
-            f"TensorFlow's converter refuses this model: {'no form of ' + ', '.join(operators) if operators else first}",
-            hint="It uses an operator that TFLite does not have in this precision. Try tflite-fp32 or the ONNX formats.",
+            f"TensorFlow's converter refuses this model: {why}",
+            hint=advice.for_model(model, tried),
         ) from error
     return data

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.convert import tflite_fp32
+from pipeline.convert import advice, tflite_fp32
 from pipeline.convert.work import Job
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
@@ -18,30 +18,40 @@ EXTRAS = ("tensorflow",)
 REFERENCE = "tflite-fp32"
 CALIBRATES = True
 LARGEST_ERROR = None
+CRASHED = (  # seen with TensorFlow 2.21
+    "TensorFlow crashes when it calibrates a recurrent layer that runs as a loop. Where one is named above, build a GRU or SimpleRNN "
+    "with unroll=True, or take onnx-int8; else try another format."
+)
 
 
 def convert(job: Job, tell: Tell) -> bytes:
     fake_quantized = frameworks.is_fake_quantized(job.source)
-    data = tflite_fp32.run(_of_ranges(job, tell) if fake_quantized else _of_rows(job, tell))
+    model = frameworks.open_keras(job.source, job.model.name)
+    converter = _of_ranges(job, model, tell) if fake_quantized else _of_rows(job, model, tell)
+    data = tflite_fp32.run(converter, model, "tflite-int8")
     path = job.scratch / "int8.tflite"
     path.write_bytes(data)
     audit(path)
     return data
 
 
-def _of_rows(job: Job, tell: Tell) -> Any:
+def _of_rows(job: Job, model: Any, tell: Tell) -> Any:
     """A converter that looks for the ranges of the activations with the calibration rows."""
     import tensorflow as tf
 
-    rows = job.calibration
+    rows, loops = job.calibration, advice.loops(model)
     assert rows is not None  # pipeline.convert.check
 
     def calibration() -> Iterator[list[Array]]:
         for i in range(len(rows)):
-            tell(i, len(rows), f"{job.model.name} to TFLite int8: calibrating")
+            tell(
+                i,
+                len(rows),
+                f"{job.model.name} to TFLite int8: calibrating{f', with a loop: {loops}' if loops else ''}",
+            )
             yield [rows[i : i + 1]]
 
-    converter = tflite_fp32.converter_of(job, job.keras())
+    converter = tflite_fp32.converter_of(job, model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = calibration
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -51,7 +61,7 @@ def _of_rows(job: Job, tell: Tell) -> Any:
     return converter
 
 
-def _of_ranges(job: Job, tell: Tell) -> Any:
+def _of_ranges(job: Job, model: Any, tell: Tell) -> Any:
     """A converter that takes the ranges with which the model was trained.
 
     TFLITE_BUILTINS_INT8 would ask for calibration rows nevertheless (TensorFlow 2.21): that all is of integers is left to the audit.
@@ -61,7 +71,6 @@ def _of_ranges(job: Job, tell: Tell) -> Any:
     from pipeline.frameworks import fake_quantization
 
     tell(0, 0, f"{job.model.name} to TFLite int8, with the ranges of its training")
-    model = frameworks.open_keras(job.source, job.model.name)
     for layer in fake_quantization.rounded_of(model):
         layer.stored_bits = 8  # the runtimes' kernels take no smaller numbers
     converter = tflite_fp32.converter_of(job, model)

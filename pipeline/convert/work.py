@@ -10,7 +10,7 @@ import numpy as np
 from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.convert import CONVERTERS, Request, load_converter
-from pipeline.errors import DataError, StageError
+from pipeline.errors import DataError, ModelError, StageError
 from pipeline.frameworks import Array
 from pipeline.records import Agreement, Converted, Model, TensorSpec
 from pipeline.store import Store
@@ -52,7 +52,7 @@ def work(argument: Request, tell: Tell) -> Converted:
         return Converted(variant=argument.variant, format=argument.format, artifact=artifact, agreement=None)
     x = frameworks.read_rows(store.path(evaluation.x))
     labels = None if evaluation.y is None else frameworks.read_rows(store.path(evaluation.y))
-    runner = frameworks.open_file(store.path(artifact), artifact.format, label)
+    runner = _open(store.path(artifact), artifact.format, label, made=argument.format in CONVERTERS)
     frameworks.check_fits(x, runner.specs()[0], "data.evaluation", artifact.format)
     outputs = runner.answers(x, lambda done, of: tell(done, of, f"{label} answers the evaluation rows"))
     frameworks.check_finite(outputs, label)
@@ -72,6 +72,18 @@ def work(argument: Request, tell: Tell) -> Converted:
         agreement=agreement,
         outputs=store.put_parts(lambda: frameworks.array_parts(outputs), "npy"),
     )
+
+
+def _open(path: Path, file_format: str, label: str, *, made: bool) -> frameworks.Tflite | frameworks.Onnx:
+    try:
+        return frameworks.open_file(path, file_format, label)
+    except ModelError as error:
+        if not made:
+            raise
+        raise StageError(  # damage and second files are no explanation of what was made a moment ago
+            f"the converter made a file that can not be opened: {error.message}",
+            hint="Try another format, or another version of the converter; report it with the model's layers.",
+        ) from error
 
 
 def _one_thread() -> None:
