@@ -150,6 +150,7 @@ class Converted(Record, frozen=True):
     artifact: Artifact
     agreement: Agreement | None  # None: no evaluation data, or no runtime for it on this host
     outputs: Artifact | None = None  # the host's answers for the evaluation rows
+    notes: tuple[str, ...] = ()  # sentences: what should be known of a file that works
 
 
 # --- deploy -------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ ssh = "orin.lab"                  # a host of ~/.ssh/config; then nothing else a
 virtual = { memory = "512 MiB", cpu = 0.5, rtt_ms = 20, rate_mbit = 10 }     # targets/virtual/shape.py
 """
 
+import difflib
 import os
 import re
 import sys
@@ -78,9 +79,11 @@ def find(name: str, folder: Path) -> Target:
     targets = read(folder)
     if name not in targets:
         known = ", ".join((*ALWAYS, *targets))
+        near = difflib.get_close_matches(name, (*ALWAYS, *targets), n=1)
         raise UnknownTarget(
             f'there is no board called "{name}"; known are: {known}',
-            hint=f"Add a table [{name}] with host, user and key to {inventory_path(folder)}.",
+            hint=(f"Did you mean {near[0]}? " if near else "")
+            + f"Add a table [{name}] with host, user and key to {inventory_path(folder)}.",
         )
     return targets[name]
 
@@ -98,11 +101,19 @@ def read(folder: Path) -> dict[str, Target]:
     """All boards of the inventory; empty where there is none. UnknownTarget where it can not be read."""
     path = inventory_path(folder)
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for, and /dev/zero has no end
+            raise OSError("it is no ordinary file")
         tables = tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin with a byte order mark
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UnknownTarget(f"{path} can not be read: {error}", hint="Correct the file, then run again.") from error
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: no TOML, no UTF-8, an integer of thousands of digits
+        raise UnknownTarget(
+            f"{path} can not be read: {str(error)[:300]}", hint="Correct the file, then run again."
+        ) from error
     return {name: _target(name, table, path) for name, table in tables.items()}
 
 

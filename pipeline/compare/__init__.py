@@ -25,6 +25,7 @@ from pipeline.records import (
     Paired,
     Verdict,
 )
+from pipeline.spelling import did_you_mean
 from pipeline.store import Store
 
 SEVERITY = (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.REGRESSED, Outcome.INVALID)
@@ -48,9 +49,10 @@ def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
     for entry in limits.applies_to:
         format_name, _, runtime = entry.partition("@")
         if format_name not in formats or (runtime and runtime not in runtimes):
+            names = [*formats, *(f"{name}@{each}" for name in formats for each in runtimes)]
             raise PlanError(
                 f'{plan.path}: limits.applies_to: "{entry}" is nothing that this plan measures',
-                hint=f'Write "format" or "format@runtime". Formats: {", ".join(formats)}; runtimes: {", ".join(runtimes)}.',
+                hint=f'{did_you_mean(entry, names)}Write "format" or "format@runtime". Formats: {", ".join(formats)}; runtimes: {", ".join(runtimes)}.',
             )
     relative = {
         limits.accuracy_drop_points, limits.latency_regression, limits.energy_regression, limits.memory_regression_bytes

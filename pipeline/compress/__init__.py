@@ -16,6 +16,7 @@ from pipeline.errors import PlanError
 from pipeline.plan import Plan, convert_table
 from pipeline.progress import Progress
 from pipeline.records import Compressed, Data, Loaded, Model, Record
+from pipeline.spelling import did_you_mean
 from pipeline.store import Store, key_of, versions
 
 PASSES: dict[str, dict[str, str]] = {
@@ -66,7 +67,7 @@ def load_pass(model_format: str, name: str) -> Pass:
         others = [each for each, passes in PASSES.items() if name in passes]
         raise PlanError(
             f"there is no pass {name!r} for {model_format or 'such'} models",
-            hint=f"It works on {' and '.join(others)} models. " * bool(others)
+            hint=(f"It works on {' and '.join(others)} models. " if others else did_you_mean(name, known))
             + f"Known: {', '.join(known) or 'none'}.",
         )
     module: Pass = importlib.import_module(known[name])

@@ -12,6 +12,7 @@ from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import Compressed, Converted, Data, Loaded, Model, Record, step_variant
+from pipeline.spelling import did_you_mean
 from pipeline.store import Store, key_of, versions
 
 CONVERTERS = {
@@ -72,7 +73,8 @@ def check(plan: Plan) -> None:
     for name in formats:
         if name not in CONVERTERS:
             raise PlanError(
-                f"{plan.path}: convert.formats: there is no format '{name}'", hint=f"Known: {', '.join(CONVERTERS)}."
+                f"{plan.path}: convert.formats: there is no format '{name}'",
+                hint=f"{did_you_mean(name, CONVERTERS)}Known: {', '.join(CONVERTERS)}.",
             )
         if name not in possible:
             raise PlanError(
@@ -163,6 +165,9 @@ def convert(
                 child.kill_all()
                 concurrent.futures.wait(futures, timeout=0.05)
             raise
+    for made, _ in answers:
+        for note in made.notes:
+            progress.say(f"{made.variant} {made.format}: {note}.")
     return tuple(answer for answer, _ in answers), all(cached for _, cached in answers)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.convert import CONVERTERS, Request, load_converter
+from pipeline.convert import CONVERTERS, Request, load_converter, remarks
 from pipeline.errors import DataError, ModelError, StageError
 from pipeline.frameworks import Array
 from pipeline.records import Agreement, Converted, Model, TensorSpec
@@ -71,6 +71,9 @@ def work(argument: Request, tell: Tell) -> Converted:
         artifact=artifact,
         agreement=agreement,
         outputs=store.put_parts(lambda: frameworks.array_parts(outputs), "npy"),
+        notes=remarks.of_int8(store.path(artifact), runner, outputs, source)
+        if argument.format.endswith("int8")
+        else (),
     )
 
 

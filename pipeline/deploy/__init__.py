@@ -25,6 +25,7 @@ from pipeline.records import (
     DeployedRuntime,
     Deployment,
 )
+from pipeline.spelling import did_you_mean
 from pipeline.store import Store
 from targets import Session, boards, inventory, open_session, provision, reachable
 from targets.errors import UnknownTarget, VirtualUnavailable
@@ -48,7 +49,7 @@ def check(plan: Plan, formats: Sequence[str]) -> None:
         if name not in provision.RUNTIMES:
             raise PlanError(
                 f"{plan.path}: measure.runtimes: there is no runtime called {name}",
-                hint=f"The runtimes are: {', '.join(provision.RUNTIMES)}.",
+                hint=f"{did_you_mean(name, provision.RUNTIMES)}The runtimes are: {', '.join(provision.RUNTIMES)}.",
             )
     _families_are_served(plan, {family(name) for name in formats}, runtimes_of(plan), tuple(provision.RUNTIMES))
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from device_agent import wire
 from pipeline.plan import Plan
 from pipeline.records import DeployedMeter
+from pipeline.spelling import did_you_mean
 from targets import Session, meters
 from targets.errors import MeterUnavailable
 from targets.inventory import Target
@@ -47,6 +48,7 @@ def _correct(name: str, target: Target) -> str:
     if name in target.meters:
         return f"Correct {table} in boards.toml"
     known = f"Name one that is there (`edgepress boards check {target.name}`; this machine itself reads {', '.join(meters.METERS)})"
+    known = did_you_mean(name, (*meters.METERS, *target.meters, AUTO)) + known
     return f"{known}, or give its settings in {table} of boards.toml" if target.kind == "ssh" else known
 
 

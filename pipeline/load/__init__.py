@@ -12,6 +12,7 @@ from pipeline.load import data
 from pipeline.plan import FORMATS, Plan, check_file
 from pipeline.progress import Progress
 from pipeline.records import Artifact, Data, Loaded, Model, Record
+from pipeline.spelling import did_you_mean
 from pipeline.store import Store, key_of, versions
 
 LOADERS = {
@@ -93,7 +94,8 @@ def _loader(path: Path, key: str) -> ModuleType:
     check_file(path, key, SAVED_MODEL)
     if path.suffix.lower() not in FORMATS:
         raise PlanError(
-            f"{key}: {path.name} ends in '{path.suffix}', which no loader knows", hint=f"Known: {', '.join(FORMATS)}."
+            f"{key}: {path.name} ends in '{path.suffix}', which no loader knows",
+            hint=f"{did_you_mean(path.suffix, FORMATS)}Known: {', '.join(FORMATS)}.",
         )
     return importlib.import_module(LOADERS[FORMATS[path.suffix.lower()]])
 

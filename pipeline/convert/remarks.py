@@ -1,0 +1,81 @@
+"""What should be known of an int8 file that works: weights that stayed as they were, answers that it can not give."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import frameworks, units
+from pipeline.frameworks import Array
+
+STAYED = 0.1  # of the weights' bytes: from here on it is said
+BEYOND = 0.02  # of the range, five of its 255 steps: a softmax ends at 0.996 in 8 bits, and nothing is lost by it
+
+
+def of_int8(
+    path: Path, runner: frameworks.Tflite | frameworks.Onnx, outputs: Array, source: Array | None
+) -> tuple[str, ...]:
+    """Sentences, to follow the name of the file."""
+    if isinstance(runner, frameworks.Tflite):  # its audit has seen that no weight is in floating point
+        scale, zero = runner.output["quantization"]
+        return _clipped(_range(scale, zero, runner.output["dtype"]), outputs, source)
+    proto = frameworks.onnx_proto(path, "the int8 file")
+    return _stayed(proto) + _clipped(_range_of_onnx(proto), outputs, source)
+
+
+def _range(scale: Any, zero: Any, dtype: Any) -> tuple[float, float] | None:
+    if not scale or not np.issubdtype(dtype, np.integer):
+        return None
+    limits = np.iinfo(dtype)
+    return (limits.min - int(zero)) * float(scale), (limits.max - int(zero)) * float(scale)
+
+
+def _range_of_onnx(proto: Any) -> tuple[float, float] | None:
+    """Of the last DequantizeLinear."""
+    from onnx import numpy_helper
+
+    (output,) = proto.graph.output
+    constants = {each.name: each for each in proto.graph.initializer}
+    for node in proto.graph.node:
+        if output.name in node.output and node.op_type == "DequantizeLinear" and set(node.input[1:3]) <= set(constants):
+            scale, zero = (numpy_helper.to_array(constants[name]) for name in node.input[1:3])
+            return _range(scale.item(), zero.item(), zero.dtype) if scale.size == 1 else None
+    return None
+
+
+def _clipped(limits: tuple[float, float] | None, outputs: Array, source: Array | None) -> tuple[str, ...]:
+    if limits is None or source is None or source.shape != outputs.shape:
+        return ()
+    low, high = limits
+    room = BEYOND * (high - low)
+    beyond = ((source < low - room) | (source > high + room)).reshape(len(source), -1).any(axis=1)
+    if not beyond.any():
+        return ()
+    return (
+        f"for {np.count_nonzero(beyond):,} of {units.counted(len(source), 'evaluation row')} the answer lies beyond the range that the "
+        f"calibration rows showed, {low:.3g} to {high:.3g}, and is cut off there (they reach from {source.min():.3g} to "
+        f"{source.max():.3g}): give calibration rows that reach as far",
+    )
+
+
+def _stayed(proto: Any) -> tuple[str, ...]:
+    """The weights that the quantizer left in floating point, and the operators that read them."""
+    from onnx import numpy_helper
+
+    scales = {name for node in proto.graph.node if node.op_type.endswith("QuantizeLinear") or node.op_type == "DequantizeLinear"
+              for name in node.input[1:]}  # fmt: skip
+    floats, whole, readers = 0, 0, set()
+    for tensor in proto.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.name in scales:
+            continue
+        whole += values.nbytes
+        if values.dtype.kind == "f" and values.size > 1:
+            floats += values.nbytes
+            readers |= {node.op_type for node in proto.graph.node if tensor.name in node.input}
+    if floats <= STAYED * whole:
+        return ()
+    return (
+        f"{units.size(floats)} of its {units.size(whole)} of weights stayed in floating point, those of {', '.join(sorted(readers))}: "
+        "ONNX Runtime's quantizer does not know them",
+    )
