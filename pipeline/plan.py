@@ -202,7 +202,7 @@ def convert_table(raw: dict[str, Any], kind: type[T], path: Path | None, table: 
         what, at = _where(str(error), table)
         known = _known_keys(kind, at.removeprefix(table).lstrip("."))
         unknown = re.fullmatch(r"unknown key `(.*)`", what, re.DOTALL)
-        near = (spelling.did_you_mean(unknown[1], known) or _elsewhere(unknown[1])) if unknown else ""
+        near = (_elsewhere(unknown[1]) or spelling.did_you_mean(unknown[1], known)) if unknown else ""
         keys = f"Keys that may stand there: {', '.join(known)}. {page} describes each." if known else f"See {page}."
         raise PlanError(
             f"{'' if path is None else f'{path}: '}{at or 'the file'}: {shortened(what)}", hint=near + keys

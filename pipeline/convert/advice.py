@@ -52,8 +52,8 @@ def _named(layers: list[Any]) -> str:
 
 
 def _layers(model: Any) -> Iterator[Any]:
-    for layer in getattr(model, "layers", ()):
-        if hasattr(layer, "layers"):
+    for layer in getattr(model, "operations", None) or model.layers:  # operations: also keras.ops in a functional model
+        if getattr(layer, "layers", None):
             yield from _layers(layer)
         elif hasattr(layer, "forward_layer"):  # Bidirectional
             yield layer.forward_layer

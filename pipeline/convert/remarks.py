@@ -52,9 +52,11 @@ def _clipped(limits: tuple[float, float] | None, outputs: Array, source: Array |
     if not beyond.any():
         return ()
     return (
-        f"for {np.count_nonzero(beyond):,} of {units.counted(len(source), 'evaluation row')} the answer lies beyond the range that the "
-        f"calibration rows showed, {low:.3g} to {high:.3g}, and is cut off there (they reach from {source.min():.3g} to "
-        f"{source.max():.3g}): give calibration rows that reach as far",
+        (
+            f"for {np.count_nonzero(beyond):,} of {units.counted(len(source), 'evaluation row')} the answer lies beyond the range that the "
+            f"calibration rows showed, {low:.3g} to {high:.3g}, and is cut off there (they reach from {source.min():.3g} to "
+            f"{source.max():.3g}): give calibration rows that reach as far"
+        ),
     )
 
 
@@ -62,7 +64,7 @@ def _stayed(proto: Any) -> tuple[str, ...]:
     """The weights that the quantizer left in floating point, and the operators that read them."""
     from onnx import numpy_helper
 
-    scales = {name for node in proto.graph.node if node.op_type.endswith("QuantizeLinear") or node.op_type == "DequantizeLinear"
+    scales = {name for node in proto.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")
               for name in node.input[1:]}  # fmt: skip
     floats, whole, readers = 0, 0, set()
     for tensor in proto.graph.initializer:
@@ -76,6 +78,8 @@ def _stayed(proto: Any) -> tuple[str, ...]:
     if floats <= STAYED * whole:
         return ()
     return (
-        f"{units.size(floats)} of its {units.size(whole)} of weights stayed in floating point, those of {', '.join(sorted(readers))}: "
-        "ONNX Runtime's quantizer does not know them",
+        (
+            f"{units.size(floats)} of its {units.size(whole)} of weights stayed in floating point, those of {', '.join(sorted(readers))}: "
+            "ONNX Runtime's quantizer does not know them"
+        ),
     )

@@ -29,12 +29,12 @@ class Onnx:
         options.log_severity_level = 3
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         except Exception as error:
             raise ModelError(
                 f"ONNX Runtime can not open {name}: {cause_of(error, path)}",
                 hint="It may be damaged, or need newer operators than this ONNX Runtime has: export it again.",
             ) from error
-        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         one_each(len(inputs), len(outputs), name, "onnx")
         self.input, self.output = inputs[0], outputs[0]
         batch = self.input.shape[0] if self.input.shape else None

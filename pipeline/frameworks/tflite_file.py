@@ -24,12 +24,12 @@ class Tflite:
                 model_path=str(path), num_threads=1, experimental_op_resolver_type=litert.OpResolverType[kind]
             )
             self.interpreter.allocate_tensors()
+            inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
         except Exception as error:
             raise ModelError(
                 f"LiteRT can not open {name}: {cause_of(error, path)}",
                 hint="It may be damaged, or need operators that LiteRT does not have; convert it again from its source.",
             ) from error
-        inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
         one_each(len(inputs), len(outputs), name, "tflite")
         self.input, self.output = inputs[0], outputs[0]
         if len(self.input["shape"]) < 1 or self.input["shape"][0] != 1:

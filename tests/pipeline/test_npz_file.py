@@ -1,0 +1,166 @@
+"""Reading .npz: whatever a file holds, it is rows or one sentence about that file, and its size is known before it is unpacked."""
+
+import io
+import struct
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import bounds
+from pipeline.errors import DataError
+from pipeline.load import npz_file
+
+
+def archive(path, compression=zipfile.ZIP_STORED, **members):
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, content in members.items():
+            file.writestr(name.replace("__", "."), content)
+    return path
+
+
+def npy(array, **header):
+    made = io.BytesIO()
+    np.lib.format.write_array(made, np.asarray(array), **header)
+    return made.getvalue()
+
+
+def with_header(text, body=b"", version=1):
+    text = text.encode() + b"\n"
+    length = struct.pack("<H" if version == 1 else "<I", len(text))
+    return b"\x93NUMPY" + bytes((version, 0)) + length + text + body
+
+
+def shape(text, dtype="<f4"):
+    return with_header(f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {text}, }}", bytes(16))
+
+
+GOOD = np.arange(12, dtype=np.float32).reshape(3, 4)
+BAD = {
+    "no zip": (b"this is no archive", "not a zip file"),
+    "empty": (b"", "not a zip file"),
+    "npy": (npy(GOOD), "it is an .npy file"),
+    "no x": ({"y__npy": npy(GOOD)}, "no array named x, only y"),
+    "text": ({"x__npy": b"1.0, 2.0, 3.0"}, "x.npy is no array of numpy"),
+    "text without an ending": ({"x": b"1.0, 2.0, 3.0"}, "x is no array of numpy"),
+    "nothing": ({"x__npy": b""}, "x.npy is no array of numpy"),
+    "only the magic": ({"x__npy": b"\x93NUMPY"}, "can not be read as .npz"),
+    "objects": ({"x__npy": npy(np.array([{}, []], dtype=object), allow_pickle=True)}, "holds Python objects"),
+    "trillions": ({"x__npy": shape("(1000000, 1000000)")}, "holds 16 bytes, and its header says"),
+    "beyond 64 bits": ({"x__npy": shape("(10**30, 4)".replace("10**30", "1" + "0" * 30))}, "can not be read as .npz"),
+    "negative": ({"x__npy": shape("(-4, -1)")}, "can not be read as .npz"),
+    "cut off": ({"x__npy": npy(GOOD)[:-8]}, "holds 40 bytes"),
+    "too long": ({"x__npy": npy(GOOD) + b"more"}, "holds 52 bytes"),
+    "deep header": ({"x__npy": with_header("(" * 9000)}, "can not be read as .npz"),
+    "code in the header": ({"x__npy": with_header("{'descr': exit(3)}")}, "can not be read as .npz"),
+    "endless header": ({"x__npy": with_header("{" + " " * 70_000, version=2)}, "a header of 70,0"),
+    "version 3": ({"x__npy": with_header("{}", version=3)}, "version 3"),
+    "y of another kind": ({"x__npy": npy(GOOD), "y__npy": b"PK"}, "y.npy is no array"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_files(kind, tmp_path):
+    content, says = BAD[kind]
+    path = tmp_path / "rows.npz"
+    path.write_bytes(content) if isinstance(content, bytes) else archive(path, **content)
+    with pytest.raises(DataError) as caught:
+        npz_file.read(path, "data.evaluation")
+    assert says in caught.value.message
+    assert "data.evaluation: rows.npz" in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+def test_good_files(tmp_path):
+    for save in (np.savez, np.savez_compressed):
+        for array in (GOOD, np.asfortranarray(GOOD), GOOD.astype(">f8"), np.zeros((0, 3)), np.zeros(()), GOOD > 3):
+            save(tmp_path / "rows.npz", x=array, y=np.arange(3), more=np.array("text"))
+            x, y = npz_file.read(tmp_path / "rows.npz", "data.training")
+            assert np.array_equal(x, array)
+            assert x.dtype == array.dtype
+            assert np.array_equal(y, np.arange(3))
+    np.savez(tmp_path / "rows.npz", x=GOOD)
+    assert npz_file.read(tmp_path / "rows.npz", "data.training")[1] is None
+
+
+def test_a_damaged_byte_is_seen(tmp_path):
+    """The archive holds a checksum of each member."""
+    np.savez(tmp_path / "rows.npz", x=GOOD)
+    content = bytearray((tmp_path / "rows.npz").read_bytes())
+    content[content.index(GOOD.tobytes()) + 5] ^= 1
+    (tmp_path / "rows.npz").write_bytes(content)
+    with pytest.raises(DataError, match="Bad CRC-32"):
+        npz_file.read(tmp_path / "rows.npz", "data.training")
+
+
+@pytest.fixture(scope="module")
+def bomb(tmp_path_factory):
+    """300 MiB of zeros, as np.savez_compressed writes them."""
+    path, unpacked_bytes = tmp_path_factory.mktemp("bomb") / "rows.npz", 300 << 20
+    head = with_header(f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({unpacked_bytes // 1024}, 1024), }}")
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
+        file.open("x.npy", "w", force_zip64=True) as member,
+    ):
+        member.write(head)
+        for _ in range(unpacked_bytes >> 20):
+            member.write(bytes(2**20))
+    return path
+
+
+def test_a_small_file_that_unpacks_to_more_than_its_hundredfold(bomb):
+    with pytest.raises(DataError, match=r"unpacks from \d.* to 300 MiB, more than 100 times its size") as caught:
+        npz_file.read(bomb, "data.evaluation")
+    assert "uncompressed" in caught.value.hint
+
+
+def test_more_than_a_share_of_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setenv(bounds.VARIABLE, str(40 << 20))
+    np.savez(tmp_path / "rows.npz", x=np.zeros((11, 1 << 20), np.uint8))
+    with pytest.raises(DataError, match=r"rows\.npz has 11\.0 MiB, and 10\.0 MiB is the most") as caught:
+        npz_file.read(tmp_path / "rows.npz", "data.evaluation")
+    assert "raise memory_bytes in [host]" in caught.value.hint
+    monkeypatch.setenv(bounds.VARIABLE, str(60 << 20))
+    assert npz_file.read(tmp_path / "rows.npz", "data.evaluation")[0].shape == (11, 1 << 20)
+
+
+def test_a_bomb_takes_no_memory(bomb):
+    """Measured: the process that refuses it has grown by less than a fifth of what it would unpack to."""
+    script = (
+        "import resource, sys; from pathlib import Path; from pipeline.load import npz_file\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: npz_file.read(Path(sys.argv[1]), 'data.evaluation')\n"
+        "except Exception as error: print(type(error).__name__)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script, bomb], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert said[0] == "DataError"
+    assert int(said[1]) < 60 << 10
+
+
+@settings(max_examples=300)
+@given(
+    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=8),
+    cut=st.floats(0, 1),
+    compressed=st.booleans(),
+)
+def test_mutated_files_are_rows_or_one_sentence(flips, cut, compressed, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "mutated.npz"
+    (np.savez_compressed if compressed else np.savez)(path, x=GOOD, y=np.arange(3))
+    content = bytearray(path.read_bytes())
+    for at, flip in flips:
+        content[int(at * len(content))] ^= flip
+    path.write_bytes(content[: max(1, int(len(content) * cut))] if cut < 0.5 else content)
+    try:
+        x, _ = npz_file.read(path, "data.evaluation")
+    except DataError as error:
+        assert "mutated.npz" in error.message
+        assert len(error.message) < 500
+    else:
+        assert x.nbytes <= 1 << 20
