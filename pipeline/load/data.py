@@ -226,16 +226,9 @@ def _checked_y(y: Array | None, rows: int, key: str) -> Array | None:
         return None
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim == 1 and (
-        y.dtype.kind == "b" or (y.dtype.kind == "f" and (np.abs(y) < 2**53).all() and (y == np.rint(y)).all())
-    ):
-        y = y.astype(np.int64)  # 0.0, 1.0, 2.0: classes that went through an array of floats
     if y.ndim != 1 or y.dtype.kind not in "iu":
         raise DataError(
-            f"{key}: the labels are {y.dtype} of shape {y.shape}, not one integer for each row",
-            hint="Give the number of the class from 0; of one-hot rows take y.argmax(axis=1)."
-            if y.dtype.kind in "iub" or y.ndim == 2
-            else "Give the number of the class from 0; leave y out for a model that is no classifier.",
+            f"{key}: the labels are {y.dtype} of shape {y.shape}, not one integer for each row", hint=_labels_hint(y)
         )
     if len(y) != rows:
         raise DataError(
@@ -243,6 +236,14 @@ def _checked_y(y: Array | None, rows: int, key: str) -> Array | None:
             hint="Give one label for each row.",
         )
     return y.astype(np.int64)
+
+
+def _labels_hint(y: Array) -> str:
+    if y.ndim == 1 and y.dtype.kind in "fb" and np.array_equal(y, np.rint(y)):
+        return "They are whole numbers: give them as integers, y.astype('int64')."
+    if y.ndim == 2:
+        return "Give the number of the class from 0; of one-hot rows take y.argmax(axis=1)."
+    return "Give the number of the class from 0; leave y out for a model that is no classifier."
 
 
 def _digests(x: Array) -> set[bytes]:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -210,7 +211,7 @@ def test_no_memory_left_is_said():
 @pytest.mark.parametrize("name", ["overwrites", "floods", "closes", "closes_and_stays"])
 def test_descriptors_that_are_not_its_own(name):
     with pytest.raises(
-        DataError, match="where its answer was expected, its process wrote|by which its process answers"
+        DataError, match=r"where its answer was expected, its process wrote|by which its process answers"
     ) as caught:
         called(name, fault=DataError)
     assert "[data]" in caught.value.hint
@@ -261,7 +262,7 @@ def test_it_works_in_the_folder_that_it_is_given(tmp_path):
     folder = tmp_path / "scratch"
     folder.mkdir()
     assert called("where", folder=str(folder)).name == str(folder)
-    assert called("where").name == os.getcwd()
+    assert called("where").name == str(Path.cwd())
 
 
 def test_a_child_of_a_background_job_can_be_interrupted(tmp_path):

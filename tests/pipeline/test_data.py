@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline import frameworks
-from pipeline.errors import DataError, PlanError
+from pipeline.errors import DataError, EdgepressError, PlanError
 from pipeline.load import data
 from pipeline.progress import Silent
 
@@ -140,3 +140,57 @@ def test_wrong_sources(empty, source, error, message):
     with pytest.raises(error, match=message) as caught:
         read(empty, evaluation=source)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "hint"),
+    [
+        (np.array([0.0, 1.0]), "y.astype('int64')"),
+        (np.array([False, True]), "y.astype('int64')"),
+        (np.eye(2), "y.argmax(axis=1)"),
+        (np.array([0.5, 1.0]), "leave y out"),
+        (np.array([np.nan, 1.0]), "leave y out"),
+        (np.zeros((2, 3, 3), int), "leave y out"),
+    ],
+)
+def test_labels_of_another_kind(empty, labels, hint):
+    with pytest.raises(DataError, match="not one integer for each row") as caught:
+        read(empty, evaluation=save(empty, "e.npz", x=np.ones((2, 3)), y=labels))
+    assert hint in caught.value.hint
+
+
+def test_text_rows(empty):
+    with pytest.raises(DataError, match="not numbers") as caught:
+        read(empty, evaluation=save(empty, "e.npz", x=np.array([["on"], ["off"]])))
+    assert "cut behind its TextVectorization" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("body", "says", "hint"),
+    [
+        (
+            "yield np.ones((1, 3))",
+            "returned a generator, not an array of rows",
+            "np.concatenate([batch[0] for batch in rows()])",
+        ),
+        ("return Batches()", "returned an object of type Batches", "np.concatenate(list(rows().as_numpy_iterator()))"),
+        ("return (each for each in 'ab'), np.ones(2)", "returned a generator", "one array"),
+        ("return Refuses()", "of which no array can be made: not mine", "an array of rows"),
+        ("raise KeyboardInterrupt('enough')", "rows failed: KeyboardInterrupt: enough", "in that module"),
+        ("raise MemoryError", "rows failed: MemoryError", "in that module"),
+        ("raise ValueError('x' * 10**6)", "rows failed: ValueError: xxx", "in that module"),
+        ("return rows()", "rows failed: RecursionError", "in that module"),
+        ("os._exit(7)", "its process ended with exit code 7", ""),
+    ],
+)
+def test_what_functions_return_and_raise(empty, body, says, hint):
+    (empty.folder / "mine.py").write_text(
+        "import os\nimport numpy as np\n\nclass Batches:\n    def as_numpy_iterator(self):\n        return iter([])\n\n"
+        "class Refuses:\n    def __array__(self, *_, **__):\n        raise KeyError('not mine')\n\n"
+        f"def rows():\n    {body}\n"
+    )
+    with pytest.raises(EdgepressError) as caught:
+        read(empty, evaluation="mine:rows")
+    assert says in caught.value.message.replace("'not mine'", "not mine")
+    assert hint in caught.value.hint
+    assert len(caught.value.message) < 500
