@@ -59,6 +59,15 @@ def test_kmeans_finds_what_an_exhaustive_search_finds():
     assert error == pytest.approx(best, rel=1e-5)
 
 
+def test_kmeans_goes_on_until_no_level_moves():
+    """Each level is the mean of the weights that it stands for: some 60 rounds here, and two are not enough."""
+    weights = np.random.default_rng(0).normal(0, 0.05, 2000).astype(np.float32)
+    centroids = levels.kmeans_levels(weights, 8)
+    members = levels.nearest(weights, centroids)
+    means = [weights[members == each].mean(dtype=np.float64) for each in range(8)]
+    assert np.abs(centroids - means).max() < 1e-7
+
+
 @given(WEIGHTS, st.sampled_from(METHODS), st.integers(1, 8))
 @settings(max_examples=120, deadline=None)
 def test_few_levels_the_nearest_one_and_zero_stays_zero(weights, method, bits):

@@ -1,0 +1,199 @@
+"""What converters say: hints follow from the model's own layers, and of an int8 file what it can not do."""
+
+import numpy as np
+import pytest
+
+from pipeline import child, convert
+from pipeline.convert import advice, onnx_int8, remarks, work
+from pipeline.errors import ModelError, StageError
+from pipeline.progress import Silent
+from tests.pipeline.conftest import through
+
+pytestmark = pytest.mark.frameworks
+
+
+def model_of(*layers, shape=(8, 8, 3)):
+    import keras
+
+    return keras.Sequential([keras.Input(shape), *layers])
+
+
+@pytest.mark.parametrize("tried", [name for name in convert.CONVERTERS if name != "onnx-int8"])
+def test_what_has_just_failed_is_not_what_to_try_next(tried):
+    import keras
+
+    hint = advice.for_model(model_of(keras.layers.Dense(2)), tried)
+    assert tried not in hint
+    assert ("ONNX formats" in hint) == tried.startswith("tflite")
+
+
+def test_layers_that_are_to_blame():
+    import keras
+    from keras import layers
+
+    assert "RandomFlip 'flip'" in advice.for_model(
+        model_of(layers.RandomFlip(name="flip"), layers.Dense(2)), "tflite-fp32"
+    )
+    half = model_of(layers.Dense(2, dtype="mixed_float16", name="half"))
+    assert advice.for_model(half, "tflite-fp32").startswith("Dense 'half' computes in float16")
+    image = keras.Input((4, 4, 2))
+    ends = keras.Model(image, keras.ops.argmax(layers.Conv2D(3, 1)(image), axis=-1))
+    assert "It ends in Argmax" in advice.for_model(ends, "onnx-fp32")
+    inside = model_of(layers.Dense(3), model_of(layers.RandomZoom(0.1, name="zoom")))
+    assert "RandomZoom 'zoom'" in advice.for_model(inside, "tflite-int8")
+
+
+def test_layers_that_run_as_a_loop():
+    from keras import layers
+
+    def gru(**settings):
+        return model_of(layers.GRU(3, name="gru", **settings), shape=(6, 4))
+
+    assert advice.loops(gru()) == "GRU 'gru'"
+    assert advice.loops(gru(unroll=True)) == ""
+    assert advice.loops(model_of(layers.Bidirectional(layers.LSTM(3)), shape=(6, 4))).startswith("LSTM 'forward_")
+    assert advice.loops(model_of(layers.Dense(3))) == ""
+
+
+def test_a_crash_names_the_loop_and_the_way_out():
+    crashed = convert._crashed("tflite-int8")
+    assert "unroll=True" in crashed
+    assert convert._crashed("onnx-fp32") == convert._crashed("tflite") == child.CRASHED
+
+
+def test_a_file_that_the_converter_made_is_not_called_damaged(tmp_path):
+    (tmp_path / "made").write_bytes(b"\x08\x08\x3a\x03abc")
+    with pytest.raises(
+        StageError, match="the converter made a file that can not be opened: ONNX Runtime can not open it"
+    ) as caught:
+        work._open(tmp_path / "made", "onnx", "it", made=True)
+    assert "damaged" not in caught.value.hint
+    with pytest.raises(ModelError):
+        work._open(tmp_path / "made", "onnx", "it", made=False)
+
+
+# --- ONNX
+
+
+def onnx_project(empty, nodes, constants, *, opset=17, width=12, rows=80):
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    info = helper.make_tensor_value_info
+    tensors = [numpy_helper.from_array(np.asarray(values, np.float32), name) for name, values in constants.items()]
+    graph = helper.make_graph(
+        [helper.make_node(*each[:3], **(each[3] if len(each) > 3 else {})) for each in nodes], "g",
+        [info("x", TensorProto.FLOAT, ["N", *np.atleast_1d(width)])], [info("y", TensorProto.FLOAT, None)], tensors,
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    model.ir_version = 6
+    onnx.save(model, empty.folder / "m.onnx")
+    x = np.random.default_rng(0).normal(size=(rows, *np.atleast_1d(width))).astype(np.float32)
+    np.savez(empty.folder / "c.npz", x=x[: rows // 2])
+    np.savez(empty.folder / "e.npz", x=x[rows // 2 :])
+    return '[model]\npath = "m.onnx"\n[data]\ncalibration = "c.npz"\nevaluation = "e.npz"\n[convert]\nformats = ["onnx-int8"]\n'
+
+
+def two_layers(generator):
+    nodes = [("Gemm", ["x", "w1"], ["h"]), ("Relu", ["h"], ["r"]), ("Gemm", ["r", "w2"], ["y"])]
+    return nodes, {"w1": generator.normal(size=(12, 16)), "w2": generator.normal(size=(16, 4))}
+
+
+def test_an_old_opset_is_raised(empty):
+    """Below 13 QuantizeLinear has no axis, and the quantizer made a file that nothing could open."""
+    text = onnx_project(empty, *two_layers(np.random.default_rng(1)), opset=11)
+    int8, _ = through(empty, text).converted
+    assert int8.agreement.top1_agreement_ratio > 0.9
+
+
+def test_an_opset_that_can_not_be_raised(monkeypatch):
+    from onnx import TensorProto, helper, version_converter
+
+    def refuses(*_):
+        raise RuntimeError("no adapter")
+
+    info = helper.make_tensor_value_info
+    model = helper.make_model(
+        helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [info("x", TensorProto.FLOAT, [1])], [info("y", TensorProto.FLOAT, [1])]),
+        opset_imports=[helper.make_opsetid("", 9)],
+    )  # fmt: skip
+    monkeypatch.setattr(version_converter, "convert_version", refuses)
+    with pytest.raises(
+        StageError, match=r"m is of opset 9, onnx-int8 needs 13 or later, and it can not be raised: no adapter"
+    ) as caught:
+        onnx_int8._raised(model.SerializeToString(), "m")
+    assert "opset_version=17" in caught.value.hint
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.said = []
+
+    def say(self, sentence):
+        self.said.append(sentence)
+
+
+def converted(empty, text):
+    heard = Heard()
+    the_plan = empty.plan(text)
+    made = through(empty, text)
+    again, cached = convert.convert(made.loaded, made.compressed, the_plan, empty.store, heard)
+    assert cached  # what is said is kept with the answer
+    assert again == made.converted
+    return heard.said
+
+
+def test_answers_beyond_what_the_calibration_rows_showed_are_counted(empty):
+    text = onnx_project(empty, *two_layers(np.random.default_rng(1)))
+    x = np.load(empty.folder / "e.npz")["x"]
+    x[:3] *= 5
+    np.savez(empty.folder / "e.npz", x=x)
+    (said,) = converted(empty, text)
+    assert said.startswith(
+        "original onnx-int8: for 3 of 40 evaluation rows the answer lies beyond the range that the calibration rows showed, "
+    )
+
+
+def test_a_range_that_is_reached_is_not_spoken_of():
+    source = np.linspace(-1, 1, 50, dtype=np.float32).reshape(25, 2)
+    assert remarks._clipped((-1.0, 0.97), source, source) == ()  # 0.03 beyond of 1.97: within five steps of 255
+    assert "for 2 of 25 evaluation rows" in remarks._clipped((-1.0, 0.9), source, source)[0]
+    assert remarks._clipped(None, source, source) == remarks._clipped((-1.0, 0.5), source, None) == ()
+
+
+def test_weights_that_stay_in_floating_point_are_said(empty):
+    generator, hidden = np.random.default_rng(1), 16
+    nodes = [
+        ("Transpose", ["x"], ["xt"], {"perm": [1, 0, 2]}),
+        ("LSTM", ["xt", "w", "r"], ["all", "last", ""], {"hidden_size": hidden}),
+        ("Squeeze", ["last"], ["h"]),
+        ("MatMul", ["h", "out"], ["y"]),
+    ]
+    constants = {
+        "w": generator.normal(size=(1, 4 * hidden, 3)), "r": generator.normal(size=(1, 4 * hidden, hidden)),
+        "out": generator.normal(size=(hidden, 2)),
+    }  # fmt: skip
+    (said,) = converted(empty, onnx_project(empty, nodes, constants, width=(5, 3)))
+    assert "original onnx-int8: 4.75 KiB of its 4.7" in said
+    assert "stayed in floating point, those of LSTM" in said
+
+
+def test_nothing_is_left_in_the_callers_folder(empty, monkeypatch):
+    """ONNX Runtime leaves sym_shape_infer_temp.onnx and a .data file in the working folder where its shapes are incomplete."""
+    import keras
+    from keras import layers
+
+    tokens = keras.Input((16,), dtype="int32")
+    h = layers.Embedding(20, 8)(tokens)
+    h = layers.LayerNormalization()(h + layers.MultiHeadAttention(2, 4)(h, h))
+    keras.Model(tokens, layers.Dense(3)(layers.GlobalAveragePooling1D()(h))).save(empty.folder / "m.keras")
+    np.savez(empty.folder / "c.npz", x=np.random.default_rng(0).integers(0, 20, (10, 16)).astype("i4"))
+    here = empty.folder / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    made = through(
+        empty, '[model]\npath = "m.keras"\n[data]\ncalibration = "c.npz"\n[convert]\nformats = ["onnx-int8"]\n'
+    )
+    assert made.converted
+    assert not list(here.iterdir())
+    assert not list(empty.store.tmp.iterdir())
