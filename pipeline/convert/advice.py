@@ -33,7 +33,7 @@ def for_model(model: Any, tried: str) -> str:
             f"It ends in {_named(layers[-1:])}: take that off (keras.Model(model.input, <the layer before>.output)), and let the "
             "program on the board choose the largest."
         )
-    return f"It uses an operator that this format does not have. {NEXT[tried]}; if they refuse it too, replace the layer that uses it."
+    return f"It uses an operator that this format does not have. {NEXT.get(tried, 'Try another format')}; if they refuse it too, replace the layer that uses it."
 
 
 def loops(model: Any) -> str:
