@@ -1,6 +1,8 @@
 """What several parts of this folder need of the machine that edgepress runs on."""
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 
@@ -22,3 +24,25 @@ def start_ticks(pid: int) -> int | None:
         return int(fields[19]) if fields[0] not in "ZX" else None
     except (OSError, IndexError, ValueError):
         return None
+
+
+def small_file(path: str | Path, limit_bytes: int) -> bytes:
+    """What is in a file of a person's own. OSError also for what is no file (a folder, a pipe, a device), and for a larger one.
+
+    /dev/null counts as an empty file: that is how ssh's users say "none".
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would keep us waiting
+    try:
+        kind = os.fstat(descriptor)
+        if stat.S_ISDIR(kind.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+        if os.path.samestat(kind, os.stat(os.devnull)):  # noqa: PTH116
+            return b""
+        if not stat.S_ISREG(kind.st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        if kind.st_size > limit_bytes:
+            raise OSError(errno.EFBIG, f"it has {kind.st_size} bytes, more than {limit_bytes}", str(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(limit_bytes)
+    finally:
+        os.close(descriptor)

@@ -17,7 +17,6 @@ ssh = "orin.lab"                  # a host of ~/.ssh/config; then nothing else a
 virtual = { memory = "512 MiB", cpu = 0.5, rtt_ms = 20, rate_mbit = 10 }     # targets/virtual/shape.py
 """
 
-import difflib
 import os
 import re
 import sys
@@ -28,8 +27,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from targets import table
 from targets.boards import BOARDS
 from targets.errors import UnknownTarget
+from targets.host import small_file
+from targets.table import HOW
 from targets.virtual.shape import SHAPES, Shape, Table
 
 INVENTORY = "boards.toml"
@@ -38,11 +40,7 @@ ALWAYS = ("local", *SHAPES, EMULATED)
 VIRTUAL_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # becomes the name of a folder
 METHODS = ("key", "ssh_agent", "password", "password_env")
 WAY = {"host", "user", "port", "known_hosts", "ssh", "ssh_config", "passphrase", "passphrase_env", *METHODS}
-HOW = (
-    "A board has host, user and one of key, ssh_agent, password, password_env; or ssh. Optional: port, passphrase, "
-    "passphrase_env, known_hosts, ssh_config, python, root, board, meters. A virtual one has only `virtual`, and a name of letters, "
-    "digits, - and _ (docs/virtual-boards.md)."
-)
+LIMIT_BYTES = 1 << 20
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,6 +68,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     note: str = ""  # of a virtual board that runs: what holds it to its shape
 
 
+INNER = {"name", "kind", "note"}  # of a Target, but edgepress sets them
+KEYS = tuple(name for name in Target.__struct_fields__ if name not in INNER)
+
+
 def find(name: str, folder: Path) -> Target:
     """The target of that name; UnknownTarget says which there are. `folder` is the plan's."""
     if name == EMULATED:
@@ -78,12 +80,10 @@ def find(name: str, folder: Path) -> Target:
         return _on_this_machine(name, SHAPES.get(name))
     targets = read(folder)
     if name not in targets:
-        known = ", ".join((*ALWAYS, *targets))
-        near = difflib.get_close_matches(name, (*ALWAYS, *targets), n=1)
+        known = (*ALWAYS, *targets)
         raise UnknownTarget(
-            f'there is no board called "{name}"; known are: {known}',
-            hint=(f"Did you mean {near[0]}? " if near else "")
-            + f"Add a table [{name}] with host, user and key to {inventory_path(folder)}.",
+            f'there is no board called "{name[:80]}"{table.nearest(name, known)}; known are: {table.several(known)}',
+            hint=f"Add a table [{name}] with host, user and key to {inventory_path(folder)}.",
         )
     return targets[name]
 
@@ -101,52 +101,56 @@ def read(folder: Path) -> dict[str, Target]:
     """All boards of the inventory; empty where there is none. UnknownTarget where it can not be read."""
     path = inventory_path(folder)
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for, and /dev/zero has no end
-            raise OSError("it is no ordinary file")
-        tables = tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin with a byte order mark
+        text = small_file(path, LIMIT_BYTES).decode("utf-8-sig")  # some editors begin with a byte order mark
     except FileNotFoundError:
         return {}
-    except (
-        OSError,
-        ValueError,
-        RecursionError,
-    ) as error:  # ValueError: no TOML, no UTF-8, an integer of thousands of digits
+    except OSError as error:
         raise UnknownTarget(
-            f"{path} can not be read: {str(error)[:300]}", hint="Correct the file, then run again."
+            f"{path} can not be read: {error.strerror}", hint="Make it a file that you can read, then run again."
         ) from error
-    return {name: _target(name, table, path) for name, table in tables.items()}
+    except UnicodeDecodeError as error:
+        raise UnknownTarget(
+            f"{path} can not be read: it is not UTF-8 (byte {error.start + 1})",
+            hint="Save it as UTF-8, then run again.",
+        ) from error
+    try:
+        tables = tomllib.loads(text)
+    except (ValueError, RecursionError, OverflowError) as error:  # of what tomllib can not read or hold
+        raise UnknownTarget(
+            f"{path} can not be read: {table.unreadable(text, error)}", hint="Correct the file, then run again."
+        ) from error
+    return {name: _target(name, each, path) for name, each in tables.items()}
 
 
-def _target(name: str, table: Any, path: Path) -> Target:
+def _target(name: str, said: Any, path: Path) -> Target:
     """A table of the inventory. UnknownTarget says what is wrong with it."""
-    virtual = isinstance(table, dict) and "virtual" in table
+    if not isinstance(said, dict):
+        raise UnknownTarget(
+            f"{path}: `{name[:80]}` is a list, not a table"
+            if isinstance(said, list)
+            else f"{path}: `{name[:80]}` is in no board's table",
+            hint="Each board has a table of its own: a line [pi5], not [[pi5]], and below it host, user and key.",
+        )
+    virtual = "virtual" in said
     fault = _fault_of_name(name, virtual=virtual)
     try:
         if fault is None and virtual:
-            return _on_this_machine(name, msgspec.convert(table, Table).virtual)
-        target = msgspec.convert(table, Target)
-    except msgspec.ValidationError as error:
-        fault = fault or _refused(str(error), name)
+            return _on_this_machine(name, msgspec.convert(said, Table).virtual)
+        target = msgspec.convert(said, Target)
+    except (msgspec.ValidationError, OverflowError, RecursionError) as error:
+        fault = fault or table.refused(str(error), name, Shape.__struct_fields__ if virtual else KEYS)
     else:
-        fault = fault or _fault(target, table)
+        fault = fault or _fault(target, said)
     if fault:
         raise UnknownTarget(f"{path}: [{name}]: {fault[0]}", hint=fault[1])
     return msgspec.structs.replace(
-        target, name=name, known_hosts=_beside(path, target.known_hosts),
-        key=_beside(path, target.key) if target.key else None,
-        ssh_config=_beside(path, target.ssh_config) if target.ssh_config else None,
+        target, name=name, known_hosts=table.beside(path, target.known_hosts),
+        key=table.beside(path, target.key) if target.key else None,
+        ssh_config=table.beside(path, target.ssh_config) if target.ssh_config else None,
     )  # fmt: skip
 
 
-def _refused(message: str, name: str) -> tuple[str, str]:
-    """What msgspec says of a table, in our words, and what to do."""
-    if "$.meters" in message:
-        meter = f"a table of its own with a number or a text for each setting: [{name}.meters.ina226], shunt_ohm = 0.02"
-        return "`meters`: a meter's settings can not be read", f"Each meter has {meter}; docs/energy.md."
-    return message.replace("Object contains unknown field", "unknown key"), HOW
-
-
-def _fault_of_name(name: str, *, virtual: bool) -> tuple[str, str] | None:
+def _fault_of_name(name: str, *, virtual: bool) -> table.Fault | None:
     """What is wrong with a board's name, and what to do."""
     if name in ALWAYS:
         return f"{', '.join(ALWAYS)} are taken", "Give the board another name."
@@ -160,16 +164,18 @@ def _fault_of_name(name: str, *, virtual: bool) -> tuple[str, str] | None:
     return None
 
 
-def _fault(target: Target, table: dict[str, object]) -> tuple[str, str] | None:
+def _fault(target: Target, values: dict[str, object]) -> table.Fault | None:
     """What is wrong with how this board is to be reached, and what to do."""
-    said = set(table)
-    if inner := said & {"name", "kind", "note"}:  # of a Target, but edgepress sets them
+    said = set(values)
+    if inner := said & INNER:
         return f"there is no `{min(inner)}`", HOW
     if target.board and target.board not in BOARDS:
-        return f"`board` must be one of {', '.join(BOARDS)}", "`edgepress boards facts KIND` says what each is."
-    for key, value in table.items():
-        if isinstance(value, str) and not value.isprintable():
-            return f"`{key}` has control characters", "Correct the table, then run again."
+        return (
+            f"`board` must be one of {', '.join(BOARDS)}{table.nearest(target.board, BOARDS)}",
+            "`edgepress boards facts KIND` says what each is.",
+        )
+    if fault := table.texts(values) or table.paths(values):
+        return fault
     for secret in ("password", "passphrase"):
         if getattr(target, secret) not in {None, "ask"}:  # not decoded as such: the decoder's message would show it
             return (
@@ -178,7 +184,11 @@ def _fault(target: Target, table: dict[str, object]) -> tuple[str, str] | None:
             )
     if target.ssh:
         beside = said & WAY - {"ssh", "ssh_config"}
-        return ("`ssh` stands beside " + ", ".join(sorted(beside)), "With `ssh`, all of that comes from ssh_config.") if beside else None  # fmt: skip
+        if beside:
+            return "`ssh` stands beside " + ", ".join(sorted(beside)), "With `ssh`, all of that comes from ssh_config."
+        return table.alias(target.ssh)
+    if target.host and (fault := table.host(target.host, target.user or "pi")):
+        return fault
     if not target.host or not target.user:
         return "`host` and `user` must be given (or `ssh`)", HOW
     if sum(bool(getattr(target, method)) for method in METHODS) != 1:
@@ -195,11 +205,6 @@ def _fault(target: Target, table: dict[str, object]) -> tuple[str, str] | None:
     if isinstance(target.ssh_agent, str) and not target.ssh_agent.startswith("SHA256:"):
         return "`ssh_agent` is true or the SHA256:... of one of its keys", "ssh-add -l shows them."
     return None
-
-
-def _beside(path: Path, file: str) -> str:
-    """Not resolved: a key that is a link has its certificate beside the link."""
-    return str((path.parent / os.path.expanduser(file)).absolute())  # noqa: PTH111 - Path's fails for ~nobody
 
 
 def inventory_path(folder: Path) -> Path:

@@ -17,7 +17,7 @@ def test_a_board_of_the_inventory(tmp_path):
 
 @pytest.mark.parametrize(
     ("key", "is_then"),
-    [("keys/id", "{}/keys/id"), ("/keys/id", "/keys/id"), ("~nobody-at-all/id", "{}/~nobody-at-all/id")],
+    [("keys/id", "{}/keys/id"), ("/keys/id", "/keys/id"), ("keys/~id", "{}/keys/~id")],
 )
 def test_files_are_beside_the_inventory(tmp_path, monkeypatch, key, is_then):
     (tmp_path / "boards.toml").write_text(GOOD.replace("~/.ssh/id", key))
@@ -56,7 +56,7 @@ def test_unknown_board_names_those_there_are(tmp_path, monkeypatch):
         (GOOD.replace("[pi5]", '["pi\\n5"]'), "control characters"),
         (GOOD.replace("[pi5]", "[-pi5]"), "begin with -"),
         (GOOD.replace("[pi5]", '[""]'), "no spaces"),
-        ("pi5 = 3\n", "object"),
+        ("pi5 = 3\n", "in no board's table"),
         ('[pi5]\nvirtual = { memory = "much" }\n', "whole number of MiB or GiB"),
         ('[pi5]\nvirtual = { memory = "1 MiB" }\n', "64 MiB or more"),
         ("[pi5]\nvirtual = { cores = 1, cpu = 1.5 }\n", "more than its cores"),

@@ -1,0 +1,149 @@
+"""What is wrong with a board's table in boards.toml, and what to do: each a pair of sentences."""
+
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+Fault = tuple[str, str]
+
+HOW = (
+    "A board has host, user and one of key, ssh_agent, password, password_env; or ssh. Optional: port, passphrase, "
+    "passphrase_env, known_hosts, ssh_config, python, root, board, meters. A virtual one has only `virtual`, and a name of letters, "
+    "digits, - and _ (docs/virtual-boards.md)."
+)
+PATHS_HERE, PATHS_THERE = ("key", "known_hosts", "ssh_config"), ("python", "root")
+HOST_PORT = re.compile(r"\[?([^\[\]]*)\]?:([0-9]{1,5})")
+HOME = re.compile(r"~[A-Za-z0-9._-]*(/|\Z)")
+# What msgspec calls them.
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "object": "a table",
+    "array": "a list",
+}
+LONGEST = 4000  # of a text: PATH_MAX
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A question after the name that was probably meant; "" where none is near."""
+    found = difflib.get_close_matches(name, list(known), 1)
+    return f'; did you mean "{found[0]}"?' if found else ""
+
+
+def several(names: Iterable[str], most: int = 30) -> str:
+    """A list that stays readable."""
+    every = list(names)
+    return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")
+
+
+def unreadable(text: str, error: Exception) -> str:
+    """What tomllib could not read of a text."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if long := re.search("[0-9_]{4301}", text):  # sys.get_int_max_str_digits()
+        return f"a number has too many digits (at line {text.count(chr(10), 0, long.start()) + 1})"
+    return str(error)[:400]
+
+
+def texts(table: Mapping[str, object]) -> Fault | None:
+    """Of any text in a table."""
+    for key, value in table.items():
+        if not isinstance(value, str):
+            continue
+        if not value.isprintable():
+            return f"`{key}` has control characters", "Correct the table, then run again."
+        if len(value) > LONGEST:
+            return f"`{key}` has {len(value)} characters", f"{LONGEST} are the most."
+    return None
+
+
+def paths(table: Mapping[str, object]) -> Fault | None:
+    """One rule for all: ~ at the beginning is a home folder, of this machine or of the board, and nothing else is expanded."""
+    for key in (*PATHS_HERE, *PATHS_THERE):
+        value = table.get(key)
+        if not isinstance(value, str):
+            continue
+        where = "this machine" if key in PATHS_HERE else "the board"
+        if not value.strip():
+            return f"`{key}` is empty", "Name a path, or leave it out."
+        if "$" in value:
+            return (
+                f'`{key}` is "{value}", and no variables are put in for $',
+                f"Write the path out; ~ at its beginning is the home folder of {where}.",
+            )
+        if value.startswith("~") and not HOME.match(value):
+            return f'`{key}` is "{value}", and that is nobody\'s home folder', "A path may begin with ~/ or ~user/."
+        if key in PATHS_HERE and value.startswith("~") and os.path.expanduser(value) == value:  # noqa: PTH111
+            return f'`{key}` is "{value}", and this machine knows no such home folder', "Write the path out."
+    python = table.get("python")
+    if isinstance(python, str) and re.search(r"\s-", python):
+        return f'`python` is "{python}"', "It is the path of the program alone, without options."
+    return None
+
+
+def host(host: str, user: str) -> Fault | None:
+    """Of an address and who logs in there: what belongs into other keys is named with them."""
+    if user != user.strip() or not user or user.startswith("-") or any(each.isspace() for each in user):
+        return f'`user` is "{user[:80]}"', "It is the name to log in with there, without spaces."
+    who, at, rest = host.rpartition("@")
+    if "://" in host:
+        return f'`host` is "{host}"', "It is a name or an address alone: no ssh:// before it, no path behind it."
+    if at:
+        return f'`host` is "{host}"', f'The user has a key of its own: user = "{who}", host = "{rest}".'
+    if is_address(host):
+        return None
+    if match := HOST_PORT.fullmatch(host):
+        return f'`host` is "{host}"', f'The port has a key of its own: host = "{match[1]}", port = {match[2]}.'
+    if is_address(host.strip("[]")):
+        return f'`host` is "{host}"', f'An address of IPv6 stands without brackets: host = "{host.strip("[]")}".'
+    if host.startswith("-") or len(host) > 253 or not all(each.isalnum() or each in "._-" for each in host):
+        return f'`host` is "{host[:80]}"', "It is a name such as pi5.local, or an address such as 192.0.2.5."
+    return None
+
+
+def alias(ssh: str) -> Fault | None:
+    """Of `ssh`: a host of ssh_config."""
+    if "@" in ssh or ssh.split() != [ssh] or "://" in ssh:
+        return (
+            f'`ssh` is "{ssh[:80]}"',
+            "It is the name of one host of ssh_config, which has its User and Port; without such a host, use host and user.",
+        )
+    return None
+
+
+def is_address(host: str) -> bool:
+    """Of IPv4 or IPv6, with a zone if need be."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def refused(message: str, name: str, known: Iterable[str]) -> Fault:
+    """What msgspec says of a table, in our words."""
+    if "$.meters" in message:
+        meter = f"a table of its own with a number or a text for each setting: [{name}.meters.ina226], shunt_ohm = 0.02"
+        return "`meters`: a meter's settings can not be read", f"Each meter has {meter}; docs/energy.md."
+    if match := re.match(r"Object contains unknown field `(.*?)`( - at .*)?\Z", message, re.DOTALL):
+        return f"unknown key `{match[1][:80]}`{nearest(match[1], known)}", HOW
+    what, _, at = message.partition(" - at `$")
+    key = at.strip(".`")
+    what = re.sub(
+        "`([a-z| ]+)`",
+        lambda match: " or ".join(KINDS.get(kind, kind) for kind in match[1].split(" | ") if kind != "null"),
+        what,
+    )
+    if key == "port":
+        return f"`port`: {what[:1].lower() + what[1:]}", "It is a number from 1 to 65535, not in quotes: port = 22."
+    return (f"`{key}`: {what[:1].lower() + what[1:]}" if key else what), HOW
+
+
+def beside(path: Path, file: str) -> str:
+    """A path of this machine, relative to the folder of `path`. Not resolved: a key that is a link has its certificate beside the link."""
+    return str((path.parent / os.path.expanduser(file)).absolute())  # noqa: PTH111 - Path's fails for ~nobody
