@@ -7,16 +7,13 @@ from typing import Any, TypeVar
 
 from device_agent import wire
 from device_agent.wire import Record
-from targets import bundle, waiting
+from targets import bundle, failures, said, waiting
 from targets.errors import (
     AgentFailed,
-    Busy,
     ConnectionLost,
-    DiskFull,
-    NoPython,
+    NoAnswer,
     NotTheAgent,
     TargetError,
-    UploadDamaged,
 )
 from targets.link import Channel, Link
 from targets.waiting import Say, Wait
@@ -25,6 +22,7 @@ BOOT_MARK = b"--edgepress-boot-1--"
 NOISE_LIMIT_BYTES = 1 << 20  # what a login shell may print before the mark
 RECEIVE_BYTES = 128 * 1024
 ANSWER_BYTES = 1 << 20  # of one line; the results of a job may be longer (targets/following.py)
+LAST_WORDS_S = 1.0  # for what is still on its way from a program that has ended
 
 R = TypeVar("R")
 
@@ -65,8 +63,8 @@ class Conversation:
         try:
             self.send(json.dumps(request).encode() + b"\n", wait)
             self._skip_to(BOOT_MARK, wait)
-        except ConnectionLost as error:
-            raise self._no_start(python) or error from error
+        except (ConnectionLost, NoAnswer) as error:
+            raise self._no_start(python, error) from error
         word, _, rest = self._line(wait, ANSWER_BYTES).strip().partition(b" ")
         wait.news("say hello", waiting.START_S)
         if word == b"NEED":
@@ -92,33 +90,20 @@ class Conversation:
         raise self._babble(skipped)
 
     def _boot_failure(self, text: bytes) -> TargetError:
-        try:
-            failure = json.loads(text)
-            kind, message = str(failure["error"]), str(failure["message"])
-        except (ValueError, KeyError, TypeError):
-            kind, message = "internal", text[:200].decode(errors="replace")
-        if kind == "no_space":
-            return self._disk_full(message)
-        if kind == "old_python":
-            return NoPython(f"{self.address}: {message}", hint="The agent needs Python 3.8 or newer there.")
-        return AgentFailed(
-            f"the agent could not be put on {self.address}: {message}",
-            hint="The folder `root` of this board in boards.toml must be writable for that user.",
-        )
+        return failures.of_boot(self.address, text)
 
-    def _no_start(self, python: str) -> TargetError | None:
-        code, said = self._channel.finish(waiting.FINISH_S), self._channel.errors()
-        if code in {126, 127}:
-            return NoPython(
-                f"there is no {python} on {self.address}",
-                hint="Install Python 3.8 or newer there, or name its path as `python` in boards.toml.",
-            )
-        if code is not None:
-            return AgentFailed(
-                f"the agent did not start on {self.address} (exit code {code}): {said or 'it said nothing'}",
-                hint=f"Is {python} a Python 3.8 or newer there? Its path is `python` in boards.toml.",
-            )
-        return None
+    def _no_start(self, python: str, lost: ConnectionLost | NoAnswer) -> TargetError:
+        printed = self._printed()
+        code = self._channel.finish(waiting.FINISH_S) if isinstance(lost, ConnectionLost) else None
+        return failures.no_agent(self.address, python, code, printed, self._channel.errors(), lost)
+
+    def _printed(self) -> bytes:
+        """What has come in place of the agent's mark."""
+        printed = bytes(self._buffer)
+        with contextlib.suppress(TimeoutError, ConnectionLost):
+            while len(printed) <= NOISE_LIMIT_BYTES and (data := self._channel.receive(RECEIVE_BYTES, LAST_WORDS_S)):
+                printed += data
+        return printed
 
     # --- both directions
 
@@ -152,7 +137,7 @@ class Conversation:
                 record = wire.decode(line)
             except wire.WireError as error:
                 raise NotTheAgent(
-                    f"{self.address} sent what is not of the protocol: {error}",
+                    f"{self.address} sent what is not of the protocol: {said.last_words(str(error))}",
                     hint="Does something on the board write into the agent's output? Run again; report it if it happens twice.",
                 ) from error
             if not isinstance(record, wire.Working):
@@ -219,48 +204,19 @@ class Conversation:
         if not data:
             if wait.is_over():  # its link was closed for that
                 raise wait.no_answer()
-            said = self._channel.errors()
-            raise ConnectionLost(
-                f"the connection to {self.address} ended in the middle" + (f"; it said: {said[-500:]}" if said else ""),
-                hint="Is the board still up and on the network? Nothing was left half-written there; run again.",
-            )
+            raise failures.ended(self.address, self._channel.finish(waiting.FINISH_S), self._channel.errors())
         return data
 
     # --- failures
 
     def unexpected(self, record: object) -> TargetError:
         """The error that a record means which was not asked for."""
-        if not isinstance(record, wire.Failure):
-            return NotTheAgent(f"{self.address} answered out of turn: {type(record).__name__}", hint="Run again.")
-        if record.error == "no_space":
-            return self._disk_full(record.message)
-        if record.error == "busy":
-            return Busy(
-                f"{self.address} is busy: {record.message}",
-                hint="Wait for it to end, or see `edgepress jobs` for this board, then run again.",
-            )
-        if record.error == "bad_request":
-            return AgentFailed(
-                f"{self.address} can not do what was asked: {record.message}",
-                hint="Correct that setting of the plan; report it if no setting of yours says so.",
-            )
-        code = f", {record.errno}" if record.errno else ""
-        kind = UploadDamaged if record.error == "bad_upload" else AgentFailed
-        return kind(
-            f"the agent on {self.address} failed ({record.error}{code}): {record.message}",
-            hint="Run again; if it happens twice, remove the board's edgepress folder and run once more.",
-        )
+        return failures.of_record(self.address, record)
 
     def _babble(self, size: int) -> NotTheAgent:
         return NotTheAgent(
-            f"{self.address} printed {size} bytes and no agent answered",
+            f"{self.address} printed {size} bytes and no agent answered{said.told(said.last_words(bytes(self._buffer[-4000:])))}",
             hint="Something in the login shell's start files there prints without end.",
-        )
-
-    def _disk_full(self, message: str) -> DiskFull:
-        return DiskFull(
-            f"the disk of {self.address} is full: {message}",
-            hint="Free space there (old files of edgepress are in its `root`, by default ~/.edgepress), then run again.",
         )
 
 

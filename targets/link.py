@@ -17,7 +17,9 @@ class Channel(Protocol):
         """The end of what it wrote to standard error so far."""
 
     def finish(self, timeout_s: float) -> int | None:
-        """Close its standard input and wait for its end. Its exit code; None if it did not end in time."""
+        """Close its standard input and wait for its end. Its exit code, 128 + n if signal n killed it; None if it did not end
+        in time, or the link ended first.
+        """
 
     def close(self) -> None:
         """Let go of it, whatever state it is in."""

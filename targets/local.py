@@ -8,7 +8,8 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 
-from targets.errors import ConnectionLost
+from targets import said
+from targets.errors import ConnectionLost, NoPython
 
 STDERR_TAIL_BYTES = 4000
 
@@ -17,9 +18,21 @@ class LocalChannel:
     def __init__(self, argv: Sequence[str]) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the channel
         # A session of its own: Ctrl-C reaches edgepress, which then ends the agent in order.
-        self._process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, bufsize=0, start_new_session=True
-        )
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._stderr.close()
+            raise NoPython(
+                f"{argv[0]} can not be started on this machine: {error.strerror}",
+                hint="It is the Python that edgepress was installed with: install edgepress again, with one that is here.",
+            ) from error
 
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)
@@ -31,7 +44,10 @@ class LocalChannel:
                 raise TimeoutError
             return self._process.stdin.write(data) or 0
         except (BrokenPipeError, ValueError) as error:
-            raise ConnectionLost("the agent on this machine ended unexpectedly", hint=self._hint()) from error
+            raise ConnectionLost(
+                f"the agent on this machine ended unexpectedly{said.told(said.last_words(self.errors()))}",
+                hint="Run again.",
+            ) from error
 
     def receive(self, limit_bytes: int, timeout_s: float) -> bytes:
         assert self._process.stdout is not None
@@ -49,9 +65,10 @@ class LocalChannel:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         try:
-            return self._process.wait(timeout_s)
+            code = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
+        return code if code >= 0 else 128 - code
 
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -61,10 +78,6 @@ class LocalChannel:
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
-
-    def _hint(self) -> str:
-        said = self.errors()
-        return f"It said: {said}" if said else "It said nothing; run again."
 
 
 class LocalLink:

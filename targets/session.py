@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Self, TypeVar
 
 from device_agent import wire
-from targets import waiting
+from targets import failures, waiting
 from targets.connection import ROUNDS, Connection
 from targets.conversation import Conversation
-from targets.errors import AgentFailed, Busy, ConnectionLost, DiskFull, JobEnded, NotTheAgent
+from targets.errors import AgentFailed, Busy, ConnectionLost, DiskFull, NotTheAgent
 from targets.following import Following, Said
 from targets.link import Link
 from targets.upload import limit_s, send_blob, send_rest
@@ -190,7 +190,7 @@ class Session:
         expected.check_end(record)
         self._done_with(job_id)
         if record.state != wire.FINISHED:
-            raise _ended(self.address, record)
+            raise failures.of_job(self.address, record)
         self._fetched.append(job_id)
 
     def _record(self, wait: Wait, expected: Following) -> Said | wire.Ended:
@@ -269,17 +269,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
         return str(os.getuid())
-
-
-def _ended(address: str, ended: wire.Ended) -> JobEnded:
-    hints = {
-        wire.LOST: "Did the board lose power, or did its watchdog reset it? Run again.",
-        wire.KILLED: "Is there enough memory on the board for this model and runtime? Run again.",
-        wire.TIMEOUT: "A model or runtime hangs on this board: try another runtime, or measure fewer files at once.",
-        wire.CANCELLED: "Somebody has cancelled it on the board (`edgepress jobs`). Run again.",
-    }
-    return JobEnded(
-        f"the job on {address} ended as {ended.state} and has no results: {ended.evidence}",
-        hint=hints.get(ended.state, "Is there room on the board's disk? Run again; report it if it happens twice."),
-        state=ended.state,
-    )

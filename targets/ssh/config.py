@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from targets.errors import AuthenticationRefused, UnknownTarget
+from targets.said import last_words, told
 from targets.ssh.known_hosts import name_of
 from targets.ssh.route import Hop, trust_command
 
@@ -20,6 +21,8 @@ MOST_HOPS = 8
 # Conservative on purpose: letters, digits and what names, addresses (with a zone) and users consist of; no leading dash.
 HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]{0,254}")
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\$-]{0,254}")
+# What ssh tries where no IdentityFile is named (ssh_config(5)); `ssh -G` names them all, there or not.
+DEFAULT_KEY = re.compile("id_(?:rsa|dsa|ecdsa|ecdsa_sk|ed25519|ed25519_sk|xmss)")
 JUMP = re.compile(r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:]+))(?::(?P<port>\d+))?/?")
 
 
@@ -67,8 +70,15 @@ def _hop(said: "_Answer", name: str) -> Hop:
     port = said.number("port")
     alias = said.one("hostkeyalias")
     files = [*said.one("userknownhostsfile").split(), *said.one("globalknownhostsfile").split()]
-    keys = [path for path in said.paths("identityfile", host, user) if Path(path).is_file()]
     agent = _agent(said)
+    named = said.paths("identityfile", host, user)
+    keys = [path for path in named if Path(path).exists() or (agent and Path(path + ".pub").exists())]
+    missing = [path for path in named if path not in keys and not DEFAULT_KEY.fullmatch(Path(path).name)]
+    if missing and not keys and not agent:
+        raise AuthenticationRefused(
+            f"ssh_config names the IdentityFile {', '.join(missing)} for {said.alias}, which is not there",
+            hint=f"Correct IdentityFile for {said.alias} in ssh_config, or put the key there.",
+        )
     if len(keys) > 1 or (not keys and not agent):
         raise AuthenticationRefused(
             f"ssh has {len(keys)} keys for {said.alias} ({', '.join(keys) or 'and there is no ssh-agent'}); "
@@ -113,7 +123,13 @@ class _Answer:
         except subprocess.TimeoutExpired:
             self.refuse(f"`ssh -G` has not answered for {TIMEOUT_S:.0f} s", "Does a `Match exec` in ssh_config hang?")
         if done.returncode:
-            self.refuse(f"`ssh -G` failed: {done.stderr.strip()[-300:]}", f"Try `ssh {alias}`, and correct ssh_config.")
+            words = last_words(done.stderr)
+            self.refuse(
+                f"`ssh -G` failed{told(words)}",
+                "ssh works only for a user with an entry in /etc/passwd; host, user and key in boards.toml do without."
+                if "No user exists" in words
+                else f"Try `ssh {alias}`, and correct ssh_config.",
+            )
         self._values: dict[str, list[str]] = {}
         for line in done.stdout.splitlines():
             option, _, value = line.partition(" ")
@@ -134,7 +150,7 @@ class _Answer:
             "%d": _home(),
             "%h": host,
             "%r": user,
-            "%u": pwd.getpwuid(os.getuid()).pw_name,
+            "%u": _user(),
             "%n": self.alias,
         }
         found = []
@@ -148,7 +164,7 @@ class _Answer:
         return found
 
     def path(self, value: str) -> str:
-        path = _home() + value[1:] if value == "~" or value.startswith("~/") else value
+        path = _home() + value[1:] if value == "~" or value.startswith("~/") else os.path.expanduser(value)  # noqa: PTH111
         if not path.startswith("/"):
             self.refuse(f"a path in its configuration is not absolute: {value[:80]!r}", "Write it out, without spaces.")
         return path
@@ -163,5 +179,15 @@ class _Answer:
 
 
 def _home() -> str:
-    """Of the password database, where ssh looks too, whatever $HOME says."""
-    return pwd.getpwuid(os.getuid()).pw_dir
+    """Of the password database, where ssh looks too, whatever $HOME says; of $HOME for a user who is not in it."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return os.environ.get("HOME", "/")
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container whose user has no name
+        return str(os.getuid())

@@ -2,23 +2,22 @@
 
 import base64
 import contextlib
-import functools
-import logging
-import shlex
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, cast
 
 import paramiko
-from paramiko.agent import AgentSSH
+from paramiko.agent import AgentKey, AgentSSH
 
+from targets import said
 from targets.errors import AuthenticationRefused
-from targets.ssh import known_hosts, passwords
+from targets.host import small_file
+from targets.ssh import key_file, known_hosts, passwords
 from targets.ssh.route import Hop
 
 AGENT_TIMEOUT_S = 15.0
+REQUEST_IDENTITIES, IDENTITIES_ANSWER = b"\x0b", 12  # of the agent's protocol, draft-ietf-sshm-ssh-agent
+MOST_KEYS = 1000
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def credential(hop: Hop) -> Iterator[Credential]:
                 f"no ssh-agent runs here to log in to {hop.address}",
                 hint="Start one (ssh-agent, ssh-add), or name a `key` in boards.toml.",
             )
-        yield Credential(f"the key {hop.key}", _load(hop, hop.key))
+        yield Credential(f"the key {hop.key}", key_file.load(hop.key, hop.certificate, hop.passphrase))
 
 
 class _Agent(AgentSSH):
@@ -61,13 +60,27 @@ class _Agent(AgentSSH):
         sock.settimeout(AGENT_TIMEOUT_S)
         try:
             sock.connect(path)
-            self._connect(sock)  # type: ignore[attr-defined]  # the stubs leave it out
-        except (paramiko.SSHException, OSError) as error:
+            self._read_keys(sock)
+        except Exception as error:  # whatever paramiko raises of an answer that it can not read
             sock.close()
             raise AuthenticationRefused(
-                f"the ssh-agent at {path} does not answer: {error}", hint="Is it still running? Try ssh-add -l."
+                f"the ssh-agent at {path} does not answer as one does: {said.last_words(str(error)) or type(error).__name__}",
+                hint="Is it still running? Try ssh-add -l.",
             ) from error
         self.close = sock.close
+
+    def _read_keys(self, sock: socket.socket) -> None:
+        """As AgentSSH._connect(), which believes any number of keys, and that every comment is UTF-8."""
+        self._conn = sock
+        kind, answer = self._send_message(REQUEST_IDENTITIES)  # type: ignore[attr-defined]  # the stubs leave it out
+        count = answer.get_int()
+        if kind != IDENTITIES_ANSWER or count > MOST_KEYS:
+            raise paramiko.SSHException(f"answer {kind}, {count} keys")
+        keys = []
+        for _ in range(count):
+            keys.append(AgentKey(self, answer.get_binary()))
+            answer.get_binary()  # its comment
+        self._keys = tuple(keys)
 
     def choose(self, hop: Hop) -> paramiko.PKey | None:
         """The key that `hop` names, or the only one. None: the agent has not got the key of `hop.key`."""
@@ -89,44 +102,6 @@ def _public_fingerprint(path: str) -> str:
     """Of the public half of a key file, "" where there is none: the file itself may be it, or the .pub beside it."""
     for each in (path, path + ".pub"):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            return known_hosts.fingerprint(
-                "", base64.b64decode(Path(each).read_text().split()[1], validate=True)
-            ).strip()
+            blob = small_file(each, key_file.LIMIT_BYTES).split()[1]
+            return known_hosts.fingerprint("", base64.b64decode(blob, validate=True)).strip()
     return ""
-
-
-def _load(hop: Hop, path: str) -> paramiko.PKey:
-    passphrase = passwords.reveal(hop.passphrase).encode() if hop.passphrase else None
-    try:
-        if Path(path).stat().st_mode & 0o077:
-            _warn_of_open_file(path)
-        key: paramiko.PKey = paramiko.PKey.from_path(
-            path, cast("Any", passphrase)
-        )  # wants bytes; reads <path>-cert.pub too
-        if hop.certificate is not None:
-            key.load_certificate(hop.certificate)
-    except TypeError as error:
-        raise AuthenticationRefused(
-            f"the key {path} has a passphrase",
-            hint='Say `passphrase = "ask"` or `passphrase_env = "NAME"` in boards.toml, or load it into ssh-agent and set '
-            "`ssh_agent = true` in place of `key`.",
-        ) from error
-    except OSError as error:
-        raise AuthenticationRefused(
-            f"the key {path} can not be read: {error.strerror}", hint="Check `key` in boards.toml."
-        ) from error
-    except (ValueError, paramiko.SSHException) as error:
-        if hop.passphrase:
-            passwords.forget(hop.passphrase)
-        raise AuthenticationRefused(
-            f"{path} is not a private key{', or its passphrase is another' if passphrase else ''}: {error}",
-            hint="Check `key` in boards.toml.",
-        ) from error
-    return key
-
-
-@functools.cache
-def _warn_of_open_file(path: str) -> None:
-    logging.getLogger("edgepress").warning(
-        "the private key %s can be read by others (ssh would refuse it); do: chmod 600 %s", path, shlex.quote(path)
-    )

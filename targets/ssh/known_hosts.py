@@ -17,9 +17,11 @@ from pathlib import Path
 import msgspec
 
 from targets.errors import HostKeyChanged, HostKeyUnknown
+from targets.host import small_file
 
 REVOKED, AUTHORITY = "@revoked", "@cert-authority"
 SSH_PORT = 22
+LIMIT_BYTES = 16 << 20
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -55,18 +57,19 @@ def name_of(host: str, port: int) -> str:
 def read(paths: Iterable[str]) -> list[Entry]:
     """All lines of these files; a file that is not there has none.
 
-    A line that can not be understood allows nothing and is passed over, as ssh does; but where it has a marker it may be
-    there to forbid something: HostKeyUnknown.
+    A line that can not be understood allows nothing: it is an entry of no host, which check() tells of. But where it has a
+    marker it may be there to forbid something: HostKeyUnknown.
     """
     entries = []
     for path in paths:
         try:
-            text = Path(path).read_text(errors="replace")
+            text = small_file(path, LIMIT_BYTES).decode(errors="replace")
         except FileNotFoundError:
             continue
         except OSError as error:
             raise HostKeyUnknown(
-                f"the host keys in {path} can not be read: {error.strerror}", hint="Make the file readable."
+                f"the host keys in {path} can not be read: {error.strerror}",
+                hint="Make it a file that you can read, or name another as `known_hosts` in boards.toml.",
             ) from error
         for number, line in enumerate(text.splitlines(), 1):
             entry = _entry(line, f"{path}:{number}")
@@ -87,7 +90,7 @@ def _entry(line: str, place: str) -> Entry | None:
         entry = None
     if marker and (entry is None or marker not in {REVOKED, AUTHORITY}):
         raise HostKeyUnknown(f"{place} can not be understood: {marker} ...", hint="Correct or remove that line.")
-    return entry
+    return entry or Entry("", "", "", b"", place)
 
 
 def matches(names: str, host: str) -> bool:
@@ -154,8 +157,10 @@ def check(entries: Sequence[Entry], name: str, shown: HostKey, *, files: str, tr
             f"shows {shown.fingerprint}",
             hint=f"Pin its own key: run `{trust}` and compare the fingerprint with the board's.",
         )
+    damaged = [entry.place for entry in entries if not entry.kind]
     raise HostKeyUnknown(
-        f"the host key of {name} is unknown: it shows {shown.fingerprint}, which is not in {files}",
+        f"the host key of {name} is unknown: it shows {shown.fingerprint}, which is not in {files}"
+        + (f" ({len(damaged)} of its lines can not be understood, the first is {damaged[0]})" if damaged else ""),
         hint=f"Run `{trust}` and compare the fingerprint that it shows with the board's.",
     )
 
@@ -184,7 +189,19 @@ def is_pinned(path: Path, name: str, shown: HostKey) -> bool:
 
 
 def pin(path: Path, name: str, shown: HostKey) -> None:
-    """Add the key to the file, all or nothing. HostKeyChanged where another key of this type is pinned for the host."""
+    """Add the key to the file, all or nothing. HostKeyChanged where another key of this type is pinned for the host;
+    HostKeyUnknown where the file can not be written.
+    """
+    try:
+        _pin(path, name, shown)
+    except OSError as error:
+        raise HostKeyUnknown(
+            f"the host key of {name} can not be pinned in {path}: {error.strerror}",
+            hint="Make that file and its folder writable, or name another as `known_hosts` in boards.toml.",
+        ) from error
+
+
+def _pin(path: Path, name: str, shown: HostKey) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -2,17 +2,19 @@
 
 import contextlib
 import logging
-import shlex
 import time
 from collections.abc import Sequence
 
 import paramiko
 
+from targets import said
 from targets.errors import ConnectionLost
 from targets.inventory import Target
-from targets.ssh import tcp, watchdog
+from targets.ssh import key_file, tcp, watchdog
+from targets.ssh.command import command_line
 from targets.ssh.known_hosts import HostKey
-from targets.ssh.login import BROKE, Packets, greet, log_in, shown
+from targets.ssh.login import BROKE, greet, log_in, shown
+from targets.ssh.packets import Packets
 from targets.ssh.route import Hop, route
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it logs is said by our own errors
@@ -37,11 +39,11 @@ class SshChannel:
                 raise EOFError("it takes nothing more")
         except TimeoutError:
             raise
-        except (OSError, EOFError) as error:
-            said = self.errors()
+        except BROKE as error:
+            words = said.last_words(self.errors())
             raise self._link.given_up() or ConnectionLost(
                 f"the connection to {self._link.address} broke while sending: {error or type(error).__name__}"
-                + (f"; it said: {said[-500:]}" if said else ""),
+                + (said.told(words) if words else ""),
                 hint="Is the board still up and on the network? Nothing was left half-written there; run again.",
             ) from error
         else:
@@ -54,7 +56,7 @@ class SshChannel:
             data = self._channel.recv(limit_bytes)
         except TimeoutError:
             raise
-        except (OSError, EOFError):
+        except BROKE:
             data = b""
         if not data and (lost := self._link.given_up()):
             raise lost
@@ -71,7 +73,7 @@ class SshChannel:
             self._stderr = (self._stderr + self._channel.recv_stderr(1 << 16))[-STDERR_TAIL_BYTES:]
 
     def finish(self, timeout_s: float) -> int | None:
-        with contextlib.suppress(OSError, EOFError):
+        with contextlib.suppress(BROKE):
             self._channel.shutdown_write()
         deadline = time.monotonic() + timeout_s
         while not self._channel.exit_status_ready():
@@ -82,8 +84,8 @@ class SshChannel:
                 self._channel.recv(1 << 16)
             else:
                 self._channel.status_event.wait(0.002)
-        status = self._channel.recv_exit_status()
-        return status if status >= 0 else None  # -1: the connection ended before the program did
+        status = self._channel.exit_status
+        return status if status >= 0 else self._link.killed_by(self._channel)
 
     def close(self) -> None:
         self._channel.close()
@@ -104,7 +106,11 @@ class SshLink:
         self._silent_s: float | None = None  # given up after so long
         self._transports: list[paramiko.Transport] = []
         try:
-            for hop in route(target):
+            hops = route(target)
+            for hop in hops[1:]:  # said before the first is connected to, which looks at its own
+                if hop.key is not None and not hop.agent:
+                    key_file.look(hop.key)
+            for hop in hops:
                 self.address = hop.address
                 last = self._transports[-1] if self._transports else None
                 self._transports.append(log_in(hop, last, connect_timeout_s, keepalive_s))
@@ -117,13 +123,14 @@ class SshLink:
         transport = self._transports[-1]
         try:
             channel = transport.open_session(timeout=self._timeout_s)
-            channel.exec_command(shlex.join(argv))
+            channel.exec_command(command_line(argv))
         except BROKE as error:
             raise self.given_up() or (
                 tcp.silent(self.address, self._timeout_s, "opening a channel")
                 if "Timeout opening" in str(error)
                 else ConnectionLost(
-                    f"{self.address} lets no program be started: {error}", hint="Is sshd there overloaded?"
+                    f"{self.address} lets no program be started: {said.last_words(str(error)) or type(error).__name__}",
+                    hint="Its log says why (journalctl -u ssh).",
                 )
             ) from error
         return SshChannel(channel, self)
@@ -137,15 +144,22 @@ class SshLink:
         """Why the watchdog closed this link, if it did."""
         return None if self._silent_s is None else tcp.silent(self.address, self._silent_s, "not even to a keepalive")
 
+    def killed_by(self, channel: paramiko.Channel) -> int | None:
+        """128 and the number of the signal that ended the program of this channel; None: sshd has not said so."""
+        return self._packets().signals.get(channel.get_id())
+
+    def _packets(self) -> Packets:
+        packets = self._transports[-1].packetizer
+        assert isinstance(packets, Packets)
+        return packets
+
     # --- for the watchdog
 
     def silent_s(self) -> float:
-        packets = self._transports[-1].packetizer
-        assert isinstance(packets, Packets)
-        return time.monotonic() - packets.heard_s
+        return time.monotonic() - self._packets().heard_s
 
     def ask(self) -> None:
-        with contextlib.suppress(*BROKE):  # sshd refuses a request that it does not know: an answer like any other
+        with contextlib.suppress(BROKE):  # sshd refuses a request that it does not know: an answer like any other
             self._transports[-1].global_request("keepalive@openssh.com", wait=True)
 
     def give_up(self, silent_s: float) -> None:

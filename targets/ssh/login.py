@@ -1,44 +1,25 @@
 """From a hop to a connection that is logged in: keys agreed on, the host key checked, one attempt to log in."""
 
-import contextlib
 import socket
 import threading
 import time
 
 import paramiko
-from paramiko.message import Message
-from paramiko.packet import Packetizer
 from paramiko.ssh_exception import PartialAuthentication
 
+from targets import said
 from targets.errors import AuthenticationRefused, ConnectionLost, DroppedByServer, TargetError, Unreachable
 from targets.ssh import known_hosts, passwords, tcp, watchdog
+from targets.ssh.disagreement import disagreed
 from targets.ssh.identity import Credential, credential
 from targets.ssh.known_hosts import HostKey
+from targets.ssh.packets import Packets
 from targets.ssh.route import Hop
 
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")  # fastest first
-BROKE = (paramiko.SSHException, OSError, EOFError)
-
-
-class Packets(Packetizer):
-    """Notes when the other side was last heard: a packet whose check is right comes from it and from nobody between.
-
-    And acknowledges it at once: until the first program runs, sshd keeps back its next small packet for that (Nagle's
-    algorithm), and the kernel would wait 40 ms. The first program took 46 ms to start, then 5 (measured, OpenSSH 9.2).
-    """
-
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock)
-        self._tcp = sock if isinstance(sock, socket.socket) else None  # else a channel through a jump host
-        self.heard_s = time.monotonic()
-
-    def read_message(self) -> tuple[int, Message]:
-        message = super().read_message()
-        self.heard_s = time.monotonic()
-        if self._tcp is not None:
-            with contextlib.suppress(OSError):  # closed meanwhile
-                self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        return message
+# Around calls of paramiko and nothing else: of a message that it can not read it raises whatever Python does (ValueError,
+# struct.error, IndexError, what cryptography has ...), and it is the other side's fault.
+BROKE = Exception
 
 
 def log_in(hop: Hop, before: paramiko.Transport | None, timeout_s: float, keepalive_s: float) -> paramiko.Transport:
@@ -70,6 +51,7 @@ def greet(
             if attempt == tcp.TRIES - 1 or time.monotonic() > deadline:  # a router that lets us wait, then resets
                 raise
         tcp.pause(attempt)
+    begins = tcp.begins(sock)
     transport = paramiko.Transport(sock, packetizer_class=Packets)
     transport.banner_timeout = transport.handshake_timeout = timeout_s
     options = transport.get_security_options()
@@ -82,10 +64,7 @@ def greet(
         if not done.wait(timeout_s):
             raise tcp.silent(hop.address, timeout_s, "agreeing on keys")
         if not transport.is_active():
-            raise Unreachable(
-                f"{hop.address} does not speak SSH as expected: {transport.get_exception() or 'it closed the connection'}",
-                hint="Is this the right port?",
-            )
+            raise disagreed(hop.address, transport, begins)
     except BaseException:
         transport.close()
         sock.close()
@@ -104,7 +83,7 @@ def _socket(
         if "Timeout opening" in str(error):
             raise tcp.silent(hop.address, timeout_s, "connecting from the jump host") from error
         raise Unreachable(
-            f"{hop.address} can not be reached from the jump host: {error}",
+            f"{hop.address} can not be reached from the jump host: {said.last_words(str(error)) or type(error).__name__}",
             hint="Is it up, and does sshd on the jump host allow TCP forwarding (AllowTcpForwarding)?",
         ) from error
 
@@ -113,11 +92,11 @@ def shown(transport: paramiko.Transport) -> HostKey:
     """The host key of the other side, which has proved in the key exchange that it has its private half."""
     try:
         key = transport.get_remote_server_key()
-    except paramiko.SSHException as error:
+        return HostKey(key.get_name(), key.asbytes())
+    except BROKE as error:
         raise ConnectionLost(
             "the server closed the connection as soon as keys were agreed on", hint="Run again; its log may say why."
         ) from error
-    return HostKey(key.get_name(), key.asbytes())
 
 
 def _authenticate(transport: paramiko.Transport, hop: Hop, credential: Credential, timeout_s: float) -> None:
@@ -129,31 +108,44 @@ def _authenticate(transport: paramiko.Transport, hop: Hop, credential: Credentia
         else:
             transport.auth_publickey(hop.user, credential.secret, done)
     except BROKE as problem:
-        raise _broke_at_login(hop, problem) from problem
+        raise _broke_at_login(hop, problem, transport) from problem
     if not done.wait(timeout_s):
         raise tcp.silent(hop.address, timeout_s, "logging in")
     if transport.is_authenticated():
         return
     error = transport.get_exception()
     if not transport.is_active() and not isinstance(error, paramiko.AuthenticationException):
-        raise _broke_at_login(hop, error)
+        raise _broke_at_login(hop, error, transport)
     if hop.password is not None:
         passwords.forget(hop.password)
     more = {
-        paramiko.BadAuthenticationType: "does not allow that way to log in",
-        PartialAuthentication: "wants a second way to log in as well",
+        paramiko.BadAuthenticationType: "it does not allow that way to log in",
+        PartialAuthentication: "it wants a second way to log in as well",
     }
+    words = [more[type(error)]] if type(error) in more else []
+    if banner := said.last_words(_banner(transport)):
+        words.append(f"it said: {banner}")
     raise AuthenticationRefused(
-        f"{hop.address} does not accept {credential.name}"
-        + (f": it {more[type(error)]}" if type(error) in more else ""),
-        hint="Check `user` and the password, and that sshd there allows passwords."
-        if hop.password is not None
-        else f"Put the public key into ~{hop.user}/.ssh/authorized_keys there, or name another in boards.toml.",
+        f"{hop.address} does not accept {credential.name}" + (f": {'; '.join(words)}" if words else ""),
+        hint=said.hint(banner, said.START)
+        or (
+            "Check `user` and the password, and that sshd there allows passwords."
+            if hop.password is not None
+            else f"Put the public key into ~{hop.user}/.ssh/authorized_keys there, or name another in boards.toml."
+        ),
     )
 
 
-def _broke_at_login(hop: Hop, error: Exception | None) -> TargetError:
+def _banner(transport: paramiko.Transport) -> bytes:
+    """What the server has told whoever logs in."""
+    told = transport.get_banner()
+    return told if isinstance(told, bytes) else b""
+
+
+def _broke_at_login(hop: Hop, error: Exception | None, transport: paramiko.Transport) -> TargetError:
+    words = said.last_words(_banner(transport), str(error or ""))
     return ConnectionLost(
-        f"{hop.address} closed the connection at the login{f': {error}' if str(error or '') else ''}",
-        hint="Its log says why (journalctl -u ssh); after failed logins sshd turns a host away for a while.",
+        f"{hop.address} closed the connection at the login" + (f": {words}" if words else ""),
+        hint=said.hint(words, said.START)
+        or "Its log says why (journalctl -u ssh); after failed logins sshd turns a host away for a while.",
     )

@@ -60,11 +60,21 @@ def connect(host: str, port: int, *, timeout_s: float, dead_s: float) -> socket.
     return sock
 
 
-def silent(address: str, seconds: float, doing: str) -> ConnectionLost:
+def begins(sock: object) -> bytes:
+    """What the server has said first; b"" where that is not known, as through a jump host."""
+    if not isinstance(sock, socket.socket):
+        return b""
+    try:
+        return sock.recv(PEEK_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:
+        return b""
+
+
+def silent(address: str, seconds: float, doing: str, hint: str = "") -> ConnectionLost:
     """The error of every wait that nobody answered."""
     return ConnectionLost(
         f"{address} has not answered for {seconds:.3g} s ({doing})",
-        hint="Is the board still up and on the network? Nothing was left half-written there; run again.",
+        hint=hint or "Is the board still up and on the network? Nothing was left half-written there; run again.",
     )
 
 
@@ -121,11 +131,12 @@ def _first_word(sock: socket.socket, address: str, timeout_s: float) -> None:
     try:
         said = sock.recv(PEEK_BYTES, socket.MSG_PEEK)
     except TimeoutError as error:
-        raise silent(address, timeout_s, "waiting for its SSH version") from error
+        hint = "It took the connection and said nothing: does something else than sshd listen on that port, or does the board hang?"
+        raise silent(address, timeout_s, "waiting for its SSH version", hint) from error
     except OSError as error:
         raise DroppedByServer(
             f"{address} broke the connection before it said anything: {error.strerror or error}",
-            hint="Is something else than sshd listening there, or a firewall in between?",
+            hint="Does something else than sshd listen there, or is a firewall in between?",
         ) from error
     if said.startswith(PENALTY):
         raise Unreachable(
@@ -134,8 +145,13 @@ def _first_word(sock: socket.socket, address: str, timeout_s: float) -> None:
         )
     if not said or said.startswith(TOO_MANY):
         raise DroppedByServer(
-            f"sshd at {address} dropped the connection: too many are logging in there at once",
-            hint="Raise MaxStartups in its sshd_config, or reach fewer boards through it at a time.",
+            f"{address} dropped the connection before it said anything"
+            if not said
+            else f"sshd at {address} dropped the connection: too many are logging in there at once",
+            hint="sshd does so where too many log in at once (MaxStartups in its sshd_config), or where it lets this host not in "
+            "(hosts.deny, AllowUsers): its log says which."
+            if not said
+            else "Raise MaxStartups in its sshd_config, or reach fewer boards through it at a time.",
         )
 
 

@@ -164,7 +164,7 @@ def test_pinning_is_all_or_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(HostKeyUnknown, match="No space"):
         known_hosts.pin(file, "pi", SHOWN)
     assert file.read_text() == "# mine\n"
     assert [path.name for path in tmp_path.iterdir()] == ["known"]

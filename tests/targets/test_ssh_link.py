@@ -351,7 +351,7 @@ def at_once(count, call):
     [
         (b"Not allowed at this time\r\n", Unreachable, "PerSourcePenalties"),
         (b"Exceeded MaxStartups\r\n", DroppedByServer, "too many"),
-        (b"", DroppedByServer, "too many"),
+        (b"", DroppedByServer, "before it said anything"),
         (b"SSH-1.5-old\r\n", Unreachable, "Incompatible version"),
     ],
 )

@@ -16,7 +16,7 @@ import pytest
 
 from targets.errors import AuthenticationRefused, ConnectionLost
 from targets.inventory import Target
-from targets.ssh import SshLink, identity, passwords
+from targets.ssh import SshLink, key_file, passwords
 from tests.targets.own_sshd import fingerprint, keygen, own_sshd, public
 
 PASSWORD = "correct horse"
@@ -208,7 +208,7 @@ def test_one_of_several_keys_of_the_agent_is_named(own, tmp_path):
 def test_an_agent_that_is_gone(own, monkeypatch, tmp_path):
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "none"))
     by_agent = msgspec.structs.replace(own, key=None, ssh_agent=True)
-    with pytest.raises(AuthenticationRefused, match="does not answer"):
+    with pytest.raises(AuthenticationRefused, match="does not answer as one does"):
         SshLink(by_agent)
     monkeypatch.delenv("SSH_AUTH_SOCK")
     with pytest.raises(AuthenticationRefused, match="no ssh-agent"):
@@ -234,7 +234,7 @@ def test_a_refused_key_is_offered_once(own, tmp_path):
 
 
 def test_a_key_that_others_can_read_is_said_once(own, caplog):
-    identity._warn_of_open_file.cache_clear()
+    key_file._warn_of_open_file.cache_clear()
     Path(own.key).chmod(0o644)
     SshLink(own).close()
     SshLink(own).close()
