@@ -21,10 +21,12 @@ def describe() -> Machine:
     """Takes some milliseconds: the host waits for it. Only a Jetson is asked by a program, for its power mode."""
     uname = os.uname()
     libc, libc_version = _libc()
+    cpus = tuple(sorted(os.sched_getaffinity(0)))
     return Machine(
         model=_model(),
         cpu=_cpu(),
-        cpu_count=len(os.sched_getaffinity(0)),
+        cpu_count=len(cpus),
+        cpus=cpus,
         arch=uname.machine,
         bits=struct.calcsize("P") * 8,
         kernel=uname.release,

@@ -26,6 +26,7 @@ PROTOCOL history (an agent is pushed by the hash of its content, so versions nev
     2  jobs that outlive the connection; uploads in frames, from an offset
     3  pairs of launches that take turns; pinned processes; inputs in rotation
     4  meters: several a launch, power or energy
+    5  the numbers of the CPUs that a process may use
 """
 
 import json
@@ -36,7 +37,7 @@ from device_agent.record import Record as Record  # noqa: PLC0414 - the host fin
 from device_agent.record import WireError as WireError  # noqa: PLC0414
 from device_agent.record import from_fields, to_fields
 
-PROTOCOL = 4
+PROTOCOL = 5
 MARK = b"--edgepress-agent-1--"
 MAX_LINE_BYTES = 32 * 1024 * 1024
 WORKING_S = 5.0
@@ -63,6 +64,7 @@ class Machine(Record):
     model: str  # device tree, else DMI
     cpu: str
     cpu_count: int  # that this process may use
+    cpus: Tuple[int, ...]  # these, by the kernel's numbers
     arch: str  # uname -m
     bits: int  # of the Python process: a 64-bit kernel may carry a 32-bit system
     kernel: str

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from device_agent import wire
 from pipeline import units
-from pipeline.deploy import meters
+from pipeline.deploy import meters, processors
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.progress import Progress
@@ -55,7 +55,9 @@ def check(plan: Plan, formats: Sequence[str]) -> None:
 
 
 def knock(plan: Plan, say: Callable[[str], None] | None = None) -> None:
-    """Connect to a board over SSH and let go again: a wrong key is better said before minutes of training than after."""
+    """Connect to a board over SSH and let go again: a wrong key, or a CPU that it has not, is better said before minutes of
+    training than after.
+    """
     target = inventory.find(plan.tables.board.name, plan.folder)
     judges_energy = plan.tables.limits.energy_regression is not None
     if judges_energy and target.kind == "emulated":
@@ -63,6 +65,11 @@ def knock(plan: Plan, say: Callable[[str], None] | None = None) -> None:
             f"{plan.path}: limits.energy_regression: {target.name} is emulated, and uses what this machine uses",
             hint="Set this limit in a plan for a board with a power meter; docs/energy.md.",
         )
+    if processors.are_asked_for(plan) or plan.tables.measure.runtimes:
+        with reach(plan, say or (lambda _: None)) as reached:  # the board itself says whether it has them
+            processors.check(plan, reached.session.machine)
+            for name in plan.tables.measure.runtimes:
+                provision.check(name, reached.session.machine)
     if set(plan.tables.measure.meters) - {meters.AUTO} or target.meters or (judges_energy and target.kind != "virtual"):
         with open_session(target, say) as session:
             found = meters.chosen(session, plan, target)
@@ -108,6 +115,7 @@ def deploy(
 ) -> Deployment:
     """Put everything that the measuring needs on the board; what is already there is not sent again."""
     session, machine = reached.session, reached.session.machine
+    processors.check(plan, machine)
     runtimes = choose_runtimes(plan, {family(each.format) for each in converted}, machine)
     deployed = []
     for index, name in enumerate(runtimes):
@@ -164,18 +172,6 @@ def choose_runtimes(plan: Plan, families: set[str], machine: wire.Machine) -> tu
         name for name in wanted or provision.possible(machine) if families & set(provision.RUNTIMES[name].formats)
     )
     _families_are_served(plan, families, chosen, provision.possible(machine))
-    threads = max(plan.tables.measure.thread_counts)
-    if threads > machine.cpu_count:
-        raise PlanError(
-            f"{plan.path}: measure.threads: {threads} threads on a board with {units.counted(machine.cpu_count, 'CPU')} would wait for each other",
-            hint=f"Set it to {machine.cpu_count} or less.",
-        )
-    cpus = plan.tables.measure.cpus
-    if cpus and threads > len(set(cpus)):
-        raise PlanError(
-            f"{plan.path}: measure.cpus: {threads} threads on {units.counted(len(set(cpus)), 'CPU')} would wait for each other",
-            hint="Name as many CPUs as threads, or leave measure.cpus out: then the fastest are taken.",
-        )
     return chosen
 
 

@@ -19,7 +19,7 @@ DOUBTS = doubts_about(EMULATED)
 
 def machine(emulator=None):
     return Machine(
-        model="Raspberry Pi 4 Model B Rev 1.4", cpu="cortex-a72", cpu_count=2, arch="aarch64", bits=64, kernel="6.1.0", os="Debian",
+        model="Raspberry Pi 4 Model B Rev 1.4", cpu="cortex-a72", cpu_count=2, cpus=(0, 1), arch="aarch64", bits=64, kernel="6.1.0", os="Debian",
         python="3.11.2", libc="glibc", libc_version="2.36", memory_bytes=1 << 30, cpu_max_khz=None, governor=None, release=None,
         power_mode=None, emulator=emulator, packages=(),
     )  # fmt: skip
