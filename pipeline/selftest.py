@@ -15,6 +15,7 @@ from pipeline import units
 from pipeline.decision import POWER, Rule, detectable, judged, smallest_limit
 from pipeline.errors import PlanError, StageError
 from pipeline.measure.paired import BLOCK_NS, Traces, shape_of, until_decided
+from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.schedule import ROTATED_ROWS, START_TIMEOUT_S, WARMUP_MAX_NS, WARMUP_MIN_NS
 from pipeline.measure.validity import doubts_of_pairs
 from pipeline.order_statistics import proportion_interval
@@ -209,8 +210,8 @@ def _first(session: Session, launch: wire.Launch) -> wire.Launched:
 
 def _does_not_run(failed: wire.LaunchFailed) -> StageError:
     return StageError(
-        f"the file does not run on this board: {failed.error} in phase {failed.phase}: {failed.message}",
-        hint="Choose another --runtime or --model, or --inputs whose rows have the model's shape.",
+        f"the file does not run on this board: {evidence(failed)}",
+        hint=f"{remedy(failed)} --runtime names one, --model a file, --inputs rows of the model's shape.",
     )
 
 

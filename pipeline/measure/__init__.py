@@ -12,6 +12,7 @@ from pipeline.measure.beside import beside
 from pipeline.measure.energy_beside import energy_beside
 from pipeline.measure.memory import job_peak_of, memory_of
 from pipeline.measure.operators import operators_of
+from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.schedule import Candidate, candidates_of, cooling_of, schedule_of
 from pipeline.measure.statistics import summarise
 from pipeline.measure.tuning import tuned
@@ -158,14 +159,6 @@ def _failure(candidate: Candidate, failed: Sequence[wire.LaunchFailed], launches
         format=candidate.converted.format,
         runtime=candidate.runtime,
         threads=candidate.threads if candidate.swept else None,
-        evidence=f"{len(failed)} of {units.counted(launches, 'launch')} failed, the first in phase {first.phase}: {first.error}: {first.message}",
-        remedy=_remedy(first),
+        evidence=f"{len(failed)} of {units.counted(launches, 'launch')} failed, the first: {evidence(first)}",
+        remedy=remedy(first),
     )
-
-
-def _remedy(failed: wire.LaunchFailed) -> str:
-    if failed.error == "timeout":
-        return "The model is too slow for this board, or it hangs: try it alone with a smaller [measure] timed_seconds."
-    if failed.error.startswith("SIG"):
-        return "The runtime crashed on this file: use another runtime or format, and check that the board has memory enough."
-    return "Use another runtime or format for this file."

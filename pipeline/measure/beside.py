@@ -11,6 +11,7 @@ from pipeline.decision import Rule, rule_of
 from pipeline.measure import blocks
 from pipeline.measure.asked import asked_of
 from pipeline.measure.paired import Traces, shape_of, until_decided
+from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.schedule import Candidate, cooling_of, launch_of
 from pipeline.measure.statistics import P99_RUNS, quantiles_of
 from pipeline.measure.validity import doubts_of_pairs
@@ -116,6 +117,6 @@ def _failure(one: Measurement, failed: wire.LaunchFailed) -> NotMeasured:
         variant=one.variant,
         format=one.format,
         runtime=one.runtime,
-        evidence=f"it could not be measured beside its baseline: {failed.error} in phase {failed.phase}: {failed.message}",
-        remedy="It ran alone: is there memory enough on the board for two of them?",
+        evidence=f"it could not be measured beside its baseline: {evidence(failed)}",
+        remedy=remedy(failed),
     )

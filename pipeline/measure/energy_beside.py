@@ -20,6 +20,7 @@ from pipeline.measure.energy_ratio import MAX_EDGE_RATIO, PairJoules, joules_of_
 from pipeline.measure.paired import Answer, Shape, look_by_look
 from pipeline.measure.power import T95, NoEnergyError
 from pipeline.measure.power_curve import curve_of_pair
+from pipeline.measure.remedies import evidence
 from pipeline.measure.schedule import Candidate, cooling_of, launch_of
 from pipeline.measure.validity import doubts_of_pairs
 from pipeline.measure.watch import Watch, use_of
@@ -189,7 +190,7 @@ def _until_decided(
         for answer in answers[len(joules) :]:
             if isinstance(answer, wire.LaunchFailed):
                 curves.append(None)
-                raise NoEnergyError(f"{answer.error} in phase {answer.phase}: {answer.message}")
+                raise NoEnergyError(evidence(answer))
             joules.append(_joules(answer, watches[-1], meter, curves))
         yield joules
         if decide([each.log_ratio for each in joules], rule) is not None:

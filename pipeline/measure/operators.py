@@ -1,6 +1,7 @@
 """What a runtime told of its kernels, from the launch that asked for it."""
 
 from device_agent import wire
+from pipeline.measure.remedies import evidence
 from pipeline.records import Operator
 
 
@@ -9,7 +10,7 @@ def operators_of(answer: wire.Launched | wire.LaunchFailed | None) -> tuple[tupl
     if answer is None:
         return (), ""
     if isinstance(answer, wire.LaunchFailed):
-        return (), f"the launch that asked for them failed: {answer.error}: {answer.message}"
+        return (), f"the launch that asked for them failed: {evidence(answer)}"
     found = tuple(
         Operator(name=one.name, kind=one.kind, shapes=one.shapes, mean_s=one.mean_ns / 1e9, runs=one.runs)
         for one in answer.operators

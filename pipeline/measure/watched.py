@@ -6,6 +6,7 @@ import msgspec
 
 from device_agent import wire
 from pipeline.measure.asked import OTHER_FILE
+from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.schedule import Schedule
 from pipeline.measure.watch import Watch
 from pipeline.plan import Plan
@@ -24,11 +25,14 @@ def watch_all(
     timed = {candidate.label: launch for candidate, launch in schedule if candidate.converted.variant in VARIANTS and launch.mode == "time"}  # fmt: skip
     labels = tuple(timed)
     answers: dict[str, wire.Launched] = {}
+    failed: dict[str, wire.LaunchFailed] = {}
     others: set[str] = set()  # that have read another file than they were asked to
     with Watch(session, plan, deployment.meters) as watch:
         job_id = session.submit(tuple(watch.launch_of(timed[label]) for label in labels), f"{plan.path}, energy")
         for record in session.follow(job_id):
             label = labels[record.index] if 0 <= record.index < len(labels) else ""
+            if label and isinstance(record, wire.LaunchFailed):
+                failed[label] = record
             if label and isinstance(record, wire.Launched):
                 if _files(record) == _files(timed[label]):
                     answers[label] = record
@@ -42,10 +46,13 @@ def watch_all(
             return measurement
         answer = answers.get(measurement.label)
         if answer is None:
-            why = "the launch for the power meters failed on the board"
+            why, what_to_do = "the launch for the power meters did not end on the board", "Run again."
+            if measurement.label in failed:
+                one = failed[measurement.label]
+                why, what_to_do = f"the launch for the power meters failed on the board: {evidence(one)}", remedy(one)
             if measurement.label in others:
                 why = f"in the launch for the power meters {OTHER_FILE}"
-            energy, doubts = Energy(readings=(), note=why), [_failed(why)]
+            energy, doubts = Energy(readings=(), note=why), [_failed(why, what_to_do)]
         else:
             energy, doubts = watch.energy_of(answer)
             raw = b"".join(map(wire.encode, (answer, *watch.traces)))
@@ -66,7 +73,5 @@ def _files(of: wire.Launch | wire.Launched) -> tuple[str, str]:
     return of.model_sha256, of.inputs_sha256
 
 
-def _failed(why: str) -> Doubt:
-    return Doubt(
-        what="no energy", evidence=why, remedy="Run again; see the log of the job.", invalid=True, touches="energy"
-    )
+def _failed(why: str, what_to_do: str) -> Doubt:
+    return Doubt(what="no energy", evidence=why, remedy=what_to_do, invalid=True, touches="energy")
