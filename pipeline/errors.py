@@ -12,6 +12,19 @@ Errors of boards are `targets.errors.TargetError` (exit code 4): the same three 
 Exit code 1 (regressed), 3 (inconclusive) and 6 (invalid measurement) are results, not errors: see `records.Outcome`.
 """
 
+import errno
+
+# Of an OSError that nobody has told of in words of his own: what to do, by what the kernel said.
+OS_HINTS = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "You may not do that there: give yourself the right, or work in a folder of your own."),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free space on that disk (`df -h`, `df -i`), or have your quota raised; then run again."),
+    errno.EROFS: "That disk is mounted read-only: work in another folder.",
+    errno.ENOENT: "Is that file, or the folder that it should be in, still there?",
+    errno.EMFILE: "Too many files are open at once: raise the limit (ulimit -n), then run again.",
+    errno.ENOMEM: "This machine is out of memory: end other programs, then run again.",
+    errno.EIO: "That disk has errors (`dmesg` tells).",
+}  # fmt: skip
+
 
 class EdgepressError(Exception):
     """`message` says what was wrong and with which input, `hint` what to do next."""

@@ -65,7 +65,7 @@ def _virtual(stack: contextlib.ExitStack, target: Target, say: Callable[[str], N
     except (AuthenticationRefused, AgentFailed, ConnectionLost, NoPython, Unreachable) as error:
         raise VirtualUnavailable(
             f"sshd runs on this machine but does not let {started.user} work: {error.message}",
-            hint="The account must not be locked, and its login shell must run commands.",
+            hint=error.hint,
         ) from error
     session.note = started.note
     return session

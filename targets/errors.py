@@ -10,7 +10,8 @@ HostKeyUnknown           4
 HostKeyChanged           4
 AuthenticationRefused    4
 NoPython                 4
-DiskFull                 4
+DiskFull                 4  of bytes or of inodes, or a quota is used up
+RootUnusable             4  `root` is on a noexec or read-only filesystem, or others could change what is run from it
 Busy                     4  another edgepress measures there
 ConnectionLost           4  cut in the middle, or silent for too long: worth another try
 NoAnswer                 4  the board is connected, and a request was not answered in its whole time
@@ -73,6 +74,10 @@ class NoPython(TargetError):
 
 
 class DiskFull(TargetError):
+    pass
+
+
+class RootUnusable(TargetError):
     pass
 
 

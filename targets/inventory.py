@@ -146,8 +146,16 @@ def _target(name: str, said: Any, path: Path) -> Target:
     return msgspec.structs.replace(
         target, name=name, known_hosts=table.beside(path, target.known_hosts),
         key=table.beside(path, target.key) if target.key else None,
-        ssh_config=table.beside(path, target.ssh_config) if target.ssh_config else None,
+        ssh_config=table.beside(path, target.ssh_config) if target.ssh_config else None, meters=_meters(target, path),
     )  # fmt: skip
+
+
+def _meters(target: Target, path: Path) -> dict[str, dict[str, int | float | str]]:
+    """The file that an instrument writes is beside boards.toml, as all that it names of this machine."""
+    csv = target.meters.get("csv", {})
+    if not isinstance(csv.get("path"), str):
+        return target.meters
+    return {**target.meters, "csv": {**csv, "path": table.beside(path, str(csv["path"]))}}
 
 
 def _fault_of_name(name: str, *, virtual: bool) -> table.Fault | None:

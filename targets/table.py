@@ -15,6 +15,7 @@ HOW = (
     "digits, - and _ (docs/virtual-boards.md)."
 )
 PATHS_HERE, PATHS_THERE = ("key", "known_hosts", "ssh_config"), ("python", "root")
+CSV = "meters.csv.path"  # of this machine, too
 HOST_PORT = re.compile(r"\[?([^\[\]]*)\]?:([0-9]{1,5})")
 HOME = re.compile(r"~[A-Za-z0-9._-]*(/|\Z)")
 # What msgspec calls them.
@@ -64,11 +65,14 @@ def texts(table: Mapping[str, object]) -> Fault | None:
 
 def paths(table: Mapping[str, object]) -> Fault | None:
     """One rule for all: ~ at the beginning is a home folder, of this machine or of the board, and nothing else is expanded."""
-    for key in (*PATHS_HERE, *PATHS_THERE):
-        value = table.get(key)
+    of_meters = table.get("meters")
+    csv = of_meters.get("csv") if isinstance(of_meters, dict) else None
+    values = {**table, CSV: csv.get("path") if isinstance(csv, dict) else None}
+    for key in (*PATHS_HERE, CSV, *PATHS_THERE):
+        value = values.get(key)
         if not isinstance(value, str):
             continue
-        where = "this machine" if key in PATHS_HERE else "the board"
+        where = "the board" if key in PATHS_THERE else "this machine"
         if not value.strip():
             return f"`{key}` is empty", "Name a path, or leave it out."
         if "$" in value:
@@ -78,7 +82,7 @@ def paths(table: Mapping[str, object]) -> Fault | None:
             )
         if value.startswith("~") and not HOME.match(value):
             return f'`{key}` is "{value}", and that is nobody\'s home folder', "A path may begin with ~/ or ~user/."
-        if key in PATHS_HERE and value.startswith("~") and os.path.expanduser(value) == value:  # noqa: PTH111
+        if key not in PATHS_THERE and value.startswith("~") and os.path.expanduser(value) == value:  # noqa: PTH111
             return f'`{key}` is "{value}", and this machine knows no such home folder', "Write the path out."
     python = table.get("python")
     if isinstance(python, str) and re.search(r"\s-", python):

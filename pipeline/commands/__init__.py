@@ -70,8 +70,10 @@ def main() -> NoReturn:
         _tell("\n".join(["\nStopped. Nothing was left half-written.", *left_running()]))
         code = 128 + stopped.number
     except OSError as error:
+        from pipeline.errors import OS_HINTS
+
         _tell(f"edgepress: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-        _tell("  what to do: Is there room on the disk, and may you write there? Then run again.")
+        _tell(f"  what to do: {OS_HINTS.get(error.errno or 0, 'Run again; report it if it happens twice.')}")
         code = FAILED
     except Exception as error:  # noqa: BLE001 - the last one to catch it
         if hasattr(error, "hint") and hasattr(error, "exit_code"):

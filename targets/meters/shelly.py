@@ -50,5 +50,5 @@ class _Shelly(Polled):
             with self.opener.open(self.url, timeout=LIMIT_S) as answer:
                 said = json.loads(answer.read(ANSWER_BYTES))
             return round(float(said["apower"]) * 1e6)
-        except (ValueError, KeyError, TypeError, OverflowError, HTTPException) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, HTTPException) as error:
             raise OSError(f"its answer has no power: {type(error).__name__}") from error

@@ -1,4 +1,4 @@
-"""Boards over SSH. The only package that imports paramiko (link, login and identity do).
+"""Boards over SSH. The only package that imports paramiko.
 
 One connection a board. Its host key must be pinned, one named way to log in is tried once, and a board that no longer
 answers is given up in every state: each wait until the login has an end of its own, afterwards the watchdog asks.

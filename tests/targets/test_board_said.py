@@ -14,7 +14,7 @@ import pytest
 from device_agent import wire
 from targets import failures, open_session, said
 from targets.conversation import Conversation
-from targets.errors import AgentFailed, ConnectionLost, DiskFull, NoAnswer, NoPython, TargetError
+from targets.errors import AgentFailed, ConnectionLost, DiskFull, NoAnswer, NoPython, RootUnusable, TargetError
 from targets.local import LocalLink
 from targets.session import Session
 from tests.targets.own_sshd import own_sshd
@@ -192,11 +192,11 @@ def test_an_agent_that_ends_in_the_middle_says_how(tmp_path):
     ("kind", "message", "error", "says", "hints"),
     [
         ("no_space", "[Errno 28] No space left on device", DiskFull, "is full", "df -h"),
-        ("no_inodes", "[Errno 28] No space left on device", DiskFull, "out of inodes", "df -i"),
+        ("no_inodes", "[Errno 28] No space left on device", DiskFull, "no inode left", "df -i"),
         ("quota", "[Errno 122] Disk quota exceeded", DiskFull, "quota", "raised"),
-        ("read_only", "[Errno 30] Read-only file system", DiskFull, "read-only", "another `root`"),
-        ("noexec", "/mnt/x", DiskFull, "noexec", "another `root`"),
-        ("unsafe", "/srv is open", AgentFailed, "not safe", "chmod go-w"),
+        ("read_only", "[Errno 30] Read-only file system", RootUnusable, "read-only", "another `root`"),
+        ("noexec", "/mnt/x", RootUnusable, "noexec", "another `root`"),
+        ("unsafe", "/srv is open", RootUnusable, "not safe", "chmod go-w"),
         ("not_writable", "[Errno 13] Permission denied: '/x'", AgentFailed, "can not be written", "must be writable"),
         ("not_writable", "[Errno 20] Not a directory: '/x'", AgentFailed, "can not be written", "Something else stands"),
         ("old_python", "this is 3.6", NoPython, "this is 3.6", "newer one"),

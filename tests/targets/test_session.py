@@ -147,7 +147,7 @@ def test_no_python_there(sshd):
 def test_folder_that_can_not_be_written(sshd, tmp_path):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(errors.AgentFailed, match="can not be written: .*Not a directory"),
+        pytest.raises(errors.AgentFailed, match=r"can not be written: .*Not a directory"),
         open_session(msgspec.structs.replace(sshd, root=str(tmp_path / "file" / "below"))),
     ):
         pass

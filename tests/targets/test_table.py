@@ -98,6 +98,12 @@ def test_one_rule_for_paths(tmp_path, monkeypatch, key):
         assert "no such home folder" in refused(tmp_path, good + f'{key} = "~nobody-at-all/x"\n').message
 
 
+def test_the_file_of_an_instrument_is_one_of_this_machine(tmp_path):
+    (tmp_path / "boards.toml").write_text(GOOD + '[pi.meters.csv]\npath = "log.csv"\n')
+    assert inventory.find("pi", tmp_path).meters["csv"]["path"] == f"{tmp_path}/log.csv"
+    assert "meters.csv.path" in refused(tmp_path, GOOD + '[pi.meters.csv]\npath = "$HOME/x"\n').message
+
+
 def test_what_is_no_file(tmp_path):
     path = tmp_path / "boards.toml"
     path.mkdir()

@@ -258,7 +258,7 @@ def _run(command: list[str], folder: Path | None = None) -> None:
     if done.returncode:
         raise EmulatorUnavailable(
             f"{command[0]} ended with exit code {done.returncode}: {done.stderr.strip()[-500:] or 'it said nothing'}",
-            hint="Is there memory and room on the disk? edgepress was tried with QEMU 7.2.",
+            hint="Run again; report it if it happens twice. edgepress was tried with QEMU 7.2.",
         )
 
 
