@@ -48,7 +48,7 @@ def serve(place: Place, channel: Channel) -> None:
         except Refused as refused:
             answer = refused.failure()
         except OSError as error:
-            answer = _module("receive").explained(error).failure()
+            answer = _module("receive").explained(error, place).failure()
         except Exception as error:
             import traceback
 
@@ -73,6 +73,12 @@ def _submit(place: Place, _: Channel, request: wire.Submit) -> Any:
     return _module("jobs").submit(place, request)
 
 
+def _uninstall(place: Place, channel: Channel, request: wire.Uninstall) -> None:
+    channel.send(_module("clean").uninstall(place, request))
+    if not request.dry_run:
+        raise HostGone("there is no agent here any more")
+
+
 HANDLERS: Dict[type, Callable[[Place, Channel, Any], Any]] = {
     wire.Have: lambda place, _, request: _module("receive").have(place, request),
     wire.Put: lambda place, channel, request: _module("receive").put(place, channel, request),
@@ -86,6 +92,8 @@ HANDLERS: Dict[type, Callable[[Place, Channel, Any], Any]] = {
     wire.Cancel: lambda place, _, request: _module("jobs").cancel(place, request),
     wire.Jobs: lambda place, _channel, _: _module("jobs").listed(place),
     wire.Forget: lambda place, _, request: _module("jobs").forget(place, request),
+    wire.Clean: lambda place, _, request: _module("clean").clean(place, request),
+    wire.Uninstall: _uninstall,
 }
 
 

@@ -1,14 +1,23 @@
-"""The text that the host sends as `python3 -I -S -c ...`: becomes the agent of a given hash; installs it first if it is absent.
+"""The text that the host sends as `python3 -I -S -c ...`: becomes the agent of a given hash; installs it first if it is absent,
+or no longer what was installed.
 
-Reads one JSON line {"root", "sha256", "size_bytes"}; says HAVE, or NEED and then takes size_bytes of zip; becomes the agent.
-Or says FAIL {"error", "message"} and ends with 1. It reads nothing ahead: what follows belongs to the agent. Imports are few,
-and -S leaves site out, because the first answer waits for all of it.
+Reads one JSON line {"root", "sha256", "size_bytes"}; says HAVE, or NEED (NEED DAMAGED) and then takes size_bytes of zip; becomes
+the agent. Or says FAIL {"error", "message"} and ends with 1. It reads nothing ahead: what follows belongs to the agent. Imports
+are few, and -S leaves site out, because the first answer waits for all of it.
+
+Code is run only from folders into which nobody but this user and root can put anything, and only if every file there, .pyc
+included, is what was installed: the seal is a hash of them all. It finds what was damaged or changed; it does not keep out
+this very user, who may run what he likes anyway.
 """
 
-import errno, fcntl, json, os, sys, typing  # noqa: E401, I001 - few lines
+import errno, fcntl, json, os, stat, sys, typing  # noqa: E401, I001 - few lines
 
-ERRORS = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "no_space")
-ERRORS.update(dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST), "not_writable"))
+ERRORS = dict.fromkeys((errno.ENOSPC, errno.EFBIG), "no_space")
+ERRORS.update(dict.fromkeys((errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST), "not_writable"))
+ERRORS.update({errno.EROFS: "read_only", errno.EDQUOT: "quota"})
+SEAL = ".sealed-" + str(sys.implementation.cache_tag)  # another Python has other .pyc files
+MOST_BYTES = 1 << 18
+OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def say(text: str) -> None:
@@ -33,14 +42,113 @@ def sync(path: str) -> None:
     os.close(descriptor)
 
 
-def hold(agent: str) -> bool:
-    """Whether the agent is there, and stays: a shared lock on its folder keeps others from collecting it (place.py)."""
+# --- where it lies
+
+
+def guard(root: str) -> None:
+    """Refused, where others could put something into this folder or one of those in it, or put another in its place."""
+    guard_way(root, os.geteuid())
+    for entry in os.scandir(root):
+        told = entry.stat(follow_symlinks=False)
+        if stat.S_ISLNK(told.st_mode) and told.st_uid == os.geteuid():
+            guard_way(os.path.realpath(entry.path), os.geteuid())
+        elif told.st_uid != os.geteuid() or is_open(told):
+            unsafe(entry.path, told)
+
+
+def guard_way(path: str, *owners: int) -> None:
+    """Each folder on the way is root's or ours, and nobody else may write there; where all may, each only his own (/tmp)."""
+    told = os.stat(path)
+    is_shared = not owners and told.st_mode & stat.S_ISVTX
+    if told.st_uid not in (owners or (0, os.geteuid())) or (is_open(told) and not is_shared):
+        unsafe(path, told)
+    if path != os.path.dirname(path):
+        guard_way(os.path.dirname(path))
+
+
+def is_open(told: os.stat_result) -> bool:
+    """Whether others may write. The group that a user has for himself alone is nobody else."""
+    if told.st_mode & OTHERS != stat.S_IWGRP:
+        return bool(told.st_mode & OTHERS)
+    import grp
+    import pwd
+
     try:
-        descriptor = os.open(agent, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
-    return os.path.isdir(agent)
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(told.st_gid)
+    except KeyError:
+        return True
+    return (user.pw_gid, user.pw_name) != (group.gr_gid, group.gr_name) or not {user.pw_name}.issuperset(group.gr_mem)
+
+
+def unsafe(path: str, told: os.stat_result) -> typing.NoReturn:
+    what = "can be written to by others" if is_open(told) else "belongs to the user %d" % told.st_uid
+    fail("unsafe", "%s %s (mode %o); the agent runs as the user %d" % (path, what, told.st_mode & 0o7777, os.geteuid()))
+
+
+def prepare_root(root: str) -> None:
+    """The root and its folders (place.py) are there, safe, and of use."""
+    there = root
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    flags = os.statvfs(there).f_flag
+    for flag, error in ((os.ST_NOEXEC, "noexec"), (os.ST_RDONLY, "read_only")):
+        if flags & flag:
+            fail(error, root)
+    guard(root) if there == root else guard_way(there)
+    for name in ("agents", "blobs", "jobs", "partial", "sites", "tmp"):
+        os.makedirs(os.path.join(root, name), exist_ok=True)
+    if there != root:
+        guard(root)
+
+
+def why(error: OSError, root: str) -> str:
+    room = os.statvfs(root if os.path.isdir(root) else "/")
+    out_of_inodes = error.errno == errno.ENOSPC and room.f_files and not room.f_favail
+    return "no_inodes" if out_of_inodes else ERRORS.get(error.errno or 0, "internal")
+
+
+# --- the agent
+
+
+def sealed(agent: str) -> str:
+    """A hash of all that lies there: every name and every content, so that nothing can be added either."""
+    from _blake2 import (
+        blake2b,  # a part of Python itself; a third of the time of its SHA-256, and hashlib would load OpenSSL
+    )
+
+    found, content = blake2b(), memoryview(bytearray(MOST_BYTES))
+    for folder, folders, names in os.walk(agent):
+        folders.sort()
+        names.sort()
+        found.update(repr((folder[len(agent) :], folders, names)).encode())
+        for name in names:
+            if name != SEAL:
+                descriptor = os.open(folder + "/" + name, os.O_RDONLY | os.O_NOFOLLOW)
+                size = os.readv(descriptor, [content])
+                os.close(descriptor)
+                found.update(b"%d:" % size)
+                found.update(content[:size])
+                if size == len(content):
+                    return "no file of the agent is so long"
+    return str(found.hexdigest())
+
+
+def hold(agent: str) -> str:
+    """HAVE, or why not. What is there stays: a shared lock on its folder keeps others from collecting it (place.py)."""
+    if not os.path.lexists(agent):
+        return "NEED"  # not asked again below: another host may just be installing it
+    try:
+        descriptor = os.open(agent, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        told, names = os.fstat(descriptor), os.listdir(agent)
+        if SEAL not in names and any(name.startswith(".sealed-") for name in names):
+            return "NEED"  # of another Python
+        with open(os.path.join(agent, SEAL)) as file:
+            if told.st_uid == os.geteuid() and not is_open(told) and file.read() == sealed(agent):
+                return "HAVE"
+    except OSError:
+        pass
+    return "NEED DAMAGED" if os.path.lexists(agent) else "NEED"
 
 
 def install(agent: str, tmp: str, data: bytes) -> None:
@@ -54,18 +162,24 @@ def install(agent: str, tmp: str, data: bytes) -> None:
     lock = os.open(tmp, os.O_RDONLY)  # the mutex of tmp/ (place.py)
     fcntl.flock(lock, fcntl.LOCK_EX)
     work = tempfile.mkdtemp(prefix="boot-", dir=tmp)
+    new, old = os.path.join(work, "new"), os.path.join(work, "old")
     try:
+        os.mkdir(new)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for name in archive.namelist():
                 if not re.match(r"(\w[\w.-]*/)*\w[\w.-]*\Z", name, re.ASCII):
                     fail("bad_upload", "unsafe name %r in the agent" % name)
-                archive.extract(name, work)
-        compileall.compile_dir(work, quiet=2, ddir=agent)
-        for folder, _, names in os.walk(work):
+                archive.extract(name, new)
+        compileall.compile_dir(new, quiet=2, ddir=agent)
+        with open(os.path.join(new, SEAL), "w") as file:
+            file.write(sealed(new))  # its own name, too
+        for folder, _, names in os.walk(new):
             for each in (*names, "."):
                 sync(os.path.join(folder, each))
-        if not os.path.isdir(agent):  # else another host was quicker
-            os.rename(work, agent)
+        if hold(agent) != "HAVE":  # else another host was quicker
+            if os.path.lexists(agent):
+                os.rename(agent, old)
+            os.rename(new, agent)
         sync(os.path.dirname(agent))
     except zipfile.BadZipFile as error:
         fail("bad_upload", error)
@@ -78,30 +192,31 @@ def prepare() -> str:
     """The agent is there, can be imported and stays. The root."""
     if sys.version_info < (3, 8):
         fail("old_python", "the agent needs Python 3.8 or newer, this is " + sys.version.split()[0])
+    os.umask(0o077)
+    sys.dont_write_bytecode = True  # what is not sealed is not run
     request = json.loads(b"".join(iter(lambda: read(1), b"\n")).decode())
-    root, sha256 = os.path.abspath(os.path.expanduser(request["root"])), request["sha256"]
-    agent, tmp = os.path.join(root, "agents", sha256), os.path.join(root, "tmp")
-    if hold(agent):
-        say("HAVE")
-    else:
-        import hashlib
+    root, sha = os.path.realpath(os.path.expanduser(request["root"])), request["sha256"]
+    agent = os.path.join(root, "agents", sha)
+    try:
+        prepare_root(root)
+        found = hold(agent)
+        say(found)
+        if found != "HAVE":
+            import hashlib
 
-        for folder in (os.path.dirname(agent), tmp):
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-        say("NEED")
-        data = read(request["size_bytes"])
-        if hashlib.sha256(data).hexdigest() != sha256:
-            fail("bad_upload", "the bytes are not the agent that was announced")
-        install(agent, tmp, data)
-        hold(agent)
+            data = read(request["size_bytes"])
+            if hashlib.sha256(data).hexdigest() != sha:
+                fail("bad_upload", "the bytes are not the agent that was announced")
+            install(agent, os.path.join(root, "tmp"), data)
+            hold(agent)
+    except OSError as error:
+        fail(why(error, root), error)
     sys.path.insert(0, agent)
     return str(root)
 
 
 try:
     root = prepare()
-except OSError as error:
-    fail(ERRORS.get(error.errno or 0, "internal"), error)
 except (KeyError, TypeError, ValueError) as error:
     fail("internal", repr(error))
 

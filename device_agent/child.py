@@ -65,7 +65,7 @@ class Child:
         self._messages, write_end = os.pipe()
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-c", START, FOLDER, root, folder, str(write_end), str(os.getpid()),
+                [sys.executable, "-IB", "-c", START, FOLDER, root, folder, str(write_end), str(os.getpid()),
                  ",".join(map(str, cpus)), *("" if file is None else file_of(file) for file in files), str(time.perf_counter_ns())],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[write_end, *(file for file in files if file is not None)],
                 start_new_session=True,

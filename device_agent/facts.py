@@ -7,7 +7,6 @@ import contextlib
 import glob
 import os
 import re
-import shutil
 import time
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
@@ -84,6 +83,8 @@ def sensors(files: Sequence[str]) -> Dict[str, int]:
 
 def program(name: str) -> Optional[str]:
     """The path of a program of the board."""
+    import shutil  # here: with its compressions it would delay the first answer by 3 ms
+
     return shutil.which(name) or shutil.which(name, path=SYSTEM_FOLDERS)
 
 

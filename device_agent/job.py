@@ -81,6 +81,16 @@ class Job:
             raise Refused("internal", f"{self.folder}/submit holds another record")
         return record
 
+    def is_of_another_version(self) -> bool:
+        """Whether it was left there by an agent that kept its jobs in another form."""
+        try:
+            self.submitted()
+            self.process()
+            self.ended()
+        except (ValueError, TypeError, Refused):
+            return True
+        return False
+
     def process(self) -> Optional[Process]:
         """None: it has not come up."""
         try:
@@ -100,8 +110,12 @@ class Job:
         record = wire.decode(last[0]) if last and last[0].startswith(b'{"kind":"Ended"') else None
         return record if isinstance(record, wire.Ended) else None
 
+    def has_failures(self) -> bool:
+        """Whether a launch or a pair of it has failed."""
+        return any(line.startswith(b'{"kind":"LaunchFailed"') for line in self._lines())
+
     def is_starting(self) -> bool:
-        """Where process() is None: whether it may still come up."""
+        """Where process() is None: whether it may still come up. (Its process holds the lock to its end.)"""
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)

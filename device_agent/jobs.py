@@ -1,6 +1,6 @@
 """Jobs that outlive the connection: start one, follow what it says, cancel it, remove it. See job.py for what one is.
 
-The job itself holds the lock of the board (place.py), with its owner's name inside.
+The job itself holds the lock of the root (place.py) and that of the machine (machine_lock.py), with its owner's name inside.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from device_agent import facts, wire
+from device_agent import facts, machine_lock, wire
 from device_agent.channel import Channel, Refused
 from device_agent.job import Job, Process, boottime_ns
 from device_agent.place import Place, locked, newest_first, sync, write_durably
@@ -33,33 +33,35 @@ OWNER_LIMIT = 200  # characters of its name in the lock
 
 
 def submit(place: Place, request: wire.Submit) -> wire.Accepted:
-    """Start the job, or find it where it was started before. Refused: busy, no_space, and whatever keeps its process from
-    starting.
+    """Start the job, or find it where it was started before and went well. Refused: busy, no_space, and whatever keeps its
+    process from starting.
     """
     folder = place.job(request.job_id)
     if os.path.isdir(folder):
         job = Job(folder)
         state, age_ns = job.state(), job.age_ns()
-        if state == wire.RUNNING or (state == wire.FINISHED and age_ns is not None):
-            return wire.Accepted(request.job_id, state, age_ns or 0)
+        # one with a launch that failed is not asked again for its answer: the cause may be mended by now
+        if state == wire.RUNNING or (state == wire.FINISHED and age_ns is not None and not job.has_failures()):
+            return wire.Accepted(request.job_id, state, age_ns or 0, "")
         _remove(place, folder)
     _collect(place)
     place.require_room(0)  # else it would be found full after the measurement
-    locks = [_lock(place, request)]
+    locks, note = _locks(place, request)
+    held = list(locks)
     try:
         with place.workspace() as work:
             new = os.path.join(work, "job")
             os.mkdir(new, mode=0o700)
-            locks.append(os.open(new, os.O_RDONLY))
-            fcntl.flock(locks[-1], fcntl.LOCK_EX)
+            held.append(os.open(new, os.O_RDONLY))
+            fcntl.flock(held[-1], fcntl.LOCK_EX)
             write_durably(os.path.join(new, "submit"), wire.encode(request))
             os.rename(new, folder)
         sync(os.path.dirname(folder))
-        _start(place, folder, locks)
+        _start(place, folder, locks, held)
     finally:
-        for lock in locks:  # the job holds them now
+        for lock in held:  # the job holds them now
             os.close(lock)
-    return wire.Accepted(request.job_id, wire.RUNNING, 0)
+    return wire.Accepted(request.job_id, wire.RUNNING, 0, note)
 
 
 def follow(place: Place, channel: Channel, request: wire.Follow) -> Optional[wire.Paused]:
@@ -131,7 +133,8 @@ def forget(place: Place, request: wire.Forget) -> wire.Forgotten:
     """
     folder = place.job(request.job_id)
     if os.path.isdir(folder):
-        if Job(folder).state() == wire.RUNNING:
+        job = Job(folder)
+        if job.is_starting() if job.is_of_another_version() else job.state() == wire.RUNNING:
             raise Refused("busy", f"the job {request.job_id} is running")
         _remove(place, folder)
     return wire.Forgotten(request.job_id)
@@ -150,15 +153,29 @@ def _found(place: Place, job_id: str) -> Job:
     folder = place.job(job_id)
     if not os.path.isdir(folder):
         raise Refused("not_found", f"there is no job {job_id}")
-    return Job(folder)
+    job = Job(folder)
+    if job.is_of_another_version():
+        raise Refused("other_version", f"the job {job_id} is of another version of edgepress, which alone can read it")
+    return job
 
 
 # --- starting
 
 
-def _lock(place: Place, request: wire.Submit) -> int:
-    """The lock of the board, with its holder inside. Refused "busy" says who has it, and since when."""
-    holder = {"owner": request.owner[:OWNER_LIMIT], "job_id": request.job_id, "since_ns": boottime_ns()}
+def _locks(place: Place, request: wire.Submit) -> Tuple[List[int], str]:
+    """Of the root and of the machine, and a note where the machine has none. Refused "busy" says who has it, and since when."""
+    now_ns = boottime_ns()
+    holder = {"owner": request.owner[:OWNER_LIMIT], "job_id": request.job_id, "since_ns": now_ns, "root": place.root}
+    lock = _lock(place, holder)
+    try:
+        taken = machine_lock.take(holder, now_ns)
+    except BaseException:
+        os.close(lock)
+        raise
+    return ([lock] if taken.descriptor is None else [lock, taken.descriptor]), taken.note
+
+
+def _lock(place: Place, holder: Dict[str, Any]) -> int:
     descriptor = os.open(place.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         # who finds the lock taken shall find the name of its holder, too
@@ -181,14 +198,14 @@ def _holder(descriptor: int) -> str:
     return f"{held['owner']} has been measuring on this board for {age_s:.0f} s (job {held['job_id']})"
 
 
-def _start(place: Place, folder: str, locks: List[int]) -> None:
-    """Returns when the job's process has written process.json: from then on it is known, and is alive or not. The first of
-    the locks is that of the board.
+def _start(place: Place, folder: str, locks: List[int], held: List[int]) -> None:
+    """Returns when the job's process has written process.json: from then on it is known, and is alive or not. It holds all that
+    is held; the locks among it are given back before its end is told.
     """
-    command = [sys.executable, "-I", "-c", START, FOLDER, place.root, folder, str(locks[0])]
+    command = [sys.executable, "-IB", "-c", START, FOLDER, place.root, folder, ",".join(map(str, locks))]
     with open(os.path.join(folder, "log"), "wb") as log:
         process = subprocess.Popen(
-            [*scope(os.path.basename(folder)), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=locks,
+            [*scope(os.path.basename(folder)), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=held,
             start_new_session=True,
         )  # fmt: skip
     deadline = time.monotonic() + START_LIMIT_S
@@ -227,7 +244,7 @@ def _newest_first(place: Place) -> List[Job]:
             job.submitted()
             jobs.append((job.age_ns(), job))
         except (OSError, ValueError, TypeError) as error:  # removed meanwhile, or of another version of the agent
-            print(f"edgepress: the job {job.job_id} can not be read: {error}", file=sys.stderr)
+            print(f"edgepress: the job {job.job_id} cannot be read: {error}", file=sys.stderr)
     return [job for _, job in sorted(jobs, key=lambda each: (each[0] is None, each[0] or 0))]
 
 

@@ -18,7 +18,7 @@ import fcntl
 import os
 import sys
 import time
-from typing import Callable, Iterator, List
+from typing import Callable, Iterator, List, NamedTuple
 
 from device_agent.channel import Refused
 from device_agent.record import JOB_ID, SHA256
@@ -29,11 +29,22 @@ FOLDERS = ("agents", "blobs", "jobs", "partial", "sites", "tmp")
 KEPT_AGENTS = 3  # hosts of different versions take turns on a board; an agent unpacks to some hundred kB
 KEPT_PARTIALS = 8
 PARTIAL_S = 24 * 3600  # an upload that nobody has gone on with for a day
+KEPT_NS = 14 * 24 * 3600 * 10**9  # blobs and sites that nobody has used for two weeks go by themselves
+KEPT_BYTES = 512 << 20  # and beyond so much of blobs those that were used longest ago
+LEAST_NS = 3600 * 10**9  # but none that was used within the last hour
+
+
+class Stored(NamedTuple):
+    path: str
+    kind: str  # blobs, sites
+    used_ns: int  # by the board's clock, when somebody last asked for it, or put it there
+    size_bytes: int  # of a blob; 0 of a site, whose thousand files nobody counts for this
 
 
 class Place:
     def __init__(self, root: str) -> None:
         self.root = root
+        self._used = -1
         for name in FOLDERS:
             os.makedirs(os.path.join(root, name), mode=0o700, exist_ok=True)
 
@@ -58,6 +69,16 @@ class Place:
     @property
     def tmp(self) -> str:
         return os.path.join(self.root, "tmp")
+
+    def use(self) -> None:
+        """Blobs and sites are in use for as long as this process lives: whoever cleans up (clean.py) leaves them alone."""
+        if self._used < 0:
+            self._used = hold(os.path.join(self.root, "blobs"))
+
+    def is_out_of_inodes(self) -> bool:
+        """Whether there is no room for one more file, whatever its size. Some file systems do not count them."""
+        room = os.statvfs(self.root)
+        return bool(room.f_files) and not room.f_favail
 
     @contextlib.contextmanager
     def workspace(self) -> Iterator[str]:
@@ -87,6 +108,22 @@ class Place:
         os.utime(agent)  # the order in which agents were used last
         agents = os.path.join(self.root, "agents")
         self._remove_unlocked(path for path in newest_first(agents)[KEPT_AGENTS:] if path != agent)
+        if beyond(self.stored(), KEPT_NS, KEPT_BYTES, LEAST_NS):
+            from device_agent import clean  # here: it is seldom needed
+
+            clean.bound(self)
+
+    def stored(self) -> List[Stored]:
+        """All blobs and sites."""
+        found = []
+        for kind in ("blobs", "sites"):
+            with os.scandir(os.path.join(self.root, kind)) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):
+                        told, is_blob = entry.stat(follow_symlinks=False), kind == "blobs"
+                        used_ns = max(told.st_mtime_ns, told.st_atime_ns) if is_blob else told.st_mtime_ns
+                        found.append(Stored(entry.path, kind, used_ns, told.st_size if is_blob else 0))
+        return found
 
     @staticmethod
     def _remove_unlocked(paths: "Iterator[str] | set[str]") -> None:
@@ -100,7 +137,9 @@ class Place:
                 print(f"edgepress: can not collect {path}: {error}", file=sys.stderr)
 
     def require_room(self, size_bytes: int) -> None:
-        """Refused "no_space" unless `size_bytes` and a margin are free."""
+        """Refused "no_space" unless `size_bytes` and a margin are free; "no_inodes" where no file can be made."""
+        if self.is_out_of_inodes():
+            raise Refused("no_inodes", f"{self.root} has room for bytes, but for no more files", "ENOSPC")
         free = free_bytes(self.root)
         if free < size_bytes + MARGIN_BYTES:
             message = f"{self.root} has {free} bytes free, {size_bytes} + {MARGIN_BYTES} are needed"
@@ -118,6 +157,26 @@ def checked(sha256: str) -> str:
     if not SHA256.fullmatch(sha256):
         raise Refused("bad_request", f"not a sha256: {sha256[:80]!r}")
     return sha256
+
+
+def touch(path: str) -> None:
+    """Note that it is used. The time of a blob's last change stays: by that a job sees that nobody wrote to it (contents.py); the
+    time of reading of a folder does not tell, as looking into it changes it.
+    """
+    with contextlib.suppress(OSError):
+        os.utime(path, ns=(time.time_ns(), time.time_ns() if os.path.isdir(path) else os.stat(path).st_mtime_ns))
+
+
+def beyond(stored: List[Stored], unused_ns: int, keep_bytes: int, least_ns: int) -> List[Stored]:
+    """What nobody has used for `unused_ns`, and beyond `keep_bytes` what was used longest ago; never within `least_ns`."""
+    found, now_ns, left = [], time.time_ns(), keep_bytes
+    for each in sorted(stored, key=lambda each: -each.used_ns):
+        age_ns = abs(now_ns - each.used_ns)  # in the future by a clock that was set back since
+        left -= each.size_bytes
+        if age_ns >= least_ns and (age_ns >= unused_ns or (left < 0 and each.size_bytes)):
+            found.append(each)
+            left += each.size_bytes
+    return found
 
 
 def newest_first(folder: str) -> List[str]:

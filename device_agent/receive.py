@@ -17,19 +17,24 @@ from typing import Any, Iterator, Optional
 
 from device_agent import wire
 from device_agent.channel import Channel, HostGone, Refused
-from device_agent.place import CHUNK_BYTES, Place, commit, sync
+from device_agent.place import CHUNK_BYTES, Place, commit, sync, touch
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PIECES_AHEAD = 2  # of a blob, that have arrived and are not written: at most 1 MiB each
 WRITE = 2  # SYNC_FILE_RANGE_WRITE of linux/fs.h
-NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+TROUBLE = {
+    errno.ENOSPC: "no_space", errno.EFBIG: "no_space", errno.EDQUOT: "quota", errno.EROFS: "read_only",
+    errno.EACCES: "not_writable", errno.EPERM: "not_writable",
+}  # fmt: skip
 
 
 def have(place: Place, request: wire.Have) -> wire.Present:
-    return wire.Present(
-        blobs=tuple(sha256 for sha256 in request.blobs if os.path.isfile(place.blob(sha256))),
-        sites=tuple(sha256 for sha256 in request.sites if os.path.isdir(place.site(sha256))),
-    )
+    """What is here is in use from now on: it is not collected as long as this agent runs, nor soon after."""
+    place.use()
+    blobs = tuple(sha256 for sha256 in request.blobs if os.path.isfile(place.blob(sha256)))
+    sites = tuple(sha256 for sha256 in request.sites if os.path.isdir(place.site(sha256)))
+    for path in (*map(place.blob, blobs), *map(place.site, sites)):
+        touch(path)
+    return wire.Present(blobs, sites)
 
 
 def put(place: Place, channel: Channel, request: wire.Put) -> Optional[wire.Stored]:
@@ -42,9 +47,10 @@ def put(place: Place, channel: Channel, request: wire.Put) -> Optional[wire.Stor
     if request.size_bytes < 0:
         raise Refused("bad_request", f"size_bytes is {request.size_bytes}")
     partial = place.partial(request.sha256)
+    place.use()
     try:
         with _only_receiver(partial, request.sha256) as file:
-            upload = _Upload(file, partial, request)
+            upload = _Upload(file, partial, request, place)
             try:
                 place.require_room(request.size_bytes - upload.offset)
             except Refused:
@@ -60,7 +66,7 @@ def put(place: Place, channel: Channel, request: wire.Put) -> Optional[wire.Stor
                 raise
             commit(partial, place.blob(request.sha256))
     except OSError as error:
-        raise explained(error) from error
+        raise explained(error, place) from error
     return wire.Stored(request.sha256)
 
 
@@ -102,8 +108,8 @@ def _is_still(path: str, file: Any) -> bool:
 class _Upload:
     """The blob as far as it is here, and its hash."""
 
-    def __init__(self, file: Any, path: str, request: wire.Put) -> None:
-        self.file, self.path, self.request = file, path, request
+    def __init__(self, file: Any, path: str, request: wire.Put, place: Place) -> None:
+        self.file, self.path, self.request, self.place = file, path, request, place
         self.digest = hashlib.sha256()
         if os.fstat(file.fileno()).st_size > request.size_bytes:
             file.truncate(0)
@@ -146,10 +152,9 @@ class _Upload:
         self.file.truncate(0)
         os.unlink(self.path)
 
-    @staticmethod
-    def _failed(channel: Channel, error: "Refused | OSError", first: bool) -> bool:
+    def _failed(self, channel: Channel, error: "Refused | OSError", first: bool) -> bool:
         """Tell the host, once."""
-        refused = error if isinstance(error, Refused) else explained(error)
+        refused = error if isinstance(error, Refused) else explained(error, self.place)
         if first:
             channel.send(refused.failure())
         return False
@@ -223,9 +228,10 @@ def _decoded(coding: int, data: "bytes | bytearray", size_bytes: int) -> "bytes 
     return data
 
 
-def explained(error: OSError) -> Refused:
-    """What the board's kernel said, for the host."""
+def explained(error: OSError, place: Place) -> Refused:
+    """What the board's kernel said, for the host. No space may also mean: no room for one more file (inodes)."""
     name = errno.errorcode.get(error.errno or 0, "")
-    kinds = {**dict.fromkeys(NOT_WRITABLE, "not_writable"), **dict.fromkeys(DISK_FULL, "no_space")}
-    kind = kinds.get(error.errno or 0, "internal")
+    kind = TROUBLE.get(error.errno or 0, "internal")
+    if kind == "no_space" and place.is_out_of_inodes():
+        kind = "no_inodes"
     return Refused(kind, f"{error.strerror}: {error.filename or 'while writing'}", name)

@@ -1,6 +1,6 @@
-"""The process of one job: holds the board's lock, runs the launches, spools what there is to tell, and says how it ended.
+"""The process of one job: holds the locks of the root and the machine, runs the launches, spools what there is to tell, and says how it ended.
 
-argv: the agent's folder (for sys.path, see jobs.START), the root, the job's folder, the descriptor of the board's lock. It has
+argv: the agent's folder (for sys.path, see jobs.START), the root, the job's folder, the descriptors of the locks ("3,5"). It has
 a session of its own and keeps nothing of the connection.
 """
 
@@ -77,13 +77,14 @@ class Heartbeat:
 
 
 def main() -> None:
-    _, agent, root, folder, lock = sys.argv
+    _, agent, root, folder, locks = sys.argv
     hold(agent)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # in the threads, too
     place, job, spool = Place(root), Job(folder), Spool(folder)
     signal.signal(signal.SIGTERM, _cancel)
     state, evidence = _run(place, job, spool)
-    os.close(int(lock))  # who hears that the job has ended finds the board free
+    for lock in locks.split(","):
+        os.close(int(lock))  # who hears that the job has ended finds the board free
     spool.send(wire.Ended(0, job.job_id, state, evidence))
     os._exit(0)  # the heart beats on, and threads of meters may be there
 

@@ -183,7 +183,7 @@ def _guardian(place: Place, request: wire.Tune) -> "subprocess.Popen[bytes]":
     arguments = [FOLDER, place.root, str(request.lease_ns), "1" if request.while_used else ""]
     with open(os.path.join(place.root, "tune.log"), "wb") as log:
         return subprocess.Popen(
-            [*scope("tune"), sys.executable, "-I", "-c", START, *arguments],
+            [*scope("tune"), sys.executable, "-IB", "-c", START, *arguments],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ a numpy that two runtimes need is unpacked once. (Two wheels may bring parts of 
 """
 
 import base64
+import contextlib
 import csv
 import hashlib
 import io
@@ -41,11 +42,15 @@ def unpack(place: Place, work: str, channel: Channel, request: wire.Unpack) -> w
                 _compile(channel, site, final)
                 _seal(channel, site)
             except OSError as error:
-                raise explained(error) from error
+                if isinstance(error, FileNotFoundError) and os.path.isdir(final):  # another host has won, see below
+                    return wire.Unpacked(request.sha256)
+                raise explained(error, place) from error
             os.sync()  # one for a thousand small files: an fsync of each takes minutes on an SD card
             if not os.path.isdir(final):  # else another host has won
                 os.rename(site, final)
             sync(os.path.dirname(final))
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(place.blob(request.sha256))  # half of the room that a runtime takes; the host has it
     return wire.Unpacked(request.sha256)
 
 
@@ -120,14 +125,17 @@ def _place_in_site(filename: str) -> str:
 
 
 def is_sound(site: str) -> bool:
-    """Whether every file of a site is as it was unpacked and compiled. A damaged site is removed: the host will find it missing.
+    """Whether every file of a site is as it was unpacked and compiled, and no other is there. A damaged site is removed: the host will find it missing.
 
     FileNotFoundError if it is not there.
     """
     try:
         with open(os.path.join(site, SEAL), encoding="utf-8") as file:
             lines = [line.rstrip("\n").partition(" ") for line in file]
-        sound = all(sha256_of(os.path.join(site, path)) == sha256 for sha256, _, path in lines)
+        sound = {path for _, _, path in lines} == set(_files(site)) - {
+            SEAL
+        }  # nothing was added, which would be imported, too
+        sound = sound and all(sha256_of(os.path.join(site, path)) == sha256 for sha256, _, path in lines)
     except (OSError, UnicodeDecodeError):
         sound = False
     if not sound:
@@ -137,13 +145,18 @@ def is_sound(site: str) -> bool:
 
 def _seal(channel: Channel, site: str) -> None:
     """Keep the hash of every file: RECORD has none of what was compiled."""
-    lines = []
-    for folder, _, names in os.walk(site):
-        for name in names:
-            path = os.path.join(folder, name)
-            lines.append(f"{sha256_of(path, channel.check)} {os.path.relpath(path, site)}\n")
+    lines = [f"{sha256_of(os.path.join(site, path), channel.check)} {path}\n" for path in _files(site)]
     with open(os.path.join(site, SEAL), "w", encoding="utf-8") as file:
         file.writelines(lines)
+
+
+def _files(site: str) -> List[str]:
+    """Relative to the site; links to folders, too, of which there are none in a sound one."""
+    found = []
+    for folder, folders, names in os.walk(site):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        found += [os.path.relpath(os.path.join(folder, name), site) for name in (*names, *links)]
+    return found
 
 
 def _compile(channel: Channel, site: str, final: str) -> None:

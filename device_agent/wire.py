@@ -14,6 +14,8 @@ each request line of the host, the agent answers one or more lines, the last of 
     Cancel        -> Cancelled
     Jobs          -> JobList
     Forget        -> Forgotten
+    Clean         -> Cleaned
+    Uninstall     -> Uninstalled, and the agent ends
     Get           -> Blob, then `size_bytes` raw bytes follow
     anything      -> Failure
     meanwhile     -> Working, at least every WORKING_S, so that silence means trouble
@@ -26,7 +28,7 @@ PROTOCOL history (an agent is pushed by the hash of its content, so versions nev
     2  jobs that outlive the connection; uploads in frames, from an offset
     3  pairs of launches that take turns; pinned processes; inputs in rotation
     4  meters: several a launch, power or energy
-    5  the numbers of the CPUs that a process may use
+    5  cleaning up: Clean, Uninstall; a note beside Accepted; the numbers of the CPUs that a process may use
 """
 
 import json
@@ -273,6 +275,7 @@ class Accepted(Record):
     job_id: str
     state: str  # RUNNING or FINISHED
     age_ns: int  # since it was started; 0: just now
+    note: str  # for people: what this board can not promise meanwhile; "": nothing
 
 
 class Follow(Record):
@@ -321,6 +324,37 @@ class Forget(Record):
 
 class Forgotten(Record):
     job_id: str
+
+
+class Clean(Record):
+    """Remove what nobody needs: files and unpacked wheels that no job uses and nobody has asked for, for so long; jobs whose
+    results nobody takes any more; agents of other versions.
+    """
+
+    unused_ns: int
+    keep_bytes: int  # of files and unpacked wheels stays so much, what was used last
+    dry_run: bool  # only say what would be removed
+
+
+class Cleaned(Record):
+    blobs: int
+    sites: int
+    agents: int
+    jobs: int
+    removed_bytes: int
+    left_bytes: int  # of all that is below the root
+
+
+class Uninstall(Record):
+    """Remove the whole root, but nothing that is not edgepress's own."""
+
+    dry_run: bool
+
+
+class Uninstalled(Record):
+    root: str
+    removed_bytes: int
+    kept: Tuple[str, ...]  # names in the root that are not edgepress's: it stays for them
 
 
 class Working(Record):
@@ -475,8 +509,8 @@ class Blob(Record):
 
 
 class Failure(Record):
-    """The request could not be served. `error`: no_space, bad_upload, not_found, bad_wheel, busy,
-    bad_request, not_writable or internal.
+    """The request could not be served. `error`: no_space, no_inodes, quota, read_only, not_writable, bad_upload, not_found,
+    bad_wheel, busy, other_version, bad_request or internal.
     """
 
     error: str
@@ -488,7 +522,7 @@ KINDS = {
     kind.__name__: kind
     for kind in (
         Hello, Have, Present, Put, Ready, Stored, Unpack, Unpacked, Observe, Conditions, Meters, MeterList, Tune, Tuned, Submit, Accepted, Follow, Paused,
-        Cancel, Cancelled, Jobs, JobList, Forget, Forgotten, Working, Event, PowerTrace, Launched, Paired, LaunchFailed, Ended, Get, Blob, Failure,
+        Cancel, Cancelled, Jobs, JobList, Forget, Forgotten, Clean, Cleaned, Uninstall, Uninstalled, Working, Event, PowerTrace, Launched, Paired, LaunchFailed, Ended, Get, Blob, Failure,
     )
 }  # fmt: skip
 
