@@ -38,6 +38,10 @@ class Connection:
         except BaseException:
             self.link.close()
             raise
+        if self.talk.agent_was_damaged:
+            self._say(
+                f"the agent on {self.link.address} was damaged or changed on its disk: it was not used, and is replaced"
+            )
 
     def wait(self, doing: str, limit_s: float) -> Wait:
         """For one request: news of it go to the user, and at its end whoever is blocked in it is woken."""

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import time
+import zlib
 from typing import Any, TypeVar
 
 from device_agent import wire
@@ -32,6 +33,7 @@ class Conversation:
         """Start the agent under `root` on the board with the interpreter `python` and wait for its hello."""
         self.address = link.address
         self.agent_sent_bytes = 0
+        self.agent_was_damaged = False
         self._buffer = bytearray()
         with Wait(self.address, "start the agent", waiting.START_S, say, link.close) as wait:
             try:
@@ -68,6 +70,7 @@ class Conversation:
         word, _, rest = self._line(wait, ANSWER_BYTES).strip().partition(b" ")
         wait.news("say hello", waiting.START_S)
         if word == b"NEED":
+            self.agent_was_damaged = rest == b"DAMAGED"
             wait.news("install the agent", waiting.INSTALL_S)
             self.send(data, wait)
             self.agent_sent_bytes = len(data)
@@ -221,5 +224,5 @@ class Conversation:
 
 
 def _one_line(source: str) -> str:
-    """Python source as one line of letters and digits, which every login shell (csh, fish too) passes on."""
-    return f'exec(bytes.fromhex("{source.encode().hex()}"))'
+    """Python source as one short line of letters and digits, which every login shell (csh, fish too) passes on."""
+    return f'exec(__import__("zlib").decompress(bytes.fromhex("{zlib.compress(source.encode(), 9).hex()}")))'

@@ -12,6 +12,7 @@ AuthenticationRefused    4
 NoPython                 4
 DiskFull                 4  of bytes or of inodes, or a quota is used up
 RootUnusable             4  `root` is on a noexec or read-only filesystem, or others could change what is run from it
+SentAgain                4  what a job needed was damaged on the board, and is removed there
 Busy                     4  another edgepress measures there
 ConnectionLost           4  cut in the middle, or silent for too long: worth another try
 NoAnswer                 4  the board is connected, and a request was not answered in its whole time
@@ -78,6 +79,10 @@ class DiskFull(TargetError):
 
 
 class RootUnusable(TargetError):
+    pass
+
+
+class SentAgain(TargetError):
     pass
 
 

@@ -4,21 +4,22 @@ Every request may be asked twice: blobs and sites are named by their content, an
 is named by its content and owner, runs on while nobody is connected, and tells its records by number.
 """
 
-import getpass
 import hashlib
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 from device_agent import wire
 from targets import failures, waiting
 from targets.connection import ROUNDS, Connection
 from targets.conversation import Conversation
-from targets.errors import AgentFailed, Busy, ConnectionLost, DiskFull, NotTheAgent
+from targets.errors import AgentFailed, Busy, ConnectionLost, DiskFull, NotTheAgent, RootUnusable, SentAgain
 from targets.following import Following, Said
 from targets.link import Link
+from targets.patience import Patience
+from targets.submission import NO_COOLING as NO_COOLING  # noqa: PLC0414 - who asks for a job finds it here
+from targets.submission import Cooling as Cooling  # noqa: PLC0414
+from targets.submission import submission
 from targets.upload import limit_s, send_blob, send_rest
 from targets.waiting import SLOWEST_BYTES_S, Wait
 
@@ -28,22 +29,12 @@ SILENT_S = 45.0  # an agent that follows a job says at least every 5 s that it i
 # To cancel the job and end the agent; in a hurry at Ctrl-C, which shall end within 5 s. The job has a share of it.
 GOODBYE_S, HURRY_S, CANCEL_SHARE = 10.0, 3.0, 0.7
 OLD_RESULT_S = 3600.0  # results that were left on the board by a run that was killed; older ones are measured anew
+LACKING = ("damaged", "not_found")  # of a launch: the board no longer has what was put there for it
 
 R = TypeVar("R")
 
 RUNNING: dict[str, str] = {}
 """Jobs that this process has started and that have not ended: number -> address."""
-
-
-class Cooling(NamedTuple):
-    """Before each launch and pair the board cools down to the temperature at the job's beginning."""
-
-    band_mc: int  # so much above it is cool enough
-    limit_ns: int  # of all waiting in one job; 0: it does not wait
-    from_mc: int | None = None  # the temperature to begin at instead, of an earlier job
-
-
-NO_COOLING = Cooling(0, 0)
 
 
 class Session:
@@ -57,9 +48,11 @@ class Session:
         seconds; `say` is told what a person should know meanwhile; `name` is for messages.
         """
         self._say = say or (lambda _: None)
+        self.patience = Patience(self._say)  # with a board that is busy; none, unless somebody gives it seconds
         self._job_id: str | None = None
         self._submitted: dict[str, wire.Submit] = {}
         self._fetched: list[str] = []
+        self._noted: set[str] = set()
         self.note = ""  # of a virtual board: what holds it to its shape
         began = time.monotonic()
         self._board = Connection(connect, python, root, self._say, name)
@@ -84,10 +77,14 @@ class Session:
     def put(self, data: bytes | memoryview, sha256: str, sent: Callable[[int], None] | None = None) -> None:
         """Send a blob; it is complete and durable on the board when this returns. `sent` is told the bytes so far."""
         first = self._board.talk
-        with self._board.wait(f"take a file of {len(data) / 1e6:.1f} MB", limit_s(len(data))) as wait:
-            self._board.again(
-                wait, lambda talk: (send_blob if talk is first else send_rest)(talk, data, sha256, sent, wait)
-            )
+
+        def put_once() -> None:
+            with self._board.wait(f"take a file of {len(data) / 1e6:.1f} MB", limit_s(len(data))) as wait:
+                self._board.again(
+                    wait, lambda talk: (send_blob if talk is first else send_rest)(talk, data, sha256, sent, wait)
+                )
+
+        self.patience.until_free(put_once)
 
     def unpack(self, name: str, sha256: str) -> None:
         """Make a site of the wheel that was put there as a blob; done at once where it exists."""
@@ -134,17 +131,19 @@ class Session:
         """Start a job and return its number; or find it, where a run that was killed had started the same. Its results stay on
         the board until forget(). `label` tells others who has the board. Busy names who has it now.
         """
-        request = submission(launches, label, pairs, cooling)
-        self._job_id = request.job_id  # from here on: Ctrl-C may come before the answer
-        self._submitted[request.job_id], RUNNING[request.job_id] = request, self.address
+        request = submission(launches, label, pairs, cooling, self.agent_sha256)
+        self._submitted[request.job_id] = request
         try:
-            accepted = self._accepted(request)
+            accepted = self.patience.until_free(lambda: self._accepted(request))
             if accepted.state == wire.FINISHED and accepted.age_ns / 1e9 > OLD_RESULT_S:
                 self.forget(request.job_id)
                 accepted = self._ask(request, wire.Accepted)
-        except (AgentFailed, Busy, DiskFull):
+        except (AgentFailed, Busy, DiskFull, RootUnusable):
             self._done_with(request.job_id)  # it was not started
             raise
+        if accepted.note and accepted.note not in self._noted:
+            self._noted.add(accepted.note)
+            self._say(f"{self.address}: {accepted.note}")
         if accepted.age_ns:
             self._say(f"{self.address} has had this job for {accepted.age_ns / 1e9:.0f} s: going on with it")
         return request.job_id
@@ -153,8 +152,13 @@ class Session:
         deadline = time.monotonic() + SUBMIT_TRIES_S
         while True:
             try:
+                self._job_id, RUNNING[request.job_id] = (
+                    request.job_id,
+                    self.address,
+                )  # Ctrl-C may come before the answer
                 return self._ask(request, wire.Accepted)
             except Busy as busy:  # with this very job: the agent of a link that has just broken is starting it
+                self._done_with(request.job_id)
                 if request.job_id not in busy.message or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
@@ -163,7 +167,7 @@ class Session:
         """What a job says, from its beginning to its end: each record once, however often the link breaks meanwhile. `count`: its
         launches and pairs, where another run has submitted it.
 
-        JobEnded where it ended without results.
+        JobEnded where it ended without results; SentAgain where something that it needs is damaged or gone on the board.
         """
         expected, seen, rounds = Following(self.address, self._submitted.get(job_id), count), 0, 0
         with self._board.wait(expected.doing(), expected.left_s()) as wait:
@@ -176,6 +180,8 @@ class Session:
                                 f"{self.address} sent record {record.seq} after {seen}", hint="Run again."
                             )
                         expected.check(record)
+                        if isinstance(record, wire.LaunchFailed) and record.error in LACKING and job_id == self._job_id:
+                            self._lacking(job_id, record)
                         seen, rounds = record.seq, 0
                         wait.hold()
                         yield record
@@ -203,6 +209,13 @@ class Session:
         self._job_id = None if self._job_id == job_id else self._job_id
         RUNNING.pop(job_id, None)
 
+    def _lacking(self, job_id: str, failed: wire.LaunchFailed) -> NoReturn:
+        """The rest of the job would lack it, too: end it, so that what is missing can be sent."""
+        self._cancel(self._board.talk, job_id, waiting.ANSWER_S)
+        self._done_with(job_id)
+        self.forget(job_id)
+        raise SentAgain(f"{self.address}: {failed.message}", hint="Run again: it is sent again.")
+
     def cancel(self, job_id: str) -> str:
         """End a job; the state in which it is then. AgentFailed where there is none of this number."""
         return self._ask(wire.Cancel(job_id), wire.Cancelled).state
@@ -215,6 +228,15 @@ class Session:
         """Remove the jobs whose results have come here, once they are safe."""
         while self._fetched:
             self.forget(self._fetched.pop())
+
+    def clean(self, unused_s: float, keep_bytes: int = 0, *, dry_run: bool = False) -> wire.Cleaned:
+        """Remove what nobody needs and nobody has used for so long; `keep_bytes` of it stays. Busy: another one works there."""
+        return self._ask(wire.Clean(round(unused_s * 1e9), keep_bytes, dry_run), wire.Cleaned, waiting.UNPACK_S)
+
+    def uninstall(self, *, dry_run: bool = False) -> wire.Uninstalled:
+        """Remove all of edgepress from the board, and the agent with it: ask nothing more. Busy: a job runs there."""
+        with self._board.wait(waiting.DOING[wire.Uninstall], waiting.UNPACK_S) as wait:
+            return self._board.talk.ask(wire.Uninstall(dry_run), wire.Uninstalled, wait)
 
     def jobs(self) -> tuple[wire.JobInfo, ...]:
         return self._ask(wire.Jobs(), wire.JobList).jobs
@@ -248,24 +270,3 @@ class Session:
     def _ask(self, request: wire.Record, kind: type[R], limit_s: float | None = None) -> R:
         with self._board.wait(waiting.DOING[type(request)], limit_s or waiting.ANSWER_S) as wait:
             return self._board.again(wait, lambda talk: talk.ask(request, kind, wait))
-
-
-def submission(
-    launches: tuple[wire.Launch, ...], label: str, pairs: tuple[wire.Pair, ...] = (), cooling: Cooling = NO_COOLING
-) -> wire.Submit:
-    """The job of these launches and pairs. The same job of the same owner has the same number: asking twice does not start it
-    twice.
-    """
-    owner = f"{_user()}@{socket.gethostname()}, {label}"
-    timeout_ns = cooling.limit_ns + sum(launch.timeout_ns for launch in launches)
-    timeout_ns += sum(pair.a.timeout_ns + pair.b.timeout_ns for pair in pairs)
-    unnamed = wire.Submit("0" * 32, owner, timeout_ns, launches, pairs, *cooling)
-    job_id = hashlib.sha256(wire.encode(unnamed)).hexdigest()[:32]
-    return wire.Submit(job_id, owner, timeout_ns, launches, pairs, *cooling)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        return str(os.getuid())

@@ -30,6 +30,7 @@ DOING = {
     wire.Have: "say which files it has", wire.Unpack: "unpack a wheel", wire.Observe: "tell its state",
     wire.Tune: "set its clocks", wire.Meters: "look for power meters", wire.Submit: "start the job",
     wire.Cancel: "cancel the job", wire.Jobs: "list its jobs", wire.Forget: "remove the job's results",
+    wire.Clean: "remove what nobody needs", wire.Uninstall: "remove all of edgepress",
 }  # fmt: skip
 """Goes on "waiting for the board to ...": what each request is for."""
 

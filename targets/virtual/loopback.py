@@ -8,6 +8,7 @@ it is this machine.
 import contextlib
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ from targets.virtual.shape import Shape
 
 START_TIMEOUT_S = 10.0
 PORT_TRIES = 5
+PASSED = ("EDGEPRESS_LOCK_FOLDER",)  # the board is this machine, and shares its lock (device_agent/machine_lock.py)
 INSTALL = "Install it: apt-get install openssh-server"
 # Where sshd separates privileges when root runs it (sshd(8)); Debian makes it only when the service starts.
 PRIVILEGE_SEPARATION = Path("/run/sshd")
@@ -86,7 +88,8 @@ def _start(stack: contextlib.ExitStack, folder: Path, shape: Shape, cgroup_root:
     log, config = folder / "sshd.log", folder / "sshd_config"
     for _ in range(PORT_TRIES):
         port = _free_port()
-        config.write_text(server_config(folder, "127.0.0.1", port, f"{MARK}={folder.name}"))
+        variables = [f"{MARK}={folder.name}", *_passed()]
+        config.write_text(server_config(folder, "127.0.0.1", port, " ".join(variables)))
         # A session of its own, so that Ctrl-C leaves its end to us; setpriv ends it also when we are killed outright.
         setpriv = shutil.which("setpriv")
         guard = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
@@ -105,6 +108,12 @@ def _start(stack: contextlib.ExitStack, folder: Path, shape: Shape, cgroup_root:
     raise VirtualUnavailable(
         f"sshd did not start on the loopback: {said[-500:] or 'it said nothing'}", hint=f"Try {sshd} -t."
     )
+
+
+def _passed() -> list[str]:
+    """What of our own environment the board's has, too; sshd_config has no way to write every value."""
+    values = {name: os.environ.get(name, "") for name in PASSED}
+    return [f"{name}={value}" for name, value in values.items() if value and re.fullmatch(r"[\w./+-]+", value)]
 
 
 def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
