@@ -26,6 +26,7 @@ from pipeline.records import (
     StageTime,
 )
 from pipeline.store import Store
+from targets.errors import SentAgain
 
 STORE = ".edgepress"
 STAGES = ("load", "compress", "convert", "deploy", "measure", "compare", "report")
@@ -40,6 +41,8 @@ class Run:
     progress: Progress
     held: contextlib.ExitStack
     """Holds the connection to the board from deploy to the end."""
+    wait_s: float = 0.0
+    """So long it waits for a board that is busy, in all."""
     loaded: Loaded = field(init=False)
     compressed: Compressed = field(init=False)
     converted: tuple[Converted, ...] = field(init=False)
@@ -51,12 +54,12 @@ class Run:
     stages: list[StageTime] = field(default_factory=list)
 
 
-def run(plan: Plan, progress: Progress, until: str = STAGES[-1]) -> Run:
+def run(plan: Plan, progress: Progress, until: str = STAGES[-1], wait_s: float = 0.0) -> Run:
     """Go through the stages in order, as far as `until`. Everything that was started is ended again, whatever happens."""
     check(plan, until, progress.say)
     store = store_of(plan)
     with contextlib.closing(store), contextlib.ExitStack() as held:
-        now = Run(plan=plan, store=store, progress=progress, held=held)
+        now = Run(plan=plan, store=store, progress=progress, held=held, wait_s=wait_s)
         for stage in STAGES:
             progress.stage(stage)
             began = time.monotonic()
@@ -109,19 +112,33 @@ def _convert(now: Run) -> bool:
 
 def _deploy(now: Run) -> bool:
     now.reached = now.held.enter_context(deploy.reach(now.plan, now.progress.say))
-    now.deployment = deploy.deploy(now.reached, now.plan, now.loaded.data, now.converted, now.store, now.progress)
+    now.reached.session.patience.left_s = now.wait_s
+    _deployed(now)
     return now.deployment.sent_bytes == 0
 
 
+def _deployed(now: Run) -> None:
+    now.deployment = deploy.deploy(now.reached, now.plan, now.loaded.data, now.converted, now.store, now.progress)
+
+
 def _measure(now: Run) -> bool:
-    now.measured = measure.measure(
-        now.reached.session, now.plan, now.loaded.data, now.deployment, now.converted, now.store, now.progress
-    )
+    try:
+        _measured(now)
+    except SentAgain as lacking:  # found by its hash, and removed there: once more, with what is sound
+        now.progress.say(f"{lacking.message}; sending it again")
+        _deployed(now)
+        _measured(now)
     now.record = _record(now)
     _keep(now.record, now.store)
     now.reached.session.forget_fetched()  # only now: a host that is killed before finds the results on the board
     now.held.close()
     return False
+
+
+def _measured(now: Run) -> None:
+    now.measured = measure.measure(
+        now.reached.session, now.plan, now.loaded.data, now.deployment, now.converted, now.store, now.progress
+    )
 
 
 def _compare(now: Run) -> bool:

@@ -4,7 +4,7 @@ import click
 
 from device_agent.wire import Conditions
 from pipeline import units
-from pipeline.commands import boards_tune, boards_virtual
+from pipeline.commands import boards_clean, boards_tune, boards_virtual
 from pipeline.commands.common import json_option, say, say_aside, show_json
 from pipeline.errors import PlanError
 from pipeline.safe_text import clean
@@ -29,10 +29,12 @@ WITHOUT_ADDRESS = {"local": "always there", "virtual": "always there", "emulated
 )
 @click.pass_context
 def command(context: click.Context, folder: Path) -> None:
-    """List, check and trust boards. `local` and `virtual` always exist; others are in boards.toml."""
+    """List, check, trust and clean boards. `local` and `virtual` always exist; others are in boards.toml."""
     context.obj = folder
 
 
+command.add_command(boards_clean.clean)
+command.add_command(boards_clean.uninstall)
 command.add_command(boards_tune.tune)
 command.add_command(boards_virtual.start)
 command.add_command(boards_virtual.stop)

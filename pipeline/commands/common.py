@@ -20,6 +20,7 @@ from pipeline.safe_text import clean_json, clean_lines
 from pipeline.store import Store
 
 Decorator = Callable[..., Any]
+LONGEST_WAIT_S = 7 * 24 * 3600
 
 
 def plan_argument(command: Decorator) -> Decorator:
@@ -50,10 +51,19 @@ def threads_option(command: Decorator) -> Decorator:
     return click.option("--threads", callback=_thread_counts, metavar="N,N,..", help=words)(command)
 
 
-def run_until(plan: Path, stage: str, *, quiet: bool, threads: tuple[int, ...] = ()) -> Run:
-    """Run the plan's stages as far as `stage`, with progress on stderr. `threads`: instead of the plan's."""
+def wait_option(command: Decorator) -> Decorator:
+    words = "Wait for a board that is busy with somebody else's job, so many seconds in all; without it the command ends with 4."
+    return click.option(
+        "--wait", "wait_s", type=click.IntRange(0, LONGEST_WAIT_S), default=0, metavar="SECONDS", help=words
+    )(command)
+
+
+def run_until(plan: Path, stage: str, *, quiet: bool, threads: tuple[int, ...] = (), wait_s: float = 0) -> Run:
+    """Run the plan's stages as far as `stage`, with progress on stderr. `threads`: instead of the plan's; `wait_s`: for a board
+    that is busy.
+    """
     with Terminal(quiet=quiet) as progress:
-        return run(with_threads(read(plan), threads), progress, until=stage)
+        return run(with_threads(read(plan), threads), progress, until=stage, wait_s=wait_s)
 
 
 def say(text: str) -> None:

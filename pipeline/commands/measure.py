@@ -10,6 +10,7 @@ from pipeline.commands.common import (
     show_json,
     show_run,
     threads_option,
+    wait_option,
 )
 from pipeline.records import Outcome
 
@@ -17,11 +18,12 @@ from pipeline.records import Outcome
 @click.command("measure")
 @plan_argument
 @threads_option
+@wait_option
 @json_option
 @quiet_option
-def command(plan: Path, *, threads: tuple[int, ...], as_json: bool, quiet: bool) -> int:
+def command(plan: Path, *, threads: tuple[int, ...], wait_s: int, as_json: bool, quiet: bool) -> int:
     """Measure the files of PLAN on its board. `edgepress compare` judges what was measured, as often as you like."""
-    now = run_until(plan, "measure", quiet=quiet, threads=threads)
+    now = run_until(plan, "measure", quiet=quiet, threads=threads, wait_s=wait_s)
     if as_json:
         show_json(now.record.measured)
     else:

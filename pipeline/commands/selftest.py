@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pipeline import selftest, units
-from pipeline.commands.common import json_option, quiet_option, say, show_json
+from pipeline.commands.common import json_option, quiet_option, say, show_json, wait_option
 from pipeline.commands.terminal import Terminal
 from pipeline.decision import ALPHA, LOOKS, rule_of
 from pipeline.records import Outcome
@@ -42,11 +42,12 @@ def _finite(_: click.Context, parameter: click.Parameter, value: float | None) -
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(), help="Where boards.toml is.")
+@wait_option
 @json_option
 @quiet_option
 def command(
     board: str, model: Path | None, runtime: str | None, inputs: Path | None, threads: int, trials: int, limit: float,
-    margin: float | None, seed: int, folder: Path, *, as_json: bool, quiet: bool,
+    margin: float | None, seed: int, folder: Path, *, wait_s: int, as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """How often is the verdict on latency wrong on BOARD? Each trial measures a file beside itself, and judges it as it is and slowed
     down by 2, 3, 5 and 10 % and by the limit: by the limit alone, and by the sharper rule of a margin.
@@ -61,6 +62,7 @@ def command(
         sharper=rule_of(limit, margin), seed=seed,
     )  # fmt: skip
     with Terminal(quiet=quiet) as progress, open_session(inventory.find(board, folder), progress.say) as session:
+        session.patience.left_s = wait_s
         progress.stage("selftest")
         found = selftest.run(session, said, progress)
     if as_json:
