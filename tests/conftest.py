@@ -50,9 +50,11 @@ def own_signals():
 def own_folders(tmp_path_factory):
     """Wheels, `local` and `virtual` boards and boards.toml of the tests, one set a worker: a board measures one job at a time."""
     base = tmp_path_factory.mktemp("home")
-    before = {name: os.environ.get(name) for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
+    (base / "machine").mkdir()
+    before = {name: os.environ.get(name) for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "EDGEPRESS_LOCK_FOLDER")}
     os.environ["XDG_CACHE_HOME"] = str(base / "cache")
     os.environ["XDG_CONFIG_HOME"] = str(base / "config")
+    os.environ["EDGEPRESS_LOCK_FOLDER"] = str(base / "machine")  # others test on this machine at the same time
     yield base
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)

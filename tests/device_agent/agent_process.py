@@ -187,7 +187,7 @@ class Agent(Pipes):
         while not line.startswith(BOOT_MARK):
             line = self.read_line()
         self.boot_word = line[len(BOOT_MARK) :].decode()
-        if self.boot_word == "NEED":
+        if self.boot_word.startswith("NEED"):  # DAMAGED, it may add
             self.write(data)
         while line != wire.MARK:
             line = self.read_line()

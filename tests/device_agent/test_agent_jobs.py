@@ -114,7 +114,7 @@ def test_a_signal_between_requests(agent, number):
 
 def test_asked_twice_it_starts_once(agent, start):
     launches = lasting(agent, 0.5)
-    assert agent.submit(*launches, job_id="a" * 32) == wire.Accepted("a" * 32, wire.RUNNING, 0)
+    assert agent.submit(*launches, job_id="a" * 32) == wire.Accepted("a" * 32, wire.RUNNING, 0, "")
     supervisor = agent.supervisor()
     again = start().submit(*launches, job_id="a" * 32)
     assert (again.state, again.age_ns > 0, agent.supervisor()) == (wire.RUNNING, True, supervisor)
@@ -126,7 +126,7 @@ def test_a_job_that_ended_badly_starts_anew(agent):
     launches = lasting(agent, 0.2)
     agent.submit(*launches, job_id="a" * 32)
     assert agent.ask(wire.Cancel("a" * 32)).state == wire.CANCELLED
-    assert agent.submit(*launches, job_id="a" * 32) == wire.Accepted("a" * 32, wire.RUNNING, 0)
+    assert agent.submit(*launches, job_id="a" * 32) == wire.Accepted("a" * 32, wire.RUNNING, 0, "")
     assert end_of(agent, "a" * 32).state == wire.FINISHED
 
 

@@ -166,7 +166,7 @@ def test_a_killed_sender_does_not_block_the_blob(agent, start):
 def small_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
-    size = MARGIN_BYTES + (2 << 20)
+    size = MARGIN_BYTES + (3 << 20)
     command = [shutil.which("mount") or "mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
     try:
         mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -74,7 +74,7 @@ def test_a_job_that_is_just_starting_is_not_taken_for_dead(agent, start, share):
         while not select.select([agent.process.stdout], [], [], 0)[0]:
             for job in other.ask(wire.Jobs()).jobs:
                 assert job.state in {wire.RUNNING, wire.FINISHED}, (number, job)
-        assert agent.receive() == wire.Accepted(request.job_id, wire.RUNNING, 0)
+        assert agent.receive() == wire.Accepted(request.job_id, wire.RUNNING, 0, "")
         launched, ended = agent.follow(request.job_id)
         assert (type(launched), ended.state) == (wire.Launched, wire.FINISHED), (number, ended)
         agent.ask(wire.Forget(request.job_id))

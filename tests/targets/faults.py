@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.device_agent.agent_process import children_of
 
-AGENT = b"exec(bytes.fromhex("  # how the host starts it
+AGENT = b"bytes.fromhex("  # how the host starts it
 
 
 def seeded(test, number):

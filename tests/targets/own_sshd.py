@@ -38,7 +38,7 @@ def own_sshd(folder, *options, host_keys=("ed25519",)):
         *options, f"Port {port}", "ListenAddress 127.0.0.1", f"PidFile {folder}/pid", *(f"HostKey {key}" for key in keys),
         f"AuthorizedKeysFile {folder}/authorized_keys", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
         "UsePAM no", "StrictModes no", "PermitRootLogin prohibit-password", "PrintMotd no",
-        "SetEnv SHLVL=2",  # else bash runs the account's own .bashrc, which may take longer than all that is tested
+        f"SetEnv SHLVL=2 EDGEPRESS_LOCK_FOLDER={os.environ.get('EDGEPRESS_LOCK_FOLDER', '')}",  # else bash runs the account's own .bashrc, which may take longer than all that is tested
     ]  # fmt: skip
     (folder / "sshd_config").write_text("\n".join(lines) + "\n")
     known = folder / "known_hosts"
