@@ -216,7 +216,7 @@ class _Item:
                 _require(what, sha256, sound)
         for site in launch.sites:
             there = True if os.path.exists(self.contents.place.site(site)) else None
-            _require("site", site, False if site in self.damaged else there)
+            _require("unpacked wheel", site, False if site in self.damaged else there)
 
     def _result(
         self,
@@ -254,7 +254,7 @@ def _require(what: str, sha256: str, sound: Optional[bool]) -> None:
     if sound is None:
         raise Failed("started", "not_found", f"the {what} {sha256} is not on the board")
     if not sound:
-        why = f"the {what} {sha256} was damaged on the board's disk and is removed: send it again"
+        why = f"the {what} {sha256} was damaged on the board's disk and is removed there"
         raise Failed("started", "damaged", why)
 
 
