@@ -237,9 +237,13 @@ def test_a_line_that_the_power_cut_in_the_middle_is_no_record(hanging, start):
 
 def test_out_of_time(agent):
     launches = [launch(agent.store(sleep_model(hang=True)), timeout_ns=10**12)]
-    agent.submit(*launches, timeout_ns=700_000_000)
-    ended = end_of(agent, agent.last_job)
-    assert (ended.state, "phase golden" in ended.evidence) == (wire.TIMEOUT, True)
+    for timeout_ns in (700_000_000, 20_000_000_000):  # a busy machine needs more until the model hangs
+        agent.submit(*launches, timeout_ns=timeout_ns)
+        ended = end_of(agent, agent.last_job)
+        assert ended.state == wire.TIMEOUT
+        if "phase golden" in ended.evidence:
+            break
+    assert "phase golden" in ended.evidence
 
 
 @pytest.mark.whole
