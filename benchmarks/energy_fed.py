@@ -27,6 +27,7 @@ from device_agent.meters import Sampler
 from pipeline.measure.energy import reading_of
 from pipeline.records import RunRecord
 from pipeline.store import Store
+from targets import ranges
 
 STEP_S, LOOK_S = 0.004, 0.2
 IDLE_W, BUSY_W = 2.0, 4.0
@@ -213,7 +214,7 @@ def the_whole_way(folder, layers, *, limit=True, idle_s=1):
 def shown_j(measurement, fed, store):
     """Gross joules of an inference of the launch for the meters, as they were shown."""
     lines = store.path(measurement.energy.raw).read_bytes().splitlines(keepends=True)
-    ran = wire.decode(lines[0]).energy
+    ran = ranges.decode(lines[0]).energy
     return fed.joules(ran.start_ns, ran.end_ns) / ran.runs
 
 

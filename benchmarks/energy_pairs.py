@@ -58,7 +58,8 @@ class Case:
         at = lambda s: zero_ns + int(s * 1e9)  # noqa: E731
         trace = broken(trace, rng, fault, at(plans.idle_s), at(t), sync)
         of = tuple(
-            wire.Block(cycle, side, at(a), at(b), runs, 0, 0, None, None, 0, None) for cycle, side, a, b, runs in blocks
+            wire.Block(cycle, side, at(a), at(b), runs, 0, 0, 0, None, None, 0, None)
+            for cycle, side, a, b, runs in blocks
         )
         idle = ((at(0.05), at(plans.idle_s)), (at(t), at(t + plans.idle_s)))
         return joules_of_pair(wire.Paired(0, 0, None, None, of, idle, (trace,)), trace, sync).log_ratio

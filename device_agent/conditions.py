@@ -13,6 +13,7 @@ from device_agent.wire import Conditions, Core
 # hardware is absent, fails or blocks for ever, so they are not even tried (tj is the hottest of all zones there).
 NO_TEMPERATURE = re.compile("pmic-die|cv[0-9]", re.IGNORECASE)
 PLACEHOLDER_MC = -256000  # of an NVIDIA zone that is switched off
+LEAST_MC, MOST_MC = -300_000, 1_000_000  # what lies beyond is a broken sensor's, and the host refuses it
 CLOCK_GAP_NS, CLOCK_TRIES = 1_000_000, 5  # for two clocks at one moment: the kernel may run something else in between
 # Of a Jetson: "17000000.gpu", before JetPack 6 also "17000000.gv11b" and the like, by its chip. Another device's is not the model's.
 GPU = re.compile(r"/[0-9a-f]+\.(?:gpu|g[a-z]1[01]b)$")
@@ -88,7 +89,12 @@ def hottest_mc() -> Optional[int]:
     ]
     readings = facts.sensors([zone + "/temp" for zone in zones])
     hottest_first = sorted(
-        ((reading, path) for path, reading in readings.items() if reading != PLACEHOLDER_MC), reverse=True
+        (
+            (reading, path)
+            for path, reading in readings.items()
+            if reading != PLACEHOLDER_MC and LEAST_MC <= reading <= MOST_MC
+        ),
+        reverse=True,
     )
     global _quick_zone  # noqa: PLW0603 - what is known of this board's sensors, as facts._silent is
     _quick_zone = next((path for _, path in hottest_first if _is_quick(path)), None)

@@ -18,6 +18,7 @@ else:
 
 SHA256 = re.compile("[0-9a-f]{64}")
 JOB_ID = re.compile("[0-9a-f]{32}")
+MAX_TEXT = 800  # characters of a text: the cause and the last words
 
 R = TypeVar("R", bound="Record")
 HINTS: Dict[Type[Any], Dict[str, Any]] = {}
@@ -58,8 +59,21 @@ def replace(record: R, **changes: Any) -> R:
 
 
 def to_fields(record: Record) -> Dict[str, Any]:
-    """What json.dumps takes."""
-    return {name: _plain(value) for name, value in record.__dict__.items()}
+    """What json.dumps takes. A long text is shortened: what a runtime or a program says is of any length."""
+    return {
+        name: shortened(value) if type(value) is str and len(value) > MAX_TEXT else _plain(value)
+        for name, value in record.__dict__.items()
+    }
+
+
+def shortened(text: str, most: int = MAX_TEXT) -> str:
+    """Its head, where a message says what it is of, and more of its tail, where programs say why they end."""
+    if len(text) <= most:
+        return text
+    left_out = " ... %d characters left out ... "
+    kept = most - len(left_out % len(text))
+    head = kept // 3
+    return text[:head] + left_out % (len(text) - kept) + text[len(text) - (kept - head) :]
 
 
 def from_fields(kind: Type[R], fields: Dict[str, Any]) -> R:
@@ -67,9 +81,9 @@ def from_fields(kind: Type[R], fields: Dict[str, Any]) -> R:
     if kind not in HINTS:
         HINTS[kind] = typing.get_type_hints(kind)
     hints = HINTS[kind]
-    missing, unknown = sorted(set(hints) - set(fields)), sorted(set(fields) - set(hints))
+    missing, unknown = sorted(set(hints) - set(fields))[:5], sorted(set(fields) - set(hints))[:5]
     if missing or unknown:
-        raise WireError("%s: missing %s, unknown %s" % (kind.__name__, missing, unknown))
+        raise WireError("%s: missing %s, unknown %.200s" % (kind.__name__, missing, unknown))
     return kind(**{name: _value(fields[name], hint, kind.__name__ + "." + name) for name, hint in hints.items()})
 
 

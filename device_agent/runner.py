@@ -28,7 +28,7 @@ from device_agent import evaluate, memory, operators, place, wire
 from device_agent.messages import Messages
 from device_agent.record import from_fields, to_fields
 from device_agent.runtimes import RUNTIMES
-from device_agent.waiting import waited
+from device_agent.waiting import Counting
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 OOM_SCORE = "500"  # of 1000
@@ -112,7 +112,7 @@ class Runner:
         self._snapshot("runtime_imported")
         done: Dict[str, Any] = {
             "runtime_version": runtime.version(), "delegates": [], "import_ns": import_ns, "load_ns": 0, "warmup_ns": (), "steady": True,
-            "latency_ns": (), "golden": [], "involuntary_switches": 0, "major_faults": 0, "run_delay_ns": None, "outputs_sha256": "", "energy": None,
+            "latency_ns": (), "golden": [], "involuntary_switches": 0, "major_faults": 0, "run_delay_ns": None, "counted_ns": 0, "outputs_sha256": "", "energy": None,
             "operators": [], "operators_note": "",
         }  # fmt: skip
         inputs = self._inputs()
@@ -176,10 +176,10 @@ class Runner:
         warmup_ns, steady = self._warm_up(model)
         self.messages.enter("timed", 1000)
         model.invoke()  # not counted: that message has just woken the agent, which may share our only core
-        before = waited()
+        counting = Counting()
         launch = self.launch
         self._timed(model, launch.timed_min_ns, launch.timed_min_runs, launch.timed_max_runs)
-        told = before.since()
+        told = counting.told()
         return {"warmup_ns": warmup_ns, "steady": steady, "latency_ns": self.samples[: self.timed].tolist(), **told}
 
     def _take_turns(self, model: Any) -> Dict[str, Any]:
@@ -187,13 +187,13 @@ class Runner:
         warmup_ns, steady = self._warm_up(model)
         self.messages.be_silent()
         self.messages.answer("ready", True)
-        first = waited()
+        whole = Counting()
         while len(order := sys.stdin.readline().split()) == 3:
-            runs, before, start_ns = self.timed, waited(), clock()
+            runs, counting, start_ns = self.timed, Counting(), clock()
             end_ns = self._timed(model, *map(int, order))
-            block = {"start_ns": start_ns, "end_ns": end_ns, "runs": self.timed - runs, **before.since()}
+            block = {"start_ns": start_ns, "end_ns": end_ns, "runs": self.timed - runs, **counting.told()}
             self.messages.answer("block", block)
-        told = first.since()
+        told = whole.told()
         return {"warmup_ns": warmup_ns, "steady": steady, "latency_ns": self.samples[: self.timed].tolist(), **told}
 
     def _warm_up(self, model: Any) -> Tuple[List[int], bool]:

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import time
 from typing import Dict, NamedTuple, Optional
 
 from device_agent import facts
@@ -12,12 +13,24 @@ class Waited(NamedTuple):
     major_faults: int  # pages that were not in memory, but on a disk or in swap
     run_delay_ns: Optional[int]
 
-    def since(self) -> Dict[str, Optional[int]]:
+    def since(self, before: "Waited") -> Dict[str, Optional[int]]:
         """What has come to each, by name."""
         return {
             name: None if now is None or old is None else now - old
-            for name, old, now in zip(self._fields, self, waited())  # noqa: B905 - Python 3.8
+            for name, now, old in zip(self._fields, self, before)  # noqa: B905 - Python 3.8
         }
+
+
+class Counting:
+    """From now on; `counted_ns` of what it tells is the whole time, with that of looking."""
+
+    def __init__(self) -> None:
+        self.start_ns = time.perf_counter_ns()
+        self.before = waited()
+
+    def told(self) -> Dict[str, Optional[int]]:
+        """The fields of wire.Launched and wire.Block."""
+        return {**waited().since(self.before), "counted_ns": time.perf_counter_ns() - self.start_ns}
 
 
 def waited() -> Waited:

@@ -28,16 +28,19 @@ PROTOCOL history (an agent is pushed by the hash of its content, so versions nev
     2  jobs that outlive the connection; uploads in frames, from an offset
     3  pairs of launches that take turns; pinned processes; inputs in rotation
     4  meters: several a launch, power or energy
-    5  cleaning up: Clean, Uninstall; a note beside Accepted; the numbers of the CPUs that a process may use
+    5  cleaning up: Clean, Uninstall; a note beside Accepted; the numbers of the CPUs that a process may use; the time in which a
+       runner's waiting was counted; texts have a length
 """
 
 import json
 import struct
 from typing import Any, Optional, Tuple
 
-from device_agent.record import Record as Record  # noqa: PLC0414 - the host finds both here
+from device_agent.record import MAX_TEXT as MAX_TEXT  # noqa: PLC0414 - the host finds all of these here
+from device_agent.record import Record as Record  # noqa: PLC0414
 from device_agent.record import WireError as WireError  # noqa: PLC0414
 from device_agent.record import from_fields, to_fields
+from device_agent.record import shortened as shortened  # noqa: PLC0414
 
 PROTOCOL = 5
 MARK = b"--edgepress-agent-1--"
@@ -444,7 +447,8 @@ class Launched(Record):
     job_peak_bytes: Optional[int]
     involuntary_switches: int  # of the runner while it was timed
     major_faults: int  # pages that it had to read from a disk while it was timed
-    run_delay_ns: Optional[int]  # time that the runner waited for a CPU while it was timed
+    run_delay_ns: Optional[int]  # time that the runner waited for a CPU while it was timed, of all its threads
+    counted_ns: int  # how long these three were counted: all of it, not the inferences alone
     power: Tuple[PowerTrace, ...]  # of each meter of the launch
     energy: Optional[EnergyWindow]  # mode "energy"
     outputs_sha256: str  # mode "evaluate": a .npy blob, float32 (rows, ...); else ""
@@ -464,6 +468,7 @@ class Block(Record):
     runs: int
     involuntary_switches: int
     run_delay_ns: Optional[int]
+    counted_ns: int  # as of Launched
     cpu_khz: Optional[int]  # of the fastest CPU in use (those that idle clock down), just behind the block
     temperature_mc: Optional[int]
     major_faults: int
@@ -540,11 +545,11 @@ def decode(line: bytes) -> Any:
     try:
         fields = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise WireError("not a JSON line: %s (%r)" % (error, line[:80])) from error
+        raise WireError("not a JSON line: %.200s (%r)" % (error, line[:80])) from None
     if not isinstance(fields, dict):
         raise WireError("a line must be a JSON object, not %s" % type(fields).__name__)
     name = fields.pop("kind", None)
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise WireError("unknown kind of record: %r" % (name,))
+        raise WireError("unknown kind of record: %.80r" % (name,))
     return from_fields(kind, fields)

@@ -14,6 +14,8 @@ Exit code 1 (regressed), 3 (inconclusive) and 6 (invalid measurement) are result
 
 import errno
 
+from device_agent.wire import shortened
+
 # Of an OSError that nobody has told of in words of his own: what to do, by what the kernel said.
 OS_HINTS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM), "You may not do that there: give yourself the right, or work in a folder of your own."),
@@ -27,14 +29,15 @@ OS_HINTS = {
 
 
 class EdgepressError(Exception):
-    """`message` says what was wrong and with which input, `hint` what to do next."""
+    """`message` says what was wrong and with which input, `hint` what to do next. Both are shortened here: they quote models, files
+    and child processes, whose texts are of any length.
+    """
 
     exit_code = 5
 
     def __init__(self, message: str, *, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = shortened(message), shortened(hint)
+        super().__init__(self.message)
 
 
 class PlanError(EdgepressError):

@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 from device_agent import wire
 from device_agent.wire import Record
-from targets import bundle, failures, said, waiting
+from targets import bundle, failures, ranges, said, waiting
 from targets.errors import (
     AgentFailed,
     ConnectionLost,
+    Implausible,
     NoAnswer,
     NotTheAgent,
     TargetError,
@@ -137,7 +138,12 @@ class Conversation:
         while True:
             line = self._line(wait, line_bytes, silent_s)
             try:
-                record = wire.decode(line)
+                record = ranges.decode(line)
+            except ranges.RangeError as error:
+                raise Implausible(
+                    f"{self.address} says {error}",
+                    hint="Nothing of this is used. Restart the board and run again; report it if it happens twice.",
+                ) from error
             except wire.WireError as error:
                 raise NotTheAgent(
                     f"{self.address} sent what is not of the protocol: {said.last_words(str(error))}",

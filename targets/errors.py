@@ -17,6 +17,7 @@ Busy                     4  another edgepress measures there
 ConnectionLost           4  cut in the middle, or silent for too long: worth another try
 NoAnswer                 4  the board is connected, and a request was not answered in its whole time
 NotTheAgent              4  what answers does not keep to the protocol
+Implausible              4  it says what can not be: a value out of its range, or one that contradicts another
 JobEnded                 4  LOST, KILLED, TIMEOUT, CANCELLED or FAILED: a job without results
 AgentFailed              4  the agent answered with a failure
 UploadDamaged            4  what has arrived is not what was announced, and was thrown away there
@@ -26,16 +27,19 @@ EmulatorUnavailable      4  this machine can not build or run the emulated board
 EmulatorNotRunning       4  the emulated board has not been started
 """
 
+from device_agent.wire import shortened
+
 
 class TargetError(Exception):
-    """The same three fields as pipeline.errors.EdgepressError: `message`, `hint`, `exit_code`."""
+    """The same three fields as pipeline.errors.EdgepressError: `message`, `hint`, `exit_code`. A text that holds what a board said is
+    shortened here, whoever quotes it.
+    """
 
     exit_code = 4
 
     def __init__(self, message: str, *, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = shortened(message), shortened(hint)
+        super().__init__(self.message)
 
 
 class UnknownTarget(TargetError):
@@ -99,6 +103,10 @@ class NoAnswer(TargetError):
 
 
 class NotTheAgent(TargetError):
+    pass
+
+
+class Implausible(NotTheAgent):
     pass
 
 

@@ -10,10 +10,19 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn, Self, TypeVar
 
 from device_agent import wire
-from targets import failures, waiting
+from targets import failures, plausible, waiting
 from targets.connection import ROUNDS, Connection
 from targets.conversation import Conversation
-from targets.errors import AgentFailed, Busy, ConnectionLost, DiskFull, NotTheAgent, RootUnusable, SentAgain
+from targets.errors import (
+    AgentFailed,
+    Busy,
+    ConnectionLost,
+    DiskFull,
+    Implausible,
+    NotTheAgent,
+    RootUnusable,
+    SentAgain,
+)
 from targets.following import Following, Said
 from targets.link import Link
 from targets.patience import Patience
@@ -23,7 +32,6 @@ from targets.submission import submission
 from targets.upload import limit_s, send_blob, send_rest
 from targets.waiting import SLOWEST_BYTES_S, Wait
 
-GET_LIMIT_BYTES = 1 << 30
 SUBMIT_TRIES_S = 2.0  # for the agent of a link that has just broken to start the job that was submitted over it
 SILENT_S = 45.0  # an agent that follows a job says at least every 5 s that it is at it
 # To cancel the job and end the agent; in a hurry at Ctrl-C, which shall end within 5 s. The job has a share of it.
@@ -51,6 +59,8 @@ class Session:
         self.patience = Patience(self._say)  # with a board that is busy; none, unless somebody gives it seconds
         self._job_id: str | None = None
         self._submitted: dict[str, wire.Submit] = {}
+        self._began_s: dict[str, float] = {}  # of those, as plausible.now_s() tells the time
+        self._spoiled: str | None = None  # a job whose results can not be: nobody shall find them again
         self._fetched: list[str] = []
         self._noted: set[str] = set()
         self.note = ""  # of a virtual board: what holds it to its shape
@@ -101,15 +111,22 @@ class Session:
 
     def meters(self, uses: tuple[wire.MeterUse, ...] = ()) -> tuple[wire.MeterInfo, ...]:
         """Whether the board can read these meters; without `uses`, which it has that need no settings."""
-        return self._ask(wire.Meters(uses), wire.MeterList).meters
+        meters = self._ask(wire.Meters(uses), wire.MeterList).meters
+        names = [meter.name for meter in meters]
+        if uses and names != [use.name for use in uses]:
+            raise Implausible(f"{self.address} told of the meters {names}, which were not asked for", hint="Run again.")
+        return meters
 
-    def get(self, sha256: str) -> bytes:
-        """Fetch a blob; its hash is checked. NotTheAgent for more than GET_LIMIT_BYTES."""
+    def get(self, sha256: str, most_bytes: int) -> bytes:
+        """Fetch a blob; its hash is checked. Implausible for more than `most_bytes`, before any of it is received."""
 
         def fetch(talk: Conversation) -> bytes:
             size = talk.ask(wire.Get(sha256), wire.Blob, wait).size_bytes
-            if not 0 <= size <= GET_LIMIT_BYTES:
-                raise NotTheAgent(f"{self.address} wants to send {size} bytes", hint="Answer fewer evaluation rows.")
+            if size > most_bytes:
+                raise Implausible(
+                    f"{self.address} says Blob.size_bytes = {size}: what was asked for has {most_bytes} at most",
+                    hint="Run again; report it if it happens twice.",
+                )
             wait.news(f"send a file of {size / 1e6:.1f} MB", waiting.ANSWER_S + size / SLOWEST_BYTES_S)
             return talk.receive_exactly(size, wait)
 
@@ -141,6 +158,7 @@ class Session:
         except (AgentFailed, Busy, DiskFull, RootUnusable):
             self._done_with(request.job_id)  # it was not started
             raise
+        self._began_s[request.job_id] = plausible.now_s() - accepted.age_ns / 1e9
         if accepted.note and accepted.note not in self._noted:
             self._noted.add(accepted.note)
             self._say(f"{self.address}: {accepted.note}")
@@ -167,8 +185,12 @@ class Session:
         """What a job says, from its beginning to its end: each record once, however often the link breaks meanwhile. `count`: its
         launches and pairs, where another run has submitted it.
 
-        JobEnded where it ended without results; SentAgain where something that it needs is damaged or gone on the board.
+        JobEnded where it ended without results; SentAgain where something that it needs is damaged or gone on the board; Implausible
+        for a result that can not be.
         """
+        results = plausible.Results(
+            self.address, self.machine, self._submitted.get(job_id), self._began_s.get(job_id, 0.0)
+        )
         expected, seen, rounds = Following(self.address, self._submitted.get(job_id), count), 0, 0
         with self._board.wait(expected.doing(), expected.left_s()) as wait:
             while True:
@@ -182,10 +204,14 @@ class Session:
                         expected.check(record)
                         if isinstance(record, wire.LaunchFailed) and record.error in LACKING and job_id == self._job_id:
                             self._lacking(job_id, record)
+                        results.check(record)
                         seen, rounds = record.seq, 0
                         wait.hold()
                         yield record
                         wait.news(expected.doing(), expected.left_s())
+                except Implausible:
+                    self._spoiled = job_id
+                    raise
                 except ConnectionLost as lost:
                     rounds += 1
                     if rounds > ROUNDS or wait.is_over():
@@ -239,7 +265,14 @@ class Session:
             return self._board.talk.ask(wire.Uninstall(dry_run), wire.Uninstalled, wait)
 
     def jobs(self) -> tuple[wire.JobInfo, ...]:
-        return self._ask(wire.Jobs(), wire.JobList).jobs
+        found = self._ask(wire.Jobs(), wire.JobList).jobs
+        for job in found:
+            if job.done > job.launches:
+                raise Implausible(
+                    f"{self.address} says done = {job.done} of the job {job.job_id}, which has {job.launches} launches",
+                    hint="Run again; report it if it happens twice.",
+                )
+        return found
 
     # --- the end
 
@@ -260,6 +293,8 @@ class Session:
             talk.write(wire.Cancel(job_id), wait)
             while not isinstance(talk.record(wait, wire.MAX_LINE_BYTES), (wire.Cancelled, wire.Failure)):
                 pass
+            if job_id == self._spoiled:
+                talk.write(wire.Forget(job_id), wait)  # its answer makes no difference
 
     def __enter__(self) -> Self:
         return self

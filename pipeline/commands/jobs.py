@@ -73,7 +73,9 @@ def _follow(session: Session, job: wire.JobInfo, *, as_json: bool) -> None:
         if as_json:
             say(msgspec.json.encode(record, enc_hook=vars).decode())
         elif isinstance(record, wire.Event):
-            part = f" {record.done / record.of:.0%}" if record.of > 1 else ""  # nanoseconds, rows or thousandths
+            part = (
+                f" {min(1.0, record.done / record.of):.0%}" if record.of > 1 else ""
+            )  # nanoseconds, rows or thousandths
             say(f"launch {record.index + 1} of {job.launches}: {record.phase}{part}")
         elif isinstance(record, wire.LaunchFailed):
             say(f"launch {record.index + 1} of {job.launches} failed in phase {record.phase}: {record.message}")

@@ -1,6 +1,7 @@
 """What the board answered for the evaluation rows, against the labels and against the host."""
 
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,16 @@ import numpy.typing as npt
 
 from device_agent import wire
 from pipeline import units
-from pipeline.errors import DataError, StageError
+from pipeline.errors import DataError
 from pipeline.measure.schedule import Candidate
 from pipeline.records import BoardAccuracy, Data, Deployment, Doubt
 from pipeline.store import Store
 from targets import Session
+from targets.errors import NotTheAgent
 
 DIFFERENT_ANSWERS_RATIO = 0.01
+HEADER_BYTES = 4096  # of a .npy file: 128 for an array of few axes
+UNKNOWN_BYTES = 64 << 20  # of all answers of a file that the host can not run
 
 Found = tuple[BoardAccuracy | None, list[Doubt]]
 NO_ANSWERS: Found = None, []
@@ -30,14 +34,17 @@ def accuracy_of(
     if deployment.evaluation_indices is None or data.evaluation is None:
         return None, []
     indices = np.load(store.path(deployment.evaluation_indices), allow_pickle=False)
-    outputs = read_answers(session.get(answer.outputs_sha256), len(indices), candidate.label)
+    host = candidate.converted.outputs
+    on_host = None if host is None else np.load(store.path(host), mmap_mode="r", allow_pickle=False)
+    most_bytes = UNKNOWN_BYTES if on_host is None else HEADER_BYTES + len(indices) * 4 * math.prod(on_host.shape[1:])
+    outputs = read_answers(session.get(answer.outputs_sha256, most_bytes), len(indices), candidate.label)
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         return None, []
     bad = int(np.count_nonzero(~np.isfinite(outputs).all(axis=1)))
     if bad:
         return None, [_not_numbers(bad, len(outputs))]
     classes = outputs.argmax(axis=1).astype(np.int64)
-    y, host = data.evaluation.y, candidate.converted.outputs
+    y = data.evaluation.y
     labels = None if y is None else np.load(store.path(y), allow_pickle=False)[indices]
     if labels is not None and not (labels.min() >= 0 and labels.max() < outputs.shape[1]):
         raise DataError(
@@ -46,9 +53,8 @@ def accuracy_of(
             hint="Number the classes as in training, from 0.",
         )
     differs = None
-    if host is not None:
-        on_host = np.load(store.path(host), mmap_mode="r", allow_pickle=False)[indices]
-        differs = float(np.mean(classes != on_host.argmax(axis=1)))
+    if on_host is not None:
+        differs = float(np.mean(classes != on_host[indices].argmax(axis=1)))
     file = io.BytesIO()
     np.save(file, classes)
     found = BoardAccuracy(
@@ -61,7 +67,7 @@ def accuracy_of(
 
 
 def read_answers(data: bytes, rows: int, label: str) -> npt.NDArray[np.float32]:
-    """The float32 .npy of `rows` answers. It comes from the board: StageError for anything else."""
+    """The float32 .npy of `rows` answers. It comes from the board: NotTheAgent for anything else."""
     file = io.BytesIO(data)
     try:
         np.lib.format.read_magic(file)
@@ -71,7 +77,7 @@ def read_answers(data: bytes, rows: int, label: str) -> npt.NDArray[np.float32]:
             raise ValueError(f"an array of {dtype} and shape {shape}")
         return values.reshape(shape)
     except (ValueError, EOFError, IndexError, TypeError, OverflowError) as error:
-        raise StageError(
+        raise NotTheAgent(
             f"the board's answers of {label} can not be read: {error}", hint="Run again; report it if it happens twice."
         ) from error
 

@@ -76,12 +76,11 @@ def look_by_look(
     shuffle = random.Random(seed)  # noqa: S311 - an order, not a secret
     answers: list[Answer] = []
     for look in looks:
-        begin, wanted = len(answers), pairs(baseline, candidate, shape, look - len(answers), shuffle)
+        wanted = pairs(baseline, candidate, shape, look - len(answers), shuffle)
         with around():
             job_id = session.submit((), label, wanted, cooling)
             for record in session.follow(job_id):
                 if isinstance(record, wire.Paired | wire.LaunchFailed):
-                    _check(record, wanted, len(answers) - begin)
                     answers.append(record)
                     tell(len(answers))
         if len(answers) != look:
@@ -96,24 +95,6 @@ def look_by_look(
             cooling = cooling._replace(from_mc=first.a.before.temperature_mc)
         if any(isinstance(answer, wire.LaunchFailed) for answer in answers):
             return
-
-
-def _check(record: Answer, wanted: Sequence[wire.Pair], index: int) -> None:
-    """StageError for a pair that is not that of this index, or of which something is missing."""
-    pair = wanted[index] if record.index == index < len(wanted) else None
-    if pair is not None and isinstance(record, wire.LaunchFailed):
-        return
-    if pair is not None and isinstance(record, wire.Paired):
-        turns = [(cycle, side) for cycle, sides in enumerate(pair.cycles) for side in sides]
-        least = min(pair.block_min_runs, pair.block_max_runs)
-        if [(block.cycle, block.side) for block in record.blocks] == turns and all(
-            least <= block.runs <= pair.block_max_runs for block in record.blocks
-        ):
-            return
-    raise StageError(
-        f"the agent's pair {record.index} is not the one that was asked for: it sent {len(getattr(record, 'blocks', ()))} blocks",
-        hint="Run again; report it if it happens twice.",
-    )
 
 
 class Traces(msgspec.Struct, frozen=True, kw_only=True):

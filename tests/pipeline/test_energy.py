@@ -262,7 +262,7 @@ def turns(t_s: np.ndarray, load, cycles=("ABBA", "BAAB")) -> wire.Paired:
     blocks, t = [], 2.0
     for cycle, sides in enumerate(cycles):
         for side in sides:
-            blocks.append(wire.Block(cycle, side, int(t * S), int((t + 0.5) * S), 25, 0, 0, None, None, 0, None))
+            blocks.append(wire.Block(cycle, side, int(t * S), int((t + 0.5) * S), 25, 0, 0, 0, None, None, 0, None))
             t += 0.5
     level = np.array([load(next((b.side for b in blocks if b.start_ns <= x * S < b.end_ns), "")) for x in t_s])
     told = trace(t_ns=tuple(int(x * S) for x in t_s), power_uw=tuple(round(watt * 1e6) for watt in level))

@@ -80,7 +80,7 @@ class Board:
         for cycle, sides in enumerate(pair.cycles):
             for side in sides:
                 blocks.append(
-                    wire.Block(cycle, side, round(t * S), round((t + block_s) * S), 1000, 0, 0, None, None, 0, None)
+                    wire.Block(cycle, side, round(t * S), round((t + block_s) * S), 1000, 0, 0, 0, None, None, 0, None)
                 )
                 t += block_s
         edges = np.array([block.start_ns for block in blocks] + [blocks[-1].end_ns])

@@ -145,7 +145,7 @@ def test_a_trace_that_ended_early_ends_there():
 def paired(trace_of: wire.PowerTrace) -> wire.Paired:
     """ABBA between 11 and 19 s."""
     blocks = tuple(
-        wire.Block(0, side, (11 + 2 * n) * S, (13 + 2 * n) * S, 10, 0, 0, None, None, 0, None)
+        wire.Block(0, side, (11 + 2 * n) * S, (13 + 2 * n) * S, 10, 0, 0, 0, None, None, 0, None)
         for n, side in enumerate("ABBA")
     )
     return wire.Paired(0, 0, None, None, blocks, RAN.idle, (trace_of,))

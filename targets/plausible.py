@@ -1,0 +1,176 @@
+"""What a board says of a job, held against what was asked of it, against itself and against this machine's clock.
+
+A board measures and is believed in what it measures, but not in what can not be: times that are longer than the launch that they
+are of, inferences that nobody asked for, more memory than there is. Ranges of single fields are the wire's (ranges.py).
+"""
+
+import time
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import NoReturn
+
+from device_agent import wire
+from targets.errors import Implausible
+
+Result = wire.Launched | wire.Paired | wire.LaunchFailed
+
+# The board's clock may run a little faster than ours; a job that is found again says itself how old it is, by another clock.
+CLOCK_FACTOR, CLOCK_SLACK_S = 1.05, 60.0
+# A container's limit is no bound for what its processes share with others; the kernel counts resident pages a CPU at a time
+MEMORY_FACTOR, MEMORY_SLACK_BYTES = 2, 1 << 30
+PEAK_RATIO, PEAK_SLACK_BYTES = 0.95, 64 << 20
+
+
+def now_s() -> float:
+    """Of a clock that goes on while this machine sleeps, as the board's may: an hour of a job can be a second of ours."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class Results:
+    """Takes the results of one job in their order, which is known to be right (following.py). Implausible names the launch, the
+    field, its value and what it can be.
+    """
+
+    def __init__(self, address: str, machine: wire.Machine, request: wire.Submit | None, began_s: float) -> None:
+        """`request` None: another's job, of which only what one result says of itself is checked."""
+        self.address, self.machine, self.began_s, self.request = address, machine, began_s, request
+        self.last_ns = 0
+
+    def check(self, record: wire.Event | Result) -> None:
+        self.item = f"launch {record.index + 1}"
+        asked = (*self.request.launches, *self.request.pairs)[record.index] if self.request else None
+        if isinstance(record, wire.Paired):
+            self._pair(record, asked if isinstance(asked, wire.Pair) else None)
+        elif isinstance(record, wire.Launched):
+            launch = asked if isinstance(asked, wire.Launch) else None
+            self._launched(record, launch)
+            self._power(record.power, launch.meters if launch else None, record.before.t_ns, record.after.t_ns)
+            self._of_its_mode(record, launch)
+            self._follows(record, record)
+
+    # --- one launch
+
+    def _launched(self, it: wire.Launched, asked: wire.Launch | None) -> None:
+        """Also of a side of a pair, whose times are those of the whole pair."""
+        if it.after.t_ns < it.before.t_ns:
+            self._wrong("after.t_ns", it.after.t_ns, f"before.t_ns is {it.before.t_ns}: its clock went back")
+        whole_ns = it.after.t_ns - it.before.t_ns
+        if it.cold_start_ns or (asked is not None and asked.mode != "profile"):
+            self._bounds("cold_start_ns", it.cold_start_ns, it.import_ns + it.load_ns + it.first_ns, whole_ns)
+        self._bounds("import_ns", it.import_ns, 0, whole_ns)
+        self._bounds("the sum of warmup_ns and latency_ns", sum(it.warmup_ns) + sum(it.latency_ns), 0, whole_ns - it.cold_start_ns)  # fmt: skip
+        self._bounds("counted_ns", it.counted_ns, 0, whole_ns)
+        self._memory(it)
+        if it.energy is not None:
+            self._energy(it.energy, it.before.t_ns, it.after.t_ns)
+        if asked is not None and asked.cpus and it.cpus != asked.cpus:
+            self._wrong("cpus", list(it.cpus), f"{list(asked.cpus)} were asked for")
+
+    def _of_its_mode(self, it: wire.Launched, asked: wire.Launch | None) -> None:
+        """A launch alone: as many times as it was to take, and what only its mode has."""
+        if asked is None:
+            return
+        least = min(asked.timed_min_runs, asked.timed_max_runs) if asked.mode == "time" else 0
+        self._bounds("the number of latency_ns", len(it.latency_ns), least, asked.timed_max_runs if least else 0)
+        if asked.mode != "profile" and it.operators:
+            self._wrong("operators", len(it.operators), "nobody asked for them")
+        if bool(it.outputs_sha256) != (asked.mode == "evaluate"):
+            self._wrong("outputs_sha256", repr(it.outputs_sha256[:12]), f"the mode is {asked.mode}")
+        if (it.energy is not None) != (asked.mode == "energy"):
+            self._wrong("energy", "there" if it.energy else "missing", f"the mode is {asked.mode}")
+
+    def _memory(self, it: wire.Launched) -> None:
+        most = self.machine.memory_bytes * MEMORY_FACTOR + MEMORY_SLACK_BYTES if self.machine.memory_bytes else 1 << 62
+        for step in it.memory:
+            for name in ("resident_bytes", "anonymous_bytes", "file_bytes", "private_dirty_bytes"):
+                self._bounds(f"memory.{name}", getattr(step, name) or 0, 0, most)
+        resident = max((step.resident_bytes or 0 for step in it.memory), default=0)
+        if it.peak_bytes is not None:
+            self._bounds("peak_bytes", it.peak_bytes, int(resident * PEAK_RATIO) - PEAK_SLACK_BYTES, most)
+        self._bounds("job_peak_bytes", it.job_peak_bytes or 0, 0, most)
+
+    # --- a pair
+
+    def _pair(self, it: wire.Paired, asked: wire.Pair | None) -> None:
+        sides = (("A", it.a, asked.a if asked else None), ("B", it.b, asked.b if asked else None))
+        for side, launched, launch in sides:
+            self.item = f"pair {it.index + 1}, side {side}"
+            self._launched(launched, launch)
+            blocks = [block for block in it.blocks if block.side == side]
+            runs = sum(block.runs for block in blocks)
+            kept = runs if launch is None else min(runs, launch.timed_max_runs)
+            self._bounds("the number of latency_ns", len(launched.latency_ns), kept, kept)
+            taken = 0
+            for block in blocks:
+                times = launched.latency_ns[taken : taken + block.runs]
+                taken += block.runs
+                self._bounds("the sum of latency_ns of a block", sum(times), 0, max(0, block.end_ns - block.start_ns))
+        self.item = f"pair {it.index + 1}"
+        if asked is not None:
+            self._blocks(it, asked)
+        begin_ns, end_ns = it.a.before.t_ns, max(it.a.after.t_ns, it.b.after.t_ns)
+        self._in_order("blocks", [(block.start_ns, block.end_ns) for block in it.blocks], begin_ns, end_ns)
+        self._in_order("idle", it.idle, begin_ns, end_ns)
+        self._power(it.power, asked.a.meters if asked else None, begin_ns, end_ns)
+        self._follows(it.a, it.b)
+
+    def _blocks(self, it: wire.Paired, asked: wire.Pair) -> None:
+        turns = [(cycle, side) for cycle, sides in enumerate(asked.cycles) for side in sides]
+        if [(block.cycle, block.side) for block in it.blocks] != turns:
+            sides = "".join(block.side for block in it.blocks)
+            self._wrong("blocks", wire.shortened(sides, 100), f"{''.join(asked.cycles)} were asked for")
+        least = min(asked.block_min_runs, asked.block_max_runs)
+        for block in it.blocks:
+            self._bounds("the runs of a block", block.runs, least, asked.block_max_runs)
+
+    # --- meters
+
+    def _power(
+        self, traces: tuple[wire.PowerTrace, ...], asked: tuple[wire.MeterUse, ...] | None, begin_ns: int, end_ns: int
+    ) -> None:
+        meters = [trace.meter for trace in traces]
+        if asked is not None and meters != [use.name for use in asked]:
+            wanted = ", ".join(use.name for use in asked)
+            self._wrong("power", ", ".join(meters) or "nothing", f"{wanted or 'no meter'} was asked for")
+        for trace in traces:
+            name = f"power of {trace.meter}"
+            values = trace.energy_uj or trace.power_uw
+            if len(values) != len(trace.t_ns) or (trace.power_uw and trace.energy_uj):
+                self._wrong(name, f"{len(values)} values", f"it has {len(trace.t_ns)} times")
+            for before_ns, t_ns in pairwise((begin_ns, *trace.t_ns)):
+                self._bounds(f"{name}, t_ns", t_ns, before_ns, end_ns)
+
+    def _energy(self, it: wire.EnergyWindow, begin_ns: int, end_ns: int) -> None:
+        self._bounds("energy.runs", it.runs, 1, 2**40)
+        self._in_order("energy.idle", [*it.idle[:1], (it.start_ns, it.end_ns), *it.idle[1:]], begin_ns, end_ns)
+        self._in_order("energy.busy", it.busy, begin_ns, it.start_ns)
+
+    # --- what all share
+
+    def _follows(self, first: wire.Launched, last: wire.Launched) -> None:
+        """After the launch before, and within the time that this machine has seen pass."""
+        self._bounds("before.t_ns", first.before.t_ns, self.last_ns, 2**63)
+        self.last_ns = max(first.after.t_ns, last.after.t_ns)
+        if self.request is not None:
+            passed_s = now_s() - self.began_s
+            most_ns = round((passed_s * CLOCK_FACTOR + CLOCK_SLACK_S) * 1e9)
+            self._bounds("after.t_ns - before.t_ns", self.last_ns - first.before.t_ns, 0, most_ns)
+
+    def _in_order(self, name: str, spans: Iterable[tuple[int, int]], begin_ns: int, end_ns: int) -> None:
+        """Each ends after it begins, and no later than the next begins."""
+        for start_ns, stop_ns in spans:
+            self._bounds(f"{name}, start", start_ns, begin_ns, end_ns)
+            self._bounds(f"{name}, end", stop_ns, start_ns, end_ns)
+            begin_ns = stop_ns
+
+    def _bounds(self, name: str, value: int, least: int, most: int) -> None:
+        if not least <= value <= most:
+            self._wrong(
+                name, value, f"it must be {least}" if least == most else f"it must lie between {least} and {most}"
+            )
+
+    def _wrong(self, name: str, value: object, why: str) -> NoReturn:
+        raise Implausible(
+            f"{self.address} says {name} = {value} in {self.item}: {why}",
+            hint="No number of this job is used. Restart the board and measure again; report it if it happens twice.",
+        )
