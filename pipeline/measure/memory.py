@@ -28,7 +28,9 @@ def memory_of(timed: Sequence[Launched], runtime: str) -> Memory:
             for step in middle.memory
         ),
         peak_bytes=middle.peak_bytes,
-        model_anonymous_bytes=median_low(growth) if growth else None,
+        model_anonymous_bytes=max(0, median_low(growth))
+        if growth
+        else None,  # a runtime may give back what it took to start
         launch_growth_bytes=growth,
         launch_peak_bytes=_whole([launch.peak_bytes for launch in timed]),
         gpu_shared_bytes=max(0, -median_low(gone)) if gone else None,

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline import order_statistics
 from pipeline.compare.intervals import accuracy_drop, latency_ratio
 from pipeline.measure.statistics import summarise
 from pipeline.order_statistics import COVERAGE, ENOUGH, covers, median_interval
@@ -77,3 +78,17 @@ def test_points_lost_covers_as_often_as_it_says():
         _, low, high = accuracy_drop(before, after)
         hits += low <= 100 * (0.9 * 0.05 - 0.1 * 0.25) <= high
     assert 0.93 <= hits / 1500 <= 0.98
+
+
+@pytest.mark.parametrize(("n", "share"), [(1000, 0.5), (5000, 0.9), (20_000, 0.95), (50_000, 0.99)])
+def test_the_approximation_of_the_ranks_is_within_one_of_the_exact_ones(n, share):
+    """The exact binomial is the judge: 2.5 % lie beyond each end."""
+    below, above = order_statistics._ranks(n, share)
+    logs = [
+        order_statistics._log_choices(n, k) + k * math.log(share) + (n - k) * math.log1p(-share) for k in range(n + 1)
+    ]
+    under = np.cumsum(np.exp(logs))  # of k: at most k values lie under it
+    exact_below = int(np.searchsorted(under, 0.025, side="right"))
+    exact_above = int(np.searchsorted(under, 0.975)) + 1
+    assert abs(below - exact_below) <= 1
+    assert abs(above - exact_above) <= 1

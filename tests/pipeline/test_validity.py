@@ -15,13 +15,13 @@ CALM = Conditions(
 )  # fmt: skip
 LATER = replace(CALM, t_ns=10**9)
 CLEAN = Launched(
-    seq=1, index=0, runtime_version="1", delegates=(), model_sha256="a" * 64, inputs_sha256="", in_band=True, cold_start_ns=3, import_ns=1, load_ns=1, first_ns=1, warmup_ns=(1,), steady=True,
-    latency_ns=(100_000,) * 50, golden=(0.5, 2.0), cpus=(3,), memory=(MemoryStep("end", 1, 1, 0, None, None),), peak_bytes=1,
-    job_peak_bytes=None, involuntary_switches=0, major_faults=0, run_delay_ns=0, power=(), energy=None, outputs_sha256="", operators=(), operators_note="", before=CALM, after=LATER,
+    seq=1, index=0, runtime_version="1", delegates=(), model_sha256="a" * 64, inputs_sha256="", in_band=True, cold_start_ns=3, import_ns=1, load_ns=1, first_ns=1, warmup_ns=(100_000,), steady=True,
+    latency_ns=(99_999, 100_001) * 25, golden=(0.5, 2.0), cpus=(3,), memory=(MemoryStep("end", 1, 1, 0, None, None),), peak_bytes=1,
+    job_peak_bytes=None, involuntary_switches=0, major_faults=0, run_delay_ns=0, counted_ns=5_000_000, power=(), energy=None, outputs_sha256="", operators=(), operators_note="", before=CALM, after=LATER,
 )  # fmt: skip
 PAIR = Paired(
     seq=1, index=0, a=CLEAN, b=CLEAN,
-    blocks=tuple(Block(0, side, 0, 1_000_000, 10, 0, 0, 2400000, 45000, 0, None) for side in "ABBA"),
+    blocks=tuple(Block(0, side, 0, 1_000_000, 10, 0, 0, 1_000_000, 2400000, 45000, 0, None) for side in "ABBA"),
     idle=(), power=(),
 )  # fmt: skip
 
@@ -50,7 +50,11 @@ def test_a_clean_measurement_has_no_doubt():
     ("before", "after", "expected"),
     [
         (0x0, 0x0, []),
-        (0x0, 0x4, ["throttled"]),  # now
+        (0x0, 0x2, ["throttled"]),  # now: its clock is capped
+        (0x0, 0x4, ["throttled"]),  # it throttles
+        (0x0, 0x8, ["throttled"]),  # it is at its soft limit of temperature
+        (0x0, 0x80000, ["throttled"]),  # and was
+        (0x80000, 0x80000, []),
         (0x1, 0x0, ["under-voltage"]),  # when it began
         (0x50000, 0x50000, []),  # long ago: not ours
         (0x10000, 0x50000, ["throttled"]),  # newly "has occurred"
@@ -104,8 +108,8 @@ def test_five_launches_are_too_few_and_six_are_enough():
 
 
 def test_launches_that_disagree_are_doubted():
-    assert names([CLEAN] * 5 + [launch(latency_ns=(109_000,) * 50)]) == []
-    assert names([CLEAN] * 5 + [launch(latency_ns=(111_000,) * 50)]) == ["launches disagree"]
+    assert names([CLEAN] * 5 + [launch(latency_ns=(108_999, 109_001) * 25)]) == []
+    assert names([CLEAN] * 5 + [launch(latency_ns=(110_999, 111_001) * 25)]) == ["launches disagree"]
 
 
 def share(**changes):
@@ -297,9 +301,52 @@ def test_two_launches_of_one_file_in_two_ways():
     assert pair_names([replace(PAIR, b=other)] * 2) == []  # the two sides may differ
 
 
+@pytest.mark.parametrize(
+    ("changes", "share"),
+    [
+        ({"run_delay_ns": 4_500_000}, "90.00 %"),
+        ({"run_delay_ns": 9_000_000}, "100.00 %"),  # of two threads on one CPU
+        ({"run_delay_ns": 9_000_000, "counted_ns": 10_000_000}, "90.00 %"),  # the inferences alone are 5 ms
+        ({"run_delay_ns": 9_000_000, "cpus": (2, 3)}, "90.00 %"),
+    ],
+)
+def test_nobody_waits_for_more_than_all_of_the_time(changes, share):
+    (doubt,) = doubts([launch(**changes)] * 6)
+    assert f"the model waited for a CPU for {share} of its time" in doubt.evidence
+
+
+def test_what_happens_more_than_once_an_inference_is_no_share():
+    (doubt,) = doubts([launch(run_delay_ns=None, involuntary_switches=75)] * 6)
+    assert "it was interrupted 1.5 times an inference" in doubt.evidence
+
+
+@pytest.mark.parametrize("counter", ["cpu_stalled_us", "memory_stalled_us", "io_stalled_us"])
+def test_nobody_is_stalled_for_longer_than_it_was_looked_at(counter):
+    """The kernel's counter is read a little after the clock."""
+    (doubt,) = doubts([share(**{"busy_us": 100_000, counter: 1_000_900})] * 6)
+    assert "100.00 %" in doubt.evidence
+
+
+@pytest.mark.parametrize("value", [1e300, 1.7976931348623157e308, -1e308])
+def test_answers_that_are_far_off_fit_a_line(value):
+    asked = Asked(golden=(0.5, 2.0))
+    (doubt,) = doubts_of([launch(golden=(value, 2.0))] * 6, summarise([CLEAN.latency_ns] * 6), asked)
+    assert doubt.what == "golden differs"
+    assert len(doubt.evidence) < 150
+
+
+@pytest.mark.parametrize("runs", [8, 50])
+def test_times_that_are_all_the_same(runs):
+    """A clock that moves in steps, or stands still: nothing of it is a number."""
+    (doubt,) = (one for one in doubts([CLEAN] * 5 + [launch(latency_ns=(5000,) * runs)]) if one.invalid)
+    assert doubt.what == "times all the same"
+    assert f"each of {runs} inferences took exactly 5,000 ns, in 1 of 6 launches" in doubt.evidence
+    assert "times all the same" not in names([CLEAN] * 5 + [launch(latency_ns=(100_000,) * 7)])
+
+
 def test_every_doubt_has_evidence_and_a_remedy():
     worst = launch(
-        steady=False, run_delay_ns=10**9, latency_ns=(200_000,) * 50,
+        steady=False, run_delay_ns=10**9, latency_ns=(199_999, 200_001) * 25,
         before=conditions(throttle_flags=1), after=conditions(governor="x", cpu_khz=1, throttle_flags=5, wall_offset_ns=10**9),
         in_band=False,
     )  # fmt: skip

@@ -136,6 +136,9 @@ CASES = {
     "clocks differ": Case("clocks differ", records=pair_records(blocks(cpu_khz=2300000))),
     "clocks differ, the GPU's": Case("clocks differ", records=on_gpu_records(blocks(gpu_khz=600000))),
     "swapped, the model's file": Case("swapped", records=(SIX, alone((replace(CLEAN, major_faults=1),) * 6, SIX.latency, Asked()))),
+    "times all the same": Case(
+        "times all the same", records=(SIX, alone((replace(CLEAN, latency_ns=(5000,) * 50),) * 6, SIX.latency, Asked()))
+    ),
     "few launches": Case("few launches", records=(SIX, alone((CLEAN,) * 5, summarise([(1, 1)] * 5), Asked()))),
     "launches disagree": Case(
         "launches disagree",

@@ -31,6 +31,7 @@ RULES: dict[str, Callable[[Seen], Doubt | None]] = {
     "short of memory": company.short_of_memory,
     "clock drifts": board.clock_drifts,
     "warmed up": board.warmed_up,
+    "times all the same": times.times_all_the_same,
     "never steady": times.never_steady,
     "few launches": times.few_launches,
     "launches disagree": times.launches_disagree,

@@ -6,6 +6,7 @@ from pipeline import units
 from pipeline.measure.validity.seen import Seen, Side
 from pipeline.records import Doubt
 
+FAR_RATIO = 10.0  # more is no other way of rounding: nobody reads how much more
 GOLDEN_RATIO = 0.10  # relative L2 distance: the kernels of two CPUs round int8 differently, by a few steps of 1/256
 PROVIDERS = {
     "onnxruntime": "CPUExecutionProvider",
@@ -71,7 +72,9 @@ def _distance(side: Side, golden: tuple[float, ...]) -> float:
 
 
 def _far(distance: float) -> str:
-    return units.percent(distance) if math.isfinite(distance) else "they can not be compared"
+    if distance > FAR_RATIO:
+        return f"more than {units.level(FAR_RATIO)}" if math.isfinite(distance) else "they can not be compared"
+    return units.percent(distance)
 
 
 def fell_back(seen: Seen) -> Doubt | None:

@@ -34,7 +34,7 @@ def contended(seen: Seen) -> Doubt | None:
 
 
 def short_of_memory(seen: Seen) -> Doubt | None:
-    shares = [_share(before, after, "memory_stalled_us") or 0 for before, after in seen.windows]
+    shares = [_part(before, after, "memory_stalled_us") for before, after in seen.windows]
     if sum(share > MEMORY_RATIO for share in shares) * 2 < len(shares) or max(shares, default=0) <= MEMORY_RATIO:
         return None
     return Doubt(
@@ -47,7 +47,7 @@ def short_of_memory(seen: Seen) -> Doubt | None:
 
 def _in_launch(launch: Launched) -> str:
     return _taken(
-        _threads(launch) * sum(launch.latency_ns),
+        _threads(launch) * launch.counted_ns,
         len(launch.latency_ns),
         launch.run_delay_ns,
         launch.involuntary_switches,
@@ -58,7 +58,7 @@ def _in_pair(pair: Paired) -> str:
     """By its blocks: between them a side only waits for its turn."""
     delays = [block.run_delay_ns for block in pair.blocks]
     return _taken(
-        _threads(pair.a) * sum(block.end_ns - block.start_ns for block in pair.blocks),
+        _threads(pair.a) * sum(block.counted_ns for block in pair.blocks),
         sum(block.runs for block in pair.blocks),
         None if None in delays else sum(delay for delay in delays if delay is not None),
         sum(block.involuntary_switches for block in pair.blocks),
@@ -70,13 +70,13 @@ def _threads(launch: Launched) -> int:
     return max(1, len(launch.cpus))
 
 
-def _taken(timed_ns: int, runs: int, delay_ns: int | None, switches: int) -> str:
-    """Why, in words; empty where nobody did."""
+def _taken(counted_ns: int, runs: int, delay_ns: int | None, switches: int) -> str:
+    """Why, in words; empty where nobody did. A runtime may have more threads than CPUs, and all may wait: not more than always."""
     if delay_ns is not None:
-        share = delay_ns / max(timed_ns, 1)
+        share = min(1.0, delay_ns / max(counted_ns, 1))
         return f"the model waited for a CPU for {units.percent(share)} of its time" if share > RUN_DELAY_RATIO else ""
     per_run = switches / max(runs, 1)  # a kernel without schedstats
-    return f"it was interrupted in {units.percent(per_run)} of the inferences" if per_run > SWITCHES_RATIO else ""
+    return f"it was interrupted {units.number(per_run)} times an inference" if per_run > SWITCHES_RATIO else ""
 
 
 def _around(launch: Launched) -> str:
@@ -91,10 +91,10 @@ def _around(launch: Launched) -> str:
     others = None if busy is None else busy - (_share(before, after, "own_us") or 0)
     if others is not None and others > OTHERS_RATIO:
         return f"they used {units.percent(others)} of a CPU"
-    waited = _share(before, after, "cpu_stalled_us") or 0
+    waited = _part(before, after, "cpu_stalled_us")
     if waited > PRESSURE_RATIO and (others is None or others > ALONE_RATIO):
         return f"some program waited for a CPU for {units.percent(waited)} of the time"
-    stored = _share(before, after, "io_stalled_us") or 0
+    stored = _part(before, after, "io_stalled_us")
     return (
         f"some program waited for the storage for {units.percent(stored)} of the time"
         if stored > PRESSURE_RATIO
@@ -106,6 +106,11 @@ def _share(before: Conditions, after: Conditions, name: str) -> float | None:
     """Of the window; of one CPU, where it is CPU time."""
     old, new = getattr(before, name), getattr(after, name)
     return None if old is None or new is None else max(0, new - old) / max((after.t_ns - before.t_ns) / 1000, 1)
+
+
+def _part(before: Conditions, after: Conditions, name: str) -> float:
+    """Of the window, of what can not last longer: the kernel's counter and the clock are read one after the other."""
+    return min(1.0, _share(before, after, name) or 0.0)
 
 
 def _culprit(seen: Seen) -> str:

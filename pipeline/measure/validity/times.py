@@ -6,6 +6,9 @@ from pipeline.order_statistics import ENOUGH, covers
 from pipeline.records import Doubt
 
 SPREAD_RATIO = 0.10  # width of the interval of the median, relative to it
+ENOUGH_TIMES = (
+    8  # of a side of the shortest pair. A clock that counts single ns tells no two inferences of µs apart by chance
+)
 
 
 def never_steady(seen: Seen) -> Doubt | None:
@@ -17,6 +20,22 @@ def never_steady(seen: Seen) -> Doubt | None:
         what="never steady",
         evidence=f"the warm-up reached its limit in {len(hit)} of {units.counted(len(launches), 'launch')} before the times settled",
         remedy="Stop other work on the machine, let the board cool, then measure again.",
+    )
+
+
+def times_all_the_same(seen: Seen) -> Doubt | None:
+    """A clock too coarse for this model, or no measurement: neither is worth a number."""
+    launches = [launch for launch in seen.launches if len(launch.latency_ns) >= ENOUGH_TIMES]
+    same = [launch for launch in launches if min(launch.latency_ns) == max(launch.latency_ns)]
+    if not same:
+        return None
+    first = same[0].latency_ns
+    return Doubt(
+        what="times all the same",
+        evidence=f"each of {units.counted(len(first), 'inference')} took exactly {units.count(first[0])} ns, in {len(same)} of "
+        f"{units.counted(len(launches), 'launch')}: the board's clock counts in steps that are too long for them, or stands still",
+        remedy="Look at the board's clock (/sys/devices/system/clocksource/clocksource0/current_clocksource), then measure again.",
+        invalid=True,
     )
 
 
