@@ -340,10 +340,10 @@ class Clean(Record):
 
 
 class Cleaned(Record):
-    blobs: int
-    sites: int
-    agents: int
-    jobs: int
+    blob_count: int
+    site_count: int
+    agent_count: int
+    job_count: int
     removed_bytes: int
     left_bytes: int  # of all that is below the root
 

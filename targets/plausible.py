@@ -5,7 +5,7 @@ are of, inferences that nobody asked for, more memory than there is. Ranges of s
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NoReturn
 
@@ -20,10 +20,34 @@ CLOCK_FACTOR, CLOCK_SLACK_S = 1.05, 60.0
 MEMORY_FACTOR, MEMORY_SLACK_BYTES = 2, 1 << 30
 PEAK_RATIO, PEAK_SLACK_BYTES = 0.95, 64 << 20
 
+AGAIN = "Run again; report it if it happens twice."
+
 
 def now_s() -> float:
     """Of a clock that goes on while this machine sleeps, as the board's may: an hour of a job can be a second of ours."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def meters(address: str, found: Sequence[wire.MeterInfo], asked: Sequence[wire.MeterUse]) -> None:
+    names = [meter.name for meter in found]
+    if asked and names != [use.name for use in asked]:
+        raise Implausible(f"{address} told of the meters {names}, which were not asked for", hint="Run again.")
+
+
+def size(address: str, size_bytes: int, most_bytes: int) -> None:
+    if size_bytes > most_bytes:
+        raise Implausible(
+            f"{address} says Blob.size_bytes = {size_bytes}: what was asked for has {most_bytes} at most", hint=AGAIN
+        )
+
+
+def jobs(address: str, found: Iterable[wire.JobInfo]) -> None:
+    for job in found:
+        if job.done > job.launches:
+            raise Implausible(
+                f"{address} says done = {job.done} of the job {job.job_id}, which has {job.launches} launches",
+                hint=AGAIN,
+            )
 
 
 class Results:

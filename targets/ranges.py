@@ -112,6 +112,7 @@ ITEMS = {  # at most, of a list of any length
     "changed": 10_000,
     "refused": 10_000,
     "restored": 10_000,
+    "kept": 10_000,
     "memory": 16,
     "idle": 2,
     "busy": 16,

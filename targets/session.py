@@ -112,9 +112,7 @@ class Session:
     def meters(self, uses: tuple[wire.MeterUse, ...] = ()) -> tuple[wire.MeterInfo, ...]:
         """Whether the board can read these meters; without `uses`, which it has that need no settings."""
         meters = self._ask(wire.Meters(uses), wire.MeterList).meters
-        names = [meter.name for meter in meters]
-        if uses and names != [use.name for use in uses]:
-            raise Implausible(f"{self.address} told of the meters {names}, which were not asked for", hint="Run again.")
+        plausible.meters(self.address, meters, uses)
         return meters
 
     def get(self, sha256: str, most_bytes: int) -> bytes:
@@ -122,11 +120,7 @@ class Session:
 
         def fetch(talk: Conversation) -> bytes:
             size = talk.ask(wire.Get(sha256), wire.Blob, wait).size_bytes
-            if size > most_bytes:
-                raise Implausible(
-                    f"{self.address} says Blob.size_bytes = {size}: what was asked for has {most_bytes} at most",
-                    hint="Run again; report it if it happens twice.",
-                )
+            plausible.size(self.address, size, most_bytes)
             wait.news(f"send a file of {size / 1e6:.1f} MB", waiting.ANSWER_S + size / SLOWEST_BYTES_S)
             return talk.receive_exactly(size, wait)
 
@@ -266,12 +260,7 @@ class Session:
 
     def jobs(self) -> tuple[wire.JobInfo, ...]:
         found = self._ask(wire.Jobs(), wire.JobList).jobs
-        for job in found:
-            if job.done > job.launches:
-                raise Implausible(
-                    f"{self.address} says done = {job.done} of the job {job.job_id}, which has {job.launches} launches",
-                    hint="Run again; report it if it happens twice.",
-                )
+        plausible.jobs(self.address, found)
         return found
 
     # --- the end

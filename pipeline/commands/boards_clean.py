@@ -48,7 +48,7 @@ def clean(folder: Path, name: str, unused_days: int, keep_bytes: int, *, dry_run
         return
     counts = [
         units.counted(number, what)
-        for number, what in ((found.blobs, "file"), (found.sites, "unpacked wheel"), (found.agents, "old agent"), (found.jobs, "old job"))
+        for number, what in ((found.blob_count, "file"), (found.site_count, "unpacked wheel"), (found.agent_count, "old agent"), (found.job_count, "old job"))
         if number
     ]  # fmt: skip
     what = f"{', '.join(counts)}: {units.size(found.removed_bytes)}" if counts else "nothing"

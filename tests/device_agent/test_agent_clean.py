@@ -42,16 +42,21 @@ def test_everything_that_no_job_needs(agent, start):
     (agent.root / "agents" / ("a" * 64)).mkdir()
     other = another(start, agent)
     told = other.ask(replace(ALL, dry_run=True))
-    assert (told.blobs, told.sites, told.agents, told.jobs) == (1, 1, 1, 0)
+    assert (told.blob_count, told.site_count, told.agent_count, told.job_count) == (1, 1, 1, 0)
     assert names(agent.root / "blobs") == sorted([free, used.model_sha256])
     cleaned = other.ask(ALL)
-    assert (cleaned.blobs, cleaned.sites, cleaned.agents, cleaned.removed_bytes) == (1, 1, 1, told.removed_bytes)
+    assert (cleaned.blob_count, cleaned.site_count, cleaned.agent_count, cleaned.removed_bytes) == (
+        1,
+        1,
+        1,
+        told.removed_bytes,
+    )
     assert abs(cleaned.left_bytes - told.left_bytes) < 10_000
     assert names(agent.root / "blobs") == [used.model_sha256]  # its results are not fetched
     assert names(agent.root / "sites") == []
     assert names(agent.root / "agents") == [other.hello.agent_sha256]
     other.ask(wire.Forget(agent.last_job))
-    assert other.ask(ALL).blobs == 1
+    assert other.ask(ALL).blob_count == 1
     assert names(agent.root / "blobs") == []
 
 
@@ -62,7 +67,7 @@ def test_what_a_running_job_needs_stays(agent, start):
     other = another(start, agent)
     unused(agent, sha256(data), 10**7)
     cleaned = other.ask(ALL)
-    assert (cleaned.blobs, cleaned.sites, cleaned.jobs) == (0, 0, 0)
+    assert (cleaned.blob_count, cleaned.site_count, cleaned.job_count) == (0, 0, 0)
     assert other.ask(wire.Uninstall(dry_run=False)).error == "busy"
     other.ask(wire.Cancel(agent.last_job))
     assert other.ask(ALL).jobs == 1  # it has no results
@@ -92,8 +97,8 @@ def test_a_host_between_its_question_and_its_job(agent, start):
     start(agent.root).end()  # nor by itself
     assert asking.ask(wire.Have((name,), ())).blobs == (name,)
     asking.end()
-    assert other.ask(wire.Clean(60 * 10**9, 0, dry_run=False)).blobs == 0  # that question was its last use
-    assert other.ask(ALL).blobs == 1
+    assert other.ask(wire.Clean(60 * 10**9, 0, dry_run=False)).blob_count == 0  # that question was its last use
+    assert other.ask(ALL).blob_count == 1
 
 
 def test_to_look_at_a_blob_does_not_change_it(agent):
@@ -117,9 +122,9 @@ def test_by_age_and_by_size(agent, start):
     for age, name in enumerate(sizes):
         unused(agent, name, 100 * age)
     other = another(start, agent)
-    assert other.ask(wire.Clean(250 * 10**9, 1500, dry_run=False)).blobs == 1
+    assert other.ask(wire.Clean(250 * 10**9, 1500, dry_run=False)).blob_count == 1
     assert names(agent.root / "blobs") == sorted(sizes[:3])
-    assert other.ask(wire.Clean(0, 1500, dry_run=False)).blobs == 2
+    assert other.ask(wire.Clean(0, 1500, dry_run=False)).blob_count == 2
     assert names(agent.root / "blobs") == sizes[:1]
 
 

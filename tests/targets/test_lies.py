@@ -162,6 +162,6 @@ def test_a_failure_at_the_start_is_shortened():
             program = f"import sys; sys.stdout.buffer.write({said!r} + b'A' * 900_000 + b'\"}}\\n'); sys.stdout.flush(); sys.stdin.read()"
             return super().start([sys.executable, "-c", program])
 
-    with pytest.raises(errors.AgentFailed, match="could not be put on this machine: AAA") as failed:
+    with pytest.raises(errors.AgentFailed, match=r"the agent on this machine failed \(internal\): AAA") as failed:
         talk(Failing())
     assert len(failed.value.message) <= 800
