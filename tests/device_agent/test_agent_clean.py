@@ -70,7 +70,7 @@ def test_what_a_running_job_needs_stays(agent, start):
     assert (cleaned.blob_count, cleaned.site_count, cleaned.job_count) == (0, 0, 0)
     assert other.ask(wire.Uninstall(dry_run=False)).error == "busy"
     other.ask(wire.Cancel(agent.last_job))
-    assert other.ask(ALL).jobs == 1  # it has no results
+    assert other.ask(ALL).job_count == 1  # it has no results
     assert (names(agent.root / "blobs"), names(agent.root / "sites"), names(agent.root / "jobs")) == ([], [], [])
 
 
@@ -223,4 +223,4 @@ def test_a_job_of_another_version_can_be_forgotten_and_cleaned_up(agent, foreign
     assert not foreign.exists()
     foreign.mkdir()
     (foreign / "submit").write_text("{}")
-    assert another(start, agent).ask(ALL).jobs == 1
+    assert another(start, agent).ask(ALL).job_count == 1
