@@ -70,10 +70,10 @@ def shortened(text: str, most: int = MAX_TEXT) -> str:
     """Its head, where a message says what it is of, and more of its tail, where programs say why they end."""
     if len(text) <= most:
         return text
-    left_out = " ... %d characters left out ... "
-    kept = most - len(left_out % len(text))
+    mark = " ... %d characters left out ... " if most > 100 else " ... "
+    kept = most - len(mark.replace("%d", str(len(text))))
     head = kept // 3
-    return text[:head] + left_out % (len(text) - kept) + text[len(text) - (kept - head) :]
+    return text[:head] + mark.replace("%d", str(len(text) - kept)) + text[len(text) - (kept - head) :]
 
 
 def from_fields(kind: Type[R], fields: Dict[str, Any]) -> R:

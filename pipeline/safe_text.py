@@ -2,7 +2,7 @@
 
 import re
 
-from device_agent.wire import shortened as shortened  # noqa: PLC0414 - texts from elsewhere are cleaned and shortened here
+from device_agent import wire
 
 # C0 and C1 control characters (a terminal obeys them), line and paragraph separators, marks that reverse the reading
 # order (a name could read as another: CVE-2021-42574), and invisible characters.
@@ -31,3 +31,8 @@ def clean_lines(text: str) -> str:
 def clean_json(text: str) -> str:
     """Escape in JSON what a terminal would obey: such characters can only stand inside strings, where their code is the same."""
     return UNSAFE.sub(lambda match: "\n" if match.group() == "\n" else f"\\u{ord(match.group()):04x}", text)
+
+
+def shortened(text: str, most: int = 300) -> str:
+    """Text from elsewhere can be of any length, and a sentence of ours should still be read to its end. Its head and its tail."""
+    return wire.shortened(text, most)

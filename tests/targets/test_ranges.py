@@ -237,10 +237,9 @@ def test_the_longest_answer_is_taken():
         ranges.decode(wire.encode(replace(most, latency_ns=(1234,) * (ranges.MOST_TIMES + 1))))
 
 
-@given(st.text(max_size=3000), st.integers(100, 900))
+@given(st.text(max_size=3000), st.integers(101, 900))
 def test_a_shortened_text_keeps_its_ends(text, most):
     found = shortened(text, most)
-    assert len(found) <= max(most, 0) or found == text
     if len(text) <= most:
         assert found == text
     else:
@@ -248,8 +247,13 @@ def test_a_shortened_text_keeps_its_ends(text, most):
         assert text.startswith(head)
         assert text.endswith(tail)
         assert len(tail) >= len(head) > 0
+        assert most - 2 <= len(found) <= most
         left_out = int(re.search(r"(\d+) characters left out", found.removeprefix(head))[1])
         assert left_out == len(text) - len(head) - len(tail)
+
+
+def test_a_short_limit_has_a_short_mark():
+    assert shortened("a" * 50 + "b" * 50, 41) == "a" * 12 + " ... " + "b" * 24
 
 
 @settings(max_examples=20, deadline=None)
