@@ -98,7 +98,7 @@ def get(scenario, root):
 
     with session.Session(lambda _: HostileLink(scenario), sys.executable, root) as board:
         board.put(MODEL, SHA)
-        board.get(SHA)
+        board.get(SHA, 1 << 40)
 
 
 def main(what, *arguments):

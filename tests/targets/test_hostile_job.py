@@ -124,7 +124,7 @@ def test_a_file_that_is_not_the_one(board, scenario, monkeypatch):
     opened = board(scenario)
     opened.put(BLOB, sha)
     with pytest.raises((errors.NotTheAgent, errors.NoAnswer, errors.ConnectionLost)):
-        opened.get(sha)
+        opened.get(sha, 1 << 20)
 
 
 def test_an_upload_has_time_by_its_size_and_no_more(board, monkeypatch):
