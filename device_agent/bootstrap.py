@@ -195,7 +195,10 @@ def prepare() -> str:
     os.umask(0o077)
     sys.dont_write_bytecode = True  # what is not sealed is not run
     request = json.loads(b"".join(iter(lambda: read(1), b"\n")).decode())
-    root, sha = os.path.realpath(os.path.expanduser(request["root"])), request["sha256"]
+    root, sha = os.path.expanduser(request["root"]), request["sha256"]
+    if root.startswith("~"):
+        fail("no_home", "there is no such home folder here: " + root)
+    root = os.path.realpath(root)
     agent = os.path.join(root, "agents", sha)
     try:
         prepare_root(root)

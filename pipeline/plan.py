@@ -152,6 +152,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.tables.compress)
 
     def file(self, name: str) -> Path:
+        """As in boards.toml: ~ at the beginning is a home folder, and nothing else is put in."""
+        if "$" in name:
+            raise PlanError(
+                f"{self.path}: '{name}': no variables are put in for $",
+                hint="Write the path out; ~ at its beginning is your home folder.",
+            )
         try:
             return (self.folder / Path(name).expanduser()).resolve()
         except (OSError, RuntimeError) as error:  # links in a circle, or no home to expand

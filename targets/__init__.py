@@ -3,14 +3,12 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
-from targets.connection import CONNECT_S
 from targets.errors import AgentFailed, AuthenticationRefused, ConnectionLost, NoPython, Unreachable, VirtualUnavailable
 from targets.inventory import Target
 from targets.local import LocalLink
 from targets.session import Session
-from targets.waiting import Wait
 
-__all__ = ["Session", "open_session", "reachable"]
+__all__ = ["Session", "open_session"]
 
 
 @contextlib.contextmanager
@@ -27,14 +25,6 @@ def open_session(target: Target, say: Callable[[str], None] | None = None) -> It
             yield _virtual(stack, target, say)
             return
         yield _over_ssh(stack, target, say)
-
-
-def reachable(target: Target, say: Callable[[str], None] | None = None) -> None:
-    """Connect, check the host key, log in, let go. A TargetError says what is wrong."""
-    from targets.ssh import SshLink
-
-    with Wait(target.name, "be reached", CONNECT_S, say):
-        SshLink(_located(target)).close()
 
 
 def _over_ssh(stack: contextlib.ExitStack, target: Target, say: Callable[[str], None] | None) -> Session:

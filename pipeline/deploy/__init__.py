@@ -27,7 +27,7 @@ from pipeline.records import (
 )
 from pipeline.spelling import did_you_mean
 from pipeline.store import Store
-from targets import Session, boards, inventory, open_session, provision, reachable
+from targets import Session, boards, inventory, open_session, provision
 from targets.errors import UnknownTarget, VirtualUnavailable
 
 
@@ -55,8 +55,8 @@ def check(plan: Plan, formats: Sequence[str]) -> None:
 
 
 def knock(plan: Plan, say: Callable[[str], None] | None = None) -> None:
-    """Connect to a board over SSH and let go again: a wrong key, or a CPU that it has not, is better said before minutes of
-    training than after.
+    """Start the agent on a board over SSH and let go again: a wrong key, a board on which nothing can be run, or a CPU that it
+    has not, is better said before minutes of training than after.
     """
     target = inventory.find(plan.tables.board.name, plan.folder)
     judges_energy = plan.tables.limits.energy_regression is not None
@@ -65,7 +65,7 @@ def knock(plan: Plan, say: Callable[[str], None] | None = None) -> None:
             f"{plan.path}: limits.energy_regression: {target.name} is emulated, and uses what this machine uses",
             hint="Set this limit in a plan for a board with a power meter; docs/energy.md.",
         )
-    if processors.are_asked_for(plan) or plan.tables.measure.runtimes:
+    if target.kind in {"ssh", "emulated"} or processors.are_asked_for(plan) or plan.tables.measure.runtimes:
         with reach(plan, say or (lambda _: None)) as reached:  # the board itself says whether it has them
             processors.check(plan, reached.session.machine)
             for name in plan.tables.measure.runtimes:
@@ -75,8 +75,6 @@ def knock(plan: Plan, say: Callable[[str], None] | None = None) -> None:
             found = meters.chosen(session, plan, target)
         if judges_energy:
             meters.one_judges(plan, target, found)
-    elif target.kind in {"ssh", "emulated"}:
-        reachable(target, say)
 
 
 def runtimes_of(plan: Plan) -> tuple[str, ...]:

@@ -93,6 +93,11 @@ def test_home_is_expanded(start, tmp_path):
     assert leftovers(tmp_path / "edge") == [f"agents/{sha256(bundle())}"]
 
 
+def test_nobody_s_home_makes_no_folder_of_that_name():
+    assert failure(boot(request("~nobody-at-all/edge", b"x"))) == "no_home"
+    assert not Path("~nobody-at-all").exists()
+
+
 def test_installed_files_are_those_of_the_bundle(start, tmp_path):
     start().end()
     folder = tmp_path / "edge" / "agents" / sha256(bundle())
