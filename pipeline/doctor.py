@@ -13,6 +13,7 @@ from pipeline.frameworks import EXTRAS, available
 from pipeline.records import Record
 from targets import inventory, open_session, provision
 from targets.errors import TargetError
+from targets.folders import cache_folder
 from targets.virtual.loopback import find_sshd
 
 DATASET = Path("/usr/share/datasets/fashion-mnist")
@@ -56,9 +57,9 @@ def _findings(board: str | None, folder: Path, say: Callable[[str], None] | None
         what="Fashion-MNIST", ok=DATASET.exists(), found=str(DATASET) if DATASET.exists() else "missing: the example downloads it instead",
         remedy="" if DATASET.exists() else "apt-get install dataset-fashion-mnist",
     )  # fmt: skip
-    free = shutil.disk_usage(Path.home()).free
+    free = shutil.disk_usage(_there(cache_folder())).free
     yield Finding(
-        what="disk", ok=free > FREE_BYTES, found=f"{units.size(free)} free at home",
+        what="disk", ok=free > FREE_BYTES, found=f"{units.size(free)} free in {cache_folder()}",
         remedy="" if free > FREE_BYTES else f"Free {units.size(FREE_BYTES)}.",
     )  # fmt: skip
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
@@ -70,6 +71,12 @@ def _findings(board: str | None, folder: Path, say: Callable[[str], None] | None
         yield _target(name, folder, say, needed=name in {"local", board})
 
 
+def _there(folder: Path) -> Path:
+    """The folder, or the nearest above it that exists."""
+    there = os.path.exists(folder)  # noqa: PTH110 - Path's fails in a folder that this user may not look into
+    return folder if there or folder == folder.parent else _there(folder.parent)
+
+
 def _target(name: str, folder: Path, say: Callable[[str], None] | None, *, needed: bool) -> Finding:
     try:
         with open_session(inventory.find(name, folder), say) as session:
@@ -79,5 +86,5 @@ def _target(name: str, folder: Path, say: Callable[[str], None] | None, *, neede
     except TargetError as error:
         return Finding(what=f"board {name}", ok=False, found=error.message, remedy=error.hint, needed=needed)
     except OSError as error:
-        remedy = f"Make {inventory.cache_folder()} writable."
+        remedy = f"Make {cache_folder()} writable."
         return Finding(what=f"board {name}", ok=False, found=str(error), remedy=remedy, needed=needed)

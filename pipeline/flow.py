@@ -1,7 +1,6 @@
 """The product, in seven calls. READ THIS FIRST."""
 
 import contextlib
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline import compare, compress, convert, deploy, load, measure, report
+from pipeline import compare, compress, convert, deploy, handover, load, measure, product, report, state, units
 from pipeline.errors import PlanError
-from pipeline.plan import Plan
+from pipeline.plan import Plan, StateTable
 from pipeline.progress import Progress
 from pipeline.records import (
     Compared,
@@ -26,9 +25,9 @@ from pipeline.records import (
     StageTime,
 )
 from pipeline.store import Store
+from pipeline.store.clean import Bound, clean
 from targets.errors import SentAgain
 
-STORE = ".edgepress"
 STAGES = ("load", "compress", "convert", "deploy", "measure", "compare", "report")
 
 
@@ -51,13 +50,19 @@ class Run:
     measured: Measured = field(init=False)
     record: RunRecord = field(init=False)
     pages: dict[str, Path] = field(init=False)
+    handed: handover.Handed | None = None
     stages: list[StageTime] = field(default_factory=list)
 
 
-def run(plan: Plan, progress: Progress, until: str = STAGES[-1], wait_s: float = 0.0) -> Run:
-    """Go through the stages in order, as far as `until`. Everything that was started is ended again, whatever happens."""
+def run(
+    plan: Plan, progress: Progress, until: str = STAGES[-1], wait_s: float = 0.0, out: Path | None = None
+) -> Run:
+    """Go through the stages in order, as far as `until`. Everything that was started is ended again, whatever happens.
+
+    `out`: a folder that gets what was made, under readable names (pipeline/handover.py).
+    """
     check(plan, until, progress.say)
-    store = store_of(plan)
+    store = store_of(plan, progress.say)
     with contextlib.closing(store), contextlib.ExitStack() as held:
         now = Run(plan=plan, store=store, progress=progress, held=held, wait_s=wait_s)
         for stage in STAGES:
@@ -68,6 +73,10 @@ def run(plan: Plan, progress: Progress, until: str = STAGES[-1], wait_s: float =
             progress.stage_done(stage, time.monotonic() - began, cached=cached)
             if stage == until:
                 break
+        if out is not None:
+            now.handed = hand_over(now, out, until)
+        if until == STAGES[-1]:
+            _bound(now)
         return now
 
 
@@ -85,8 +94,40 @@ def check(plan: Plan, until: str = STAGES[-1], say: Callable[[str], None] | None
         deploy.knock(plan, say)
 
 
-def store_of(plan: Plan) -> Store:
-    return Store(plan.folder / STORE)
+def hand_over(now: Run, out: Path, until: str) -> handover.Handed:
+    """Put what was made so far into a folder of the user's."""
+    made = product.made_from(now.plan, now.loaded)
+    if until == "compress":
+        items = list(product.passes_of(now.compressed))
+    else:
+        items = list(product.files_of(now.plan, now.compressed, now.converted))
+    if until == "convert":
+        items += product.others_of(now.plan, now.compressed, now.converted)
+    if until == STAGES[-1]:
+        items += product.reports_of(now.pages)
+        made = product.of_run(now.plan, now.record)
+    return handover.hand_over(out, items, made, now.store)
+
+
+def _bound(now: Run) -> None:
+    """A state folder does not grow for ever."""
+    try:
+        cleaned = clean(now.store, bound_of(now.plan.tables.state))
+    except OSError as error:  # what was measured is kept, and told
+        now.progress.say(f"old runs in {now.store.root} could not be removed: {error.strerror}: {error.filename}")
+        return
+    if cleaned.runs:
+        removed, freed = units.counted(len(cleaned.runs), "old run"), units.size(cleaned.freed_bytes)
+        now.progress.say(f"removed {removed} ({freed}) from {now.store.root}: [state] of the plan says how many stay")
+
+
+def bound_of(table: StateTable) -> Bound:
+    return Bound(keep_runs=table.keep_runs, max_bytes=table.max_bytes)
+
+
+def store_of(plan: Plan, say: Callable[[str], None] | None = None) -> Store:
+    """Open the plan's state folder; `say` is told when something in it was damaged."""
+    return Store(state.folder_of(plan.folder, plan.state), say=say)
 
 
 # --- the seven calls; each returns whether its answer came from the cache
@@ -169,8 +210,8 @@ STEPS: dict[str, Callable[[Run], bool]] = {
 
 def latest(plan: Plan) -> tuple[RunRecord, Store]:
     """The newest run of the plan, and the store that it is in. PlanError where there is none."""
-    store = store_of(plan) if (plan.folder / STORE).exists() else None
-    data = store.latest_run() if store else None
+    store = store_of(plan) if state.folder_of(plan.folder, plan.state).exists() else None
+    data = store.latest_run(plan.path) if store else None
     if store is None or data is None:
         raise PlanError(f"{plan.path} has no finished run yet", hint="Run `edgepress run` on it first.")
     return report.read(data), store
@@ -181,21 +222,32 @@ def judge(record: RunRecord, plan: Plan, store: Store) -> RunRecord:
 
     PlanError if more than the limits has changed since: then it was another plan that measured.
     """
-    if record.measured_by_sha256 != plan.without_limits_sha256:
-        raise PlanError(
-            f"{plan.path} has changed in more than [limits] since the run {record.run_id}",
-            hint="Run `edgepress run` (or `edgepress measure`) again: what it measured was another plan.",
-        )
+    _same_plan(plan, record)
     compared: Compared = compare.compare(record.measured, plan, record.loaded.data, record.deployment, store)
     judged = msgspec.structs.replace(record, compared=compared)
     _keep(judged, store)
     return judged
 
 
+def hand_over_again(record: RunRecord, pages: dict[str, Path], plan: Plan, store: Store, out: Path) -> handover.Handed:
+    """Put what a run that was measured before has made into a folder of the user's. PlanError as for `judge`."""
+    _same_plan(plan, record)
+    items = [*product.files_of(plan, record.compressed, record.converted), *product.reports_of(pages)]
+    return handover.hand_over(out, items, product.of_run(plan, record), store)
+
+
+def _same_plan(plan: Plan, record: RunRecord) -> None:
+    if record.measured_by_sha256 != plan.without_limits_sha256:
+        raise PlanError(
+            f"{plan.path} has changed in more than [limits] since the run {record.run_id}",
+            hint="Run `edgepress run` (or `edgepress measure`) again: what it measured was another plan.",
+        )
+
+
 def _record(now: Run) -> RunRecord:
     began = datetime.now(UTC)
     return RunRecord(
-        run_id=f"{began:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        run_id=now.store.next_run_id(began),
         created_utc=began.isoformat(timespec="seconds"),
         edgepress_version=metadata.version("edgepress"),
         plan_path=str(now.plan.path),

@@ -111,6 +111,13 @@ class HostTable(Table, frozen=True):
     memory_bytes: Annotated[int, Meta(ge=64 * 2**20, le=2**50)] | None = None
 
 
+class StateTable(Table, frozen=True):
+    """What stays in the state folder after a run; the newest run of each plan and what it needs always does."""
+
+    keep_runs: Annotated[int, Meta(ge=1, le=1_000_000)] = 20  # of this plan
+    max_bytes: Annotated[int, Meta(ge=0)] = 5_000_000_000
+
+
 class Tables(Table, frozen=True):
     model: ModelTable
     data: DataTable = DataTable()
@@ -121,6 +128,7 @@ class Tables(Table, frozen=True):
     compare: CompareTable = CompareTable()
     limits: LimitsTable = LimitsTable()
     host: HostTable = HostTable()
+    state: StateTable = StateTable()
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
 
@@ -128,6 +136,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     sha256: str
     tables: Tables
+    state: Path | None = None  # the folder of runs and artifacts; None: where pipeline.state finds a place
 
     @property
     def folder(self) -> Path:
@@ -143,7 +152,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def without_limits_sha256(self) -> str:
         """Changes with everything that can change a measurement that is judged, but not with the limits that judge it."""
         measure = msgspec.structs.replace(self.tables.measure, threads=self.tables.measure.thread_counts[0])
-        tables = msgspec.structs.replace(self.tables, limits=LimitsTable(), host=HostTable(), measure=measure)
+        tables = msgspec.structs.replace(
+            self.tables, limits=LimitsTable(), host=HostTable(), state=StateTable(), measure=measure
+        )
         return hashlib.sha256(msgspec.json.encode(tables, order="deterministic")).hexdigest()
 
     @property
@@ -190,6 +201,9 @@ def check_file(path: Path, key: str, folder_hint: str = "Give the file itself.")
         raise PlanError(f"{key}: {path} is no ordinary file", hint="Give the file itself.")
     if not os.access(path, os.R_OK):
         raise PlanError(f"{key}: {path} may not be read by you", hint="Give yourself the right to read it.")
+def with_state(plan: Plan, state: Path | None) -> Plan:
+    """The plan with another state folder; None: where it is by default."""
+    return plan if state is None else msgspec.structs.replace(plan, state=state)
 
 
 def with_threads(plan: Plan, threads: tuple[int, ...]) -> Plan:

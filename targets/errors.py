@@ -25,6 +25,7 @@ WheelsUnavailable        4  the host could not get a runtime's wheels
 VirtualUnavailable       4  this machine can not run the virtual board
 EmulatorUnavailable      4  this machine can not build or run the emulated board
 EmulatorNotRunning       4  the emulated board has not been started
+FolderUnusable           5  this machine has no folder for what edgepress keeps
 """
 
 from device_agent.wire import shortened
@@ -140,3 +141,7 @@ class EmulatorUnavailable(TargetError):
 
 class EmulatorNotRunning(TargetError):
     pass
+
+
+class FolderUnusable(TargetError):
+    exit_code = 5

@@ -17,7 +17,6 @@ ssh = "orin.lab"                  # a host of ~/.ssh/config; then nothing else a
 virtual = { memory = "512 MiB", cpu = 0.5, rtt_ms = 20, rate_mbit = 10 }     # targets/virtual/shape.py
 """
 
-import os
 import re
 import sys
 import tomllib
@@ -30,6 +29,7 @@ from msgspec import Meta
 from targets import table
 from targets.boards import BOARDS
 from targets.errors import UnknownTarget
+from targets.folders import cache_folder, config_folder
 from targets.host import small_file
 from targets.table import HOW
 from targets.virtual.shape import SHAPES, Shape, Table
@@ -217,11 +217,5 @@ def _fault(target: Target, values: dict[str, object]) -> table.Fault | None:
 
 def inventory_path(folder: Path) -> Path:
     """Beside the plan if it is there, else the user's own."""
-    beside = folder / INVENTORY
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return beside if beside.exists() else config / "edgepress" / INVENTORY
-
-
-def cache_folder() -> Path:
-    """What this user's edgepress keeps between plans: wheels, and what `local` and `virtual` boards hold."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepress"
+    beside, config = folder / INVENTORY, config_folder()
+    return beside if config is None or beside.exists() else config / INVENTORY

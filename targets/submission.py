@@ -1,12 +1,11 @@
 """A job as it is asked for, and its number."""
 
-import getpass
 import hashlib
-import os
 import socket
 from typing import NamedTuple
 
 from device_agent import wire
+from targets.folders import user
 
 
 class Cooling(NamedTuple):
@@ -30,16 +29,9 @@ def submission(
     """The job of these launches and pairs. The same job of the same owner in the same agent has the same number: asking twice
     does not start it twice.
     """
-    owner = f"{_user()}@{socket.gethostname()}, {label}"
+    owner = f"{user()}@{socket.gethostname()}, {label}"
     timeout_ns = cooling.limit_ns + sum(launch.timeout_ns for launch in launches)
     timeout_ns += sum(pair.a.timeout_ns + pair.b.timeout_ns for pair in pairs)
     unnamed = wire.Submit("0" * 32, owner, timeout_ns, launches, pairs, *cooling)
     job_id = hashlib.sha256(wire.encode(unnamed) + agent_sha256.encode()).hexdigest()[:32]
     return wire.Submit(job_id, owner, timeout_ns, launches, pairs, *cooling)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        return str(os.getuid())

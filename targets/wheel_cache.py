@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from targets.errors import WheelsUnavailable
+from targets.folders import cache_folder
 from targets.host import sync
-from targets.inventory import cache_folder
 from targets.waiting import Say, Wait
 
 DOWNLOAD_TIMEOUT_S = 600
@@ -107,7 +107,7 @@ def _ask_pip(name: str, options: Sequence[str], folder: Path, temporary: Path) -
                "--disable-pip-version-check", "--dest", str(folder), *options]  # fmt: skip
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False,
+            command, capture_output=True, text=True, errors="replace", timeout=DOWNLOAD_TIMEOUT_S, check=False,
             env=os.environ | {"TMPDIR": str(temporary)},
         )  # fmt: skip
         if done.returncode == 0:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from pipeline.commands.stopping import Stopped, Stopping, left_running
+from pipeline.commands.streams import degrade
 
 COMMANDS = {
     "run": "the whole flow: load, compress, convert, deploy, measure, compare, report",
@@ -22,6 +23,7 @@ COMMANDS = {
     "boards": "list, check and trust boards; start and stop an emulated one",
     "selftest": "how often the verdict on latency is wrong on a board",
     "jobs": "what a board is measuring, and for whom; follow or cancel it",
+    "clean": "remove old runs, and what no other run or recent work needs",
     "doctor": "what this machine can and can not do, and how to fix it",
 }
 """In the order of --help; the module is `pipeline.commands.<name>`, its click command `command`."""
@@ -58,6 +60,7 @@ def cli() -> None:
 def main() -> NoReturn:
     """The `edgepress` command: every error becomes a sentence, a hint and an exit code; 1 comes from a verdict alone."""
     Stopping()
+    degrade()
     try:
         code = cli(standalone_mode=False)
     except click.ClickException as error:

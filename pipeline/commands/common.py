@@ -11,9 +11,12 @@ from typing import Any
 import click
 import msgspec
 
+from pipeline import units
+from pipeline.commands.streams import json_for
 from pipeline.commands.terminal import Terminal
 from pipeline.flow import Run, run
-from pipeline.plan import MOST_THREADS, read, with_threads
+from pipeline.handover import MANIFEST, Handed, folder_of
+from pipeline.plan import MOST_THREADS, Plan, read, with_state, with_threads
 from pipeline.records import RunRecord
 from pipeline.report import terminal
 from pipeline.safe_text import clean_json, clean_lines
@@ -23,9 +26,32 @@ Decorator = Callable[..., Any]
 LONGEST_WAIT_S = 7 * 24 * 3600
 
 
+STATE = "pipeline.commands.state"  # where the context of a command keeps what --state said
+
+
 def plan_argument(command: Decorator) -> Decorator:
+    """PLAN, and where its state is: `plan_of` reads both."""
     argument = click.argument("plan", type=click.Path(path_type=Path), default="edge.toml")
-    return argument(command)
+    return argument(state_option(command))
+
+
+def state_option(command: Decorator) -> Decorator:
+    return click.option(
+        "--state", type=click.Path(path_type=Path), envvar="EDGEPRESS_STATE", expose_value=False, metavar="DIR",
+        callback=lambda context, _, value: context.meta.update({STATE: value}),
+        help="Keep runs and artifacts in DIR, not in .edgepress beside the plan (also: EDGEPRESS_STATE).",
+    )(command)  # fmt: skip
+
+
+def given_state() -> Path | None:
+    """What --state or EDGEPRESS_STATE of the running command says."""
+    state: Path | None = click.get_current_context().meta.get(STATE)
+    return state
+
+
+def plan_of(path: Path) -> Plan:
+    """The plan at `path`, with the state folder that the command names."""
+    return with_state(read(path), given_state())
 
 
 def json_option(command: Decorator) -> Decorator:
@@ -34,6 +60,10 @@ def json_option(command: Decorator) -> Decorator:
 
 def quiet_option(command: Decorator) -> Decorator:
     return click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")(command)
+
+
+def out_option(text: str) -> Decorator:
+    return click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help=text)
 
 
 def _thread_counts(_context: click.Context, _option: click.Parameter, text: str | None) -> tuple[int, ...]:
@@ -58,12 +88,40 @@ def wait_option(command: Decorator) -> Decorator:
     )(command)
 
 
-def run_until(plan: Path, stage: str, *, quiet: bool, threads: tuple[int, ...] = (), wait_s: float = 0) -> Run:
+def run_until(
+    plan: Path, stage: str, *, quiet: bool, threads: tuple[int, ...] = (), wait_s: float = 0, out: Path | None = None,
+    hands_over: bool = False,
+) -> Run:  # fmt: skip
     """Run the plan's stages as far as `stage`, with progress on stderr. `threads`: instead of the plan's; `wait_s`: for a board
-    that is busy.
+    that is busy; `out`: the folder for what was made; without it, `hands_over` chooses one.
     """
+    the_plan = with_threads(plan_of(plan), threads)
+    out = folder_of(the_plan, out) if out is not None or hands_over else None
     with Terminal(quiet=quiet) as progress:
-        return run(with_threads(read(plan), threads), progress, until=stage, wait_s=wait_s)
+        return run(the_plan, progress, until=stage, wait_s=wait_s, out=out)
+
+
+def say_handed(handed: Handed | None, *, on_stderr: bool = False) -> None:
+    """Where the files are, as the last of what a command says."""
+    if handed is None:
+        return
+    tell = _say_on_stderr if on_stderr else say
+    for note in handed.notes:
+        _say_on_stderr(note)
+    tell(f"\nfiles in {handed.folder}:")
+    width = max((len(file.name) for file in handed.files), default=0)
+    for file in handed.files:
+        if file.kind != "report":
+            tell(f"  {file.name:<{width}}  {units.size(file.size_bytes)}")
+    tell(f"  {MANIFEST:<{width}}  what each was made from, its sha256 and the verdict")
+    for file in handed.files:
+        if file.name.endswith(".html"):
+            tell(f"page: {handed.folder / file.name}")
+
+
+def _say_on_stderr(text: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(clean_lines(text), err=True)
 
 
 def say(text: str) -> None:
@@ -82,7 +140,8 @@ def say_aside(text: str) -> None:
 
 def show_json(record: object) -> None:
     """A record of a stage, or of the wire (whose fields `vars` tells)."""
-    _write(clean_json(msgspec.json.format(msgspec.json.encode(record, enc_hook=vars), indent=2).decode()) + "\n")
+    text = clean_json(msgspec.json.format(msgspec.json.encode(record, enc_hook=vars), indent=2).decode())
+    _write(json_for(text, sys.stdout) + "\n")
 
 
 def show_run(record: RunRecord, store: Store, pages: dict[str, Path]) -> None:
@@ -99,4 +158,11 @@ def _write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
+    except OSError as error:  # a full disk: what was found is kept, and the exit code still says it
+        _write_no_more()
+        _say_on_stderr(f"edgepress: the output could not be written: {error.strerror}")
+
+
+def _write_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

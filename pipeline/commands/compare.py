@@ -3,8 +3,7 @@ from pathlib import Path
 import click
 
 from pipeline import flow
-from pipeline.commands.common import json_option, plan_argument, show_json, show_run
-from pipeline.plan import read
+from pipeline.commands.common import json_option, plan_argument, plan_of, show_json, show_run
 
 
 @click.command("compare")
@@ -12,7 +11,7 @@ from pipeline.plan import read
 @json_option
 def command(plan: Path, *, as_json: bool) -> int:
     """Judge the latest run of PLAN by its limits as they are now; needs no board. The exit code says how it ended."""
-    tables = read(plan)
+    tables = plan_of(plan)
     record, store = flow.latest(tables)
     record = flow.judge(record, tables, store)
     if as_json:

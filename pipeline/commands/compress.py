@@ -3,26 +3,28 @@ from pathlib import Path
 import click
 
 from pipeline import units
-from pipeline.commands.common import json_option, plan_argument, quiet_option, run_until, say, show_json
+from pipeline.commands.common import (
+    json_option,
+    out_option,
+    plan_argument,
+    quiet_option,
+    run_until,
+    say,
+    say_handed,
+    show_json,
+)
 from pipeline.records import PassReport
 
 
 @click.command("compress")
 @plan_argument
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path, file_okay=False),
-    help="Also copy the model behind each pass, and what a pass packed, into this folder.",
-)  # fmt: skip
+@out_option("Also copy the model after each pass, and what a pass packed, into this folder.")
 @json_option
 @quiet_option
 def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Make the model of PLAN smaller, pass by pass, and check what each pass promised."""
-    now = run_until(plan, "compress", quiet=quiet)
+    now = run_until(plan, "compress", quiet=quiet, out=out)
     compressed = now.compressed
-    if out is not None:
-        for number, each in enumerate(compressed.passes, start=1):
-            for artifact in filter(None, (each.model.artifact, each.container)):
-                now.store.export(artifact, out / f"{number}-{each.name}.{artifact.format}")
     if as_json:
         show_json(compressed)
         return
@@ -30,6 +32,7 @@ def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None
         say("the plan names no passes: the model goes on as it is")
     for each in compressed.passes:
         say("\n".join(_lines(each)))
+    say_handed(now.handed)
 
 
 def _lines(each: PassReport) -> list[str]:

@@ -3,22 +3,26 @@ from pathlib import Path
 import click
 
 from pipeline import units
-from pipeline.commands.common import json_option, plan_argument, quiet_option, run_until, say, show_json
+from pipeline.commands.common import (
+    json_option,
+    out_option,
+    plan_argument,
+    quiet_option,
+    run_until,
+    say,
+    say_handed,
+    show_json,
+)
 
 
 @click.command("convert")
 @plan_argument
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path, file_okay=False), help="Also copy the files into this folder."
-)
+@out_option("Also copy the files into this folder, with a manifest.")
 @json_option
 @quiet_option
 def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Make the files that boards run from the model of PLAN, and compare each with its source."""
-    now = run_until(plan, "convert", quiet=quiet)
-    if out is not None:
-        for each in now.converted:
-            now.store.export(each.artifact, out / f"{each.variant}-{each.format}.{each.artifact.format}")
+    now = run_until(plan, "convert", quiet=quiet, out=out)
     if as_json:
         show_json(now.converted)
         return
@@ -31,3 +35,4 @@ def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None
                 f"accuracy {units.percent(agreement.accuracy_ratio)} (source {units.percent(agreement.source_accuracy_ratio)})"
             )
         say(f"{each.variant:<11} {each.format:<12} {units.size(each.artifact.size_bytes):>9}  {said}")
+    say_handed(now.handed)

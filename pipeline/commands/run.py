@@ -4,9 +4,11 @@ import click
 
 from pipeline.commands.common import (
     json_option,
+    out_option,
     plan_argument,
     quiet_option,
     run_until,
+    say_handed,
     show_json,
     show_run,
     threads_option,
@@ -18,13 +20,18 @@ from pipeline.commands.common import (
 @plan_argument
 @threads_option
 @wait_option
+@out_option("Where the product goes: files for boards, reports, a manifest. Without it, out/ beside PLAN.")
 @json_option
 @quiet_option
-def command(plan: Path, *, threads: tuple[int, ...], wait_s: int, as_json: bool, quiet: bool) -> int:
+def command(
+    plan: Path, *, threads: tuple[int, ...], wait_s: int, out: Path | None, as_json: bool, quiet: bool
+) -> int:
     """Run the whole flow of PLAN (edge.toml) and report; the exit code says how it ended."""
-    now = run_until(plan, "report", quiet=quiet, threads=threads, wait_s=wait_s)
+    now = run_until(plan, "report", quiet=quiet, threads=threads, wait_s=wait_s, out=out, hands_over=True)
     if as_json:
         show_json(now.record)
     else:
-        show_run(now.record, now.store, now.pages)
+        show_run(now.record, now.store, {})
+    if not (as_json and quiet):
+        say_handed(now.handed, on_stderr=as_json)
     return now.record.outcome.exit_code

@@ -25,7 +25,7 @@ from pipeline.compress.training.checkpoint import digest_of
 from pipeline.errors import DataError, PromiseError
 from pipeline.frameworks import Array
 from pipeline.records import SensitivityPoint
-from pipeline.store import key_of, versions, write_atomically
+from pipeline.store import key_of, sealed, unsealed, versions, write_atomically
 
 Ratio = Annotated[float, Meta(gt=0, lt=1)]
 Bits = Annotated[int, Meta(ge=2, le=8)]
@@ -113,14 +113,14 @@ class _Points:
         if self.path is None:
             return []
         try:
-            return msgspec.json.decode(self.path.read_bytes(), type=list[SensitivityPoint])
+            return msgspec.json.decode(unsealed(self.path.read_bytes()) or b"", type=list[SensitivityPoint])
         except (OSError, ValueError):  # none yet, or damaged: msgspec's errors are ValueErrors
             return []
 
     def _write(self) -> None:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, msgspec.json.encode(self.found))
+            write_atomically(self.path, sealed(msgspec.json.encode(self.found)))
 
 
 class _Judge:

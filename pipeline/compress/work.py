@@ -83,6 +83,7 @@ class Chain:
             teachers(argument.steps[: i + 1], Path(argument.folder)), versions(*VERSIONS),
         )  # fmt: skip
         resume = self.store.root / RESUME / key
+        self.store.lease.take(f"{RESUME}/{key}")
         try:
             report, _ = self.store.remember("pass", key, PassReport, lambda: self._apply(record, step, resume))
         except EdgepressError:  # it would fail so again; a run that is killed leaves what it reached

@@ -8,6 +8,7 @@ Rate and accuracy: the instrument's; the rate is the median of its steps, the ga
 
 import csv
 import math
+import os
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +35,7 @@ class _File:
     own_clock = True
 
     def __init__(self, settings: Mapping[str, str]) -> None:
-        self.path, self.gain_ppm = Path(settings["path"]).expanduser(), gain_ppm(settings)
+        self.path, self.gain_ppm = Path(os.path.expanduser(settings["path"])), gain_ppm(settings)  # noqa: PTH111
         rail = settings.get("rail", "what the instrument measures")
         self.info = MeterInfo("csv", rail, MEASURED, SLOWEST_NS, accumulates=False, error="")
 

@@ -7,7 +7,6 @@ it is this machine.
 
 import contextlib
 import os
-import pwd
 import re
 import shutil
 import signal
@@ -21,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from targets.errors import VirtualUnavailable
+from targets.folders import named_user
 from targets.inventory import Target
 from targets.virtual.limits import CGROUP_ROOT, MARK, PREFIX, Limits, collect_leftovers, is_leftover, new_name
 from targets.virtual.proxy import Proxy
@@ -45,7 +45,12 @@ def loopback_sshd(target: Target, cgroup_root: Path = CGROUP_ROOT) -> Iterator[T
 
     What holds of the shape is said in `note`. VirtualUnavailable where this machine can not run it.
     """
-    shape = target.virtual or Shape()
+    shape, user = target.virtual or Shape(), named_user()
+    if user is None:
+        raise VirtualUnavailable(
+            f"the user {os.geteuid()} has no name in /etc/passwd, and sshd lets in nobody without one",
+            hint="Add an entry for the user, or use the board `local`.",
+        )
     collect_leftovers(cgroup_root)
     for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # another start may collect it at the same time
@@ -67,7 +72,7 @@ def loopback_sshd(target: Target, cgroup_root: Path = CGROUP_ROOT) -> Iterator[T
         kind, key_text = (folder / "host_key.pub").read_text().split()[:2]
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {key_text}\n")
         yield msgspec.structs.replace(
-            target, port=port, user=pwd.getpwuid(os.geteuid()).pw_name, key=str(folder / "user_key"),
+            target, port=port, user=user, key=str(folder / "user_key"),
             known_hosts=str(folder / "known_hosts"), note=note,
         )  # fmt: skip
 

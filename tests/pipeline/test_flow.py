@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.records import Outcome, RunRecord
 from pipeline.store import Store
-from targets.inventory import cache_folder
+from targets.folders import cache_folder
 from tests.commands import EDGEPRESS, edgepress, without_extras
 from tests.pipeline.conftest import PLAN
 from tests.targets.conftest import eventually, leftovers, processes_with

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.frameworks import Array
-from pipeline.store import key_of, write_atomically
+from pipeline.store import key_of, with_digest, without_digest, write_atomically
 
 DIGEST = "made by"
 
@@ -31,10 +31,13 @@ class Checkpoint:
         if self.path is None or not self.path.is_file():
             return None
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            content = without_digest(self.path.read_bytes())
+            if content is None:
+                return None
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
-            return None
+            return None  # whole, but written by another version
         return arrays if str(arrays.pop(DIGEST, "")) == self.digest else None
 
     def write(self, arrays: Mapping[str, Array]) -> None:
@@ -43,7 +46,7 @@ class Checkpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             data, named = io.BytesIO(), {DIGEST: np.array(self.digest), **arrays}
             np.savez(data, allow_pickle=False, **named)
-            write_atomically(self.path, data.getvalue())
+            write_atomically(self.path, with_digest(data.getvalue()))
 
 
 def digest_of(arrays: Sequence[Array]) -> str:

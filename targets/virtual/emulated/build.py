@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 
 from targets.errors import EmulatorUnavailable
+from targets.folders import cache_folder
 from targets.host import sync
-from targets.inventory import cache_folder
 from targets.virtual.emulated import initrd, recipe
 
 PROGRAMS = {

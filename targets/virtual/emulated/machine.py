@@ -253,6 +253,7 @@ def _run(command: list[str], folder: Path | None = None) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="replace",
         check=False,
     )
     if done.returncode:

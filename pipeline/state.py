@@ -1,0 +1,39 @@
+"""Which folder holds the state of a plan: .edgepress beside it, or where the user says, or one of the user's own."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from pipeline.errors import PlanError
+from pipeline.store.store import IGNORE
+from targets import folders
+
+NAME = ".edgepress"
+
+
+def folder_of(plan_folder: Path, given: Path | None) -> Path:
+    """`given`: from --state. PlanError for a folder of something else: what edgepress does not need there would be removed."""
+    if given is not None:
+        root = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would hide a link that leads nowhere
+        if root.is_dir() and root.name != NAME and not _ours(root):
+            raise PlanError(
+                f"--state {given} is a folder of something else: it has files that are not of edgepress",
+                hint="Name a folder that is empty or does not exist yet.",
+            )
+        return root
+    beside = plan_folder / NAME
+    if os.path.lexists(beside) or folders.writable(plan_folder):
+        return beside
+    mark = hashlib.sha256(os.fsencode(plan_folder)).hexdigest()[:12]
+    return folders.state_folder() / f"{plan_folder.name or 'root'}-{mark}"
+
+
+def is_elsewhere(root: Path, plan_folder: Path) -> bool:
+    return root.parent != plan_folder
+
+
+def _ours(root: Path) -> bool:
+    try:
+        return not any(root.iterdir()) or (root / ".gitignore").read_bytes() == IGNORE
+    except OSError:
+        return False

@@ -1,0 +1,79 @@
+"""Runs in the order in which they were measured, whatever the clock says."""
+
+import contextlib
+import re
+import secrets
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from pipeline.errors import StageError
+from pipeline.store.files import locked, unsealed, write_atomically
+
+NUMBERED = re.compile(r"([0-9]{4,})-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+"""What an id looks like. Those of older versions of edgepress lack the number: they come before all others, by their date."""
+
+
+class _Head(msgspec.Struct, frozen=True):
+    plan_path: str
+
+
+def next_id(root: Path, began: datetime, tmp: Path) -> str:
+    """The id of a new run; two processes are never given one number."""
+    with locked(root / "runs"):
+        number = 1 + max(_last_given(root / "sequence"), *(_place(path)[0] for path in in_order(root)), 0)
+        write_atomically(root / "sequence", f"{number}\n".encode(), tmp)
+    return f"{number:04d}-{began:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def in_order(root: Path) -> list[Path]:
+    """The files of all runs, oldest first."""
+    return sorted((root / "runs").glob("*.json"), key=_place)
+
+
+def read(path: Path) -> bytes:
+    """The JSON of a run. StageError if it is not what was written."""
+    data = path.read_bytes()
+    if NUMBERED.fullmatch(path.stem) is None and not data.startswith(b'{"seal"'):
+        return data  # of an older version, which sealed nothing
+    content = unsealed(data)
+    if content is None:
+        raise StageError(
+            f"the stored run {path.stem} is damaged: {path} is not what was written",
+            hint="Run `edgepress run` again; or remove this file, and the run before it is the latest.",
+        )
+    return content
+
+
+def plan_of(path: Path) -> str:
+    """Which plan was run; "" where that cannot be read."""
+    with contextlib.suppress(StageError, OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read(path), type=_Head).plan_path
+    return ""
+
+
+def newest_first(root: Path) -> Iterator[bytes]:
+    """The JSON of each run. StageError at one that is damaged."""
+    for path in reversed(in_order(root)):
+        yield read(path)
+
+
+def is_of(data: bytes, plan: Path, *, anywhere: bool) -> bool:
+    """Whether a run is one of this plan; `anywhere`: also one that was measured before its folder was moved."""
+    with contextlib.suppress(msgspec.DecodeError):
+        told = Path(msgspec.json.decode(data, type=_Head).plan_path)
+        return told == plan or (anywhere and told.name == plan.name)
+    return False
+
+
+def _place(path: Path) -> tuple[int, str]:
+    match = NUMBERED.fullmatch(path.stem)
+    return (int(match[1]) if match else 0), path.stem
+
+
+def _last_given(path: Path) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        return int(path.read_text()[:20])
+    return 0
