@@ -63,6 +63,8 @@ def run(
     """
     check(plan, until, progress.say)
     store = store_of(plan, progress.say)
+    if plan.state is None and store.root.parent != plan.folder:
+        progress.say(f"nothing can be written into {plan.folder}: runs and artifacts are kept in {store.root}")
     with contextlib.closing(store), contextlib.ExitStack() as held:
         now = Run(plan=plan, store=store, progress=progress, held=held, wait_s=wait_s)
         for stage in STAGES:

@@ -108,7 +108,7 @@ def _taken(folder: Path, plan: Plan) -> str | None:
 def _read(path: Path) -> Manifest | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError):
         return None
 
 

@@ -87,7 +87,7 @@ def of_run(plan: Plan, record: RunRecord) -> Manifest:
         plan=Source(path=str(plan.path), sha256=record.plan_sha256),
         model=made.model,
         run_id=record.run_id,
-        verdict=record.outcome.value if record.compared else None,
+        verdict=record.outcome.value if record.compared and record.compared.verdicts else None,
         board=f"{record.deployment.target}: {record.deployment.board.model}",
         versions=made.versions,
         runtimes={each.name: each.packages for each in record.deployment.runtimes},

@@ -28,10 +28,6 @@ def folder_of(plan_folder: Path, given: Path | None) -> Path:
     return folders.state_folder() / f"{plan_folder.name or 'root'}-{mark}"
 
 
-def is_elsewhere(root: Path, plan_folder: Path) -> bool:
-    return root.parent != plan_folder
-
-
 def _ours(root: Path) -> bool:
     try:
         return not any(root.iterdir()) or (root / ".gitignore").read_bytes() == IGNORE

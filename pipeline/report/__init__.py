@@ -50,7 +50,7 @@ def read(data: bytes) -> RunRecord:
     """Read a RunRecord back from its JSON. StageError if another version of edgepress wrote it."""
     try:
         run = msgspec.json.decode(data, type=RunRecord)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise StageError(
             f"the stored run can not be read: {error}",
             hint=f"This edgepress reads records of schema {SCHEMA}: run `edgepress run` again to make one.",

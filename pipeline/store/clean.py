@@ -81,8 +81,8 @@ class _Cleaning:
         self._sizes: dict[Path, int] = {}
 
     def choose(self) -> _Going:
-        newest = set() if self.bound.keep_runs == 0 else set({plan: path for path, plan in self.plans.items()}.values())
-        held = newest | {path for path in self.runs if f"runs/{path.name}" in self.needed}
+        newest = {plan: path for path, plan in self.plans.items() if plan and self.bound.keep_runs != 0}.values()
+        held = {*newest} | {path for path in self.runs if f"runs/{path.name}" in self.needed}
         dropped = [path for path in self.runs if path not in held and self._is_too_old(path)]
         going = self._without(dropped)
         left = [path for path in self.runs if path not in held and path not in dropped]
@@ -94,6 +94,8 @@ class _Cleaning:
         return going
 
     def _is_too_old(self, path: Path) -> bool:
+        if not self.plans[path]:  # damaged: of no use to anybody
+            return True
         keep, oldest_s = self.bound.keep_runs, self.bound.older_than_s
         if oldest_s is not None and self._age_s(path) > oldest_s:
             return True

@@ -65,7 +65,7 @@ def unsealed(data: bytes) -> bytes | None:
     """The JSON that was sealed; None if one bit of it is another than when it was written."""
     try:
         found = msgspec.json.decode(data, type=_Sealed)
-    except msgspec.DecodeError:
+    except ValueError:  # also of msgspec
         return None
     content = bytes(found.content)
     return content if hashlib.sha256(content).hexdigest() == found.seal else None

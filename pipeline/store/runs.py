@@ -49,7 +49,7 @@ def read(path: Path) -> bytes:
 
 def plan_of(path: Path) -> str:
     """Which plan was run; "" where that cannot be read."""
-    with contextlib.suppress(StageError, OSError, msgspec.DecodeError):
+    with contextlib.suppress(StageError, OSError, ValueError):
         return msgspec.json.decode(read(path), type=_Head).plan_path
     return ""
 
@@ -62,7 +62,7 @@ def newest_first(root: Path) -> Iterator[bytes]:
 
 def is_of(data: bytes, plan: Path, *, anywhere: bool) -> bool:
     """Whether a run is one of this plan; `anywhere`: also one that was measured before its folder was moved."""
-    with contextlib.suppress(msgspec.DecodeError):
+    with contextlib.suppress(ValueError):
         told = Path(msgspec.json.decode(data, type=_Head).plan_path)
         return told == plan or (anywhere and told.name == plan.name)
     return False

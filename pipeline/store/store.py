@@ -164,11 +164,12 @@ class Store:
         """Bad input leaves no trace: what this process and its children have put here is taken out again, unless another process
         needs it by now, or its answer or run names it.
         """
+        before = frozenset(self.lease.named)
         self._journal.write_text("")
         try:
             yield
         except EdgepressError:
-            own = set(self._journal.read_text().splitlines())
+            own = set(self._journal.read_text().splitlines()) - before
             with self.lease.alone() as needed:
                 others = {path for folder in ("answers", "runs") for path in (self.root / folder).glob("*.json")}
                 others -= {self.root / name for name in own}

@@ -102,7 +102,7 @@ def running() -> State | None:
     """The machine, if it runs. What a killed QEMU or a restarted host left behind is none."""
     try:
         state = msgspec.json.decode((_folder() / "state.json").read_bytes(), type=State)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError):
         return None
     return state if start_ticks(state.pid) == state.started_ticks and state.boot_id == _boot_id() else None
 
