@@ -14,7 +14,7 @@ from pipeline.store.clean import Bound, clean
 from tests.pipeline.store.conftest import Folder, flip
 
 WHO = st.integers(0, 1)
-CONTENT = st.integers(0, 5)
+CONTENT = st.integers(0, 2)
 
 
 def content_of(number):
@@ -107,9 +107,16 @@ class Machine(RuleBasedStateMachine):
                 assert found == content
 
     @invariant()
+    def what_a_process_needs_is_there_and_right(self):
+        for needed in self.needed:
+            for artifact, content in needed.items():
+                if artifact not in self.damaged:
+                    assert (self.folder.root / "store" / artifact.sha256).read_bytes() == content
+
+    @invariant()
     def nothing_half_written(self):
         assert not list((self.folder.root / "store").glob("tmp*"))
 
 
-Machine.TestCase.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+Machine.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
 TestStore = Machine.TestCase

@@ -1,0 +1,110 @@
+"""Where the state of a plan lies, and that nothing of somebody else's is taken for it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline import state
+from pipeline.errors import PlanError
+from pipeline.store import Store
+from pipeline.store.store import _unusable
+from targets import folders
+from tests.commands import edgepress, without_extras
+from tests.pipeline.test_commands import TFLITE, no_trace, refused, write
+
+PLAN = '[model]\npath = "m.tflite"\n'
+
+
+def test_beside_the_plan(tmp_path):
+    assert state.folder_of(tmp_path, None) == tmp_path / ".edgepress"
+
+
+def test_where_nothing_can_be_written_it_is_the_users_own(tmp_path, monkeypatch):
+    """A read-only checkout; two of the same name have two folders, and the answer stays the same."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(folders, "writable", lambda _folder: False)
+    found = {state.folder_of(Path(plan), None) for plan in ("/a/project", "/b/project", "/a/project")}
+    assert len(found) == 2
+    assert {each.parent for each in found} == {tmp_path / "state/edgepress"}
+    assert all(each.name.startswith("project-") for each in found)
+    (tmp_path / ".edgepress").mkdir()
+    assert state.folder_of(tmp_path, None) == tmp_path / ".edgepress"  # it is there, so it is used
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    """What edgepress does not need in its folders is removed: tmp/ of a home or of / must not be taken for its own."""
+    theirs = tmp_path / "home"
+    (theirs / "tmp" / "work").mkdir(parents=True)
+    for given in (theirs, tmp_path, Path("/")):
+        with pytest.raises(PlanError, match="something else"):
+            state.folder_of(tmp_path, given)
+    path = write(tmp_path, PLAN, m_tflite=TFLITE)
+    refused(edgepress("load", path, "--state", theirs), 2, "something else", "--state")
+    assert (theirs / "tmp" / "work").exists()
+    assert [each.name for each in theirs.iterdir()] == ["tmp"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert state.folder_of(tmp_path, empty) == empty
+    Store(empty).close()
+    assert state.folder_of(tmp_path, empty) == empty
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_state_elsewhere_leaves_the_checkout_as_it_is(tmp_path, how):
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    path = write(checkout, PLAN, m_tflite=TFLITE)
+    before = sorted(checkout.iterdir())
+    elsewhere = tmp_path / "elsewhere"
+    option = ("--state", elsewhere) if how == "option" else ()
+    environment = without_extras(tmp_path) | ({"EDGEPRESS_STATE": str(elsewhere)} if how == "variable" else {})
+    said = edgepress("load", path, *option, env=environment)
+    assert said.returncode == 0, said.stderr
+    assert sorted(checkout.iterdir()) == before
+    assert list((elsewhere / "store").iterdir())
+    refused(edgepress("report", path, *option, env=environment), 2, "no finished run")
+    no_trace(checkout)
+
+
+def test_a_state_folder_of_another_user(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("giving a folder away needs root")
+    error = PermissionError(13, "Permission denied", str(tmp_path / "store"))
+    os.chown(tmp_path, 54321, 54321)
+    told = _unusable(tmp_path, error)
+    assert "54321" in told.hint
+    assert "--state" in told.hint
+
+
+def test_a_plan_that_says_home_to_a_user_without_one(tmp_path, monkeypatch):
+    from pipeline import plan
+
+    path = write(tmp_path, PLAN)
+    monkeypatch.delenv("HOME")
+
+    def nameless(_number):
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", nameless)
+    assert plan.read(path).file("~/m.tflite") == tmp_path / "~/m.tflite"
+
+
+def test_clean_from_the_command_line(tmp_path):
+    path = write(tmp_path, PLAN, m_tflite=TFLITE)
+    assert "nothing to remove" in edgepress("clean", path).stdout
+    assert not (tmp_path / ".edgepress").exists()
+    assert edgepress("load", path, env=without_extras(tmp_path)).returncode == 0
+    store = tmp_path / ".edgepress" / "store"
+    assert list(store.iterdir())
+    everything = ("--keep", "0", "--older-than", "0s")
+    said = edgepress("clean", tmp_path, *everything, "--dry-run")  # a folder is enough
+    assert said.returncode == 0, said.stderr
+    assert "would free" in said.stdout
+    assert list(store.iterdir())
+    assert edgepress("clean", path, *everything).stdout.startswith("freed ")
+    assert not list(store.iterdir())
+    for option in (("--older-than", "yesterday"), ("--max-size", "5 furlongs"), ("--keep", "-1")):
+        refused_option = edgepress("clean", path, *option)
+        assert refused_option.returncode == 2
+        assert option[0] in refused_option.stderr
