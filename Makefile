@@ -58,4 +58,4 @@ mutants: setup  ## how many small changes of the source the tests notice (hours;
 	$(BIN)/python scripts/mutants.py
 
 clean:  ## remove what was made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache examples/*/.edgepress
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache examples/*/.edgepress examples/*/out
