@@ -43,7 +43,7 @@ class _Going(NamedTuple):
 
     runs: list[Path]
     answers: list[Path]
-    resumes: list[Path]
+    folders: list[Path]  # of stopped trainings, and reports without a run
     artifacts: list[Path]
 
 
@@ -125,20 +125,28 @@ class _Cleaning:
                 in_use = in_use | named
             else:
                 answers.append(answer)
-        resume_s = RESUME_S if oldest_s is None else oldest_s
         return _Going(
             runs=list(dropped),
             answers=answers,
-            resumes=[path for path in (self.root / "resume").glob("*")
-                     if f"resume/{path.name}" not in self.needed and self._age_s(path) > resume_s],
+            folders=list(self._useless_folders()),
             artifacts=[path for path in (self.root / "store").iterdir() if f"store/{path.name}" not in in_use],
-        )  # fmt: skip
+        )
+
+    def _useless_folders(self) -> Iterator[Path]:
+        there = {path.stem for path in self.runs}
+        for path in (self.root / "reports").iterdir():
+            if path.name not in there and f"runs/{path.name}.json" not in self.needed:
+                yield path
+        resume_s = RESUME_S if self.bound.older_than_s is None else self.bound.older_than_s
+        for path in (self.root / "resume").glob("*"):
+            if f"resume/{path.name}" not in self.needed and self._age_s(path) > resume_s:
+                yield path
 
     def paths(self, going: _Going) -> Iterator[Path]:
         for run in going.runs:
             yield from (run, self.root / "reports" / run.stem)
         yield from going.answers
-        yield from going.resumes
+        yield from going.folders
         for artifact in going.artifacts:
             yield from (artifact, self.root / "verified" / artifact.name)
 

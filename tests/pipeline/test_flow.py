@@ -1,5 +1,6 @@
 """The whole way: real model, real conversions, a real agent, real runtimes, and the command a user types."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -12,11 +13,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from pipeline.handover import Manifest
 from pipeline.records import Outcome, RunRecord
 from pipeline.store import Store
 from targets.folders import cache_folder
 from tests.commands import EDGEPRESS, edgepress, without_extras
 from tests.pipeline.conftest import PLAN
+from tests.pipeline.store.conftest import flip
 from tests.targets.conftest import eventually, leftovers, processes_with
 
 pytestmark = pytest.mark.frameworks
@@ -85,15 +88,63 @@ def test_every_measurement_is_whole(done):
         assert each.accuracy.differs_from_host_ratio <= 0.05
 
 
-def test_what_it_prints_ends_in_the_outcome_and_the_page(done):
+def test_what_it_prints_ends_in_the_outcome_the_files_and_the_page(done):
     said = done[1]
     lines = said.stdout.strip().splitlines()
     assert lines[-1].startswith("page: ")
     assert Path(lines[-1].removeprefix("page: ")).exists()
-    assert any(line.startswith("PASS") for line in lines[-6:]), said.stdout
+    files = lines.index(f"files in {done[0].parent / 'out'}:")
+    assert any(line.startswith("PASS") for line in lines[files - 4 : files]), said.stdout
+    assert any(line.split()[0] == "tiny-tflite-int8.tflite" for line in lines[files + 1 :])
     for stage in ("load", "compress", "convert", "deploy", "measure", "compare", "report"):
         assert f"{stage:<9} done in" in said.stderr
     assert "\x1b" not in said.stdout + said.stderr
+
+
+def test_the_product_is_handed_over_with_what_it_was_made_from(done):
+    path, record = done[0], record_of(done[0])
+    out = path.parent / "out"
+    manifest = msgspec.json.decode((out / "manifest.json").read_bytes(), type=Manifest)
+    assert {file.name for file in manifest.files} == {each.name for each in out.iterdir()} - {"manifest.json"}
+    for file in manifest.files:
+        assert hashlib.sha256((out / file.name).read_bytes()).hexdigest() == file.sha256
+    made = {(each.variant, each.format): each.artifact.sha256 for each in record.converted}
+    for file in manifest.files:
+        if (file.variant, file.format) in made:
+            assert made[file.variant, file.format] == file.sha256
+    assert {"tiny-tflite-int8.tflite", "tiny-onnx-int8.onnx", "tiny-compressed.keras", "report.html"} <= {
+        file.name for file in manifest.files
+    }
+    assert manifest.model.sha256 == hashlib.sha256((path.parent / "tiny.keras").read_bytes()).hexdigest()
+    assert (manifest.run_id, manifest.verdict) == (record.run_id, "PASS")
+
+
+def test_one_bit_of_what_is_stored_is_never_used(done, tmp_path):
+    """A model, its rows, its labels, the answers of stages: each is made again from its source, and said."""
+    folder = tmp_path / "damaged"
+    shutil.copytree(done[0].parent, folder)
+    path, state = folder / "edge.toml", folder / ".edgepress"
+    record = record_of(path)
+    before = {each.artifact.sha256 for each in record.converted}
+    wanted = [record.loaded.model.artifact, record.loaded.data.calibration.x, record.loaded.data.evaluation.y]
+    wanted += [record.compressed.model.artifact, record.converted[0].artifact]
+    for artifact in dict.fromkeys(wanted):
+        flip(state / "store" / artifact.sha256)
+    flip(next((state / "answers").glob("load-*")))
+    said = edgepress("convert", path, "--json")
+    assert said.returncode == 0, said.stderr
+    assert said.stderr.count("was damaged") >= len(set(wanted)) + 1
+    assert {each["artifact"]["sha256"] for each in msgspec.json.decode(said.stdout)} == before
+    for artifact in wanted:
+        assert hashlib.sha256((state / "store" / artifact.sha256).read_bytes()).hexdigest() == artifact.sha256
+    judged = next(
+        each for each in record.measured.measurements if each.label == "compressed tflite-int8 @ ai_edge_litert"
+    )
+    flip(state / "store" / judged.accuracy.answers.sha256)
+    said = edgepress("compare", path)
+    assert said.returncode == 5
+    assert "damaged" in said.stderr
+    assert "edgepress run" in said.stderr
 
 
 def test_the_board_is_clean_and_no_process_is_left(done):

@@ -163,3 +163,11 @@ def test_what_was_killed_in_the_middle_is_finished_by_the_next(many, monkeypatch
     clean(many.store(), Bound(keep_runs=2))
     assert len(many.names("store")) == 3
     assert len(many.names("runs")) == 2
+
+
+def test_a_report_without_its_run_goes(many):
+    path = runs.in_order(many.root)[3]
+    path.unlink()
+    clean(many.store(), Bound(keep_runs=20))
+    assert path.stem not in many.names("reports")
+    assert len(many.names("reports")) == 19
