@@ -1,13 +1,17 @@
 """Where the state of a plan lies, and that nothing of somebody else's is taken for it."""
 
+import contextlib
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from pipeline import state
+from pipeline import flow, plan, state
 from pipeline.errors import PlanError
-from pipeline.store import Store
+from pipeline.progress import Silent
+from pipeline.store import Store, runs
 from pipeline.store.store import _unusable
 from targets import folders
 from tests.commands import edgepress, without_extras
@@ -78,8 +82,6 @@ def test_a_state_folder_of_another_user(tmp_path):
 
 
 def test_a_plan_that_says_home_to_a_user_without_one(tmp_path, monkeypatch):
-    from pipeline import plan
-
     path = write(tmp_path, PLAN)
     monkeypatch.delenv("HOME")
 
@@ -108,3 +110,33 @@ def test_clean_from_the_command_line(tmp_path):
         refused_option = edgepress("clean", path, *option)
         assert refused_option.returncode == 2
         assert option[0] in refused_option.stderr
+
+
+def test_a_run_keeps_the_state_folder_within_the_bound_of_its_plan(tmp_path):
+    class Told(Silent):
+        said = ()
+
+        def say(self, sentence):
+            self.said += (sentence,)
+
+    path = write(tmp_path, PLAN + "[state]\nkeep_runs = 2\n")
+    store, told = Store(tmp_path / ".edgepress"), Told()
+    now = flow.Run(plan=plan.read(path), store=store, progress=told, held=contextlib.ExitStack())
+    for _ in range(5):
+        run_id = store.next_run_id(datetime.now(UTC))
+        store.keep_run(run_id, msgspec.json.encode({"plan_path": str(path)}))
+    store.close()  # as five runs of before
+    now.store = Store(tmp_path / ".edgepress")
+    flow._bound(now)
+    assert [each.stem[:4] for each in runs.in_order(store.root)] == ["0004", "0005"]
+    assert len(told.said) == 1
+    assert "3 old runs" in told.said[0]
+    flow._bound(now)
+    assert len(told.said) == 1
+
+
+def test_the_bound_of_the_state_changes_nothing_that_was_measured(tmp_path):
+    path = write(tmp_path, PLAN)
+    before = plan.read(path).without_limits_sha256
+    path.write_text(PLAN + "[state]\nkeep_runs = 2\nmax_bytes = 1\n")
+    assert plan.read(path).without_limits_sha256 == before
