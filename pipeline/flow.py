@@ -54,9 +54,7 @@ class Run:
     stages: list[StageTime] = field(default_factory=list)
 
 
-def run(
-    plan: Plan, progress: Progress, until: str = STAGES[-1], wait_s: float = 0.0, out: Path | None = None
-) -> Run:
+def run(plan: Plan, progress: Progress, until: str = STAGES[-1], wait_s: float = 0.0, out: Path | None = None) -> Run:
     """Go through the stages in order, as far as `until`. Everything that was started is ended again, whatever happens.
 
     `out`: a folder that gets what was made, under readable names (pipeline/handover.py).

@@ -201,6 +201,8 @@ def check_file(path: Path, key: str, folder_hint: str = "Give the file itself.")
         raise PlanError(f"{key}: {path} is no ordinary file", hint="Give the file itself.")
     if not os.access(path, os.R_OK):
         raise PlanError(f"{key}: {path} may not be read by you", hint="Give yourself the right to read it.")
+
+
 def with_state(plan: Plan, state: Path | None) -> Plan:
     """The plan with another state folder; None: where it is by default."""
     return plan if state is None else msgspec.structs.replace(plan, state=state)

@@ -23,9 +23,7 @@ from pipeline.commands.common import (
 @out_option("Where the product goes: files for boards, reports, a manifest. Without it, out/ beside PLAN.")
 @json_option
 @quiet_option
-def command(
-    plan: Path, *, threads: tuple[int, ...], wait_s: int, out: Path | None, as_json: bool, quiet: bool
-) -> int:
+def command(plan: Path, *, threads: tuple[int, ...], wait_s: int, out: Path | None, as_json: bool, quiet: bool) -> int:
     """Run the whole flow of PLAN (edge.toml) and report; the exit code says how it ended."""
     now = run_until(plan, "report", quiet=quiet, threads=threads, wait_s=wait_s, out=out, hands_over=True)
     if as_json:
