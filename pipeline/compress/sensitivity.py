@@ -135,7 +135,7 @@ class _Judge:
         self.model = model
         self.graph = tf.function(lambda rows: model(rows, training=False), reduce_retracing=True)
         self.before = self._answers(model)
-        self.classes = self.before.ndim == 2 and self.before.shape[1] > 1
+        self.classes = frameworks.are_classes(self.before, self.rows.y)
 
     def identity(self) -> tuple[str, str]:
         """What the points depend on beside the settings: all weights, and the rows with their labels."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from pipeline import units
-from pipeline.records import Comparison, Measurement, PassReport, RunRecord, step_variant
+from pipeline.records import UNTRAINED, Comparison, Measurement, PassReport, RunRecord, step_variant
 from pipeline.report.trust import DOUBTFUL, INVALID, Trust, guarded, mark_of
 from pipeline.report.view import Column, Finding, Line, Table
 
@@ -106,9 +106,10 @@ def _variant(run: RunRecord, number: int) -> str:
 
 
 def findings(run: RunRecord, trust: Trust) -> Iterator[Finding]:
-    """Which pass made it faster, and which did not: one sentence for each pass and each answer."""
+    """Of which pass the training was not kept. Which pass made it faster, and which did not: one sentence for each and each answer."""
     steps = run.compared.steps if run.compared else ()
     for number, one in enumerate(run.compressed.passes, start=1):
+        yield from (Finding(tone="worse", text=f"{one.name}: {note}.") for note in one.notes if UNTRAINED in note)
         variant = _variant(run, number)
         mine = [step for step in steps if step.subject.startswith(f"{variant} ")]
         if not mine or changed_nothing(run, number):

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import report
 from pipeline.compare import _steps
-from pipeline.records import Compared, Compressed, Outcome, SensitivityPoint, step_variant
+from pipeline.records import UNTRAINED, Compared, Compressed, Outcome, SensitivityPoint, step_variant
 from pipeline.report.rows import view_of
 from pipeline.store import Store
 from tests.pipeline.test_report_sample import (
@@ -120,3 +120,14 @@ def test_every_renderer_shows_ledger_sensitivity_and_notes(tmp_path):
         assert "Sensitivity" in text
     assert re.search(r"1 prune_channels +31,402", terminal)
     assert page.count('id="sensitivity-') == 4  # a title and a description for each of the two kinds of change
+
+
+def test_a_training_that_was_not_kept_is_found():
+    told = f"of 60 rows not trained on, 90.00 % were right before the training and 10.00 % after it. {UNTRAINED}; a smaller rate"
+    run = chain()
+    *others, last = run.compressed.passes
+    passes = (*others, msgspec.structs.replace(last, notes=("something else", told)))
+    run = msgspec.structs.replace(run, compressed=msgspec.structs.replace(run.compressed, passes=passes))
+    found = [each for each in view_of(run).findings if UNTRAINED in each.text]
+    assert [(each.tone, each.text) for each in found] == [("worse", f"recover: {told}.")]
+    assert not [each for each in view_of(chain()).findings if UNTRAINED in each.text]

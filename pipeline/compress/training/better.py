@@ -12,6 +12,7 @@ from pipeline.compress.settings import Recover
 from pipeline.compress.training import batch_norm, distillation
 from pipeline.compress.training.lesson import Lesson
 from pipeline.frameworks import Array
+from pipeline.records import UNTRAINED
 
 SURE = 2.0  # standard errors of the mean difference, row by row
 WORST = 1e30  # the error of an answer that is no number
@@ -58,7 +59,7 @@ class Trial:
         worse = after - self.before
         sure = worse.mean() > SURE * worse.std() / math.sqrt(len(worse))
         why = "the training made it worse" if sure else "no better by these rows, whose difference may be chance"
-        return (f"{found}: {why}. The weights of before the training are kept; {ADVICE}",)
+        return (f"{found}: {why}. {UNTRAINED}; {ADVICE}",)
 
     def _restore(self) -> None:
         for variable, value in zip(self.variables, self.start, strict=True):
@@ -78,7 +79,8 @@ class Trial:
             apart = (np.exp(wanted) * (wanted - answers)).sum(-1)
         else:
             apart = np.square(answers - wanted).reshape(len(answers), -1).mean(-1)
-        return np.nan_to_num(apart, nan=WORST, posinf=WORST)
+        known: Array = np.nan_to_num(apart, nan=WORST, posinf=WORST)
+        return known
 
     def _asked(self, teacher: distillation.Answering | None) -> Array:
         answer = self.answer if teacher is None else distillation.asking(teacher)

@@ -118,10 +118,12 @@ def test_the_bias_takes_back_exactly_the_mean_error_of_rounding(per_channel):
     build = Build(shape=(1, 3, 4, 4))
     model = build.model(build.conv("x", 5, kernel=1))
     rows = build.rows(20) + 1
+    used, _ = correct_bias._split(rows, 0)
+    assert len(used) == 18
     weight, bias = (numpy_helper.to_array(each) for each in model.graph.initializer)
     largest = np.abs(weight).max(axis=(1, 2, 3) if per_channel else None, keepdims=True)
     rounded = np.round(weight / largest * 7) * largest / 7  # 4 bits: -7 to 7
-    mean = rows.mean(axis=(0, 2, 3))
+    mean = used.mean(axis=(0, 2, 3))
     after = correct(model, rows, bits=4, per_channel=per_channel).changed.model
     want = bias + ((weight - rounded)[:, :, 0, 0] * mean).sum(1)
     same, have = (numpy_helper.to_array(each) for each in after.graph.initializer)
@@ -133,6 +135,7 @@ def test_the_bias_takes_back_exactly_the_mean_error_of_rounding(per_channel):
 def test_the_last_layer_of_the_rounded_network_has_the_mean_of_the_exact_one():
     model, build = made("channels_last")
     rows = build.rows(32) + 0.5
+    used, _ = correct_bias._split(rows, 0)
     settings = correct_bias.Settings(bits=4)
     after = correct(model, rows, bits=4).changed.model
 
@@ -140,8 +143,8 @@ def test_the_last_layer_of_the_rounded_network_has_the_mean_of_the_exact_one():
         graph = copy_of(biases)
         for layer in graph.layers():
             graph.put(layer.node, 1, correct_bias.quantized(graph.weight(layer), layer, settings))
-        (exact,) = moments(model, list(Graph(model).layers())[-1:], rows)
-        (found,) = moments(graph.model, list(graph.layers())[-1:], rows)
+        (exact,) = moments(model, list(Graph(model).layers())[-1:], used)
+        (found,) = moments(graph.model, list(graph.layers())[-1:], used)
         return np.abs(found.mean - exact.mean).max()
 
     assert shift(after) < 1e-4 < 10 * 1e-4 < shift(model)
@@ -157,6 +160,22 @@ def test_no_node_is_added_and_what_has_no_place_for_a_bias_is_told():
     assert len(after.graph.node[0].input) == 3
     assert "none can be put in: matmul4" in applied.changed.notes[0]
     assert applied.claims["corrected_layers"] == 1
+
+
+@pytest.mark.parametrize("offset", [0.5, -40.0])
+def test_a_correction_that_makes_it_worse_is_taken_back(offset, monkeypatch):
+    """The rows that compare are others than those that the means are of."""
+    model, build = made("plain")
+    rows = build.rows(40) + 0.5
+    rows[correct_bias._split(np.arange(40), 0)[1]] += offset - 0.5
+    found = correct(model, rows, bits=3)
+    before, after = (
+        float(part.split()[0])
+        for part in found.changed.notes[-2 if offset > 0 else -1].split(" was ")[1].split(" and ")
+    )
+    assert (after > before) is (offset < 0)
+    assert (found.claims["largest_correction"] == 0) is (offset < 0)
+    assert any("the biases are left as they were" in note for note in found.changed.notes) is (offset < 0)
 
 
 def test_without_rows_it_says_what_is_missing():

@@ -16,7 +16,7 @@ from tests.pipeline.conftest import tiny_model
 pytestmark = pytest.mark.frameworks
 
 SHORT = Recover(epochs=1, batch_size=50)
-LONG = Recover(epochs=3, batch_size=70, learning_rate=5e-3)  # 600 rows: batches of 66 and 67
+LONG = Recover(epochs=3, batch_size=70, learning_rate=5e-3)  # 540 of 600 rows: batches of 67 and 68
 
 
 class Stopped(Exception):
@@ -46,7 +46,7 @@ def trained(how, context, model=None, **given):
     return weights(model)
 
 
-def stopping_after(epochs, steps=9):
+def stopping_after(epochs, steps=8):
     def tell(done, of, note):
         if done >= epochs * steps and "training" in note:
             raise Stopped
@@ -72,9 +72,10 @@ def test_every_epoch_sees_every_row_once_in_another_order(context):
     prepared = lesson.prepare(tiny_model(), LONG, context)
     epochs = [np.concatenate([batch["x"] for batch in prepared.batches(epoch)]) for epoch in (0, 1)]
     assert not np.array_equal(*epochs)
+    trained_on = context.training.x[prepared.chosen].sum((1, 2, 3))
     for seen in epochs:
-        assert np.array_equal(np.sort(seen.sum((1, 2, 3))), np.sort(context.training.x.sum((1, 2, 3))))
-    assert {len(batch["y"]) for batch in prepared.batches(0)} == {66, 67}
+        assert np.array_equal(np.sort(seen.sum((1, 2, 3))), np.sort(trained_on))
+    assert {len(batch["y"]) for batch in prepared.batches(0)} == {67, 68}
 
 
 def test_rows_are_taken_batch_by_batch(context):
@@ -131,7 +132,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(context, tmp_path, how):
     first = kept.read_bytes()
     told = []
     assert same(whole, trained(how, resumed._replace(tell=lambda done, of, note: told.append((done, note)))))
-    assert min(done for done, note in told if note.startswith("training")) > 9
+    assert min(done for done, note in told if note.startswith("training")) > 8
     told.clear()
     assert same(whole, trained(how, resumed._replace(tell=lambda done, of, note: told.append((done, note)))))
     assert not [note for _, note in told if note.startswith("training")]  # it was done already
@@ -180,8 +181,8 @@ def test_callbacks_are_resumed_too(context, tmp_path):
         trained(LONG, resumed._replace(tell=stopping_after(2)), callbacks=[Counting()])
     counting = Counting()
     trained(LONG, resumed, callbacks=[counting])
-    assert counting.steps == 27
-    assert counting.iterations == list(range(19, 28))
+    assert counting.steps == 24
+    assert counting.iterations == list(range(17, 25))
 
 
 # --- no trace but the weights
@@ -261,7 +262,7 @@ def test_mixed_precision_is_measured_and_leaves_the_weights_in_float32(context, 
     for gain in (0.0, 1e9):  # bfloat16 whatever was measured, float32 whatever was measured
         monkeypatch.setattr(mixed_precision, "GAIN", gain)
         model = tiny_model()
-        (note,) = training.recover(model, how, context)
+        note, _ = training.recover(model, how, context)
         assert "float32 and " in note
         policies[gain] = note.rsplit(" ", 1)[1], weights(model)
         assert {layer.dtype_policy.name for layer in model._flatten_layers()} == {"float32"}
