@@ -149,7 +149,12 @@ def test_the_method_tells_how_pairs_are_judged():
     told = dict(line.cells for line in view_of(of_one()).method.lines)
     assert "12 blocks a pair" in told["pairs"]
     assert "looks at 10, 14 and 20 of them, each at 1 % / 3" in told["verdict on latency"]
-    assert "margin 0.50 %, limit 3.00 %" in told["verdict on latency"]
+    assert "above the margin; PASS: surely below the limit (limit 3.00 %, margin 0.50 %)" in told["verdict on latency"]
+    run = of_one()
+    paired = tuple(msgspec.structs.replace(each, margin=each.limit) for each in run.measured.paired)
+    run = msgspec.structs.replace(run, measured=msgspec.structs.replace(run.measured, paired=paired))
+    told = dict(line.cells for line in view_of(run).method.lines)
+    assert "above the limit; PASS: surely below the limit (limit 3.00 %)" in told["verdict on latency"]
 
 
 def test_what_could_not_be_paired_and_what_pairs_are_doubted_for_is_said(store):
@@ -230,6 +235,11 @@ def test_a_limit_that_was_changed_since_is_drawn_where_it_is_now():
     run = msgspec.structs.replace(run, compared=msgspec.structs.replace(run.compared, verdicts=(verdict,)))
     texts = [text.text for text in drawn(pairs.slower(Trust(run))).iter("text")]
     assert {"limit +6.00 %", "margin +1.00 %"} <= set(texts)
+    alone = msgspec.structs.replace(verdict, margin=0.06)
+    run = msgspec.structs.replace(run, compared=msgspec.structs.replace(run.compared, verdicts=(alone,)))
+    texts = [text.text or "" for text in drawn(pairs.slower(Trust(run))).iter("text")]
+    assert "limit +6.00 %" in texts
+    assert not any("margin" in text for text in texts)
 
 
 def test_pairs_that_nobody_judged_yet_are_drawn_without_a_verdict():
