@@ -3,6 +3,7 @@
 SCHEMA history (`RunRecord.schema`; it rises when a field changes its meaning or goes away):
     1  first
     2  energy is a reading for each meter; latency is judged by pairs
+    3  given files are called by their names; answers are classes only where labels, or they themselves, say so
 """
 
 import math
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-SCHEMA = 2
+SCHEMA = 3
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -29,9 +30,14 @@ def step_variant(number: int, name: str) -> str:
     return f"{number}-{name}"
 
 
-def label_of(variant: str, format_name: str, runtime: str, threads: int | None = None) -> str:
+def file_of(variant: str, format_name: str, name: str, role: str) -> str:
+    """What a file is called: by its own name where it was given, and by its role where the plan has a baseline."""
+    return (name or f"{variant} {format_name}") + (f" ({role})" if role else "")
+
+
+def label_of(file: str, runtime: str, threads: int | None = None) -> str:
     """The name of one file in one runtime, wherever it is spoken of. `threads`: where it is not the number that is judged."""
-    return f"{variant} {format_name} @ {runtime}" + ("" if threads is None else f" x{threads}")
+    return f"{file} @ {runtime}" + ("" if threads is None else f" x{threads}")
 
 
 # --- load ---------------------------------------------------------------------------------------------------------
@@ -61,6 +67,7 @@ class Model(Record, frozen=True):
     parameters: int | None  # None: the file's format does not tell
     accuracy_ratio: float | None = None  # on the evaluation rows, by the framework that made the model
     outputs: Artifact | None = None  # what the model answered for the evaluation rows, (rows, ...) float32 .npy
+    classes: bool = False  # the answers are scores of classes: labels say so, or each is a distribution
 
 
 class Rows(Record, frozen=True):
@@ -97,6 +104,10 @@ class SensitivityPoint(Record, frozen=True):
     accuracy_ratio: float | None  # None: the rows have no labels
     agreement_ratio: float | None  # share of rows with the answer of before; None: the answers are not class scores
     error: float  # root mean square difference of the answers, in units of the output
+
+
+UNTRAINED = "The weights of before the training are kept"
+"""In the note of a pass whose training ended worse than it began."""
 
 
 class PassReport(Record, frozen=True):
@@ -138,8 +149,10 @@ class Agreement(Record, frozen=True):
     """
 
     rows: int
-    largest_error: float  # in units of the output
-    top1_agreement_ratio: float | None
+    largest_error: float  # in units of the output, and so are these two
+    error_rms: float  # root mean square
+    spread: float  # standard deviation of the model's answers over the rows: what an error is large or small against
+    top1_agreement_ratio: float | None  # None: the answers are no scores of classes
     accuracy_ratio: float | None
     source_accuracy_ratio: float | None
 
@@ -151,6 +164,14 @@ class Converted(Record, frozen=True):
     agreement: Agreement | None  # None: no evaluation data, or no runtime for it on this host
     outputs: Artifact | None = None  # the host's answers for the evaluation rows
     notes: tuple[str, ...] = ()  # sentences: what should be known of a file that works
+    kind: str = ""  # float32, int8, "float with int8 weights", ... by its tensors; "": no runtime for it on this host
+    classes: bool = False  # as Model.classes
+    name: str = ""  # of a file that was given; "": it was made
+    role: str = ""  # candidate or baseline, where the plan has a baseline
+
+    @property
+    def file(self) -> str:
+        return file_of(self.variant, self.format, self.name, self.role)
 
 
 # --- deploy -------------------------------------------------------------------------------------------------------
@@ -356,10 +377,14 @@ class Energy(Record, frozen=True):
 
 
 class BoardAccuracy(Record, frozen=True):
+    """What the board answered for the evaluation rows: classes, or, where they are none, numbers."""
+
     rows: int
     accuracy_ratio: float | None  # None: no labels
     differs_from_host_ratio: float | None  # top-1 differs from the same file on the host; None: no host runtime
-    answers: Artifact  # top-1 class of each row as the board answered, int64 .npy
+    answers: Artifact | None  # top-1 class of each row as the board answered, int64 .npy; None: no classes
+    error_rms: float | None = None  # no classes: against the same file on the host, in units of the output
+    spread: float | None = None  # standard deviation of the host's answers over the rows
 
 
 class Conditions(Record, frozen=True):
@@ -397,15 +422,20 @@ class Measurement(Record, frozen=True):
     operators: tuple[Operator, ...] = ()  # in the order in which they ran, in a launch of their own
     operators_note: str = ""  # where they come from, or why there are none; "": nobody asked
     swept: bool = False  # with other threads than those that limits judge: shown beside them
+    name: str = ""  # as Converted's, and so are these two
+    role: str = ""
+    kind: str = ""
 
     @property
     def label(self) -> str:
-        return label_of(self.variant, self.format, self.runtime, self.threads if self.swept else None)
+        file = file_of(self.variant, self.format, self.name, self.role)
+        return label_of(file, self.runtime, self.threads if self.swept else None)
 
     @property
     def file(self) -> str:
         """The name of the file, with the threads where they are not those that are judged."""
-        return f"{self.variant} {self.format}" + (f" x{self.threads}" if self.swept else "")
+        file = file_of(self.variant, self.format, self.name, self.role)
+        return file + (f" x{self.threads}" if self.swept else "")
 
     @property
     def of_step(self) -> bool:
@@ -432,6 +462,8 @@ class NotMeasured(Record, frozen=True):
     evidence: str
     remedy: str
     threads: int | None = None  # where it is not the number that is judged
+    name: str = ""  # as Converted's, and so is this
+    role: str = ""
 
     @property
     def swept(self) -> bool:
@@ -439,7 +471,7 @@ class NotMeasured(Record, frozen=True):
 
     @property
     def label(self) -> str:
-        return label_of(self.variant, self.format, self.runtime, self.threads)
+        return label_of(file_of(self.variant, self.format, self.name, self.role), self.runtime, self.threads)
 
 
 class Quantile(Record, frozen=True):
@@ -593,6 +625,7 @@ class Compared(Record, frozen=True):
     comparisons: tuple[Comparison, ...]
     outcome: Outcome
     steps: tuple[Comparison, ...] = ()  # each pass's model beside the one before it, in the same format and runtime
+    notes: tuple[str, ...] = ()  # what kind of file the plan's baseline is
 
 
 # --- report -------------------------------------------------------------------------------------------------------

@@ -132,6 +132,13 @@ def number(value: float | None, unit: str = "") -> str:
     return UNKNOWN if value is None else f"{value:.3g} {unit}".rstrip()
 
 
+def error(rms: float | None, spread: float | None) -> str:
+    """A root mean square error, in the unit of the output, beside the spread of the answers: '0.0123 (rms), 1.20 % of their spread'."""
+    if rms is None:
+        return UNKNOWN
+    return f"{number(rms)} (rms)" + (f", {percent(rms / spread)} of the answers' spread" if spread else "")
+
+
 def rate(value_per_s: float | None) -> str:
     """A number of a second: 2381.4 -> '2,381', 12.34 -> '12.3'."""
     if value_per_s is None:

@@ -13,6 +13,7 @@ from pipeline.commands.common import (
     say_handed,
     show_json,
 )
+from pipeline.records import Agreement
 
 
 @click.command("convert")
@@ -27,12 +28,20 @@ def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None
         show_json(now.converted)
         return
     for each in now.converted:
-        agreement = each.agreement
-        said = "not compared: no evaluation rows, or no runtime for it on this host"
-        if agreement is not None:
-            said = (
-                f"largest error {units.number(agreement.largest_error)}, same class {units.percent(agreement.top1_agreement_ratio)}, "
-                f"accuracy {units.percent(agreement.accuracy_ratio)} (source {units.percent(agreement.source_accuracy_ratio)})"
-            )
-        say(f"{each.variant:<11} {each.format:<12} {units.size(each.artifact.size_bytes):>9}  {said}")
+        file = each.file if each.name or each.role else f"{each.variant:<11} {each.format:<12}"
+        kind = f"{each.kind}; " if each.kind else ""
+        say(f"{file:<24} {units.size(each.artifact.size_bytes):>9}  {kind}{_told(each.agreement)}")
     say_handed(now.handed)
+
+
+def _told(agreement: Agreement | None) -> str:
+    """Words of classes only where the answers are scores of classes."""
+    if agreement is None:
+        return "not compared: no evaluation rows, or no runtime for it on this host"
+    largest = f"largest error {units.number(agreement.largest_error)}"
+    if agreement.top1_agreement_ratio is None:
+        return f"{largest}, error {units.error(agreement.error_rms, agreement.spread)}"
+    same = f"{largest}, same class {units.percent(agreement.top1_agreement_ratio)}"
+    if agreement.accuracy_ratio is None:
+        return same
+    return f"{same}, accuracy {units.percent(agreement.accuracy_ratio)} (source {units.percent(agreement.source_accuracy_ratio)})"

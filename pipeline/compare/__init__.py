@@ -21,6 +21,7 @@ from pipeline.records import (
     Deployment,
     Measured,
     Measurement,
+    NotMeasured,
     Outcome,
     Paired,
     Verdict,
@@ -117,11 +118,22 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
     for failure in measured.failures:
         if is_judged(plan, failure):
             verdicts += [judge.not_measured(failure.label, *each, failure.evidence) for each in _set(limits)]
-    verdicts += _unjudged(limits, verdicts)
+    verdicts += _unjudged(limits, verdicts, measured)
     return Compared(
         verdicts=tuple(verdicts), comparisons=tuple(comparisons), outcome=_outcome(plan, measured, verdicts),
-        steps=tuple(_steps(measured.measurements)),
+        steps=tuple(_steps(measured.measurements)), notes=tuple(dict.fromkeys(_kinds(plan, measured.measurements))),
     )  # fmt: skip
+
+
+def _kinds(plan: Plan, measurements: Sequence[Measurement]) -> Iterator[str]:
+    """What the plan's baseline is, by its tensors: a change of the kind of file is a part of what is compared."""
+    named = {each.artifact: each for each in measurements if each.variant == "baseline" and each.kind}
+    for baseline in named.values():
+        others = [each for each in measurements if is_judged(plan, each) and each.kind not in ("", baseline.kind)]
+        float_file = "" if baseline.kind == "float32" else ", not a float32 file"
+        yield f"What is judged against is {baseline.kind}{float_file}: {baseline.file}."
+        for one in others:
+            yield f"{one.file} is {one.kind} and {baseline.file} is {baseline.kind}: what changed is the kind of the file, too."
 
 
 def _steps(measurements: Sequence[Measurement]) -> Iterator[Comparison]:
@@ -145,10 +157,12 @@ def _set(limits: LimitsTable) -> list[tuple[str, float]]:
     return [(metric, limit) for metric, key in METRICS.items() if (limit := getattr(limits, key)) is not None]
 
 
-def _unjudged(limits: LimitsTable, verdicts: Sequence[Verdict]) -> list[Verdict]:
+def _unjudged(limits: LimitsTable, verdicts: Sequence[Verdict], measured: Measured) -> list[Verdict]:
     """What a limit names and nothing was measured for: never silently green."""
-    judged = [each.subject.split(" ", 1)[1] for each in verdicts]  # a label is `variant format @ runtime`
-    names = {name for label in judged for name in (label.partition(" @ ")[0], label.replace(" @ ", "@"))}
+    judged = {each.subject for each in verdicts}
+    every: list[Measurement | NotMeasured] = [*measured.measurements, *measured.failures]
+    found = [(each.format, each.runtime) for each in every if each.label in judged]
+    names = {name for format_name, runtime in found for name in (format_name, f"{format_name}@{runtime}")}
     missing = [entry for entry in limits.applies_to if entry not in names]
     if not verdicts and not limits.applies_to:
         missing = ["every file"]
@@ -202,5 +216,6 @@ class _Answers:
         right = [
             np.load(self._store.path(answers), allow_pickle=False) == self._labels
             for answers in (baseline.accuracy.answers, candidate.accuracy.answers)
+            if answers is not None
         ]
-        return accuracy_drop(*right)
+        return accuracy_drop(*right) if len(right) == 2 else None

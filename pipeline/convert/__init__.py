@@ -7,11 +7,13 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import NamedTuple
 
+import msgspec
+
 from pipeline import child, child_watch, frameworks
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.progress import Progress
-from pipeline.records import Compressed, Converted, Data, Loaded, Model, Record, step_variant
+from pipeline.records import Compressed, Converted, Data, Loaded, Model, Record, file_of, step_variant
 from pipeline.spelling import did_you_mean
 from pipeline.store import Store, key_of, versions
 
@@ -47,6 +49,8 @@ class Wanted(NamedTuple):
     variant: str
     format: str
     model: Model
+    name: str = ""  # of a file that was given
+    role: str = ""  # candidate or baseline, where the plan has a baseline
 
 
 class Request(Record, frozen=True):
@@ -56,6 +60,7 @@ class Request(Record, frozen=True):
     scratch: str
     variant: str
     format: str
+    name: str  # for messages
     model: Model
     data: Data
     seed: int
@@ -100,18 +105,41 @@ def check(plan: Plan) -> None:
 def wanted(loaded: Loaded, compressed: Compressed, plan: Plan) -> tuple[Wanted, ...]:
     """Every file to make, once: the requested ones, what they are judged against, and the plan's baseline."""
     variant = "compressed" if compressed.passes else "original"
-    files = [Wanted(variant, name, compressed.model) for name in plan.tables.convert.formats]
-    files += [Wanted("original", load_converter(name).REFERENCE, loaded.model) for name in plan.tables.convert.formats]
+    role = "" if loaded.baseline is None else "candidate"
+    files = [
+        Wanted(variant, name, compressed.model, _name(variant, name, compressed, plan), role)
+        for name in plan.tables.convert.formats
+    ]
+    references = [load_converter(name).REFERENCE for name in plan.tables.convert.formats]
+    files += [Wanted("original", name, loaded.model, _name("original", name, compressed, plan)) for name in references]
     if plan.tables.measure.steps:
         files += _between_passes(loaded, compressed, plan)
     if not files:  # as they are; the original is what a compressed one is judged against
         pair = ((variant, compressed.model), ("original", loaded.model))
-        files = [Wanted(each, model.artifact.format, model) for each, model in pair]
+        files = [
+            Wanted(
+                each, model.artifact.format, model, _name(each, "", compressed, plan), role if each == variant else ""
+            )
+            for each, model in pair
+        ]
     if loaded.baseline is not None:
         baseline = Model(name="baseline", artifact=loaded.baseline, input=None, output=None, parameters=None)
-        files.append(Wanted("baseline", loaded.baseline.format, baseline))
-    once = {(file.variant, file.format): file for file in files}
+        name = plan.file(plan.tables.compare.baseline or "").name
+        files.append(Wanted("baseline", loaded.baseline.format, baseline, name, "baseline"))
+    once: dict[tuple[str, str], Wanted] = {}
+    for file in files:  # the first of each: what was asked for goes before what it is judged against
+        once.setdefault((file.variant, file.format), file)
     return tuple(once.values())
+
+
+def _name(variant: str, format_name: str, compressed: Compressed, plan: Plan) -> str:
+    """What was given is called by its file's name, as long as nothing else was made of it. "": by its variant and format."""
+    if variant != "original" or compressed.passes:
+        return ""
+    path = plan.file(plan.tables.model.path)
+    if not format_name:
+        return path.name
+    return f"{path.stem} {format_name}" if plan.tables.compare.baseline else ""
 
 
 def _between_passes(loaded: Loaded, compressed: Compressed, plan: Plan) -> list[Wanted]:
@@ -151,8 +179,10 @@ def convert(
         )
         with lock:
             finished += 1
-            progress.step(finished, len(files), f"{file.variant} {file.format}")
-        return answer
+            progress.step(finished, len(files), file_of(file.variant, file.format, file.name, file.role))
+        converted, cached = answer  # under its own content and settings: names may change
+        classes = file.model.classes or loaded.model.classes or _labelled(loaded.data)
+        return msgspec.structs.replace(converted, name=file.name, role=file.role, classes=classes), cached
 
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         futures: list[concurrent.futures.Future[tuple[Converted, bool]]] = []
@@ -171,6 +201,10 @@ def convert(
     return tuple(answer for answer, _ in answers), all(cached for _, cached in answers)
 
 
+def _labelled(data: Data) -> bool:
+    return data.evaluation is not None and data.evaluation.y is not None
+
+
 def _make(
     file: Wanted, loaded: Loaded, plan: Plan, store: Store, tell: child.Tell, say: Callable[[str], None]
 ) -> Converted:
@@ -181,10 +215,11 @@ def _make(
         model = loaded.model.__class__(
             name="baseline", artifact=model.artifact, input=loaded.model.input, output=loaded.model.output,
             parameters=None, outputs=loaded.model.outputs, accuracy_ratio=loaded.model.accuracy_ratio,
+            classes=loaded.model.classes,
         )  # fmt: skip
     with store.scratch() as scratch:
         request = Request(
-            root=str(store.root), scratch=str(scratch), variant=file.variant, format=file.format, model=model,
+            root=str(store.root), scratch=str(scratch), variant=file.variant, format=file.format, name=file.name, model=model,
             data=loaded.data, seed=plan.tables.seed,
         )  # fmt: skip
         doing = f"converting the {file.variant} model to {file.format}"

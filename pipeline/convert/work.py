@@ -12,7 +12,7 @@ from pipeline.child import Tell
 from pipeline.convert import CONVERTERS, Request, load_converter, remarks
 from pipeline.errors import DataError, ModelError, StageError
 from pipeline.frameworks import Array
-from pipeline.records import Agreement, Converted, Model, TensorSpec
+from pipeline.records import Agreement, Converted, Model
 from pipeline.store import Store
 
 
@@ -39,7 +39,7 @@ def work(argument: Request, tell: Tell) -> Converted:
     _one_thread()
     tempfile.tempdir = argument.scratch
     store = Store(Path(argument.root), tmp=Path(argument.scratch))
-    label = f"{argument.variant} {argument.format}"
+    label = argument.name or f"{argument.variant} {argument.format}"
     tell(0, 0, label)
     if argument.format in CONVERTERS:
         converter = load_converter(argument.format)
@@ -48,12 +48,13 @@ def work(argument: Request, tell: Tell) -> Converted:
     else:
         artifact, largest_error = argument.model.artifact, None
     evaluation = argument.data.evaluation
+    kind = frameworks.kind_of_file(store.path(artifact), artifact.format, label)
     if evaluation is None:
-        return Converted(variant=argument.variant, format=argument.format, artifact=artifact, agreement=None)
+        return Converted(variant=argument.variant, format=argument.format, artifact=artifact, agreement=None, kind=kind)
     x = frameworks.read_rows(store.path(evaluation.x))
     labels = None if evaluation.y is None else frameworks.read_rows(store.path(evaluation.y))
     runner = _open(store.path(artifact), artifact.format, label, made=argument.format in CONVERTERS)
-    frameworks.check_fits(x, runner.specs()[0], "data.evaluation", artifact.format)
+    frameworks.check_fits(x, runner.specs()[0], "data.evaluation", artifact.format, label)
     outputs = runner.answers(x, lambda done, of: tell(done, of, f"{label} answers the evaluation rows"))
     frameworks.check_finite(outputs, label)
     source = None if argument.model.outputs is None else frameworks.read_rows(store.path(argument.model.outputs))
@@ -74,6 +75,7 @@ def work(argument: Request, tell: Tell) -> Converted:
         notes=remarks.of_int8(store.path(artifact), runner, outputs, source)
         if argument.format.endswith("int8")
         else (),
+        kind=kind,
     )
 
 
@@ -130,13 +132,14 @@ def _agreement(
             f"{label} answers {outputs.shape[1:]} for a row where {model.name} answers {source.shape[1:]}",
             hint="A baseline must answer the same question as the plan's model; a converted file that differs is a fault.",
         )
-    spec = TensorSpec(name="", shape=outputs.shape[1:], dtype="float32")
-    classes = frameworks.classes_of(spec)
+    error, spread = frameworks.error_of(outputs, source)
     return Agreement(
         rows=len(outputs),
         largest_error=float(np.abs(outputs - source).max()),
-        top1_agreement_ratio=float(np.mean(outputs.argmax(-1) == source.argmax(-1))) if classes else None,
-        accuracy_ratio=frameworks.accuracy(outputs, labels) if classes else None,
+        error_rms=error,
+        spread=spread,
+        top1_agreement_ratio=float(np.mean(outputs.argmax(-1) == source.argmax(-1))) if model.classes else None,
+        accuracy_ratio=frameworks.accuracy(outputs, labels) if model.classes else None,
         source_accuracy_ratio=model.accuracy_ratio,
     )
 

@@ -21,10 +21,12 @@ from pipeline.frameworks.rows import (
     Array,
     Count,
     accuracy,
+    are_classes,
     array_parts,
     check_finite,
     check_fits,
     classes_of,
+    error_of,
     one_each,
     read_rows,
 )
@@ -57,8 +59,15 @@ def open_file(path: Path, format: str, name: str) -> Tflite | Onnx:  # noqa: A00
     return Tflite(path, name) if format == "tflite" else Onnx(path, name)
 
 
+def kind_of_file(path: Path, format: str, name: str) -> str:  # noqa: A002 - the field's name
+    """What kind of file it is, by its tensors: float32, int8, "float with int8 weights"."""
+    from pipeline.frameworks import kinds
+
+    return kinds.kind_of_file(path, format, name)
+
+
 __all__ = [
-    "BATCH_ROWS", "EXTRAS", "RUNTIME_EXTRA", "Array", "Count", "Onnx", "Tflite", "accuracy", "array_parts", "available", "check_finite",
-    "check_fits", "check_weights", "classes_of", "dequantize", "is_fake_quantized", "keras_answers", "keras_specs", "need", "one_each",
+    "BATCH_ROWS", "EXTRAS", "RUNTIME_EXTRA", "Array", "Count", "Onnx", "Tflite", "accuracy", "are_classes", "array_parts", "available", "check_finite",
+    "check_fits", "check_weights", "classes_of", "dequantize", "error_of", "is_fake_quantized", "keras_answers", "keras_specs", "kind_of_file", "need", "one_each",
     "onnx_proto", "onnx_weights", "open_file", "open_keras", "quantize", "read_rows", "save_keras",
 ]  # fmt: skip

@@ -29,6 +29,28 @@ def accuracy(outputs: Array, labels: Array | None) -> float | None:
     return None if labels is None else float(np.mean(outputs.argmax(axis=-1) == labels))
 
 
+NEAR_ONE = 1e-3
+"""How far the sum of a softmax in float32 is from 1, at the most and generously."""
+
+
+def are_classes(outputs: Array, labels: Array | None, *, quantized: bool = False) -> bool:
+    """Whether these answers are scores of classes: there are labels, or each is a distribution over two or more (a softmax).
+
+    Nothing else tells them from a regression of several numbers, an embedding or an image. `quantized`: the sum of rounded
+    probabilities is off by up to half a step of 1/256 for each.
+    """
+    if outputs.ndim != 2 or outputs.shape[1] < 2 or not len(outputs):
+        return False
+    off = NEAR_ONE + (min(0.1, outputs.shape[1] / 512) if quantized else 0)
+    return labels is not None or bool((outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) <= off).all())
+
+
+def error_of(outputs: Array, source: Array) -> tuple[float, float]:
+    """(root mean square error, standard deviation of the source's answers over the rows), both in units of the output."""
+    exact = source.astype(np.float64)
+    return float(np.sqrt(np.mean(np.square(outputs - exact)))), float(np.sqrt(exact.var(axis=0).mean()))
+
+
 def check_finite(outputs: Array, name: str) -> None:
     """StageError if any answer is NaN or infinite."""
     bad = int(np.count_nonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)))
@@ -39,23 +61,23 @@ def check_finite(outputs: Array, name: str) -> None:
         )
 
 
-def check_fits(x: Array, spec: TensorSpec, rows: str, format: str) -> None:  # noqa: A002 - the field's name
-    """DataError unless rows of this shape and dtype can go into the model. `rows` names them in messages."""
+def check_fits(x: Array, spec: TensorSpec, rows: str, format: str, file: str = "the model") -> None:  # noqa: A002 - the field's name
+    """DataError unless rows of this shape and dtype can go into the model. `rows` and `file` name both in messages."""
     shape = x.shape[1:]
     if len(shape) != len(spec.shape) or any(
         want not in (None, have) for want, have in zip(spec.shape, shape, strict=True)
     ):
         order = _order(shape, spec.shape)
         raise DataError(
-            f"the rows of {rows} are {order.have} {shape}, but the model's input '{spec.name}' is {order.want} {spec.shape}"
+            f"the rows of {rows} are {order.have} {shape}, but {file}'s input '{spec.name}' is {order.want} {spec.shape}"
             if order
-            else f"a row of {rows} has shape {shape}, but the model's input '{spec.name}' takes {spec.shape}",
+            else f"a row of {rows} has shape {shape}, but {file}'s input '{spec.name}' takes {spec.shape}",
             hint=order.hint if order else _shape_hint(shape, spec.shape),
         )
     quantized = format == "tflite" and spec.dtype in ("int8", "uint8", "int16") and x.dtype == np.float32
     if x.dtype.name != spec.dtype and not quantized:
         raise DataError(
-            f"the rows of {rows} are {x.dtype.name}, but the model's input '{spec.name}' takes {spec.dtype}",
+            f"the rows of {rows} are {x.dtype.name}, but {file}'s input '{spec.name}' takes {spec.dtype}",
             hint=f"Give them as {spec.dtype}, prepared as for training: x.astype('{spec.dtype}'), scaled alike.",
         )
 

@@ -45,6 +45,8 @@ class Request(Record, frozen=True):
     format: str
     artifact: Artifact
     data: Data
+    baseline: Artifact | None = None  # the evaluation rows must fit it, too
+    baseline_name: str = ""
 
     def store(self) -> Store:
         """Open the store in the child, whose temporary files go where the parent removes them."""
@@ -73,6 +75,8 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
                 format=loader.FORMAT,
                 artifact=model,
                 data=rows,
+                baseline=baseline,
+                baseline_name=Path(plan.tables.compare.baseline or "").name,
             )
             read = child.run(
                 f"{loader.__name__}:read", request, Model, progress.step, doing=f"loading {path.name}",

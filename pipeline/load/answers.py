@@ -18,10 +18,11 @@ def of_file(argument: Request, tell: Tell, format_name: str) -> Model:
     """Of a file that a runtime on this host opens as it is."""
     store = argument.store()
     runner = frameworks.open_file(store.path(argument.artifact), format_name, argument.name)
+    check_baseline(argument)
     record = Model(
         name=argument.name.rpartition(".")[0], artifact=argument.artifact, input=None, output=None, parameters=None
     )
-    return add(record, runner.specs(), argument.data, store, tell, runner.answers)
+    return add(record, runner.specs(), argument.data, store, tell, runner.answers, argument.name)
 
 
 def add(
@@ -31,16 +32,17 @@ def add(
     store: Store,
     tell: Tell,
     answer: Callable[[Array, Count], Array],
+    file: str = "the model",
 ) -> Model:
     """Return the record with specs, and with outputs and accuracy if there are evaluation rows.
 
-    DataError if some of the data does not fit the model.
+    DataError if some of the data does not fit the model, whose file is called `file`.
     """
     model = msgspec.structs.replace(model, input=specs[0], output=specs[1])
     for name in ("training", "calibration", "evaluation"):
         rows = getattr(data, name)
         if rows is not None:
-            _check(rows, f"data.{name}", model, specs, store)
+            _check(rows, f"data.{name}", model, specs, store, file)
     if data.evaluation is None:
         if all(specs[0].shape):  # weights that are not numbers show in any answer
             blank = np.zeros((1, *map(int, filter(None, specs[0].shape))), specs[0].dtype)
@@ -56,12 +58,25 @@ def add(
         model,
         outputs=store.put_parts(lambda: frameworks.array_parts(outputs), "npy"),
         accuracy_ratio=frameworks.accuracy(outputs, labels),
+        classes=frameworks.are_classes(outputs, labels, quantized=not specs[1].dtype.startswith("float")),
     )
 
 
-def _check(rows: Rows, name: str, model: Model, specs: tuple[TensorSpec, TensorSpec], store: Store) -> None:
+def check_baseline(argument: Request) -> None:
+    """DataError unless the evaluation rows can go into the plan's baseline, too: said now, not after minutes of compressing."""
+    baseline, rows = argument.baseline, argument.data.evaluation
+    if baseline is None or not frameworks.available(frameworks.RUNTIME_EXTRA[baseline.format]):
+        return
+    store = argument.store()
+    runner = frameworks.open_file(store.path(baseline), baseline.format, argument.baseline_name)
+    if rows is not None:
+        x = np.load(store.path(rows.x), mmap_mode="r", allow_pickle=False)
+        frameworks.check_fits(x, runner.specs()[0], "data.evaluation", baseline.format, argument.baseline_name)
+
+
+def _check(rows: Rows, name: str, model: Model, specs: tuple[TensorSpec, TensorSpec], store: Store, file: str) -> None:
     x = np.load(store.path(rows.x), mmap_mode="r", allow_pickle=False)  # mapped: only its header is read here
-    frameworks.check_fits(x, specs[0], name, model.artifact.format)
+    frameworks.check_fits(x, specs[0], name, model.artifact.format, file)
     if rows.y is None:
         return
     classes = frameworks.classes_of(specs[1])

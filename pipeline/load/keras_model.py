@@ -32,6 +32,7 @@ def read(argument: Request, tell: Tell) -> Model:
     path = store.path(argument.artifact)
     model = frameworks.open_keras(path, argument.name)
     frameworks.check_weights(model, argument.name)
+    answers.check_baseline(argument)
     artifact = argument.artifact
     if path.open("rb").read(2) != b"PK":  # from here on there is one Keras format
         artifact = store.put_bytes(frameworks.save_keras(model), FORMAT)
@@ -44,5 +45,5 @@ def read(argument: Request, tell: Tell) -> Model:
     )
     return answers.add(
         record, frameworks.keras_specs(model, argument.name), argument.data, store, tell,
-        lambda x, count: frameworks.keras_answers(model, x, count),
+        lambda x, count: frameworks.keras_answers(model, x, count), argument.name,
     )  # fmt: skip

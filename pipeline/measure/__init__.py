@@ -132,6 +132,9 @@ def _measurement(
         operators=operators,
         operators_note=note,
         swept=candidate.swept,
+        name=candidate.converted.name,
+        role=candidate.converted.role,
+        kind=candidate.converted.kind,
     )
 
 
@@ -159,6 +162,8 @@ def _failure(candidate: Candidate, failed: Sequence[wire.LaunchFailed], launches
         format=candidate.converted.format,
         runtime=candidate.runtime,
         threads=candidate.threads if candidate.swept else None,
+        name=candidate.converted.name,
+        role=candidate.converted.role,
         evidence=f"{len(failed)} of {units.counted(launches, 'launch')} failed, the first: {evidence(first)}",
         remedy=remedy(first),
     )

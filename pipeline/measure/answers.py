@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from device_agent import wire
-from pipeline import units
+from pipeline import frameworks, units
 from pipeline.errors import DataError
 from pipeline.measure.schedule import Candidate
 from pipeline.records import BoardAccuracy, Data, Deployment, Doubt
@@ -19,6 +19,8 @@ from targets.errors import NotTheAgent
 DIFFERENT_ANSWERS_RATIO = 0.01
 HEADER_BYTES = 4096  # of a .npy file: 128 for an array of few axes
 UNKNOWN_BYTES = 64 << 20  # of all answers of a file that the host can not run
+DIFFERENT_NUMBERS_RATIO = 0.05
+"""Of the answers' spread: two steps of an 8-bit output that holds six standard deviations."""
 
 Found = tuple[BoardAccuracy | None, list[Doubt]]
 NO_ANSWERS: Found = None, []
@@ -28,7 +30,7 @@ def accuracy_of(
     session: Session, candidate: Candidate, answer: wire.Launched | wire.LaunchFailed, data: Data, deployment: Deployment,
     store: Store,
 ) -> Found:  # fmt: skip
-    """(accuracy, doubts about it). No accuracy where the answers are no class scores, or there are none."""
+    """(accuracy, doubts about it); where the answers are no scores of classes, how far they are from the host's. None without answers."""
     if isinstance(answer, wire.LaunchFailed):
         return None, [_unanswered(answer)]
     if deployment.evaluation_indices is None or data.evaluation is None:
@@ -38,11 +40,11 @@ def accuracy_of(
     on_host = None if host is None else np.load(store.path(host), mmap_mode="r", allow_pickle=False)
     most_bytes = UNKNOWN_BYTES if on_host is None else HEADER_BYTES + len(indices) * 4 * math.prod(on_host.shape[1:])
     outputs = read_answers(session.get(answer.outputs_sha256, most_bytes), len(indices), candidate.label)
-    if outputs.ndim != 2 or outputs.shape[1] < 2:
-        return None, []
-    bad = int(np.count_nonzero(~np.isfinite(outputs).all(axis=1)))
+    bad = int(np.count_nonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)))
     if bad:
         return None, [_not_numbers(bad, len(outputs))]
+    if not candidate.converted.classes or outputs.ndim != 2 or outputs.shape[1] < 2:
+        return _numbers(outputs, None if on_host is None else on_host[indices], candidate)
     classes = outputs.argmax(axis=1).astype(np.int64)
     y = data.evaluation.y
     labels = None if y is None else np.load(store.path(y), allow_pickle=False)[indices]
@@ -64,6 +66,27 @@ def accuracy_of(
         answers=store.put_bytes(file.getvalue(), "npy"),
     )
     return found, [_different(differs)] if (differs or 0) > DIFFERENT_ANSWERS_RATIO else []
+
+
+def _numbers(outputs: npt.NDArray[Any], on_host: npt.NDArray[Any] | None, candidate: Candidate) -> Found:
+    """Of answers that are no classes: how far they are from those of the same file on the host, if that could run it."""
+    if on_host is None:
+        return None, []
+    if on_host.shape != outputs.shape:
+        raise NotTheAgent(
+            f"the board's answers of {candidate.label} have shape {outputs.shape[1:]}, and the host's {on_host.shape[1:]}",
+            hint="Run again; report it if it happens twice.",
+        )
+    error, spread = frameworks.error_of(outputs, on_host.astype(np.float64))
+    found = BoardAccuracy(
+        rows=len(outputs),
+        accuracy_ratio=None,
+        differs_from_host_ratio=None,
+        answers=None,
+        error_rms=error,
+        spread=spread,
+    )
+    return found, [_far(error, spread)] if error > DIFFERENT_NUMBERS_RATIO * spread else []
 
 
 def read_answers(data: bytes, rows: int, label: str) -> npt.NDArray[np.float32]:
@@ -106,6 +129,15 @@ def _different(ratio: float | None) -> Doubt:
     return Doubt(
         what="other answers than on the host",
         evidence=f"the board's class differs from the host's for {units.percent(ratio)} of the rows",
+        remedy="This runtime computes this file differently: use another runtime or format.",
+        touches="accuracy",
+    )
+
+
+def _far(error: float, spread: float) -> Doubt:
+    return Doubt(
+        what="other answers than on the host",
+        evidence=f"the board's answers differ from the host's by {units.error(error, spread)}",
         remedy="This runtime computes this file differently: use another runtime or format.",
         touches="accuracy",
     )

@@ -117,6 +117,8 @@ def _failure(one: Measurement, failed: wire.LaunchFailed) -> NotMeasured:
         variant=one.variant,
         format=one.format,
         runtime=one.runtime,
+        name=one.name,
+        role=one.role,
         evidence=f"it could not be measured beside its baseline: {evidence(failed)}",
         remedy=remedy(failed),
     )

@@ -35,7 +35,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def label(self) -> str:
         threads = self.threads if self.swept else None
-        return label_of(self.converted.variant, self.converted.format, self.runtime, threads)
+        return label_of(self.converted.file, self.runtime, threads)
 
     @property
     def in_full(self) -> bool:

@@ -17,10 +17,13 @@ def conversions(run: RunRecord) -> Table:
         told = one.agreement
         lines.append(
             (
-                f"{one.variant} {one.format}",
+                one.file,
+                one.kind or units.UNKNOWN,
                 units.size(one.artifact.size_bytes),
                 units.count(told.rows if told else None),
                 units.number(told.largest_error if told else None),
+                units.number(told.error_rms if told else None),
+                units.percent(told.error_rms / told.spread if told and told.spread else None),
                 units.percent(told.top1_agreement_ratio if told else None),
                 units.percent(told.source_accuracy_ratio if told else None),
                 units.percent(told.accuracy_ratio if told else None),
@@ -29,9 +32,11 @@ def conversions(run: RunRecord) -> Table:
         )
     return table_of(
         "Conversions",
-        "file|size>|rows>|largest error>|same top class>|accuracy of the source>|accuracy on the host>|sha256",
+        "file|kind|size>|rows>|largest error>|error (rms)>|of the spread>|same top class>|accuracy of the source>|accuracy on the host>|sha256",
         lines,
-        "Each file and the model that it was made from answered the same rows on the host.",
+        "Each file and the model that it was made from answered the same rows on the host. Kind: by the file's tensors. Errors are in the "
+        "output's own unit; the spread is the standard deviation of the model's answers over the rows. Classes only where labels, or answers "
+        "that are distributions, say that they are.",
     )
 
 

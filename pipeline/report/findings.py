@@ -24,7 +24,8 @@ def findings(run: RunRecord, trust: Trust) -> tuple[Finding, ...]:
     )
     known = [one for one in trust.compared.comparisons if not _unknown(one, trust)]
     speed = [_speed(comparison, trust, place(run), passes) for comparison in known]
-    others = (*_not_known(trust), _fastest(run), _accuracy(trust), _differs(run), _energy(run))
+    kinds = (Finding(tone=NEUTRAL, text=note) for note in trust.compared.notes)
+    others = (*kinds, *_not_known(trust), _fastest(run), _accuracy(trust), _differs(run), _apart(run), _energy(run))
     return (*speed, *ledger.findings(run, trust), *(finding for finding in others if finding is not None))
 
 
@@ -193,6 +194,25 @@ def _differs(run: RunRecord) -> Finding | None:
         tone=NEUTRAL,
         text=f"{one.label} chose another class than the same file on the host for {units.percent(ratio)} of the rows: "
         "judge accuracy by the board.",
+    )
+
+
+def _apart(run: RunRecord) -> Finding | None:
+    """The same of answers that are no classes: the worst of the files, in the output's own unit."""
+    told = [
+        (one.accuracy.error_rms / (one.accuracy.spread or 1.0), one.accuracy, one)
+        for one in run.measured.measurements
+        if one.accuracy and one.accuracy.error_rms is not None
+    ]
+    if not told:
+        return None
+    ratio, accuracy, one = max(told, key=lambda each: each[0])
+    if ratio == 0:
+        return Finding(tone=NEUTRAL, text="Where the host has a runtime to compare with, it gave the same answers.")
+    return Finding(
+        tone=NEUTRAL,
+        text=f"The answers of {one.label} differ from those of the same file on the host by {units.error(accuracy.error_rms, accuracy.spread)}, "
+        "and those of no other file by more.",
     )
 
 

@@ -55,7 +55,11 @@ def table(run: RunRecord) -> Table:
         Line(cells=(part, *(_cell(rows[part].get(one)) for one in amounts)))
         for part in sorted(rows, key=lambda part: worst[part])
     ]
-    what = "Accuracy" if any(point.accuracy_ratio is not None for point in points) else "Share of unchanged answers"
+    what = "Root mean square difference of the answers, in their own unit,"
+    if any(point.accuracy_ratio is not None for point in points):
+        what = "Accuracy"
+    elif any(point.agreement_ratio is not None for point in points):
+        what = "Share of rows with the same class as before"
     note = f"{what} when this part alone is changed and nothing is trained, on rows of the training set. The most sensitive part first."
     return Table(title="Sensitivity", columns=tuple(columns), lines=tuple(lines), note=note if lines else "")
 

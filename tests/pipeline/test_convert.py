@@ -4,14 +4,16 @@ import importlib.util
 import shutil
 import threading
 
+import msgspec
 import numpy as np
 import pytest
 
 from pipeline import child, convert, frameworks, load
 from pipeline.convert import CONVERTERS, load_converter, onnx_fp32, tflite_int8, work
 from pipeline.errors import ChildError, DataError, ModelError, PlanError, StageError
+from pipeline.plan import CompareTable
 from pipeline.progress import Silent
-from pipeline.records import Artifact, Compressed, Data, Loaded, Model, TensorSpec
+from pipeline.records import Artifact, Compressed, Data, Loaded, Model, TensorSpec, file_of
 from tests.pipeline.conftest import FORMATS, through
 from tests.pipeline.test_report_sample import pass_report
 
@@ -101,6 +103,37 @@ def test_which_files_are_made(empty, source, formats, passes, baseline, expected
     assert [f"{file.variant} {file.format}" for file in files] == expected
     for file in files:
         assert file.model.artifact.sha256[0] == ("1" if file.variant == "compressed" else "0")
+
+
+NEW, OLD = "m.tflite (candidate)", "released.tflite (baseline)"
+
+
+@pytest.mark.parametrize(
+    ("source", "formats", "passes", "baseline", "expected"),
+    [
+        ("tflite", [], 0, "released.tflite", [NEW, OLD]),
+        ("tflite", [], 0, None, ["m.tflite"]),
+        ("onnx", [], 1, None, ["compressed onnx", "original onnx"]),
+        ("onnx", [], 1, "released.onnx", ["compressed onnx (candidate)", "original onnx", "released.onnx (baseline)"]),
+        ("keras", ["tflite-int8"], 0, "released.tflite", ["m tflite-int8 (candidate)", "m tflite-fp32", OLD]),
+        ("keras", ["tflite-fp32"], 0, "released.tflite", ["m tflite-fp32 (candidate)", OLD]),
+        (
+            "keras", ["tflite-int8"], 1, "released.tflite",
+            ["compressed tflite-int8 (candidate)", "original tflite-fp32", "original tflite-int8", OLD],
+        ),
+        ("keras", ["tflite-int8"], 0, None, ["original tflite-int8", "original tflite-fp32"]),
+    ],
+)  # fmt: skip
+def test_files_that_were_given_are_called_by_their_names(empty, source, formats, passes, baseline, expected):
+    artifact = model_of(baseline.rpartition(".")[2]).artifact if baseline else None
+    loaded = Loaded(model=model_of(source), data=Data(), baseline=artifact)
+    compressed = Compressed(
+        model=model_of(source, "1" if passes else "0"), passes=(pass_report(model=model_of(source, "1")),) * passes
+    )
+    path = plan_with(empty, f"m.{source}", *formats)
+    tables = msgspec.structs.replace(path.tables, compare=CompareTable(baseline=baseline))
+    files = convert.wanted(loaded, compressed, msgspec.structs.replace(path, tables=tables))
+    assert [file_of(file.variant, file.format, file.name, file.role) for file in files] == expected
 
 
 @pytest.mark.parametrize("name", CONVERTERS)
@@ -367,7 +400,7 @@ def test_damaged_files_are_refused_by_the_runtime(whole, tiny, name):
 
 def test_an_axis_of_unknown_length_needs_data():
     request = convert.Request(
-        root="", scratch="", variant="original", format="onnx-fp32", data=Data(), seed=0,
+        root="", scratch="", variant="original", format="onnx-fp32", name="", data=Data(), seed=0,
         model=Model(
             name="m", artifact=model_of("keras").artifact, output=None, parameters=None,
             input=TensorSpec(name="i", shape=(None, 4), dtype="float32"),

@@ -198,11 +198,14 @@ def test_a_deployable_file_against_the_one_in_use(done, tmp_path):
     said = edgepress("run", plan)
     assert said.returncode == 0, said.stderr
     found = record_of(plan)
-    assert {"original tflite @ ai_edge_litert", "baseline tflite @ ai_edge_litert"} == {
-        each.label for each in found.measured.measurements
-    }
+    new = "compressed-tflite-int8.tflite (candidate) @ ai_edge_litert"
+    old = "original-tflite-fp32.tflite (baseline) @ ai_edge_litert"
+    assert [each.label for each in found.measured.measurements] == [new, old]
+    assert [(each.kind, each.role) for each in found.converted] == [("int8", "candidate"), ("float32", "baseline")]
+    assert "compressed-tflite-int8.tflite (candidate) is int8 and " in said.stdout.replace("\n  ", " ")
+    assert " original tflite" not in said.stdout
     (comparison,) = found.compared.comparisons
-    assert comparison.baseline_subject == "baseline tflite @ ai_edge_litert"
+    assert (comparison.subject, comparison.baseline_subject) == (new, old)
     (paired,) = found.measured.paired
     assert (paired.subject, paired.baseline_subject) == (comparison.subject, comparison.baseline_subject)
     assert comparison.pairs == len(paired.log_ratios) == 10  # the first look: nothing is 1,000 times slower
@@ -223,7 +226,7 @@ def test_a_file_that_the_board_can_not_run_is_no_number(done, tmp_path):
     plan.write_text('[model]\npath = "bad.tflite"\n[limits]\nsize_bytes = 1_000_000\n[board]\nname = "local"\n')
     said = edgepress("run", plan, env=without_extras(tmp_path))
     assert said.returncode == 6, said.stderr
-    assert "INVALID  size_bytes of original tflite" in said.stdout
+    assert "INVALID  size_bytes of bad.tflite" in said.stdout
     assert record_of(plan).measured.failures
 
 

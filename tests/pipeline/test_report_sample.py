@@ -382,6 +382,8 @@ def run_of(
                 agreement=Agreement(
                     rows=10_000,
                     largest_error=2.4e-6 if one.format.endswith("fp32") else 0.083,
+                    error_rms=1.1e-7 if one.format.endswith("fp32") else 0.0071,
+                    spread=0.27,
                     top1_agreement_ratio=0.9991,
                     accuracy_ratio=0.9201,
                     source_accuracy_ratio=0.9208,
