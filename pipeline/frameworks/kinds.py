@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.errors import ModelError
 from pipeline.frameworks.tflite_file import Tflite
 
 INTEGERS = ("int8", "uint8", "int16")
@@ -16,8 +17,14 @@ NO_WEIGHTS = ("int32", "int64", "bool")  # biases, shapes and indices tell nothi
 
 
 def kind_of_file(path: Path, format: str, name: str) -> str:  # noqa: A002 - the field's name
-    """Such as float32, int8, float16 or "float with int8 weights" (dynamic range, weights only)."""
-    return _of_tflite(path, name) if format == "tflite" else _of_onnx(path)
+    """Such as float32, int8, float16 or "float with int8 weights" (dynamic range, weights only).
+
+    "" where it can not be told, say for a type of number that is newer than we are: nothing fails for want of a word.
+    """
+    try:
+        return _of_tflite(path, name) if format == "tflite" else _of_onnx(path)
+    except (ModelError, KeyError, TypeError, ValueError, RuntimeError):
+        return ""
 
 
 def _of_tflite(path: Path, name: str) -> str:

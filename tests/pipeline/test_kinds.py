@@ -174,6 +174,8 @@ KINDS = {
 def test_a_file_is_what_its_tensors_are(files):
     assert {name: frameworks.kind_of_file(files / name, name.rpartition(".")[2], name) for name in KINDS} == KINDS
     assert frameworks.kind_of_file(files / "dynamic.onnx", "onnx", "d").startswith("float with ")
+    (files / "damaged.tflite").write_bytes((files / "int8.tflite").read_bytes()[:500])
+    assert frameworks.kind_of_file(files / "damaged.tflite", "tflite", "d") == ""
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def test_a_board_that_is_too_noisy_resolves_nothing_small():
 
 
 @pytest.mark.frameworks
+@pytest.mark.timeout(600)
 def test_on_this_machine(tmp_path):
     done = edgepress("selftest", "local", "--trials", "2", "--json", cwd=tmp_path, timeout=580)  # 40 pairs
     assert done.returncode in (0, 3, 6), done.stderr
