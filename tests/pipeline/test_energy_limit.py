@@ -247,7 +247,9 @@ def test_a_plan_that_can_not_be_judged(tmp_path, text, why):
 def test_a_board_without_a_meter_is_said_at_the_knock(tmp_path, monkeypatch):
     path = tmp_path / "edge.toml"
     path.write_text('[model]\npath = "m.onnx"\n[board]\nname = "local"\n[limits]\nenergy_regression = 0.05\n')
-    monkeypatch.setattr(deploy, "open_session", lambda *_: contextlib.nullcontext(SimpleNamespace(meters=lambda *_: ())))
+    monkeypatch.setattr(
+        deploy, "open_session", lambda *_: contextlib.nullcontext(SimpleNamespace(meters=lambda *_: ()))
+    )
     with pytest.raises(MeterUnavailable, match="local has no power meter"):
         deploy.knock(read(path))
 
