@@ -47,6 +47,8 @@ class ConvertTable(Table, frozen=True):
 
 class BoardTable(Table, frozen=True):
     name: Text = "local"
+    # of a runtime: its version, or a wheel file; others have the versions of targets/provision.py
+    runtimes: dict[Text, Text] = {}
     tune: bool = False  # set governor and clocks for the time of the measurement, where the board's user may
 
 
@@ -57,7 +59,8 @@ Threads = Annotated[int, Meta(ge=1, le=MOST_THREADS)]
 class MeasureTable(Table, frozen=True):
     threads: Threads | Annotated[tuple[Threads, ...], Meta(min_length=1, max_length=16)] = 1  # limits judge the first
     cpus: tuple[Annotated[int, Meta(ge=0, le=4095)], ...] = ()  # to be bound to; empty: `threads` of the fastest
-    runtimes: tuple[str, ...] = ()  # empty: every runtime that can run the file and that this board can have
+    # those to measure, or "all" that this board can have; empty: the best that it can have for each kind of file
+    runtimes: tuple[Text, ...] | Text = ()
     launches: Annotated[int, Meta(ge=1, le=1000)] = 6  # fresh processes per file and runtime; 6 give a 95 % interval
     timed_seconds: Annotated[float, Meta(gt=0, le=3600)] = 0.3  # in each launch
     evaluation_rows: Annotated[int, Meta(ge=1)] | None = None  # on the board; None: all

@@ -3,8 +3,8 @@
 The board needs no internet and no pip: it gets the wheel files as blobs and unpacks them itself.
 """
 
-import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -12,61 +12,73 @@ from device_agent.wire import Machine
 from targets import wheel_cache
 from targets.errors import RuntimeUnavailable
 from targets.session import Session
+from targets.tags import dotted, fits, glibc_version, pip_options, python_version, said, wheel_arch
 from targets.wheel_cache import Wheel
-
-NEWEST_MINOR = 99  # of glibc 2: what a board says of itself must not make a million options
-WHEEL_ARCHES = {"x86_64": "x86_64", "aarch64": "aarch64", "armv7l": "armv7l", "armv6l": "armv6l"}
-# manylinux wheels exist from glibc 2.5 (x86) and 2.17 (Arm) on: PEP 513, 571, 599, 600.
-OLD_NAMES = {(2, 5): "manylinux1", (2, 12): "manylinux2010", (2, 17): "manylinux2014"}
 
 
 class Exists(msgspec.Struct, frozen=True, kw_only=True):
-    """For what there are wheels of a runtime (and of its numpy)."""
+    """For what there are wheels of a runtime (and of its numpy), and the version of it that is taken there."""
 
     arches: tuple[str, ...]
     pythons: tuple[tuple[int, int], tuple[int, int]]  # first and last
     glibc: tuple[int, int]  # at least
+    version: str
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """How a board gets a runtime: by wheels from here, or it has it already."""
 
     formats: tuple[str, ...]  # of the model files that it runs
-    requirements: tuple[str, ...] = ()  # installed without their own requirements: to run a model they need no more
-    exists: tuple[Exists, ...] = ()
+    distribution: str = ""  # installed without its own requirements: to run a model it needs no more than numpy
+    numpy_1: str = ""  # versions of it that work with numpy 1 only, as packaging writes it: "<1.19"
+    exists: tuple[Exists, ...] = ()  # the first that fits a board is taken
     # the distribution that the system's own Python must have: nobody offers wheels for the package index
     system: str = ""
     tried_on_hardware: bool = True
-    for_tests: bool = False  # never chosen for a plan that does not name it
+    only_named: bool = False  # never chosen for a plan that does not name it or ask for all
+    for_tests: bool = False  # not for "all" either
 
 
-# Where wheels exist: the package index, asked on 2026-11-24 for each Python, CPU and glibc.
+PC, ARM = ("x86_64",), ("aarch64", "armv7l")
+BOTH = ("x86_64", "aarch64")
+# Where wheels exist, and the newest of each: the package index, asked on 2026-11-29 for each Python, CPU and glibc. A version is said
+# exactly, so that two hosts measure with the same one whenever they download it. The best for a format stands first.
 RUNTIMES = {
-    # On Arm 2.14.0 wants glibc 2.34; older boards get 2.13.0, which there is not for Python 3.11. With numpy 2 every
-    # Interpreter() fails.
-    "tflite_runtime": Runtime(
-        formats=("tflite",), requirements=("tflite-runtime>=2.13,<3", "numpy<2"), exists=(
-            Exists(arches=("x86_64", "aarch64", "armv7l"), pythons=((3, 8), (3, 10)), glibc=(2, 17)),
-            Exists(arches=("x86_64",), pythons=((3, 11), (3, 11)), glibc=(2, 17)),
-            Exists(arches=("aarch64", "armv7l"), pythons=((3, 11), (3, 11)), glibc=(2, 34)),
+    "ai_edge_litert": Runtime(
+        formats=("tflite",), distribution="ai-edge-litert", exists=(
+            Exists(arches=BOTH, pythons=((3, 10), (3, 14)), glibc=(2, 27), version="2.3.0"),
+            Exists(arches=BOTH, pythons=((3, 9), (3, 9)), glibc=(2, 27), version="2.1.0"),
         ),
     ),
-    # Python 3.9 gets 2.1.0.
-    "ai_edge_litert": Runtime(
-        formats=("tflite",), requirements=("ai-edge-litert>=2.1,<3", "numpy<3"),
-        exists=(Exists(arches=("x86_64", "aarch64"), pythons=((3, 9), (3, 14)), glibc=(2, 27)),),
+    # With numpy 2 every Interpreter() fails.
+    "tflite_runtime": Runtime(
+        formats=("tflite",), distribution="tflite-runtime", numpy_1=">=0", exists=(
+            Exists(arches=PC, pythons=((3, 8), (3, 11)), glibc=(2, 17), version="2.14.0"),
+            Exists(arches=ARM, pythons=((3, 8), (3, 11)), glibc=(2, 34), version="2.14.0"),
+            Exists(arches=ARM, pythons=((3, 8), (3, 10)), glibc=(2, 17), version="2.13.0"),
+        ),
     ),
-    # Python 3.8 and 3.9 get 1.19.2, 3.10 gets 1.23.2; before 1.19 it fails with numpy 2.
+    # Before 1.19 it fails with numpy 2.
     "onnxruntime": Runtime(
-        formats=("onnx",), requirements=("onnxruntime>=1.19,<2", "numpy<3"),
-        exists=(Exists(arches=("x86_64", "aarch64"), pythons=((3, 8), (3, 14)), glibc=(2, 27)),),
+        formats=("onnx",), distribution="onnxruntime", numpy_1="<1.19", exists=(
+            Exists(arches=BOTH, pythons=((3, 11), (3, 14)), glibc=(2, 28), version="1.32.0"),
+            Exists(arches=BOTH, pythons=((3, 11), (3, 14)), glibc=(2, 27), version="1.28.0"),
+            Exists(arches=BOTH, pythons=((3, 10), (3, 10)), glibc=(2, 27), version="1.23.2"),
+            Exists(arches=BOTH, pythons=((3, 8), (3, 9)), glibc=(2, 27), version="1.19.2"),
+        ),
     ),
     # On a Jetson's GPU. NVIDIA builds them for each JetPack, with its CUDA and TensorRT, which come with the system.
-    "onnxruntime_cuda": Runtime(formats=("onnx",), system="onnxruntime-gpu", tried_on_hardware=False),
-    "onnxruntime_tensorrt": Runtime(formats=("onnx",), system="onnxruntime-gpu", tried_on_hardware=False),
+    "onnxruntime_cuda": Runtime(formats=("onnx",), system="onnxruntime-gpu", tried_on_hardware=False, only_named=True),
+    "onnxruntime_tensorrt": Runtime(formats=("onnx",), system="onnxruntime-gpu", tried_on_hardware=False, only_named=True),
     # Sleeps as long as the model file says: a runtime of known speed, to check the measuring itself.
-    "sleep": Runtime(formats=("sleep",), for_tests=True),
+    "sleep": Runtime(formats=("sleep",), only_named=True, for_tests=True),
 }  # fmt: skip
+# The newest for each Python, from that one on: of numpy 1 and of all.
+NUMPY_1 = {(3, 8): "1.24.4", (3, 9): "1.26.4"}
+NUMPY = {(3, 8): "1.24.4", (3, 9): "2.0.2", (3, 10): "2.2.6", (3, 11): "2.4.6"}
+
+Chosen = str | Path
+"""What a plan says of a runtime that it does not leave to the table: its version, or a wheel file."""
 
 
 def why_not(name: str, machine: Machine) -> str | None:
@@ -74,13 +86,13 @@ def why_not(name: str, machine: Machine) -> str | None:
     runtime = RUNTIMES[name]
     if runtime.system and not has_package(runtime.system, machine):
         return f"it is the system's own {runtime.system}, and the board's Python has none"
-    if not runtime.requirements:
+    if not runtime.distribution:
         return None
     python, arch = python_version(machine), wheel_arch(machine)
     of_python = [each for each in runtime.exists if each.pythons[0] <= python <= each.pythons[1]]
     if not of_python:
         first, last = min(each.pythons[0] for each in runtime.exists), max(each.pythons[1] for each in runtime.exists)
-        return f"it exists for Python {_dotted(first)} to {_dotted(last)}, the board has {_dotted(python)}"
+        return f"it exists for Python {dotted(first)} to {dotted(last)}, the board has {dotted(python)}"
     of_arch = [each for each in of_python if arch in each.arches]
     if not of_arch:
         arches = sorted({each for exists in of_python for each in exists.arches})
@@ -89,7 +101,7 @@ def why_not(name: str, machine: Machine) -> str | None:
         return f"it exists for glibc, the board has {machine.libc or 'an unknown libc'}"
     glibc = min(each.glibc for each in of_arch)
     if glibc_version(machine) < glibc:
-        return f"it needs glibc {_dotted(glibc)} for Python {_dotted(python)}, the board has {machine.libc_version}"
+        return f"it needs glibc {dotted(glibc)} for Python {dotted(python)}, the board has {machine.libc_version}"
     if _brings_own_numpy(machine) and not has_package("numpy", machine):
         return "it needs numpy, of which there are no wheels for this CPU: apt-get install python3-numpy on the board"
     return None
@@ -105,6 +117,13 @@ def possible(machine: Machine) -> tuple[str, ...]:
     return tuple(name for name, runtime in RUNTIMES.items() if not runtime.for_tests and why_not(name, machine) is None)
 
 
+def best(families: set[str], machine: Machine) -> tuple[str, ...]:
+    """One runtime for each family of files (tflite, onnx), the best that this board can have; none where it can have none."""
+    can = [name for name in possible(machine) if not RUNTIMES[name].only_named]
+    served = {family: next((name for name in can if family in RUNTIMES[name].formats), None) for family in families}
+    return tuple(name for name in can if name in served.values())
+
+
 def check(name: str, machine: Machine) -> None:
     """RuntimeUnavailable, naming those that the board can have."""
     reason = f"there is no runtime called {name}" if name not in RUNTIMES else why_not(name, machine)
@@ -116,12 +135,25 @@ def check(name: str, machine: Machine) -> None:
         )
 
 
-def wheels(name: str, machine: Machine, say: Callable[[str], None] | None = None) -> tuple[Wheel, ...]:
-    """The wheels of a runtime for this board; () for one that needs none. WheelsUnavailable."""
+def wheels(
+    name: str, machine: Machine, chosen: Chosen | None = None, say: Callable[[str], None] | None = None
+) -> tuple[Wheel, ...]:
+    """The wheels of a runtime for this board; () for one that needs none. `chosen`: instead of the table's version.
+
+    WheelsUnavailable; RuntimeUnavailable for a wheel file that is not for this board.
+    """
     runtime = RUNTIMES[name]
-    if not runtime.requirements:
+    if not runtime.distribution:
         return ()
-    return wheel_cache.wheels(name, (*_tag_options(machine), *requirements(runtime, machine)), say)
+    if not isinstance(chosen, Path):
+        return wheel_cache.wheels(name, pip_options(machine), requirements(runtime, machine, chosen), say)
+    if not fits(chosen.name, machine):
+        raise RuntimeUnavailable(
+            f"{chosen.name} is not for this board, which has {said(machine)}",
+            hint="The end of a wheel's name says for which Python, system and processor it is.",
+        )
+    numpy = requirements(runtime, machine, chosen.name.split("-")[1])[1:]
+    return (wheel_cache.of_file(chosen), *(wheel_cache.wheels(name, pip_options(machine), numpy, say) if numpy else ()))
 
 
 def install(session: Session, files: tuple[Wheel, ...]) -> tuple[tuple[str, ...], int]:
@@ -143,62 +175,37 @@ def install(session: Session, files: tuple[Wheel, ...]) -> tuple[tuple[str, ...]
 
 def version_of(name: str, wheel_names: Sequence[str]) -> str | None:
     """The version of the runtime itself among the files that were sent for it; None: it needs none, or is the system's own."""
-    for requirement in RUNTIMES[name].requirements[:1]:
-        distribution = re.split("[<>=!~]", requirement)[0].replace("-", "_")
-        for wheel in wheel_names:
-            if wheel.startswith(distribution + "-"):
-                return wheel.split("-")[1]
-    return None
+    distribution = RUNTIMES[name].distribution.replace("-", "_")
+    versions = (wheel.split("-")[1] for wheel in wheel_names if distribution and wheel.startswith(distribution + "-"))
+    return next(versions, None)
 
 
-def requirements(runtime: Runtime, machine: Machine) -> tuple[str, ...]:
-    """What is to be downloaded for this board: all but a numpy that it must bring itself."""
-    return tuple(each for each in runtime.requirements if not (_brings_own_numpy(machine) and each.startswith("numpy")))
+def requirements(runtime: Runtime, machine: Machine, version: str | None = None) -> tuple[str, ...]:
+    """What is to be downloaded for this board, each in one version: all but a numpy that it must bring itself."""
+    from packaging.specifiers import SpecifierSet
+
+    version = version or _newest(runtime, machine).version
+    needed = (f"{runtime.distribution}=={version}",)
+    if _brings_own_numpy(machine):
+        return needed
+    old = runtime.numpy_1 and SpecifierSet(runtime.numpy_1, prereleases=True).contains(version)
+    newest = {first: each for first, each in (NUMPY_1 if old else NUMPY).items() if first <= python_version(machine)}
+    return (*needed, f"numpy=={newest[max(newest)]}") if newest else needed
+
+
+def _newest(runtime: Runtime, machine: Machine) -> Exists:
+    return next(each for each in runtime.exists if _is_for(each, machine))
+
+
+def _is_for(exists: Exists, machine: Machine) -> bool:
+    first, last = exists.pythons
+    return (
+        first <= python_version(machine) <= last
+        and wheel_arch(machine) in exists.arches
+        and glibc_version(machine) >= exists.glibc
+    )
 
 
 def _brings_own_numpy(machine: Machine) -> bool:
     """The package index has no numpy for 32-bit Arm."""
     return wheel_arch(machine) == "armv7l"
-
-
-def python_version(machine: Machine) -> tuple[int, int]:
-    return _pair(machine.python)
-
-
-def glibc_version(machine: Machine) -> tuple[int, int]:
-    return _pair(machine.libc_version)
-
-
-def wheel_arch(machine: Machine) -> str:
-    """The wheel tag of the board's Python: a 64-bit kernel may carry a 32-bit system (Raspberry Pi OS)."""
-    if machine.bits == 32:
-        return {"aarch64": "armv7l", "x86_64": "i686"}.get(machine.arch, machine.arch)
-    return WHEEL_ARCHES.get(machine.arch, machine.arch)
-
-
-def _tag_options(machine: Machine) -> list[str]:
-    """Pip implies no older tag from a newer one, so every one that fits is listed, newest first."""
-    (major, minor), arch = glibc_version(machine), wheel_arch(machine)
-    oldest = 5 if arch in {"x86_64", "i686"} else 17
-    platforms = []
-    for lower in range(min(minor, NEWEST_MINOR), oldest - 1, -1):
-        platforms.append(f"manylinux_{major}_{lower}_{arch}")
-        if (major, lower) in OLD_NAMES:
-            platforms.append(f"{OLD_NAMES[major, lower]}_{arch}")
-    version = "".join(map(str, python_version(machine)))
-    options = ["--implementation", "cp", "--python-version", _dotted(python_version(machine))]
-    for abi in (f"cp{version}", "abi3", "none"):
-        options += ["--abi", abi]
-    for platform in platforms:
-        options += ["--platform", platform]
-    return options
-
-
-def _pair(version: str) -> tuple[int, int]:
-    """The first two numbers; (0, 0) for what is no version, since it comes from the board."""
-    match = re.match(r"([0-9]{1,4})\.([0-9]{1,4})", version)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
-
-
-def _dotted(version: tuple[int, int]) -> str:
-    return f"{version[0]}.{version[1]}"

@@ -1,5 +1,10 @@
-"""Wheels on this host: downloaded once, for a board's tags, kept in the user's cache and checked before each use."""
+"""Wheels on this host: downloaded once, for a board's tags, kept in the user's cache and checked before each use.
 
+What is downloaded is said exactly, `onnxruntime==1.32.0`. The user's pip configuration may say where from (an index of a company), but
+not what: constraints and requirements of its own are put aside, and what came is checked against what was asked for.
+"""
+
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -10,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -23,6 +27,8 @@ from targets.waiting import Say, Wait
 DOWNLOAD_TIMEOUT_S = 600
 LOCK_POLL_S = 0.1
 HASHES = "sha256sums"  # in each folder of wheels: what sha256sum prints of them
+IGNORED = {"PIP_CONSTRAINT": os.devnull, "PIP_REQUIREMENT": os.devnull}
+"""An empty file in the place of the user's, in pip.conf too: pip lets a variable win, but takes an empty one for none."""
 
 
 class Wheel(msgspec.Struct, frozen=True):
@@ -32,17 +38,18 @@ class Wheel(msgspec.Struct, frozen=True):
     sha256: str
 
 
-def wheels(name: str, options: Sequence[str], say: Say | None = None) -> tuple[Wheel, ...]:
-    """What `pip download` gets with these options, from the cache if it is there and has not been damaged.
+def wheels(name: str, options: Sequence[str], requirements: Sequence[str], say: Say | None = None) -> tuple[Wheel, ...]:
+    """What `pip download` gets for these `package==version`, from the cache if it is there and has not been damaged.
 
-    `name` is for messages. WheelsUnavailable.
+    `options` are pip's; `name` is for messages. WheelsUnavailable.
     """
-    folder = cache_folder() / "wheels" / hashlib.sha256(json.dumps(options).encode()).hexdigest()[:32]
+    asked = json.dumps([*options, *requirements])
+    folder = cache_folder() / "wheels" / hashlib.sha256(asked.encode()).hexdigest()[:32]
     try:
         with Wait("pip", f"get the wheels of {name}", DOWNLOAD_TIMEOUT_S, say) as wait, _alone(folder, wait):
             found = _kept(folder)
             if not found:
-                _download(name, options, folder)
+                _download(name, options, requirements, folder)
                 found = _kept(folder)
     except OSError as error:
         raise WheelsUnavailable(
@@ -52,7 +59,17 @@ def wheels(name: str, options: Sequence[str], say: Say | None = None) -> tuple[W
     return found
 
 
-@contextmanager
+def of_file(path: Path) -> Wheel:
+    """A wheel that the user gives. WheelsUnavailable."""
+    try:
+        return Wheel(path, _sha256_of(path))
+    except OSError as error:
+        raise WheelsUnavailable(
+            f"{path} can not be read: {error.strerror}", hint="Give the path of a wheel."
+        ) from error
+
+
+@contextlib.contextmanager
 def _alone(folder: Path, wait: Wait) -> Iterator[None]:
     """One process at a time looks into a folder of wheels and fills it; the others wait, for then it is filled."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -83,15 +100,16 @@ def _kept(folder: Path) -> tuple[Wheel, ...]:
     return tuple(found)
 
 
-def _download(name: str, options: Sequence[str], folder: Path) -> None:
+def _download(name: str, options: Sequence[str], requirements: Sequence[str], folder: Path) -> None:
     """Fill the folder, which nobody else does at this time, all at once; an interrupted download is removed by the next."""
     scratch = folder.with_suffix(".unfinished")
     shutil.rmtree(scratch, ignore_errors=True)
     new, temporary = scratch / "wheels", scratch / "tmp"
     temporary.mkdir(parents=True)
     try:
-        _ask_pip(name, options, new, temporary)
+        _ask_pip(name, (*options, *requirements), new, temporary)
         paths = sorted(new.iterdir())
+        _check_versions(name, requirements, [path.name for path in paths])
         (new / HASHES).write_text("".join(f"{_sha256_of(path)}  {path.name}\n" for path in paths))
         for path in (*paths, new / HASHES, new):
             sync(path)
@@ -108,7 +126,7 @@ def _ask_pip(name: str, options: Sequence[str], folder: Path, temporary: Path) -
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=DOWNLOAD_TIMEOUT_S, check=False,
-            env=os.environ | {"TMPDIR": str(temporary)},
+            env=os.environ | IGNORED | {"TMPDIR": str(temporary)},
         )  # fmt: skip
         if done.returncode == 0:
             return
@@ -121,6 +139,23 @@ def _ask_pip(name: str, options: Sequence[str], folder: Path, temporary: Path) -
         hint="This host (not the board) needs the package index once; after that the wheels come from "
         f"{folder.parent.parent}. A host without internet can be given that folder.",
     )
+
+
+def _check_versions(name: str, requirements: Sequence[str], files: Sequence[str]) -> None:
+    """WheelsUnavailable unless each requirement came as one wheel of that version, and nothing else did."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name, parse_wheel_filename
+
+    came = {canonicalize_name(found[0]): found[1] for found in map(parse_wheel_filename, files)}
+    asked = [Requirement(each) for each in requirements]
+    if len(files) != len(asked) or not all(
+        (version := came.get(canonicalize_name(each.name))) and each.specifier.contains(version, prereleases=True)
+        for each in asked
+    ):
+        raise WheelsUnavailable(
+            f"pip was asked for {', '.join(requirements)} (for {name}), and brought {', '.join(files) or 'nothing'}",
+            hint="Look into this host's pip configuration (pip config list): it makes pip bring something else.",
+        )
 
 
 def _sha256_of(path: Path) -> str:

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from device_agent import wire
 from pipeline import units
-from pipeline.deploy import meters, processors
+from pipeline.deploy import meters, processors, runtimes
+from pipeline.deploy.runtimes import runtimes_of as runtimes_of
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.progress import Progress
@@ -45,13 +46,9 @@ def check(plan: Plan, formats: Sequence[str]) -> None:
         inventory.find(plan.tables.board.name, plan.folder)
     except UnknownTarget as error:
         raise PlanError(f"{plan.path}: board.name: {error.message}", hint=error.hint) from error
-    for name in plan.tables.measure.runtimes:
-        if name not in provision.RUNTIMES:
-            raise PlanError(
-                f"{plan.path}: measure.runtimes: there is no runtime called {name}",
-                hint=f"{did_you_mean(name, provision.RUNTIMES)}The runtimes are: {', '.join(provision.RUNTIMES)}.",
-            )
-    _families_are_served(plan, {family(name) for name in formats}, runtimes_of(plan), tuple(provision.RUNTIMES))
+    runtimes.check(plan)
+    families = {family(name) for name in formats}
+    runtimes.families_are_served(plan, families, runtimes_of(plan), tuple(provision.RUNTIMES))
 
 
 def knock(plan: Plan, say: Callable[[str], None] | None = None) -> None:
@@ -65,23 +62,17 @@ def knock(plan: Plan, say: Callable[[str], None] | None = None) -> None:
             f"{plan.path}: limits.energy_regression: {target.name} is emulated, and uses what this machine uses",
             hint="Set this limit in a plan for a board with a power meter; docs/energy.md.",
         )
-    if target.kind in {"ssh", "emulated"} or processors.are_asked_for(plan) or plan.tables.measure.runtimes:
+    if target.kind in {"ssh", "emulated"} or processors.are_asked_for(plan) or runtimes.named(plan):
         with reach(plan, say or (lambda _: None)) as reached:  # the board itself says whether it has them
             processors.check(plan, reached.session.machine)
-            for name in plan.tables.measure.runtimes:
+            for name in runtimes.named(plan):
                 provision.check(name, reached.session.machine)
     if set(plan.tables.measure.meters) - {meters.AUTO} or target.meters or (judges_energy and target.kind != "virtual"):
         with open_session(target, say) as session:
             found = meters.chosen(session, plan, target)
         if judges_energy:
             meters.one_judges(plan, target, found)
-
-
-def runtimes_of(plan: Plan) -> tuple[str, ...]:
-    """The runtimes that this plan may measure."""
-    return plan.tables.measure.runtimes or tuple(
-        name for name, each in provision.RUNTIMES.items() if not each.for_tests
-    )
+    runtimes.come(plan, target, say)
 
 
 @contextlib.contextmanager
@@ -114,11 +105,11 @@ def deploy(
     """Put everything that the measuring needs on the board; what is already there is not sent again."""
     session, machine = reached.session, reached.session.machine
     processors.check(plan, machine)
-    runtimes = choose_runtimes(plan, {family(each.format) for each in converted}, machine)
+    names = runtimes.choose(plan, {family(each.format) for each in converted}, machine)
     deployed = []
-    for index, name in enumerate(runtimes):
-        progress.step(index, len(runtimes), f"runtime {name}")
-        wheels = provision.wheels(name, machine, progress.say)
+    for index, name in enumerate(names):
+        progress.step(index, len(names), f"runtime {name}")
+        wheels = provision.wheels(name, machine, runtimes.chosen(plan).get(name), progress.say)
         sites, sent = provision.install(session, wheels)
         packages = tuple(each.path.name for each in wheels)
         deployed.append(DeployedRuntime(name=name, sites=sites, packages=packages, sent_bytes=sent))
@@ -147,43 +138,18 @@ def deploy(
         evaluation=files[rows.sha256] if rows else None,
         evaluation_indices=indices,
         meters=meters.chosen(session, plan, reached.target),
-        note=" ".join(filter(None, (reached.note, untried_runtimes(runtimes)))) or None,
+        note=" ".join(filter(None, (reached.note, untried_runtimes(names)))) or None,
     )
 
 
-def untried_runtimes(runtimes: Sequence[str]) -> str | None:
+def untried_runtimes(names: Sequence[str]) -> str | None:
     """What the report says of runtimes with which this software was never run on the hardware that they are for."""
-    untried = [name for name in runtimes if not provision.RUNTIMES[name].tried_on_hardware]
+    untried = [name for name in names if not provision.RUNTIMES[name].tried_on_hardware]
     return f"edgepress was not tried with {' and '.join(untried)} on hardware yet." if untried else None
 
 
 def _tell_sent(progress: Progress, before: int, total: int, now: int) -> None:
     progress.step(before + now, total, f"sending files, {units.size(total)}")
-
-
-def choose_runtimes(plan: Plan, families: set[str], machine: wire.Machine) -> tuple[str, ...]:
-    """The plan's runtimes, or all that this board can have; each must be possible, and each family must have one."""
-    wanted = plan.tables.measure.runtimes
-    for name in wanted:
-        provision.check(name, machine)
-    chosen = tuple(
-        name for name in wanted or provision.possible(machine) if families & set(provision.RUNTIMES[name].formats)
-    )
-    _families_are_served(plan, families, chosen, provision.possible(machine))
-    return chosen
-
-
-def _families_are_served(plan: Plan, families: set[str], runtimes: Sequence[str], possible: Sequence[str]) -> None:
-    """PlanError for a family of files that no runtime of these runs; `possible` are those that could be named."""
-    for each in sorted(families):
-        if not any(each in provision.RUNTIMES[name].formats for name in runtimes):
-            can = [name for name in possible if each in provision.RUNTIMES[name].formats]
-            named = plan.tables.measure.runtimes
-            raise PlanError(
-                f"{plan.path}: no runtime for .{each} files: "
-                + (f"measure.runtimes names only {', '.join(named)}" if named else "the board can have none"),
-                hint=f"Name one of: {', '.join(can)}." if can else "Convert to another format for this board.",
-            )
 
 
 def family(format_name: str) -> str:

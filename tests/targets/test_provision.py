@@ -16,10 +16,11 @@ from packaging.utils import parse_wheel_filename
 from device_agent import wire
 from device_agent.record import replace
 from device_agent.wire import Machine
-from pipeline.deploy import choose_runtimes, untried_runtimes
+from pipeline.deploy import untried_runtimes
+from pipeline.deploy.runtimes import choose
 from pipeline.errors import PlanError
-from pipeline.plan import MeasureTable, ModelTable, Plan, Tables
-from targets import inventory, open_session, provision
+from pipeline.plan import BoardTable, LimitsTable, MeasureTable, ModelTable, Plan, Tables
+from targets import inventory, open_session, provision, tags
 from targets.errors import RuntimeUnavailable
 from tests.device_agent.agent_process import pythons, sha256
 
@@ -69,6 +70,11 @@ BOARDS = {
     "PC, Python 3.8": (board(arch="x86_64", python="3.8.10", libc_version="2.31"), OLD),
     "Alpine": (board(libc="musl", libc_version="1.2"), set()),
 }
+LEAST = {
+    "tflite_runtime": "tflite-runtime>=2.13",
+    "ai_edge_litert": "ai-edge-litert>=2.1",
+    "onnxruntime": "onnxruntime>=1.19",
+}
 QUICK = ("bookworm 64 bit", "bookworm 32 bit", "JetPack 5")
 
 
@@ -110,29 +116,50 @@ def test_unknown_runtime():
         provision.check("tensorrt", board())
 
 
-def plan(*runtimes):
-    tables = Tables(model=ModelTable(path="m.tflite"), measure=MeasureTable(runtimes=runtimes))
+def plan(*names, runtimes=None, **more):
+    tables = Tables(model=ModelTable(path="m.tflite"), measure=MeasureTable(runtimes=runtimes or names), **more)
     return Plan(path=Path("edge.toml"), sha256="0" * 64, tables=tables)
 
 
 def test_a_family_without_a_runtime_is_an_error_that_names_one():
     with pytest.raises(PlanError, match=r"no runtime for \.onnx files") as caught:
-        choose_runtimes(plan("tflite_runtime"), {"tflite", "onnx"}, board())
+        choose(plan("tflite_runtime"), {"tflite", "onnx"}, board())
     assert "onnxruntime" in caught.value.hint
 
 
 def test_runtimes_are_chosen_for_the_files():
-    assert choose_runtimes(plan(), {"onnx"}, board()) == ("onnxruntime",)
-    assert choose_runtimes(plan(), {"tflite"}, board()) == ("tflite_runtime", "ai_edge_litert")
+    """One for each kind of file, the best that the board can have."""
+    assert choose(plan(), {"onnx"}, board()) == ("onnxruntime",)
+    assert choose(plan(), {"tflite"}, board()) == ("ai_edge_litert",)
+    assert choose(plan(), {"tflite", "onnx"}, board()) == ("ai_edge_litert", "onnxruntime")
+    assert choose(plan(), {"tflite"}, BOARDS["JetPack 5"][0]) == ("tflite_runtime",)
+    assert choose(plan(), {"tflite"}, BOARDS["bookworm 32 bit"][0]) == ("tflite_runtime",)
 
 
-def test_gpu_runtimes_are_chosen_only_where_the_system_has_them_and_are_called_untried():
-    assert choose_runtimes(plan(), {"onnx"}, BOARDS["JetPack 6 with NVIDIA's packages"][0]) == (
-        "onnxruntime",
-        *sorted(GPU),
-    )
+def test_all_that_the_board_can_have():
+    every = plan(runtimes="all")
+    assert choose(every, {"tflite"}, board()) == ("ai_edge_litert", "tflite_runtime")
+    assert choose(every, {"tflite"}, BOARDS["trixie"][0]) == ("ai_edge_litert",)
+    assert choose(every, {"tflite", "onnx"}, board()) == ("ai_edge_litert", "tflite_runtime", "onnxruntime")
+
+
+def test_runtimes_that_the_plan_speaks_of_are_measured():
+    """To say a version of one, or to judge by it, is to name it: it stands in the place of the best."""
+    pinned = plan(board=BoardTable(runtimes={"tflite_runtime": "2.13.0"}))
+    assert choose(pinned, {"tflite", "onnx"}, board()) == ("tflite_runtime", "onnxruntime")
+    judged = plan(limits=LimitsTable(applies_to=("tflite-int8@tflite_runtime", "onnx-int8")))
+    assert choose(judged, {"tflite", "onnx"}, board()) == ("tflite_runtime", "onnxruntime")
+    with pytest.raises(RuntimeUnavailable, match="tflite_runtime"):
+        choose(judged, {"tflite"}, BOARDS["trixie"][0])
+
+
+def test_gpu_runtimes_are_chosen_only_where_the_plan_asks_and_the_system_has_them_and_are_called_untried():
+    jetson = BOARDS["JetPack 6 with NVIDIA's packages"][0]
+    assert choose(plan(), {"onnx"}, jetson) == ("onnxruntime",)
+    assert choose(plan(runtimes="all"), {"onnx"}, jetson) == ("onnxruntime", *sorted(GPU))
+    assert choose(plan("onnxruntime_cuda"), {"onnx"}, jetson) == ("onnxruntime_cuda",)
     with pytest.raises(RuntimeUnavailable):
-        choose_runtimes(plan("onnxruntime_cuda"), {"onnx"}, board())
+        choose(plan("onnxruntime_cuda"), {"onnx"}, board())
     said = "edgepress was not tried with onnxruntime_cuda and onnxruntime_tensorrt on hardware yet."
     assert untried_runtimes(("onnxruntime", *sorted(GPU))) == said
     assert untried_runtimes(tuple(DENSE)) is None
@@ -154,15 +181,17 @@ def test_the_table_is_what_the_package_index_has(machine, tmp_path):
         pytest.skip("no options for pip can be made of another libc")
     for name in DENSE:
         runtime = provision.RUNTIMES[name]
-        options = (*provision._tag_options(facts), *provision.requirements(runtime, facts))
+        there = provision.why_not(name, facts) is None
+        asked = provision.requirements(runtime, facts) if there else (LEAST[name],)
+        options = (*tags.pip_options(facts), *asked)
         command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--report", "-",
                    "--only-binary=:all:", "--target", str(tmp_path), *options]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert (done.returncode == 0) == (provision.why_not(name, facts) is None), (name, done.stderr)
+        assert (done.returncode == 0) == there, (name, done.stderr)
         if done.returncode == 0:
             files = [each["download_info"]["url"].rsplit("/")[-1] for each in json.loads(done.stdout)["install"]]
-            assert len(files) == len(provision.requirements(runtime, facts))
-            assert all(_fits_board(file, facts) for file in files), files
+            assert len(files) == len(asked)
+            assert all(_fits_board(file, facts) and tags.fits(file, facts) for file in files), files
 
 
 def test_wheels_fit_the_board(tmp_path, monkeypatch):
@@ -174,10 +203,43 @@ def test_wheels_fit_the_board(tmp_path, monkeypatch):
     assert all(_fits_board(each.path.name, facts) for each in files)
 
 
+@pytest.mark.parametrize(
+    ("name", "machine", "version", "expected"),
+    [
+        ("onnxruntime", board(), None, ("onnxruntime==1.32.0", "numpy==2.4.6")),
+        ("onnxruntime", board(python="3.10.12"), None, ("onnxruntime==1.23.2", "numpy==2.2.6")),
+        ("onnxruntime", board(python="3.8.10"), None, ("onnxruntime==1.19.2", "numpy==1.24.4")),
+        ("onnxruntime", board(), "1.20.1", ("onnxruntime==1.20.1", "numpy==2.4.6")),
+        ("onnxruntime", board(), "1.18.1", ("onnxruntime==1.18.1", "numpy==1.26.4")),
+        ("tflite_runtime", board(libc_version="2.31", python="3.9.2"), None, ("tflite-runtime==2.13.0", "numpy==1.26.4")),
+        ("tflite_runtime", of32("3.11.2", "2.36"), None, ("tflite-runtime==2.14.0",)),
+        ("onnxruntime", board(python=""), "1.20.1", ("onnxruntime==1.20.1",)),
+    ],
+)  # fmt: skip
+def test_every_version_is_said_exactly(name, machine, version, expected):
+    """Two hosts measure with the same, whenever they download it; numpy goes with the runtime's version."""
+    assert provision.requirements(provision.RUNTIMES[name], machine, version) == expected
+
+
+def test_a_wheel_of_ones_own(tmp_path, monkeypatch):
+    """It is taken as it is where it fits the board, with a numpy from the cache."""
+    monkeypatch.setattr(provision.wheel_cache, "wheels", lambda name, options, asked: (name, *asked))
+    path = tmp_path / "onnxruntime-1.20.1+pi-cp311-cp311-linux_aarch64.whl"
+    path.write_bytes(b"wheel")
+    mine, *others = provision.wheels("onnxruntime", board(), path)
+    assert (mine.path, mine.sha256, others) == (path, sha256(b"wheel"), ["onnxruntime", "numpy==2.4.6"])
+    assert provision.version_of("onnxruntime", [path.name]) == "1.20.1+pi"
+    for other in (board(python="3.12.3"), board(arch="x86_64"), board(libc="musl", arch="armv7l", bits=32)):
+        with pytest.raises(
+            RuntimeUnavailable, match=r"onnxruntime-1.20.1\+pi.*is not for this board, which has Python 3"
+        ):
+            provision.wheels("onnxruntime", other, path)
+
+
 def _fits_board(file: str, facts: Machine) -> bool:
     """What pip chose, by `packaging`'s own reading of the tags."""
     version = "".join(facts.python.split(".")[:2])
-    arch, glibc = provision.wheel_arch(facts), provision.glibc_version(facts)
+    arch, glibc = tags.wheel_arch(facts), tags.glibc_version(facts)
     return any(_fits(tag, version, arch, glibc) for tag in parse_wheel_filename(file)[3])
 
 

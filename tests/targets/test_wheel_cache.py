@@ -14,7 +14,7 @@ from targets import wheel_cache
 from targets.errors import WheelsUnavailable
 from tests.device_agent.agent_process import wheel
 
-OPTIONS = ("one==1", "two==2")
+ASKED = ("one==1", "two==2")
 
 
 @pytest.fixture
@@ -23,16 +23,20 @@ def index(tmp_path, monkeypatch):
     folder = tmp_path / "index"
     folder.mkdir()
     for name, version in (("one", "1"), ("two", "2")):
-        files = {
-            f"{name}.py": os.urandom(1000),
-            f"{name}-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
-            f"{name}-{version}.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        }
-        (folder / f"{name}-{version}-py3-none-any.whl").write_bytes(wheel(files, top=f"{name}-{version}"))
+        put(folder, name, version)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return folder
+
+
+def put(folder, name, version):
+    files = {
+        f"{name}.py": os.urandom(1000),
+        f"{name}-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
+        f"{name}-{version}.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    (folder / f"{name}-{version}-py3-none-any.whl").write_bytes(wheel(files, top=f"{name}-{version}"))
 
 
 def contents(found):
@@ -50,9 +54,9 @@ def visible(tmp_path):
 
 def test_downloaded_once(index):
     expected = of_index(index)
-    assert contents(wheel_cache.wheels("x", OPTIONS)) == expected
+    assert contents(wheel_cache.wheels("x", (), ASKED)) == expected
     shutil.rmtree(index)
-    assert contents(wheel_cache.wheels("x", OPTIONS)) == expected
+    assert contents(wheel_cache.wheels("x", (), ASKED)) == expected
 
 
 def flip(path):
@@ -75,16 +79,16 @@ def flip(path):
     ids=["flipped bit", "emptied", "removed", "no list", "no text", "another list", "empty list"],
 )
 def test_what_was_damaged_is_downloaded_anew(index, tmp_path, damage):
-    wheel_cache.wheels("x", OPTIONS)
+    wheel_cache.wheels("x", (), ASKED)
     (folder,) = visible(tmp_path)
     damage(folder)
-    assert contents(wheel_cache.wheels("x", OPTIONS)) == of_index(index)
+    assert contents(wheel_cache.wheels("x", (), ASKED)) == of_index(index)
     assert visible(tmp_path) == [folder]
 
 
 def test_no_index_is_a_clear_error_and_leaves_nothing(index, tmp_path):
     with pytest.raises(WheelsUnavailable, match=r"the wheels of x for this board could not be downloaded: ERROR"):
-        wheel_cache.wheels("x", ("three==3",))
+        wheel_cache.wheels("x", (), ("three==3",))
     assert visible(tmp_path) == []
 
 
@@ -92,19 +96,57 @@ def test_a_cache_that_can_not_be_written_is_a_clear_error(index, tmp_path, monke
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(WheelsUnavailable, match="can not be kept in"):
-        wheel_cache.wheels("x", OPTIONS)
+        wheel_cache.wheels("x", (), ASKED)
+
+
+@pytest.mark.parametrize(
+    ("where", "cache"), [("environment", "empty"), ("environment", "filled"), ("pip.conf", "empty")]
+)
+def test_the_users_pip_configuration_chooses_no_version(index, tmp_path, monkeypatch, where, cache):
+    """Constraints, and requirements that would come along; the index that it names goes on being used."""
+    put(index, "one", "0.9")
+    put(index, "four", "4")
+    if cache == "filled":
+        wheel_cache.wheels("x", (), ASKED)
+    (tmp_path / "constraint.txt").write_text("one==0.9\n")
+    (tmp_path / "requirement.txt").write_text("four==4\n")
+    keys = ("constraint", "requirement")
+    if where == "environment":
+        for key in keys:
+            monkeypatch.setenv(f"PIP_{key.upper()}", str(tmp_path / f"{key}.txt"))
+    else:
+        lines = [f"{key} = {tmp_path / f'{key}.txt'}\n" for key in keys]
+        (tmp_path / "pip.conf").write_text("[download]\n" + "".join(lines))
+        monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    found = wheel_cache.wheels("x", (), ASKED)
+    assert [each.path.name for each in found] == ["one-1-py3-none-any.whl", "two-2-py3-none-any.whl"]
+
+
+def test_what_came_is_checked_against_what_was_asked_for(index, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        wheel_cache, "_ask_pip", lambda name, asked, folder, temporary: put_all(folder, ("one", "0.9"), ("two", "2"))
+    )
+    with pytest.raises(WheelsUnavailable, match=r"asked for one==1, two==2 \(for x\), and brought one-0\.9"):
+        wheel_cache.wheels("x", (), ASKED)
+    assert visible(tmp_path) == []
+
+
+def put_all(folder, *wheels):
+    folder.mkdir()
+    for each in wheels:
+        put(folder, *each)
 
 
 def test_several_processes_at_once(index):
     with multiprocessing.get_context("spawn").Pool(3) as pool:
-        results = [pool.apply_async(wheel_cache.wheels, ("x", OPTIONS)) for _ in range(6)]
+        results = [pool.apply_async(wheel_cache.wheels, ("x", (), ASKED)) for _ in range(6)]
         assert all(contents(each.get(120)) == of_index(index) for each in results)
 
 
 @pytest.mark.faults
 def test_a_download_that_is_killed_leaves_all_or_nothing(index, tmp_path, share):
     """At any moment, pip and all. The next one cleans up and succeeds."""
-    code = f"from targets import wheel_cache; wheel_cache.wheels('x', {OPTIONS})"
+    code = f"from targets import wheel_cache; wheel_cache.wheels('x', (), {ASKED})"
     rounds = share(5, 50)
     for number in range(rounds):
         shutil.rmtree(tmp_path / "cache", ignore_errors=True)
@@ -116,5 +158,5 @@ def test_a_download_that_is_killed_leaves_all_or_nothing(index, tmp_path, share)
         for folder in folders:
             if folder.suffix != ".unfinished":
                 assert {path.name for path in folder.iterdir()} == {*of_index(index), "sha256sums"}
-        assert contents(wheel_cache.wheels("x", OPTIONS)) == of_index(index)
+        assert contents(wheel_cache.wheels("x", (), ASKED)) == of_index(index)
         assert len(visible(tmp_path)) == 1

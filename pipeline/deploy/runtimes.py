@@ -1,0 +1,151 @@
+"""Which runtimes a plan measures, and in which versions."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from device_agent import wire
+from pipeline import spelling
+from pipeline.errors import PlanError
+from pipeline.plan import Plan
+from targets import inventory, open_session, provision
+
+ALL = "all"
+KEY = '[board] runtimes = { onnxruntime = "1.20.1" }'
+
+
+def check(plan: Plan) -> None:
+    """PlanError for what can be said of them without the board."""
+    wanted = plan.tables.measure.runtimes
+    if isinstance(wanted, str) and wanted != ALL:
+        raise PlanError(
+            f'{plan.path}: measure.runtimes: "{wanted}" is no list',
+            hint=f'Write ["{wanted}"], or "{ALL}" for every runtime that the board can have.',
+        )
+    for name in named(plan):
+        _check_name(plan, "measure.runtimes", name, provision.RUNTIMES)
+    by_wheel = {name: each for name, each in provision.RUNTIMES.items() if each.distribution}
+    for name, version in plan.tables.board.runtimes.items():
+        _check_name(plan, "board.runtimes", name, by_wheel)
+        _check_version(plan, name, version)
+        if named(plan) and name not in named(plan):
+            raise PlanError(
+                f"{plan.path}: board.runtimes says which {name} to take, but measure.runtimes leaves it out",
+                hint=f"Name {name} in measure.runtimes, too, or take it out of board.runtimes.",
+            )
+
+
+def _check_name(plan: Plan, key: str, name: str, known: Collection[str]) -> None:
+    if name in known:
+        return
+    begin = next((each for each in known if name.replace("-", "_").startswith(each)), None)
+    if begin and any(sign in name for sign in "=<>~!@ "):
+        raise PlanError(
+            f'{plan.path}: {key}: "{name}" says a version, too, and here stand names only',
+            hint=f'Write "{begin}" here, and its version into a table of the plan: {KEY}.',
+        )
+    raise PlanError(
+        f"{plan.path}: {key}: there is no runtime called {name}",
+        hint=f"{spelling.did_you_mean(name.replace('-', '_'), known)}The runtimes are: {', '.join(known)}.",
+    )
+
+
+def _check_version(plan: Plan, name: str, version: str) -> None:
+    from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+    from packaging.version import InvalidVersion, Version
+
+    distribution = provision.RUNTIMES[name].distribution
+    key = f"{plan.path}: board.runtimes.{name}"
+    if not version.endswith(".whl"):
+        try:
+            Version(version)
+        except InvalidVersion as error:
+            raise PlanError(
+                f'{key}: "{version[:100]}" is no version',
+                hint=f"Write one version, or the path of a wheel file: {KEY}.",
+            ) from error
+        return
+    path = plan.file(version)
+    try:
+        found = parse_wheel_filename(path.name)[0]
+    except InvalidWheelFilename as error:
+        raise PlanError(
+            f"{key}: {path.name} is not named as a wheel is",
+            hint="A wheel's name tells what it is and which board it fits: leave it as it was downloaded.",
+        ) from error
+    if found != canonicalize_name(distribution):
+        raise PlanError(f"{key}: {path.name} is a wheel of {found}", hint=f"Name a wheel of {distribution}.")
+    if not path.is_file():
+        raise PlanError(f"{key}: there is no file {path}", hint="Paths are relative to the plan.")
+
+
+def named(plan: Plan) -> tuple[str, ...]:
+    """Those of measure.runtimes; (): it leaves the choice to us, or asks for all."""
+    wanted = plan.tables.measure.runtimes
+    return () if isinstance(wanted, str) else wanted
+
+
+def chosen(plan: Plan) -> dict[str, provision.Chosen]:
+    """By runtime, the version or the wheel file that the plan asks for."""
+    asked = plan.tables.board.runtimes.items()
+    return {name: plan.file(each) if each.endswith(".whl") else each for name, each in asked}
+
+
+def _spoken_of(plan: Plan) -> set[str]:
+    """Runtimes that a plan without a list names elsewhere: to choose a version, or to judge by."""
+    judged = {entry.partition("@")[2] for entry in plan.tables.limits.applies_to}
+    return (judged | set(plan.tables.board.runtimes)) & set(provision.RUNTIMES)
+
+
+def runtimes_of(plan: Plan) -> tuple[str, ...]:
+    """The runtimes that this plan may measure, whatever the board is."""
+    if named(plan):
+        return named(plan)
+    every = {name: each for name, each in provision.RUNTIMES.items() if not each.for_tests}
+    if plan.tables.measure.runtimes == ALL:
+        return tuple(every)
+    return tuple(name for name, each in every.items() if not each.only_named or name in _spoken_of(plan))
+
+
+def choose(plan: Plan, families: set[str], machine: wire.Machine) -> tuple[str, ...]:
+    """The plan's runtimes, or of each family of files the best that this board can have (all, where the plan says so); each must be
+    possible, and each family must have one.
+    """
+    wanted = named(plan) or tuple(name for name in provision.RUNTIMES if name in _spoken_of(plan))
+    for name in wanted:
+        if name not in plan.tables.board.runtimes:  # of another version or build the table says nothing
+            provision.check(name, machine)
+    if plan.tables.measure.runtimes == ALL:
+        wanted = tuple(dict.fromkeys((*wanted, *provision.possible(machine))))
+    elif not named(plan):
+        served = {family for name in wanted for family in provision.RUNTIMES[name].formats}
+        wanted = (*wanted, *provision.best(families - served, machine))
+    found = tuple(name for name in wanted if families & set(provision.RUNTIMES[name].formats))
+    families_are_served(plan, families, found, provision.possible(machine))
+    return found
+
+
+def families_are_served(plan: Plan, families: set[str], runtimes: Sequence[str], possible: Sequence[str]) -> None:
+    """PlanError for a family of files that no runtime of these runs; `possible` are those that could be named."""
+    for each in sorted(families):
+        if not any(each in provision.RUNTIMES[name].formats for name in runtimes):
+            can = [name for name in possible if each in provision.RUNTIMES[name].formats]
+            raise PlanError(
+                f"{plan.path}: no runtime for .{each} files: "
+                + (
+                    f"measure.runtimes names only {', '.join(named(plan))}"
+                    if named(plan)
+                    else "the board can have none"
+                ),
+                hint=f"Name one of: {', '.join(can)}." if can else "Convert to another format for this board.",
+            )
+
+
+def come(plan: Plan, target: inventory.Target, say: Callable[[str], None] | None = None) -> None:
+    """Get the wheels of the versions that the plan names: that there is no such wheel for this board is said before minutes are spent."""
+    if not plan.tables.board.runtimes:
+        return
+    same = (
+        inventory.find("local", plan.folder) if target.kind == "virtual" else target
+    )  # the same machine, sooner reached
+    with open_session(same, say) as session:
+        for name, each in chosen(plan).items():
+            provision.wheels(name, session.machine, each, say)
