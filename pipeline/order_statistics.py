@@ -66,25 +66,26 @@ def _log_choices(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
+def _exactly(hits: int, trials: int, probability: float) -> float:
+    """In logarithms: of thousands of trials neither factor is a number that a computer has."""
+    logs = hits * math.log(probability) + (trials - hits) * math.log1p(-probability)
+    return math.exp(_log_choices(trials, hits) + logs)
+
+
+def at_most(hits: int, trials: int, probability: float) -> float:
+    """How likely so many hits or fewer are, each of this probability, which is neither 0 nor 1."""
+    return math.fsum(_exactly(k, trials, probability) for k in range(hits + 1))
+
+
+def at_least(hits: int, trials: int, probability: float) -> float:
+    return 1 - at_most(hits, trials, probability) + _exactly(hits, trials, probability)
+
+
 def proportion_interval(hits: int, trials: int) -> tuple[float, float]:
     """The exact 95 % interval of a probability, from so many hits (Clopper and Pearson, Biometrika 26, 1934)."""
-
-    def at_most(probability: float) -> float:
-        return math.fsum(
-            math.exp(_log_choices(trials, k)) * probability**k * (1 - probability) ** (trials - k)
-            for k in range(hits + 1)
-        )
-
-    def at_least(probability: float) -> float:
-        return (
-            1
-            - at_most(probability)
-            + math.exp(_log_choices(trials, hits)) * probability**hits * (1 - probability) ** (trials - hits)
-        )
-
     tail = (1 - COVERAGE) / 2
-    low = 0.0 if hits == 0 else _crossing(lambda p: at_least(p) - tail)
-    high = 1.0 if hits == trials else _crossing(lambda p: tail - at_most(p))
+    low = 0.0 if hits == 0 else _crossing(lambda p: at_least(hits, trials, p) - tail)
+    high = 1.0 if hits == trials else _crossing(lambda p: tail - at_most(hits, trials, p))
     return low, high
 
 

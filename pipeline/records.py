@@ -3,7 +3,8 @@
 SCHEMA history (`RunRecord.schema`; it rises when a field changes its meaning or goes away):
     1  first
     2  energy is a reading for each meter; latency is judged by pairs
-    3  given files are called by their names; answers are classes only where labels, or they themselves, say so
+    3  given files are called by their names; answers are classes only where labels, or they themselves, say so; a converted file has the
+       answers of other kernels; a measurement has its golden answers
 """
 
 import math
@@ -163,6 +164,12 @@ class Converted(Record, frozen=True):
     artifact: Artifact
     agreement: Agreement | None  # None: no evaluation data, or no runtime for it on this host
     outputs: Artifact | None = None  # the host's answers for the evaluation rows
+    # the same of other kernels of this host: LiteRT's without a delegate, ONNX Runtime's without fused integer ones; None: they would
+    # compute the same, since nothing is quantized
+    other_outputs: Artifact | None = None
+    source_outputs: Artifact | None = (
+        None  # what the model that it was made of answered; None: unknown, or it is that model
+    )
     notes: tuple[str, ...] = ()  # sentences: what should be known of a file that works
     kind: str = ""  # float32, int8, "float with int8 weights", ... by its tensors; "": no runtime for it on this host
     classes: bool = False  # as Model.classes
@@ -425,6 +432,8 @@ class Measurement(Record, frozen=True):
     name: str = ""  # as Converted's, and so are these two
     role: str = ""
     kind: str = ""
+    # the first of its own answers, of a launch that answered all rows: what its other launches answer, too (wire.Launched.golden)
+    golden: tuple[float, ...] | None = None
 
     @property
     def label(self) -> str:

@@ -12,7 +12,7 @@ from pipeline.child import Tell
 from pipeline.convert import CONVERTERS, Request, load_converter, remarks
 from pipeline.errors import DataError, ModelError, StageError
 from pipeline.frameworks import Array
-from pipeline.records import Agreement, Converted, Model
+from pipeline.records import Agreement, Artifact, Converted, Model
 from pipeline.store import Store
 
 
@@ -41,7 +41,8 @@ def work(argument: Request, tell: Tell) -> Converted:
     store = Store(Path(argument.root), tmp=Path(argument.scratch))
     label = argument.name or f"{argument.variant} {argument.format}"
     tell(0, 0, label)
-    if argument.format in CONVERTERS:
+    made = argument.format in CONVERTERS
+    if made:
         converter = load_converter(argument.format)
         artifact = store.put_bytes(converter.convert(_job(argument, store), tell), converter.FILE)
         largest_error = converter.LARGEST_ERROR
@@ -76,7 +77,20 @@ def work(argument: Request, tell: Tell) -> Converted:
         if argument.format.endswith("int8")
         else (),
         kind=kind,
+        other_outputs=_by_other_kernels(runner, x, store, lambda done, of: tell(done, of, f"{label} by other kernels")),
+        source_outputs=argument.model.outputs if made else None,
     )
+
+
+def _by_other_kernels(
+    runner: frameworks.Tflite | frameworks.Onnx, x: Array, store: Store, count: frameworks.Count
+) -> Artifact | None:
+    """What the file answers in other kernels of this host: how far right answers can be apart. None where nothing is quantized."""
+    other = runner.in_other_kernels()
+    if other is None:
+        return None
+    outputs = other.answers(x, count)
+    return store.put_parts(lambda: frameworks.array_parts(outputs), "npy")
 
 
 def _open(path: Path, file_format: str, label: str, *, made: bool) -> frameworks.Tflite | frameworks.Onnx:

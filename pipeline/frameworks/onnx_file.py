@@ -17,14 +17,27 @@ ONNX_DTYPES = {
 }  # fmt: skip
 
 
+QUANTIZED = {
+    "DequantizeLinear",
+    "ConvInteger",
+    "MatMulInteger",
+    "QLinearConv",
+    "QLinearMatMul",
+    "DynamicQuantizeLinear",
+}
+
+
 class Onnx:
     """An .onnx file in ONNX Runtime, one row at a time."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, *, plain: bool = False) -> None:
+        """`plain`: node by node as the file says, which rounds as quantized kernels do and computes in floating point."""
         import onnxruntime
 
-        self.name = name
+        self.path, self.name = path, name
         options = onnxruntime.SessionOptions()
+        if plain:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
@@ -51,6 +64,13 @@ class Onnx:
     def _spec(value: Any) -> TensorSpec:
         shape = tuple(size if isinstance(size, int) else None for size in value.shape[1:])
         return TensorSpec(name=value.name, shape=shape, dtype=ONNX_DTYPES.get(value.type, value.type))
+
+    def in_other_kernels(self) -> "Onnx | None":
+        """The same file without the fused integer kernels of ONNX Runtime. None where nothing is quantized."""
+        import onnx
+
+        nodes = onnx.load(self.path, load_external_data=False).graph.node
+        return Onnx(self.path, self.name, plain=True) if QUANTIZED & {node.op_type for node in nodes} else None
 
     def answers(self, x: Array, count: Count) -> Array:
         found: list[Array] = []

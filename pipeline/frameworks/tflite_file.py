@@ -17,7 +17,7 @@ class Tflite:
     def __init__(self, path: Path, name: str, *, plain: bool = False) -> None:
         from ai_edge_litert import interpreter as litert
 
-        self.name = name
+        self.path, self.name = path, name
         kind = "BUILTIN_WITHOUT_DEFAULT_DELEGATES" if plain else "AUTO"  # plain: without XNNPACK, to see every operator
         try:
             self.interpreter = litert.Interpreter(
@@ -65,6 +65,13 @@ class Tflite:
             if i % BATCH_ROWS == 0:
                 count(i, len(x))
         return dequantize(found, self.output)
+
+    def in_other_kernels(self) -> "Tflite | None":
+        """The same file without XNNPACK: the kernels of tflite-runtime. None where nothing is quantized: they would answer the same."""
+        details = self.interpreter.get_tensor_details()
+        if not any(len(each["quantization_parameters"]["scales"]) for each in details):
+            return None
+        return Tflite(self.path, self.name, plain=True)
 
     def float_operators(self) -> list[str]:
         """Operators that still read or write floating point numbers."""

@@ -6,7 +6,7 @@ from statistics import median
 from device_agent import wire
 from pipeline import units
 from pipeline.errors import StageError
-from pipeline.measure.answers import NO_ANSWERS, accuracy_of
+from pipeline.measure.answers import NO_ANSWERS, Found, accuracy_of
 from pipeline.measure.asked import as_asked, asked_of
 from pipeline.measure.beside import beside
 from pipeline.measure.energy_beside import energy_beside
@@ -21,12 +21,10 @@ from pipeline.measure.watched import watch_all, why_none
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import (
-    BoardAccuracy,
     Conditions,
     Converted,
     Data,
     Deployment,
-    Doubt,
     Energy,
     Measured,
     Measurement,
@@ -80,7 +78,7 @@ def _measured(
             for wanted in ("evaluate", "profile")
         )
         found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
-        measurements.append(_measurement(candidate, deployment, timed, profiled, *found, store))
+        measurements.append(_measurement(candidate, deployment, timed, profiled, found, store))
     watched = watch_all(session, plan, deployment, schedule, store, progress)
     measurements = [watched(measurement) for measurement in measurements]
     paired, unpaired = beside(session, plan, deployment, candidates, measurements, store, progress)
@@ -97,7 +95,7 @@ def _measured(
 
 def _measurement(
     candidate: Candidate, deployment: Deployment, timed: Sequence[wire.Launched],
-    profiled: wire.Launched | wire.LaunchFailed | None, accuracy: BoardAccuracy | None, doubts: Sequence[Doubt], store: Store,
+    profiled: wire.Launched | wire.LaunchFailed | None, answers: Found, store: Store,
 ) -> Measurement:  # fmt: skip
     if not all(launch.latency_ns and launch.memory for launch in timed):
         raise StageError(
@@ -120,13 +118,13 @@ def _measurement(
         latency=latency,
         memory=memory_of(timed, candidate.runtime),
         energy=Energy(readings=(), note=why_none(deployment)),
-        accuracy=accuracy,
+        accuracy=answers.accuracy,
         before=_conditions(timed[0].before),
         after=_conditions(timed[-1].after),
         doubts=(
             *doubts_about(deployment.board),
-            *doubts_of(timed, latency, asked_of(candidate, deployment, store)),
-            *doubts,
+            *doubts_of(timed, latency, asked_of(candidate, deployment, store, timed, answers.golden)),
+            *answers.doubts,
         ),
         raw=store.put_bytes(b"".join(wire.encode(launch) for launch in timed), "jsonl"),
         operators=operators,
@@ -135,6 +133,7 @@ def _measurement(
         name=candidate.converted.name,
         role=candidate.converted.role,
         kind=candidate.converted.kind,
+        golden=answers.golden,
     )
 
 

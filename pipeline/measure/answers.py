@@ -2,7 +2,7 @@
 
 import io
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,75 +10,90 @@ import numpy.typing as npt
 from device_agent import wire
 from pipeline import frameworks, units
 from pipeline.errors import DataError
+from pipeline.measure import golden
 from pipeline.measure.schedule import Candidate
 from pipeline.records import BoardAccuracy, Data, Deployment, Doubt
 from pipeline.store import Store
 from targets import Session
 from targets.errors import NotTheAgent
 
-DIFFERENT_ANSWERS_RATIO = 0.01
 HEADER_BYTES = 4096  # of a .npy file: 128 for an array of few axes
 UNKNOWN_BYTES = 64 << 20  # of all answers of a file that the host can not run
-DIFFERENT_NUMBERS_RATIO = 0.05
-"""Of the answers' spread: two steps of an 8-bit output that holds six standard deviations."""
 
-Found = tuple[BoardAccuracy | None, list[Doubt]]
-NO_ANSWERS: Found = None, []
+Array = npt.NDArray[np.float32]
+
+
+class Found(NamedTuple):
+    """No accuracy where there are no answers, or nothing to hold them against."""
+
+    accuracy: BoardAccuracy | None = None
+    doubts: tuple[Doubt, ...] = ()
+    golden: tuple[float, ...] | None = None  # the first of them, for the other launches of the same file
+
+
+NO_ANSWERS = Found()
 
 
 def accuracy_of(
     session: Session, candidate: Candidate, answer: wire.Launched | wire.LaunchFailed, data: Data, deployment: Deployment,
     store: Store,
 ) -> Found:  # fmt: skip
-    """(accuracy, doubts about it); where the answers are no scores of classes, how far they are from the host's. None without answers."""
+    """What the answers to all rows say: how many are right, or, where they are no scores of classes, how far they are from the host's;
+    and whether they are what the same kernels answer on this host.
+    """
     if isinstance(answer, wire.LaunchFailed):
-        return None, [_unanswered(answer)]
+        return Found(doubts=(_unanswered(answer),))
     if deployment.evaluation_indices is None or data.evaluation is None:
-        return None, []
+        return NO_ANSWERS
     indices = np.load(store.path(deployment.evaluation_indices), allow_pickle=False)
-    host = candidate.converted.outputs
-    on_host = None if host is None else np.load(store.path(host), mmap_mode="r", allow_pickle=False)
-    most_bytes = UNKNOWN_BYTES if on_host is None else HEADER_BYTES + len(indices) * 4 * math.prod(on_host.shape[1:])
+    reference = golden.reference_of(
+        candidate.converted, candidate.runtime, answer.delegates, deployment.evaluation_indices, store
+    )
+    most_bytes = (
+        UNKNOWN_BYTES if reference is None else HEADER_BYTES + len(indices) * 4 * math.prod(reference.answers.shape[1:])
+    )
     outputs = read_answers(session.get(answer.outputs_sha256, most_bytes), len(indices), candidate.label)
     bad = int(np.count_nonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)))
     if bad:
-        return None, [_not_numbers(bad, len(outputs))]
-    if not candidate.converted.classes or outputs.ndim != 2 or outputs.shape[1] < 2:
-        return _numbers(outputs, None if on_host is None else on_host[indices], candidate)
-    classes = outputs.argmax(axis=1).astype(np.int64)
-    y = data.evaluation.y
-    labels = None if y is None else np.load(store.path(y), allow_pickle=False)[indices]
+        return Found(doubts=(_not_numbers(bad, len(outputs)),))
+    doubts: list[Doubt | None] = [] if reference is None else [golden.doubt_of(outputs, reference)]
+    if candidate.converted.classes and outputs.ndim == 2 and outputs.shape[1] >= 2:
+        y = data.evaluation.y
+        labels = None if y is None else np.load(store.path(y), allow_pickle=False)[indices]
+        accuracy = _accuracy(outputs, labels, reference, candidate.label, store)
+        if not any(doubts) and reference is not None:
+            doubts.append(golden.doubt_of_classes(outputs, reference))
+    else:
+        accuracy = _error(outputs, reference)
+    return Found(accuracy, tuple(filter(None, doubts)), golden.first_rows(outputs))
+
+
+def _accuracy(
+    outputs: Array, labels: npt.NDArray[Any] | None, reference: golden.Reference | None, label: str, store: Store
+) -> BoardAccuracy:
     if labels is not None and not (labels.min() >= 0 and labels.max() < outputs.shape[1]):
         raise DataError(
-            f"the labels of data.evaluation run from {labels.min()} to {labels.max()}, but {candidate.label} tells "
+            f"the labels of data.evaluation run from {labels.min()} to {labels.max()}, but {label} tells "
             f"{outputs.shape[1]} classes apart (0 to {outputs.shape[1] - 1})",
             hint="Number the classes as in training, from 0.",
         )
-    differs = None
-    if on_host is not None:
-        differs = float(np.mean(classes != on_host[indices].argmax(axis=1)))
+    chosen = outputs.argmax(axis=1).astype(np.int64)
     file = io.BytesIO()
-    np.save(file, classes)
-    found = BoardAccuracy(
-        rows=len(classes),
-        accuracy_ratio=None if labels is None else float(np.mean(classes == labels)),
-        differs_from_host_ratio=differs,
+    np.save(file, chosen)
+    return BoardAccuracy(
+        rows=len(chosen),
+        accuracy_ratio=None if labels is None else float(np.mean(chosen == labels)),
+        differs_from_host_ratio=None if reference is None else golden.classes_that_differ(outputs, reference)[0],
         answers=store.put_bytes(file.getvalue(), "npy"),
     )
-    return found, [_different(differs)] if (differs or 0) > DIFFERENT_ANSWERS_RATIO else []
 
 
-def _numbers(outputs: npt.NDArray[Any], on_host: npt.NDArray[Any] | None, candidate: Candidate) -> Found:
-    """Of answers that are no classes: how far they are from those of the same file on the host, if that could run it."""
-    if on_host is None:
-        return None, []
-    if on_host.shape != outputs.shape:
-        raise NotTheAgent(
-            f"the board's answers of {candidate.label} have shape {outputs.shape[1:]}, and the host's {on_host.shape[1:]}",
-            hint="Run again; report it if it happens twice.",
-        )
-    error, spread = frameworks.error_of(outputs, on_host.astype(np.float64))
-    found = BoardAccuracy(
+def _error(outputs: Array, reference: golden.Reference | None) -> BoardAccuracy | None:
+    """Of answers that are no classes. None: there are none of this host, or of another shape (golden.doubt_of says so)."""
+    if reference is None or reference.answers.shape[1:] != outputs.shape[1:]:
+        return None
+    error, spread = frameworks.error_of(outputs, reference.answers[reference.rows])
+    return BoardAccuracy(
         rows=len(outputs),
         accuracy_ratio=None,
         differs_from_host_ratio=None,
@@ -86,7 +101,6 @@ def _numbers(outputs: npt.NDArray[Any], on_host: npt.NDArray[Any] | None, candid
         error_rms=error,
         spread=spread,
     )
-    return found, [_far(error, spread)] if error > DIFFERENT_NUMBERS_RATIO * spread else []
 
 
 def read_answers(data: bytes, rows: int, label: str) -> npt.NDArray[np.float32]:
@@ -121,23 +135,5 @@ def _not_numbers(bad: int, rows: int) -> Doubt:
         evidence=f"the board answered NaN or infinity for {units.count(bad)} of {units.count(rows)} rows",
         remedy="This runtime can not compute this file: use another runtime or format.",
         invalid=True,
-        touches="accuracy",
-    )
-
-
-def _different(ratio: float | None) -> Doubt:
-    return Doubt(
-        what="other answers than on the host",
-        evidence=f"the board's class differs from the host's for {units.percent(ratio)} of the rows",
-        remedy="This runtime computes this file differently: use another runtime or format.",
-        touches="accuracy",
-    )
-
-
-def _far(error: float, spread: float) -> Doubt:
-    return Doubt(
-        what="other answers than on the host",
-        evidence=f"the board's answers differ from the host's by {units.error(error, spread)}",
-        remedy="This runtime computes this file differently: use another runtime or format.",
         touches="accuracy",
     )

@@ -1,7 +1,7 @@
 """Each judged file beside its baseline: runs the pairs and puts them into a record."""
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from pipeline.measure.paired import Traces, shape_of, until_decided
 from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.schedule import Candidate, cooling_of, launch_of
 from pipeline.measure.statistics import P99_RUNS, quantiles_of
-from pipeline.measure.validity import doubts_of_pairs
+from pipeline.measure.validity import Asked, doubts_of_pairs
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import Deployment, Doubt, Glance, Measurement, NotMeasured, Paired, Side, TailRatios
@@ -50,9 +50,24 @@ def beside(
         if traces.failed is not None:
             failed.append(_failure(one, traces.failed))
         else:
-            doubts = doubts_of_pairs(traces.paired, *(asked_of(each, deployment, store) for each in sides))
+            doubts = doubts_of_pairs(
+                traces.paired, *asked_of_pairs(traces.paired, sides, (baseline, one), deployment, store)
+            )
             found.append(_paired(one, baseline, traces, rule, doubts, store))
     return tuple(found), tuple(failed)
+
+
+def asked_of_pairs(
+    pairs: Sequence[wire.Paired],
+    sides: Sequence[Candidate],
+    measured: Sequence[Measurement],
+    deployment: Deployment,
+    store: Store,
+) -> Iterator[Asked]:
+    """Of the baseline, then of the candidate."""
+    launches = [pair.a for pair in pairs], [pair.b for pair in pairs]
+    for candidate, one, mine in zip(sides, measured, launches, strict=True):
+        yield asked_of(candidate, deployment, store, mine, one.golden)
 
 
 def candidate_of(one: Measurement, candidates: Sequence[Candidate]) -> Candidate:

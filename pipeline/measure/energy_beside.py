@@ -13,8 +13,7 @@ from device_agent import wire
 from pipeline import units
 from pipeline.baseline import beside_baselines
 from pipeline.decision import Rule, decide, rule_of, smallest_limit
-from pipeline.measure.asked import asked_of
-from pipeline.measure.beside import candidate_of
+from pipeline.measure.beside import asked_of_pairs, candidate_of
 from pipeline.measure.energy import REMEDY, SAME_CLOCK, least_window_s
 from pipeline.measure.energy_ratio import MAX_EDGE_RATIO, PairJoules, joules_of_pair
 from pipeline.measure.paired import Answer, Shape, look_by_look
@@ -84,7 +83,7 @@ def energy_beside(
                 record, baseline_j=median(each.baseline_j for each in joules),
                 candidate_j=median(each.candidate_j for each in joules),
             )  # fmt: skip
-            asked = [asked_of(each, deployment, store) for each in sides]
+            asked = asked_of_pairs(_paired(answers), sides, (baseline, one), deployment, store)
             doubts = [each for each in doubts_of_pairs(_paired(answers), *asked) if each.invalid]
         except NoEnergyError as error:
             record = msgspec.structs.replace(record, log_ratios=())

@@ -7,7 +7,6 @@ from pipeline.measure.validity.seen import Seen, Side
 from pipeline.records import Doubt
 
 FAR_RATIO = 10.0  # more is no other way of rounding: nobody reads how much more
-GOLDEN_RATIO = 0.10  # relative L2 distance: the kernels of two CPUs round int8 differently, by a few steps of 1/256
 PROVIDERS = {
     "onnxruntime": "CPUExecutionProvider",
     "onnxruntime_cuda": "CUDAExecutionProvider",
@@ -38,7 +37,7 @@ def other_runtime(seen: Seen) -> Doubt | None:
     for side in seen.sides:
         versions = sorted({launch.runtime_version for launch in side.launches})
         wanted = side.asked.runtime_version
-        if len(versions) > 1 or (wanted is not None and versions != [wanted]):
+        if len(versions) > 1 or (wanted is not None and [_public(each) for each in versions] != [_public(wanted)]):
             return Doubt(
                 what="another runtime",
                 evidence=f"{side.name} ran in {side.asked.runtime} {', '.join(versions)}, not in {wanted or 'one version'}",
@@ -48,13 +47,19 @@ def other_runtime(seen: Seen) -> Doubt | None:
     return None
 
 
+def _public(version: str) -> str:
+    """A wheel that somebody built is named 1.20.1+pi, and its library says 1.20.1."""
+    return version.partition("+")[0]
+
+
 def golden_differs(seen: Seen) -> Doubt | None:
+    """Every launch against what is known to be right: see pipeline/measure/golden.py."""
     for side in seen.sides:
         distance = max((_distance(side, launch.golden) for launch in side.launches), default=0.0)
-        if distance > GOLDEN_RATIO:
+        if distance > side.asked.golden_within:
             return Doubt(
                 what="golden differs",
-                evidence=f"{side.name} answered the golden rows otherwise than on the host: {_far(distance)} apart",
+                evidence=f"a launch of {side.name} answered the first rows otherwise than {side.asked.golden_by}: {_far(distance)} apart",
                 remedy="The runtime computes something else on this board: use another runtime or version, and report it.",
                 invalid=True,
             )
@@ -62,7 +67,7 @@ def golden_differs(seen: Seen) -> Doubt | None:
 
 
 def _distance(side: Side, golden: tuple[float, ...]) -> float:
-    """Relative L2 distance of the board's answers from the host's; 0.0 where the host has none."""
+    """Relative L2 distance of the answers from the right ones; 0.0 where these are not known."""
     wanted = side.asked.golden
     if wanted is None:
         return 0.0

@@ -16,7 +16,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     runtime_version: str | None = None  # of the wheel that was sent
     model_sha256: str | None = None
     inputs_sha256: str | None = None  # "": zeros
-    golden: tuple[float, ...] | None = None  # the host's answers to the first rows, cut as wire.Launched.golden
+    golden: tuple[float, ...] | None = None  # right answers to the first rows, cut as wire.Launched.golden
+    golden_within: float = 0.01  # so far from them, relative L2, an answer may be
+    golden_by: str = "on this host"  # who gave them
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
