@@ -21,6 +21,7 @@ from pipeline.records import (
     Deployment,
     Loaded,
     Measured,
+    Processor,
     RunRecord,
     StageTime,
 )
@@ -38,6 +39,8 @@ class Run:
     plan: Plan
     store: Store
     progress: Progress
+    processor: Processor
+    """Of the board: known before files are made for it."""
     held: contextlib.ExitStack
     """Holds the connection to the board from deploy to the end."""
     wait_s: float = 0.0
@@ -60,11 +63,13 @@ def run(plan: Plan, progress: Progress, until: str = STAGES[-1], wait_s: float =
     `out`: a folder that gets what was made, under readable names (pipeline/handover.py).
     """
     check(plan, until, progress.say)
+    asked = STAGES.index(until) >= STAGES.index("convert") and convert.asks_for_processor(plan)
+    processor = deploy.processor_of(plan, progress.say) if asked else Processor()
     store = store_of(plan, progress.say)
     if plan.state is None and store.root.parent != plan.folder:
         progress.say(f"nothing can be written into {plan.folder}: runs and artifacts are kept in {store.root}")
     with contextlib.closing(store), contextlib.ExitStack() as held:
-        now = Run(plan=plan, store=store, progress=progress, held=held, wait_s=wait_s)
+        now = Run(plan=plan, store=store, progress=progress, processor=processor, held=held, wait_s=wait_s)
         for stage in STAGES:
             progress.stage(stage)
             began = time.monotonic()
@@ -147,7 +152,9 @@ def _compress(now: Run) -> bool:
 
 
 def _convert(now: Run) -> bool:
-    now.converted, cached = convert.convert(now.loaded, now.compressed, now.plan, now.store, now.progress)
+    now.converted, cached = convert.convert(
+        now.loaded, now.compressed, now.plan, now.store, now.progress, now.processor
+    )
     return cached
 
 

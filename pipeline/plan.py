@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -43,6 +43,8 @@ class DataTable(Table, frozen=True):
 
 class ConvertTable(Table, frozen=True):
     formats: tuple[str, ...] = ()  # empty: the model's own file, as it is
+    # how onnx-int8 writes them; "auto": by the board's processor
+    onnx_int8_activations: Literal["auto", "signed", "unsigned", "unsigned-7bit"] = "auto"
 
 
 class BoardTable(Table, frozen=True):

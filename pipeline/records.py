@@ -144,6 +144,14 @@ class Compressed(Record, frozen=True):
 # --- convert ------------------------------------------------------------------------------------------------------
 
 
+class Processor(Record, frozen=True):
+    """Of the board that files are made for."""
+
+    arch: str = ""  # uname -m, or "arm"; "": not known
+    integer_dot_product: bool | None = None  # x86: VNNI; None: not known
+    told_by: str = ""
+
+
 class Agreement(Record, frozen=True):
     """A converted file against the model that it was made from (a baseline: against the plan's model), on the
     evaluation rows, on this host.

@@ -30,7 +30,8 @@ def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None
     for each in now.converted:
         file = each.file if each.name or each.role else f"{each.variant:<11} {each.format:<12}"
         kind = f"{each.kind}; " if each.kind else ""
-        say(f"{file:<24} {units.size(each.artifact.size_bytes):>9}  {kind}{_told(each.agreement)}")
+        notes = "".join(f"; {note}" for note in each.notes)
+        say(f"{file:<24} {units.size(each.artifact.size_bytes):>9}  {kind}{_told(each.agreement)}{notes}")
     say_handed(now.handed)
 
 

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline import child, child_watch, frameworks
+from pipeline.convert.activations import AUTO, Form, form_of
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.progress import Progress
-from pipeline.records import Compressed, Converted, Data, Loaded, Model, Record, file_of, step_variant
+from pipeline.records import Compressed, Converted, Data, Loaded, Model, Processor, Record, file_of, step_variant
 from pipeline.spelling import did_you_mean
 from pipeline.store import Store, key_of, versions
 
@@ -36,6 +37,8 @@ CONVERTERS = {
     CRASHED: str                  what to do when that process crashed in native code; may be left out
 """
 
+NO_FORM = Form("", "")
+UNKNOWN = Processor(told_by="nobody asked the board")
 AT_ONCE = 2  # children; each pins its framework to one thread
 VERSIONS = (
     "numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnx", "onnxruntime", "tf2onnx", "protobuf",
@@ -64,6 +67,7 @@ class Request(Record, frozen=True):
     model: Model
     data: Data
     seed: int
+    activations: str  # of onnx-int8
 
 
 def load_converter(name: str) -> ModuleType:
@@ -100,6 +104,11 @@ def check(plan: Plan) -> None:
             f"{plan.path}: convert.formats is empty, and a Keras model can not run on a board as it is",
             hint=f'Choose from: {", ".join(possible)}; for example formats = ["tflite-int8"].',
         )
+
+
+def asks_for_processor(plan: Plan) -> bool:
+    """Whether the files depend on the board's processor."""
+    return "onnx-int8" in plan.tables.convert.formats and plan.tables.convert.onnx_int8_activations == AUTO
 
 
 def wanted(loaded: Loaded, compressed: Compressed, plan: Plan) -> tuple[Wanted, ...]:
@@ -155,10 +164,11 @@ def _between_passes(loaded: Loaded, compressed: Compressed, plan: Plan) -> list[
 
 
 def convert(
-    loaded: Loaded, compressed: Compressed, plan: Plan, store: Store, progress: Progress
+    loaded: Loaded, compressed: Compressed, plan: Plan, store: Store, progress: Progress, processor: Processor = UNKNOWN
 ) -> tuple[tuple[Converted, ...], bool]:
-    """Make every file; also say whether all were there already."""
+    """Make every file; also say whether all were there already. `processor`: of the board."""
     check(plan)
+    form = form_of(plan.tables.convert.onnx_int8_activations, processor)
     files = wanted(loaded, compressed, plan)
     lock, finished = threading.Lock(), 0
 
@@ -174,15 +184,20 @@ def convert(
             with lock:
                 progress.say(sentence)
 
-        answer = store.remember(
-            "convert", _key(file, loaded, plan), Converted, lambda: _make(file, loaded, plan, store, tell, say)
+        mine = form if file.format == "onnx-int8" else NO_FORM
+        made, cached = store.remember(
+            "convert",
+            _key(file, loaded, plan, mine),
+            Converted,
+            lambda: _make(file, loaded, plan, store, mine, tell, say),
         )
         with lock:
             finished += 1
             progress.step(finished, len(files), file_of(file.variant, file.format, file.name, file.role))
-        converted, cached = answer  # under its own content and settings: names may change
         classes = file.model.classes or loaded.model.classes or _labelled(loaded.data)
-        return msgspec.structs.replace(converted, name=file.name, role=file.role, classes=classes), cached
+        # what does not follow from the file's own content and settings, by which it is kept
+        notes = (mine.note, *made.notes) if mine.note else made.notes
+        return msgspec.structs.replace(made, name=file.name, role=file.role, classes=classes, notes=notes), cached
 
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         futures: list[concurrent.futures.Future[tuple[Converted, bool]]] = []
@@ -206,7 +221,7 @@ def _labelled(data: Data) -> bool:
 
 
 def _make(
-    file: Wanted, loaded: Loaded, plan: Plan, store: Store, tell: child.Tell, say: Callable[[str], None]
+    file: Wanted, loaded: Loaded, plan: Plan, store: Store, form: Form, tell: child.Tell, say: Callable[[str], None]
 ) -> Converted:
     if file.format not in CONVERTERS and not frameworks.available(frameworks.RUNTIME_EXTRA[file.format]):
         return Converted(variant=file.variant, format=file.format, artifact=file.model.artifact, agreement=None)
@@ -220,7 +235,7 @@ def _make(
     with store.scratch() as scratch:
         request = Request(
             root=str(store.root), scratch=str(scratch), variant=file.variant, format=file.format, name=file.name, model=model,
-            data=loaded.data, seed=plan.tables.seed,
+            data=loaded.data, seed=plan.tables.seed, activations=form.activations,
         )  # fmt: skip
         doing = f"converting the {file.variant} model to {file.format}"
         return child.run(
@@ -233,11 +248,11 @@ def _crashed(name: str) -> str:
     return getattr(load_converter(name), "CRASHED", child.CRASHED) if name in CONVERTERS else child.CRASHED
 
 
-def _key(file: Wanted, loaded: Loaded, plan: Plan) -> str:
+def _key(file: Wanted, loaded: Loaded, plan: Plan, form: Form) -> str:
     calibration = loaded.data.calibration if file.format in CONVERTERS else None
     evaluation = loaded.data.evaluation
     readable = frameworks.available("tensorflow"), frameworks.available("onnx")
     return key_of(
         file.variant, file.format, file.model, loaded.model.outputs, calibration, evaluation, plan.tables.seed, readable,
-        versions(*VERSIONS),
+        form.activations,         versions(*VERSIONS),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Keras or .onnx -> .onnx with 8-bit weights and activations (QDQ), one scale for each output channel."""
+"""Keras or .onnx -> .onnx with 8-bit weights and activations (QDQ), one scale for each output channel; activations as activations.py says."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.convert import onnx_fp32
+from pipeline.convert.activations import SIGNED, UNSIGNED_7BIT
 from pipeline.convert.work import Job
 from pipeline.errors import StageError
 from pipeline.frameworks.said import cause_of
@@ -28,8 +29,9 @@ def convert(job: Job, tell: Tell) -> bytes:
         _prepare(source, prepared)
         quantize_static(
             prepared, target, _reader(job, frameworks.Onnx(prepared, job.model.name).input.name, tell),
-            quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
+            quant_format=QuantFormat.QDQ, per_channel=True, weight_type=QuantType.QInt8,
+            activation_type=QuantType.QInt8 if job.activations == SIGNED else QuantType.QUInt8,
+            reduce_range=job.activations == UNSIGNED_7BIT, calibrate_method=CalibrationMethod.MinMax,
         )  # fmt: skip
     except Exception as error:
         raise StageError(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from device_agent import wire
 from pipeline import units
 from pipeline.deploy import meters, processors, runtimes
+from pipeline.deploy.processor import processor_of as processor_of
 from pipeline.deploy.runtimes import runtimes_of as runtimes_of
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
@@ -26,7 +27,6 @@ from pipeline.records import (
     DeployedRuntime,
     Deployment,
 )
-from pipeline.spelling import did_you_mean
 from pipeline.store import Store
 from targets import Session, boards, inventory, open_session, provision
 from targets.errors import UnknownTarget, VirtualUnavailable

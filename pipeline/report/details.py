@@ -34,10 +34,20 @@ def conversions(run: RunRecord) -> Table:
         "Conversions",
         "file|kind|size>|rows>|largest error>|error (rms)>|of the spread>|same top class>|accuracy of the source>|accuracy on the host>|sha256",
         lines,
-        "Each file and the model that it was made from answered the same rows on the host. Kind: by the file's tensors. Errors are in the "
-        "output's own unit; the spread is the standard deviation of the model's answers over the rows. Classes only where labels, or answers "
-        "that are distributions, say that they are.",
+        " ".join(
+            (
+                "Each file and the model that it was made from answered the same rows on the host. Kind: by the file's tensors. Errors are in the "
+                "output's own unit; the spread is the standard deviation of the model's answers over the rows. Classes only where labels, or "
+                "answers that are distributions, say that they are.",
+                *_notes(run),
+            )
+        ),
     )
+
+
+def _notes(run: RunRecord) -> tuple[str, ...]:
+    """What was chosen in making them, each once."""
+    return tuple(dict.fromkeys(f"{one.format}: {one.note}." for one in run.converted if one.note))
 
 
 def passes(run: RunRecord) -> Table:

@@ -41,6 +41,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     models: tuple[str, ...] = ()
     architecture: str = ""
+    processor: str = "arm"  # or uname -m of another
     identity: Fact
     soc: Fact
     cores: Fact

@@ -3,6 +3,7 @@ from targets.boards import AGENT, CLOCKS, WHEELS, Board, Fact
 BOARD = Board(
     title="any 64-bit PC or x86 board",
     architecture="x86_64",
+    processor="x86_64",
     identity=Fact("uname -m is x86_64, where no model of a known kind fits", "device_agent/machine.py"),
     soc=Fact("asked of the board itself", "device_agent/machine.py"),
     cores=Fact("asked of the board itself", "device_agent/machine.py"),

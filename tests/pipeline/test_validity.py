@@ -275,8 +275,10 @@ def test_a_side_that_throttled_is_enough():
     ("asked", "expected"),
     [
         (Asked(runtime_version="1", golden=(0.5, 2.0)), []),
-        (Asked(runtime_version="1", golden=(0.5, 2.2)), []),  # 9 %
-        (Asked(golden=(0.5, 2.3)), ["golden differs"]),
+        (Asked(runtime_version="1+pi", golden=(0.5, 2.01)), []),  # 0.5 %
+        (Asked(golden=(0.5, 2.05)), ["golden differs"]),
+        (Asked(golden=(0.5, 2.2), golden_within=0.1), []),  # 9 %
+        (Asked(golden=(0.5, 2.3), golden_within=0.1), ["golden differs"]),
         (Asked(golden=(0.5,)), ["golden differs"]),
         (Asked(golden=(0.0, 0.0)), ["golden differs"]),
         (Asked(runtime_version="1.1"), ["another runtime"]),

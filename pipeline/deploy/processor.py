@@ -1,0 +1,39 @@
+"""Which processor the plan's board has, known before anything is made for it."""
+
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.plan import Plan
+from pipeline.records import Processor
+from targets import boards, inventory, open_session
+from targets.errors import TargetError
+
+DOT_PRODUCTS = {"avx512_vnni", "avx_vnni"}  # flags of /proc/cpuinfo
+
+
+def processor_of(plan: Plan, say: Callable[[str], None] | None = None) -> Processor:
+    """By this machine, by the kind of board in boards.toml, else asked of the board. One that can not be reached is not known."""
+    target = inventory.find(plan.tables.board.name, plan.folder)
+    if target.kind in {"local", "virtual"}:
+        return Processor(arch=platform.machine(), integer_dot_product=_dot_product(), told_by="this machine")
+    if target.kind == "emulated":
+        return Processor(arch="aarch64", told_by=f"the emulated machine {target.name}")
+    if target.board:
+        kind = boards.board(target.board)
+        return Processor(arch=kind.processor, told_by=f"boards.toml: {target.name} is {kind.title}")
+    try:
+        with open_session(target, say) as session:
+            return Processor(arch=session.machine.arch, told_by=f"{target.name} itself")
+    except TargetError as error:
+        return Processor(told_by=f"{target.name} could not be asked: {error.message}")
+
+
+def _dot_product() -> bool | None:
+    """Whether this machine adds products of bytes without saturating in between; None: it does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    flags = next((set(line.split()) for line in lines if line.startswith("flags")), None)
+    return None if flags is None else bool(flags & DOT_PRODUCTS)
