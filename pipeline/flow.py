@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline import compare, compress, convert, deploy, handover, load, measure, product, report, state, units
-from pipeline.errors import PlanError
+from pipeline.errors import PlanError, StageError
 from pipeline.plan import Plan, StateTable
 from pipeline.progress import Progress
 from pipeline.records import (
@@ -167,6 +167,21 @@ def _deploy(now: Run) -> bool:
 
 def _deployed(now: Run) -> None:
     now.deployment = deploy.deploy(now.reached, now.plan, now.loaded.data, now.converted, now.store, now.progress)
+    before = _before(now.store)
+    changed = deploy.other_versions(now.deployment, before.deployment) if before else ""
+    if changed:
+        now.progress.say(changed)
+        note = " ".join(filter(None, (now.deployment.note, changed)))
+        now.deployment = msgspec.structs.replace(now.deployment, note=note)
+
+
+def _before(store: Store) -> RunRecord | None:
+    """The newest run in the store; None where there is none, or where another edgepress made it."""
+    data = store.latest_run()
+    try:
+        return report.read(data) if data else None
+    except StageError:
+        return None
 
 
 def _measure(now: Run) -> bool:

@@ -6,6 +6,7 @@ from device_agent import wire
 from pipeline import spelling
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
+from pipeline.records import Deployment
 from targets import inventory, open_session, provision
 
 ALL = "all"
@@ -149,3 +150,23 @@ def come(plan: Plan, target: inventory.Target, say: Callable[[str], None] | None
     with open_session(same, say) as session:
         for name, each in chosen(plan).items():
             provision.wheels(name, session.machine, each, say)
+
+
+def other_versions(now: Deployment, before: Deployment) -> str:
+    """What a reader of two runs must know: the same board ran other wheels then. "": the same, or another board."""
+    then = {each.name: set(each.packages) for each in before.runtimes}
+    changed = [
+        f"{each.name} with {_names(set(each.packages) - then[each.name])}, before with {_names(then[each.name] - set(each.packages))}"
+        for each in now.runtimes
+        if now.target == before.target and then.get(each.name, set(each.packages)) != set(each.packages)
+    ]
+    return (
+        f"Other versions than in the run before, so their times do not compare: {'; '.join(changed)}."
+        if changed
+        else ""
+    )
+
+
+def _names(wheels: Collection[str]) -> str:
+    """numpy-2.4.6-cp311-cp311-manylinux2014_x86_64.whl -> numpy 2.4.6"""
+    return ", ".join(sorted(" ".join(each.split("-")[:2]) for each in wheels)) or "none"

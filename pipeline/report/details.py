@@ -47,7 +47,7 @@ def conversions(run: RunRecord) -> Table:
 
 def _notes(run: RunRecord) -> tuple[str, ...]:
     """What was chosen in making them, each once."""
-    return tuple(dict.fromkeys(f"{one.format}: {one.note}." for one in run.converted if one.note))
+    return tuple(dict.fromkeys(f"{one.format}: {note}." for one in run.converted for note in one.notes))
 
 
 def passes(run: RunRecord) -> Table:

@@ -1,6 +1,7 @@
 """Which runtimes a plan asks for, and in which versions: what is refused before the board is reached, and why."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,3 +59,20 @@ def test_what_a_plan_may_measure(tmp_path):
     assert runtimes.runtimes_of(read(tmp_path, '[measure]\nruntimes = ["tflite_runtime"]')) == ("tflite_runtime",)
     judged = read(tmp_path, '[limits]\nsize_bytes = 1\napplies_to = ["onnx-int8@onnxruntime_cuda"]')
     assert set(runtimes.runtimes_of(judged)) == cpu | {"onnxruntime_cuda"}
+
+
+def deployed(target="pi5", **packages):
+    return SimpleNamespace(
+        target=target, runtimes=[SimpleNamespace(name=name, packages=each) for name, each in packages.items()]
+    )
+
+
+def test_other_versions_than_in_the_run_before_are_said():
+    """Two runs whose times differ by their runtimes are not two models that differ."""
+    numpy = "numpy-2.4.6-cp311-cp311-manylinux_2_27_x86_64.whl"
+    old, new = (f"onnxruntime-{version}-cp311-cp311-manylinux_2_28_x86_64.whl" for version in ("1.20.1", "1.32.0"))
+    before = deployed(onnxruntime=(old, numpy))
+    said = runtimes.other_versions(deployed(onnxruntime=(new, numpy), ai_edge_litert=("x",)), before)
+    assert "onnxruntime with onnxruntime 1.32.0, before with onnxruntime 1.20.1" in said
+    assert runtimes.other_versions(deployed(onnxruntime=(numpy, old)), before) == ""
+    assert runtimes.other_versions(deployed("orin", onnxruntime=(new, numpy)), before) == ""
