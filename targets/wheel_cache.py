@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from targets.waiting import Say, Wait
 
 DOWNLOAD_TIMEOUT_S = 600
 LOCK_POLL_S = 0.1
+MOST_NAMED = 12  # versions, the newest
 HASHES = "sha256sums"  # in each folder of wheels: what sha256sum prints of them
 IGNORED = {"PIP_CONSTRAINT": os.devnull, "PIP_REQUIREMENT": os.devnull}
 """An empty file in the place of the user's, in pip.conf too: pip lets a variable win, but takes an empty one for none."""
@@ -134,9 +136,12 @@ def _ask_pip(name: str, options: Sequence[str], folder: Path, temporary: Path) -
     except subprocess.TimeoutExpired:
         said = [f"no end after {DOWNLOAD_TIMEOUT_S} s"]
     last = [line for line in said if line.startswith("ERROR")] or said[-1:] or ["it said nothing"]
+    others = re.search(r"\(from versions: (?!none)([^)]*)\)", "\n".join(said))
     raise WheelsUnavailable(
         f"the wheels of {name} for this board could not be downloaded: {last[-1]}",
-        hint="This host (not the board) needs the package index once; after that the wheels come from "
+        hint=f"For this board there are: {', '.join(others[1].split(', ')[-MOST_NAMED:])}. Name one in [board] runtimes."
+        if others
+        else "This host (not the board) needs the package index once; after that the wheels come from "
         f"{folder.parent.parent}. A host without internet can be given that folder.",
     )
 

@@ -37,7 +37,7 @@ CONVERTERS = {
     CRASHED: str                  what to do when that process crashed in native code; may be left out
 """
 
-NO_FORM = Form("", "")
+NO_FORM = Form("", "")  # of a format that has none
 UNKNOWN = Processor(told_by="nobody asked the board")
 AT_ONCE = 2  # children; each pins its framework to one thread
 VERSIONS = (
@@ -67,7 +67,7 @@ class Request(Record, frozen=True):
     model: Model
     data: Data
     seed: int
-    activations: str  # of onnx-int8
+    activations: str = "signed"  # of onnx-int8
 
 
 def load_converter(name: str) -> ModuleType:

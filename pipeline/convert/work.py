@@ -24,7 +24,7 @@ class Job(NamedTuple):
     calibration: Array | None
     scratch: Path  # a folder for its own files, removed afterwards
     input_shape: tuple[int, ...]  # without the batch axis; no axis of unknown length
-    activations: str  # of onnx-int8: see pipeline/convert/activations.py
+    activations: str = "signed"  # of onnx-int8: see pipeline/convert/activations.py
 
     def keras(self) -> Any:
         """Open the source as a Keras model, without the fake quantization that it may have: its weights stay rounded."""

@@ -105,7 +105,7 @@ def judged(tmp_path, monkeypatch):
     """A function: (what the board does) -> (record, verdict); the launches are not looked at, only the power."""
     monkeypatch.setattr(beside, "candidate_of", lambda one, _: one)
     monkeypatch.setattr(beside, "launch_of", lambda *_: launch(mode="turns"))
-    monkeypatch.setattr(beside, "asked_of", lambda *_: None)
+    monkeypatch.setattr(beside, "asked_of_pairs", lambda *_: (None, None))
     monkeypatch.setattr(beside, "doubts_of_pairs", lambda *_: ())
     monkeypatch.setattr(wire, "encode", lambda _: b"")
 

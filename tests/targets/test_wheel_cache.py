@@ -92,6 +92,12 @@ def test_no_index_is_a_clear_error_and_leaves_nothing(index, tmp_path):
     assert visible(tmp_path) == []
 
 
+def test_another_version_is_named_where_there_is_one(index):
+    with pytest.raises(WheelsUnavailable, match=r"No matching distribution found for one==3") as caught:
+        wheel_cache.wheels("x", (), ("one==3",))
+    assert caught.value.hint == "For this board there are: 1. Name one in [board] runtimes."
+
+
 def test_a_cache_that_can_not_be_written_is_a_clear_error(index, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
