@@ -183,10 +183,8 @@ def first_of_host(reference: Reference) -> tuple[tuple[float, ...], float]:
     """(The host's answers to the first rows, how far from them a launch's may be): for a file that the board does not answer all rows of."""
     rows = reference.rows[: wire.GOLDEN_ROWS]
     answers = np.asarray(reference.answers[rows])
-    own = [
-        np.linalg.norm(_cut(other[reference.rows]) - _cut(reference.answers[reference.rows]), axis=1)
-        for other in reference.others
-    ]
+    here = _cut(reference.answers)[reference.rows]
+    own = [np.linalg.norm(_cut(other)[reference.rows] - here, axis=1) for other in reference.others]
     worst = max((float(each.max()) for each in own), default=0.0)  # of a row: four are no sample
     signal = float(np.linalg.norm(_cut(answers)))
     within = TIMES_OWN_ERROR * worst * np.sqrt(len(rows)) / max(signal, 1e-12)
@@ -194,4 +192,5 @@ def first_of_host(reference: Reference) -> tuple[tuple[float, ...], float]:
 
 
 def _cut(answers: Array) -> Array:
-    return np.asarray(answers, np.float32).reshape(len(answers), -1)[:, : wire.GOLDEN_VALUES]
+    """The values that an agent tells of each row; of a file that is mapped only these are read."""
+    return answers.reshape(len(answers), -1)[:, : wire.GOLDEN_VALUES]
