@@ -13,7 +13,7 @@ import numpy.typing as npt
 from device_agent import wire
 from pipeline import units
 from pipeline.deploy import meters, processors, runtimes
-from pipeline.deploy.processor import processor_of as processor_of
+from pipeline.deploy.architecture import processor_of as processor_of
 from pipeline.deploy.runtimes import other_versions as other_versions
 from pipeline.deploy.runtimes import runtimes_of as runtimes_of
 from pipeline.errors import PlanError

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import deploy, plan
 from pipeline.convert.activations import form_of
-from pipeline.deploy import processor
+from pipeline.deploy import architecture
 from pipeline.errors import PlanError
 from pipeline.records import Processor
 from targets import inventory
@@ -71,7 +71,7 @@ def the_plan(folder, board):
 def test_where_the_processor_is_known_from(tmp_path, monkeypatch, board, arch, asked):
     """A board is asked only where nothing else tells."""
     session = Asked("riscv64")
-    monkeypatch.setattr(processor, "open_session", lambda target, say: session)
+    monkeypatch.setattr(architecture, "open_session", lambda target, say: session)
     found = deploy.processor_of(the_plan(tmp_path, board))
     assert (found.arch, session.times) == (arch, asked)
     assert found.told_by

@@ -281,7 +281,7 @@ def test_every_launch_answers_the_golden_rows_as_the_one_that_answered_all(done)
 
 def test_how_onnx_int8_was_made_is_said(done):
     path, _ = done
-    (note,) = {each.note for each in record_of(path).converted if each.note}
+    (note,) = {each.notes[0] for each in record_of(path).converted if each.format == "onnx-int8"}
     assert "activations for" in note
     assert "(this machine)" in note
     (report,) = (path.parent / ".edgepress" / "reports").glob("*/report.md")
