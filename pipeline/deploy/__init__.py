@@ -63,17 +63,15 @@ def knock(plan: Plan, say: Callable[[str], None] | None = None) -> None:
             f"{plan.path}: limits.energy_regression: {target.name} is emulated, and uses what this machine uses",
             hint="Set this limit in a plan for a board with a power meter; docs/energy.md.",
         )
-    if target.kind in {"ssh", "emulated"} or processors.are_asked_for(plan) or runtimes.named(plan):
+    if target.kind in {"ssh", "emulated"} or processors.are_asked_for(plan) or runtimes.are_named(plan):
         with reach(plan, say or (lambda _: None)) as reached:  # the board itself says whether it has them
             processors.check(plan, reached.session.machine)
-            for name in runtimes.named(plan):
-                provision.check(name, reached.session.machine)
+            runtimes.can_be_had(plan, reached.session.machine, say)
     if set(plan.tables.measure.meters) - {meters.AUTO} or target.meters or (judges_energy and target.kind != "virtual"):
         with open_session(target, say) as session:
             found = meters.chosen(session, plan, target)
         if judges_energy:
             meters.one_judges(plan, target, found)
-    runtimes.come(plan, target, say)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pipeline import spelling
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.records import Deployment
-from targets import inventory, open_session, provision
+from targets import provision
 
 ALL = "all"
 KEY = '[board] runtimes = { onnxruntime = "1.20.1" }'
@@ -96,6 +96,10 @@ def _spoken_of(plan: Plan) -> set[str]:
     return (judged | set(plan.tables.board.runtimes)) & set(provision.RUNTIMES)
 
 
+def _wanted(plan: Plan) -> tuple[str, ...]:
+    return named(plan) or tuple(name for name in provision.RUNTIMES if name in _spoken_of(plan))
+
+
 def runtimes_of(plan: Plan) -> tuple[str, ...]:
     """The runtimes that this plan may measure, whatever the board is."""
     if named(plan):
@@ -110,9 +114,9 @@ def choose(plan: Plan, families: set[str], machine: wire.Machine) -> tuple[str, 
     """The plan's runtimes, or of each family of files the best that this board can have (all, where the plan says so); each must be
     possible, and each family must have one.
     """
-    wanted = named(plan) or tuple(name for name in provision.RUNTIMES if name in _spoken_of(plan))
+    wanted = _wanted(plan)
     for name in wanted:
-        if name not in plan.tables.board.runtimes:  # of another version or build the table says nothing
+        if name not in plan.tables.board.runtimes:
             provision.check(name, machine)
     if plan.tables.measure.runtimes == ALL:
         wanted = tuple(dict.fromkeys((*wanted, *provision.possible(machine))))
@@ -140,16 +144,20 @@ def families_are_served(plan: Plan, families: set[str], runtimes: Sequence[str],
             )
 
 
-def come(plan: Plan, target: inventory.Target, say: Callable[[str], None] | None = None) -> None:
-    """Get the wheels of the versions that the plan names: that there is no such wheel for this board is said before minutes are spent."""
-    if not plan.tables.board.runtimes:
-        return
-    same = (
-        inventory.find("local", plan.folder) if target.kind == "virtual" else target
-    )  # the same machine, sooner reached
-    with open_session(same, say) as session:
-        for name, each in chosen(plan).items():
-            provision.wheels(name, session.machine, each, say)
+def are_named(plan: Plan) -> bool:
+    """Whether the plan can ask for one that the board can not have."""
+    return bool(_wanted(plan))
+
+
+def can_be_had(plan: Plan, machine: wire.Machine, say: Callable[[str], None] | None = None) -> None:
+    """Whether the board can have those that the plan names; wheels of other versions than the table's are got at once: that there are none
+    for this board is said before minutes are spent.
+    """
+    for name in _wanted(plan):
+        if name in plan.tables.board.runtimes:  # of another version or build the table says nothing
+            provision.wheels(name, machine, chosen(plan)[name], say)
+        else:
+            provision.check(name, machine)
 
 
 def other_versions(now: Deployment, before: Deployment) -> str:
