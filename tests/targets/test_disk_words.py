@@ -3,32 +3,24 @@
 import pytest
 
 from device_agent import wire
-from targets import errors
-from targets.conversation import Conversation
-from targets.disk_trouble import TROUBLE
+from targets import errors, failures
 
 TELLTALE = {
     "no_space": ("is full", "boards clean"),
     "no_inodes": ("no inode left", "df -i"),
-    "quota": ("quota", "quota -s"),
+    "quota": ("quota", "boards clean"),
     "read_only": ("read-only", "Name another `root`"),
     "unsafe": ("not safe from other users", "chmod go-w"),
     "noexec": ("mounted noexec", "Name another `root`"),
 }
 
 
-def talk():
-    made = object.__new__(Conversation)
-    made.address = "pi@board:22"
-    return made
-
-
-@pytest.mark.parametrize("kind", TROUBLE)
+@pytest.mark.parametrize("kind", TELLTALE)
 def test_each_trouble_has_words_and_advice_of_its_own(kind):
     words, advice = TELLTALE[kind]
     for error in (
-        talk().unexpected(wire.Failure(kind, "/data/edge", "ENOSPC")),
-        talk()._boot_failure(b'{"error": "%s", "message": "/data/edge"}' % kind.encode()),
+        failures.of_record("pi@board:22", wire.Failure(kind, "/data/edge", "ENOSPC")),
+        failures.of_boot("pi@board:22", b'{"error": "%s", "message": "/data/edge"}' % kind.encode()),
     ):
         assert isinstance(error, (errors.DiskFull, errors.RootUnusable))
         assert (words in error.message, advice in error.hint, error.exit_code) == (True, True, 4)
@@ -37,5 +29,7 @@ def test_each_trouble_has_words_and_advice_of_its_own(kind):
 
 
 def test_a_job_of_another_version():
-    error = talk().unexpected(wire.Failure("other_version", "the job 1 is of another version of edgepress", ""))
+    said = "the job 1 is of another version of edgepress, which alone can read it"
+    error = failures.of_record("pi@board:22", wire.Failure("other_version", said, ""))
+    assert error.message == f"pi@board:22 can not say: {said}"
     assert (type(error), "boards clean" in error.hint) == (errors.AgentFailed, True)
