@@ -5,9 +5,8 @@ Reads one JSON line {"root", "sha256", "size_bytes"}; says HAVE, or NEED (NEED D
 the agent. Or says FAIL {"error", "message"} and ends with 1. It reads nothing ahead: what follows belongs to the agent. Imports
 are few, and -S leaves site out, because the first answer waits for all of it.
 
-Code is run only from folders into which nobody but this user and root can put anything, and only if every file there, .pyc
-included, is what was installed: the seal is a hash of them all. It finds what was damaged or changed; it does not keep out
-this very user, who may run what he likes anyway.
+Code is run only from folders to which nobody but this user and root can write, and only if every file there, .pyc included, is
+what was installed: the seal is a hash of them all. It does not keep out this very user, who may run what he likes anyway.
 """
 
 import errno, fcntl, json, os, stat, sys, typing  # noqa: E401, I001 - few lines
@@ -17,6 +16,7 @@ ERRORS.update(dict.fromkeys((errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEX
 ERRORS.update({errno.EROFS: "read_only", errno.EDQUOT: "quota"})
 SEAL = ".sealed-" + str(sys.implementation.cache_tag)  # another Python has other .pyc files
 MOST_BYTES = 1 << 18
+LEAST_INODES = 500  # for a root that is new
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -90,10 +90,12 @@ def prepare_root(root: str) -> None:
     there = root
     while not os.path.isdir(there):
         there = os.path.dirname(there)
-    flags = os.statvfs(there).f_flag
+    room = os.statvfs(there)
     for flag, error in ((os.ST_NOEXEC, "noexec"), (os.ST_RDONLY, "read_only")):
-        if flags & flag:
+        if room.f_flag & flag:
             fail(error, root)
+    if there != root and room.f_files and room.f_favail < LEAST_INODES:
+        fail("no_inodes", "%s: %d inodes are free, and a runtime is a thousand files or more" % (root, room.f_favail))
     guard(root) if there == root else guard_way(there)
     for name in ("agents", "blobs", "jobs", "partial", "sites", "tmp"):
         os.makedirs(os.path.join(root, name), exist_ok=True)
@@ -183,6 +185,8 @@ def install(agent: str, tmp: str, data: bytes) -> None:
         sync(os.path.dirname(agent))
     except zipfile.BadZipFile as error:
         fail("bad_upload", error)
+    except OSError as error:
+        fail(why(error, tmp), error)  # before it is tidied up, which may free what was short
     finally:
         shutil.rmtree(work, ignore_errors=True)
         os.close(lock)

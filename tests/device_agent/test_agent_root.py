@@ -17,10 +17,10 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files
 OTHER = 12345
 
 
-def refusal(root) -> dict[str, str]:
+def refusal(root, data=b"") -> dict[str, str]:
     import json
 
-    pipes = boot(request(root, bundle()))
+    pipes = boot(request(root, bundle()) + data)
     pipes.process.stdin.close()  # one that is not refused waits for the agent
     last = pipes.read_to_end().strip().splitlines()[-1]
     assert last.startswith(BOOT_MARK + b"FAIL "), last
@@ -158,9 +158,16 @@ def test_one_that_has_become_read_only(start, mounted):
     assert refusal(folder / "edge")["error"] == "read_only"
 
 
+@pytest.mark.parametrize("number", [2, 300])
+def test_too_few_inodes_for_a_runtime_are_said_before_it_is_sent(mounted, number):
+    failed = refusal(mounted(f"size=10m,nr_inodes={number},mode=777") / "edge")
+    assert (failed["error"], "inodes are free" in failed["message"]) == ("no_inodes", True)
+
+
 def test_no_inodes_for_the_agent(mounted):
-    folder = mounted("size=10m,nr_inodes=2,mode=700")
-    assert refusal(folder / "edge")["error"] == "no_inodes"
+    folder = mounted("size=10m,nr_inodes=30,mode=700")
+    (folder / "edge").mkdir(mode=0o700)
+    assert refusal(folder / "edge", bundle())["error"] == "no_inodes"
 
 
 @pytest.mark.parametrize(
@@ -180,9 +187,9 @@ def test_what_the_kernel_said_of_a_disk(tmp_path, number, kind):
 
 
 def test_no_inodes_for_a_file(start, mounted):
-    folder = mounted("size=30m,nr_inodes=400,mode=700")
+    folder = mounted("size=30m,nr_inodes=900,mode=700")
     agent = start(folder / "edge")
-    for number in range(500):
+    for number in range(1000):
         try:
             (folder / str(number)).touch()
         except OSError:
