@@ -24,7 +24,7 @@ CLEAN = "`edgepress boards clean NAME` removes there what edgepress needs no mor
 # wire.Failure.error, or that of the bootstrap -> the error, its sentence, what to do. None: by what else was said.
 KINDS: dict[str, tuple[type[TargetError], str, str | None]] = {
     "no_space": (DiskFull, "the disk of {} is full", f"Free space there ({CLEAN}): `df -h` tells which filesystem is full."),
-    "no_inodes": (DiskFull, "the disk of {} has no inode left: not one more file can be made there, though bytes are free",
+    "no_inodes": (DiskFull, "the disk of {} is out of inodes: bytes are free, but not as many more files can be made there",
                   f"Remove files there, however small ({CLEAN}); `df -i` shows where. Then run again."),
     "quota": (DiskFull, "this user's quota on the disk of {} is used up", f"Free space there ({CLEAN}), or have the quota raised."),
     "read_only": (RootUnusable, "{}: root is on a filesystem that is read-only",

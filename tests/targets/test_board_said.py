@@ -192,7 +192,7 @@ def test_an_agent_that_ends_in_the_middle_says_how(tmp_path):
     ("kind", "message", "error", "says", "hints"),
     [
         ("no_space", "[Errno 28] No space left on device", DiskFull, "is full", "df -h"),
-        ("no_inodes", "[Errno 28] No space left on device", DiskFull, "no inode left", "df -i"),
+        ("no_inodes", "[Errno 28] No space left on device", DiskFull, "out of inodes", "df -i"),
         ("quota", "[Errno 122] Disk quota exceeded", DiskFull, "quota", "raised"),
         ("read_only", "[Errno 30] Read-only file system", RootUnusable, "read-only", "another `root`"),
         ("noexec", "/mnt/x", RootUnusable, "noexec", "another `root`"),

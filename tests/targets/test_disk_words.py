@@ -7,7 +7,7 @@ from targets import errors, failures
 
 TELLTALE = {
     "no_space": ("is full", "boards clean"),
-    "no_inodes": ("no inode left", "df -i"),
+    "no_inodes": ("out of inodes", "df -i"),
     "quota": ("quota", "boards clean"),
     "read_only": ("read-only", "Name another `root`"),
     "unsafe": ("not safe from other users", "chmod go-w"),
