@@ -259,3 +259,40 @@ def test_data_files_that_are_no_files(empty, kind):
     {"folder": path.mkdir, "pipe": lambda: os.mkfifo(path), "endless": lambda: path.symlink_to("/dev/zero")}[kind]()
     with pytest.raises(PlanError, match=r"data\.evaluation: .* is (a folder|no ordinary file)"):
         load.data.read(empty.plan('[model]\npath = "m.tflite"\n[data]\nevaluation = "e.npz"\n'), empty.store, Silent())
+
+
+def test_a_layer_whose_weights_lie_outside_the_file(tmp_path):
+    """A TFSMLayer loads code and weights from a SavedModel beside the file."""
+    import json
+
+    import keras
+
+    image = keras.Input((4,), name="image")
+    keras.Model(image, keras.layers.Dense(2, name="tfsm")(image)).save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as old, zipfile.ZipFile(tmp_path / "t.keras", "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                (layer,) = (each for each in config["config"]["layers"] if each["name"] == "tfsm")
+                layer["class_name"], layer["module"] = "TFSMLayer", "keras.layers"
+                layer["config"] = {"name": "tfsm", "filepath": str(tmp_path / "elsewhere"), "call_endpoint": "serve"}
+                content = json.dumps(config)
+            new.writestr(name, content)
+    with pytest.raises(
+        ModelError, match=r"t\.keras holds a TFSMLayer: its weights lie in a SavedModel outside this file"
+    ) as caught:
+        frameworks.open_keras(tmp_path / "t.keras")
+    assert "Lambda" not in caught.value.message + caught.value.hint
+
+
+def test_a_model_that_takes_text():
+    import keras
+    from keras import layers
+
+    text = layers.TextVectorization(max_tokens=9, output_sequence_length=3, vocabulary=["on", "off"])
+    words = keras.Input((1,), dtype="string", name="words")
+    model = keras.Model(words, layers.Dense(2)(layers.Flatten()(layers.Embedding(9, 2)(text(words)))))
+    with pytest.raises(ModelError, match="the input 'words' of m takes text") as caught:
+        frameworks.keras_specs(model, "m")
+    assert "Cut the model behind its TextVectorization" in caught.value.hint
