@@ -153,6 +153,12 @@ class Conversation:
                 return record
             wait.working()
 
+    def pass_over(self, wait: Wait, *wanted: type[Record]) -> None:
+        """Read up to a record of one of these kinds. What comes before it is not looked at: there may be any amount of it."""
+        heads = tuple(f'{{"kind":"{kind.__name__}"'.encode() for kind in wanted)
+        while not self._line(wait, wire.MAX_LINE_BYTES).startswith(heads):
+            pass
+
     def has_answer(self) -> bool:
         """Whether a whole line is there to be read. Does not wait."""
         if b"\n" not in self._buffer:

@@ -280,8 +280,7 @@ class Session:
         """In the midst of what the job says."""
         with self._board.wait("cancel the job", limit_s) as wait:
             talk.write(wire.Cancel(job_id), wait)
-            while not isinstance(talk.record(wait, wire.MAX_LINE_BYTES), (wire.Cancelled, wire.Failure)):
-                pass
+            talk.pass_over(wait, wire.Cancelled, wire.Failure)
             if job_id == self._spoiled:
                 talk.write(wire.Forget(job_id), wait)  # its answer makes no difference
 

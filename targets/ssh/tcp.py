@@ -14,6 +14,7 @@ from targets.errors import ConnectionLost, DroppedByServer, Unreachable
 # sshd's MaxStartups is 10:30:100 by default: from the tenth unauthenticated connection on it drops some. 8 at once lost none
 # of 200, 50 at once lost 15 (measured, OpenSSH 9.2).
 UNAUTHENTICATED_AT_ONCE = 8
+SLOT_S = 300.0  # to wait for others, each of which has its limits
 TRIES = 4  # of a connection that sshd dropped for MaxStartups
 # before the second try; doubled for each, and jittered so that many hosts do not come back together
 RETRY_PAUSE_S = 0.4
@@ -32,8 +33,12 @@ def startup_slot(host: str, port: int) -> Iterator[None]:
     """Held from connecting until logged in, by at most UNAUTHENTICATED_AT_ONCE links of this process to an address."""
     with _slots_lock:
         slot = _slots.setdefault((host, port), threading.BoundedSemaphore(UNAUTHENTICATED_AT_ONCE))
-    with slot:
+    if not slot.acquire(timeout=SLOT_S):
+        raise silent(f"{host}:{port}", SLOT_S, "other links of this process are still logging in there")
+    try:
         yield
+    finally:
+        slot.release()
 
 
 def pause(attempt: int) -> None:

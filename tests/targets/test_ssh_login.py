@@ -16,7 +16,7 @@ import pytest
 
 from targets.errors import AuthenticationRefused, ConnectionLost
 from targets.inventory import Target
-from targets.ssh import SshLink, key_file, passwords
+from targets.ssh import SshLink, key_file, passwords, tcp
 from tests.targets.own_sshd import fingerprint, keygen, own_sshd, public
 
 PASSWORD = "correct horse"
@@ -257,3 +257,17 @@ def test_a_server_that_hangs_up_at_the_login(tmp_path, monkeypatch):
     monkeypatch.setattr(server, "check_auth_password", hang_up)
     with pytest.raises(ConnectionLost, match="closed the connection at the login"):
         SshLink(server.target(password_env="BOARD_PASSWORD"))
+
+
+def test_waiting_for_others_that_log_in_there_has_an_end(monkeypatch):
+    monkeypatch.setattr(tcp, "SLOT_S", 0.05)
+    with contextlib.ExitStack() as held:
+        for _ in range(tcp.UNAUTHENTICATED_AT_ONCE):
+            held.enter_context(tcp.startup_slot("board.invalid", 22))
+        with (
+            pytest.raises(ConnectionLost, match="other links of this process"),
+            tcp.startup_slot("board.invalid", 22),
+        ):
+            pass
+    with tcp.startup_slot("board.invalid", 22):
+        pass
