@@ -103,9 +103,12 @@ class Conversation:
 
     def _printed(self) -> bytes:
         """What has come in place of the agent's mark."""
-        printed = bytes(self._buffer)
+        printed, until = bytes(self._buffer), time.monotonic() + LAST_WORDS_S
         with contextlib.suppress(TimeoutError, ConnectionLost):
-            while len(printed) <= NOISE_LIMIT_BYTES and (data := self._channel.receive(RECEIVE_BYTES, LAST_WORDS_S)):
+            while len(printed) <= NOISE_LIMIT_BYTES and (left_s := until - time.monotonic()) > 0:
+                data = self._channel.receive(RECEIVE_BYTES, left_s)
+                if not data:
+                    break
                 printed += data
         return printed
 
