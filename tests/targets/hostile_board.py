@@ -6,6 +6,7 @@ the hello on (HELLO), or it stands between the host and the real agent and chang
 
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -46,7 +47,11 @@ def errors_for_ever():
 
 
 def silence():
-    time.sleep(3600)
+    """Until nobody is there any more to hear it."""
+    poll = select.poll()
+    poll.register(1, 0)  # an error: the reader is gone
+    poll.poll(3_600_000)
+    sys.exit(0)
 
 
 def ends(code, errors=b""):
