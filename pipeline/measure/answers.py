@@ -60,7 +60,7 @@ def accuracy_of(
     if candidate.converted.classes and outputs.ndim == 2 and outputs.shape[1] >= 2:
         y = data.evaluation.y
         labels = None if y is None else np.load(store.path(y), allow_pickle=False)[indices]
-        accuracy = _accuracy(outputs, labels, reference, candidate.label, store)
+        accuracy: BoardAccuracy | None = _accuracy(outputs, labels, reference, candidate.label, store)
         if not any(doubts) and reference is not None:
             doubts.append(golden.doubt_of_classes(outputs, reference))
     else:

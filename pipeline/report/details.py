@@ -36,9 +36,11 @@ def conversions(run: RunRecord) -> Table:
         lines,
         " ".join(
             (
-                "Each file and the model that it was made from answered the same rows on the host. Kind: by the file's tensors. Errors are in the "
-                "output's own unit; the spread is the standard deviation of the model's answers over the rows. Classes only where labels, or "
-                "answers that are distributions, say that they are.",
+                (
+                    "Each file and the model that it was made from answered the same rows on the host. Kind: by the file's tensors. Errors are in the "
+                    "output's own unit; the spread is the standard deviation of the model's answers over the rows. Classes only where labels, or "
+                    "answers that are distributions, say that they are."
+                ),
                 *_notes(run),
             )
         ),
