@@ -223,7 +223,7 @@ def test_every_version_is_said_exactly(name, machine, version, expected):
 
 def test_a_wheel_of_ones_own(tmp_path, monkeypatch):
     """It is taken as it is where it fits the board, with a numpy from the cache."""
-    monkeypatch.setattr(provision.wheel_cache, "wheels", lambda name, options, asked: (name, *asked))
+    monkeypatch.setattr(provision.wheel_cache, "wheels", lambda name, options, asked, say: (name, *asked))
     path = tmp_path / "onnxruntime-1.20.1+pi-cp311-cp311-linux_aarch64.whl"
     path.write_bytes(b"wheel")
     mine, *others = provision.wheels("onnxruntime", board(), path)
