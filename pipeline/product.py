@@ -88,7 +88,7 @@ def of_run(plan: Plan, record: RunRecord) -> Manifest:
         model=made.model,
         run_id=record.run_id,
         verdict=record.outcome.value if record.compared and record.compared.verdicts else None,
-        board=f"{record.deployment.target}: {record.deployment.board.model}",
+        board=record.deployment.where,
         versions=made.versions,
         runtimes={each.name: each.packages for each in record.deployment.runtimes},
     )

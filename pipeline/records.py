@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from pipeline import units
+
 SCHEMA = 3
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -247,6 +249,14 @@ class Deployment(Record, frozen=True):
     evaluation_indices: Artifact | None = None  # which of the evaluation set's rows they are, int64 .npy
     meters: tuple[DeployedMeter, ...] = ()  # that watch
     note: str | None = None  # why this target and not the one that was asked for
+
+    @property
+    def where(self) -> str:
+        """The board for people: its name in the plan, and what it said of itself."""
+        board = self.board
+        known = [name for name in (board.model, board.cpu) if name != "unknown"]
+        count = units.counted(board.cpu_count, "CPU")
+        return f"{self.target} ({', '.join((*(('emulated',) if board.emulated else ()), *known, count, board.arch))})"
 
     @property
     def sent_bytes(self) -> int:

@@ -62,14 +62,10 @@ RESULTS = (
 def view_of(run: RunRecord) -> View:
     """Everything that a report says, in words. The only reader of a RunRecord apart from the pictures."""
     trust = Trust(run)
-    board = run.deployment.board
-    known = [name for name in (board.model, board.cpu) if name != "unknown"]
-    if board.emulated:
-        known.insert(0, "emulated")
     judged = bool(trust.compared.verdicts) or trust.compared.outcome is not Outcome.PASS
     view = View(
         model=f"{run.loaded.model.name}.{run.loaded.model.artifact.format}",
-        board=f"{run.deployment.target} ({', '.join((*known, units.counted(board.cpu_count, 'CPU'), board.arch))})",
+        board=run.deployment.where,
         caveat=_caveat(run),
         outcome=trust.compared.outcome if judged else NOT_JUDGED,
         headline=findings.headline(run, trust),
