@@ -51,14 +51,13 @@ def test_help_is_quick_and_imports_no_framework():
 
 
 def test_help_takes_less_than_the_limit():
-    """0.3 s; the quickest of five, because other tests share the machine."""
-    import time
-
+    """0.3 s of CPU time, in the quickest of five: other tests share the machine. It waits for nothing else."""
     times = []
     for _ in range(5):
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([Path(sys.executable).with_name("edgepress"), "--help"], check=True, capture_output=True)
-        times.append(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.3
 
 

@@ -113,7 +113,7 @@ def test_the_page_of_the_passes_describes_each_and_its_settings(kind, name):
 
 def test_the_plan_page_names_every_format_and_runtime():
     text = (ROOT / "docs" / "plan.md").read_text()
-    for name in (*CONVERTERS, *(name for name, each in RUNTIMES.items() if each.requirements)):
+    for name in (*CONVERTERS, *(name for name, each in RUNTIMES.items() if each.distribution)):
         assert f"`{name}`" in text
 
 

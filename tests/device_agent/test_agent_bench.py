@@ -188,7 +188,7 @@ def test_what_is_missing_is_named(agent):
     model = agent.store(sleep_model())
     records = agent.run(launch("a" * 64), launch(model, inputs_sha256="b" * 64), launch(model, sites=("c" * 64,)))
     assert [record.error for record in records[:3]] == ["not_found"] * 3
-    for record, word in zip(records, ("model a", "inputs b", "site c"), strict=False):
+    for record, word in zip(records, ("model a", "inputs b", "unpacked wheel c"), strict=False):
         assert word in record.message
 
 

@@ -296,8 +296,8 @@ def test_sizes():
     """The agent stays small."""
     lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in FILES}
     assert {name for name, count in lines.items() if count > 300} == {"wire.py"}  # every record, to be read together
-    assert sum(lines.values()) <= 5500
-    assert len(bundle()) <= 96_000
+    assert sum(lines.values()) <= 6000
+    assert len(bundle()) <= 104_000
 
 
 def test_the_agent_is_told_apart_by_its_content(agent):

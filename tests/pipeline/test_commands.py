@@ -321,7 +321,7 @@ def test_threads_that_would_share_a_cpu(tmp_path):
         ("import sys\nsys.exit(3)", "SystemExit"),
         ("def rows(): return [[1], [1, 2]]", "array"),
         ("def rows(): return 'abc'", "dtype"),
-        ("def rows(): return None", "dtype"),
+        ("def rows(): return None", "NoneType"),
         ("def rows(): 1 / 0", "ZeroDivisionError"),
     ],
 )
@@ -345,7 +345,7 @@ def test_a_disk_that_is_full_here(tmp_path):
     try:
         path = write(folder, '[model]\npath = "../m.tflite"\n')
         (tmp_path / "m.tflite").write_bytes(TFLITE + bytes(200_000))
-        refused(edgepress("run", path, env=without_extras(tmp_path)), 5, "No space left on device", "room on the disk")
+        refused(edgepress("run", path, env=without_extras(tmp_path)), 5, "No space left on device", "Free space on that disk")
         assert not list((folder / ".edgepress" / "store").iterdir())
         assert not list((folder / ".edgepress" / "tmp").iterdir())
     finally:

@@ -239,7 +239,7 @@ def test_the_cause_is_found_in_what_a_framework_says(tmp_path):
     path = tmp_path / "store" / ("0" * 64)
     assert cause_of(OSError(f"Load model from {path} failed: it ended"), path) == "Load model from it failed: it ended"
     assert cause_of(KeyError()) == "KeyError"
-    assert len(cause_of(ValueError("x" * 10**6))) == 300
+    assert 290 < len(cause_of(ValueError("x" * 10**6))) <= 300
 
 
 def test_a_data_function_is_called_where_edgepress_is(empty, monkeypatch):

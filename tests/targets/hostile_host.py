@@ -6,9 +6,11 @@ python -m tests.targets.hostile_host get SCENARIO ROOT             a file that w
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from pipeline.commands.stopping import Stopped, Stopping, left_running
@@ -61,13 +63,24 @@ def run(command, limit_s):
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, stdout=out, stderr=errors, cwd=ROOT, start_new_session=True)
         watch = subprocess.Popen(["sh", "-c", f"sleep {limit_s}; kill -9 {process.pid}"], start_new_session=True)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        most_kb = 0
+        while process.poll() is None:  # not wait4: its ru_maxrss begins with the memory of the process that forked
+            most_kb = max(most_kb, _most_kb(process.pid))
+            time.sleep(0.02)
         os.killpg(watch.pid, 9)
         watch.wait()
         out.seek(0)
         errors.seek(0)
-        return process.returncode, out.read(), errors.read(), usage.ru_maxrss / 1024
+        return process.returncode, out.read(), errors.read(), most_kb / 1024
+
+
+def _most_kb(pid):
+    """The most that a process has had in memory since its program was started; 0: it has ended."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
 
 
 def short_command(seconds, *arguments):

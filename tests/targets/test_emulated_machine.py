@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.deploy import reach
 from pipeline.plan import BoardTable, ModelTable, Plan, Tables
-from targets import inventory, open_session, reachable
+from targets import inventory, open_session
 from targets.errors import EmulatorNotRunning, EmulatorUnavailable
 from targets.virtual.emulated import build, machine
 from targets.virtual.emulated.machine import State
@@ -158,7 +158,6 @@ def test_what_is_not_started_says_how_to_start_it(home, tmp_path):
     told = []
     for attempt in (
         lambda: open_session(target).__enter__(),
-        lambda: reachable(target),
         lambda: reach(plan, told.append).__enter__(),
         machine.reset,
     ):

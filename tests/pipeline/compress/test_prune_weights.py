@@ -241,7 +241,7 @@ def test_settings_that_contradict_each_other(given, message):
 
 @pytest.mark.frameworks
 def test_a_schedule_that_the_training_is_too_short_for(sets):
-    with pytest.raises(PlanError, match="ends at step 50, but the training has 12 steps"):
+    with pytest.raises(PlanError, match="ends at step 50, but the training has 11 steps"):
         prune(
             tiny_model(), Dataset(*sets.training), sparsity=0.5, recover={"batch_size": 50}, schedule={"end_step": 50}
         )
