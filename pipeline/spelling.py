@@ -3,8 +3,12 @@
 import re
 from collections.abc import Iterable
 
-UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmg]i?)?(?:b|bytes?)?", re.IGNORECASE)
+UNITS = {
+    "": 1,
+    **{f"{sign}{i}": (1024 if i else 1000) ** power for power, sign in enumerate("kmgt", 1) for i in ("", "i")},
+}
+SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]i?)?(?:b|bytes?)?", re.IGNORECASE | re.ASCII)
+LARGEST_BYTES = 10**15  # of what anybody means
 PERCENT = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*%")
 
 

@@ -1,29 +1,14 @@
 """`edgepress boards clean` and `edgepress boards uninstall`: room on a board."""
 
-import re
 from pathlib import Path
 
 import click
 
 from pipeline import units
-from pipeline.commands.common import json_option, say, show_json
+from pipeline.commands.common import json_option, say, say_aside, show_json
+from pipeline.commands.quantities import Size
+from pipeline.safe_text import clean as cleaned
 from targets import inventory, open_session
-
-UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-LARGEST_BYTES = 10**15
-
-
-class Size(click.ParamType):  # type: ignore[type-arg]
-    """200MB, 1GiB or a number of bytes -> bytes."""
-
-    name = "SIZE"
-
-    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> int:
-        match = re.fullmatch(r"([0-9]{1,15}) ?([kMG]?B|[KMG]iB)?", str(value))
-        size = int(match[1]) * UNITS.get(match[2] or "", 1) if match else -1
-        if not 0 <= size <= LARGEST_BYTES:
-            self.fail(f"{value!r} is no size such as 200MB or 1GB", param, context)
-        return size
 
 
 @click.command("clean")
@@ -41,7 +26,7 @@ def clean(folder: Path, name: str, unused_days: int, keep_bytes: int, *, dry_run
 
     The next run sends again what it needs. What a job that runs or waits for its host needs is never removed.
     """
-    with open_session(inventory.find(name, folder), lambda text: click.echo(text, err=True)) as session:
+    with open_session(inventory.find(name, folder), say_aside) as session:
         found = session.clean(unused_days * 86400, keep_bytes, dry_run=dry_run)
     if as_json:
         show_json(vars(found))
@@ -64,13 +49,15 @@ def clean(folder: Path, name: str, unused_days: int, keep_bytes: int, *, dry_run
 @click.pass_obj
 def uninstall(folder: Path, name: str, *, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Remove all that edgepress has put on the board NAME, with results that nobody has fetched. Refused while a job runs there."""
-    with open_session(inventory.find(name, folder), lambda text: click.echo(text, err=True)) as session:
+    with open_session(inventory.find(name, folder), say_aside) as session:
         found = session.uninstall(dry_run=True)
         if not dry_run:
             if not yes:
                 size = units.size(found.removed_bytes)
                 click.confirm(
-                    f"Remove {size} of edgepress below {found.root} on {session.address}?", abort=True, err=True
+                    cleaned(f"Remove {size} of edgepress below {found.root} on {session.address}?"),
+                    abort=True,
+                    err=True,
                 )
             found = session.uninstall()
     if as_json:

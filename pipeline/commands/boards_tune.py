@@ -1,6 +1,5 @@
 """`edgepress boards tune`: governor and clocks, fixed for a while."""
 
-import re
 from pathlib import Path
 
 import click
@@ -8,28 +7,16 @@ import click
 from device_agent.wire import Tuned
 from pipeline import units
 from pipeline.commands.common import json_option, say, say_aside, show_json
+from pipeline.commands.quantities import Duration
 from targets import inventory, open_session
 
-SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 LONGEST_S = 24 * 3600
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg]
-    """30m, 45s, 2h or a number of seconds -> seconds."""
-
-    name = "TIME"
-
-    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> int:
-        match = re.fullmatch(r"([1-9][0-9]{0,5})([smh]?)", str(value))
-        seconds = int(match[1]) * SECONDS[match[2]] if match else 0
-        if not 0 < seconds <= LONGEST_S:
-            self.fail(f"{value!r} is no time such as 30m, 45s or 2h, of a day at most", param, context)
-        return seconds
+LEASE = Duration("30m, 45s or 2h, of a day at most", least_s=1, longest_s=LONGEST_S)
 
 
 @click.command("tune")
 @click.argument("name")
-@click.option("--for", "lease_s", type=Duration(), default="30m", show_default=True, help="How long: 30m, 45s, 2h.")
+@click.option("--for", "lease_s", type=LEASE, default="30m", show_default=True, help="How long: 30m, 45s, 2h.")
 @click.option("--restore", is_flag=True, help="Put back now what was there.")
 @json_option
 @click.pass_obj

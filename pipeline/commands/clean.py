@@ -1,43 +1,22 @@
 """`edgepress clean`: the state folder of a plan made smaller."""
 
-import re
 from pathlib import Path
 
 import click
 
 from pipeline import flow, plan, state, units
 from pipeline.commands.common import given_state, json_option, plan_of, say, show_json, state_option
+from pipeline.commands.quantities import Duration, Size
 from pipeline.store.clean import Bound, clean
 from pipeline.store.store import Store
-
-DAY_S = 24 * 3600
-AGES_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": DAY_S, "w": 7 * DAY_S}
-SIZES_BYTES = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-
-
-class Quantity(click.ParamType):  # type: ignore[type-arg]
-    """A number with a unit, such as 30d or 500MB."""
-
-    def __init__(self, name: str, units: dict[str, int], example: str) -> None:
-        self.name, self.units, self.example = name, units, example
-
-    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> int:
-        match = re.fullmatch(r"([0-9]{1,15}) ?([A-Za-z]*)", str(value))
-        names = {unit.lower(): factor for unit, factor in self.units.items()}
-        factor = names.get(match[2].lower()) if match else None
-        if match is None or factor is None:
-            self.fail(f"{str(value)[:80]!r} is not a {self.name.lower()} such as {self.example}", param, context)
-        return int(match[1]) * factor
 
 
 @click.command("clean")
 @click.argument("plan_path", metavar="[PLAN]", type=click.Path(path_type=Path), default="edge.toml")
 @state_option
 @click.option("--keep", type=click.IntRange(0, 10**6), metavar="N", help="Keep the last N runs of each plan.")
-@click.option("--older-than", type=Quantity("TIME", AGES_S, "30d"), help="Remove runs older than that: 12h, 30d, 8w.")
-@click.option(
-    "--max-size", type=Quantity("SIZE", SIZES_BYTES, "500MB"), help="Remove the oldest until no more is left."
-)
+@click.option("--older-than", type=Duration("12h, 30d or 8w"), help="Remove runs older than that: 12h, 30d, 8w.")
+@click.option("--max-size", type=Size(), help="Remove the oldest until no more is left: 500MB.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @json_option
 def command(

@@ -105,9 +105,9 @@ def say_handed(handed: Handed | None, *, on_stderr: bool = False) -> None:
     """Where the files are, as the last of what a command says."""
     if handed is None:
         return
-    tell = _say_on_stderr if on_stderr else say
+    tell = say_aside if on_stderr else say
     for note in handed.notes:
-        _say_on_stderr(note)
+        say_aside(note)
     tell(f"\nfiles in {handed.folder}:")
     width = max((len(file.name) for file in handed.files), default=0)
     for file in handed.files:
@@ -117,11 +117,6 @@ def say_handed(handed: Handed | None, *, on_stderr: bool = False) -> None:
     for file in handed.files:
         if file.name.endswith(".html"):
             tell(f"page: {handed.folder / file.name}")
-
-
-def _say_on_stderr(text: str) -> None:
-    with contextlib.suppress(OSError):
-        click.echo(clean_lines(text), err=True)
 
 
 def say(text: str) -> None:
@@ -161,7 +156,7 @@ def _write(text: str) -> None:
         _write_no_more()
     except OSError as error:  # a full disk: what was found is kept, and the exit code still says it
         _write_no_more()
-        _say_on_stderr(f"edgepress: the output could not be written: {error.strerror}")
+        say_aside(f"edgepress: the output could not be written: {error.strerror}")
 
 
 def _write_no_more() -> None:

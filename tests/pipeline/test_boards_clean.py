@@ -28,7 +28,7 @@ def run(*arguments, **options):
 def test_clean(local):
     said = run("clean", "local", "--dry-run")
     assert (said.returncode, said.stdout.splitlines()[0]) == (0, "would be removed from local: 1 file: 4.88 KiB"), said
-    assert run("clean", "local", "--unused-days", "1", "--json").stdout.count('"blobs": 0') == 1
+    assert run("clean", "local", "--unused-days", "1", "--json").stdout.count('"blob_count": 0') == 1
     assert run("clean", "local", "--keep", "5kB").stdout.startswith("removed from local: nothing")
     assert len(list((local / "blobs").iterdir())) == 1
     said = run("clean", "local", "--json")
