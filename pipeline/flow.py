@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from device_agent import wire
 from pipeline import compare, compress, convert, deploy, handover, load, measure, product, report, state, units
 from pipeline.errors import PlanError, StageError
 from pipeline.plan import Plan, StateTable
@@ -62,9 +63,9 @@ def run(plan: Plan, progress: Progress, until: str = STAGES[-1], wait_s: float =
 
     `out`: a folder that gets what was made, under readable names (pipeline/handover.py).
     """
-    check(plan, until, progress.say)
+    machine = check(plan, until, progress.say)
     asked = STAGES.index(until) >= STAGES.index("convert") and convert.asks_for_processor(plan)
-    processor = deploy.processor_of(plan, progress.say) if asked else Processor()
+    processor = deploy.processor_of(plan, progress.say, machine) if asked else Processor()
     store = store_of(plan, progress.say)
     if plan.state is None and store.root.parent != plan.folder:
         progress.say(f"nothing can be written into {plan.folder}: runs and artifacts are kept in {store.root}")
@@ -85,9 +86,9 @@ def run(plan: Plan, progress: Progress, until: str = STAGES[-1], wait_s: float =
         return now
 
 
-def check(plan: Plan, until: str = STAGES[-1], say: Callable[[str], None] | None = None) -> None:
+def check(plan: Plan, until: str = STAGES[-1], say: Callable[[str], None] | None = None) -> wire.Machine | None:
     """Whatever can be wrong with a plan, or with the way to its board, is said before minutes are spent on it. `say` is told what
-    is waited for.
+    is waited for. What the board is, if it was asked.
     """
     load.check(plan)
     compress.settings_of(plan)
@@ -95,8 +96,7 @@ def check(plan: Plan, until: str = STAGES[-1], say: Callable[[str], None] | None
     formats = plan.tables.convert.formats or (plan.source_format,)  # the file as it is
     deploy.check(plan, formats)
     compare.check(plan, formats, deploy.runtimes_of(plan))
-    if STAGES.index(until) >= STAGES.index("deploy"):
-        deploy.knock(plan, say)
+    return deploy.knock(plan, say) if STAGES.index(until) >= STAGES.index("deploy") else None
 
 
 def hand_over(now: Run, out: Path, until: str) -> handover.Handed:

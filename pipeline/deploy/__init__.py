@@ -52,9 +52,9 @@ def check(plan: Plan, formats: Sequence[str]) -> None:
     runtimes.families_are_served(plan, families, runtimes_of(plan), tuple(provision.RUNTIMES))
 
 
-def knock(plan: Plan, say: Callable[[str], None] | None = None) -> None:
+def knock(plan: Plan, say: Callable[[str], None] | None = None) -> wire.Machine | None:
     """Start the agent on a board over SSH and let go again: a wrong key, a board on which nothing can be run, or a CPU that it
-    has not, is better said before minutes of training than after.
+    has not, is better said before minutes of training than after. What the board is; None: nothing had to be asked.
     """
     target = inventory.find(plan.tables.board.name, plan.folder)
     judges_energy = plan.tables.limits.energy_regression is not None
@@ -63,15 +63,21 @@ def knock(plan: Plan, say: Callable[[str], None] | None = None) -> None:
             f"{plan.path}: limits.energy_regression: {target.name} is emulated, and uses what this machine uses",
             hint="Set this limit in a plan for a board with a power meter; docs/energy.md.",
         )
-    if target.kind in {"ssh", "emulated"} or processors.are_asked_for(plan) or runtimes.are_named(plan):
-        with reach(plan, say or (lambda _: None)) as reached:  # the board itself says whether it has them
-            processors.check(plan, reached.session.machine)
-            runtimes.can_be_had(plan, reached.session.machine, say)
-    if set(plan.tables.measure.meters) - {meters.AUTO} or target.meters or (judges_energy and target.kind != "virtual"):
-        with open_session(target, say) as session:
-            found = meters.chosen(session, plan, target)
-        if judges_energy:
-            meters.one_judges(plan, target, found)
+    asks_meters = bool(
+        set(plan.tables.measure.meters) - {meters.AUTO} or target.meters or (judges_energy and target.kind != "virtual")
+    )
+    is_away = target.kind in {"ssh", "emulated"}
+    if not (is_away or asks_meters or processors.are_asked_for(plan) or runtimes.are_named(plan)):
+        return None
+    with reach(plan, say or (lambda _: None)) as reached:  # the board itself says whether it has them
+        session = reached.session
+        processors.check(plan, session.machine)
+        runtimes.can_be_had(plan, session.machine, say)
+        if asks_meters:
+            found = meters.chosen(session, plan, reached.target)
+            if judges_energy:
+                meters.one_judges(plan, reached.target, found)
+        return session.machine
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
+from device_agent.wire import Machine
 from pipeline.plan import Plan
 from pipeline.records import Processor
 from targets import boards, inventory, open_session
@@ -12,8 +13,11 @@ from targets.errors import TargetError
 DOT_PRODUCTS = {"avx512_vnni", "avx_vnni"}  # flags of /proc/cpuinfo
 
 
-def processor_of(plan: Plan, say: Callable[[str], None] | None = None) -> Processor:
-    """By this machine, by the kind of board in boards.toml, else asked of the board. One that can not be reached is not known."""
+def processor_of(plan: Plan, say: Callable[[str], None] | None = None, machine: Machine | None = None) -> Processor:
+    """By this machine, by the kind of board in boards.toml, else asked of the board. One that cannot be reached is not known.
+
+    `machine`: what the board has said of itself, if it was asked already.
+    """
     target = inventory.find(plan.tables.board.name, plan.folder)
     if target.kind in {"local", "virtual"}:
         return Processor(arch=platform.machine(), integer_dot_product=_dot_product(), told_by="this machine")
@@ -23,8 +27,10 @@ def processor_of(plan: Plan, say: Callable[[str], None] | None = None) -> Proces
         kind = boards.board(target.board)
         return Processor(arch=kind.processor, told_by=f"boards.toml: {target.name} is {kind.title}")
     try:
-        with open_session(target, say) as session:
-            return Processor(arch=session.machine.arch, told_by=f"{target.name} itself")
+        if machine is None:
+            with open_session(target, say) as session:
+                machine = session.machine
+        return Processor(arch=machine.arch, told_by=f"{target.name} itself")
     except TargetError as error:
         return Processor(told_by=f"{target.name} could not be asked: {error.message}")
 

@@ -32,6 +32,7 @@ from tests.pipeline.test_compare import World
 from tests.pipeline.test_compare import plan as plan_of
 from tests.pipeline.test_report_sample import measurement, run_of
 from tests.pipeline.test_validity import CLEAN
+from tests.targets.test_provision import BOOKWORM
 from tests.targets.test_session import MODEL, SHA, launch
 
 beside = importlib.import_module("pipeline.measure.energy_beside")  # the package has a function of that name
@@ -247,9 +248,8 @@ def test_a_plan_that_can_not_be_judged(tmp_path, text, why):
 def test_a_board_without_a_meter_is_said_at_the_knock(tmp_path, monkeypatch):
     path = tmp_path / "edge.toml"
     path.write_text('[model]\npath = "m.onnx"\n[board]\nname = "local"\n[limits]\nenergy_regression = 0.05\n')
-    monkeypatch.setattr(
-        deploy, "open_session", lambda *_: contextlib.nullcontext(SimpleNamespace(meters=lambda *_: ()))
-    )
+    session = SimpleNamespace(meters=lambda *_: (), note="", machine=BOOKWORM)
+    monkeypatch.setattr(deploy, "open_session", lambda *_: contextlib.nullcontext(session))
     with pytest.raises(MeterUnavailable, match="local has no power meter"):
         deploy.knock(read(path))
 

@@ -1,13 +1,16 @@
 """CPUs that the board has not are said before anything but the agent is sent there."""
 
+import contextlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from device_agent.record import replace
-from pipeline import selftest
-from pipeline.deploy import processors
+from pipeline import deploy, selftest
+from pipeline import plan as plans
+from pipeline.deploy import architecture, processors
 from pipeline.errors import PlanError
 from pipeline.plan import MeasureTable, ModelTable, Plan, Tables
 from tests.commands import edgepress
@@ -49,3 +52,26 @@ def test_it_is_said_before_the_model_is_looked_at(tmp_path):
     assert done.returncode == 2
     assert "measure.cpus: the board has no CPU 4095" in done.stderr
     assert not (tmp_path / ".edgepress").exists()
+
+
+def test_one_knock_asks_a_board_for_all(tmp_path, monkeypatch):
+    """CPUs, runtimes, meters and the processor, over one connection: each logs in anew, which takes a small board seconds."""
+    opened = []
+    session = SimpleNamespace(meters=lambda *_: (), note="", machine=BOOKWORM)
+
+    def open_session(target, _say):
+        opened.append(target.name)
+        return contextlib.nullcontext(session)
+
+    monkeypatch.setattr(deploy, "open_session", open_session)
+    monkeypatch.setattr(architecture, "open_session", open_session)
+    (tmp_path / "boards.toml").write_text(
+        '[pi]\nhost = "192.0.2.3"\nuser = "pi"\nkey = "k"\n[pi.meters.ina226]\naddress = 64\n'
+    )
+    (tmp_path / "edge.toml").write_text(
+        '[model]\npath = "m.onnx"\n[board]\nname = "pi"\n[measure]\nthreads = 2\nruntimes = ["onnxruntime"]\n'
+    )
+    the_plan = plans.read(tmp_path / "edge.toml")
+    machine = deploy.knock(the_plan, None)
+    assert deploy.processor_of(the_plan, None, machine).arch == BOOKWORM.arch
+    assert opened == ["pi"]
