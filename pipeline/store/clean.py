@@ -121,7 +121,8 @@ class _Cleaning:
         for answer in self.answers:
             named = self.names[answer]
             is_recent = self._age_s(answer) <= recent_s and not named & only_dropped
-            if f"answers/{answer.name}" in self.needed or named <= kept or is_recent:
+            of_a_run = bool(named) and named <= kept  # one that names nothing is of no run
+            if f"answers/{answer.name}" in self.needed or of_a_run or is_recent:
                 in_use = in_use | named
             else:
                 answers.append(answer)

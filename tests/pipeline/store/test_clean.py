@@ -99,6 +99,14 @@ def test_recent_work_that_is_in_no_run_stays_for_a_week(folder):
     assert not folder.names("store") | folder.names("answers")
 
 
+def test_an_answer_that_names_nothing_does_not_stay_for_ever(many):
+    many.answer(many.store(), "nothing")
+    age(many, 8, "answers/stage-nothing*")
+    clean(many.store(), Bound())
+    assert "stage-nothing.json" not in many.names("answers")
+    assert len(many.names("answers")) > 1
+
+
 def test_what_is_used_is_recent(folder):
     store = folder.store()
     folder.answer(store, "k", b"weights")

@@ -101,3 +101,11 @@ def test_a_run_with_one_bit_changed_is_not_shown_and_no_other_in_its_place(folde
     with pytest.raises(StageError, match=run_id) as caught:
         store.latest_run(PLAN)
     assert "again" in caught.value.hint
+
+
+def test_a_run_that_another_process_removes_meanwhile_is_passed_over(folder, monkeypatch):
+    store = folder.store()
+    kept(store, NOW, "first")
+    there = runs.in_order(store.root)
+    monkeypatch.setattr(runs, "in_order", lambda root: [*there, root / "runs" / "0009-20261129-000000-aaaaaa.json"])
+    assert says(store.latest_run()) == "first"
