@@ -14,9 +14,9 @@ class Waited(NamedTuple):
     run_delay_ns: Optional[int]
 
     def since(self, before: "Waited") -> Dict[str, Optional[int]]:
-        """What has come to each, by name."""
+        """What has come to each, by name. None, where it is less than before: a thread that has ended took its part along."""
         return {
-            name: None if now is None or old is None else now - old
+            name: None if now is None or old is None or now < old else now - old
             for name, now, old in zip(self._fields, self, before)  # noqa: B905 - Python 3.8
         }
 

@@ -13,6 +13,7 @@ import pytest
 
 from device_agent import runner, wire
 from device_agent.record import replace
+from device_agent.waiting import Waited
 from tests.device_agent.agent_process import LAUNCH, children_of, is_alive, sleep_model, wait_until, wheel
 
 STEPS = ["python", "runtime_imported", "model_loaded", "inputs_ready", "first_inference", "end"]
@@ -234,3 +235,11 @@ def test_a_job_that_makes_no_sense_is_refused_whole(agent, changes):
     (failure,) = agent.run(good, replace(good, **changes))
     assert failure.error == "bad_request"
     assert isinstance(agent.ask(wire.Observe()), wire.Conditions)
+
+
+def test_a_delay_that_went_back_with_a_thread_that_ended_is_not_told():
+    """Of the threads that are there: a negative time would be refused by the host, and with it the whole job."""
+    before = Waited(involuntary_switches=3, major_faults=1, run_delay_ns=5_000_000)
+    now = Waited(involuntary_switches=4, major_faults=1, run_delay_ns=2_000_000)
+    assert now.since(before) == {"involuntary_switches": 1, "major_faults": 0, "run_delay_ns": None}
+    assert before._replace(run_delay_ns=6_000_000).since(before)["run_delay_ns"] == 1_000_000
