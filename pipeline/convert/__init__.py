@@ -254,5 +254,5 @@ def _key(file: Wanted, loaded: Loaded, plan: Plan, form: Form) -> str:
     readable = frameworks.available("tensorflow"), frameworks.available("onnx")
     return key_of(
         file.variant, file.format, file.model, loaded.model.outputs, calibration, evaluation, plan.tables.seed, readable,
-        form.activations,         versions(*VERSIONS),
+        form.activations, versions(*VERSIONS),
     )  # fmt: skip

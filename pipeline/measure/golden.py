@@ -125,7 +125,7 @@ def doubt_of(board: Array, reference: Reference) -> Doubt | None:
     if found.columns:
         which = ", ".join(map(str, found.columns[:5])) + (", ..." if len(found.columns) > 5 else "")
         return _differs(
-            f"{units.counted(len(found.columns), 'column')} of its answers ({which}) is not what it is here"
+            f"{units.counted(len(found.columns), 'column')} of its answers ({which}) {'are' if len(found.columns) > 1 else 'is'} not as here"
         )
     return None
 

@@ -80,6 +80,8 @@ def test_a_dead_score_beside_pixel_coordinates_does_not_hide():
     assert doubt(dead, detector).startswith("this file answers otherwise on the board than on this host, with the same kernels: 1 column of its answers (4)")  # fmt: skip
     dead[:, 4] = 0.5  # the mean of what it should be
     assert "column" in doubt(dead, detector)
+    dead[:, :4] = coordinates.mean(0)
+    assert golden.compared(dead, detector).columns == (0, 1, 2, 3, 4)
 
 
 def test_of_few_rows_a_column_is_not_judged_alone():
