@@ -114,9 +114,7 @@ def why(error: OSError, root: str) -> str:
 
 def sealed(agent: str) -> str:
     """A hash of all that lies there: every name and every content, so that nothing can be added either."""
-    from _blake2 import (
-        blake2b,  # a part of Python itself; a third of the time of its SHA-256, and hashlib would load OpenSSL
-    )
+    from _blake2 import blake2b  # of Python itself: a third of the time of SHA-256, and no OpenSSL as hashlib has
 
     found, content = blake2b(), memoryview(bytearray(MOST_BYTES))
     for folder, folders, names in os.walk(agent):
@@ -154,12 +152,7 @@ def hold(agent: str) -> str:
 
 
 def install(agent: str, tmp: str, data: bytes) -> None:
-    import compileall
-    import io
-    import re
-    import shutil
-    import tempfile
-    import zipfile
+    import compileall, io, re, shutil, tempfile, zipfile  # noqa: E401, I001 - few lines
 
     lock = os.open(tmp, os.O_RDONLY)  # the mutex of tmp/ (place.py)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -215,7 +208,8 @@ def prepare() -> str:
             if hashlib.sha256(data).hexdigest() != sha:
                 fail("bad_upload", "the bytes are not the agent that was announced")
             install(agent, os.path.join(root, "tmp"), data)
-            hold(agent)
+            if hold(agent) == "NEED DAMAGED":  # what is not sealed is not run, even now
+                fail("bad_upload", "what was just installed in %s is not read back as it was written" % agent)
     except OSError as error:
         fail(why(error, root), error)
     sys.path.insert(0, agent)

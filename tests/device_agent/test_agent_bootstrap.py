@@ -208,6 +208,16 @@ def test_what_dead_agents_left_is_collected_and_what_live_ones_have_is_not(start
     assert list(work.parent.iterdir()) == []
 
 
+def test_what_is_not_read_back_as_it_was_written_is_not_run(tmp_path):
+    """As of a disk that fails: also the first time."""
+    text = BOOTSTRAP.replace("sync(os.path.dirname(agent))", 'open(agent + "/added.py", "w").close()')
+    assert text != BOOTSTRAP
+    data = bundle()
+    pipes = Pipes([sys.executable, "-I", "-S", "-c", text])
+    pipes.write(request(tmp_path / "edge", data) + data)
+    assert failure(pipes) == "bad_upload"
+
+
 def test_it_is_small_and_parses_on_old_python():
     ast.parse(BOOTSTRAP, feature_version=(3, 6))
     assert len([line for line in BOOTSTRAP.splitlines() if line]) <= 185
