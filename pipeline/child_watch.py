@@ -87,10 +87,11 @@ class Watch:
     def _memory(self) -> None:
         """The one that takes most is ended when all together take too much."""
         mine = self.together[self.process.pid] = session_bytes(self.process.pid)
-        others = self.together.copy()
-        if sum(others.values()) > self.limits.memory_bytes and mine == max(others.values()):
+        all_bytes, most = self.together.copy().values(), units.size(self.limits.memory_bytes)
+        if sum(all_bytes) > self.limits.memory_bytes and mine == max(all_bytes):
+            beside = f"{units.size(mine)}, and with what runs beside it " if mine <= self.limits.memory_bytes else ""
             raise ChildError(
-                f"{self.doing} was ended: it took more than {units.size(self.limits.memory_bytes)} of memory",
+                f"{self.doing} was ended: it took {beside}more than {most} of memory",
                 hint="Give it less (fewer rows, a smaller model), or raise memory_bytes in [host] of the plan; "
                 f"this machine has {units.size(bounds.machine_bytes())}.",
             )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -198,6 +199,20 @@ def test_what_children_take_is_added_up():
     finally:
         del child_watch.Watch.together[-1]
     assert said.name  # the other is the larger one: this one is not ended
+
+
+def test_one_that_is_ended_for_what_all_take_says_so(monkeypatch):
+    monkeypatch.setattr(child_watch, "session_bytes", lambda _: 200 * 2**20)
+    monkeypatch.setitem(child_watch.Watch.together, -1, 150 * 2**20)
+    limits = Bounds(60, "minutes", 300 * 2**20)
+    watch = child_watch.Watch(SimpleNamespace(pid=-2), None, limits, "trying", lambda _: None)
+    try:
+        with pytest.raises(
+            ChildError, match=r"it took 200 MiB, and with what runs beside it more than 300 MiB of memory"
+        ):
+            watch._memory()
+    finally:
+        watch.end()
 
 
 def test_no_memory_left_is_said():
