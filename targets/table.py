@@ -31,9 +31,10 @@ LONGEST = 4000  # of a text: PATH_MAX
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A question after the name that was probably meant; "" where none is near."""
-    found = difflib.get_close_matches(name, list(known), 1)
-    return f'; did you mean "{found[0]}"?' if found else ""
+    """A question after the name that was probably meant, in capitals or not; "" where none is near."""
+    by_lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower()[:100], by_lower, 1)  # of a longer one the time grows with the square
+    return f'; did you mean "{by_lower[near[0]]}"?' if near else ""
 
 
 def several(names: Iterable[str], most: int = 30) -> str:

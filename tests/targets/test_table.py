@@ -60,6 +60,7 @@ def test_hosts_that_are_good(tmp_path, host):
         (GOOD + "port = 2020-01-01\n", "`port`", "1 to 65535"),
         (GOOD + "a = " + "[" * 5000, "nested too deeply", "Correct"),
         (GOOD + 'pasword = "ask"\n', '`pasword`; did you mean "password"?', "A board has"),
+        (GOOD + 'PYTHON = "python3"\n', 'did you mean "python"?', "A board has"),
         (GOOD + 'knownhosts = "k"\n', 'did you mean "known_hosts"?', "A board has"),
         ("[pi]\nvirtual = { memry = 3 }\n", 'did you mean "memory"?', "virtual"),
         (GOOD + 'board = "rasberry_pi_5"\n', 'did you mean "raspberry_pi_5"?', "boards facts"),
