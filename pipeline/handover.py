@@ -20,7 +20,7 @@ from pipeline.plan import Plan
 from pipeline.records import Artifact, Record
 from pipeline.store import Store, write_atomically
 from pipeline.store.files import locked
-from targets import folders
+from targets import folders, host
 
 FOLDER = "out"
 MANIFEST = "manifest.json"
@@ -167,14 +167,9 @@ def _own(folder: Path) -> set[str]:
     for manifest in filter(None, (_read(folder / MANIFEST), _read(folder / NEXT))):
         for file in manifest.files:
             path = folder / Path(file.name).name
-            if path.is_file() and not path.is_symlink() and _sha256_of(path) == file.sha256:
+            if path.is_file() and not path.is_symlink() and host.sha256_of(path) == file.sha256:
                 found.add(path.name)
     return found
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _free_name(folder: Path, name: str, own: set[str]) -> str:

@@ -1,6 +1,7 @@
 """What several parts of this folder need of the machine that edgepress runs on."""
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -13,6 +14,11 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def start_ticks(pid: int) -> int | None:

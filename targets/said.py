@@ -8,6 +8,8 @@ import re
 import signal
 from pathlib import PurePosixPath
 
+from device_agent import wire
+
 KEPT_LINES = 3  # of each stream: the last line of a traceback tells most
 LINE_CHARACTERS, TEXT_CHARACTERS = 400, 800
 LOOKED_AT = 20_000  # characters of a longer text, at its beginning and at its end
@@ -95,9 +97,7 @@ def gist(text: str) -> str:
     """A message as one line without what would command a terminal; of a long one its beginning and its end."""
     if len(text) > 2 * LOOKED_AT:
         text = text[:LOOKED_AT] + text[-LOOKED_AT:]
-    line = " ".join(filter(None, map(_plain_whole, text.splitlines())))
-    half = TEXT_CHARACTERS // 2
-    return line if len(line) <= TEXT_CHARACTERS else f"{line[:half]} ... {line[-half:]}"
+    return wire.shortened(" ".join(filter(None, map(_plain_whole, text.splitlines()))), TEXT_CHARACTERS)
 
 
 def told(words: str) -> str:

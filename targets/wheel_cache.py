@@ -22,7 +22,7 @@ import msgspec
 
 from targets.errors import WheelsUnavailable
 from targets.folders import cache_folder
-from targets.host import sync
+from targets.host import sha256_of, sync
 from targets.waiting import Say, Wait
 
 DOWNLOAD_TIMEOUT_S = 600
@@ -64,7 +64,7 @@ def wheels(name: str, options: Sequence[str], requirements: Sequence[str], say: 
 def of_file(path: Path) -> Wheel:
     """A wheel that the user gives. WheelsUnavailable."""
     try:
-        return Wheel(path, _sha256_of(path))
+        return Wheel(path, sha256_of(path))
     except OSError as error:
         raise WheelsUnavailable(
             f"{path} can not be read: {error.strerror}", hint="Give the path of a wheel."
@@ -94,7 +94,7 @@ def _kept(folder: Path) -> tuple[Wheel, ...]:
         for line in (folder / HASHES).read_text().splitlines():
             sha256, _, name = line.partition("  ")
             path = folder / Path(name).name
-            if _sha256_of(path) != sha256:
+            if sha256_of(path) != sha256:
                 return ()
             found.append(Wheel(path, sha256))
     except (OSError, UnicodeDecodeError):
@@ -112,7 +112,7 @@ def _download(name: str, options: Sequence[str], requirements: Sequence[str], fo
         _ask_pip(name, (*options, *requirements), new, temporary)
         paths = sorted(new.iterdir())
         _check_versions(name, requirements, [path.name for path in paths])
-        (new / HASHES).write_text("".join(f"{_sha256_of(path)}  {path.name}\n" for path in paths))
+        (new / HASHES).write_text("".join(f"{sha256_of(path)}  {path.name}\n" for path in paths))
         for path in (*paths, new / HASHES, new):
             sync(path)
         shutil.rmtree(folder, ignore_errors=True)  # damaged, or of an older edgepress
@@ -161,8 +161,3 @@ def _check_versions(name: str, requirements: Sequence[str], files: Sequence[str]
             f"pip was asked for {', '.join(requirements)} (for {name}), and brought {', '.join(files) or 'nothing'}",
             hint="Look into this host's pip configuration (pip config list): it makes pip bring something else.",
         )
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
