@@ -56,16 +56,21 @@ def clean(place: Place, request: wire.Clean) -> wire.Cleaned:
 
 def uninstall(place: Place, request: wire.Uninstall) -> wire.Uninstalled:
     """Refused: busy (a job runs, or something is being sent). What was tuned is put back first."""
-    _nothing_runs(place)
-    if not request.dry_run and os.path.exists(os.path.join(place.root, "tuned.json")):
-        from device_agent.tune import tune
+    with _alone(os.path.join(place.root, "blobs")):  # to the end: nobody begins to send something into what is going
+        _no_job_runs(place)
+        if not request.dry_run and os.path.exists(os.path.join(place.root, "tuned.json")):
+            from device_agent.tune import tune
 
-        tune(place, wire.Tune(0, False))
+            tune(place, wire.Tune(0, False))
+        return _uninstalled(place, dry_run=request.dry_run)
+
+
+def _uninstalled(place: Place, *, dry_run: bool) -> wire.Uninstalled:
     size = 0
     for name in FOLDERS:
         path = os.path.join(place.root, name)
         size += _size(os.path.realpath(path))
-        if not request.dry_run:
+        if not dry_run:
             if os.path.islink(path):  # to another disk: what is ours there goes, the folder is not ours
                 for entry in os.scandir(path):
                     _remove(entry.path)
@@ -74,10 +79,10 @@ def uninstall(place: Place, request: wire.Uninstall) -> wire.Uninstalled:
         with contextlib.suppress(FileNotFoundError):
             path = os.path.join(place.root, name)
             size += os.lstat(path).st_size
-            if not request.dry_run:
+            if not dry_run:
                 os.unlink(path)
     kept = sorted(set(os.listdir(place.root)).difference(FOLDERS, FILES))
-    if not kept and not request.dry_run:
+    if not kept and not dry_run:
         os.rmdir(place.root)
     return wire.Uninstalled(place.root, size, tuple(kept[:100]))
 
@@ -164,13 +169,11 @@ def _needed(place: Place, without: "Tuple[str, ...]") -> Set[str]:
     return {each.decode() for each in found}
 
 
-def _nothing_runs(place: Place) -> None:
+def _no_job_runs(place: Place) -> None:
     for folder in newest_first(os.path.join(place.root, "jobs")):
         job = Job(folder)
         if job.is_starting() or (not job.is_of_another_version() and job.state() == wire.RUNNING):
             raise Refused("busy", f"the job {job.job_id} is running")
-    with _alone(os.path.join(place.root, "blobs")):
-        pass
 
 
 @contextlib.contextmanager
