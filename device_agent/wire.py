@@ -278,7 +278,7 @@ class Accepted(Record):
     job_id: str
     state: str  # RUNNING or FINISHED
     age_ns: int  # since it was started; 0: just now
-    note: str  # for people: what this board can not promise meanwhile; "": nothing
+    note: str  # for people: what this board cannot promise meanwhile; "": nothing
 
 
 class Follow(Record):

@@ -37,7 +37,7 @@ LAST_LINES = 12
 LAST_BYTES = 64 * 1024
 MOST_ANSWER_BYTES = 64 * 2**20  # the largest, of a long chain of passes, have some hundred KB
 MESSAGE_MOST = 2000  # characters
-NO_ANSWER = 76  # a child's exit code when it can not answer: EX_PROTOCOL of sysexits.h
+NO_ANSWER = 76  # a child's exit code when it cannot answer: EX_PROTOCOL of sysexits.h
 CAUSE = re.compile(r"(?:[\w.]*(?:Error|Exception)\b: |terminate called |.*\b[Cc]heck failed\b|LLVM ERROR).*")
 ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",

@@ -19,7 +19,7 @@ LOOK_S = 0.2  # how often the memory is looked at: what grows by 4 GB/s is 0.8 G
 SILENT_S = (10.0, 30.0, 60.0)  # without news, it is said what is waited for; then each minute
 LOG_MOST_BYTES = 64 * 2**20  # what a child prints is for its last lines
 MEMORY = ("RssAnon:", "RssShmem:")
-"""Of /proc/<pid>/status: what can not be dropped. Not the address space (TensorFlow: 2.2 GB of it with 0.28 GB in use, the
+"""Of /proc/<pid>/status: what cannot be dropped. Not the address space (TensorFlow: 2.2 GB of it with 0.28 GB in use, the
 data segment 0.49 GB on 2 processors and more with each thread), and not rows that are mapped from a file.
 """
 

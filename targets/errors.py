@@ -17,7 +17,7 @@ Busy                     4  another edgepress measures there
 ConnectionLost           4  cut in the middle, or silent for too long: worth another try
 NoAnswer                 4  the board is connected, and a request was not answered in its whole time
 NotTheAgent              4  what answers does not keep to the protocol
-Implausible              4  it says what can not be: a value out of its range, or one that contradicts another
+Implausible              4  it says what cannot be: a value out of its range, or one that contradicts another
 JobEnded                 4  LOST, KILLED, TIMEOUT, CANCELLED or FAILED: a job without results
 AgentFailed              4  the agent answered with a failure
 UploadDamaged            4  what has arrived is not what was announced, and was thrown away there

@@ -63,7 +63,7 @@ class Following:
         return min(self._longest_line, wire.MAX_LINE_BYTES)
 
     def check(self, record: Said) -> None:
-        """NotTheAgent for a record that this job can not have here."""
+        """NotTheAgent for a record that this job cannot have here."""
         if record.index != self.results or (self._count is not None and record.index >= self._count):
             raise self._wrong(f"a record of launch {record.index + 1} where launch {self.results + 1} runs")
         if isinstance(record, wire.Event):

@@ -115,7 +115,7 @@ def read(folder: Path) -> dict[str, Target]:
         ) from error
     try:
         tables = tomllib.loads(text)
-    except (ValueError, RecursionError, OverflowError) as error:  # of what tomllib can not read or hold
+    except (ValueError, RecursionError, OverflowError) as error:  # of what tomllib cannot read or hold
         raise UnknownTarget(
             f"{path} can not be read: {table.unreadable(text, error)}", hint="Correct the file, then run again."
         ) from error

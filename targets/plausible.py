@@ -1,6 +1,6 @@
 """What a board says of a job, held against what was asked of it, against itself and against this machine's clock.
 
-A board measures and is believed in what it measures, but not in what can not be: times that are longer than the launch that they
+A board measures and is believed in what it measures, but not in what cannot be: times that are longer than the launch that they
 are of, inferences that nobody asked for, more memory than there is. Ranges of single fields are the wire's (ranges.py).
 """
 

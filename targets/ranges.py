@@ -127,7 +127,7 @@ ITEMS = {  # at most, of a list of any length
 
 
 class RangeError(wire.WireError):
-    """A record of the protocol, with a value that can not be."""
+    """A record of the protocol, with a value that cannot be."""
 
 
 class Limits(NamedTuple):
@@ -166,7 +166,7 @@ def decode(line: bytes) -> Any:
 
 
 def check(record: wire.Record) -> None:
-    """RangeError for the first value that can not be."""
+    """RangeError for the first value that cannot be."""
     for name, value in vars(record).items():
         why_not = _refused(name, value)
         if why_not:
@@ -174,7 +174,7 @@ def check(record: wire.Record) -> None:
 
 
 def _refused(name: str, value: Any) -> str:
-    """Why this field, or an item of it, can not be that; "": it can."""
+    """Why this field, or an item of it, cannot be that; "": it can."""
     limits = of(name)
     if isinstance(value, wire.Record):
         check(value)

@@ -60,7 +60,7 @@ class Session:
         self._job_id: str | None = None
         self._submitted: dict[str, wire.Submit] = {}
         self._began_s: dict[str, float] = {}  # of those, as plausible.now_s() tells the time
-        self._spoiled: str | None = None  # a job whose results can not be: nobody shall find them again
+        self._spoiled: str | None = None  # a job whose results cannot be: nobody shall find them again
         self._fetched: list[str] = []
         self._noted: set[str] = set()
         self.note = ""  # of a virtual board: what holds it to its shape
@@ -180,7 +180,7 @@ class Session:
         launches and pairs, where another run has submitted it.
 
         JobEnded where it ended without results; SentAgain where something that it needs is damaged or gone on the board; Implausible
-        for a result that can not be.
+        for a result that cannot be.
         """
         results = plausible.Results(
             self.address, self.machine, self._submitted.get(job_id), self._began_s.get(job_id, 0.0)

@@ -1,4 +1,4 @@
-"""What should be known of an int8 file that works: weights that stayed as they were, answers that it can not give."""
+"""What should be known of an int8 file that works: weights that stayed as they were, answers that it cannot give."""
 
 from pathlib import Path
 from typing import Any

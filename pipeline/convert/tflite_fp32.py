@@ -50,7 +50,7 @@ def converter_of(job: Job, model: Any) -> Any:
 
 
 def run(converter: Any, model: Any, tried: str) -> bytes:
-    """Convert, or say in one sentence why it can not be. `tried` is the format."""
+    """Convert, or say in one sentence why it cannot be. `tried` is the format."""
     try:
         data: bytes = converter.convert()
     except Exception as error:

@@ -145,7 +145,7 @@ def families_are_served(plan: Plan, families: set[str], runtimes: Sequence[str],
 
 
 def are_named(plan: Plan) -> bool:
-    """Whether the plan can ask for one that the board can not have."""
+    """Whether the plan can ask for one that the board cannot have."""
     return bool(_wanted(plan))
 
 

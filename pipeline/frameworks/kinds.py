@@ -19,7 +19,7 @@ NO_WEIGHTS = ("int32", "int64", "bool")  # biases, shapes and indices tell nothi
 def kind_of_file(path: Path, format: str, name: str) -> str:  # noqa: A002 - the field's name
     """Such as float32, int8, float16 or "float with int8 weights" (dynamic range, weights only).
 
-    "" where it can not be told, say for a type of number that is newer than we are: nothing fails for want of a word.
+    "" where it cannot be told, say for a type of number that is newer than we are: nothing fails for want of a word.
     """
     try:
         return _of_tflite(path, name) if format == "tflite" else _of_onnx(path)

@@ -18,7 +18,7 @@ from targets import Session
 from targets.errors import NotTheAgent
 
 HEADER_BYTES = 4096  # of a .npy file: 128 for an array of few axes
-UNKNOWN_BYTES = 64 << 20  # of all answers of a file that the host can not run
+UNKNOWN_BYTES = 64 << 20  # of all answers of a file that the host cannot run
 
 Array = npt.NDArray[np.float32]
 

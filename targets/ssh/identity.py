@@ -61,7 +61,7 @@ class _Agent(AgentSSH):
         try:
             sock.connect(path)
             self._read_keys(sock)
-        except Exception as error:  # whatever paramiko raises of an answer that it can not read
+        except Exception as error:  # whatever paramiko raises of an answer that it cannot read
             sock.close()
             raise AuthenticationRefused(
                 f"the ssh-agent at {path} does not answer as one does: {said.last_words(str(error)) or type(error).__name__}",

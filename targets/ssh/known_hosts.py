@@ -57,7 +57,7 @@ def name_of(host: str, port: int) -> str:
 def read(paths: Iterable[str]) -> list[Entry]:
     """All lines of these files; a file that is not there has none.
 
-    A line that can not be understood allows nothing: it is an entry of no host, which check() tells of. But where it has a
+    A line that cannot be understood allows nothing: it is an entry of no host, which check() tells of. But where it has a
     marker it may be there to forbid something: HostKeyUnknown.
     """
     entries = []
@@ -190,7 +190,7 @@ def is_pinned(path: Path, name: str, shown: HostKey) -> bool:
 
 def pin(path: Path, name: str, shown: HostKey) -> None:
     """Add the key to the file, all or nothing. HostKeyChanged where another key of this type is pinned for the host;
-    HostKeyUnknown where the file can not be written.
+    HostKeyUnknown where the file cannot be written.
     """
     try:
         _pin(path, name, shown)

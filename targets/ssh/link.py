@@ -32,7 +32,7 @@ class SshChannel:
 
     def send(self, data: bytes | memoryview, timeout_s: float) -> int:
         self._channel.settimeout(timeout_s)
-        self._drain_errors()  # a program that can not print takes nothing either
+        self._drain_errors()  # a program that cannot print takes nothing either
         try:
             taken = self._channel.send(bytes(data[:PACKET_BYTES]))
             if not taken:

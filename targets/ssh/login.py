@@ -17,7 +17,7 @@ from targets.ssh.packets import Packets
 from targets.ssh.route import Hop
 
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")  # fastest first
-# Around calls of paramiko and nothing else: of a message that it can not read it raises whatever Python does (ValueError,
+# Around calls of paramiko and nothing else: of a message that it cannot read it raises whatever Python does (ValueError,
 # struct.error, IndexError, what cryptography has ...), and it is the other side's fault.
 BROKE = Exception
 

@@ -109,7 +109,7 @@ def _share(before: Conditions, after: Conditions, name: str) -> float | None:
 
 
 def _part(before: Conditions, after: Conditions, name: str) -> float:
-    """Of the window, of what can not last longer: the kernel's counter and the clock are read one after the other."""
+    """Of the window, of what cannot last longer: the kernel's counter and the clock are read one after the other."""
     return min(1.0, _share(before, after, name) or 0.0)
 
 
