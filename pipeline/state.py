@@ -14,7 +14,10 @@ NAME = ".edgepress"
 def folder_of(plan_folder: Path, given: Path | None) -> Path:
     """`given`: from --state. PlanError for a folder of something else: what edgepress does not need there would be removed."""
     if given is not None:
-        root = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would hide a link that leads nowhere
+        try:  # as in a plan: no shell has put a home folder in where EDGEPRESS_STATE comes from a file
+            root = Path(os.path.abspath(given.expanduser()))  # noqa: PTH100 - resolve() would hide a link that leads nowhere
+        except RuntimeError as error:
+            raise PlanError(f"--state {given}: {error}", hint="Write the path out.") from error
         if root.is_dir() and root.name != NAME and not _ours(root):
             raise PlanError(
                 f"--state {given} is a folder of something else: it has files that are not of edgepress",

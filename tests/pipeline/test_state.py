@@ -11,6 +11,7 @@ import pytest
 from pipeline import flow, plan, state
 from pipeline.errors import PlanError
 from pipeline.progress import Silent
+from pipeline.records import Processor
 from pipeline.store import Store, runs
 from pipeline.store.store import _unusable
 from targets import folders
@@ -34,6 +35,14 @@ def test_where_nothing_can_be_written_it_is_the_users_own(tmp_path, monkeypatch)
     assert all(each.name.startswith("project-") for each in found)
     (tmp_path / ".edgepress").mkdir()
     assert state.folder_of(tmp_path, None) == tmp_path / ".edgepress"  # it is there, so it is used
+
+
+def test_a_home_folder_in_the_variable(tmp_path, monkeypatch):
+    """~ comes through where no shell has seen it: in a unit of systemd, or the settings of a CI job."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert state.folder_of(tmp_path / "project", Path("~/kept")) == tmp_path / "kept"
+    with pytest.raises(PlanError, match="--state ~nobody-of-this-name/kept"):
+        state.folder_of(tmp_path, Path("~nobody-of-this-name/kept"))
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
@@ -122,7 +131,7 @@ def test_a_run_keeps_the_state_folder_within_the_bound_of_its_plan(tmp_path):
 
     path = write(tmp_path, PLAN + "[state]\nkeep_runs = 2\n")
     store, told = Store(tmp_path / ".edgepress"), Told()
-    now = flow.Run(plan=plan.read(path), store=store, progress=told, held=contextlib.ExitStack())
+    now = flow.Run(plan=plan.read(path), store=store, progress=told, processor=Processor(), held=contextlib.ExitStack())
     for _ in range(5):
         run_id = store.next_run_id(datetime.now(UTC))
         store.keep_run(run_id, msgspec.json.encode({"plan_path": str(path)}))
