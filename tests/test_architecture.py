@@ -2,6 +2,7 @@
 
 import ast
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path

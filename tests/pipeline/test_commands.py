@@ -345,7 +345,12 @@ def test_a_disk_that_is_full_here(tmp_path):
     try:
         path = write(folder, '[model]\npath = "../m.tflite"\n')
         (tmp_path / "m.tflite").write_bytes(TFLITE + bytes(200_000))
-        refused(edgepress("run", path, env=without_extras(tmp_path)), 5, "No space left on device", "Free space on that disk")
+        refused(
+            edgepress("run", path, env=without_extras(tmp_path)),
+            5,
+            "No space left on device",
+            "Free space on that disk",
+        )
         assert not list((folder / ".edgepress" / "store").iterdir())
         assert not list((folder / ".edgepress" / "tmp").iterdir())
     finally:
