@@ -180,7 +180,12 @@ def _death(watch: Watch, crashed: str, fault: type[EdgepressError]) -> Edgepress
         }.get(name, "Nothing was written; run again, and report it if it happens twice.")  # fmt: skip
     else:
         why, hint = f"its process ended with exit code {code}", "The lines above are the last that it printed."
-    return ChildError("\n    ".join((f"{watch.doing} failed: {why}", *_last(watch.log))), hint=hint)
+    last = _last(watch.log)
+    if code == 0 or (code > 0 and not last):  # our own code ends with an answer, or with a traceback
+        hint = (
+            "Something in it ends the process before it has answered, such as a function of [data] that calls os._exit."
+        )
+    return (fault if code == 0 else ChildError)("\n    ".join((f"{watch.doing} failed: {why}", *last)), hint=hint)
 
 
 def _last(log: IO[bytes]) -> list[str]:

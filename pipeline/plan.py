@@ -229,11 +229,22 @@ def convert_table(raw: dict[str, Any], kind: type[T], path: Path | None, table: 
         what, at = _where(str(error), table)
         known = _known_keys(kind, at.removeprefix(table).lstrip("."))
         unknown = re.fullmatch(r"unknown key `(.*)`", what, re.DOTALL)
-        near = (_elsewhere(unknown[1]) or spelling.did_you_mean(unknown[1], known)) if unknown else ""
+        near = (
+            (_elsewhere(unknown[1]) or spelling.did_you_mean(unknown[1], known)) if unknown else _brackets(what, known)
+        )
         keys = f"Keys that may stand there: {', '.join(known)}. {page} describes each." if known else f"See {page}."
         raise PlanError(
             f"{'' if path is None else f'{path}: '}{at or 'the file'}: {shortened(what)}", hint=near + keys
         ) from error
+
+
+def _brackets(what: str, known: tuple[str, ...]) -> str:
+    """A sentence on the slips in writing a list or a table, and a space behind it."""
+    if what.startswith("expected `object`, got `array`") and known:
+        return "It is one table: write its name in single brackets. "
+    if what.startswith("expected `array`, got `str`"):
+        return 'It is a list: write it in brackets, ["like this"]. '
+    return ""
 
 
 def _elsewhere(key: str) -> str:
@@ -252,6 +263,8 @@ def _where(message: str, table: str) -> tuple[str, str]:
         "Object missing required field", "missing key"
     )
     what = what[:1].lower() + what[1:] if what.startswith("Expected") else what
+    if "matching regex" in what:
+        what = "it has a line break or another control character in it"
     return what, ".".join(part for part in (table, at) if part)
 
 

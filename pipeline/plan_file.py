@@ -28,7 +28,12 @@ def read(path: Path) -> tuple[bytes, dict[str, Any]]:
             f"{path} is not a plan: tables or lists lie in each other too deep",
             hint="A plan has tables of keys, no deeper than [[compress]] recover = { .. }; docs/plan.md has them all.",
         ) from None
-    except ValueError as error:  # no TOML, no UTF-8, or an integer of thousands of digits
+    except UnicodeDecodeError as error:
+        raise PlanError(
+            f"{path} is not valid TOML: its bytes are not UTF-8, from byte {error.start + 1} on",
+            hint="Save it as UTF-8.",
+        ) from error
+    except ValueError as error:  # no TOML, or an integer of thousands of digits
         raise PlanError(
             f"{path} is not valid TOML: {shortened(str(error))}", hint="Correct the line that the message names."
         ) from error
@@ -71,7 +76,7 @@ def _written_out(raw: dict[str, Any], path: Path) -> dict[str, Any]:
             hint="Write [[compress]], with two brackets: one such table for each pass.",
         )
     written = dict(raw)
-    for name in ("limits", "host"):
+    for name in ("limits", "host", "state"):
         table = raw.get(name)
         if isinstance(table, dict):
             written[name] = {key: _number(value, key, f"{path}: {name}.{key}") for key, value in table.items()}
@@ -87,6 +92,10 @@ def _number(value: object, key: str, where: str) -> object:
                 hint='Give a number of bytes, or "200 kB" or "1.5 MiB".',
             )
         return found
+    if isinstance(value, str) and key == "accuracy_drop_points":
+        raise PlanError(
+            f"{where}: '{shortened(value, 40)}' is no number", hint="Give points of accuracy: 1.0 is from 92 % to 91 %."
+        )
     if key not in SHARES:
         return value
     if isinstance(value, str):

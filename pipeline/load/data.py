@@ -8,7 +8,8 @@ import importlib
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -142,12 +143,13 @@ def _from_function(text: str, key: str, folder: Path) -> Pair:
         found = np.asarray(x)
         if found.dtype == object and found.ndim == 0:
             raise _no_array(x, text, key)
+        _check_kind(found, key)  # before it is hashed: not every array of numpy has bytes to hash
         return found, None if y is None else np.asarray(y)
     except DataError:
         raise
-    except Exception as error:
+    except BaseException as error:  # an object's own __array__ may do what it likes
         raise DataError(
-            f"{key}: {text} returned {type(answer).__name__} of which no array can be made: {shortened(str(error))}",
+            f"{key}: {text} returned {type(answer).__name__} of which no array can be made: {_words_of(error)}",
             hint="Return (x, y): an array of rows and an array of integer labels; or x alone.",
         ) from error
 
@@ -155,6 +157,12 @@ def _from_function(text: str, key: str, folder: Path) -> Pair:
 def _no_array(x: object, text: str, key: str) -> DataError:
     """For what others take as calibration data: a generator, a tf.data.Dataset, a PyDataset."""
     kind = type(x).__name__
+    if x is None:
+        return DataError(f"{key}: {text} returned nothing (None)", hint="Let it end with `return x, y`, or `return x`.")
+    if isinstance(x, Mapping):
+        return DataError(
+            f"{key}: {text} returned a {kind}, not an array of rows", hint="Return its arrays: (x, y), or x alone."
+        )
     call = f"{text.partition(':')[2]}()"
     told = "a generator" if kind == "generator" else f"an object of type {kind}"
     rows = (
@@ -170,9 +178,14 @@ def _no_array(x: object, text: str, key: str) -> DataError:
 
 def _failed(text: str, key: str, error: BaseException) -> DataError:
     return DataError(
-        f"{key}: {text} failed: {type(error).__name__}: {shortened(str(error))}",
+        f"{key}: {text} failed: {type(error).__name__}: {_words_of(error)}",
         hint="The error is in that module, not in edgepress: call the function in a Python of its own to see all of it.",
     )
+
+
+def _words_of(error: BaseException) -> str:
+    """Its text; of a class of the user's, which may not be able to say it, that it is not."""
+    return shortened(str(traceback.TracebackException(type(error), error, None)))
 
 
 def _rows(pair: Pair, key: str, evaluation: Array | None, store: Store) -> Rows:
@@ -198,7 +211,8 @@ def _rows(pair: Pair, key: str, evaluation: Array | None, store: Store) -> Rows:
     )
 
 
-def _checked_x(x: Array, key: str) -> Array:
+def _check_kind(x: Array, key: str) -> None:
+    """DataError unless they are rows of numbers."""
     if x.ndim < 2 or not x.size:
         raise DataError(
             f"{key} is empty: its x has shape {x.shape}"
@@ -206,12 +220,16 @@ def _checked_x(x: Array, key: str) -> Array:
             else f"{key}: x has dtype {x.dtype} and shape {x.shape}, which are no rows of values",
             hint="x is an array of shape (rows, ...), with at least one row.",
         )
-    x = x.astype(np.float32) if x.dtype == np.float64 else x.astype(x.dtype.newbyteorder("="), copy=False)
     if x.dtype.kind not in "fiub":
         text = "A model that takes text is cut behind its TextVectorization or StringLookup, and gets the numbers. " * (
             x.dtype.kind in "US"
         )
         raise DataError(f"{key}: x is of dtype {x.dtype}, not numbers", hint=f"{text}Give float32 or integer rows.")
+
+
+def _checked_x(x: Array, key: str) -> Array:
+    _check_kind(x, key)
+    x = x.astype(np.float32) if x.dtype == np.float64 else x.astype(x.dtype.newbyteorder("="), copy=False)
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
         raise DataError(
@@ -235,6 +253,8 @@ def _checked_y(y: Array | None, rows: int, key: str) -> Array | None:
             f"{key} has {units.counted(rows, 'row')} but {units.counted(len(y), 'label')}",
             hint="Give one label for each row.",
         )
+    if y.dtype == np.uint64 and y.size and int(y.max()) > np.iinfo(np.int64).max:
+        raise DataError(f"{key}: its largest label is {int(y.max())}, which is no class", hint=_labels_hint(y))
     return y.astype(np.int64)
 
 

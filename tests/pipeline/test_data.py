@@ -180,17 +180,28 @@ def test_text_rows(empty):
         ("raise MemoryError", "rows failed: MemoryError", "in that module"),
         ("raise ValueError('x' * 10**6)", "rows failed: ValueError: xxx", "in that module"),
         ("return rows()", "rows failed: RecursionError", "in that module"),
-        ("os._exit(7)", "its process ended with exit code 7", ""),
+        ("os._exit(7)", "its process ended with exit code 7", "calls os._exit"),
+        ("os._exit(0)", "its process ended with exit code 0", "calls os._exit"),
+        ("return None", "rows returned nothing (None)", "return x, y"),
+        ("return {'x': np.ones((3, 2))}", "returned a dict, not an array of rows", "(x, y)"),
+        ("return Leaves()", "of which no array can be made: 3", "an array of rows"),
+        ("raise Mute", "rows failed: Mute: <exception str() failed>", "in that module"),
+        ("return np.zeros((3, 2), 'M8[s]')", "x is of dtype datetime64[s], not numbers", "float32"),
+        ("return np.ones((0, 3))", "is empty: its x has shape (0, 3)", "at least one row"),
+        ("return np.ones((3, 2)), np.full(3, 2**63, 'u8')", "its largest label is 9223372036854775808", "from 0"),
     ],
 )
 def test_what_functions_return_and_raise(empty, body, says, hint):
     (empty.folder / "mine.py").write_text(
         "import os\nimport numpy as np\n\nclass Batches:\n    def as_numpy_iterator(self):\n        return iter([])\n\n"
         "class Refuses:\n    def __array__(self, *_, **__):\n        raise KeyError('not mine')\n\n"
+        "class Leaves:\n    def __array__(self, *_, **__):\n        raise SystemExit(3)\n\n"
+        "class Mute(Exception):\n    def __str__(self):\n        return str(1 / 0)\n\n"
         f"def rows():\n    {body}\n"
     )
     with pytest.raises(EdgepressError) as caught:
         read(empty, evaluation="mine:rows")
+    assert caught.value.exit_code == 2 or "code 7" in says
     assert says in caught.value.message.replace("'not mine'", "not mine")
     assert hint in caught.value.hint
     assert len(caught.value.message) < 500

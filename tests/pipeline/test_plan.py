@@ -40,16 +40,19 @@ def refused(folder, text, *parts):
     ("text", "size"),
     [
         ("200kB", 200_000), ("200 KB", 200_000), ("200k", 200_000), ("1.5 MiB", 1_572_864), ("3MB", 3_000_000), ("2 GiB", 2**31),
-        ("200 kib", 204_800), ("17", 17), ("17 B", 17), ("17 bytes", 17), (" 1GB ", 10**9),
+        ("200 kib", 204_800), ("17", 17), ("17 B", 17), ("17 bytes", 17), (" 1GB ", 10**9), ("1 TB", 10**12),
     ],
 )  # fmt: skip
 def test_sizes_with_units(tmp_path, text, size):
     for key in ("size_bytes", "memory_regression_bytes"):
         limits = read(tmp_path, f'{MODEL}[limits]\n{key} = "{text}"\n').tables.limits
         assert getattr(limits, key) == size
+    assert read(tmp_path, f'{MODEL}[state]\nmax_bytes = "{text}"\n').tables.state.max_bytes == size
 
 
-@pytest.mark.parametrize("text", ["", "kB", "-3 kB", "3 kb/s", "3 Mbit", "1e3", "0x10", "three", "3 kBB", "9" * 400])
+@pytest.mark.parametrize(
+    "text", ["", "kB", "-3 kB", "3 kb/s", "3 Mbit", "1e3", "0x10", "three", "3 kBB", "9" * 400, "\u0663 kB"]
+)
 def test_what_is_no_size(tmp_path, text):
     refused(tmp_path, f'{MODEL}[limits]\nsize_bytes = "{text}"\n', "limits.size_bytes", "is no size", '"200 kB"')
 
@@ -87,6 +90,20 @@ def test_the_shares_are_those_of_the_limits():
 def test_one_bracket_for_two(tmp_path):
     error = refused(tmp_path, f'{MODEL}[compress]\npass = "prune_weights"\n', "[compress] is one table")
     assert error.hint.startswith("Write [[compress]]")
+
+
+def test_two_brackets_for_one_and_lists_without(tmp_path):
+    error = refused(tmp_path, f"{MODEL}[[limits]]\nsize_bytes = 1\n", "limits: expected `object`, got `array`")
+    assert error.hint.startswith("It is one table: write its name in single brackets.")
+    for table, key in (("limits", "applies_to"), ("convert", "formats"), ("measure", "meters")):
+        error = refused(tmp_path, f'{MODEL}[{table}]\n{key} = "onnx-int8"\n', f"{table}.{key}: expected `array`")
+        assert error.hint.startswith('It is a list: write it in brackets, ["like this"].')
+
+
+def test_values_of_another_kind(tmp_path):
+    refused(tmp_path, '[model]\npath = "a\\nb.keras"\n', "model.path: it has a line break or another control character")
+    refused(tmp_path, f'{MODEL}[limits]\naccuracy_drop_points = "1 %"\n', "'1 %' is no number", "Give points")
+    refused(tmp_path, MODEL.encode() + b"# \xe4\n", "its bytes are not UTF-8, from byte 28 on", "Save it as UTF-8.")
 
 
 @pytest.mark.parametrize(
