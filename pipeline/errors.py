@@ -22,6 +22,7 @@ OS_HINTS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free space on that disk (`df -h`, `df -i`), or have your quota raised; then run again."),
     errno.EROFS: "That disk is mounted read-only: work in another folder.",
     errno.ENOENT: "Is that file, or the folder that it should be in, still there?",
+    errno.ENAMETOOLONG: "No file can have so long a name: give a shorter one.",
     errno.EMFILE: "Too many files are open at once: raise the limit (ulimit -n), then run again.",
     errno.ENOMEM: "This machine is out of memory: end other programs, then run again.",
     errno.EIO: "That disk has errors (`dmesg` tells).",

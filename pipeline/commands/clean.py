@@ -5,14 +5,14 @@ from pathlib import Path
 import click
 
 from pipeline import flow, plan, state, units
-from pipeline.commands.common import given_state, json_option, plan_of, say, show_json, state_option
+from pipeline.commands.common import UserPath, given_state, json_option, plan_of, say, show_json, state_option
 from pipeline.commands.quantities import Duration, Size
 from pipeline.store.clean import Bound, clean
 from pipeline.store.store import Store
 
 
 @click.command("clean")
-@click.argument("plan_path", metavar="[PLAN]", type=click.Path(path_type=Path), default="edge.toml")
+@click.argument("plan_path", metavar="[PLAN]", type=UserPath(), default="edge.toml")
 @state_option
 @click.option("--keep", type=click.IntRange(0, 10**6), metavar="N", help="Keep the last N runs of each plan.")
 @click.option("--older-than", type=Duration("12h, 30d or 8w"), help="Remove runs older than that: 12h, 30d, 8w.")

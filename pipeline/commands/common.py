@@ -29,15 +29,36 @@ LONGEST_WAIT_S = 7 * 24 * 3600
 STATE = "pipeline.commands.state"  # where the context of a command keeps what --state said
 
 
+class UserPath(click.Path):
+    """As in the plan and in boards.toml: ~ at the beginning is a home folder, which no shell puts into `--state=~/x` or a variable;
+    and nothing is put in for $, so that no folder of the name `$HOME` is made.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        try:
+            path = Path(value).expanduser()
+        except RuntimeError as error:  # ~ of a user whom there is not
+            self.fail(f"{value}: {error}", parameter, context)
+        if "$" in str(path) and not os.path.lexists(path):
+            self.fail(
+                f"there is no {path}, and no variables are put in for $; ~ at the beginning is your home folder",
+                parameter, context,
+            )  # fmt: skip
+        return super().convert(path, parameter, context)
+
+
 def plan_argument(command: Decorator) -> Decorator:
     """PLAN, and where its state is: `plan_of` reads both."""
-    argument = click.argument("plan", type=click.Path(path_type=Path), default="edge.toml")
+    argument = click.argument("plan", type=UserPath(), default="edge.toml")
     return argument(state_option(command))
 
 
 def state_option(command: Decorator) -> Decorator:
     return click.option(
-        "--state", type=click.Path(path_type=Path), envvar="EDGEPRESS_STATE", expose_value=False, metavar="DIR",
+        "--state", type=UserPath(), envvar="EDGEPRESS_STATE", expose_value=False, metavar="DIR",
         callback=lambda context, _, value: context.meta.update({STATE: value}),
         help="Keep runs and artifacts in DIR, not in .edgepress beside the plan (also: EDGEPRESS_STATE).",
     )(command)  # fmt: skip
@@ -63,7 +84,7 @@ def quiet_option(command: Decorator) -> Decorator:
 
 
 def out_option(text: str) -> Decorator:
-    return click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help=text)
+    return click.option("-o", "--out", type=UserPath(), metavar="DIR", help=text)
 
 
 def _thread_counts(_context: click.Context, _option: click.Parameter, text: str | None) -> tuple[int, ...]:

@@ -80,6 +80,30 @@ def test_state_elsewhere_leaves_the_checkout_as_it_is(tmp_path, how):
     no_trace(checkout)
 
 
+def test_home_and_variables_in_what_no_shell_has_seen(tmp_path, monkeypatch):
+    """--state=~/x and EDGEPRESS_STATE arrive as they are: one rule, that of the plan and of boards.toml."""
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path, PLAN, m_tflite=TFLITE)
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = without_extras(tmp_path) | {"HOME": str(home)}
+    said = edgepress("load", path, env=environment | {"EDGEPRESS_STATE": "~/mine"})
+    assert said.returncode == 0, said.stderr
+    assert list((home / "mine" / "store").iterdir())
+    assert not (tmp_path / "~").exists()
+    for option in ("--state=$HOME/state", "--state=~nobody-of-this-name/x"):
+        said = edgepress("load", path, option, env=environment)
+        assert said.returncode == 2
+        assert "'--state'" in said.stderr
+    assert edgepress("run", path, "--out=$HOME/out", env=environment).returncode == 2
+    assert not (tmp_path / "$HOME").exists()
+
+
+def test_a_state_folder_of_a_name_that_is_too_long(tmp_path):
+    path = write(tmp_path, PLAN, m_tflite=TFLITE)
+    refused(edgepress("load", path, "--state", tmp_path / ("x" * 300)), 5, "File name too long", "a shorter one")
+
+
 def test_a_state_folder_of_another_user(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("giving a folder away needs root")
