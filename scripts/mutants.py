@@ -89,9 +89,9 @@ def tried(name: str, children: int, excused: set[tuple[str, str, str]], sample: 
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = Path(folder)
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
-        for file in filter(None, listed.split("\0")):
-            (copy / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / file, copy / file)
+        for each in filter(None, listed.split("\0")):
+            (copy / each).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / each, copy / each)
         group = GROUPS[name]
         config = CONFIG.format(modules=list(group.modules), tests=list(group.tests), process=group.process)
         with (copy / "pyproject.toml").open("a") as file:

@@ -67,9 +67,10 @@ def _called(node: Any, given: Sequence[Tensor], found: dict[int, Tensor], wiring
 
 
 def _fits(axes: Axes, shape: tuple[int | None, ...]) -> bool:
-    return len(axes) == len(shape) and all(
-        ids is None or len(ids) == size for ids, size in zip(axes, shape, strict=True)
-    )
+    """Channels in the place of rows, as of x[0], are among what no rule knows."""
+    if len(axes) != len(shape) or any(ids is not None for ids in axes[:1]):
+        return False
+    return all(ids is None or len(ids) == size for ids, size in zip(axes, shape, strict=True))
 
 
 def _arguments(node: Any, found: dict[int, Tensor]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ test_surgery.py tries the rules on models that run. These tests see what no mode
 
 import numpy as np
 import pytest
-from keras import layers, ops
+from keras import Model, layers, ops
 
+from pipeline.compress.surgery import Selection, prune_model
 from pipeline.compress.surgery.rules import rule_of
 from tests.pipeline.compress.ruled import expected, ruled
 
@@ -231,6 +232,17 @@ def test_what_carries_its_state_stays(wrapped):
     assert ruled(wrapped(layers.GRU(3, stateful=True)), ([5], [2]), rows=4) == [
         "out 0: -, -", "0..4 stay: 'x' carries its state from batch to batch", "5..6 stay: 'x' carries its state from batch to batch",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "called", [lambda x: ops.expand_dims(ops.add(x[0], x[0]), 0), lambda x: ops.transpose(ops.transpose(x))]
+)
+def test_channels_in_the_place_of_rows_stay(called):
+    given = layers.Input((4,))
+    x = layers.Dense(8, name="kept")(layers.Dense(8)(given))
+    pruned = prune_model(Model(given, layers.Dense(3)(called(x))), Selection(ratio=0.5, round_to=2))
+    assert [layer.units for layer in pruned.model.layers if isinstance(layer, layers.Dense)] == [4, 8, 3]
+    assert "uses them in a way that is not known" in {left.layer: left.why for left in pruned.left}["kept"]
 
 
 def test_only_what_is_known_has_a_rule():
