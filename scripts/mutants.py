@@ -35,6 +35,14 @@ class Group(NamedTuple):
 # The tests of a group run in mutmut's own process, or in a fork of it: code that is pushed to an agent is none of its mutants.
 GROUPS = {
     "decision": Group(("pipeline/decision.py",), ("tests/pipeline/test_decision.py",)),
+    "wire": Group(
+        ("device_agent/wire.py", "device_agent/record.py"),
+        ("tests/device_agent/test_agent_record.py",),
+    ),
+    "receive": Group(
+        ("device_agent/receive.py",),
+        ("tests/device_agent/test_agent_receive_unit.py", "tests/device_agent/test_agent_receive_writer.py"),
+    ),
     "entropy": Group(("pipeline/compress/codebooks/entropy.py",), ("tests/pipeline/compress/test_entropy.py",)),
     "surgery": Group(
         ("pipeline/compress/surgery/rules/*",),
