@@ -1,5 +1,10 @@
+import os
+import threading
+
 import pytest
 
+from device_agent.place import Place
+from tests.device_agent.agent_inside import Host
 from tests.device_agent.agent_process import Agent
 
 
@@ -20,3 +25,19 @@ def start(tmp_path):
 @pytest.fixture
 def agent(start):
     return start()
+
+
+@pytest.fixture
+def host():
+    host, before = Host(), threading.active_count()
+    yield host
+    host.close()
+    assert threading.active_count() == before  # no writer is left behind
+
+
+@pytest.fixture
+def place(tmp_path):
+    place = Place(str(tmp_path / "edge"))
+    yield place
+    if place._used >= 0:
+        os.close(place._used)

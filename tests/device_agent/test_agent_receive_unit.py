@@ -1,22 +1,21 @@
 """Uploads and downloads in this process, over real pipes: every answer word for word, every bound on both of its sides."""
 
 import errno
-import fcntl
-import hashlib
 import io
 import os
 import random
 import resource
-import threading
 import time
 import zlib
+from pathlib import Path
 
 import pytest
 
 from device_agent import place as places
 from device_agent import receive, wire
-from device_agent.channel import Channel, HostGone, Refused
-from device_agent.place import CHUNK_BYTES, MARGIN_BYTES, Place
+from device_agent.channel import HostGone, Refused
+from device_agent.place import CHUNK_BYTES, MARGIN_BYTES
+from tests.device_agent.agent_inside import is_held, refused
 from tests.device_agent.agent_process import frames, names, sha256
 
 DATA = random.Random(1).randbytes(1000)
@@ -24,82 +23,12 @@ NAME = sha256(DATA)
 END = wire.FRAME.pack(wire.END, 0, 0)
 
 
-class Host:
-    """The other ends of the agent's pipes. A pipe holds all that is sent here, so no second thread is needed."""
-
-    def __init__(self) -> None:
-        (agent_in, self.out), (self.into, agent_out) = os.pipe(), os.pipe()
-        for descriptor in (self.out, agent_out):
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, 1 << 20)
-        os.set_blocking(self.into, False)
-        self.ends = [agent_in, agent_out, self.into]
-        self.channel = Channel(agent_in, agent_out)
-
-    def send(self, data: bytes) -> None:
-        """All that there is: then the input ends."""
-        assert os.write(self.out, data) == len(data)
-        self.close_out()
-
-    def close_out(self) -> None:
-        if self.out >= 0:
-            os.close(self.out)
-        self.out = -1
-
-    def said(self) -> bytes:
-        try:
-            return os.read(self.into, 1 << 20)
-        except BlockingIOError:
-            return b""
-
-    def records(self) -> list:
-        return [wire.decode(line) for line in self.said().splitlines()]
-
-    def close(self) -> None:
-        self.close_out()
-        for descriptor in self.ends:
-            os.close(descriptor)
-
-
-@pytest.fixture
-def host():
-    host, before = Host(), threading.active_count()
-    yield host
-    host.close()
-    assert threading.active_count() == before  # no writer is left behind
-
-
-@pytest.fixture
-def place(tmp_path):
-    place = Place(str(tmp_path / "edge"))
-    yield place
-    if place._used >= 0:
-        os.close(place._used)
-
-
 def raw(data: bytes) -> bytes:
     return wire.FRAME.pack(wire.RAW, len(data), len(data)) + data
 
 
-def refused(call, *arguments) -> tuple[str, str, str]:
-    with pytest.raises(Refused) as told:
-        call(*arguments)
-    return told.value.error, told.value.message, told.value.errno
-
-
 def unfinished(place) -> list[str]:
-    return os.listdir(os.path.join(place.root, "partial")) + os.listdir(place.tmp)
-
-
-def is_held(place) -> bool:
-    """Whether somebody uses blobs and sites."""
-    folder = os.open(os.path.join(place.root, "blobs"), os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(folder)
-    return False
+    return names(Path(place.root, "partial")) + names(Path(place.tmp))
 
 
 # --- what is there
@@ -107,24 +36,21 @@ def is_held(place) -> bool:
 
 def test_have_tells_files_and_folders_apart_and_notes_their_use(place):
     there, wrong = "a" * 64, "b" * 64
-    with open(place.blob(there), "wb"):
-        pass
-    with open(place.site(wrong), "wb"):
-        pass
-    os.mkdir(place.site(there))
-    os.mkdir(place.blob(wrong))
+    Path(place.blob(there)).write_bytes(b"")
+    Path(place.site(wrong)).write_bytes(b"")
+    Path(place.site(there)).mkdir()
+    Path(place.blob(wrong)).mkdir()
     for path in (place.blob(there), place.site(there)):
         os.utime(path, (10**9, 10**9))
     assert not is_held(place)
     assert receive.have(place, wire.Have((there, wrong), (wrong, there))) == wire.Present((there,), (there,))
     assert is_held(place)
-    assert os.stat(place.blob(there)).st_atime > time.time() - 60
-    assert os.stat(place.site(there)).st_mtime > time.time() - 60
+    assert Path(place.blob(there)).stat().st_atime > time.time() - 60
+    assert Path(place.site(there)).stat().st_mtime > time.time() - 60
 
 
 def test_get_sends_the_length_and_the_bytes(place, host):
-    with open(place.blob(NAME), "wb") as file:
-        file.write(DATA)
+    Path(place.blob(NAME)).write_bytes(DATA)
     assert receive.get(place, host.channel, wire.Get(NAME)) is None
     assert host.said() == wire.encode(wire.Blob(NAME, 1000)) + DATA
 
@@ -143,16 +69,14 @@ def test_an_upload(place, host, size):
     host.send(frames(data, 100))
     assert receive.put(place, host.channel, wire.Put(sha256(data), size)) == wire.Stored(sha256(data))
     assert host.records() == [wire.Ready(sha256(data), 0)]
-    with open(place.blob(sha256(data)), "rb") as file:
-        assert file.read() == data
+    assert Path(place.blob(sha256(data))).read_bytes() == data
     assert unfinished(place) == []
     assert is_held(place)
 
 
 @pytest.mark.parametrize(("found", "offset"), [(0, 0), (1, 1), (999, 999), (1000, 1000), (1001, 0)])
 def test_it_goes_on_behind_what_is_there(place, host, found, offset):
-    with open(place.partial(NAME), "wb") as file:
-        file.write((DATA + b"more")[:found])
+    Path(place.partial(NAME)).write_bytes((DATA + b"more")[:found])
     if offset < len(DATA):
         host.send(raw(DATA[offset:]))
     assert receive.put(place, host.channel, wire.Put(NAME, 1000)) == wire.Stored(NAME)
@@ -161,8 +85,7 @@ def test_it_goes_on_behind_what_is_there(place, host, found, offset):
 
 @pytest.mark.parametrize("missing", [0, 1])
 def test_room_is_needed_for_what_is_missing(place, host, monkeypatch, missing):
-    with open(place.partial(NAME), "wb") as file:
-        file.write(DATA[:400])
+    Path(place.partial(NAME)).write_bytes(DATA[:400])
     monkeypatch.setattr(places, "free_bytes", lambda path: MARGIN_BYTES + 600 - missing)
     if missing:
         error, message, name = refused(receive.put, place, host.channel, wire.Put(NAME, 1000))
@@ -209,8 +132,7 @@ def failure_of(place, host, stream: bytes, size: int = 1000) -> wire.Failure:
 def test_the_host_ends_it(place, host):
     failure = failure_of(place, host, raw(DATA[:300]) + END)
     assert failure == wire.Failure("bad_upload", "the host ended the upload", "")
-    with open(place.partial(NAME), "rb") as file:
-        assert file.read() == DATA[:300]  # it may go on there
+    assert Path(place.partial(NAME)).read_bytes() == DATA[:300]  # it may go on there
 
 
 def test_another_hash(place, host):
@@ -220,7 +142,7 @@ def test_another_hash(place, host):
     assert failure == wire.Failure("bad_upload", f"1000 bytes are here, with the hash {sha256(wrong)}", "")
     assert os.fstat(held).st_size == 0  # its room is free, whoever has it open
     os.close(held)
-    assert unfinished(place) == os.listdir(os.path.join(place.root, "blobs")) == []
+    assert unfinished(place) == names(Path(place.root, "blobs")) == []
 
 
 JUNK = "Error -3 while decompressing data: incorrect header check"
