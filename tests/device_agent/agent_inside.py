@@ -1,6 +1,7 @@
 """The agent's parts in the process of the tests: a channel over real pipes, without an agent behind it."""
 
 import fcntl
+import json
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.channel import Channel, Refused
+from device_agent.job import Job, Process, boot_id, boottime_ns, oom_kills, start_ticks
 
 
 class Host:
@@ -54,11 +56,50 @@ def refused(call, *arguments) -> tuple[str, str, str]:
 
 def is_held(place) -> bool:
     """Whether somebody uses blobs and sites."""
-    folder = os.open(Path(place.root, "blobs"), os.O_RDONLY)
+    return is_locked(Path(place.root, "blobs"))
+
+
+# --- jobs, as they lie on the disk
+
+
+def job_id(number: int) -> str:
+    return f"{number:032x}"
+
+
+def request(number: int, *launches: wire.Launch, owner: str = "tester") -> wire.Submit:
+    return wire.Submit(job_id(number), owner, 10**12, launches, (), 5000, 0, None)
+
+
+def made_job(place, number: int, state: str = "", *records, process: Process | None = None) -> Job:
+    """A job that has said so much, and then Ended, where there is a state."""
+    folder = Path(place.job(job_id(number)))
+    folder.mkdir()
+    (folder / "submit").write_bytes(wire.encode(request(number)))
+    ended = [wire.Ended(len(records) + 1, job_id(number), state, "so it ended")] if state else []
+    (folder / "events").write_bytes(b"".join(map(wire.encode, [*records, *ended])))
+    if process:
+        write_process(folder, process)
+    return Job(str(folder))
+
+
+def write_process(folder: Path, process: Process) -> None:
+    (folder / "process.json").write_text(json.dumps(process._asdict()))
+
+
+def process_of(pid: int, age_ns: int = 10**9, boot: str = "") -> Process:
+    now_ns = boottime_ns()
+    return Process(pid, start_ticks(pid) or 0, boot or boot_id(), now_ns - age_ns, now_ns + 10**15, oom_kills())
+
+
+GONE = Process(2**22 + 1, 1, boot_id(), boottime_ns(), boottime_ns() + 10**15, None)  # a number that no process has
+
+
+def is_locked(path) -> bool:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
-        os.close(folder)
+        os.close(descriptor)
     return False

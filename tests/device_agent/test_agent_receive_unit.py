@@ -14,7 +14,7 @@ import pytest
 from device_agent import place as places
 from device_agent import receive, wire
 from device_agent.channel import HostGone, Refused
-from device_agent.place import CHUNK_BYTES, MARGIN_BYTES
+from device_agent.place import CHUNK_BYTES, MARGIN_BYTES, locked
 from tests.device_agent.agent_inside import is_held, refused
 from tests.device_agent.agent_process import frames, names, sha256
 
@@ -119,6 +119,13 @@ def test_a_blob_of_less_than_nothing(place, host):
     assert refused(receive.put, place, host.channel, wire.Put(NAME, -1)) == ("bad_request", "size_bytes is -1", "")
 
 
+def test_one_host_at_a_time_sends_a_blob(place, host):
+    Path(place.partial(NAME)).write_bytes(DATA[:5])
+    with locked(place.partial(NAME)):
+        said = refused(receive.put, place, host.channel, wire.Put(NAME, 1000))
+    assert said == ("busy", f"another host is sending {NAME[:12]}", "")
+
+
 def failure_of(place, host, stream: bytes, size: int = 1000) -> wire.Failure:
     """The only answer after Ready; the whole stream is consumed."""
     host.send(stream + b"next")
@@ -221,18 +228,23 @@ def test_the_disk_is_full_in_the_middle_or_at_the_last_byte(place, host, longest
     assert unfinished(place) == []
 
 
-def test_a_sync_that_fails_leaves_nothing_that_could_be_gone_on_with(place, host, monkeypatch):
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [("EIO", "internal", "Input/output error"), ("ENOSPC", "no_inodes", "No space left on device")],
+)
+def test_a_sync_that_fails_leaves_nothing_that_could_be_gone_on_with(place, host, monkeypatch, number, kind, words):
     synced = []
 
     def fail(path):
         synced.append(path)
-        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        monkeypatch.setattr(place, "is_out_of_inodes", lambda: True)
+        raise OSError(getattr(errno, number), words, path)
 
     monkeypatch.setattr(receive, "sync", fail)
     host.send(raw(DATA))
     with pytest.raises(Refused) as told:
         receive.put(place, host.channel, wire.Put(NAME, 1000))
-    assert told.value.failure() == wire.Failure("internal", f"Input/output error: {place.partial(NAME)}", "EIO")
+    assert told.value.failure() == wire.Failure(kind, f"{words}: {place.partial(NAME)}", number)
     assert isinstance(told.value.__cause__, OSError)
     assert (synced, unfinished(place), host.records()) == ([place.partial(NAME)], [], [wire.Ready(NAME, 0)])
 

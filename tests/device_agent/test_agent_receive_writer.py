@@ -48,6 +48,7 @@ def test_all_of_each_piece_is_written_and_hashed(writer_on, tmp_path):
     assert (tmp_path / "file").read_bytes() == b"1234567890abcdefg"
     assert writer.digest.hexdigest() == sha256(b"1234567890abcdefg")
     assert writer.error is None
+    assert (writer.sync_file_range is None) == (receive._sync_file_range() is None)
 
 
 def test_the_kernel_is_asked_to_begin_with_each_piece(writer_on):

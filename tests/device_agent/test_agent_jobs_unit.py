@@ -1,0 +1,296 @@
+"""Jobs that lie on the disk, followed, cancelled, listed and forgotten in this process: each answer, each bound, each race."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from device_agent import jobs, wire
+from device_agent.channel import Channel, HostGone
+from device_agent.place import locked
+from device_agent.record import replace
+from tests.device_agent.agent_inside import GONE, job_id, made_job, process_of, refused, write_process
+from tests.device_agent.agent_process import names
+
+ID = job_id(1)
+EVENT = wire.Event(1, 0, "load", 1, 2)
+IGNORES = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def process():
+    """One that ends at SIGTERM."""
+    with subprocess.Popen(["sleep", "20"]) as started:
+        yield started
+        started.kill()
+
+
+@pytest.fixture
+def slept(monkeypatch):
+    """How long was slept, each time; what is put into `slept.then` is called instead, once."""
+
+    class Slept(list):
+        then = staticmethod(lambda: None)
+
+    slept, sleep = Slept(), time.sleep
+
+    def told(seconds):
+        slept.append(seconds)
+        then, slept.then = slept.then, lambda: None
+        then()
+        sleep(min(seconds, 0.01))
+
+    monkeypatch.setattr(time, "sleep", told)
+    return slept
+
+
+@pytest.fixture
+def waited(host, monkeypatch):
+    """How long the following waited, each time; then it does what is next in `waited.then`."""
+
+    class Waited(list):
+        then = ()
+
+    waited = Waited()
+
+    class Watched(Channel):
+        def waits(self, limit_s):
+            if limit_s:
+                waited.append(limit_s)
+                if waited.then:
+                    waited.then.pop(0)()
+            return super().waits(min(limit_s, 0.01))
+
+    host.channel = Watched(host.channel.input_fd, host.channel.output_fd)
+    host.channel.next_working = time.monotonic() + 1000
+    return waited
+
+
+def nothing() -> None:
+    pass
+
+
+def follow(place, host, after: int = 0):
+    return jobs.follow(place, host.channel, wire.Follow(ID, after))
+
+
+# --- follow
+
+
+@pytest.mark.parametrize(("after", "seen"), [(0, [1, 2, 3]), (1, [2, 3]), (2, [3]), (3, [3]), (9, [3])])
+def test_what_is_behind_the_last_one_seen_and_always_the_end(place, host, after, seen):
+    made_job(place, 1, wire.FINISHED, EVENT, replace(EVENT, seq=2))
+    assert follow(place, host, after) is None
+    assert [record.seq for record in host.records()] == seen
+
+
+def test_a_record_comes_when_it_is_whole_and_the_job_is_looked_at_less_and_less(place, host, waited, process):
+    job = made_job(place, 1, process=process_of(process.pid))
+    line, end = wire.encode(EVENT), wire.encode(wire.Ended(2, ID, wire.FINISHED, ""))
+    file = Path(job.folder, "events").open("ab", buffering=0)  # noqa: SIM115 - closed below
+    steps = {0: line[:20], 2: line[20:], 9: end}
+    waited.then = [lambda step=step: file.write(steps.get(step, b"")) for step in range(10)]
+    assert follow(place, host) is None
+    file.close()
+    assert host.records() == [EVENT, wire.Ended(2, ID, wire.FINISHED, "")]
+    assert waited == [0.01, 0.02, 0.04, 0.08, 0.16, *[jobs.LOOK_S] * 5]
+
+
+def test_half_a_line_is_left_out_where_the_job_is_gone(place, host):
+    job = made_job(place, 1, "", EVENT, process=GONE)
+    with Path(job.folder, "events").open("ab") as file:
+        file.write(b'{"kind":"Launched","seq":2,"index"')
+    assert follow(place, host) is None
+    event, ended = host.records()
+    assert (event, ended.seq, ended.state) == (EVENT, 2, wire.KILLED)
+
+
+def test_records_that_somebody_replaced_have_no_end(place, host, waited, process):
+    job = made_job(place, 1, "", EVENT, process=process_of(process.pid))
+
+    def replaced():
+        Path(job.folder, "new").write_bytes(wire.encode(wire.Ended(2, ID, wire.FINISHED, "")))
+        Path(job.folder, "new").rename(Path(job.folder, "events"))
+
+    waited.then = [nothing, replaced]
+    assert refused(follow, place, host) == ("internal", f"the records of the job {ID} have no end", "")
+
+
+def test_another_request_pauses_it(place, host, process):
+    made_job(place, 1, "", EVENT, process=process_of(process.pid))
+    os.write(host.out, b"another")
+    assert follow(place, host) == wire.Paused(ID)
+    assert (host.records()[0], host.channel.buffer) == (EVENT, b"another")
+
+
+def test_a_request_that_has_been_read_already_pauses_it(place, host, waited, process):
+    made_job(place, 1, "", EVENT, process=process_of(process.pid))
+    host.channel.buffer += b"another"
+    waited.then = [process.kill]  # else it would go on for ever
+    assert follow(place, host) == wire.Paused(ID)
+    assert waited == []
+
+
+def test_a_host_that_is_gone_ends_it(place, host, process):
+    made_job(place, 1, "", EVENT, process=process_of(process.pid))
+    host.close_out()
+    with pytest.raises(HostGone):
+        follow(place, host)
+
+
+@pytest.mark.parametrize(("due_s", "said"), [(0.0, 1), (0.001, 0)])
+def test_silence_is_broken_in_time(place, host, waited, process, monkeypatch, due_s, said):
+    made_job(place, 1, "", process=process_of(process.pid))
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    host.channel.next_working = 100.0 + due_s
+    waited.then = [nothing, lambda: os.write(host.out, b"x")]
+    follow(place, host)
+    assert host.records()[:1] == [wire.Working()] * said
+
+
+def test_a_record_that_is_none(place, host):
+    line = b'{"kind":"Launched","index":0,"seq":' + b"1" * 80
+    Path(made_job(place, 1).folder, "events").write_bytes(line + b"\n")
+    said = f"a record of the job is damaged: {line[:80]!r}"
+    assert refused(follow, place, host) == ("internal", said, "")
+
+
+# --- what is not there, and what is of another version
+
+
+def test_no_job_and_one_that_nobody_here_can_read(place, host):
+    assert refused(follow, place, host) == ("not_found", f"there is no job {ID}", "")
+    assert refused(jobs.cancel, place, wire.Cancel(ID)) == ("not_found", f"there is no job {ID}", "")
+    job = made_job(place, 1)
+    Path(job.folder, "submit").write_bytes(b'{"kind":"Submit","new":1}\n')
+    words = f"the job {ID} is of another version of edgepress, which alone can read it"
+    assert refused(follow, place, host) == ("other_version", words, "")
+
+
+# --- cancel
+
+
+def test_cancel_asks_the_process_to_end(place, process, slept):
+    """The lock on its folder, which a job's process holds to its end, is not waited for."""
+    job = made_job(place, 1, process=process_of(process.pid))
+    with locked(job.folder):
+        cancelled = jobs.cancel(place, wire.Cancel(ID))
+    assert process.wait() == -signal.SIGTERM
+    assert cancelled == wire.Cancelled(ID, wire.KILLED)  # it has not said that it was cancelled
+    assert set(slept) <= {0.005}
+
+
+def test_cancel_of_one_that_is_starting_waits_for_its_process(place, process, slept):
+    job = made_job(place, 1)
+    slept.then = lambda: write_process(Path(job.folder), process_of(process.pid))
+    with locked(job.folder):
+        jobs.cancel(place, wire.Cancel(ID))
+    assert process.wait() == -signal.SIGTERM
+    assert slept[0] == 0.01
+
+
+def test_cancel_of_one_that_does_not_obey(place, monkeypatch):
+    waits, real = [], jobs._wait_for_end
+
+    def wait(process, limit_s):
+        waits.append(limit_s)
+        real(process, 0.05 if len(waits) == 1 else limit_s)
+
+    monkeypatch.setattr(jobs, "_wait_for_end", wait)
+    with subprocess.Popen([sys.executable, "-c", IGNORES], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        job = made_job(place, 1, "", EVENT, process=process_of(process.pid))
+        assert jobs.cancel(place, wire.Cancel(ID)) == wire.Cancelled(ID, wire.CANCELLED)
+    assert process.returncode == -signal.SIGKILL
+    assert job.ended().evidence == "it was cancelled, and killed because it did not end by itself"
+    assert waits == [5.0, 5.0]
+
+
+@pytest.mark.parametrize("process_", [None, GONE])
+def test_cancel_of_one_that_is_gone(place, process_):
+    made_job(place, 1, process=process_)
+    assert jobs.cancel(place, wire.Cancel(ID)) == wire.Cancelled(ID, wire.KILLED)
+
+
+def test_the_end_is_waited_for_no_longer_than_that(process, slept):
+    began = time.monotonic()
+    jobs._wait_for_end(process_of(process.pid), 0.2)
+    assert time.monotonic() - began >= 0.2
+    assert set(slept) == {0.005}
+    slept.clear()
+    jobs._wait_for_end(GONE, 60)
+    assert slept == []
+
+
+# --- listed, forgotten, collected
+
+
+def test_listed_by_age_whatever_the_times_of_the_files(place, process):
+    for number, age_ns in ((1, 5 * 10**9), (2, 10**9), (3, 9 * 10**9)):
+        made_job(place, number, wire.FINISHED, process=process_of(process.pid, age_ns))
+    for number in (4, 5):
+        made_job(place, number, wire.FINISHED, process=process_of(process.pid, boot="another"))
+        os.utime(place.job(job_id(number)), (10**9 + number, 10**9 + number))
+    os.utime(place.job(job_id(3)), (10**10, 10**10))
+    infos = jobs.listed(place).jobs
+    assert [info.job_id for info in infos] == [job_id(number) for number in (4, 5, 3, 1, 2)]
+    assert [info.age_ns is None for info in infos] == [True, True, False, False, False]
+
+
+def test_one_that_cannot_be_read_is_told_and_left_out(place, capsys):
+    made_job(place, 1, wire.FINISHED)
+    Path(made_job(place, 2).folder, "submit").write_bytes(b"{}\n")
+    assert [info.job_id for info in jobs.listed(place).jobs] == [ID]
+    said = f"edgepress: the job {job_id(2)} cannot be read: unknown kind of record: None\n"
+    assert capsys.readouterr() == ("", said)
+
+
+def test_one_that_another_agent_removes_meanwhile(place, monkeypatch):
+    for number in range(12):
+        made_job(place, number, wire.FINISHED)
+    newest_first = jobs._newest_first
+
+    def then_one_goes(place):
+        found = newest_first(place)
+        shutil.rmtree(found[10].folder)
+        return found
+
+    monkeypatch.setattr(jobs, "_newest_first", then_one_goes)
+    assert len(jobs.listed(place).jobs) == 11
+    jobs._collect(place)
+    assert len(names(Path(place.root, "jobs"))) == jobs.KEPT
+
+
+def test_the_newest_are_kept_and_those_that_run(place, process):
+    for number in range(11):
+        state = "" if number == 9 else wire.FINISHED
+        made_job(place, number, state, process=process_of(process.pid, number * 10**9))
+    jobs._collect(place)
+    assert names(Path(place.root, "jobs")) == [job_id(number) for number in (0, 1, 2, 3, 4, 5, 6, 7, 9)]
+    assert names(Path(place.tmp)) == []
+
+
+def test_forget(place, process):
+    made_job(place, 1, wire.FINISHED)
+    (Path(place.tmp, "job-" + ID) / "left").mkdir(parents=True)  # by an agent that was killed here
+    for _ in range(2):
+        assert jobs.forget(place, wire.Forget(ID)) == wire.Forgotten(ID)
+    assert names(Path(place.root, "jobs")) == names(Path(place.tmp)) == []
+    jobs._remove(place, place.job(ID))  # another agent was quicker
+    made_job(place, 1, process=process_of(process.pid))
+    assert refused(jobs.forget, place, wire.Forget(ID)) == ("busy", f"the job {ID} is running", "")
+    assert names(Path(place.root, "jobs")) == [ID]
+
+
+def test_forget_one_of_another_version(place):
+    job = made_job(place, 1, wire.FINISHED)
+    Path(job.folder, "submit").write_bytes(b"{}\n")
+    with locked(job.folder):
+        assert refused(jobs.forget, place, wire.Forget(ID)) == ("busy", f"the job {ID} is running", "")
+    assert jobs.forget(place, wire.Forget(ID)) == wire.Forgotten(ID)
+    assert names(Path(place.root, "jobs")) == []
