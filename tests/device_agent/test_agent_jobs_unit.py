@@ -147,10 +147,10 @@ def test_a_host_that_is_gone_ends_it(place, host, process):
 def test_silence_is_broken_in_time(place, host, waited, process, monkeypatch, due_s, said):
     made_job(place, 1, "", process=process_of(process.pid))
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
-    host.channel.next_working = 100.0 + due_s
-    waited.then = [nothing, lambda: os.write(host.out, b"x")]
+    host.channel.next_working, records = 100.0 + due_s, []
+    waited.then = [nothing, lambda: records.extend(host.records()) or os.write(host.out, b"x")]
     follow(place, host)
-    assert host.records()[:1] == [wire.Working()] * said
+    assert records == [wire.Working()] * said
 
 
 def test_a_record_that_is_none(place, host):
@@ -217,7 +217,7 @@ def test_cancel_of_one_that_is_gone(place, process_):
     assert jobs.cancel(place, wire.Cancel(ID)) == wire.Cancelled(ID, wire.KILLED)
 
 
-def test_the_end_is_waited_for_no_longer_than_that(process, slept):
+def test_the_end_is_waited_for_no_longer_than_that(process, slept, monkeypatch):
     began = time.monotonic()
     jobs._wait_for_end(process_of(process.pid), 0.2)
     assert time.monotonic() - began >= 0.2
@@ -225,6 +225,10 @@ def test_the_end_is_waited_for_no_longer_than_that(process, slept):
     slept.clear()
     jobs._wait_for_end(GONE, 60)
     assert slept == []
+    times = iter((100.0, 100.25, 100.5))
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+    jobs._wait_for_end(process_of(process.pid), 0.5)
+    assert slept == [0.005]
 
 
 # --- listed, forgotten, collected
