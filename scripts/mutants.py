@@ -34,7 +34,10 @@ class Group(NamedTuple):
 
 # The tests of a group run in mutmut's own process, or in a fork of it: code that is pushed to an agent is none of its mutants.
 GROUPS = {
-    "decision": Group(("pipeline/decision.py",), ("tests/pipeline/test_decision.py",)),
+    "decision": Group(
+        ("pipeline/decision.py",),
+        ("tests/pipeline/test_decision_numbers.py", "tests/pipeline/test_decision.py"),
+    ),
     "wire": Group(
         ("device_agent/wire.py", "device_agent/record.py"),
         ("tests/device_agent/test_agent_record.py",),
@@ -53,6 +56,14 @@ GROUPS = {
         # Not test_surgery.py, too: it runs models for minutes. What it alone would notice counts as a survivor.
         ("tests/pipeline/compress/test_surgery_rules.py",),
         process="forkserver",
+    ),
+    "validity": Group(
+        ("pipeline/measure/validity/*",),
+        (
+            "tests/pipeline/test_validity_words.py",
+            "tests/pipeline/test_validity_bounds.py",
+            "tests/pipeline/test_validity.py",
+        ),
     ),
 }
 

@@ -59,7 +59,7 @@ def golden_differs(seen: Seen) -> Doubt | None:
         if distance > side.asked.golden_within:
             return Doubt(
                 what="golden differs",
-                evidence=f"a launch of {side.name} answered the first rows otherwise than {side.asked.golden_by}: {_far(distance)} apart",
+                evidence=f"a launch of {side.name} answered the first rows otherwise than {side.asked.golden_by}: {_far(distance)}",
                 remedy="The runtime computes something else on this board: use another runtime or version, and report it.",
                 invalid=True,
             )
@@ -77,9 +77,11 @@ def _distance(side: Side, golden: tuple[float, ...]) -> float:
 
 
 def _far(distance: float) -> str:
-    if distance > FAR_RATIO:
-        return f"more than {units.level(FAR_RATIO)}" if math.isfinite(distance) else "they can not be compared"
-    return units.percent(distance)
+    if not math.isfinite(distance):
+        return "the two can not be compared"
+    return (
+        f"{units.percent(distance)} apart" if distance <= FAR_RATIO else f"more than {FAR_RATIO:.0f} times their size"
+    )
 
 
 def fell_back(seen: Seen) -> Doubt | None:
