@@ -65,6 +65,7 @@ GROUPS = {
             "tests/pipeline/test_validity.py",
         ),
     ),
+    "session": Group(("targets/session.py",), ("tests/targets/test_session_asks.py",)),
 }
 
 CONFIG = """
