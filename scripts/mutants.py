@@ -66,6 +66,7 @@ GROUPS = {
         ),
     ),
     "session": Group(("targets/session.py",), ("tests/targets/test_session_asks.py",)),
+    "following": Group(("targets/following.py",), ("tests/targets/test_following.py",)),
 }
 
 CONFIG = """

@@ -4,7 +4,8 @@ import pytest
 
 from device_agent.record import replace
 from device_agent.wire import Core
-from pipeline.measure.validity import RULES, Asked, Seen, doubts_about, doubts_of_pairs
+from pipeline.measure.statistics import summarise
+from pipeline.measure.validity import RULES, Asked, Seen, doubts_about, doubts_of, doubts_of_pairs
 from pipeline.measure.validity.seen import Side
 from pipeline.records import Doubt
 from tests.pipeline.test_emulated_board import EMULATED
@@ -181,6 +182,20 @@ def test_the_words_about_an_emulated_board():
             remedy="Measure on a real board. Accuracy and size are judged here as on any other.",
             decides_nothing=True,
         ),
+    )
+
+
+def test_a_file_that_is_measured_alone_is_called_so():
+    found = doubts_of([CLEAN] * 6, summarise([CLEAN.latency_ns] * 6), Asked(runtime="x", runtime_version="2"))
+    holds(found, "another runtime", "this file ran in x 1, not in 2")
+
+
+def test_the_time_of_another_program_to_its_last_digit():
+    hit = share(busy_us=900_000, busiest="cc1", busiest_us=999_500)
+    holds(
+        doubts([hit] * 6),
+        "contended",
+        "other programs used the board in 6 of 6 launches: they used 90.00 % of a CPU (most by cc1, 1.00 s of CPU time)",
     )
 
 
