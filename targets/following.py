@@ -52,11 +52,11 @@ class Following:
             return UNKNOWN_S
         if self.results == len(self._items):
             return waiting.ANSWER_S
-        return min(QUIET_S + _silent_s(self._items[self.results]), self._began + self._most_s() - time.monotonic())
+        item = self._items[self.results]
+        return min(QUIET_S + _silent_s(item), self._began + self._most_s(item) - time.monotonic())
 
-    def _most_s(self) -> float:
-        item = None if self._items is None else self._items[self.results]
-        return float("inf") if item is None else _timeout_s(item) + self._cool_s + SLACK_S
+    def _most_s(self, item: wire.Launch | wire.Pair) -> float:
+        return _timeout_s(item) + self._cool_s + SLACK_S
 
     @property
     def line_bytes(self) -> int:
@@ -85,7 +85,9 @@ class Following:
             raise self._wrong(f"the end of a job with {self.results} of {self._count} results")
 
     def _most_events(self) -> float:
-        return UNKNOWN_EVENTS if self._items is None else EVENTS + EVENTS_PER_S * self._most_s()
+        if self._items is None:
+            return UNKNOWN_EVENTS
+        return EVENTS + EVENTS_PER_S * self._most_s(self._items[self.results])
 
     def _wrong(self, what: str) -> NotTheAgent:
         return NotTheAgent(
