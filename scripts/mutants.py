@@ -121,13 +121,6 @@ def tried(name: str, children: int, excused: set[tuple[str, str, str]], sample: 
         group = GROUPS[name]
         config = CONFIG.format(modules=list(group.modules), tests=list(group.tests), process=group.process)
         with (copy / "pyproject.toml").open("a") as file:
-            file.write(config)
-        done = mutmut(copy, "run", "--max-children", str(children))
-        if late := [mutant for mutant, outcome in outcomes_in(copy).items() if outcome == "timeout"]:
-            mutmut(
-                copy, "run", "--max-children", str(children), *late
-            )  # it may only have been the machine that was busy
-        outcomes = outcomes_in(copy)
             file.write(config.replace("'", '"'))
         chosen: list[str] = []
         whole: dict[str, str] = {}
@@ -135,7 +128,10 @@ def tried(name: str, children: int, excused: set[tuple[str, str, str]], sample: 
             mutmut(copy, "run", "no such mutant")  # makes them all and times the tests before it misses this one
             whole = outcomes_in(copy)
             chosen = sample.of(whole)
-        done = mutmut(copy, "run", "--max-children", str(children), *chosen)
+        run = ("run", "--max-children", str(children))
+        done = mutmut(copy, *run, *chosen)
+        if late := [mutant for mutant, outcome in outcomes_in(copy).items() if outcome == "timeout"]:
+            mutmut(copy, *run, *late)  # it may only have been the machine that was busy
         outcomes = {mutant: outcome for mutant, outcome in outcomes_in(copy).items() if not chosen or mutant in chosen}
         if not outcomes or "not checked" in outcomes.values():
             print(done[-4000:])
@@ -165,8 +161,6 @@ def tried(name: str, children: int, excused: set[tuple[str, str, str]], sample: 
 def outcomes_in(folder: Path) -> dict[str, str]:
     """By the names of the mutants."""
     return dict(re.findall(r"^\s+(\S+): ([a-z ]+)$", mutmut(folder, "results", "--all", "true"), re.MULTILINE))
-def outcomes_in(copy: Path) -> dict[str, str]:
-    return dict(re.findall(r"^\s+(\S+): ([a-z ]+)$", mutmut(copy, "results", "--all", "true"), re.MULTILINE))
 
 
 def mutmut(folder: Path, *arguments: str) -> str:
