@@ -191,10 +191,8 @@ LONG = "import sys; sys.stderr.buffer.write(b'x' * 3000 + b'begin' + b'y' * 1990
 
 def test_a_process_that_does_not_come_up(place, monkeypatch):
     monkeypatch.setattr(jobs, "START", LONG)
-    monkeypatch.setattr(jobs, "START_LIMIT_S", 30.0)
-    began = time.monotonic()
+    monkeypatch.setattr(jobs, "START_LIMIT_S", 10_000.0)  # that it has ended is seen at once
     said = refused(jobs.submit, place, request(1))
-    assert time.monotonic() - began < 30  # it was seen to have ended
     words = ("begin" + "y" * 1990 + " end\ufffd\n ")[-2000:].strip()
     assert said == ("internal", f"the job's process did not come up: {words}", "")
     assert names(Path(place.root, "jobs")) == names(Path(place.tmp)) == []
