@@ -28,6 +28,7 @@ def test_a_lane_for_each_1024_symbols():
         ([9_999, 2, 0, 2], [4094, 1, 0, 1]),
         # each of ten has 408; 246 more take one each, so 230 are too many: the first gives 204, half of what it has, and the second 26
         ([10_000] * 10 + [1] * 246, [204, 382] + [408] * 8 + [1] * 246),
+        ([20_000] * 10 + [1] * 246, [205, 373] + [409] * 8 + [1] * 246),  # 240 too many, and half of 409 is 204
     ],
 )
 def test_how_often_each_symbol_occurs(counts, expected):
