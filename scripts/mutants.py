@@ -148,6 +148,8 @@ def tried(name: str, children: int, excused: set[tuple[str, str, str]], sample: 
     tries = caught + len(left)
     score = caught / tries
     print(f"{name}: {caught} of {tries} mutants caught, {score:.1%} ({len(outcomes) - tries} more change nothing)")
+    for mutant in (each for each, outcome in outcomes.items() if outcome == "timeout"):
+        print(f"  {mutant}: caught by its timeout; on a busy machine, look whether it really never ends")
     if sample is not None:
         low, high = proportion_interval(caught, tries)
         drawn = f"a sample of {len(chosen)} of {len(whole)}, seed {sample.seed}"
