@@ -9,7 +9,7 @@ UNITS = {
 }
 SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]i?)?(?:b|bytes?)?", re.IGNORECASE | re.ASCII)
 LARGEST_BYTES = 10**15  # of what anybody means
-PERCENT = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*%")
+PERCENT = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*%", re.ASCII)
 
 
 def bytes_of(text: str) -> int | None:
