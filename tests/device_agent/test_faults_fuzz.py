@@ -172,7 +172,7 @@ def bomb(size_bytes):
 def test_streams(tmp_path, share, monkeypatch, capsys):
     """The agent's own loop, in this process: it answers each request or ends; it does not crash, and writes nowhere else."""
     monkeypatch.setattr(
-        jobs, "_start", lambda place, folder, locks: None
+        jobs, "_start", lambda place, folder, locks, held: None
     )  # a million processes are not the matter here
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr(os, "sync", lambda: None)
