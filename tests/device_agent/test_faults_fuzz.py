@@ -135,7 +135,8 @@ def test_lines(share):
         except wire.WireError:
             continue
         taken += 1
-        assert wire.decode(wire.encode(said)) == said
+        coded = wire.encode(said)  # long texts are shortened in it
+        assert wire.encode(wire.decode(coded)) == coded
     assert taken
 
 
