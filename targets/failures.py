@@ -129,5 +129,5 @@ def ended(address: str, code: int | None, errors: str) -> ConnectionLost:
     how = said.ending(code)
     return ConnectionLost(
         f"the agent on {address} {how} in the middle{said.told(words)}",
-        hint=said.hint(f"{how} {words}", said.FILES) or f"Nothing was left half-written there. {AGAIN}",
+        hint=f"{said.hint(f'{how} {words}', said.FILES) or AGAIN} Nothing was left half-written there; run again.",
     )

@@ -363,7 +363,7 @@ def test_a_launch_for_the_meters(agent, tmp_path):
     assert isinstance(launched, wire.Launched), launched
     ran, (told, absent) = launched.energy, launched.power
     assert ran.end_ns - ran.start_ns == pytest.approx(500_000_000, rel=0.1)
-    assert ran.runs == pytest.approx(250, rel=0.2)
+    assert 0 < ran.runs * 2_000_000 <= ran.end_ns - ran.start_ns  # as many as fit; a busy machine runs fewer
     assert len(ran.busy) == 3
     (before, after) = ran.idle
     assert ran.busy[-1][1] < before[0] < before[1] < ran.start_ns < ran.end_ns < after[0] < after[1]

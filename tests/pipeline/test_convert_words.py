@@ -103,7 +103,7 @@ def test_an_old_opset_is_raised(empty):
     """Below 13 QuantizeLinear has no axis, and the quantizer made a file that nothing could open."""
     text = onnx_project(empty, *two_layers(np.random.default_rng(1)), opset=11)
     int8, _ = through(empty, text).converted
-    assert int8.agreement.top1_agreement_ratio > 0.9
+    assert int8.agreement.error_rms < 0.1 * int8.agreement.spread
 
 
 def test_an_opset_that_can_not_be_raised(monkeypatch):
@@ -148,7 +148,7 @@ def test_answers_beyond_what_the_calibration_rows_showed_are_counted(empty):
     x = np.load(empty.folder / "e.npz")["x"]
     x[:3] *= 50
     np.savez(empty.folder / "e.npz", x=x)
-    (said,) = converted(empty, text)
+    said = next(each for each in converted(empty, text) if "evaluation rows" in each)
     assert said.startswith(
         "original onnx-int8: for 3 of 40 evaluation rows the answer lies beyond the range that the calibration rows showed, "
     )
@@ -173,7 +173,7 @@ def test_weights_that_stay_in_floating_point_are_said(empty):
         "w": generator.normal(size=(1, 4 * hidden, 3)), "r": generator.normal(size=(1, 4 * hidden, hidden)),
         "out": generator.normal(size=(hidden, 2)),
     }  # fmt: skip
-    said = converted(empty, onnx_project(empty, nodes, constants, width=(5, 3)))[0]
+    said = " ".join(converted(empty, onnx_project(empty, nodes, constants, width=(5, 3))))
     assert "original onnx-int8: 4.75 KiB of its 4.7" in said
     assert "stayed in floating point, those of LSTM" in said
 

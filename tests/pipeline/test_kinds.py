@@ -73,11 +73,11 @@ class Board:
     def __init__(self, outputs):
         self.data = b"".join(frameworks.array_parts(outputs.astype(np.float32)))
 
-    def get(self, sha256):
+    def get(self, sha256, most_bytes):
         return self.data
 
 
-@pytest.mark.parametrize(("off", "doubted"), [(0.0, False), (0.04, False), (0.06, True)])
+@pytest.mark.parametrize(("off", "doubted"), [(0.0, False), (0.04, False), (0.08, True)])
 def test_numbers_of_the_board_are_compared_with_the_hosts_as_numbers(tmp_path, off, doubted):
     store = Store(tmp_path)
     on_host = np.array([[-1.0, 5.0], [1.0, 7.0], [1.0, 7.0], [-1.0, 5.0]], np.float32)
@@ -87,11 +87,10 @@ def test_numbers_of_the_board_are_compared_with_the_hosts_as_numbers(tmp_path, o
 
     deployment = SimpleNamespace(evaluation_indices=put(np.arange(4)))
     data = SimpleNamespace(evaluation=SimpleNamespace(y=None))
-    converted = SimpleNamespace(classes=False, outputs=put(on_host))
-    candidate = SimpleNamespace(converted=converted, label="m.tflite @ x")
-    found, doubts = accuracy_of(
-        Board(on_host + off), candidate, SimpleNamespace(outputs_sha256=""), data, deployment, store
-    )
+    converted = SimpleNamespace(classes=False, outputs=put(on_host), other_outputs=None, source_outputs=None)
+    candidate = SimpleNamespace(converted=converted, runtime="x", label="m.tflite @ x")
+    answer = SimpleNamespace(outputs_sha256="", delegates=())
+    found, doubts, _ = accuracy_of(Board(on_host + off), candidate, answer, data, deployment, store)
     assert (found.accuracy_ratio, found.differs_from_host_ratio, found.answers) == (None, None, None)
     assert (found.error_rms, found.spread) == pytest.approx((off, 1.0), abs=1e-6)
     assert bool(doubts) is doubted

@@ -22,8 +22,8 @@ CANDIDATE = SimpleNamespace(label=ONE.label, converted=SimpleNamespace(variant="
     ("sent", "says"),
     [
         (CLEAN, ""),
-        (replace(CLEAN, index=7), "failed on the board"),
-        (replace(CLEAN, index=-1), "failed on the board"),
+        (replace(CLEAN, index=7), "did not end on the board"),
+        (replace(CLEAN, index=-1), "did not end on the board"),
         (wire.LaunchFailed(1, 0, "load", "exit", ""), "failed on the board"),
         (replace(CLEAN, model_sha256=""), "was written to meanwhile"),
         (replace(CLEAN, inputs_sha256="b" * 64), "was written to meanwhile"),

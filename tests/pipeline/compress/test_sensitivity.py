@@ -8,6 +8,7 @@ import pytest
 from pipeline import compress, frameworks, units
 from pipeline.compress.base import Dataset
 from pipeline.errors import DataError, PlanError
+from pipeline.store import sealed, unsealed
 from tests.pipeline.conftest import PLAN, through
 
 pytestmark = pytest.mark.frameworks
@@ -99,11 +100,11 @@ def test_a_stopped_call_goes_on_behind_the_last_point_and_tells_the_accuracy(tin
     with pytest.raises(Stopped):
         points(model, sets, tell=stop, **how)
     (file,) = tmp_path.iterdir()
-    kept = json.loads(file.read_bytes())
+    kept = json.loads(unsealed(file.read_bytes()))
     assert len(kept) == 5
     assert told[-1][1].endswith(f"accuracy {units.percent(kept[-1]['accuracy_ratio'])}")
     kept[0]["error"] = 123.0  # to tell what was read from what is measured again
-    file.write_text(json.dumps(kept))
+    file.write_bytes(sealed(json.dumps(kept).encode()))
     found = points(model, sets, **how)
     whole = points(model, sets, **how | {"resume": None})
     differing = [key for key in whole if found[key] != whole[key]]
