@@ -240,7 +240,7 @@ def test_a_base_installation_measures_a_file_as_it_is(done, tmp_path):
         plan.write_text(f'[model]\npath = "m.{family}"\n[board]\nname = "local"\n[measure]\ntimed_seconds = 0.02\n')
         said = edgepress("run", plan, env=without_extras(tmp_path))
         assert said.returncode == 0, said.stderr
-        assert f"m.{family} @ " in said.stdout
+        assert f"m.{family} on local" in said.stdout
 
 
 def test_labels_out_of_range_are_found_also_without_the_extras(done, tmp_path):
