@@ -2,8 +2,6 @@
 
 import re
 
-from device_agent import wire
-
 # C0 and C1 control characters (a terminal obeys them), line and paragraph separators, marks that reverse the reading
 # order (a name could read as another: CVE-2021-42574), and invisible characters.
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
@@ -35,4 +33,6 @@ def clean_json(text: str) -> str:
 
 def shortened(text: str, most: int = 300) -> str:
     """Text from elsewhere can be of any length, and a sentence of ours should still be read to its end. Its head and its tail."""
+    from device_agent import wire  # here: `--help` says nothing from elsewhere, and need not wait for it
+
     return wire.shortened(text, most)
