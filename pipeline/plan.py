@@ -25,7 +25,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 T = TypeVar("T", bound=Table)
 
 
-Text = Annotated[str, Meta(min_length=1, max_length=4000, pattern="^[^\\x00-\\x1f]*$")]
+CONTROL_FREE = r"^[^\x00-\x1f]*$"
+Text = Annotated[str, Meta(min_length=1, max_length=4000, pattern=CONTROL_FREE)]
 """A path or a name: nothing in it that no file and no board is called by."""
 
 
@@ -263,7 +264,7 @@ def _where(message: str, table: str) -> tuple[str, str]:
         "Object missing required field", "missing key"
     )
     what = what[:1].lower() + what[1:] if what.startswith("Expected") else what
-    if "matching regex" in what:
+    if what.endswith(f"matching regex {CONTROL_FREE!r}"):
         what = "it has a line break or another control character in it"
     return what, ".".join(part for part in (table, at) if part)
 

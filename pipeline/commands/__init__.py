@@ -59,7 +59,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """The `edgepress` command: every error becomes a sentence, a hint and an exit code; 1 comes from a verdict alone."""
-    Stopping()
+    stopping = Stopping()
     degrade()
     try:
         code = cli(standalone_mode=False)
@@ -71,6 +71,7 @@ def main() -> NoReturn:
         code = USAGE
     except Stopped as stopped:
         _tell("\n".join(["\nStopped. Nothing was left half-written.", *left_running()]))
+        stopping.over()
         code = 128 + stopped.number
     except OSError as error:
         from pipeline.errors import OS_HINTS

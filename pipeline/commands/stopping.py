@@ -33,6 +33,13 @@ class Stopping:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._obey)
 
+    def over(self) -> None:
+        """All is tidied up. The interpreter, as it ends, gives each signal its default action back: a further Ctrl-C would
+        replace the exit code. `_end_late` still ends what hangs.
+        """
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
     def _obey(self, number: int, _: object) -> None:
         now = time.monotonic()
         if self._first_s is None:

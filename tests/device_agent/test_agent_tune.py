@@ -91,12 +91,12 @@ def test_a_guardian_that_is_told_to_end_puts_everything_back(board, tree, number
 
 
 def has_come_up(pid: int) -> bool:
-    """Whether it holds the agent's folder: behind that it takes signals as it should."""
-    links = []
-    for path in Path(f"/proc/{pid}/fd").iterdir():
+    """Whether it has locked the agent's folder: after that it takes signals as it should."""
+    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            links.append(str(path.readlink()))
-    return any("/agents/" in link for link in links)
+            if "FLOCK" in path.read_text():
+                return True
+    return False
 
 
 def test_after_a_guardian_that_was_killed_the_next_agent_puts_everything_back(board, tree):

@@ -321,7 +321,7 @@ def test_threads_that_would_share_a_cpu(tmp_path):
         ("import sys\nsys.exit(3)", "SystemExit"),
         ("def rows(): return [[1], [1, 2]]", "array"),
         ("def rows(): return 'abc'", "dtype"),
-        ("def rows(): return None", "NoneType"),
+        ("def rows(): return None", "returned nothing (None)"),
         ("def rows(): 1 / 0", "ZeroDivisionError"),
     ],
 )
