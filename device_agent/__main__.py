@@ -1,14 +1,19 @@
 """The agent's process: guard the wire, say hello, answer requests until the host is gone."""
 
+from __future__ import annotations
+
 import importlib
 import os
 import signal
 import sys
-from typing import Any, Callable, Dict
 
 from device_agent import machine, wire
 from device_agent.channel import Channel, HostGone, Refused
 from device_agent.place import Place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 

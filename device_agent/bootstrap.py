@@ -9,7 +9,11 @@ Code is run only from folders to which nobody but this user and root can write, 
 what was installed: the seal is a hash of them all. It does not keep out this very user, who may run what he likes anyway.
 """
 
-import errno, fcntl, json, os, stat, sys, typing  # noqa: E401, I001 - few lines
+import errno, fcntl, json, os, stat, sys  # noqa: E401, I001 - few lines
+
+TYPE_CHECKING = False  # record.py says why
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 ERRORS = dict.fromkeys((errno.ENOSPC, errno.EFBIG), "no_space")
 ERRORS.update(dict.fromkeys((errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST), "not_writable"))
@@ -24,7 +28,7 @@ def say(text: str) -> None:
     os.write(1, ("\n--edgepress-boot-1-- %s\n" % text).encode())
 
 
-def fail(error: str, message: object) -> typing.NoReturn:
+def fail(error: str, message: object) -> "NoReturn":
     say("FAIL " + json.dumps({"error": error, "message": str(message)}))
     sys.exit(1)
 
@@ -80,7 +84,7 @@ def is_open(told: os.stat_result) -> bool:
     return (user.pw_gid, user.pw_name) != (group.gr_gid, group.gr_name) or not {user.pw_name}.issuperset(group.gr_mem)
 
 
-def unsafe(path: str, told: os.stat_result) -> typing.NoReturn:
+def unsafe(path: str, told: os.stat_result) -> "NoReturn":
     what = "can be written to by others" if is_open(told) else "belongs to the user %d" % told.st_uid
     fail("unsafe", "%s %s (mode %o); the agent runs as the user %d" % (path, what, told.st_mode & 0o7777, os.geteuid()))
 

@@ -1,11 +1,16 @@
 """The two pipes to the host: lines and raw bytes in, records and files out. The end of the input is HostGone, everywhere."""
 
+from __future__ import annotations
+
 import os
 import select
 import time
-from typing import Any, BinaryIO
 
 from device_agent import wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
 
 CHUNK_BYTES = 1 << 16
 SILENT_S = 30.0  # in the middle of an upload; the host gives a silent link up after 45

@@ -3,12 +3,17 @@
 EDGEPRESS_FS_ROOT names another root, so that recorded trees of boards can be read in tests.
 """
 
+from __future__ import annotations
+
 import contextlib
 import glob
 import os
 import re
 import time
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 LIMIT_S = 2.0  # the slowest sensor that is common, a DS18B20, takes 0.75 s (its data sheet, at 12 bits)
 GRACE_S = 0.1

@@ -1,14 +1,19 @@
 """What this board is: asked once, for Hello."""
 
+from __future__ import annotations
+
 import glob
 import os
 import re
 import struct
 import sys
-from typing import List, Optional, Tuple
 
 from device_agent import facts
 from device_agent.wire import Machine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
 
 PACKAGES = (
     "numpy",

@@ -13,15 +13,20 @@ A lock dies with its process, so an entry of tmp/ that can be locked is garbage.
 lock of tmp/ itself; otherwise one agent could collect what another has made and not yet locked.
 """
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import os
 import sys
 import time
-from typing import Callable, Iterator, List, NamedTuple
 
 from device_agent.channel import Refused
-from device_agent.record import JOB_ID, SHA256
+from device_agent.record import JOB_ID, SHA256, Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterator, List
 
 CHUNK_BYTES = 1 << 20
 MARGIN_BYTES = 4 << 20  # stays free: a full disk stops more than us (logs, logins)
@@ -34,7 +39,7 @@ KEPT_BYTES = 512 << 20  # and beyond so much of blobs those that were used longe
 LEAST_NS = 3600 * 10**9  # but none that was used within the last hour
 
 
-class Stored(NamedTuple):
+class Stored(Record):
     path: str
     kind: str  # blobs, sites
     used_ns: int  # by the board's clock, when somebody last asked for it, or put it there

@@ -1,15 +1,19 @@
 """What a record of the wire is, and its way into JSON and back. Types are checked strictly: the other side is not trusted.
 
 Not dataclasses: to define forty of them takes 22 ms with their imports (here; several times that on a Pi), and every first
-answer of an agent would wait for it.
+answer of an agent would wait for it. For the same reason (5 ms) no module that the first answer needs imports typing when it runs:
+annotations stay text there, and `if TYPE_CHECKING:` is false without that import, too.
 """
 
-import re
-import typing
-from typing import Any, Dict, List, Type, TypeVar
+from __future__ import annotations
 
-if typing.TYPE_CHECKING:
-    from typing import dataclass_transform
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Type, TypeVar, dataclass_transform
+
+    R = TypeVar("R", bound="Record")
 else:
 
     def dataclass_transform(**_: Any) -> Any:
@@ -20,7 +24,6 @@ SHA256 = re.compile("[0-9a-f]{64}")
 JOB_ID = re.compile("[0-9a-f]{32}")
 MAX_TEXT = 800  # characters of a text: the cause and the last words
 
-R = TypeVar("R", bound="Record")
 HINTS: Dict[Type[Any], Dict[str, Any]] = {}
 
 
@@ -78,13 +81,20 @@ def shortened(text: str, most: int = MAX_TEXT) -> str:
 
 def from_fields(kind: Type[R], fields: Dict[str, Any]) -> R:
     """Build the record `kind` of decoded JSON, strictly: no field missing, none unknown, each of its type."""
-    if kind not in HINTS:
-        HINTS[kind] = typing.get_type_hints(kind)
-    hints = HINTS[kind]
+    hints = hints_of(kind)
     missing, unknown = sorted(set(hints) - set(fields))[:5], sorted(set(fields) - set(hints))[:5]
     if missing or unknown:
         raise WireError("%s: missing %s, unknown %.200s" % (kind.__name__, missing, unknown))
     return kind(**{name: _value(fields[name], hint, kind.__name__ + "." + name) for name, hint in hints.items()})
+
+
+def hints_of(kind: Type[Any]) -> Dict[str, Any]:
+    """The types of the fields of a record, by their names."""
+    if kind not in HINTS:
+        import typing
+
+        HINTS[kind] = typing.get_type_hints(kind, localns={"Optional": typing.Optional, "Tuple": typing.Tuple})
+    return HINTS[kind]
 
 
 def _plain(value: Any) -> Any:
@@ -96,8 +106,9 @@ def _plain(value: Any) -> Any:
 
 
 def _value(value: Any, hint: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Union:  # Optional[T]
+    origin: Any = getattr(hint, "__origin__", None)
+    arguments: Any = getattr(hint, "__args__", None)
+    if origin not in (None, tuple):  # Optional[T]
         return None if value is None else _value(value, arguments[0], where)
     if origin is tuple:
         if not isinstance(value, list):

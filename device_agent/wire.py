@@ -32,15 +32,20 @@ PROTOCOL history (an agent is pushed by the hash of its content, so versions nev
        runner's waiting was counted; texts have a length
 """
 
+from __future__ import annotations
+
 import json
 import struct
-from typing import Any, Optional, Tuple
 
 from device_agent.record import MAX_TEXT as MAX_TEXT  # noqa: PLC0414 - the host finds all of these here
 from device_agent.record import Record as Record  # noqa: PLC0414
 from device_agent.record import WireError as WireError  # noqa: PLC0414
 from device_agent.record import from_fields, to_fields
 from device_agent.record import shortened as shortened  # noqa: PLC0414
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional, Tuple
 
 PROTOCOL = 5
 MARK = b"--edgepress-agent-1--"

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_agent import wire
+from device_agent.record import hints_of
 
 HASHES = st.binary(min_size=32, max_size=32).map(bytes.hex)
 
@@ -31,7 +32,7 @@ def values(hint, name: str):
 
 
 def records(kind: type):
-    hints = typing.get_type_hints(kind)
+    hints = hints_of(kind)
     return st.builds(kind, **{name: values(hint, name) for name, hint in hints.items()})
 
 

@@ -18,6 +18,7 @@ from device_agent import jobs, wire
 from device_agent.__main__ import serve
 from device_agent.channel import Channel, HostGone
 from device_agent.place import Place
+from device_agent.record import hints_of
 from tests.device_agent.agent_process import LAUNCH, frames, sha256, wheel
 from tests.targets.faults import seeded
 
@@ -51,12 +52,7 @@ def example(hint, name, source):
 
 
 def record(kind, source):
-    return kind(**{name: example(hint, name, source) for name, hint in hints(kind).items()})
-
-
-@functools.cache
-def hints(kind):
-    return typing.get_type_hints(kind)
+    return kind(**{name: example(hint, name, source) for name, hint in hints_of(kind).items()})
 
 
 def mutated_line(line, source):

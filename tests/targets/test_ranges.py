@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_agent import bench, machine, runner, wire
-from device_agent.record import MAX_TEXT, replace, shortened, to_fields
+from device_agent.record import MAX_TEXT, hints_of, replace, shortened, to_fields
 from targets import ranges
 from tests.pipeline.test_validity import CLEAN
 
@@ -35,7 +35,7 @@ def values(hint, name: str):
 
 
 def records(kind: type):
-    hints = typing.get_type_hints(kind)
+    hints = hints_of(kind)
     return st.builds(kind, **{name: values(hint, name) for name, hint in hints.items()})
 
 
@@ -46,7 +46,7 @@ def fields():
     """(record, field, type, is of a list of any length) of everything that the wire carries, once each."""
     found, kinds = [], list(wire.KINDS.values())
     for kind in kinds:
-        for name, hint in typing.get_type_hints(kind).items():
+        for name, hint in hints_of(kind).items():
             listed = False
             inner = [hint]
             while inner:
