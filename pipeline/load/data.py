@@ -140,6 +140,11 @@ def _from_function(text: str, key: str, folder: Path) -> Pair:
         raise _failed(text, key, error) from error
     x, y = answer if isinstance(answer, tuple | list) and len(answer) == 2 else (answer, None)
     try:
+        if any(np.ma.is_masked(each) for each in (x, y)):
+            raise DataError(
+                f"{key}: {text} returned a masked array: what stands where the mask is, is not known",
+                hint="Fill it, such as with x.filled(0), or leave those rows out.",
+            )
         found = np.asarray(x)
         if found.dtype == object and found.ndim == 0:
             raise _no_array(x, text, key)

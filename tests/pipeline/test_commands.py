@@ -322,6 +322,7 @@ def test_threads_that_would_share_a_cpu(tmp_path):
         ("def rows(): return [[1], [1, 2]]", "array"),
         ("def rows(): return 'abc'", "dtype"),
         ("def rows(): return None", "returned nothing (None)"),
+        ("import numpy.ma as ma\ndef rows(): return ma.masked_equal([[1.0, 2.0]], 2)", "a masked array"),
         ("def rows(): 1 / 0", "ZeroDivisionError"),
     ],
 )
