@@ -11,6 +11,8 @@ from pipeline import bounds
 from pipeline.errors import ModelError
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
+# Keras writes the first; Python unpacks bzip2 and LZMA without a bound, also where a few bytes are asked for
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 MOST_CONFIG_BYTES = 64 * 2**20  # of the description of the layers; that of a model of 1,000 layers has 1 MB
 
 
@@ -23,6 +25,12 @@ def check(path: Path, name: str) -> None:
         return
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
+        other = next((info for info in infos if info.compress_type not in PACKED), None)
+        if other is not None:
+            raise ModelError(
+                f"{name}: its {other.filename[:60]} is packed in another way than Keras's (method {other.compress_type} of zip files)",
+                hint="Save it anew with model.save('model.keras').",
+            )
         bounds.check_unpacked(sum(info.file_size for info in infos), packed, name, ModelError)
         for info in infos:
             if info.filename.endswith(".json") and info.file_size > MOST_CONFIG_BYTES:

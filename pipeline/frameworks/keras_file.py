@@ -43,10 +43,10 @@ def open_keras(path: Path, name: str = "") -> Any:
             raise
         except Exception as error:
             whole = suffix == ".h5" or zipfile.is_zipfile(path)
-            raise _why_not_keras(name, suffix, error, whole=whole) from error
+            raise _why_not_keras(name, path, suffix, error, whole=whole) from error
 
 
-def _why_not_keras(name: str, suffix: str, error: Exception, *, whole: bool) -> ModelError:
+def _why_not_keras(name: str, path: Path, suffix: str, error: Exception, *, whole: bool) -> ModelError:
     text = str(error)
     if "TFSMLayer" in text:
         return ModelError(
@@ -64,6 +64,16 @@ def _why_not_keras(name: str, suffix: str, error: Exception, *, whole: bool) -> 
             f"{name} uses {unknown[1]}, which is not part of Keras",
             hint="Only Keras's own layers can be loaded: build the model from them, or export it to ONNX and give that file.",
         )
+    if "No model config found" in text:
+        return ModelError(
+            f"{name} holds weights alone, and no model that they belong to",
+            hint="Build the model as in training, load them with model.load_weights, and save it all with model.save('model.keras').",
+        )
+    if whole and suffix == ".keras" and not _has_config(path):
+        return ModelError(
+            f"{name} is not a Keras model: it is a zip archive without a config.json",
+            hint="Write it with model.save('model.keras').",
+        )
     if not whole or isinstance(error, OSError | zipfile.BadZipFile | KeyError | EOFError):
         return ModelError(
             f"{name} is damaged: it begins like a {suffix} file but can not be read to its end",
@@ -73,6 +83,11 @@ def _why_not_keras(name: str, suffix: str, error: Exception, *, whole: bool) -> 
         f"Keras can not load {name} ({type(error).__name__}: {cause_of(error)})",
         hint="It must load with keras.models.load_model(path) on the installed Keras; save it anew from the Keras that made it.",
     )
+
+
+def _has_config(path: Path) -> bool:
+    with zipfile.ZipFile(path) as file:
+        return "config.json" in file.namelist()
 
 
 def is_fake_quantized(path: Path) -> bool:

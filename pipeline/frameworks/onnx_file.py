@@ -102,7 +102,7 @@ def onnx_proto(path: Path, name: str) -> Any:
     try:
         proto = onnx.load(path, load_external_data=False)
         elsewhere = sorted({
-            entry.value for tensor in _tensors(proto.graph) for entry in tensor.external_data
+            entry.value for part in (proto.graph, *proto.functions) for tensor in _tensors(part) for entry in tensor.external_data
             if tensor.data_location == onnx.TensorProto.EXTERNAL and entry.key == "location"
         })  # fmt: skip
     except Exception as error:
@@ -119,8 +119,9 @@ def onnx_proto(path: Path, name: str) -> Any:
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
+    """Of a graph, or of a function, which has nodes alone."""
+    yield from getattr(graph, "initializer", ())
+    for sparse in getattr(graph, "sparse_initializer", ()):
         yield from (sparse.values, sparse.indices)
     for node in graph.node:
         for attribute in node.attribute:

@@ -40,6 +40,11 @@ class Request(Record, frozen=True):
     sources: dict[str, str]  # training, calibration, evaluation -> what the plan says
 
 
+def is_file(text: str) -> bool:
+    """Whether a source is an .npz file, as endings of models are told: in capitals, too."""
+    return text.lower().endswith(".npz")
+
+
 def read(plan: Plan, store: Store, progress: Progress) -> Data:
     """Return the plan's rows; training rows only if there are passes."""
     table = plan.tables.data
@@ -50,7 +55,7 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
     }
     sources = {name: text for name, text in wanted.items() if text is not None}
     for name, text in sources.items():
-        if text.endswith(".npz"):
+        if is_file(text):
             check_file(plan.file(text), f"data.{name}")
         elif not FUNCTION.fullmatch(text):
             raise PlanError(
@@ -91,9 +96,10 @@ def read_all(argument: Request, tell: Tell) -> Data:
 
 def _source(text: str, key: str, folder: Path) -> tuple[Callable[[], Pair], str]:
     """How to get the rows, and a digest that changes when they do. A file is hashed, a function is called."""
-    if text.endswith(".npz"):
+    if is_file(text):
         path = (folder / Path(text).expanduser()).resolve()
         try:
+            npz_file.check(path, key)  # before it is hashed: a file of zeros may be as long as it likes
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256")
         except OSError as error:
@@ -115,11 +121,13 @@ def _from_function(text: str, key: str, folder: Path) -> Pair:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name != module_name:
+        if not f"{module_name}.".startswith(f"{error.name}."):  # one that the module itself imports
             raise _failed(text, key, error) from error
+        stem = module_name.removesuffix(".py")
+        slip = f"Write the module without its ending: {stem}:{name}. " if stem != module_name else ""
         raise PlanError(
-            f"{key}: there is no {module_name.replace('.', '/')}.py in {folder}",
-            hint="A module:function is looked for beside the plan; for a file of arrays give its .npz path.",
+            f"{key}: '{text}': there is no {module_name.replace('.', '/')}.py in {folder}",
+            hint=f"{slip}A module:function is looked for beside the plan; for a file of arrays give its .npz path alone.",
         ) from error
     except BaseException as error:
         raise _failed(text, key, error) from error
@@ -234,7 +242,9 @@ def _check_kind(x: Array, key: str) -> None:
 
 def _checked_x(x: Array, key: str) -> Array:
     _check_kind(x, key)
-    x = x.astype(np.float32) if x.dtype == np.float64 else x.astype(x.dtype.newbyteorder("="), copy=False)
+    if x.dtype == np.float64:
+        x = _narrowed(x, key)
+    x = x.astype(x.dtype.newbyteorder("="), copy=False)
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
         raise DataError(
@@ -242,6 +252,18 @@ def _checked_x(x: Array, key: str) -> Array:
             hint="Remove or repair them; a runtime answers such rows with nonsense.",
         )
     return x
+
+
+def _narrowed(x: Array, key: str) -> Array:
+    with np.errstate(over="ignore"):  # told below
+        narrow = x.astype(np.float32)
+    bad = np.flatnonzero((np.isinf(narrow) & np.isfinite(x)).reshape(len(x), -1).any(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{key}: {len(bad):,} of {len(x):,} rows hold numbers beyond float32, in which models compute; the first is row {bad[0]}",
+            hint="Scale them as they were scaled for training.",
+        )
+    return narrow
 
 
 def _checked_y(y: Array | None, rows: int, key: str) -> Array | None:

@@ -1,8 +1,10 @@
 """Read the arrays of an .npz file. What its headers say is checked before anything is unpacked."""
 
+import contextlib
 import math
 import struct
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,8 @@ from pipeline.frameworks import Array
 from pipeline.safe_text import shortened
 
 MAGIC = b"\x93NUMPY"  # https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+# numpy writes no others; Python unpacks those others without a bound, also where 12 bytes are asked for
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 LONGEST_HEADER_BYTES = 10_000  # numpy's own limit, which it applies only after reading that much
 WRITE = "Write it anew with np.savez(path, x=rows, y=labels); arrays of Python objects are not read."
 
@@ -27,6 +31,19 @@ class Member(NamedTuple):
 
 def read(path: Path, key: str) -> tuple[Array, Array | None]:
     """Its x, and its y if it has one. DataError says what is wrong with the file; `key` is where the plan names it."""
+    with _opened(path, key) as (file, members):
+        x, *y = [_array(file, each) for each in members]
+        return x, y[0] if y else None
+
+
+def check(path: Path, key: str) -> None:
+    """What can be said by the headers alone: of a file of any size in no time."""
+    with _opened(path, key):
+        pass
+
+
+@contextlib.contextmanager
+def _opened(path: Path, key: str) -> Iterator[tuple[zipfile.ZipFile, list[Member]]]:
     try:
         with zipfile.ZipFile(path) as file:
             infos = {info.filename.removesuffix(".npy"): info for info in file.infolist()}
@@ -39,8 +56,7 @@ def read(path: Path, key: str) -> tuple[Array, Array | None]:
             bounds.check_unpacked(
                 sum(each.unpacked_bytes for each in members), path.stat().st_size, f"{key}: {path.name}", DataError
             )
-            x, *y = [_array(file, each) for each in members]
-            return x, y[0] if y else None
+            yield file, members
     except DataError:
         raise
     except Exception as error:
@@ -56,6 +72,10 @@ def read(path: Path, key: str) -> tuple[Array, Array | None]:
 
 def _member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     """Look at the header alone. ValueError unless it describes just what the member holds."""
+    if info.compress_type not in PACKED:
+        raise ValueError(
+            f"{info.filename} is packed in another way than numpy's (method {info.compress_type} of zip files)"
+        )
     with file.open(info) as member:
         head = member.read(len(MAGIC) + 6)
     if head[: len(MAGIC)] != MAGIC:

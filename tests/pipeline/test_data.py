@@ -126,6 +126,9 @@ def test_damaged_npz(empty, content):
         ("gone.npz", PlanError, r"data\.evaluation: there is no file .*gone\.npz"),
         ("what is this", PlanError, "neither an .npz file nor a function"),
         ("gone:rows", PlanError, r"there is no gone\.py in"),
+        ("rows.npz:x", PlanError, r"'rows\.npz:x': there is no rows/npz\.py in"),
+        ("mine.py:fails", PlanError, r"'mine\.py:fails': there is no mine/py\.py in"),
+        ("needy.py:rows", DataError, r"needy\.py:rows failed: ModuleNotFoundError: No module named 'not_there'"),
         ("json:loads", PlanError, "not one beside the plan"),
         ("mine:gone", PlanError, r"mine\.py has no function 'gone'"),
         ("mine:fails", DataError, r"mine:fails failed: ZeroDivisionError: division by zero"),
@@ -157,6 +160,25 @@ def test_labels_of_another_kind(empty, labels, hint):
     with pytest.raises(DataError, match="not one integer for each row") as caught:
         read(empty, evaluation=save(empty, "e.npz", x=np.ones((2, 3)), y=labels))
     assert hint in caught.value.hint
+
+
+def test_the_ending_of_a_module_is_left_out(empty):
+    with pytest.raises(PlanError) as caught:
+        read(empty, evaluation="gone.py:rows")
+    assert caught.value.hint.startswith("Write the module without its ending: gone:rows.")
+
+
+def test_an_ending_in_capitals(empty):
+    (empty.folder / save(empty, "e.npz", x=some(3))).rename(empty.folder / "E.NPZ")
+    assert read(empty, evaluation="E.NPZ").evaluation.rows == 3
+
+
+def test_doubles_that_are_too_large_for_a_float(empty):
+    rows = np.ones((4, 3))
+    rows[2, 1] = 1e300
+    with pytest.raises(DataError, match=r"1 of 4 rows hold numbers beyond float32.*the first is row 2") as caught:
+        read(empty, evaluation=save(empty, "e.npz", x=rows))
+    assert "Scale" in caught.value.hint
 
 
 def test_text_rows(empty):
