@@ -22,9 +22,9 @@ from typing import IO, Any, TypeVar
 
 import msgspec
 
-from pipeline import bounds
+from pipeline import bounds, child_watch
 from pipeline.child_watch import Bounds, Say, Watch, of_plan
-from pipeline.errors import KINDS, ChildError, EdgepressError
+from pipeline.errors import KINDS, OS_HINTS, ChildError, EdgepressError
 from pipeline.plan import HostTable
 from pipeline.records import Record
 from pipeline.safe_text import clean_lines, shortened
@@ -63,8 +63,7 @@ class Said(Record, frozen=True):
 def kill_all() -> None:
     """Kill every child of this process: for a caller who runs several in threads and gives up on all of them."""
     for process in tuple(_LIVE):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
 
 
 def run(
@@ -146,9 +145,18 @@ def _lines(pipe: int, watch: Watch, fault: type[EdgepressError]) -> Iterator[byt
         watch.look()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """With all that it has started, also in sessions of their own: nothing of it runs on when it is given up."""
+    started = child_watch.family(process.pid) - {process.pid} if process.poll() is None else set()
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    for each in started:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(each, signal.SIGKILL)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    _kill(process)
     process.wait()
     _LIVE.discard(process)
 
@@ -243,7 +251,7 @@ def _main(function: str, descriptor: int, parent: int, folder: str) -> None:
         refuse("ChildError", f"there is not enough memory: {error or 'no more could be had'}", hint)
     except OSError as error:
         told = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
-        refuse("StageError", told, "Is there room on the disk, and may you write there? Then run again.")
+        refuse("StageError", told, OS_HINTS.get(error.errno or 0, "Run again; report it if it happens twice."))
     else:
         answer(Said(answer=found))
 

@@ -105,11 +105,31 @@ def _mark(said: int) -> float:
 def session_bytes(session: int) -> int:
     """Memory of a process and of all that it started: each child here leads a session of its own."""
     found = 0
+    for process in family(session):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # it may just have ended
+            found += _process_bytes(Path(f"/proc/{process}/status"))
+    return found
+
+
+def family(leader: int) -> set[int]:
+    """A session, and what its processes have started in sessions of their own. A daemon, whose parent has ended, is its own."""
+    found, new = set(), {leader}
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
-            with contextlib.suppress(OSError, ValueError, IndexError):  # it may just have ended
-                if os.getsid(int(folder.name)) == session:
-                    found += _process_bytes(folder / "status")
+            with contextlib.suppress(OSError):
+                if os.getsid(int(folder.name)) == leader:
+                    new.add(int(folder.name))
+    while new:
+        found |= new
+        new = set().union(*map(_children, new)) - found
+    return found
+
+
+def _children(process: int) -> set[int]:
+    found: set[int] = set()
+    with contextlib.suppress(OSError):  # it may just have ended
+        for task in Path(f"/proc/{process}/task").iterdir():
+            found.update(map(int, (task / "children").read_text().split()))
     return found
 
 

@@ -25,6 +25,8 @@ OS_HINTS = {
     errno.ENAMETOOLONG: "No file can have so long a name: give a shorter one.",
     errno.EMFILE: "Too many files are open at once: raise the limit (ulimit -n), then run again.",
     errno.ENOMEM: "This machine is out of memory: end other programs, then run again.",
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.ELOOP), "There is something of another kind under that name: move it away."),
+    errno.EFBIG: "That file may grow no further: raise the limit (ulimit -f), or use a disk that holds larger files.",
     errno.EIO: "That disk has errors (`dmesg` tells).",
 }  # fmt: skip
 

@@ -1,0 +1,85 @@
+"""What a child has started is counted and ended with it, also in sessions of its own."""
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import child, child_watch
+from pipeline.child_watch import Bounds
+from pipeline.errors import OS_HINTS, ChildError, StageError
+from pipeline.records import TensorSpec
+
+HELPERS = """
+import errno, os, subprocess, sys, time
+from pipeline.records import TensorSpec
+
+TAKES = "import time; kept = bytearray(os.urandom(1) * (200 << 20)); print(flush=True); time.sleep(600)"
+
+def starts(argument: TensorSpec, tell) -> TensorSpec:
+    started = subprocess.Popen([sys.executable, "-c", "import os, " + TAKES[7:]], start_new_session=True, stdout=subprocess.PIPE)
+    started.stdout.readline()
+    with open(argument.name, "w") as file:
+        file.write(str(started.pid))
+    if argument.dtype == "stays":
+        time.sleep(600)
+    return argument
+
+def has_no_room(argument: TensorSpec, tell) -> TensorSpec:
+    raise OSError(int(argument.name), os.strerror(int(argument.name)))
+"""
+
+
+@pytest.fixture(autouse=True)
+def helpers(tmp_path, monkeypatch):
+    (tmp_path / "family_helpers.py").write_text(HELPERS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def called(name, argument, limits):
+    argument = TensorSpec(name=str(argument[0]), shape=(), dtype=argument[1])
+    return child.run(f"family_helpers:{name}", argument, TensorSpec, lambda *_: None, doing="trying", limits=limits)
+
+
+def is_gone(process):
+    """Ended; it may wait for its new parent to take note of it."""
+    for _ in range(200):
+        try:
+            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("how", "limits", "says"),
+    [
+        ("stays", Bounds(6, "minutes", 2**33), "took longer than 6 s"),
+        ("stays", Bounds(60, "minutes", 150 << 20), "more than 150 MiB of memory"),
+        ("answers", Bounds(60, "minutes", 2**33), None),
+    ],
+)
+def test_what_is_in_a_session_of_its_own(tmp_path, how, limits, says):
+    if says:
+        with pytest.raises(ChildError, match=says):
+            called("starts", (tmp_path / "pid", how), limits)
+    else:
+        called("starts", (tmp_path / "pid", how), limits)
+    if (tmp_path / "pid").exists():  # it may be ended for its memory before
+        assert is_gone(int((tmp_path / "pid").read_text()))
+
+
+def test_a_family_is_a_session_and_its_children():
+    assert os.getpid() in child_watch.family(os.getpid())
+    assert os.getppid() not in child_watch.family(os.getpid())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EROFS])
+def test_what_to_do_is_told_by_what_the_kernel_said(number):
+    with pytest.raises(StageError, match=os.strerror(number)) as caught:
+        called("has_no_room", (number, ""), Bounds(60, "minutes", 2**33))
+    assert caught.value.hint == OS_HINTS[number]
