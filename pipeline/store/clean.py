@@ -77,7 +77,7 @@ class _Cleaning:
         self.plans = {path: runs.plan_of(path) for path in self.runs}
         self.answers = list((root / "answers").glob("*.json"))
         self.names = {path: named_in(path) for path in (*self.runs, *self.answers)}
-        self.size_bytes = size_of(root)
+        self.size_bytes = size_of(root.resolve())  # it may be a link to another disk
         self._sizes: dict[Path, int] = {}
 
     def choose(self) -> _Going:

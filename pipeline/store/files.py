@@ -4,12 +4,19 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from pipeline.errors import StageError
+from pipeline.safe_text import clean
+
+SILENT_S, LONGEST_WAIT_S = 10.0, 120.0  # a lock is held for as long as it takes to write or remove some files
+LOOK_S = 0.02
 UMASK = os.umask(0o077)  # it can only be read by setting it
 os.umask(UMASK)
 DIGEST_BYTES = hashlib.sha256().digest_size
@@ -17,6 +24,15 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 def write_atomically(path: Path, data: bytes, tmp: Path | None = None, *, prefix: str = "tmp") -> None:
     """Write `data` so that `path` holds either its old content or all of the new, also after a power cut."""
+    try:
+        _write_atomically(path, data, tmp, prefix)
+    except OSError as error:
+        if error.filename is None:  # of write and fsync: a full disk is not said of which
+            error.filename = str(path)
+        raise
+
+
+def _write_atomically(path: Path, data: bytes, tmp: Path | None, prefix: str) -> None:
     descriptor, name = tempfile.mkstemp(dir=tmp or path.parent, prefix=prefix)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -42,13 +58,37 @@ def sync(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Hold a file or a folder; free again when this process ends, however it ends. `kind`: as for fcntl.flock."""
+    """Hold a file or a folder; free again when this process ends, however it ends. `kind`: as for fcntl.flock. StageError where
+    another process does not let go of it, such as one that was stopped with Ctrl-Z.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        fcntl.flock(descriptor, kind)
+        _lock(descriptor, kind, path)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, kind: int, path: Path) -> None:
+    began, said = time.monotonic(), False
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            waited_s = time.monotonic() - began
+            if kind & fcntl.LOCK_NB:
+                raise
+        if waited_s > LONGEST_WAIT_S:
+            raise StageError(
+                f"another process has held {path} for {waited_s:.0f} s",
+                hint=f"`fuser -v {path}` names it. If it was stopped or hangs, end it; then run again.",
+            )
+        if waited_s > SILENT_S and not said:
+            said = True
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody listens
+                print(clean(f"still waiting for another edgepress to let go of {path}"), file=sys.stderr, flush=True)
+        time.sleep(LOOK_S)
 
 
 class _Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

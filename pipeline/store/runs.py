@@ -12,8 +12,9 @@ import msgspec
 from pipeline.errors import StageError
 from pipeline.store.files import locked, unsealed, write_atomically
 
-NUMBERED = re.compile(r"([0-9]{4,})-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+NUMBERED = re.compile(r"([0-9]{4,12})-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 """What an id looks like. Those of older versions of edgepress lack the number: they come before all others, by their date."""
+LAST = re.compile(r"[0-9]{1,9}")  # whatever else stands there: the runs have their numbers, too
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -30,7 +31,7 @@ def next_id(root: Path, began: datetime, tmp: Path) -> str:
 
 def in_order(root: Path) -> list[Path]:
     """The files of all runs, oldest first."""
-    return sorted((root / "runs").glob("*.json"), key=_place)
+    return sorted(filter(Path.is_file, (root / "runs").glob("*.json")), key=_place)
 
 
 def read(path: Path) -> bytes:
@@ -76,5 +77,6 @@ def _place(path: Path) -> tuple[int, str]:
 
 def _last_given(path: Path) -> int:
     with contextlib.suppress(OSError, ValueError):
-        return int(path.read_text()[:20])
+        given = path.read_text()[:20].strip()
+        return int(given) if LAST.fullmatch(given) else 0
     return 0

@@ -51,6 +51,11 @@ class Store:
 
     def _make_folders(self) -> None:
         for folder in FOLDERS:
+            if (self.root / folder).is_symlink():
+                raise StageError(
+                    f"{self.root / folder} is a symbolic link: what nobody needs is removed there, so it is not followed",
+                    hint=f"Let {self.root} as a whole be the link, or name a folder on the other disk with --state DIR.",
+                )
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(self.root / ".gitignore"):
             write_atomically(self.root / ".gitignore", IGNORE)

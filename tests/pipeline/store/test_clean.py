@@ -1,11 +1,13 @@
 """A state folder has a bound, and what is needed stays."""
 
 import os
+import shutil
 import time
 
 import pytest
 
-from pipeline.store import runs
+from pipeline.errors import StageError
+from pipeline.store import Store, runs
 from pipeline.store.clean import Bound, clean, size_of
 from tests.pipeline.store.conftest import flip
 
@@ -46,6 +48,28 @@ def test_the_last_runs_stay_with_all_that_they_need(many):
     for number in (17, 18, 19):
         assert many.answer(store, f"model-{number}", bytes([number]) * MODEL_BYTES)[1]
     assert many.answer(store, "rows", b"rows" * 1000)[1]
+
+
+def test_the_state_folder_may_be_a_link(many, tmp_path):
+    """As to another disk: its size is that of what it leads to, and so the bound holds."""
+    link = tmp_path / "link"
+    link.symlink_to(many.root)
+    done = clean(Store(link), Bound(max_bytes=5 * MODEL_BYTES))
+    assert MODEL_BYTES < done.kept_bytes < 5 * MODEL_BYTES
+    assert done.kept_runs < 5
+
+
+@pytest.mark.parametrize("name", ["store", "reports", "tmp"])
+def test_a_folder_in_it_may_not(many, tmp_path, name):
+    """What nobody needs is removed there: it would be somebody's."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("")
+    shutil.rmtree(many.root / name)
+    (many.root / name).symlink_to(tmp_path / "mine")
+    with pytest.raises(StageError, match=f"{name} is a symbolic link") as caught:
+        many.store()
+    assert "--state" in caught.value.hint
+    assert (tmp_path / "mine" / "letter.txt").exists()
 
 
 def test_a_dry_run_says_the_same_and_removes_nothing(many):

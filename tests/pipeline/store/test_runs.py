@@ -1,5 +1,6 @@
 """Runs have an order of their own: not that of a clock that may go back."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -51,7 +52,7 @@ def test_the_ten_thousandth(folder):
     assert says(store.latest_run()) == "10000"
 
 
-@pytest.mark.parametrize("content", [None, b"", b"x", b"-5", b"\xff"])
+@pytest.mark.parametrize("content", [None, b"", b"x", b"-5", b"\xff", b"9" * 26, b"1e3", b"\xd9\xa3"])
 def test_a_lost_sequence_is_found_again_in_the_runs(folder, content):
     store = folder.store()
     first = kept(store, NOW, "first")
@@ -59,6 +60,16 @@ def test_a_lost_sequence_is_found_again_in_the_runs(folder, content):
     if content is not None:
         (store.root / "sequence").write_bytes(content)
     assert kept(store, NOW, "second").split("-")[0] == f"{int(first.split('-')[0]) + 1:04d}"
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_no_run(folder, kind):
+    store = folder.store()
+    kept(store, NOW, "mine")
+    path = store.root / "runs" / "9999-20261129-120000-abcdef.json"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    assert says(store.latest_run()) == "mine"
+    assert store.next_run_id(NOW).startswith("0002-")
 
 
 def test_processes_at_once_get_different_numbers(folder):
