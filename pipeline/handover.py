@@ -17,6 +17,7 @@ import msgspec
 from pipeline import state
 from pipeline.errors import PlanError, StageError
 from pipeline.plan import Plan
+from pipeline.plan_file import check_name
 from pipeline.records import Artifact, Record
 from pipeline.store import Store, write_atomically
 from pipeline.store.files import locked
@@ -26,6 +27,7 @@ FOLDER = "out"
 MANIFEST = "manifest.json"
 NEXT = ".edgepress-manifest.json"  # the manifest to be, while its files are written: after a kill they are known as our own
 PREFIX = ".edgepress-"
+MOST_MANIFEST_BYTES = 16 * 2**20  # one of ten files has some 3 KB
 
 
 class Item(NamedTuple):
@@ -83,8 +85,13 @@ def folder_of(plan: Plan, given: Path | None) -> Path:
         base = plan.folder if beside else state.folder_of(plan.folder, plan.state)
         places = (base / FOLDER, base / f"{FOLDER}-{plan.path.stem}")
         return next((place for place in places if _taken(place, plan) is None), places[-1])
+    check_name(given.resolve())
     if given.is_dir() or not os.path.lexists(given):
-        reason = _taken(given, plan) or (None if folders.writable(given) else "this user may not write there")
+        reason = (
+            _in_state(given, plan)
+            or _taken(given, plan)
+            or (None if folders.writable(given) else "this user may not write there")
+        )
     else:
         reason = "it is not a folder"
     if reason:
@@ -92,11 +99,18 @@ def folder_of(plan: Plan, given: Path | None) -> Path:
     return given
 
 
+def _in_state(folder: Path, plan: Plan) -> str | None:
+    """Why not there: `edgepress clean` would remove it, or it would be taken for what is kept of a run."""
+    state_folder, place = state.folder_of(plan.folder, plan.state).resolve(), folder.resolve()
+    inside = place == state_folder or (state_folder in place.parents and not place.name.startswith(FOLDER))
+    return f"it is in the state folder {state_folder}" if inside else None
+
+
 def _taken(folder: Path, plan: Plan) -> str | None:
     """Why this folder is not for this plan's product."""
     if os.path.lexists(folder) and not folder.is_dir():
         return "it is not a folder"
-    if not (folder / MANIFEST).exists():
+    if not os.path.lexists(folder / MANIFEST):
         return None
     manifest = _read(folder / MANIFEST)
     if manifest is None:
@@ -107,6 +121,8 @@ def _taken(folder: Path, plan: Plan) -> str | None:
 
 def _read(path: Path) -> Manifest | None:
     try:
+        if not path.is_file() or path.stat().st_size > MOST_MANIFEST_BYTES:  # a pipe would be waited for
+            return None
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (OSError, ValueError):
         return None

@@ -14,12 +14,13 @@ from pipeline.safe_text import clean
 from pipeline.store import versions
 
 MAKERS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnx", "onnxruntime", "tf2onnx")
-LONGEST_NAME = 100
+LONGEST_NAME_BYTES = 160  # of a file system's 255: formats, passes and numbers come behind it
 
 
 def files_of(plan: Plan, compressed: Compressed, converted: Sequence[Converted]) -> Iterator[Item]:
     """The files that the plan asked for, then the compressed model itself and what its passes packed."""
-    stem = clean(Path(plan.tables.model.path).stem).replace("/", "_")[:LONGEST_NAME]
+    stem = clean(Path(plan.tables.model.path).stem).replace("/", "_")
+    stem = stem.encode()[:LONGEST_NAME_BYTES].decode(errors="ignore")
     wanted = plan.tables.convert.formats or (plan.source_format,)
     variant = "compressed" if compressed.passes else "original"
     shorter = f"{stem}-compressed" if compressed.passes else stem

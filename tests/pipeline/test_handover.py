@@ -157,7 +157,16 @@ def test_a_folder_that_cannot_take_it_is_said_before_the_work(edge, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / MANIFEST).write_text('{"name": "a web app"}')
-    for given, why in (("file", "not a folder"), ("theirs", "not written by edgepress"), ("file/below", "may not")):
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / MANIFEST)  # which would be waited for
+    (tmp_path / "large").mkdir()
+    with (tmp_path / "large" / MANIFEST).open("wb") as file:
+        file.truncate(2**40)
+    for given, why in (
+        ("file", "not a folder"), ("theirs", "not written by edgepress"), ("file/below", "may not"),
+        ("pipe", "not written by edgepress"), ("large", "not written by edgepress"), (".edgepress", "in the state folder"),
+        (".edgepress/reports", "in the state folder"), (".edgepress/tmp/new", "in the state folder"),
+    ):  # fmt: skip
         with pytest.raises(PlanError, match=why) as caught:
             handover.folder_of(edge, tmp_path / given)
         assert "-o" in caught.value.hint
@@ -183,6 +192,20 @@ def test_the_product_is_what_the_plan_asked_for(tmp_path):
     assert found[0].variant == "compressed"
     assert found[1].name == f"net-compressed.{run.compressed.model.artifact.format}"
     assert not any(item.variant == "original" for item in found)
+
+
+@pytest.mark.parametrize("letter", ["a", "\u00e9", "\u6a21", "\U0001f600"])
+def test_a_long_name_leaves_room_for_what_comes_behind_it(tmp_path, letter):
+    """A file system takes 255 bytes, of which a letter may need four."""
+    stem = letter * (240 // len(letter.encode()))
+    path = tmp_path / "edge.toml"
+    path.write_text(f'[model]\npath = "{stem}.keras"\n[convert]\nformats = ["tflite-int8"]\n', encoding="utf-8")
+    (named,) = product.files_of(plan.read(path), msgspec.structs.replace(whole_run().compressed, passes=()), (
+        msgspec.structs.replace(whole_run().converted[0], variant="original", format="tflite-int8"),
+    ))  # fmt: skip
+    (tmp_path / named.name).write_text("")
+    assert named.name.startswith(letter * 30)
+    assert named.name.endswith(f"{letter}-tflite-int8.{named.content.format}")
 
 
 def test_a_file_as_it_is_keeps_its_name(edge):
