@@ -1,6 +1,8 @@
 """edge.toml -> a frozen Plan. Whatever is wrong is an error that names the file, the table and the key."""
 
+import contextlib
 import hashlib
+import itertools
 import os
 import re
 import stat
@@ -10,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from pipeline import plan_file, spelling
+from pipeline import plan_file, plan_words, spelling
 from pipeline.errors import PlanError
 from pipeline.safe_text import shortened
 
@@ -25,6 +27,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 T = TypeVar("T", bound=Table)
 
 
+MOST_NAMES = 1000  # of a folder, that are compared with one that is not there
 CONTROL_FREE = r"^[^\x00-\x1f]*$"
 Text = Annotated[str, Meta(min_length=1, max_length=4000, pattern=CONTROL_FREE)]
 """A path or a name: nothing in it that no file and no board is called by."""
@@ -176,7 +179,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                 hint="Write the path out; ~ at its beginning is your home folder.",
             )
         try:
-            return (self.folder / Path(name).expanduser()).resolve()
+            return plan_file.check_name((self.folder / Path(name).expanduser()).resolve())
         except (OSError, RuntimeError) as error:  # links in a circle, or no home to expand
             raise PlanError(f"{self.path}: '{name}': {error}", hint="Give a path that leads to a file.") from error
 
@@ -185,7 +188,7 @@ def read(path: Path) -> Plan:
     """Read a plan. PlanError says which file, table and key is wrong."""
     text, raw = plan_file.read(path)
     return Plan(
-        path=path.resolve(),
+        path=plan_file.check_name(path.resolve()),
         sha256=hashlib.sha256(text).hexdigest(),
         tables=convert_table(raw, Tables, path, ""),
     )
@@ -197,16 +200,28 @@ def check_file(path: Path, key: str, folder_hint: str = "Give the file itself.")
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
         raise PlanError(
-            f"{key}: there is no file {path}", hint="Correct the path; it is relative to the plan's folder."
+            f"{key}: there is no file {path}",
+            hint=f"{_near_file(path)}Correct the path; it is relative to the plan's folder.",
         ) from error
     except OSError as error:
         raise PlanError(f"{key}: {path} can not be read: {error.strerror}", hint="Correct the path.") from error
     if stat.S_ISDIR(mode):
-        raise PlanError(f"{key}: {path} is a folder, and a file is expected", hint=folder_hint)
+        saved = (path / "saved_model.pb").exists()
+        hint = folder_hint if saved else " ".join(dict.fromkeys(("Give the file itself.", folder_hint)))
+        raise PlanError(f"{key}: {path} is a folder, and a file is expected", hint=hint)
     if not stat.S_ISREG(mode):  # a pipe would be waited for, and /dev/zero has no end
         raise PlanError(f"{key}: {path} is no ordinary file", hint="Give the file itself.")
     if not os.access(path, os.R_OK):
         raise PlanError(f"{key}: {path} may not be read by you", hint="Give yourself the right to read it.")
+
+
+def _near_file(path: Path) -> str:
+    """A sentence with the file of nearly that name, and a space behind it."""
+    with contextlib.suppress(OSError):
+        with os.scandir(path.parent) as entries:
+            names = [each.name for each in itertools.islice(entries, MOST_NAMES)]
+        return spelling.did_you_mean(path.name, names, cutoff=0.8)
+    return ""
 
 
 def with_state(plan: Plan, state: Path | None) -> Plan:
@@ -231,7 +246,9 @@ def convert_table(raw: dict[str, Any], kind: type[T], path: Path | None, table: 
         known = _known_keys(kind, at.removeprefix(table).lstrip("."))
         unknown = re.fullmatch(r"unknown key `(.*)`", what, re.DOTALL)
         near = (
-            (_elsewhere(unknown[1]) or spelling.did_you_mean(unknown[1], known)) if unknown else _brackets(what, known)
+            (_elsewhere(unknown[1]) or spelling.did_you_mean(unknown[1], known))
+            if unknown
+            else plan_words.brackets(what, at, known) + plan_words.without_unit(what, at)
         )
         keys = f"Keys that may stand there: {', '.join(known)}. {page} describes each." if known else f"See {page}."
         raise PlanError(
@@ -239,18 +256,11 @@ def convert_table(raw: dict[str, Any], kind: type[T], path: Path | None, table: 
         ) from error
 
 
-def _brackets(what: str, known: tuple[str, ...]) -> str:
-    """A sentence on the slips in writing a list or a table, and a space behind it."""
-    if what.startswith("expected `object`, got `array`") and known:
-        return "It is one table: write its name in single brackets. "
-    if what.startswith("expected `array`, got `str`"):
-        return 'It is a list: write it in brackets, ["like this"]. '
-    return ""
-
-
 def _elsewhere(key: str) -> str:
     """A sentence with the table that has this key, and a space behind it."""
     for field in msgspec.structs.fields(Tables):
+        if field.name == key:
+            return f"{key} is no key of a table: write it above the first [table]. " if key == "seed" else ""
         if isinstance(field.type, type) and issubclass(field.type, Table) and key in field.type.__struct_fields__:
             return f"{key} is a key of [{field.name}]. "
     return ""
@@ -264,6 +274,7 @@ def _where(message: str, table: str) -> tuple[str, str]:
         "Object missing required field", "missing key"
     )
     what = what[:1].lower() + what[1:] if what.startswith("Expected") else what
+    what = what.replace(" | null`", "`")  # TOML has none: such a key is left out
     if what.endswith(f"matching regex {CONTROL_FREE!r}"):
         what = "it has a line break or another control character in it"
     return what, ".".join(part for part in (table, at) if part)

@@ -40,6 +40,18 @@ def read(path: Path) -> tuple[bytes, dict[str, Any]]:
     return text, _written_out(raw, path)
 
 
+def check_name(path: Path) -> Path:
+    """PlanError for a path with bytes that are no text: no record of a run could hold it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise PlanError(
+            f"{path}: a name in this path has bytes that are not UTF-8",
+            hint="Rename that file or folder, or work in another: what is kept of a run is JSON, which cannot hold such a name.",
+        ) from error
+    return path
+
+
 def _text_of(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for, and /dev/zero has no end
@@ -84,6 +96,8 @@ def _written_out(raw: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _number(value: object, key: str, where: str) -> object:
+    if isinstance(value, float) and key.endswith("_bytes") and value.is_integer():
+        return int(value)  # 2e5
     if isinstance(value, str) and key.endswith("_bytes"):
         found = spelling.bytes_of(value)
         if found is None:

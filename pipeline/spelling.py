@@ -24,10 +24,13 @@ def share_of(text: str) -> float | None:
     return float(found[1]) / 100 if found else None
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """A sentence with the nearest of the known names, and a space behind it; nothing where none is near."""
     import difflib
 
     by_lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower()[:100], by_lower, n=1, cutoff=0.6)
+    asked = name.lower()[:100]
+    near = [each for each in by_lower if asked in each and len(asked) > 3]  # a part of one alone, such as litert
+    if len(near) != 1:
+        near = difflib.get_close_matches(asked, by_lower, n=1, cutoff=cutoff)
     return f"Did you mean {by_lower[near[0]]}? " if near else ""

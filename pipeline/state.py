@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from pipeline.errors import PlanError
+from pipeline.plan_file import check_name
 from pipeline.store.store import IGNORE
 from targets import folders
 
@@ -23,8 +24,8 @@ def folder_of(plan_folder: Path, given: Path | None) -> Path:
                 f"--state {given} is a folder of something else: it has files that are not of edgepress",
                 hint="Name a folder that is empty or does not exist yet.",
             )
-        return root
-    beside = plan_folder / NAME
+        return check_name(root)
+    beside = check_name(plan_folder / NAME)
     if os.path.lexists(beside) or folders.writable(plan_folder):
         return beside
     mark = hashlib.sha256(os.fsencode(plan_folder)).hexdigest()[:12]

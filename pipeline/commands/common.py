@@ -38,6 +38,8 @@ class UserPath(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if not os.fspath(value):  # -o "$OUT" where OUT is not set: it is not the folder that one happens to be in
+            self.fail("it is empty; . is the current folder", parameter, context)
         try:
             path = Path(value).expanduser()
         except RuntimeError as error:  # ~ of a user whom there is not

@@ -92,9 +92,15 @@ def settings_of(plan: Plan) -> tuple[Step, ...]:
 
 def _step(raw: dict[str, object], i: int, plan: Plan) -> Step:
     table, name = f"compress[{i}]", raw.get("pass")
+    known = PASSES.get(plan.source_format, {})
+    if not known:
+        raise PlanError(
+            f"{plan.path}: {table}: there are no passes for {plan.source_format or 'such'} models",
+            hint=f"Passes work on {' and '.join(PASSES)} models: give the model that this file was made from, or leave out [[compress]].",
+        )
     if not isinstance(name, str):
-        known = ", ".join(PASSES.get(plan.source_format, {}))
-        raise PlanError(f"{plan.path}: {table}.pass: missing key `pass`", hint=f"Known passes: {known}.")
+        wrong = "missing key `pass`" if name is None else "the name of a pass is a text: one pass for each [[compress]]"
+        raise PlanError(f"{plan.path}: {table}.pass: {wrong}", hint=f"Known passes: {', '.join(known)}.")
     try:
         the_pass = load_pass(plan.source_format, name)
     except PlanError as error:

@@ -19,7 +19,8 @@ def check(plan: Plan) -> None:
     if isinstance(wanted, str) and wanted != ALL:
         raise PlanError(
             f'{plan.path}: measure.runtimes: "{wanted}" is no list',
-            hint=f'Write ["{wanted}"], or "{ALL}" for every runtime that the board can have.',
+            hint=("Write " if wanted.lower() == ALL else f'Write ["{wanted}"], or ')
+            + f'"{ALL}" for every runtime that the board can have.',
         )
     for name in named(plan):
         _check_name(plan, "measure.runtimes", name, provision.RUNTIMES)
@@ -43,6 +44,7 @@ def _check_name(plan: Plan, key: str, name: str, known: Collection[str]) -> None
             f'{plan.path}: {key}: "{name}" says a version, too, and here stand names only',
             hint=f'Write "{begin}" here, and its version into a table of the plan: {KEY}.',
         )
+    known = [each for each in known if not provision.RUNTIMES[each].for_tests]
     raise PlanError(
         f"{plan.path}: {key}: there is no runtime called {name}",
         hint=f"{spelling.did_you_mean(name.replace('-', '_'), known)}The runtimes are: {', '.join(known)}.",

@@ -40,8 +40,7 @@ class Request(Record, frozen=True):
     sources: dict[str, str]  # training, calibration, evaluation -> what the plan says
 
 
-def is_file(text: str) -> bool:
-    """Whether a source is an .npz file, as endings of models are told: in capitals, too."""
+def is_file(text: str) -> bool:  # as endings of models are told: in capitals, too
     return text.lower().endswith(".npz")
 
 

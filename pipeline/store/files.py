@@ -74,11 +74,12 @@ def _lock(descriptor: int, kind: int, path: Path) -> None:
     while True:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            return
         except BlockingIOError:
-            waited_s = time.monotonic() - began
             if kind & fcntl.LOCK_NB:
                 raise
+        else:
+            return
+        waited_s = time.monotonic() - began
         if waited_s > LONGEST_WAIT_S:
             raise StageError(
                 f"another process has held {path} for {waited_s:.0f} s",
@@ -87,7 +88,8 @@ def _lock(descriptor: int, kind: int, path: Path) -> None:
         if waited_s > SILENT_S and not said:
             said = True
             with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody listens
-                print(clean(f"still waiting for another edgepress to let go of {path}"), file=sys.stderr, flush=True)
+                sys.stderr.write(clean(f"still waiting for another edgepress to let go of {path}") + "\n")
+                sys.stderr.flush()
         time.sleep(LOOK_S)
 
 

@@ -283,8 +283,8 @@ def damaged(folder, kind):
     ("kind", "message"),
     [
         ("text", "bad.keras is not a Keras model"),
-        ("other zip", "Keras can not load bad.keras|damaged"),
-        ("other h5", "Keras can not load bad.h5|damaged"),
+        ("other zip", r"bad.keras is not a Keras model: it is a zip archive without a config\.json"),
+        ("other h5", "bad.h5 holds weights alone"),
         ("cut zip", "bad.keras is damaged"),
         ("cut h5", "bad.h5 is damaged"),
         ("nan", "the weights 'pointwise/kernel' hold NaN"),
