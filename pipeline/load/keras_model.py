@@ -2,8 +2,7 @@
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.errors import ModelError
-from pipeline.load import Request, answers
+from pipeline.load import Request, answers, not_a_model
 from pipeline.records import Model
 
 FORMAT = "keras"
@@ -13,10 +12,8 @@ CRASHED = "Does keras.models.load_model open it? If not, it is damaged: save it 
 def check(data: bytes, name: str) -> None:
     """Refuse bytes that can not be a Keras file."""
     if data[:4] != b"PK\x03\x04" and data[:8] != b"\x89HDF\r\n\x1a\n":
-        raise ModelError(
-            f"{name} is not a Keras model: it is neither a zip archive (.keras) nor an HDF5 file (.h5)",
-            hint="Write it with model.save('model.keras').",
-        )
+        why = "it is neither a zip archive (.keras) nor an HDF5 file (.h5)"
+        raise not_a_model.error(data, name, "a Keras model", why, "Write it with model.save('model.keras').")
 
 
 def readable(name: str) -> bool:

@@ -6,7 +6,7 @@ from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.errors import ModelError
 from pipeline.frameworks.said import cause_of
-from pipeline.load import Request, answers
+from pipeline.load import Request, answers, not_a_model
 from pipeline.records import Model
 
 FORMAT = "onnx"
@@ -18,10 +18,9 @@ WIRE_VARINT, WIRE_64, WIRE_BYTES, WIRE_32 = 0, 1, 2, 5  # https://protobuf.dev/p
 def check(data: bytes, name: str) -> None:
     """Refuse bytes that can not be an ONNX file: walk the outermost fields of the protobuf. Needs no framework."""
     if GRAPH_FIELD not in _fields(data):
-        raise ModelError(
-            f"{name} is not an ONNX model: its bytes are not a whole protobuf with a graph in it",
-            hint="Give the .onnx file itself, whole; a download may have been cut off.",
-        )
+        why = "its bytes are not a whole protobuf with a graph in it"
+        hint = "Give the .onnx file itself, whole; a download may have been cut off."
+        raise not_a_model.error(data, name, "an ONNX model", why, hint)
 
 
 def _fields(data: bytes) -> set[int]:

@@ -4,8 +4,7 @@ import struct
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.errors import ModelError
-from pipeline.load import Request, answers
+from pipeline.load import Request, answers, not_a_model
 from pipeline.records import Model
 
 FORMAT = "tflite"
@@ -17,10 +16,9 @@ def check(data: bytes, name: str) -> None:
     """Refuse bytes that can not be a .tflite file; needs no framework."""
     root = struct.unpack("<I", data[:4])[0] if len(data) >= 8 else 0
     if data[4:8] != IDENTIFIER or not 8 <= root <= len(data) - 4:
-        raise ModelError(
-            f"{name} is not a TFLite model: its first bytes are not those of one",
-            hint="Give the .tflite file itself, whole; a download may have been cut off.",
-        )
+        why = "its first bytes are not those of one"
+        hint = "Give the .tflite file itself, whole; a download may have been cut off."
+        raise not_a_model.error(data, name, "a TFLite model", why, hint)
 
 
 def readable(name: str) -> bool:

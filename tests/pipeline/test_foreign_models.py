@@ -8,6 +8,7 @@ import pytest
 from pipeline import frameworks
 from pipeline.errors import ModelError
 from pipeline.frameworks import keras_archive
+from pipeline.load import keras_model, onnx_model, tflite_model
 from tests.pipeline.test_hostile_models import hdf5, keras_file
 
 
@@ -55,3 +56,26 @@ def test_weights_of_a_function_in_a_second_file(tmp_path):
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match=r"keeps its weights in a second file, \.\./\.\./etc/passwd"):
         frameworks.onnx_proto(tmp_path / "m.onnx", "m.onnx")
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.mark.parametrize("loader", [keras_model, onnx_model, tflite_model])
+@pytest.mark.parametrize(
+    ("content", "says", "hint"),
+    [
+        (b"", "it is empty", "Copy it again"),
+        (LFS, "it is a pointer of Git LFS", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>404</html>", "it is a web page", "Download the file itself"),
+        (b"\x1c\0\0\0TFL3\xff", "it is a .tflite file|first bytes", ".tflite"),
+        (b"PK\x03\x04 and more", "it is a zip archive", "the ending .keras"),
+        (b"\x89HDF\r\n\x1a\n", "it is an HDF5 file", "the ending .h5"),
+    ],
+)
+def test_files_that_are_no_model(loader, content, says, hint):
+    if loader is keras_model and content[:1] in (b"P", b"\x89"):
+        return
+    with pytest.raises(ModelError, match=f"m.x is not an? .* model: .*({says})") as caught:
+        loader.check(content, "m.x")
+    assert hint in caught.value.hint
