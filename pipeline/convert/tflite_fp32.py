@@ -58,6 +58,7 @@ def run(converter: Any, model: Any, tried: str) -> bytes:
         why = shortened("no form of " + ", ".join(operators)) if operators else cause_of(error)
         raise StageError(
             f"TensorFlow's converter refuses this model: {why}",
-            hint=advice.for_model(model, tried),
+            # an operator that TFLite does not have is in none of its formats
+            hint=advice.for_model(model, "tflite-fp32" if operators else tried),
         ) from error
     return data

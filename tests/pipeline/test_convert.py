@@ -300,8 +300,9 @@ def test_an_operator_that_tflite_does_not_have(tmp_path):
     image = keras.Input((4,))
     model = keras.Model(image, keras.ops.erf(keras.layers.Dense(3)(image)))
     rows = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
-    with pytest.raises(StageError, match=r"TensorFlow's converter refuses this model: no form of tf\.Erf"):
+    with pytest.raises(StageError, match=r"TensorFlow's converter refuses this model: no form of tf\.Erf") as caught:
         load_converter("tflite-int8").convert(job(model, tmp_path, rows), silent)
+    assert "Try the ONNX formats" in caught.value.hint  # it is in no format of TFLite
 
 
 @pytest.mark.frameworks
