@@ -1,12 +1,8 @@
-"""The text that the host sends as `python3 -I -S -c ...`: becomes the agent of a given hash; installs it first if it is absent,
-or no longer what was installed.
+"""The text that the host sends as `python3 -I -S -c ...`: becomes the agent of a given hash, installed anew where it is absent or changed.
 
-Reads one JSON line {"root", "sha256", "size_bytes"}; says HAVE, or NEED (NEED DAMAGED) and then takes size_bytes of zip; becomes
-the agent. Or says FAIL {"error", "message"} and ends with 1. It reads nothing ahead: what follows belongs to the agent. Imports
-are few, and -S leaves site out, because the first answer waits for all of it.
-
-Code is run only from folders to which nobody but this user and root can write, and only if every file there, .pyc included, is
-what was installed: the seal is a hash of them all. It does not keep out this very user, who may run what he likes anyway.
+Reads one JSON line {"root", "sha256", "size_bytes"} and nothing ahead; says HAVE, or NEED (NEED DAMAGED) and takes size_bytes of zip, or
+says FAIL {"error", "message"} and ends with 1. The first answer waits for it: imports are few. Code is run only from folders to which
+none but this user and root can write, and only if all files there are what was installed: the seal is a hash of them all.
 """
 
 import errno, fcntl, json, os, stat, sys  # noqa: E401, I001 - few lines
@@ -17,11 +13,12 @@ if TYPE_CHECKING:
 
 ERRORS = dict.fromkeys((errno.ENOSPC, errno.EFBIG), "no_space")
 ERRORS.update(dict.fromkeys((errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST), "not_writable"))
-ERRORS.update({errno.EROFS: "read_only", errno.EDQUOT: "quota"})
+ERRORS.update({errno.EROFS: "read_only", errno.EDQUOT: "quota", errno.ENOENT: "no_home"})
 SEAL = ".sealed-" + str(sys.implementation.cache_tag)  # another Python has other .pyc files
 MOST_BYTES = 1 << 18
 LEAST_INODES = 500  # for a root that is new
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
+OURS = ("agents", "blobs", "jobs", "partial", "sites", "tmp", "lock", "tuned.json")
 
 
 def say(text: str) -> None:
@@ -46,9 +43,6 @@ def sync(path: str) -> None:
     os.close(descriptor)
 
 
-# --- where it lies
-
-
 def guard(root: str) -> None:
     """Refused, where others could put something into this folder or one of those in it, or put another in its place."""
     guard_way(root, os.geteuid())
@@ -56,7 +50,7 @@ def guard(root: str) -> None:
         told = entry.stat(follow_symlinks=False)
         if stat.S_ISLNK(told.st_mode) and told.st_uid == os.geteuid():
             guard_way(os.path.realpath(entry.path), os.geteuid())
-        elif told.st_uid != os.geteuid() or is_open(told):
+        elif told.st_uid != os.geteuid() or is_open(entry.path, told):
             unsafe(entry.path, told)
 
 
@@ -64,28 +58,29 @@ def guard_way(path: str, *owners: int) -> None:
     """Each folder on the way is root's or ours, and nobody else may write there; where all may, each only his own (/tmp)."""
     told = os.stat(path)
     is_shared = not owners and told.st_mode & stat.S_ISVTX
-    if told.st_uid not in (owners or (0, os.geteuid())) or (is_open(told) and not is_shared):
+    if told.st_uid not in (owners or (0, os.geteuid())) or (is_open(path, told) and not is_shared):
         unsafe(path, told)
     if path != os.path.dirname(path):
         guard_way(os.path.dirname(path))
 
 
-def is_open(told: os.stat_result) -> bool:
-    """Whether others may write. The group that a user has for himself alone is nobody else."""
+def is_open(path: str, told: os.stat_result) -> bool:
+    """Whether others may write. The group that a user has for himself alone is nobody else; the bit of the group tells of ACLs, too."""
     if told.st_mode & OTHERS != stat.S_IWGRP:
         return bool(told.st_mode & OTHERS)
-    import grp
-    import pwd
+    import grp, pwd  # noqa: E401, I001 - few lines
 
     try:
         user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(told.st_gid)
-    except KeyError:
+        has_acl = "system.posix_acl_access" in os.listxattr(path, follow_symlinks=False)
+    except (KeyError, OSError):
         return True
-    return (user.pw_gid, user.pw_name) != (group.gr_gid, group.gr_name) or not {user.pw_name}.issuperset(group.gr_mem)
+    names = {*group.gr_mem, *(each.pw_name for each in pwd.getpwall() if each.pw_gid == group.gr_gid)}
+    return has_acl or (user.pw_gid, {user.pw_name}) != (group.gr_gid, {group.gr_name, *names})
 
 
 def unsafe(path: str, told: os.stat_result) -> "NoReturn":
-    what = "can be written to by others" if is_open(told) else "belongs to the user %d" % told.st_uid
+    what = "can be written to by others" if is_open(path, told) else "belongs to the user %d" % told.st_uid
     fail("unsafe", "%s %s (mode %o); the agent runs as the user %d" % (path, what, told.st_mode & 0o7777, os.geteuid()))
 
 
@@ -101,7 +96,10 @@ def prepare_root(root: str) -> None:
     if there != root and room.f_files and room.f_favail < LEAST_INODES:
         fail("no_inodes", "%s: %d inodes are free, and a runtime is a thousand files or more" % (root, room.f_favail))
     guard(root) if there == root else guard_way(there)
-    for name in ("agents", "blobs", "jobs", "partial", "sites", "tmp"):
+    for name in {*OURS} & {*os.listdir(root)} if there == root and "agents" not in os.listdir(root) else ():
+        if not os.path.isdir(root + "/" + name) or os.listdir(root + "/" + name):
+            fail("foreign", root + "/" + name)  # of a home, in which it would be taken for what place.py makes
+    for name in OURS[:6]:
         os.makedirs(os.path.join(root, name), exist_ok=True)
     if there != root:
         guard(root)
@@ -111,9 +109,6 @@ def why(error: OSError, root: str) -> str:
     room = os.statvfs(root if os.path.isdir(root) else "/")
     out_of_inodes = error.errno == errno.ENOSPC and room.f_files and not room.f_favail
     return "no_inodes" if out_of_inodes else ERRORS.get(error.errno or 0, "internal")
-
-
-# --- the agent
 
 
 def sealed(agent: str) -> str:
@@ -148,7 +143,7 @@ def hold(agent: str) -> str:
         if SEAL not in names and any(name.startswith(".sealed-") for name in names):
             return "NEED"  # of another Python
         with open(os.path.join(agent, SEAL)) as file:
-            if told.st_uid == os.geteuid() and not is_open(told) and file.read() == sealed(agent):
+            if told.st_uid == os.geteuid() and not is_open(agent, told) and file.read() == sealed(agent):
                 return "HAVE"
     except OSError:
         pass

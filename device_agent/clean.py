@@ -16,7 +16,18 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Set, Tuple
 from device_agent import wire
 from device_agent.channel import Refused
 from device_agent.job import Job
-from device_agent.place import FOLDERS, KEPT_BYTES, KEPT_NS, LEAST_NS, Place, Stored, beyond, locked, newest_first
+from device_agent.place import (
+    FOLDERS,
+    KEPT_BYTES,
+    KEPT_NS,
+    LEAST_NS,
+    Place,
+    Stored,
+    beyond,
+    is_ours,
+    locked,
+    newest_first,
+)
 
 HASH = re.compile(b"[0-9a-f]{64}")
 OUTPUTS = re.compile(b'"outputs_sha256":"([0-9a-f]{64})"')
@@ -66,22 +77,26 @@ def uninstall(place: Place, request: wire.Uninstall) -> wire.Uninstalled:
 
 
 def _uninstalled(place: Place, *, dry_run: bool) -> wire.Uninstalled:
-    size = 0
-    for name in FOLDERS:
-        path = os.path.join(place.root, name)
-        size += _size(os.path.realpath(path))
-        if not dry_run:
-            if os.path.islink(path):  # to another disk: what is ours there goes, the folder is not ours
-                for entry in os.scandir(path):
-                    _remove(entry.path)
-            _remove(path)
+    size, kept = 0, sorted(set(os.listdir(place.root)).difference(FOLDERS, FILES))
     for name in FILES:
         with contextlib.suppress(FileNotFoundError):
             path = os.path.join(place.root, name)
             size += os.lstat(path).st_size
             if not dry_run:
                 os.unlink(path)
-    kept = sorted(set(os.listdir(place.root)).difference(FOLDERS, FILES))
+    for name in reversed(FOLDERS):  # agents at last: by that folder a root is known to be one (bootstrap.py)
+        path, foreign = os.path.join(place.root, name), []
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not is_ours(entry):
+                    foreign.append(os.path.join(name, entry.name))
+                    continue
+                size += _size(entry.path)
+                if not dry_run:
+                    _remove(entry.path)
+        if not foreign and not dry_run:
+            os.unlink(path) if os.path.islink(path) else os.rmdir(path)  # the folder on another disk is not ours
+        kept += sorted(foreign)
     if not kept and not dry_run:
         os.rmdir(place.root)
     return wire.Uninstalled(place.root, size, tuple(kept[:100]))

@@ -12,8 +12,10 @@ from device_agent.wire import Conditions, Core
 # Zones that tell no temperature: PMIC-Die of the Jetson Nano is always 100000; reading the CV zones of an Orin Nano, whose
 # hardware is absent, fails or blocks for ever, so they are not even tried (tj is the hottest of all zones there).
 NO_TEMPERATURE = re.compile("pmic-die|cv[0-9]", re.IGNORECASE)
-PLACEHOLDER_MC = -256000  # of an NVIDIA zone that is switched off
-LEAST_MC, MOST_MC = -300_000, 1_000_000  # what lies beyond is a broken sensor's, and the host refuses it
+LEAST_MC, MOST_MC = (
+    -100_000,
+    300_000,
+)  # beyond: a broken sensor, or "unknown" (NVIDIA -256000, others -273200); the host refuses it
 CLOCK_GAP_NS, CLOCK_TRIES = 1_000_000, 5  # for two clocks at one moment: the kernel may run something else in between
 # Of a Jetson: "17000000.gpu", before JetPack 6 also "17000000.gv11b" and the like, by its chip. Another device's is not the model's.
 GPU = re.compile(r"/[0-9a-f]+\.(?:gpu|g[a-z]1[01]b)$")
@@ -47,7 +49,7 @@ def observe() -> Conditions:
         memory_stalled_us=_stalled_us("memory"),
         io_stalled_us=_stalled_us("io"),
         swapped_in_pages=_count("proc/vmstat", r"^pswpin ([0-9]{1,18})$"),
-        available_bytes=facts.kib("proc/meminfo", "MemAvailable"),
+        available_bytes=_available_bytes(),
         **slow._asdict(),
         **others._asdict(),
     )
@@ -89,16 +91,23 @@ def hottest_mc() -> Optional[int]:
     ]
     readings = facts.sensors([zone + "/temp" for zone in zones])
     hottest_first = sorted(
-        (
-            (reading, path)
-            for path, reading in readings.items()
-            if reading != PLACEHOLDER_MC and LEAST_MC <= reading <= MOST_MC
-        ),
+        ((reading, path) for path, reading in readings.items() if _temperature(reading) is not None),
         reverse=True,
     )
     global _quick_zone  # noqa: PLW0603 - what is known of this board's sensors, as facts._silent is
     _quick_zone = next((path for _, path in hottest_first if _is_quick(path)), None)
     return hottest_first[0][0] if hottest_first else None
+
+
+def _available_bytes() -> Optional[int]:
+    """Not more than a container leaves of it."""
+    available = facts.kib("proc/meminfo", "MemAvailable")
+    return None if available is None else min(available, machine.memory_bytes() or available)
+
+
+def _temperature(reading: Optional[int]) -> Optional[int]:
+    """None: a sensor that says so says nothing."""
+    return reading if reading is not None and LEAST_MC <= reading <= MOST_MC else None
 
 
 def _is_quick(path: str) -> bool:
@@ -117,7 +126,7 @@ def glance(cpus: Tuple[int, ...]) -> Dict[str, Any]:
     return {
         "cpu_khz": max(clocks, default=None),
         "gpu_khz": _gpu_khz("cur"),
-        "temperature_mc": None if _quick_zone is None else facts.number(_quick_zone),
+        "temperature_mc": None if _quick_zone is None else _temperature(facts.number(_quick_zone)),
     }
 
 

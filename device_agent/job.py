@@ -82,12 +82,12 @@ class Job:
         return record
 
     def is_of_another_version(self) -> bool:
-        """Whether it was left there by an agent that kept its jobs in another form."""
+        """Whether it was left there by an agent that kept its jobs in another form, or is damaged: of no use either way."""
         try:
             self.submitted()
             self.process()
             self.ended()
-        except (ValueError, TypeError, Refused):
+        except (OSError, ValueError, TypeError, Refused):
             return True
         return False
 

@@ -193,9 +193,12 @@ def _lock(place: Place, holder: Dict[str, Any]) -> int:
 
 
 def _holder(descriptor: int) -> str:
-    held: Dict[str, Any] = json.loads(os.pread(descriptor, 1 << 12, 0))
-    age_s = (boottime_ns() - held["since_ns"]) / 1e9
-    return f"{held['owner']} has been measuring on this board for {age_s:.0f} s (job {held['job_id']})"
+    try:
+        held: Dict[str, Any] = json.loads(os.pread(descriptor, 1 << 12, 0))
+        age_s = (boottime_ns() - held["since_ns"]) / 1e9
+        return f"{held['owner']} has been measuring on this board for {age_s:.0f} s (job {held['job_id']})"
+    except (ValueError, KeyError, TypeError, RecursionError):  # damaged, or the disk was full: it is held all the same
+        return "another edgepress measures on this board, and its lock does not say who"
 
 
 def _start(place: Place, folder: str, locks: List[int], held: List[int]) -> None:

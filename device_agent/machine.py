@@ -39,7 +39,7 @@ def describe() -> Machine:
         python=".".join(map(str, sys.version_info[:3])),
         libc=libc,
         libc_version=libc_version,
-        memory_bytes=_memory_bytes(),
+        memory_bytes=memory_bytes(),
         cpu_max_khz=max(facts.numbers(facts.of_cores("cpuinfo_max_freq")), default=None),
         governor=facts.governor(),
         release=_release(),
@@ -94,7 +94,7 @@ def _libc() -> Tuple[str, str]:
     return "", ""
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
     """All that the board has, or what a container leaves of it: a cgroup's limit holds for all groups below (cgroups(7))."""
     limits = [facts.kib("proc/meminfo", "MemTotal")]
     groups = re.findall(r"^[0-9]+:([^:]*):/(.*)$", facts.text("proc/self/cgroup") or "", re.MULTILINE)

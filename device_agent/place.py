@@ -1,4 +1,5 @@
-"""The agent's folder on the board, and the only ways in which something gets into it.
+"""The agent's folder on the board, and the only ways in which something gets into it. What has another name than these is somebody
+else's, and is neither used nor removed.
 
     agents/<sha256>/    the agents (bootstrap.py); whoever runs one holds a shared lock (flock) on its folder
     blobs/<sha256>      models, inputs, wheels, outputs: files, named by their content
@@ -18,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import sys
 import time
 
@@ -26,11 +28,15 @@ from device_agent.record import JOB_ID, SHA256, Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterator, List
+    from typing import Callable, Iterable, Iterator, List
 
 CHUNK_BYTES = 1 << 20
 MARGIN_BYTES = 4 << 20  # stays free: a full disk stops more than us (logs, logins)
-FOLDERS = ("agents", "blobs", "jobs", "partial", "sites", "tmp")
+OURS = {
+    "agents": SHA256, "blobs": SHA256, "jobs": JOB_ID, "partial": SHA256, "sites": SHA256,
+    "tmp": re.compile("(?:agent|boot|job|put)-.*"),  # put: of older versions
+}  # fmt: skip
+FOLDERS = tuple(OURS)
 KEPT_AGENTS = 3  # hosts of different versions take turns on a board; an agent unpacks to some hundred kB
 KEPT_PARTIALS = 8
 PARTIAL_S = 24 * 3600  # an upload that nobody has gone on with for a day
@@ -106,7 +112,7 @@ class Place:
         `agent` is the folder of the one that runs here.
         """
         with locked(self.tmp):
-            self._remove_unlocked(os.path.join(self.tmp, name) for name in os.listdir(self.tmp))
+            self._remove_unlocked(newest_first(self.tmp))
         partials = newest_first(os.path.join(self.root, "partial"))
         stale = [path for path in partials if abs(time.time() - os.stat(path).st_mtime) > PARTIAL_S]
         self._remove_unlocked({*stale, *partials[KEPT_PARTIALS:]})
@@ -123,7 +129,7 @@ class Place:
         found = []
         for kind in ("blobs", "sites"):
             with os.scandir(os.path.join(self.root, kind)) as entries:
-                for entry in entries:
+                for entry in filter(is_ours, entries):
                     with contextlib.suppress(FileNotFoundError):
                         told, is_blob = entry.stat(follow_symlinks=False), kind == "blobs"
                         used_ns = max(told.st_mtime_ns, told.st_atime_ns) if is_blob else told.st_mtime_ns
@@ -131,7 +137,7 @@ class Place:
         return found
 
     @staticmethod
-    def _remove_unlocked(paths: "Iterator[str] | set[str]") -> None:
+    def _remove_unlocked(paths: "Iterable[str]") -> None:
         for path in paths:
             try:
                 with locked(path, fcntl.LOCK_NB):
@@ -184,11 +190,16 @@ def beyond(stored: List[Stored], unused_ns: int, keep_bytes: int, least_ns: int)
     return found
 
 
+def is_ours(entry: "os.DirEntry[str]") -> bool:
+    """Whether edgepress has put it into its folder: `root` may be a folder that has a tmp/ of its own, or one may be a disk's root."""
+    return OURS[os.path.basename(os.path.dirname(entry.path))].fullmatch(entry.name) is not None
+
+
 def newest_first(folder: str) -> List[str]:
-    """The paths in a folder, by the time of their last change."""
+    """What is ours in one of FOLDERS, by the time of its last change."""
     entries = []
     with os.scandir(folder) as found:
-        for entry in found:
+        for entry in filter(is_ours, found):
             with contextlib.suppress(FileNotFoundError):
                 entries.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.path))
     return [path for _, path in sorted(entries, reverse=True)]

@@ -33,6 +33,8 @@ KINDS: dict[str, tuple[type[TargetError], str, str | None]] = {
                "Name another `root` in boards.toml, on a filesystem without noexec (`findmnt -T FOLDER` shows it)."),
     "unsafe": (RootUnusable, "the folder of edgepress on {} is not safe from other users there",
                "Name a `root` below a folder that only this user or root may write to, or take that right away there (chmod go-w)."),
+    "foreign": (RootUnusable, "`root` on {} is a folder of somebody's own, in which edgepress would take this for its own and remove it",
+                "Name a folder as `root` in boards.toml that only edgepress uses, such as ~/.edgepress."),
     "no_home": (RootUnusable, "`root` can not be found on {}", "Name a `root` in boards.toml below a folder that is there."),
     "not_writable": (AgentFailed, "the folder of edgepress on {} can not be written", None),
     "old_python": (NoPython, "the Python on {} is too old", "Name a newer one as `python` in boards.toml."),
