@@ -25,6 +25,13 @@ def compiled(folder, name):
     return path
 
 
+def with_text(source, text):
+    """What would run: an import from __future__ stays in front of it."""
+    future = "from __future__ import annotations\n"
+    assert future in source.read_text()
+    return source.read_text().replace(future, future + text, 1)
+
+
 def plant_compiled(folder, text):
     """Other code under the name of a module: with the header that says it was made of the very source that is there."""
     import py_compile
@@ -32,8 +39,8 @@ def plant_compiled(folder, text):
     path, source = compiled(folder, "wire"), folder / "device_agent" / "wire.py"
     header = path.read_bytes()[:16]
     other = folder / "evil.py"
-    other.write_text(text + source.read_text())
-    py_compile.compile(str(other), cfile=str(other) + "c")
+    other.write_text(with_text(source, text))
+    py_compile.compile(str(other), cfile=str(other) + "c", doraise=True)
     path.write_bytes(header + (folder / "evil.pyc").read_bytes()[16:])
     other.unlink()
     (folder / "evil.pyc").unlink()
@@ -43,7 +50,7 @@ DAMAGES = {
     "a source flipped": lambda folder, text: flip(folder / "device_agent" / "bench.py"),
     "a .pyc flipped": lambda folder, text: flip(compiled(folder, "wire")),
     "a source changed": lambda folder, text: (folder / "device_agent" / "wire.py").write_text(
-        text + (folder / "device_agent" / "wire.py").read_text()
+        with_text(folder / "device_agent" / "wire.py", text)
     ),
     "a .pyc of other code": plant_compiled,
     "a source removed": lambda folder, text: (folder / "device_agent" / "place.py").unlink(),
