@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from device_agent import wire
 from device_agent.wire import Record
-from targets import bundle, failures, ranges, said, waiting
+from targets import bundle, failures, plausible, ranges, said, waiting
 from targets.errors import (
     AgentFailed,
     ConnectionLost,
@@ -26,7 +26,7 @@ RECEIVE_BYTES = 128 * 1024
 ANSWER_BYTES = 1 << 20  # of one line; the results of a job may be longer (targets/following.py)
 LAST_WORDS_S = 1.0  # for what is still on its way from a program that has ended
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Record)
 
 
 class Conversation:
@@ -116,7 +116,9 @@ class Conversation:
 
     def ask(self, request: Record, kind: type[R], wait: Wait) -> R:
         self.write(request, wait)
-        return self.expect(kind, wait)
+        answer = self.expect(kind, wait)
+        plausible.answer(self.address, request, answer)
+        return answer
 
     def expect(self, kind: type[R], wait: Wait) -> R:
         """The next record, which must be of this kind; a Failure is raised as what it says."""

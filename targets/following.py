@@ -81,6 +81,8 @@ class Following:
         self.results, self._events, self._phase, self._began = self.results + 1, 0, "started", time.monotonic()
 
     def check_end(self, ended: wire.Ended) -> None:
+        if ended.state == wire.RUNNING:
+            raise self._wrong("the end of a job that runs")
         if ended.state == wire.FINISHED and self._count is not None and self.results != self._count:
             raise self._wrong(f"the end of a job with {self.results} of {self._count} results")
 

@@ -20,6 +20,12 @@ CLOCK_FACTOR, CLOCK_SLACK_S = 1.05, 60.0
 MEMORY_FACTOR, MEMORY_SLACK_BYTES = 2, 1 << 30
 PEAK_RATIO, PEAK_SLACK_BYTES = 0.95, 64 << 20
 
+# A kernel's counters are read one after the other, and in ticks; a page or a fault takes longer than a nanosecond.
+COUNTER_FACTOR, COUNTER_SLACK_US = 2, 10_000_000
+OF_ALL_CPUS, OF_THE_TIME, ONE_BY_ONE = ("busy_us", "steal_us", "own_us"), ("cpu_stalled_us", "memory_stalled_us", "io_stalled_us"), ("swapped_in_pages",)  # fmt: skip
+REPEATED = ("sha256", "job_id")  # what an answer says again of its request
+STARTED_AGO_SLACK_S = 120.0  # of a job behind its own limit: device_agent.job.SLACK_NS, and the reading of two clocks
+
 AGAIN = "Run again; report it if it happens twice."
 
 
@@ -32,6 +38,46 @@ def meters(address: str, found: Sequence[wire.MeterInfo], asked: Sequence[wire.M
     names = [meter.name for meter in found]
     if asked and names != [use.name for use in asked]:
         raise Implausible(f"{address} told of the meters {names}, which were not asked for", hint="Run again.")
+
+
+def answer(address: str, asked: wire.Record, told: wire.Record) -> None:
+    """It is about what was asked for, and about nothing else."""
+    for name in REPEATED:
+        wanted, found = getattr(asked, name, None), getattr(told, name, None)
+        if wanted is not None and found is not None and found != wanted:
+            raise Implausible(
+                f"{address} says {type(told).__name__}.{name} = {found[:12]}..., and was asked for {wanted[:12]}...",
+                hint=AGAIN,
+            )
+    if isinstance(asked, wire.Have) and isinstance(told, wire.Present):
+        others = {*told.blobs, *told.sites} - {*asked.blobs, *asked.sites}
+        if others:
+            raise Implausible(f"{address} says that it has {min(others)[:12]}..., which was not asked for", hint=AGAIN)
+
+
+def accepted(address: str, request: wire.Submit, told: wire.Accepted, old_s: float) -> None:
+    """A job runs no longer than its own limit, and results that are older than `old_s` are not taken."""
+    if told.state not in {wire.RUNNING, wire.FINISHED}:
+        raise Implausible(f"{address} says that a job that it has just taken is {told.state}", hint=AGAIN)
+    most_s = old_s if told.state == wire.FINISHED else request.timeout_ns / 1e9
+    if told.age_ns / 1e9 > most_s + STARTED_AGO_SLACK_S:
+        raise Implausible(
+            f"{address} says Accepted.age_ns = {told.age_ns} of a job that is {told.state}: it has {most_s:.0f} s at most",
+            hint=AGAIN,
+        )
+
+
+def conditions(address: str, machine: wire.Machine, told: wire.Conditions) -> None:
+    most, free = _most_memory(machine), told.available_bytes or 0
+    if free > most:
+        raise Implausible(
+            f"{address} says Conditions.available_bytes = {free}, and has {machine.memory_bytes} bytes of memory",
+            hint=AGAIN,
+        )
+
+
+def _most_memory(machine: wire.Machine) -> int:
+    return machine.memory_bytes * MEMORY_FACTOR + MEMORY_SLACK_BYTES if machine.memory_bytes else 1 << 62
 
 
 def size(address: str, size_bytes: int, most_bytes: int) -> None:
@@ -85,6 +131,7 @@ class Results:
         self._bounds("the sum of warmup_ns and latency_ns", sum(it.warmup_ns) + sum(it.latency_ns), 0, whole_ns - it.cold_start_ns)  # fmt: skip
         self._bounds("counted_ns", it.counted_ns, 0, whole_ns)
         self._memory(it)
+        self._counters(it, whole_ns)
         if it.energy is not None:
             self._energy(it.energy, it.before.t_ns, it.after.t_ns)
         if asked is not None and asked.cpus and it.cpus != asked.cpus:
@@ -104,7 +151,7 @@ class Results:
             self._wrong("energy", "there" if it.energy else "missing", f"the mode is {asked.mode}")
 
     def _memory(self, it: wire.Launched) -> None:
-        most = self.machine.memory_bytes * MEMORY_FACTOR + MEMORY_SLACK_BYTES if self.machine.memory_bytes else 1 << 62
+        most = _most_memory(self.machine)
         for step in it.memory:
             for name in ("resident_bytes", "anonymous_bytes", "file_bytes", "private_dirty_bytes"):
                 self._bounds(f"memory.{name}", getattr(step, name) or 0, 0, most)
@@ -112,6 +159,19 @@ class Results:
         if it.peak_bytes is not None:
             self._bounds("peak_bytes", it.peak_bytes, int(resident * PEAK_RATIO) - PEAK_SLACK_BYTES, most)
         self._bounds("job_peak_bytes", it.job_peak_bytes or 0, 0, most)
+
+    def _counters(self, it: wire.Launched, whole_ns: int) -> None:
+        """What the kernel has counted from before the launch to after it. One that went back is no reason to doubt the board."""
+        time_us = whole_ns // 1000 * COUNTER_FACTOR + COUNTER_SLACK_US
+        cpus = self.machine.cpu_count
+        self._bounds("after.busiest_us", it.after.busiest_us, 0, time_us * cpus)
+        for names, most in ((OF_ALL_CPUS, time_us * cpus), (OF_THE_TIME, time_us), (ONE_BY_ONE, whole_ns)):
+            for name in names:
+                grown = (getattr(it.after, name) or 0) - (getattr(it.before, name) or 0)
+                if getattr(it.before, name) is not None and grown > most:
+                    self._wrong(f"after.{name} - before.{name}", grown, f"it can be {most} at most")
+        for name in ("major_faults", "involuntary_switches"):
+            self._bounds(name, getattr(it, name), 0, max(whole_ns, it.counted_ns))
 
     # --- a pair
 

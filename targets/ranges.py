@@ -51,7 +51,10 @@ UNITS = {
     "us": (0, 10**18),  # all CPUs together, since the board was started
     "bytes": (0, 2**50),
     "khz": (0, 10**8),
-    "mc": (-300_000, 1_000_000),  # some firmware says -273200 for "unknown"
+    "mc": (
+        -100_000,
+        300_000,
+    ),  # no board lives beyond; what some firmware says for "unknown" (-273200) the agent keeps for itself
     "mv": (0, 10**6),
     "uw": (-(10**12), 10**12),  # a battery that is charged
     "uj": (0, 2**63 - 1),

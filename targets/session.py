@@ -39,7 +39,7 @@ GOODBYE_S, HURRY_S, CANCEL_SHARE = 10.0, 3.0, 0.7
 OLD_RESULT_S = 3600.0  # results that were left on the board by a run that was killed; older ones are measured anew
 LACKING = ("damaged", "not_found")  # of a launch: the board no longer has what was put there for it
 
-R = TypeVar("R")
+R = TypeVar("R", bound=wire.Record)
 
 RUNNING: dict[str, str] = {}
 """Jobs that this process has started and that have not ended: number -> address."""
@@ -101,7 +101,9 @@ class Session:
         self._ask(wire.Unpack(name, sha256), wire.Unpacked, waiting.UNPACK_S)
 
     def observe(self) -> wire.Conditions:
-        return self._ask(wire.Observe(), wire.Conditions)
+        told = self._ask(wire.Observe(), wire.Conditions)
+        plausible.conditions(self.address, self.machine, told)
+        return told
 
     def tune(self, lease_s: float, *, while_used: bool = False) -> wire.Tuned:
         """Fix governor and clocks where the board's user may; 0: put back what was there. The board does that by itself when the
@@ -149,6 +151,7 @@ class Session:
             if accepted.state == wire.FINISHED and accepted.age_ns / 1e9 > OLD_RESULT_S:
                 self.forget(request.job_id)
                 accepted = self._ask(request, wire.Accepted)
+            plausible.accepted(self.address, request, accepted, OLD_RESULT_S)
         except (AgentFailed, Busy, DiskFull, RootUnusable):
             self._done_with(request.job_id)  # it was not started
             raise
@@ -213,6 +216,7 @@ class Session:
                     self._board.reopen(wait, lost)
                 else:
                     break
+        plausible.answer(self.address, wire.Follow(job_id, seen), record)
         expected.check_end(record)
         self._done_with(job_id)
         if record.state != wire.FINISHED:

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable
 
 from device_agent import wire
-from targets import waiting
+from targets import plausible, waiting
 from targets.conversation import Conversation
 from targets.errors import Busy, NotTheAgent, UploadDamaged
 from targets.waiting import SLOWEST_BYTES_S, Wait
@@ -113,5 +113,5 @@ def _send(
         if offset < len(data) and talk.has_answer():  # it can only be a failure
             talk.send(wire.FRAME.pack(wire.END, 0, 0), wait)
             break
-    talk.expect(wire.Stored, wait)
+    plausible.answer(talk.address, wire.Get(sha256), talk.expect(wire.Stored, wait))
     return sent_bytes

@@ -3,11 +3,13 @@
 import contextlib
 import hashlib
 import os
+import re
 import time
 
 import pytest
 
 from device_agent import wire as w
+from device_agent.record import replace
 from targets import connection, errors, patience, plausible, waiting
 from targets import session as session_module
 from targets.session import RUNNING, Cooling, Session
@@ -255,13 +257,51 @@ def test_a_job_of_pairs_with_cooling(board, session):
     RUNNING.pop(request.job_id)
 
 
-def test_a_job_that_the_board_had_already(board, session, said, job):
+def test_a_job_that_the_board_had_already(board, session, said):
+    launches = (launch(timeout_ns=6000 * 10**9),)
+    job = submission(launches, "test", agent_sha256=session.agent_sha256)
     board.answers["Submit"] = [w.Accepted(job.job_id, w.RUNNING, 5000 * 10**9, "")]
     before = plausible.now_s()
-    session.submit(job.launches, "test")
+    session.submit(launches, "test")
     assert board.heard == [job]  # it runs: however old it is, it is not begun anew
     assert said == [f"{ADDRESS} has had this job for 5000 s: going on with it"]
     assert before - 5000 <= session._began_s[job.job_id] <= plausible.now_s() - 5000
+
+
+@pytest.mark.parametrize(
+    ("accepted", "said_of_it"),
+    [
+        ({"age_ns": 10**18}, "Accepted.age_ns = 1000000000000000000 of a job that is RUNNING"),
+        ({"state": "LOST"}, "a job that it has just taken is LOST"),
+        ({"job_id": "b" * 32}, "Accepted.job_id = bbbbbbbbbbbb..., and was asked for"),
+    ],
+)
+def test_a_job_that_cannot_be(board, session, job, accepted, said_of_it):
+    board.answers["Submit"] = [replace(board.answers["Submit"][0], **accepted)]
+    with pytest.raises(errors.Implausible, match=re.escape(said_of_it)):
+        session.submit(job.launches, "test")
+
+
+def test_results_that_are_old_each_time(board, session, job):
+    """Of a board that has forgotten the job and says once more that it ended years ago."""
+    board.answers["Submit"] = [w.Accepted(job.job_id, w.FINISHED, 10**17, "")]
+    with pytest.raises(errors.Implausible, match="of a job that is FINISHED: it has 3600 s at most"):
+        session.submit(job.launches, "test")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "said_of_it"),
+    [
+        (w.Unpack("x.whl", "a" * 64), w.Unpacked("b" * 64), "Unpacked.sha256 = bbbbbbbbbbbb..., and was asked for aaaaaaaaaaaa"),
+        (w.Cancel("a" * 32), w.Cancelled("b" * 32, w.CANCELLED), "Cancelled.job_id"),
+        (w.Get("a" * 64), w.Blob("b" * 64, 1), "Blob.sha256"),
+        (w.Follow("a" * 32, 0), w.Ended(1, "b" * 32, w.FINISHED, ""), "Ended.job_id"),
+        (w.Have(("a" * 64,), ()), w.Present(("a" * 64, "b" * 64), ()), "says that it has bbbbbbbbbbbb..., which was not asked for"),
+    ],
+)  # fmt: skip
+def test_an_answer_about_something_else(asked, told, said_of_it):
+    with pytest.raises(errors.Implausible, match=re.escape(said_of_it)):
+        plausible.answer(ADDRESS, asked, told)
 
 
 @pytest.mark.parametrize(("age_ns", "anew"), [(3600 * 10**9, False), (3600 * 10**9 + 1000, True)])
