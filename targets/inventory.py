@@ -41,6 +41,7 @@ VIRTUAL_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # becomes the name 
 METHODS = ("key", "ssh_agent", "password", "password_env")
 WAY = {"host", "user", "port", "known_hosts", "ssh", "ssh_config", "passphrase", "passphrase_env", *METHODS}
 LIMIT_BYTES = 1 << 20
+MOST_METERS = 32  # with those that a board has itself it tells of 64 at most (ranges.py)
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -184,6 +185,8 @@ def _fault(target: Target, values: dict[str, object]) -> table.Fault | None:
         )
     if fault := table.texts(values) or table.paths(values):
         return fault
+    if len(target.meters) > MOST_METERS:
+        return f"`meters` has {len(target.meters)} meters", f"{MOST_METERS} are the most."
     for secret in ("password", "passphrase"):
         if getattr(target, secret) not in {None, "ask"}:  # not decoded as such: the decoder's message would show it
             return (

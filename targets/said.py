@@ -14,6 +14,9 @@ KEPT_LINES = 3  # of each stream: the last line of a traceback tells most
 LINE_CHARACTERS, TEXT_CHARACTERS = 400, 800
 LOOKED_AT = 20_000  # characters of a longer text, at its beginning and at its end
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+PROGRAM_TEXT = re.compile(
+    "[0-9a-f]{200,}"
+)  # of our own, which a program that is no Python shows (conversation._one_line)
 
 Causes = tuple[tuple[str, str], ...]
 
@@ -131,4 +134,5 @@ def _plain(line: str) -> str:
 
 def _plain_whole(line: str) -> str:
     shown = "".join(each if each.isprintable() else " " for each in ESCAPES.sub("", line))
+    shown = PROGRAM_TEXT.sub("...", shown)
     return " ".join(shown.split())

@@ -27,6 +27,7 @@ KINDS = {
     "object": "a table",
     "array": "a list",
 }
+LONGEST_LABEL = 63  # between two dots of a name (RFC 1035)
 LONGEST = 4000  # of a text: PATH_MAX
 
 
@@ -86,8 +87,13 @@ def paths(table: Mapping[str, object]) -> Fault | None:
         if key not in PATHS_THERE and value.startswith("~") and os.path.expanduser(value) == value:  # noqa: PTH111
             return f'`{key}` is "{value}", and this machine knows no such home folder', "Write the path out."
     python = table.get("python")
-    if isinstance(python, str) and re.search(r"\s-", python):
-        return f'`python` is "{python}"', "It is the path of the program alone, without options."
+    if isinstance(python, str) and (
+        re.search(r"\s-", python) or re.search(r"\s", python.partition("/")[0])
+    ):  # sudo python3
+        return (
+            f'`python` is "{python}"',
+            "It is the path of the program alone, without options and without another command before it.",
+        )
     return None
 
 
@@ -95,6 +101,8 @@ def host(host: str, user: str) -> Fault | None:
     """Of an address and who logs in there: what belongs into other keys is named with them."""
     if user != user.strip() or not user or user.startswith("-") or any(each.isspace() for each in user):
         return f'`user` is "{user[:80]}"', "It is the name to log in with there, without spaces."
+    if user.startswith("$"):
+        return f'`user` is "{user[:80]}", and no variables are put in for $', "Write the name out."
     who, at, rest = host.rpartition("@")
     if "://" in host:
         return f'`host` is "{host}"', "It is a name or an address alone: no ssh:// before it, no path behind it."
@@ -108,6 +116,8 @@ def host(host: str, user: str) -> Fault | None:
         return f'`host` is "{host}"', f'An address of IPv6 stands without brackets: host = "{host.strip("[]")}".'
     if host.startswith("-") or len(host) > 253 or not all(each.isalnum() or each in "._-" for each in host):
         return f'`host` is "{host[:80]}"', "It is a name such as pi5.local, or an address such as 192.0.2.5."
+    if not all(0 < len(part) <= LONGEST_LABEL for part in host.removesuffix(".").split(".")):
+        return f'`host` is "{host[:80]}"', f"Between two dots of a name there are 1 to {LONGEST_LABEL} characters."
     return None
 
 

@@ -141,7 +141,7 @@ def trust(folder: Path, name: str, fingerprint: str | None, *, as_json: bool) ->
         )
     pinned = []
     for number, _ in enumerate(hops := route(target)):
-        hop, key = host_key(target, number)
+        hop, key = host_key(target, number, say_aside)
         if number < len(hops) - 1 and accepted(hop.known_hosts, hop.known_as, key):
             continue
         click.echo(f"{hop.host}:{hop.port} shows {key.fingerprint}", err=as_json)

@@ -113,6 +113,11 @@ class _Answer:
     def __init__(self, alias: str, config: str | None, options: tuple[str, ...]) -> None:
         self.alias = alias
         self.checked(HOST, alias, "ssh")
+        if config is not None and not Path(config).is_file():  # of a folder ssh says nothing
+            self.refuse(
+                f"there is no file {config}" if not Path(config).exists() else f"{config} is no file",
+                "Correct `ssh_config` in boards.toml: a file in the format of ~/.ssh/config.",
+            )
         command = ["ssh", "-G", *(("-F", config) if config else ()), *options, "--", alias]
         try:
             done = subprocess.run(

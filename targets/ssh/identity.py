@@ -24,6 +24,7 @@ MOST_KEYS = 1000
 class Credential:
     name: str  # for messages
     secret: str | paramiko.PKey = field(repr=False)  # a password, or a key that signs
+    certificate: str = ""  # the file of the one that goes with the key
 
 
 @contextlib.contextmanager
@@ -34,7 +35,7 @@ def credential(hop: Hop) -> Iterator[Credential]:
     """
     with contextlib.ExitStack() as stack:
         if hop.password is not None:
-            yield Credential("the password", passwords.reveal(hop.password))
+            yield Credential("the password", passwords.reveal_text(hop.password))
             return
         if hop.agent:
             agent = _Agent(hop.agent)
@@ -50,7 +51,9 @@ def credential(hop: Hop) -> Iterator[Credential]:
                 f"no ssh-agent runs here to log in to {hop.address}",
                 hint="Start one (ssh-agent, ssh-add), or name a `key` in boards.toml.",
             )
-        yield Credential(f"the key {hop.key}", key_file.load(hop.key, hop.certificate, hop.passphrase))
+        certificate = key_file.certificate_of(hop.key, hop.certificate)
+        name = f"the key {hop.key}" + (f" with the certificate {certificate}" if certificate else "")
+        yield Credential(name, key_file.load(hop.key, hop.certificate, hop.passphrase), certificate or "")
 
 
 class _Agent(AgentSSH):

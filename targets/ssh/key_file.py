@@ -17,10 +17,12 @@ from targets.ssh import passwords
 from targets.ssh.passwords import Secret
 
 LIMIT_BYTES = 1 << 16  # an RSA key of 16384 bits has 13 kB
+CERTIFICATE = re.compile(rb"[a-z0-9@.-]{1,60}-cert-v01@openssh\.com")
 KIND = re.compile(rb"[a-z0-9@.-]{1,60}")
 SEAL = re.compile(rb"AES-(?:128|192|256)-CBC,[0-9A-Fa-f]{32}|DES(?:-EDE3)?-CBC,[0-9A-Fa-f]{16}")
 USABLE = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 PANIC = "PanicException"  # what becomes of an assertion in cryptography's Rust: it is no Exception, and has no name to import
+CIPHERS = ("none", *(f"aes{bits}-{mode}" for bits in (128, 192, 256) for mode in ("ctr", "cbc")))  # that paramiko opens
 MOST_ROUNDS = 5000  # of bcrypt, some 10 ms each; ssh-keygen makes 24
 BY_AGENT = "Load it into the ssh-agent (ssh-add {path}) and say `ssh_agent = true` in place of `key`: the agent asks the token."
 NEW = "Make one that can (ssh-keygen -t ed25519), and put its public half into ~/.ssh/authorized_keys there."
@@ -46,9 +48,14 @@ def load(path: str, certificate: str | None, passphrase: Secret | None) -> param
     look(path)
     if Path(path).stat().st_mode & 0o077:
         _warn_of_open_file(path)
-    secret = passwords.reveal(passphrase).encode() if passphrase else None
+    secret = (
+        passwords.reveal(passphrase).encode(errors="surrogateescape") if passphrase else None
+    )  # its bytes, of any encoding
+    if (beside := certificate_of(path, certificate)) is not None:
+        _look_at_certificate(beside)
     try:
         key: paramiko.PKey = paramiko.PKey.from_path(path, secret)  # type: ignore[arg-type]  # wants bytes
+        key.get_name()  # an elliptic curve that SSH has no name for has none
         if certificate is not None:
             key.load_certificate(certificate)
     except BaseException as error:  # whatever paramiko and cryptography raise, it is for what the file holds
@@ -56,6 +63,26 @@ def load(path: str, certificate: str | None, passphrase: Secret | None) -> param
             raise
         raise _unusable(path, error, passphrase) from error
     return key
+
+
+def certificate_of(path: str, certificate: str | None) -> str | None:
+    """The file of the certificate that goes with this key: the one that is named, or the one beside it."""
+    return certificate or (f"{path}-cert.pub" if Path(f"{path}-cert.pub").exists() else None)
+
+
+def _look_at_certificate(path: str) -> None:
+    """AuthenticationRefused for a file that holds something else: paramiko would name the key for it, or send it as it is."""
+    try:
+        kind = small_file(path, LIMIT_BYTES).split(maxsplit=1)[:1]
+        if kind and CERTIFICATE.fullmatch(kind[0]):
+            return
+        why = "is not a certificate of SSH"
+    except OSError as error:
+        why = f"can not be read: {error.strerror}"
+    raise AuthenticationRefused(
+        f"the certificate {path} {why}",
+        hint=f"Remove it, or have it made again; ssh-keygen -Lf {shlex.quote(path)} shows one.",
+    )
 
 
 def look(path: str) -> None:
@@ -82,12 +109,17 @@ def look(path: str) -> None:
             f"the key {path} is damaged: its passphrase goes with {said.last_words(sealed[1])[:60]}",
             hint="Take it from where it came from once more.",
         )
-    kind, rounds = _of_openssh(data)
+    kind, cipher, rounds = _of_openssh(data)
     if kind and kind not in USABLE:
         raise AuthenticationRefused(
             f"the key {path} is of a kind that edgepress can not use ({kind})"
             + (": a token signs with it" if kind.startswith("sk-") else ""),
             hint=BY_AGENT.format(path=shlex.quote(path)) if kind.startswith("sk-") else NEW,
+        )
+    if cipher and cipher not in CIPHERS:
+        raise AuthenticationRefused(
+            f"the key {path} is sealed with {cipher}, which edgepress can not open",
+            hint=f"Load it into the ssh-agent, or seal it with another: ssh-keygen -p -Z aes256-ctr -f {shlex.quote(path)}",
         )
     if rounds > MOST_ROUNDS:
         raise AuthenticationRefused(
@@ -96,22 +128,25 @@ def look(path: str) -> None:
         )
 
 
-def _of_openssh(data: bytes) -> tuple[str, int]:
-    """(type of the key, rounds of its passphrase) in OpenSSH's own form (PROTOCOL.key); ("", 0): it is in another, or damaged."""
+def _of_openssh(data: bytes) -> tuple[str, str, int]:
+    """(type of the key, cipher of its passphrase, rounds) in OpenSSH's own form (PROTOCOL.key); ("", "", 0): it is in another, or
+    damaged.
+    """
     match = re.search(rb"-----BEGIN OPENSSH PRIVATE KEY-----(.*?)-----END", data, re.DOTALL)
     if match is None:
-        return "", 0
+        return "", "", 0
     try:
         fields = base64.b64decode(b"".join(match[1].split()), validate=True)
-        _, rest = _string(fields[len(b"openssh-key-v1\0") :])  # cipher
+        cipher, rest = _string(fields[len(b"openssh-key-v1\0") :])
         _, rest = _string(rest)  # kdf
         options, rest = _string(rest)
         public, _ = _string(rest[4:])
         kind, _ = _string(public)
         rounds = struct.unpack(">I", _string(options)[1])[0] if options else 0
-        return (said.last_words(kind)[:60] if KIND.fullmatch(kind) else "", rounds)
+        names = [said.last_words(each)[:60] if KIND.fullmatch(each) else "" for each in (kind, cipher)]
+        return names[0], names[1], rounds
     except (ValueError, struct.error):
-        return "", 0
+        return "", "", 0
 
 
 def _string(data: bytes) -> tuple[bytes, bytes]:
@@ -137,9 +172,15 @@ def _unusable(path: str, error: BaseException, passphrase: Secret | None) -> Aut
             f"the key {path} has no passphrase, and boards.toml names one ({words})",
             hint="Take `passphrase` or `passphrase_env` out of boards.toml.",
         )
-    if isinstance(error, paramiko.pkey.UnknownKeyType):
-        kind = getattr(error.key_type, "__name__", str(error.key_type)).removesuffix("PrivateKey")
+    if isinstance(error, paramiko.pkey.UnknownKeyType | AttributeError):
+        found = getattr(error, "key_type", "an elliptic curve that SSH has no name for")
+        kind = getattr(found, "__name__", str(found)).removesuffix("PrivateKey")
         return AuthenticationRefused(f"the key {path} is of a kind that edgepress can not use ({kind})", hint=NEW)
+    if fault := _fault_of_form(small_file(path, LIMIT_BYTES)):
+        return AuthenticationRefused(
+            f"{path} is not a private key: it {fault}",
+            hint=f"Copy the file once more, as it is (scp keeps every byte); ssh-keygen -y -f {shlex.quote(path)} reads a sound one.",
+        )
     if isinstance(error, paramiko.SSHException) and words.startswith("not a valid"):  # cryptography has just read it
         return AuthenticationRefused(
             f"the key {path} is in a form that edgepress does not read (PKCS#8)",
@@ -149,8 +190,22 @@ def _unusable(path: str, error: BaseException, passphrase: Secret | None) -> Aut
         passwords.forget(passphrase)
     return AuthenticationRefused(
         f"{path} is not a private key{', or its passphrase is another' if passphrase else ''}: {words}",
-        hint="Does ssh-keygen -y read it? Then let it write OpenSSH's own form: ssh-keygen -p -f " + shlex.quote(path),
+        hint=(
+            f"Is that its passphrase? `ssh-keygen -y -f {shlex.quote(path)}` asks for it. "
+            if passphrase
+            else "Does ssh-keygen -y read it? "
+        )
+        + f"Then let it write OpenSSH's own form: ssh-keygen -p -f {shlex.quote(path)}",
     )
+
+
+def _fault_of_form(data: bytes) -> str:
+    """What became of the file of a key on its way, through an editor or a clipboard; "": nothing that is seen."""
+    if not data.startswith(b"-----BEGIN "):
+        return f"has something before its first line, which must begin with -----BEGIN: {said.last_words(data[:20])[:20]!r}"
+    if b"\n" not in data.strip():
+        return "is all in one line, and a key has many"
+    return "" if b"-----END " in data else "has no end: the line -----END ... is missing"
 
 
 @functools.cache

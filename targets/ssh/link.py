@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import paramiko
 
-from targets import said
+from targets import said, waiting
 from targets.errors import ConnectionLost
 from targets.inventory import Target
 from targets.ssh import key_file, tcp, watchdog
@@ -168,12 +168,17 @@ class SshLink:
             transport.close()
 
 
-def host_key(target: Target, number: int = -1) -> tuple[Hop, HostKey]:
+def host_key(target: Target, number: int = -1, say: waiting.Say | None = None) -> tuple[Hop, HostKey]:
     """What the server of hop `number` (of targets.ssh.route.route; the last is the board) shows, without logging in there.
 
-    The hops before it are logged in to, so their keys must be pinned.
+    The hops before it are logged in to, so their keys must be pinned. `say` is told what is waited for.
     """
     hops = route(target)
+    with waiting.Wait(hops[number].address, "show its host key", waiting.ANSWER_S * len(hops), say):
+        return _host_key(hops, number)
+
+
+def _host_key(hops: Sequence[Hop], number: int) -> tuple[Hop, HostKey]:
     transports: list[paramiko.Transport] = []
     try:
         for hop in hops[: number % len(hops)]:

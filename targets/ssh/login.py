@@ -1,5 +1,6 @@
 """From a hop to a connection that is logged in: keys agreed on, the host key checked, one attempt to log in."""
 
+import shlex
 import socket
 import threading
 import time
@@ -62,7 +63,7 @@ def greet(
     try:
         transport.start_client(event=done)
         if not done.wait(timeout_s):
-            raise tcp.silent(hop.address, timeout_s, "agreeing on keys")
+            raise _no_keys(hop.address, timeout_s, begins)
         if not transport.is_active():
             raise disagreed(hop.address, transport, begins)
     except BaseException:
@@ -70,6 +71,14 @@ def greet(
         sock.close()
         raise
     return transport
+
+
+def _no_keys(address: str, timeout_s: float, begins: bytes) -> ConnectionLost:
+    if not begins or b"SSH-".startswith(begins[:4]):
+        return tcp.silent(address, timeout_s, "agreeing on keys")
+    words = said.last_words(begins) or repr(begins[:20])
+    hint = "Something else than sshd listens there: check `port` in boards.toml."
+    return tcp.silent(address, timeout_s, f"agreeing on keys; it began with {words}", hint)
 
 
 def _socket(
@@ -127,13 +136,20 @@ def _authenticate(transport: paramiko.Transport, hop: Hop, credential: Credentia
         words.append(f"it said: {banner}")
     raise AuthenticationRefused(
         f"{hop.address} does not accept {credential.name}" + (f": {'; '.join(words)}" if words else ""),
-        hint=said.hint(banner, said.START)
-        or (
-            "Check `user` and the password, and that sshd there allows passwords."
-            if hop.password is not None
-            else f"Put the public key into ~{hop.user}/.ssh/authorized_keys there, or name another in boards.toml."
-        ),
+        hint=said.hint(banner, said.START) or _what_to_check(hop, credential),
     )
+
+
+def _what_to_check(hop: Hop, credential: Credential) -> str:
+    if hop.password is not None:
+        return "Check `user` and the password, and that sshd there allows passwords."
+    key = f"ut the public key into ~{hop.user}/.ssh/authorized_keys there, or name another in boards.toml."
+    if credential.certificate:
+        return (
+            f"Look whom the certificate lets in and until when (ssh-keygen -Lf {shlex.quote(credential.certificate)}), and that sshd there "
+            f"trusts its authority (TrustedUserCAKeys); or p{key}"
+        )
+    return f"P{key}"
 
 
 def _banner(transport: paramiko.Transport) -> bytes:

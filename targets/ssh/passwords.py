@@ -38,6 +38,19 @@ def reveal(secret: Secret) -> str:
         return _asked[secret.prompt]
 
 
+def reveal_text(secret: Secret) -> str:
+    """A password, which goes as UTF-8 (RFC 4252, 8). AuthenticationRefused also where it is none."""
+    value = reveal(secret)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise AuthenticationRefused(
+            f"{secret.prompt} in {secret.variable or 'what was typed'} is not UTF-8, as SSH wants it",
+            hint="Was it written with another encoding (latin-1)? Write it again in a terminal that has UTF-8.",
+        ) from error
+    return value
+
+
 def forget(secret: Secret) -> None:
     """It was wrong: ask again next time."""
     with _lock:

@@ -100,6 +100,8 @@ def _dial(host: str, port: int, timeout_s: float) -> socket.socket:
             return sock
     if isinstance(error, TimeoutError):
         raise silent(address, timeout_s, "connecting") from error
+    if isinstance(error, ConnectionResetError):
+        raise _broken(address, error) from error
     if isinstance(error, ConnectionRefusedError):
         raise Unreachable(
             f"{address} refused the connection: nothing listens there",
@@ -131,6 +133,13 @@ def _addresses(host: str, port: int, timeout_s: float) -> Sequence[_Address]:
     return found
 
 
+def _broken(address: str, error: OSError) -> DroppedByServer:
+    return DroppedByServer(
+        f"{address} broke the connection before it said anything: {error.strerror or error}",
+        hint="Does something else than sshd listen there, or is a firewall in between?",
+    )
+
+
 def _first_word(sock: socket.socket, address: str, timeout_s: float) -> None:
     sock.settimeout(timeout_s)
     try:
@@ -139,10 +148,7 @@ def _first_word(sock: socket.socket, address: str, timeout_s: float) -> None:
         hint = "It took the connection and said nothing: does something else than sshd listen on that port, or does the board hang?"
         raise silent(address, timeout_s, "waiting for its SSH version", hint) from error
     except OSError as error:
-        raise DroppedByServer(
-            f"{address} broke the connection before it said anything: {error.strerror or error}",
-            hint="Does something else than sshd listen there, or is a firewall in between?",
-        ) from error
+        raise _broken(address, error) from error
     if said.startswith(PENALTY):
         raise Unreachable(
             f"sshd at {address} turns this host away for a while, for failed logins before (PerSourcePenalties)",

@@ -226,6 +226,12 @@ def test_last_words_are_short_and_command_nothing():
     assert said.gist("a" * 5000 + "\nthe cause").endswith("the cause")
 
 
+def test_our_own_text_is_not_shown_back():
+    """Perl in place of Python tells where in it its syntax ends."""
+    assert said.last_words("syntax error near '" + "0123456789abcdef" * 100 + "'") == "syntax error near '...'"
+    assert said.last_words("no blob " + "a" * 64) == "no blob " + "a" * 64
+
+
 def test_no_home_folder_becomes_a_word_of_the_shell():
     from targets.ssh.command import command_line
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from targets.errors import AuthenticationRefused
 from targets.inventory import Target
-from targets.ssh import SshLink, key_file
+from targets.ssh import SshLink, key_file, passwords
 from targets.ssh.passwords import Secret
 from tests.commands import edgepress
 from tests.targets.own_sshd import free_port, keygen, own_sshd, public
@@ -99,6 +99,68 @@ def test_a_file_that_is_no_usable_key(tmp_path, monkeypatch, capfd, name):
         assert hints in error.hint
     assert shlex.quote(str(path)) in error.hint or str(path) not in error.hint
     assert not capfd.readouterr().err  # a panic of Rust prints its own backtrace
+
+
+def key_of(path):
+    keygen(path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: b"\xef\xbb\xbf" + data, "it has something before its first line"),
+        (lambda data: b"  " + data, "it has something before its first line"),
+        (lambda data: b"".join(data.split(b"\n")), "it is all in one line"),
+        (lambda data: data[:150], "it has no end"),
+    ],
+)
+def test_what_an_editor_or_a_clipboard_has_made_of_it(tmp_path, change, said):
+    """They were called PKCS#8, which has another first line."""
+    path = tmp_path / "key"
+    path.write_bytes(change(key_of(path)))
+    with pytest.raises(AuthenticationRefused, match=f"is not a private key: {said}"):
+        key_file.load(str(path), None, None)
+
+
+def test_a_cipher_that_can_not_be_opened(tmp_path):
+    """It was said that its passphrase may be another."""
+    path = keygen(tmp_path / "key", "-Z", "aes256-gcm@openssh.com", passphrase="secret")
+    with pytest.raises(AuthenticationRefused, match=r"is sealed with aes256-gcm@openssh\.com") as caught:
+        key_file.load(str(path), None, Secret("Passphrase", "PATH"))
+    assert "-Z aes256-ctr" in caught.value.hint
+
+
+def test_a_curve_that_ssh_has_no_name_for(tmp_path):
+    """It was a closed connection."""
+    path = tmp_path / "key"
+    path.write_bytes(openssl("ecparam", "-genkey", "-name", "secp256k1", "-noout"))
+    path.chmod(0o600)
+    with pytest.raises(AuthenticationRefused, match="of a kind that edgepress can not use"):
+        key_file.load(str(path), None, None)
+
+
+@pytest.mark.parametrize("what", ["garbage", "a public half", "a folder"])
+def test_a_certificate_that_is_none_is_named(tmp_path, what):
+    """The key was called no private key, or was sent with it."""
+    path, beside = keygen(tmp_path / "key"), tmp_path / "key-cert.pub"
+    if what == "a folder":
+        beside.mkdir()
+    else:
+        beside.write_text("garbage" if what == "garbage" else public(path))
+    with pytest.raises(
+        AuthenticationRefused, match=r"the certificate .*key-cert\.pub (is not a certificate|can not be read)"
+    ):
+        key_file.load(str(path), None, None)
+
+
+def test_secrets_of_another_encoding(tmp_path, monkeypatch):
+    """A passphrase is bytes; a password is UTF-8. Both were tracebacks or a closed connection."""
+    monkeypatch.setitem(os.environb, b"SECRET", b"p\xe4ss")
+    path = keygen(tmp_path / "key", passphrase=os.fsdecode(b"p\xe4ss"))
+    key_file.load(str(path), None, Secret("Passphrase", "SECRET"))
+    with pytest.raises(AuthenticationRefused, match="Password of me in SECRET is not UTF-8"):
+        passwords.reveal_text(Secret("Password of me", "SECRET"))
 
 
 def test_what_is_no_file(tmp_path):
