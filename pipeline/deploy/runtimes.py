@@ -1,6 +1,7 @@
 """Which runtimes a plan measures, and in which versions."""
 
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
 from device_agent import wire
 from pipeline import spelling
@@ -78,12 +79,35 @@ def _check_version(plan: Plan, name: str, version: str) -> None:
         raise PlanError(f"{key}: {path.name} is a wheel of {found}", hint=f"Name a wheel of {distribution}.")
     if not path.is_file():
         raise PlanError(f"{key}: there is no file {path}", hint="Paths are relative to the plan.")
+    if (records := _records(path)) != 1:
+        raise PlanError(
+            f"{key}: {path.name} is not a sound wheel: "
+            + (f"it has {records} lists of its files (RECORD)" if records else "it can not be read as one"),
+            hint="Download or build it again.",
+        )
+
+
+def _records(wheel: Path) -> int:
+    """How many lists of its files it has; 0: it is not a zip file, or has none."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            return sum(name.endswith(".dist-info/RECORD") for name in archive.namelist())
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+    ):  # whatever zipfile raises on an input
+        return 0
 
 
 def named(plan: Plan) -> tuple[str, ...]:
     """Those of measure.runtimes; (): it leaves the choice to us, or asks for all."""
     wanted = plan.tables.measure.runtimes
-    return () if isinstance(wanted, str) else wanted
+    return () if isinstance(wanted, str) else tuple(dict.fromkeys(wanted))  # one that is named twice is measured once
 
 
 def chosen(plan: Plan) -> dict[str, provision.Chosen]:

@@ -1,6 +1,7 @@
 """Which runtimes a plan asks for, and in which versions: what is refused before the board is reached, and why."""
 
 import re
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -44,10 +45,30 @@ def test_refusals_name_the_key_and_what_to_write(tmp_path, text, said, hint):
 def test_versions_and_files_are_taken_as_they_are_named(tmp_path):
     wheel = tmp_path / "wheels" / "onnxruntime-1.20.1-cp311-cp311-linux_x86_64.whl"
     wheel.parent.mkdir()
-    wheel.touch()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("onnxruntime-1.20.1.dist-info/RECORD", "")
     asked = read(tmp_path, f'[board]\nruntimes = {{ onnxruntime = "wheels/{wheel.name}", tflite_runtime = "2.13.0" }}')
     runtimes.check(asked)
     assert runtimes.chosen(asked) == {"onnxruntime": wheel.resolve(), "tflite_runtime": "2.13.0"}
+
+
+@pytest.mark.parametrize("what", ["no zip", "an empty file", "no list of its files"])
+def test_a_wheel_that_is_damaged_is_the_plan_s(tmp_path, what):
+    """Not the board's, and not mended by sending it again."""
+    wheel = tmp_path / "onnxruntime-1.20.1-cp311-cp311-linux_x86_64.whl"
+    if what == "no list of its files":
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("onnxruntime/__init__.py", "")
+    else:
+        wheel.write_bytes(b"PK" if what == "no zip" else b"")
+    with pytest.raises(PlanError, match=r"is not a sound wheel: it can not be read as one") as caught:
+        runtimes.check(read(tmp_path, f'[board]\nruntimes = {{ onnxruntime = "{wheel.name}" }}'))
+    assert caught.value.hint == "Download or build it again."
+
+
+def test_a_runtime_that_is_named_twice_is_measured_once(tmp_path):
+    asked = read(tmp_path, '[measure]\nruntimes = ["onnxruntime", "ai_edge_litert", "onnxruntime"]')
+    assert runtimes.runtimes_of(asked) == ("onnxruntime", "ai_edge_litert")
 
 
 def test_what_a_plan_may_measure(tmp_path):
