@@ -12,6 +12,7 @@ from device_agent import wire
 
 KEPT_LINES = 3  # of each stream: the last line of a traceback tells most
 LINE_CHARACTERS, TEXT_CHARACTERS = 400, 800
+UNNAMED_SIGNAL = 256  # in place of an exit code: some signal, and nobody says which
 LOOKED_AT = 20_000  # characters of a longer text, at its beginning and at its end
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 PROGRAM_TEXT = re.compile(
@@ -37,6 +38,10 @@ SYSTEM: Causes = (
      "The board ran out of memory: end other programs there, add swap, or use a smaller model."),
     (r"SIGKILL", "Something there killed it; the kernel does when memory runs out (dmesg on the board tells)."),
     (r"Cannot fork|fork: |Resource temporarily unavailable", "That user may start no more processes there (ulimit -u), or the board is out of them."),
+    (r"Too many open files|EMFILE", "That user may have too few files open at a time there (ulimit -n): raise it."),
+    (r"Transport endpoint is not connected|Stale file handle|ESTALE|ENOTCONN",
+     "A network file system there has lost its server: mount it anew, or name a `root` on a disk of the board."),
+    (r"a signal that sshd does not name", "It crashed, or a limit was reached (SIGBUS, SIGSYS, SIGXCPU and others): dmesg on the board tells which."),
     (r"SIGILL", "It uses instructions that this processor does not have: a build for this very processor is needed."),
 )  # fmt: skip
 
@@ -49,6 +54,9 @@ START: Causes = (
     (r"[Aa]ccount (?:has )?expired", "The account has expired there: chage -E -1 USER, as root."),
     (r"[Uu]nprivileged users are not permitted|going down|booting up", "The board is starting or shutting down: wait a minute, then run again."),
     (r"allows sftp connections only", "sshd there lets this user have files only (ForceCommand internal-sftp): name another `user`."),
+    (r"sudo: .*password|no tty present|(?:sudo|doas): .*(?:terminal|tty) is required|not in the sudoers",
+     "sudo there would ask for a password, and nobody is there to answer: name a `python` that needs none, or allow that one without (NOPASSWD)."),
+    (r"restricted: cannot", "The login shell of this account is a restricted one: give it another (chsh -s /bin/sh USER, as root), or name another `user`."),
     (r"has no attribute 'fromhex'|SyntaxError", "That is a Python older than 3.8: name a newer one as `python` in boards.toml."),
     (r"No module named '?encodings|init_fs_encoding|platform (?:in)?dependent libraries",
      "That Python does not find its own library: install it anew, or name another as `python` in boards.toml."),
@@ -110,6 +118,8 @@ def told(words: str) -> str:
 
 def ending(code: int) -> str:
     """How a program ended whose exit code is this. As shells do, 128 and more stands for a signal."""
+    if code == UNNAMED_SIGNAL:
+        return "was killed by a signal that sshd does not name"
     try:
         return f"was killed by {signal.Signals(code - 128).name}"
     except ValueError:

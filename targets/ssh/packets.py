@@ -8,6 +8,8 @@ import time
 from paramiko.message import Message
 from paramiko.packet import Packetizer
 
+from targets import said
+
 KEXINIT, CHANNEL_REQUEST = 20, 98  # RFC 4253, 12; RFC 4254, 9
 COOKIE_BYTES = 16
 # The name-lists of KEXINIT that both sides must have something in common of (RFC 4253, 7.1), each as sshd_config calls it.
@@ -50,10 +52,10 @@ def _offered(message: Message) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def _killed(message: Message) -> dict[int, int]:
-    """Of an exit-signal (RFC 4254, 6.10)."""
+    """Of an exit-signal (RFC 4254, 6.10). It names some signals only: for SIGBUS, SIGSYS and others OpenSSH says "SIG@openssh.com"."""
     channel, request = message.get_int(), message.get_binary()
     if request != b"exit-signal":
         return {}
     message.get_boolean()
     name = "SIG" + message.get_binary()[:20].decode("ascii", "replace").partition("@")[0]
-    return {channel: 128 + signal.Signals[name]} if name in signal.Signals.__members__ else {}
+    return {channel: 128 + signal.Signals[name] if name in signal.Signals.__members__ else said.UNNAMED_SIGNAL}

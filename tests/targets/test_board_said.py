@@ -76,6 +76,14 @@ def refused(target, error=AgentFailed):
         ("kill -ILL $$", "was killed by SIGILL", "instructions that this processor does not have"),
         ("kill -SEGV $$", "was killed by SIGSEGV", "crashes before it does anything"),
         ("kill -KILL $$", "was killed by SIGKILL", "when memory runs out"),
+        ("kill -BUS $$", "was killed by a signal that sshd does not name", "dmesg on the board"),  # it was: the connection ended
+        ("kill -SYS $$", "was killed by a signal that sshd does not name", "SIGSYS"),
+        ("echo 'sudo: a password is required' >&2; exit 1", "sudo: a password is required", "NOPASSWD"),
+        ("echo 'sudo: no tty present and no askpass program specified' >&2; exit 1", "no tty present", "NOPASSWD"),
+        ("echo 'pi is not in the sudoers file.' >&2; exit 1", "sudoers", "NOPASSWD"),
+        ("echo \"rbash: /usr/bin/python3: restricted: cannot specify '/' in command names\" >&2; exit 127", "restricted", "chsh"),
+        ("echo 'OSError: [Errno 24] Too many open files' >&2; exit 1", "Too many open files", "ulimit -n"),
+        ("echo 'Stale file handle' >&2; exit 126", "Stale file handle", "network file system"),
         ("exit 132", "was killed by SIGILL", "instructions"),  # of a shell that stays between
         ("echo 'usage: thing [-v]'; exit 2", "usage: thing [-v]", "Log in there by hand"),
         ("exit 3", "ended with exit code 3; it said nothing", "Log in there by hand"),
