@@ -127,6 +127,8 @@ class Results:
         whole_ns = it.after.t_ns - it.before.t_ns
         if it.cold_start_ns or (asked is not None and asked.mode != "profile"):
             self._bounds("cold_start_ns", it.cold_start_ns, it.import_ns + it.load_ns + it.first_ns, whole_ns)
+            if not it.cold_start_ns:
+                self._wrong("cold_start_ns", 0, "a process was started")
         self._bounds("import_ns", it.import_ns, 0, whole_ns)
         self._bounds("the sum of warmup_ns and latency_ns", sum(it.warmup_ns) + sum(it.latency_ns), 0, whole_ns - it.cold_start_ns)  # fmt: skip
         self._bounds("counted_ns", it.counted_ns, 0, whole_ns)
@@ -143,6 +145,10 @@ class Results:
             return
         least = min(asked.timed_min_runs, asked.timed_max_runs) if asked.mode == "time" else 0
         self._bounds("the number of latency_ns", len(it.latency_ns), least, asked.timed_max_runs if least else 0)
+        for operator in it.operators:  # of several threads each takes its time beside the others
+            self._bounds(
+                "mean_ns * runs of an operator", operator.mean_ns * operator.runs, 0, it.after.t_ns - it.before.t_ns
+            )
         if asked.mode != "profile" and it.operators:
             self._wrong("operators", len(it.operators), "nobody asked for them")
         if bool(it.outputs_sha256) != (asked.mode == "evaluate"):
@@ -153,8 +159,10 @@ class Results:
     def _memory(self, it: wire.Launched) -> None:
         most = _most_memory(self.machine)
         for step in it.memory:
-            for name in ("resident_bytes", "anonymous_bytes", "file_bytes", "private_dirty_bytes"):
-                self._bounds(f"memory.{name}", getattr(step, name) or 0, 0, most)
+            self._bounds("memory.resident_bytes", step.resident_bytes or 0, 0, most)
+            for name in ("anonymous_bytes", "file_bytes", "private_dirty_bytes"):  # parts of it, read a moment later
+                whole = most if step.resident_bytes is None else min(most, step.resident_bytes + PEAK_SLACK_BYTES)
+                self._bounds(f"memory.{name}", getattr(step, name) or 0, 0, whole)
         resident = max((step.resident_bytes or 0 for step in it.memory), default=0)
         if it.peak_bytes is not None:
             self._bounds("peak_bytes", it.peak_bytes, int(resident * PEAK_RATIO) - PEAK_SLACK_BYTES, most)

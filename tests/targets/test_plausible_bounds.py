@@ -41,6 +41,10 @@ def says(record, words, asked=LAUNCH, machine=MACHINE, passed_s=60.0):
 
 WHOLE = S  # of CLEAN
 STEP = CLEAN.memory[0]
+BEFORE, BUSY_US = (
+    CLEAN.before,
+    2 * S // 1000 + 10_000_000,
+)  # of one of MACHINE's four CPUs: twice the time, and ten seconds
 MOST = 9 * GIB  # twice the memory, and one
 
 
@@ -78,8 +82,31 @@ BOUNDS = {
             result(memory=(STEP, replace(STEP, **{name: MOST})), peak_bytes=MOST),
             result(memory=(STEP, replace(STEP, **{name: MOST + 1})), peak_bytes=MOST),
             between(f"memory.{name}", MOST + 1, 0, MOST))
-        for name in ("resident_bytes", "anonymous_bytes", "file_bytes", "private_dirty_bytes")
+        for name in ("resident_bytes",)
     },
+    **{
+        f"memory.{name} of {resident} resident": (
+            result(memory=(STEP, replace(STEP, resident_bytes=resident, **{name: most})), peak_bytes=MOST),
+            result(memory=(STEP, replace(STEP, resident_bytes=resident, **{name: most + 1})), peak_bytes=MOST),
+            between(f"memory.{name}", most + 1, 0, most))
+        for name in ("anonymous_bytes", "file_bytes", "private_dirty_bytes")
+        for resident, most in ((None, MOST), (1000, 1000 + (64 << 20)), (MOST, MOST))
+    },
+    "no time at all": (
+        result(), result(cold_start_ns=0, import_ns=0, load_ns=0, first_ns=0), "cold_start_ns = 0 in launch 1: a process was started"),
+    "busiest": (
+        result(after=replace(LATER, busiest_us=BUSY_US * 4)), result(after=replace(LATER, busiest_us=BUSY_US * 4 + 1)),
+        between("after.busiest_us", BUSY_US * 4 + 1, 0, BUSY_US * 4)),
+    **{
+        f"after.{name}": (
+            result(before=replace(BEFORE, **{name: 7}), after=replace(LATER, **{name: 7 + most})),
+            result(before=replace(BEFORE, **{name: 7}), after=replace(LATER, **{name: 8 + most})),
+            f"after.{name} - before.{name} = {most + 1} in launch 1: it can be {most} at most")
+        for name, most in (
+            ("busy_us", BUSY_US * 4), ("steal_us", BUSY_US * 4), ("own_us", BUSY_US * 4), ("cpu_stalled_us", BUSY_US),
+            ("memory_stalled_us", BUSY_US), ("io_stalled_us", BUSY_US), ("swapped_in_pages", WHOLE))
+    },
+    "a counter that went back": (result(before=replace(BEFORE, busy_us=10**12)), result(major_faults=WHOLE + 1), between("major_faults", WHOLE + 1, 0, WHOLE)),
 }  # fmt: skip
 
 
@@ -88,6 +115,21 @@ def test_at_the_bound_it_can_be_and_beyond_it_can_not(case):
     at, beyond, words = BOUNDS[case]
     says(at, "")
     says(beyond, words)
+
+
+def test_an_operator_takes_no_longer_than_its_launch():
+    asked = replace(LAUNCH, mode="profile")
+    operators = lambda runs: (w.Operator("a", "Conv", "", S // 10, runs),)  # noqa: E731
+    says(result(operators=operators(10), latency_ns=()), "", asked=asked)
+    beyond = between("mean_ns * runs of an operator", S // 10 * 11, 0, S)
+    says(result(operators=operators(11), latency_ns=()), beyond, asked=asked)
+
+
+def test_more_memory_is_free_than_there_is():
+    plausible.conditions("pi", MACHINE, replace(LATER, available_bytes=MOST))
+    plausible.conditions("pi", replace(MACHINE, memory_bytes=0), replace(LATER, available_bytes=1 << 50))
+    with pytest.raises(errors.Implausible, match=f"available_bytes = {MOST + 1}, and has {4 * GIB} bytes of memory"):
+        plausible.conditions("pi", MACHINE, replace(LATER, available_bytes=MOST + 1))
 
 
 def test_without_a_request_only_what_one_result_says_of_itself():
