@@ -3,6 +3,7 @@
 import difflib
 import ipaddress
 import os
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -86,6 +87,14 @@ def paths(table: Mapping[str, object]) -> Fault | None:
             return f'`{key}` is "{value}", and that is nobody\'s home folder', "A path may begin with ~/ or ~user/."
         if key not in PATHS_THERE and value.startswith("~") and os.path.expanduser(value) == value:  # noqa: PTH111
             return f'`{key}` is "{value}", and this machine knows no such home folder', "Write the path out."
+    root = table.get("root")
+    if isinstance(root, str) and (
+        posixpath.normpath(root) in {".", "..", "/", "//"} or re.fullmatch(r"~[^/]*/*\.?/*", root)
+    ):
+        return (
+            f'`root` is "{root}", where other things lie, too',
+            "Name a folder that only edgepress uses, such as ~/.edgepress.",
+        )
     python = table.get("python")
     if isinstance(python, str) and (
         re.search(r"\s-", python) or re.search(r"\s", python.partition("/")[0])

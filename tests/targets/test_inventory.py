@@ -53,6 +53,10 @@ def test_unknown_board_names_those_there_are(tmp_path, monkeypatch):
         (GOOD.replace("raspberry_pi_5", "raspberry_pi_9"), "must be one of"),
         (GOOD + 'kind = "local"\n', "no `kind`"),
         (GOOD + 'root = "a\\u001bb"\n', "control characters"),
+        *(
+            (GOOD + f'root = "{root}"\n', "a folder that only edgepress uses")
+            for root in ("~", "~/", "~pi", ".", "./", "/", "a/..", "~/.")
+        ),
         (GOOD + 'python = "sudo python3"\n', "without another command before it"),
         (GOOD.replace("192.0.2.5", "pi..local"), "1 to 63 characters"),
         (GOOD.replace("192.0.2.5", "a" * 64 + ".local"), "1 to 63 characters"),
