@@ -16,18 +16,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Set, Tuple
 from device_agent import wire
 from device_agent.channel import Refused
 from device_agent.job import Job
-from device_agent.place import (
-    FOLDERS,
-    KEPT_BYTES,
-    KEPT_NS,
-    LEAST_NS,
-    Place,
-    Stored,
-    beyond,
-    is_ours,
-    locked,
-    newest_first,
-)
+from device_agent.place import FOLDERS, Place, Stored, beyond, is_ours, locked, newest_first
 
 HASH = re.compile(b"[0-9a-f]{64}")
 OUTPUTS = re.compile(b'"outputs_sha256":"([0-9a-f]{64})"')
@@ -46,7 +35,7 @@ class Removed(NamedTuple):
 def bound(place: Place) -> None:
     """At each start of an agent: the bounds that hold by themselves. Not where another agent works with the files."""
     with contextlib.suppress(Refused):
-        _stored(place, lambda: beyond(place.stored(), KEPT_NS, KEPT_BYTES, LEAST_NS), dry_run=False)
+        _stored(place, lambda: beyond(place.stored()), dry_run=False)
 
 
 def clean(place: Place, request: wire.Clean) -> wire.Cleaned:
@@ -90,10 +79,10 @@ def _uninstalled(place: Place, *, dry_run: bool) -> wire.Uninstalled:
             for entry in entries:
                 if not is_ours(entry):
                     foreign.append(os.path.join(name, entry.name))
-                    continue
-                size += _size(entry.path)
-                if not dry_run:
-                    _remove(entry.path)
+                else:
+                    size += _size(entry.path)
+                    if not dry_run:
+                        _remove(entry.path)
         if not foreign and not dry_run:
             os.unlink(path) if os.path.islink(path) else os.rmdir(path)  # the folder on another disk is not ours
         kept += sorted(foreign)

@@ -32,6 +32,7 @@ def observe() -> Conditions:
     slow, others = slowed.look(), users.seen()
     cores = tuple(filter(None, map(_core, facts.of_cores(""))))
     t_ns, wall_offset_ns = _clocks()
+    free_bytes = facts.kib("proc/meminfo", "MemAvailable")
     return Conditions(
         t_ns=t_ns,
         wall_offset_ns=wall_offset_ns,
@@ -49,7 +50,7 @@ def observe() -> Conditions:
         memory_stalled_us=_stalled_us("memory"),
         io_stalled_us=_stalled_us("io"),
         swapped_in_pages=_count("proc/vmstat", r"^pswpin ([0-9]{1,18})$"),
-        available_bytes=_available_bytes(),
+        available_bytes=free_bytes and min(free_bytes, machine.memory_bytes() or free_bytes),  # of a container
         **slow._asdict(),
         **others._asdict(),
     )
@@ -97,12 +98,6 @@ def hottest_mc() -> Optional[int]:
     global _quick_zone  # noqa: PLW0603 - what is known of this board's sensors, as facts._silent is
     _quick_zone = next((path for _, path in hottest_first if _is_quick(path)), None)
     return hottest_first[0][0] if hottest_first else None
-
-
-def _available_bytes() -> Optional[int]:
-    """Not more than a container leaves of it."""
-    available = facts.kib("proc/meminfo", "MemAvailable")
-    return None if available is None else min(available, machine.memory_bytes() or available)
 
 
 def _temperature(reading: Optional[int]) -> Optional[int]:

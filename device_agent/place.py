@@ -1,5 +1,4 @@
-"""The agent's folder on the board, and the only ways in which something gets into it. What has another name than these is somebody
-else's, and is neither used nor removed.
+"""The agent's folder on the board, and the only ways in which something gets into it. What has another name is neither used nor removed.
 
     agents/<sha256>/    the agents (bootstrap.py); whoever runs one holds a shared lock (flock) on its folder
     blobs/<sha256>      models, inputs, wheels, outputs: files, named by their content
@@ -119,7 +118,7 @@ class Place:
         os.utime(agent)  # the order in which agents were used last
         agents = os.path.join(self.root, "agents")
         self._remove_unlocked(path for path in newest_first(agents)[KEPT_AGENTS:] if path != agent)
-        if beyond(self.stored(), KEPT_NS, KEPT_BYTES, LEAST_NS):
+        if beyond(self.stored()):
             from device_agent import clean  # here: it is seldom needed
 
             clean.bound(self)
@@ -178,7 +177,9 @@ def touch(path: str) -> None:
         os.utime(path, ns=(time.time_ns(), time.time_ns() if os.path.isdir(path) else os.stat(path).st_mtime_ns))
 
 
-def beyond(stored: List[Stored], unused_ns: int, keep_bytes: int, least_ns: int) -> List[Stored]:
+def beyond(
+    stored: List[Stored], unused_ns: int = KEPT_NS, keep_bytes: int = KEPT_BYTES, least_ns: int = LEAST_NS
+) -> List[Stored]:
     """What nobody has used for `unused_ns`, and beyond `keep_bytes` what was used longest ago; never within `least_ns`."""
     found, now_ns, left = [], time.time_ns(), keep_bytes
     for each in sorted(stored, key=lambda each: -each.used_ns):

@@ -166,30 +166,21 @@ def _state(place: Place) -> Optional[Dict[str, Any]]:
     try:
         with open(path_of(place), encoding="utf-8") as file:
             state: Dict[str, Any] = json.load(file)
-        if _is_state(state):
+        if (
+            isinstance(state["boot_id"], str)
+            and all(len(each) == 3 for each in state["values"])
+            and type(state["programs"]) is list
+        ):
             return state
-        why = "it holds something else"
+        why: object = "it holds something else"
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        why = str(error)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        why = error
     print(f"edgepress: {path_of(place)} is damaged, and is not used: {why}", file=sys.stderr)
     with contextlib.suppress(OSError):
         os.unlink(path_of(place))
     return None
-
-
-def _is_state(state: Any) -> bool:
-    if not isinstance(state, dict) or not isinstance(state.get("boot_id"), str):
-        return False
-    if {type(state.get("pid", 1)), type(state.get("start_ticks") or 1)} != {int}:
-        return False
-    lists: List[Any] = [state.get("values"), state.get("programs")]
-    if not all(isinstance(each, list) and all(isinstance(item, list) for item in each) for each in lists):
-        return False
-    return all(len(value) == 3 for value in lists[0]) and all(
-        isinstance(text, str) for each in lists for item in each for text in item
-    )
 
 
 def _lives(state: Dict[str, Any]) -> bool:
