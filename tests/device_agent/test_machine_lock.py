@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ def folder(tmp_path):
     made = tmp_path / "machine"
     made.mkdir()
     return made
+
+
+@pytest.fixture
+def open_folder():
+    """One that other users reach, too: those of pytest are root's alone, and each run of it closes them again."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o1777)
+        yield Path(made)
 
 
 @pytest.fixture
@@ -110,19 +119,15 @@ def test_without_any_folder(on, folder):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
-def test_all_users_share_it_whoever_came_first(folder, monkeypatch):
+def test_all_users_share_it_whoever_came_first(open_folder, monkeypatch):
     """In a folder like /tmp, where the kernel may forbid to open another's file with O_CREAT (fs.protected_regular)."""
-    monkeypatch.setenv(machine_lock.FOLDER_VARIABLE, str(folder))
-    for parent in folder.parents:
-        if parent.stat().st_mode & 0o001 == 0:
-            parent.chmod(parent.stat().st_mode | 0o001)
-    folder.chmod(0o1777)
+    monkeypatch.setenv(machine_lock.FOLDER_VARIABLE, str(open_folder))
     before = os.umask(0o077)
     try:
         held = machine_lock.take({"owner": "root", "job_id": "j", "root": "/r", "since_ns": 0}, 0)
     finally:
         os.umask(before)
-    assert stat.S_IMODE((folder / machine_lock.NAME).stat().st_mode) == 0o666
+    assert stat.S_IMODE((open_folder / machine_lock.NAME).stat().st_mode) == 0o666
     script = (
         "import fcntl, os, sys; file = os.open(sys.argv[1], os.O_RDWR)\n"
         "try: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\nexcept BlockingIOError: print('busy')\nelse: print('free')"
@@ -131,14 +136,14 @@ def test_all_users_share_it_whoever_came_first(folder, monkeypatch):
 
     def other_user():
         told = subprocess.run(
-            [*command, folder / machine_lock.NAME], user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=True
+            [*command, open_folder / machine_lock.NAME], user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=True
         )  # fmt: skip
         return told.stdout.strip()
 
     assert other_user() == "busy"
     os.close(held.descriptor)
     assert other_user() == "free"
-    os.chown(folder / machine_lock.NAME, 65534, 65534)  # another came first
+    os.chown(open_folder / machine_lock.NAME, 65534, 65534)  # another came first
     held = machine_lock.take({"owner": "root"}, 0)
     assert (held.descriptor is not None, held.note) == (True, "")
     os.close(held.descriptor)
