@@ -84,7 +84,7 @@ def find(name: str, folder: Path) -> Target:
         known = (*ALWAYS, *targets)
         raise UnknownTarget(
             f'there is no board called "{name[:80]}"{table.nearest(name, known)}; known are: {table.several(known)}',
-            hint=f"Add a table [{name}] with host, user and key to {inventory_path(folder)}.",
+            hint=f"Add a table [{table.key(name)}] with host, user and key to {inventory_path(folder)}.",
         )
     return targets[name]
 

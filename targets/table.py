@@ -2,6 +2,7 @@
 
 import difflib
 import ipaddress
+import json
 import os
 import posixpath
 import re
@@ -43,6 +44,11 @@ def several(names: Iterable[str], most: int = 30) -> str:
     """A list that stays readable."""
     every = list(names)
     return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")
+
+
+def key(name: str) -> str:
+    """As TOML writes a key: in quotes where it is not a bare one."""
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else json.dumps(name[:80], ensure_ascii=False)
 
 
 def unreadable(text: str, error: Exception) -> str:

@@ -36,6 +36,9 @@ def test_unknown_board_names_those_there_are(tmp_path, monkeypatch):
     (tmp_path / "boards.toml").write_text(GOOD)
     with pytest.raises(UnknownTarget, match="known are: local, virtual, virtual-small, virtual-aarch64, pi5"):
         inventory.find("pi6", tmp_path)
+    with pytest.raises(UnknownTarget) as told:
+        inventory.find("../local", tmp_path)
+    assert 'Add a table ["../local"] with' in told.value.hint  # what TOML reads
 
 
 @pytest.mark.parametrize(
