@@ -148,6 +148,12 @@ def test_a_clock_that_was_set(step_ns):
     assert names([CLEAN] * 5 + [hit]) == ([] if abs(step_ns) < 10_000_000 else ["clock stepped"])
 
 
+def test_a_clock_of_today_that_nobody_sets():
+    today_ns = 1_780_000_000 * 10**9
+    steady = launch(before=replace(CALM, wall_offset_ns=today_ns), after=replace(LATER, wall_offset_ns=today_ns))
+    assert names([steady] * 6) == []
+
+
 FIXED = (Core(2, 1500000, 600000, 2400000), Core(3, 2400000, 2400000, 2400000))
 
 
