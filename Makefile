@@ -15,7 +15,7 @@ demo: setup  ## install, get the data, run the example: prune, convert, measure,
 	$(BIN)/edgepress run examples/fashion_mnist/edge.toml
 
 test: setup lint types arch  ## the project's checks; .ci/run calls this
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile
 
 test-slow: setup  ## injected faults at their whole count, and the emulated ARM machine (about an hour)
 	scripts/debian_packages emulator
