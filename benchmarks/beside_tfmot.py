@@ -50,7 +50,7 @@ def one_of_ours(path: Path, what: str, amount: float, seed: int) -> None:
     import tensorflow as tf
 
     from pipeline import compress, frameworks
-    from pipeline.compress.base import Dataset
+    from pipeline.compress.context import Dataset
 
     tf.config.experimental.enable_op_determinism()  # as pipeline.compress.work does
     data = np.load(path)

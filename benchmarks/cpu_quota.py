@@ -15,8 +15,8 @@ import msgspec
 from machine import describe
 
 from targets import inventory
+from targets.shape import Shape
 from targets.virtual.loopback import loopback_sshd
-from targets.virtual.shape import Shape
 
 ROUNDS, BLOCKS, BLOCK_S = 3, 300, 0.006
 LONG_S = 0.040  # a block that was stopped: the quota's pause is 50 ms of each 100 ms

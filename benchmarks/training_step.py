@@ -21,7 +21,7 @@ from machine import describe
 
 from pipeline import frameworks
 from pipeline.compress import training
-from pipeline.compress.base import Context, Dataset
+from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Distill, Recover
 from pipeline.compress.sparsity import masks
 from pipeline.compress.training import lesson

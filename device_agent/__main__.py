@@ -31,6 +31,8 @@ def main(root: str) -> None:
         channel.send_mark()
         channel.send(wire.Hello(wire.PROTOCOL, os.path.basename(agent), machine.describe()))
         place.collect(agent)
+        if place.beyond_bounds():
+            _module("clean").bound(place)
         if os.path.exists(os.path.join(root, "tuned.json")):
             _module("tune").recover(place)
         serve(place, channel)

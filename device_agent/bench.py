@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 from device_agent import conditions, facts, memory, wire
 from device_agent.channel import Refused
@@ -14,9 +14,7 @@ from device_agent.cooling import Band
 from device_agent.meters import METERS, Sampler
 from device_agent.place import Place
 from device_agent.runtimes import RUNTIMES
-
-if TYPE_CHECKING:
-    from device_agent.supervisor import Spool
+from device_agent.spool import Spool
 
 MAX_RUNS = 1_000_000  # so that the raw answer stays below wire.MAX_LINE_BYTES
 MAX_PAIR_RUNS = 1_000_000  # whose times are kept, of both sides: they share a line
@@ -47,7 +45,7 @@ def check(place: Place, request: wire.Submit) -> None:
         _check_pair(pair)
 
 
-def run(place: Place, work: str, spool: "Spool", request: wire.Submit) -> None:
+def run(place: Place, work: str, spool: Spool, request: wire.Submit) -> None:
     """Spool the events and results of all launches and pairs. One that fails does not stop the job. OutOfTime."""
     deadline_ns = time.monotonic_ns() + request.timeout_ns
     contents = Contents(place)
@@ -60,7 +58,7 @@ def run(place: Place, work: str, spool: "Spool", request: wire.Submit) -> None:
             spool.send(runs.paired(item) if isinstance(item, wire.Pair) else runs.launched(item))
 
 
-def _look(contents: Contents, spool: "Spool", request: wire.Submit) -> "set[str]":
+def _look(contents: Contents, spool: Spool, request: wire.Submit) -> "set[str]":
     """Open the job's blobs; the sites that have another content than they had. What is damaged is removed: the host will send it again."""
     from device_agent.wheels import is_sound  # here: zipfile would delay the answer to Submit
 
@@ -117,7 +115,7 @@ class _Item:
     def __init__(
         self,
         contents: Contents,
-        spool: "Spool",
+        spool: Spool,
         folder: str,
         index: int,
         damaged: "set[str]",

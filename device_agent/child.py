@@ -13,16 +13,14 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from device_agent import wire
 from device_agent.channel import CHUNK_BYTES
 from device_agent.contents import file_of
 from device_agent.job import oom_kills, stat
 from device_agent.record import to_fields
-
-if TYPE_CHECKING:
-    from device_agent.supervisor import Spool
+from device_agent.spool import Spool
 
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.runner import main; main()"
@@ -50,7 +48,7 @@ class Child:
     """Use as a context manager: its whole process group is dead afterwards, whatever happens."""
 
     def __init__(
-        self, root: str, folder: str, cpus: Sequence[int], launch: wire.Launch, files: Sequence[Optional[int]], spool: "Spool",
+        self, root: str, folder: str, cpus: Sequence[int], launch: wire.Launch, files: Sequence[Optional[int]], spool: Spool,
         tell: Callable[[str, int, int], None], job_deadline_ns: int,
     ) -> None:  # fmt: skip
         """`files`: the descriptors of the model and of the inputs; `tell` hears (phase, done, of) of every event."""

@@ -16,7 +16,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Set, Tuple
 from device_agent import wire
 from device_agent.channel import Refused
 from device_agent.job import Job
-from device_agent.place import FOLDERS, Place, Stored, beyond, is_ours, locked, newest_first
+from device_agent.place import FOLDERS, Place, Stored, is_ours, locked, newest_first
 
 HASH = re.compile(b"[0-9a-f]{64}")
 OUTPUTS = re.compile(b'"outputs_sha256":"([0-9a-f]{64})"')
@@ -35,7 +35,7 @@ class Removed(NamedTuple):
 def bound(place: Place) -> None:
     """At each start of an agent: the bounds that hold by themselves. Not where another agent works with the files."""
     with contextlib.suppress(Refused):
-        _stored(place, lambda: beyond(place.stored()), dry_run=False)
+        _stored(place, place.beyond_bounds, dry_run=False)
 
 
 def clean(place: Place, request: wire.Clean) -> wire.Cleaned:

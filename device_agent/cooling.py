@@ -3,12 +3,10 @@ for another, and the first launches would be measured cooler than the last.
 """
 
 import time
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import Callable, Optional
 
 from device_agent import conditions
-
-if TYPE_CHECKING:
-    from device_agent.supervisor import Spool
+from device_agent.spool import Spool
 
 LOOK_S = 1.0  # at the sensors: each look takes some milliseconds of CPU
 
@@ -22,7 +20,7 @@ class Band:
         self.top_mc = None if began_mc is None or not limit_ns else began_mc + width_mc
         self.limit_ns = self.left_ns = limit_ns
 
-    def enter(self, spool: "Spool", tell: Callable[[str, int, int], None]) -> Optional[bool]:
+    def enter(self, spool: Spool, tell: Callable[[str, int, int], None]) -> Optional[bool]:
         """Wait; whether the board is inside then. None: it has no sensor, or nobody waits."""
         while self.top_mc is not None:
             now_mc = conditions.hottest_mc()

@@ -118,10 +118,10 @@ class Place:
         os.utime(agent)  # the order in which agents were used last
         agents = os.path.join(self.root, "agents")
         self._remove_unlocked(path for path in newest_first(agents)[KEPT_AGENTS:] if path != agent)
-        if beyond(self.stored()):
-            from device_agent import clean  # here: it is seldom needed
 
-            clean.bound(self)
+    def beyond_bounds(self) -> List[Stored]:
+        """Of blobs and sites, what is there beyond the bounds that hold by themselves."""
+        return beyond(self.stored())
 
     def stored(self) -> List[Stored]:
         """All blobs and sites."""

@@ -14,7 +14,7 @@ shunt_ohm = 0.02
 ssh = "orin.lab"                  # a host of ~/.ssh/config; then nothing else about the way there is said here
 
 [tiny]
-virtual = { memory = "512 MiB", cpu = 0.5, rtt_ms = 20, rate_mbit = 10 }     # targets/virtual/shape.py
+virtual = { memory = "512 MiB", cpu = 0.5, rtt_ms = 20, rate_mbit = 10 }     # targets/shape.py
 """
 
 import re
@@ -31,8 +31,8 @@ from targets.boards import BOARDS
 from targets.errors import UnknownTarget
 from targets.folders import cache_folder, config_folder
 from targets.host import small_file
+from targets.shape import SHAPES, Shape, Table
 from targets.table import HOW
-from targets.virtual.shape import SHAPES, Shape, Table
 
 INVENTORY = "boards.toml"
 EMULATED = "virtual-aarch64"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import child, child_watch, frameworks
-from pipeline.compress.base import LAST, ONLY_LOOK, UNDONE, Applied, Context, Dataset, Pass, Step, apply_pass
+from pipeline.compress.base import LAST, ONLY_LOOK, UNDONE, Applied, Pass, Step, apply_pass
+from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.settings import Recover
 from pipeline.errors import PlanError

@@ -10,18 +10,16 @@ container holds exactly the weights that were saved.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from pipeline.child import Tell
 from pipeline.compress.codebooks import promise
-from pipeline.compress.formats import Format
+from pipeline.compress.context import Context
+from pipeline.compress.formats.base import Format
 from pipeline.compress.settings import PassSettings
 from pipeline.errors import PromiseError, StageError
-from pipeline.frameworks import Array
 from pipeline.records import Record, SensitivityPoint
 
 Claims = dict[str, float]
@@ -38,30 +36,6 @@ class Step(Record, frozen=True):
 
     name: str
     settings: dict[str, Any]
-
-
-class Dataset(NamedTuple):
-    """Rows (rows, ...) and integer labels (rows,). `x` may be mapped from a file larger than memory: take batches of it."""
-
-    x: Array
-    y: Array | None = None
-
-
-def _silent(done: int, of: int, note: str) -> None:
-    del done, of, note
-
-
-class Context(NamedTuple):
-    """What a pass may use beside the model."""
-
-    training: Dataset | None = None
-    calibration: Dataset | None = None
-    evaluation: Dataset | None = None  # to show how far it is; nothing may be chosen by it
-    original: Callable[[], Any] | None = None  # opens the model as it was before the first pass: the teacher
-    folder: Path = Path()  # where paths of the settings start: the plan's folder
-    tell: Tell = _silent
-    seed: int = 0
-    resume: Path | None = None  # a folder that outlives this process: what was reached is found here again
 
 
 class Changed(NamedTuple):

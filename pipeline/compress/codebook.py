@@ -11,12 +11,15 @@ import numpy as np
 
 from pipeline import units
 from pipeline.compress import training as train
-from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.base import Changed, Claims
 from pipeline.compress.codebooks import container_file
 from pipeline.compress.codebooks.levels import quantized
 from pipeline.compress.codebooks.settings import CodebookSettings
 from pipeline.compress.codebooks.tables import from_rows, rows_of
-from pipeline.compress.formats import FORMATS, layers_of, weigh
+from pipeline.compress.context import Context
+from pipeline.compress.formats import FORMATS
+from pipeline.compress.formats.base import weigh
+from pipeline.compress.formats.keras_model import layers_of
 from pipeline.compress.settings import FAULT, Recover, check_names
 from pipeline.compress.sparsity.kernels import Kernel, kernels_of
 from pipeline.compress.training import batch_norm

@@ -11,7 +11,8 @@ from msgspec import Meta
 
 from pipeline import frameworks
 from pipeline.compress import training as train
-from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.base import Changed, Claims
+from pipeline.compress.context import Context
 from pipeline.compress.settings import Distill, PassSettings, Recover
 from pipeline.errors import PlanError, PromiseError, StageError
 from pipeline.plan import Text

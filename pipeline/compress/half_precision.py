@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.base import Changed, Claims
+from pipeline.compress.context import Context
 from pipeline.compress.settings import PassSettings
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array

@@ -13,7 +13,8 @@ import numpy as np
 from msgspec import Meta
 
 from pipeline.compress import training as train
-from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.base import Changed, Claims
+from pipeline.compress.context import Context
 from pipeline.compress.settings import PassSettings, Recover
 from pipeline.compress.surgery import Left, Selection, prune_model
 from pipeline.compress.surgery.graph import walk

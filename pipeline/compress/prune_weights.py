@@ -13,9 +13,13 @@ import numpy as np
 
 from pipeline import units
 from pipeline.compress import training as train
-from pipeline.compress.base import Changed, Claims, Context
-from pipeline.compress.formats import FORMATS, Weighed, layers_of, weigh
+from pipeline.compress.base import Changed, Claims
+from pipeline.compress.context import Context
+from pipeline.compress.formats import FORMATS
+from pipeline.compress.formats.base import Weighed, weigh
+from pipeline.compress.formats.keras_model import layers_of
 from pipeline.compress.settings import FAULT, Recover, check_names
+from pipeline.compress.sparsity.callback import pruning
 from pipeline.compress.sparsity.kernels import Kernel, prunable_kernels
 from pipeline.compress.sparsity.masks import Selection, holding
 from pipeline.compress.sparsity.schedules import Schedule
@@ -108,8 +112,6 @@ def _recover(
     model: Any, settings: Settings, how: Recover, context: Context, at_once: Callable[[], None]
 ) -> tuple[str, ...]:
     """Train. Zeros of before stay zero in every training; a schedule makes more of them."""
-    from pipeline.compress.callbacks.pruning import pruning
-
     if settings.schedule is None:
         notes = train.recover(model, how, context)
     else:

@@ -11,8 +11,9 @@ import numpy as np
 from msgspec import Meta
 
 from pipeline.compress import training as train
-from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.base import Changed, Claims
 from pipeline.compress.callbacks import ObserveRanges, fake_quantized
+from pipeline.compress.context import Context
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.rounding import insert as insert_fake_quantization
 from pipeline.compress.settings import PassSettings, Recover

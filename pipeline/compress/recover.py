@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.compress import training as train
-from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.base import Changed, Claims
+from pipeline.compress.context import Context
 from pipeline.compress.settings import FAULT, PassSettings, Recover
 from pipeline.compress.sparsity.kernels import pruned_kernels
 from pipeline.errors import PromiseError

@@ -16,8 +16,9 @@ from msgspec import Meta
 
 from pipeline import frameworks, units
 from pipeline.compress import VERSIONS, surgery
-from pipeline.compress.base import Changed, Claims, Context, Dataset
-from pipeline.compress.formats import layers_of
+from pipeline.compress.base import Changed, Claims
+from pipeline.compress.context import Context, Dataset
+from pipeline.compress.formats.keras_model import layers_of
 from pipeline.compress.settings import PassSettings, check_names
 from pipeline.compress.sparsity import masks
 from pipeline.compress.sparsity.kernels import Kernel, kernels_of

@@ -16,8 +16,10 @@ import numpy as np
 from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.compress import VERSIONS, Request, identity, load_pass, teachers
-from pipeline.compress.base import Context, Dataset, Step, apply_pass
-from pipeline.compress.formats import FORMATS, Format, weigh
+from pipeline.compress.base import Step, apply_pass
+from pipeline.compress.context import Context, Dataset
+from pipeline.compress.formats import FORMATS
+from pipeline.compress.formats.base import Format, weigh
 from pipeline.errors import EdgepressError
 from pipeline.records import Compressed, Model, PassReport, Rows
 from pipeline.store import Store, key_of, versions

@@ -13,8 +13,8 @@ from typing import NoReturn
 
 from targets.errors import AuthenticationRefused, UnknownTarget
 from targets.said import last_words, told
+from targets.ssh.hop import Hop, trust_command
 from targets.ssh.known_hosts import name_of
-from targets.ssh.route import Hop, trust_command
 
 TIMEOUT_S = 20.0  # a Match exec may take its time
 MOST_HOPS = 8

@@ -13,7 +13,7 @@ from targets import said
 from targets.errors import AuthenticationRefused
 from targets.host import small_file
 from targets.ssh import key_file, known_hosts, passwords
-from targets.ssh.route import Hop
+from targets.ssh.hop import Hop
 
 AGENT_TIMEOUT_S = 15.0
 REQUEST_IDENTITIES, IDENTITIES_ANSWER = b"\x0b", 12  # of the agent's protocol, draft-ietf-sshm-ssh-agent

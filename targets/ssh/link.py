@@ -12,10 +12,11 @@ from targets.errors import ConnectionLost
 from targets.inventory import Target
 from targets.ssh import key_file, tcp, watchdog
 from targets.ssh.command import command_line
+from targets.ssh.hop import Hop
 from targets.ssh.known_hosts import HostKey
 from targets.ssh.login import BROKE, greet, log_in, shown
 from targets.ssh.packets import Packets
-from targets.ssh.route import Hop, route
+from targets.ssh.route import route
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it logs is said by our own errors
 CONNECT_TIMEOUT_S = 15.0  # each of: TCP and the first word, key exchange, login, opening a channel

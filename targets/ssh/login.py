@@ -12,10 +12,10 @@ from targets import said
 from targets.errors import AuthenticationRefused, ConnectionLost, DroppedByServer, TargetError, Unreachable
 from targets.ssh import known_hosts, passwords, tcp, watchdog
 from targets.ssh.disagreement import disagreed
+from targets.ssh.hop import Hop
 from targets.ssh.identity import Credential, credential
 from targets.ssh.known_hosts import HostKey
 from targets.ssh.packets import Packets
-from targets.ssh.route import Hop
 
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")  # fastest first
 # Around calls of paramiko and nothing else: of a message that it cannot read it raises whatever Python does (ValueError,

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from targets.host import start_ticks
-from targets.virtual.shape import Shape
+from targets.shape import Shape
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpuset", "memory", "cpu")

@@ -22,9 +22,9 @@ import msgspec
 from targets.errors import VirtualUnavailable
 from targets.folders import named_user
 from targets.inventory import Target
+from targets.shape import Shape
 from targets.virtual.limits import CGROUP_ROOT, MARK, PREFIX, Limits, collect_leftovers, is_leftover, new_name
 from targets.virtual.proxy import Proxy
-from targets.virtual.shape import Shape
 
 START_TIMEOUT_S = 10.0
 PORT_TRIES = 5

@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from targets import inventory, open_session
+from targets.shape import SHAPES, Shape
 from targets.virtual.limits import CGROUP_ROOT, PREFIX, Limits, collect_leftovers, is_leftover, new_name
 from targets.virtual.loopback import find_sshd, loopback_sshd
-from targets.virtual.shape import SHAPES, Shape
 from tests.targets.conftest import eventually, ssh_command
 
 pytestmark = pytest.mark.skipif(find_sshd() is None, reason="no sshd on this machine")

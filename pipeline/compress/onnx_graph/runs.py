@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.compress.base import Context
+from pipeline.compress.context import Context
 from pipeline.compress.onnx_graph.graph import Layer, reads
 from pipeline.errors import DataError, StageError
 from pipeline.frameworks import Array

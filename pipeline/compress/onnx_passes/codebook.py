@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from pipeline import units
-from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.base import Changed, Claims
 from pipeline.compress.codebooks import container_file
 from pipeline.compress.codebooks.levels import quantized
 from pipeline.compress.codebooks.settings import CodebookSettings
 from pipeline.compress.codebooks.tables import from_rows
 from pipeline.compress.codebooks.tables import rows_of as rows_of_tables
-from pipeline.compress.formats import weigh
+from pipeline.compress.context import Context
+from pipeline.compress.formats.base import weigh
 from pipeline.compress.onnx_graph import statistics
 from pipeline.compress.onnx_graph.graph import Graph, copy_of
 from pipeline.compress.onnx_graph.kernels import Kernel, check_rest, kernels_of, names_of, new_values

@@ -13,7 +13,8 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from msgspec import Meta
 
-from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.base import Changed, Claims
+from pipeline.compress.context import Context
 from pipeline.compress.onnx_graph.fold import fold
 from pipeline.compress.onnx_graph.graph import Graph, Layer, copy_of
 from pipeline.compress.onnx_graph.runs import moments, rows_of, run

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.base import Changed, Claims
+from pipeline.compress.context import Context
 from pipeline.compress.onnx_graph.cost import Shapes, shapes_of
 from pipeline.compress.onnx_graph.fold import fold, scale_outputs
 from pipeline.compress.onnx_graph.graph import Graph, Layer, attribute, copy_of

@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta
 
-from pipeline.compress.base import Changed, Claims, Context
+from pipeline.compress.base import Changed, Claims
+from pipeline.compress.context import Context
 from pipeline.compress.onnx_graph import statistics
 from pipeline.compress.onnx_graph.channels import Channels
 from pipeline.compress.onnx_graph.fold import fold

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.compress.base import Changed, Claims, Context
-from pipeline.compress.formats import weigh
+from pipeline.compress.base import Changed, Claims
+from pipeline.compress.context import Context
+from pipeline.compress.formats.base import weigh
 from pipeline.compress.onnx_graph import statistics
 from pipeline.compress.onnx_graph.graph import Graph, copy_of
 from pipeline.compress.onnx_graph.kernels import Kernel, check_rest, kernels_of, names_of, new_values

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from pipeline.compress.formats import layers_of
+from pipeline.compress.formats.keras_model import layers_of
 
 Kind = Literal["dense", "depthwise", "embedding"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.compress.base import Context
+from pipeline.compress.context import Context
 from pipeline.errors import StageError
 from pipeline.frameworks import check_fits
 from pipeline.records import TensorSpec

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline import units
-from pipeline.compress.base import Context
+from pipeline.compress.context import Context
 from pipeline.compress.settings import Recover
 from pipeline.compress.training import batch_norm, distillation
 from pipeline.compress.training.lesson import Lesson

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline import frameworks
-from pipeline.compress.base import Context
+from pipeline.compress.context import Context
 from pipeline.compress.settings import Distill, check_names
 from pipeline.compress.training import logits
 from pipeline.compress.training.checkpoint import Checkpoint, digest_of

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline import frameworks, units
-from pipeline.compress.base import Context, Dataset
+from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Recover
 from pipeline.compress.training import distillation, logits
 from pipeline.compress.training.checkpoint import digest_of

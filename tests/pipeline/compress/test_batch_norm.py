@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline import frameworks
-from pipeline.compress.base import Context, Dataset
+from pipeline.compress.context import Context, Dataset
 from pipeline.compress.training import batch_norm
 from pipeline.errors import StageError
 from tests.pipeline.conftest import rows, tiny_model

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline import compress, frameworks
 from pipeline.compress import training
-from pipeline.compress.base import Context, Dataset
+from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Recover
 from pipeline.compress.training import lesson
 from tests.pipeline.conftest import rows, tiny_model

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline import child, compress, frameworks
 from pipeline.compress import PASSES, load_pass, prune_weights
-from pipeline.compress.base import Applied, Changed, Context, Dataset, apply_pass
+from pipeline.compress.base import Applied, Changed, apply_pass
+from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.settings import PassSettings
 from pipeline.compress.sparsity.kernels import kernels_of

@@ -5,9 +5,10 @@ import pytest
 
 from pipeline import compress, frameworks
 from pipeline.compress import codebook
-from pipeline.compress.base import Changed, Dataset
+from pipeline.compress.base import Changed
 from pipeline.compress.codebooks import container_file
 from pipeline.compress.codebooks.tables import rows_of
+from pipeline.compress.context import Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.sparsity.kernels import kernels_of
 from pipeline.errors import ModelError, PlanError, PromiseError, StageError

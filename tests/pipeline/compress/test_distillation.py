@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.compress import training
-from pipeline.compress.base import Context, Dataset
+from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Distill, Recover
 from pipeline.compress.training import distillation, logits
 from pipeline.errors import PlanError

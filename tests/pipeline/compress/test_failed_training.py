@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import compress
 from pipeline.compress import work
-from pipeline.compress.base import Dataset
+from pipeline.compress.context import Dataset
 from pipeline.errors import StageError
 from pipeline.progress import Silent
 from tests.pipeline.conftest import PLAN, rows, tiny_model

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline import compress
-from pipeline.compress.base import Dataset
 from pipeline.compress.callbacks import fake_quantized
+from pipeline.compress.context import Dataset
 from pipeline.compress.rounding import insert
 from pipeline.compress.rounding.fold_batch_norm import fold_batch_norm
 from pipeline.errors import StageError

@@ -6,7 +6,7 @@ import pytest
 from onnx import numpy_helper
 
 from pipeline import compress
-from pipeline.compress.base import Dataset
+from pipeline.compress.context import Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.onnx_graph.fold import fold, scale_outputs
 from pipeline.compress.onnx_graph.graph import Graph, copy_of

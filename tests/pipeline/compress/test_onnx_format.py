@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from pipeline import compress, frameworks
-from pipeline.compress.base import Dataset
+from pipeline.compress.context import Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.onnx_graph.graph import Graph
 from pipeline.compress.onnx_graph.runs import difference

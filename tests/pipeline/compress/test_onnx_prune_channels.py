@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import compress
-from pipeline.compress.base import Dataset
+from pipeline.compress.context import Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.onnx_graph.fold import fold
 from pipeline.compress.onnx_graph.graph import Graph, copy_of

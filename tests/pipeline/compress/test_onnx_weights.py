@@ -5,8 +5,9 @@ import pytest
 from onnx import numpy_helper
 
 from pipeline import compress
-from pipeline.compress.base import Context, Dataset, apply_pass
+from pipeline.compress.base import apply_pass
 from pipeline.compress.codebooks import container_file
+from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.onnx_graph.graph import Graph, copy_of
 from pipeline.compress.onnx_graph.kernels import kernels_of

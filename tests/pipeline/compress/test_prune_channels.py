@@ -7,7 +7,8 @@ from keras import layers
 
 from pipeline import compress, frameworks
 from pipeline.compress import prune_channels
-from pipeline.compress.base import Changed, Context, Dataset, apply_pass
+from pipeline.compress.base import Changed, apply_pass
+from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.surgery import Selection, groups_of, prune_model
 from pipeline.errors import PlanError, PromiseError, StageError

@@ -5,8 +5,10 @@ import pytest
 
 from pipeline import compress, frameworks
 from pipeline.compress import prune_weights
-from pipeline.compress.base import Changed, Context, Dataset, apply_pass
-from pipeline.compress.formats import FORMATS, layers_of
+from pipeline.compress.base import Changed, apply_pass
+from pipeline.compress.context import Context, Dataset
+from pipeline.compress.formats import FORMATS
+from pipeline.compress.formats.keras_model import layers_of
 from pipeline.compress.settings import Recover
 from pipeline.compress.sparsity.kernels import prunable_kernels
 from pipeline.compress.sparsity.masks import Pattern, keeps_pattern

@@ -5,8 +5,9 @@ import pytest
 
 from pipeline import compress, frameworks
 from pipeline.compress import prune_weights
-from pipeline.compress.base import Changed, Context, Dataset
+from pipeline.compress.base import Changed
 from pipeline.compress.callbacks import PruneWeights
+from pipeline.compress.context import Context, Dataset
 from pipeline.errors import PromiseError, StageError
 from tests.pipeline.compress.test_chain import keras_pass, lying
 from tests.pipeline.conftest import tiny_model

@@ -5,8 +5,9 @@ import pytest
 
 from pipeline import compress, frameworks
 from pipeline.compress import quantize_aware
-from pipeline.compress.base import Changed, Context, Dataset, apply_pass
+from pipeline.compress.base import Changed, apply_pass
 from pipeline.compress.callbacks import ObserveRanges, fake_quantized
+from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.settings import Recover
 from pipeline.convert import tflite_int8, work

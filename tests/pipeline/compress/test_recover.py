@@ -7,7 +7,8 @@ import pytest
 
 from pipeline import compress, frameworks
 from pipeline.compress import distill, recover
-from pipeline.compress.base import Changed, Context, Dataset, apply_pass
+from pipeline.compress.base import Changed, apply_pass
+from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.errors import DataError, PlanError, PromiseError, StageError
 from tests.pipeline.conftest import rows, tiny_model

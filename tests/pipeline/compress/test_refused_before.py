@@ -5,8 +5,8 @@ import pytest
 
 from pipeline import compress
 from pipeline.compress import prune_channels
-from pipeline.compress.base import Dataset
 from pipeline.compress.callbacks import fake_quantized
+from pipeline.compress.context import Dataset
 from pipeline.errors import DataError, PlanError, StageError
 from tests.pipeline.conftest import rows, tiny_model
 

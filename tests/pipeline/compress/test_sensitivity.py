@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline import compress, frameworks, units
-from pipeline.compress.base import Dataset
+from pipeline.compress.context import Dataset
 from pipeline.errors import DataError, PlanError
 from pipeline.store import sealed, unsealed
 from tests.pipeline.conftest import PLAN, through

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import frameworks
 from pipeline.compress import training
-from pipeline.compress.base import Context, Dataset
+from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Distill, Recover
 from pipeline.compress.training import lesson, mixed_precision
 from pipeline.compress.training.checkpoint import Checkpoint

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.compress import training
-from pipeline.compress.base import Context, Dataset
+from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Recover
 from pipeline.errors import DataError, StageError
 from tests.pipeline.conftest import rows, tiny_model

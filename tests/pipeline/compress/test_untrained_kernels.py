@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline import compress
-from pipeline.compress.base import Dataset
+from pipeline.compress.context import Dataset
 from tests.pipeline.conftest import rows
 
 pytestmark = pytest.mark.frameworks

@@ -3,17 +3,15 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline import frameworks
+from pipeline.compress.formats.base import Interface
 from pipeline.compress.onnx_graph.cost import of_onnx
 from pipeline.compress.onnx_graph.graph import Graph, refuse_external_data
 from pipeline.errors import ModelError
 from pipeline.frameworks import Array, Count
 from pipeline.records import TensorSpec
-
-if TYPE_CHECKING:
-    from pipeline.compress.formats import Interface
 
 
 class Onnx:
@@ -51,7 +49,7 @@ class Onnx:
     def set_seed(self, seed: int) -> None:
         """Nothing here draws from a common generator: passes make their own from the context's seed."""
 
-    def interface(self, model: Any) -> "Interface":
+    def interface(self, model: Any) -> Interface:
         """Shapes without the batch axis, and dtypes, of all inputs and outputs."""
         constants = {tensor.name for tensor in model.graph.initializer}
         inputs = tuple(_spec(value) for value in model.graph.input if value.name not in constants)

@@ -1,45 +1,22 @@
-"""The kinds of models that passes work on: Keras models, and ONNX graphs (which can not be trained).
+"""Keras 3 models on TensorFlow, as a kind of model that passes work on."""
 
-One object of these functions for each, so that the chain of passes is the same for both.
-"""
-
-import io
 import json
 import tempfile
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 
 from pipeline import frameworks
-from pipeline.compress.onnx_graph.format import Onnx
+from pipeline.compress import cost
+from pipeline.compress.formats.base import Interface
 from pipeline.errors import EdgepressError, StageError
 from pipeline.frameworks import Array, Count
 from pipeline.records import TensorSpec
 
-Interface = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
-
-
-class Format(Protocol):
-    """What the chain needs of one kind of model."""
-
-    def open(self, path: Path, name: str) -> Any: ...
-    def save(self, model: Any) -> bytes: ...
-    def read_back(self, file: bytes) -> Any: ...
-    def reopened(self, model: Any) -> tuple[bytes, Any]: ...
-    def is_rounded(self, model: Any) -> bool: ...
-    def set_seed(self, seed: int) -> None: ...
-    def interface(self, model: Any) -> Interface: ...
-    def weights(self, model: Any) -> Iterable[tuple[str, Array]]: ...
-    def multiply_accumulates(self, model: Any) -> int | None: ...
-    def answers(self, model: Any, x: Array, count: Count) -> Array: ...
-
 
 class Keras:
-    """Keras 3 models on TensorFlow."""
-
     def open(self, path: Path, name: str) -> Any:
         return frameworks.open_keras(path, name)
 
@@ -94,15 +71,10 @@ class Keras:
                 yield variable.path, values
 
     def multiply_accumulates(self, model: Any) -> int | None:
-        from pipeline.compress import cost
-
         return cost.of_keras(model)
 
     def answers(self, model: Any, x: Array, count: Count) -> Array:
         return frameworks.keras_answers(model, x, count)
-
-
-FORMATS: dict[str, Format] = {"keras": Keras(), "onnx": Onnx()}
 
 
 def _check_layers(model: Any) -> None:
@@ -123,26 +95,6 @@ def _not_reopened(what: str, error: Exception) -> StageError:
         hint="Decorate the layer's class with @keras.saving.register_keras_serializable(), and give it a get_config that returns all "
         "arguments of its constructor. The model is as it was.",
     )
-
-
-class Weighed(NamedTuple):
-    """What a model's weights amount to."""
-
-    parameters: int
-    nonzero: int
-    raw_bytes: int
-    deflated_bytes: int
-
-
-def weigh(weights: Iterable[tuple[str, Array]]) -> Weighed:
-    """Count the weights, those that are not zero, and the bytes that they take, as they are and in a compressed download."""
-    parameters = nonzero = 0
-    data = io.BytesIO()
-    for _, values in weights:
-        parameters += values.size
-        nonzero += int(np.count_nonzero(values))
-        data.write(values.tobytes())
-    return Weighed(parameters, nonzero, data.tell(), len(zlib.compress(data.getvalue(), 6)))
 
 
 def layers_of(model: Any) -> Iterator[Any]:

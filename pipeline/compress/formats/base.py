@@ -1,0 +1,49 @@
+"""What the chain of passes needs of a kind of model, and what a model's weights amount to."""
+
+import io
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from pipeline.frameworks import Array, Count
+from pipeline.records import TensorSpec
+
+Interface = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
+
+
+class Format(Protocol):
+    """What the chain needs of one kind of model."""
+
+    def open(self, path: Path, name: str) -> Any: ...
+    def save(self, model: Any) -> bytes: ...
+    def read_back(self, file: bytes) -> Any: ...
+    def reopened(self, model: Any) -> tuple[bytes, Any]: ...
+    def is_rounded(self, model: Any) -> bool: ...
+    def set_seed(self, seed: int) -> None: ...
+    def interface(self, model: Any) -> Interface: ...
+    def weights(self, model: Any) -> Iterable[tuple[str, Array]]: ...
+    def multiply_accumulates(self, model: Any) -> int | None: ...
+    def answers(self, model: Any, x: Array, count: Count) -> Array: ...
+
+
+class Weighed(NamedTuple):
+    """What a model's weights amount to."""
+
+    parameters: int
+    nonzero: int
+    raw_bytes: int
+    deflated_bytes: int
+
+
+def weigh(weights: Iterable[tuple[str, Array]]) -> Weighed:
+    """Count the weights, those that are not zero, and the bytes that they take, as they are and in a compressed download."""
+    parameters = nonzero = 0
+    data = io.BytesIO()
+    for _, values in weights:
+        parameters += values.size
+        nonzero += int(np.count_nonzero(values))
+        data.write(values.tobytes())
+    return Weighed(parameters, nonzero, data.tell(), len(zlib.compress(data.getvalue(), 6)))
