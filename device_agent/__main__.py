@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 
-from device_agent import machine, wire
+from device_agent import wire
+from device_agent.board import machine
 from device_agent.channel import Channel, HostGone, Refused
 from device_agent.place import Place
 
@@ -91,7 +92,7 @@ HANDLERS: Dict[type, Callable[[Place, Channel, Any], Any]] = {
     wire.Put: lambda place, channel, request: _module("receive").put(place, channel, request),
     wire.Get: lambda place, channel, request: _module("receive").get(place, channel, request),
     wire.Unpack: _unpack,
-    wire.Observe: lambda _place, _channel, _: _module("conditions").observe(),
+    wire.Observe: lambda _place, _channel, _: _module("board.conditions").observe(),
     wire.Tune: lambda place, _, request: _module("tune").tune(place, request),
     wire.Meters: lambda _place, _channel, request: _module("meters").listed(request.uses),
     wire.Submit: _submit,

@@ -6,7 +6,8 @@ import tempfile
 import time
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
-from device_agent import conditions, facts, memory, wire
+from device_agent import wire
+from device_agent.board import conditions, memory, procfs
 from device_agent.channel import Refused
 from device_agent.child import Child, Failed
 from device_agent.contents import Contents
@@ -268,6 +269,6 @@ def chosen_cpus(launch: wire.Launch) -> Tuple[int, ...]:
         return ()
     allowed = sorted(
         os.sched_getaffinity(0),
-        key=lambda cpu: (facts.number(f"sys/devices/system/cpu/cpu{cpu}/cpu_capacity") or 0, cpu),
+        key=lambda cpu: (procfs.number(f"sys/devices/system/cpu/cpu{cpu}/cpu_capacity") or 0, cpu),
     )
     return tuple(sorted(allowed[-launch.threads :])) if launch.threads <= len(allowed) else ()

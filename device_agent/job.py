@@ -19,7 +19,8 @@ import signal
 import time
 from typing import Iterator, List, NamedTuple, Optional
 
-from device_agent import facts, wire
+from device_agent import wire
+from device_agent.board import procfs
 from device_agent.channel import Refused
 
 SLACK_NS = 60_000_000_000  # behind a job's own limit: it does not even obey that
@@ -42,7 +43,7 @@ class Process(NamedTuple):
 
 
 def boot_id() -> str:
-    return facts.text("proc/sys/kernel/random/boot_id") or ""
+    return procfs.text("proc/sys/kernel/random/boot_id") or ""
 
 
 def start_ticks(pid: int) -> Optional[int]:
@@ -165,7 +166,7 @@ class Job:
             yield from (line for line in file if line.endswith(b"\n"))
 
     def _silent_ns(self) -> int:
-        beat = facts.text(os.path.join(self.folder, "heartbeat"))
+        beat = procfs.text(os.path.join(self.folder, "heartbeat"))
         return time.monotonic_ns() - int(beat) if beat else 0
 
     def end(self, state: str, evidence: str) -> None:
@@ -199,5 +200,5 @@ def _why_gone(process: Optional[Process]) -> "tuple[str, str]":
 
 def oom_kills() -> Optional[int]:
     """How often the kernel has killed a process for lack of memory since it booted, in any cgroup."""
-    kills = facts.field("proc/vmstat", "^oom_kill ([0-9]+)$")
+    kills = procfs.field("proc/vmstat", "^oom_kill ([0-9]+)$")
     return int(kills) if kills is not None else None

@@ -1,6 +1,6 @@
 """Jobs that outlive the connection: start one, follow what it says, cancel it, remove it. See job.py for what one is.
 
-The job itself holds the lock of the root (place.py) and that of the machine (machine_lock.py), with its owner's name inside.
+The job itself holds the lock of the root (place.py) and that of the machine (board/machine_lock.py), with its owner's name inside.
 """
 
 import contextlib
@@ -15,7 +15,8 @@ import sys
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from device_agent import facts, machine_lock, wire
+from device_agent import wire
+from device_agent.board import machine_lock, procfs
 from device_agent.channel import Channel, Refused
 from device_agent.job import Job, Process, boottime_ns
 from device_agent.place import Place, locked, newest_first, sync, write_durably
@@ -229,12 +230,12 @@ def scope(name: str) -> List[str]:
     them; it needs a user manager that lingers. Everywhere else a session of its own (setsid) is enough.
     """
     user, program = os.environ.get("USER", ""), shutil.which("systemd-run")
-    lingers = bool(user) and os.path.exists(os.path.join(facts.root(), LINGER, user))
+    lingers = bool(user) and os.path.exists(os.path.join(procfs.root(), LINGER, user))
     if program is None or not lingers or VIRTUAL in os.environ:
         return []
     os.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")  # no login shell has set it
     command = [program, "--user", "--scope", "--quiet", "--collect"]
-    if facts.answers([(*command, "echo", "works")]).get((*command, "echo", "works"), "").strip() != "works":
+    if procfs.answers([(*command, "echo", "works")]).get((*command, "echo", "works"), "").strip() != "works":
         return []
     return [*command, "--unit", "edgepress-" + name]
 

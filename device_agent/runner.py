@@ -24,11 +24,12 @@ import time
 import traceback
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
-from device_agent import evaluate, memory, operators, place, wire
+from device_agent import evaluate, operators, place, wire
+from device_agent.board import memory
+from device_agent.board.scheduling import Counting
 from device_agent.messages import Messages
 from device_agent.record import from_fields, to_fields
 from device_agent.runtimes import RUNTIMES
-from device_agent.waiting import Counting
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 OOM_SCORE = "500"  # of 1000

@@ -14,7 +14,8 @@ import subprocess
 import sys
 from typing import Any, Dict, List, Optional, Tuple
 
-from device_agent import facts, machine, wire
+from device_agent import wire
+from device_agent.board import machine, procfs
 from device_agent.channel import Refused
 from device_agent.job import Job, boot_id, boottime_ns, start_ticks
 from device_agent.jobs import FOLDER, scope
@@ -41,7 +42,7 @@ def tune(place: Place, request: wire.Tune) -> wire.Tuned:
         if not request.lease_ns:
             return wire.Tuned((), (), restored)
         wanted, programs, refused = _wanted(place)
-        values = [value for value in wanted if os.access(os.path.join(facts.root(), value[0]), os.W_OK)]
+        values = [value for value in wanted if os.access(os.path.join(procfs.root(), value[0]), os.W_OK)]
         if not values and not programs:
             return wire.Tuned((), (*_as_root(wanted), *refused), restored)
         state: Dict[str, Any] = {"boot_id": boot_id(), "values": values, "programs": [undo for _, undo in programs]}
@@ -73,16 +74,16 @@ def path_of(place: Place) -> str:
 def _wanted(place: Place) -> "tuple[List[Value], List[Tuple[List[str], List[str]]], List[str]]":
     """Values to write, programs to run with what undoes each, and commands that this user may not run."""
     values: List[Value] = []
-    groups = {os.path.realpath(os.path.join(facts.root(), folder)): folder for folder in facts.of_cores("")}
+    groups = {os.path.realpath(os.path.join(procfs.root(), folder)): folder for folder in procfs.of_cores("")}
     for folder in groups.values():  # cores that have their clock in common share a folder
-        governor, highest = facts.text(folder + "scaling_governor"), facts.text(folder + "scaling_max_freq")
-        choices = (facts.text(folder + "scaling_available_governors") or "performance").split()
+        governor, highest = procfs.text(folder + "scaling_governor"), procfs.text(folder + "scaling_max_freq")
+        choices = (procfs.text(folder + "scaling_available_governors") or "performance").split()
         if governor and governor != "performance" and "performance" in choices:
             values.append((folder + "scaling_governor", governor, "performance"))
-        lowest, driver = facts.text(folder + "scaling_min_freq"), facts.text(folder + "scaling_driver")
+        lowest, driver = procfs.text(folder + "scaling_min_freq"), procfs.text(folder + "scaling_driver")
         if lowest and highest and lowest != highest and driver not in BOOSTING_DRIVERS:
             values.append((folder + "scaling_min_freq", lowest, highest))
-    jetson_clocks = facts.program("jetson_clocks") if machine.is_jetson() else None
+    jetson_clocks = procfs.program("jetson_clocks") if machine.is_jetson() else None
     if jetson_clocks is None:
         return values, [], []
     if os.geteuid() != 0:
@@ -107,7 +108,7 @@ def _set(path: str, old: str, new: str) -> bool:
     """Whether it is `new` now. A driver may take it and set another, which nobody would put back: then at once."""
     if _write(path, new):
         return True
-    if facts.text(path) != old:
+    if procfs.text(path) != old:
         _write(path, old)
     return False
 
@@ -115,11 +116,11 @@ def _set(path: str, old: str, new: str) -> bool:
 def _write(path: str, value: str) -> bool:
     """Whether it is there now: a driver may take a value and set another."""
     try:
-        with open(os.path.join(facts.root(), path), "w", encoding="ascii") as file:
+        with open(os.path.join(procfs.root(), path), "w", encoding="ascii") as file:
             file.write(value + "\n")
     except OSError:
         return False
-    return facts.text(path) == value
+    return procfs.text(path) == value
 
 
 def _run(command: List[str]) -> bool:
@@ -144,7 +145,7 @@ def _restore(place: Place) -> Tuple[str, ...]:
         for program in state["programs"]:
             failed |= not _run(program)
         for path, old, new in reversed(state["values"]):
-            if facts.text(path) == new:  # what somebody else has set since is theirs
+            if procfs.text(path) == new:  # what somebody else has set since is theirs
                 if _write(path, old):
                     restored.append(f"/{path}: {new} -> {old}")
                 else:

@@ -10,7 +10,7 @@ import fcntl
 import os
 from typing import Any, Callable, Dict, Tuple
 
-from device_agent import facts
+from device_agent.board import procfs
 from device_agent.meters._meter import Meter, checked, number, whole
 
 I2C_SLAVE = 0x0703  # linux/i2c-dev.h; EBUSY where a driver of the kernel has the chip
@@ -22,7 +22,7 @@ class Bus:
     """One chip on one bus."""
 
     def __init__(self, bus: int, address: int) -> None:
-        self.file = os.open(os.path.join(facts.root(), "dev/i2c-%d" % bus), os.O_RDWR)
+        self.file = os.open(os.path.join(procfs.root(), "dev/i2c-%d" % bus), os.O_RDWR)
         try:
             fcntl.ioctl(self.file, I2C_SLAVE, address)
         except BaseException:

@@ -13,7 +13,7 @@ Jetson Linux documentation, "Jetson Orin: software-based power consumption model
 
 from typing import Callable, Dict, List, Optional, Tuple
 
-from device_agent import facts
+from device_agent.board import procfs
 from device_agent.meters._meter import Meter, checked
 
 AUTO = True
@@ -41,7 +41,7 @@ class _Ina3221(Meter):
         shunts = [shunt for _, _, shunt in rails]
         if all(shunts):  # at 5 V: the supply of most; the rails of the others are lower
             self.offset_uw = round(sum((OFFSET_UV + LSB_UV / 2) / shunt * 5e6 for shunt in shunts if shunt))
-        intervals_ms = facts.numbers(facts.paths("sys/bus/i2c/drivers/ina3221*/*-00*/hwmon/hwmon*/update_interval"))
+        intervals_ms = procfs.numbers(procfs.paths("sys/bus/i2c/drivers/ina3221*/*-00*/hwmon/hwmon*/update_interval"))
         interval_ns = min(max([0, *intervals_ms]), SLOWEST_MS) * 1_000_000
         self.period_ns, self.delay_ns = max(self.period_ns, interval_ns // 4), 2 * interval_ns
 
@@ -58,20 +58,20 @@ class _Ina3221(Meter):
 def _hwmon() -> List[Rail]:
     """JetPack 5 and 6."""
     rails = []
-    for label in facts.paths("sys/bus/i2c/drivers/ina3221*/*-00*/hwmon/hwmon*/in[123]_label"):
-        name, channel = facts.text(label), label[-len("1_label")]
+    for label in procfs.paths("sys/bus/i2c/drivers/ina3221*/*-00*/hwmon/hwmon*/in[123]_label"):
+        name, channel = procfs.text(label), label[-len("1_label")]
         folder = label.rpartition("/")[0]
         read = _product(f"{folder}/in{channel}_input", f"{folder}/curr{channel}_input")
         if name and name != "NC" and read() is not None:
-            rails.append((name, read, facts.number(f"{folder}/shunt{channel}_resistor")))
+            rails.append((name, read, procfs.number(f"{folder}/shunt{channel}_resistor")))
     return rails
 
 
 def _iio() -> List[Rail]:
     """JetPack 4. The chip's driver rounds to mW."""
     rails: List[Rail] = []
-    for label in facts.paths("sys/bus/i2c/drivers/ina3221*/*-00*/iio:device*/rail_name_[012]"):
-        name, channel = facts.text(label), label[-1]
+    for label in procfs.paths("sys/bus/i2c/drivers/ina3221*/*-00*/iio:device*/rail_name_[012]"):
+        name, channel = procfs.text(label), label[-1]
         read = _milli(f"{label.rpartition('/')[0]}/in_power{channel}_input")
         if name and name != "NC" and read() is not None:
             rails.append((name, read, None))
@@ -80,7 +80,7 @@ def _iio() -> List[Rail]:
 
 def _product(voltage: str, current: str) -> Callable[[], Optional[int]]:
     def read() -> Optional[int]:
-        millivolt, milliampere = facts.number(voltage), facts.number(current)
+        millivolt, milliampere = procfs.number(voltage), procfs.number(current)
         return None if millivolt is None or milliampere is None else millivolt * milliampere
 
     return read
@@ -88,7 +88,7 @@ def _product(voltage: str, current: str) -> Callable[[], Optional[int]]:
 
 def _milli(power: str) -> Callable[[], Optional[int]]:
     def read() -> Optional[int]:
-        milliwatt = facts.number(power)
+        milliwatt = procfs.number(power)
         return None if milliwatt is None else milliwatt * 1000
 
     return read

@@ -12,7 +12,7 @@ import re
 import subprocess
 from typing import Dict
 
-from device_agent import facts
+from device_agent.board import procfs
 from device_agent.meters._meter import COARSE, Meter, checked
 
 AUTO = True
@@ -21,7 +21,7 @@ READING = re.compile(r"^\s*(\w+)_[AV] (current|volt)\(\d+\)=([0-9.]{1,20})[AV]$"
 
 def open_meter(settings: Dict[str, str]) -> Meter:
     checked(settings, ())
-    vcgencmd = facts.program("vcgencmd")
+    vcgencmd = procfs.program("vcgencmd")
     if vcgencmd is None:
         raise OSError("there is no vcgencmd on this board")
     return _Pmic(vcgencmd)
@@ -49,7 +49,7 @@ class _Pmic(Meter):
         try:
             done = subprocess.run(
                 self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
-                timeout=facts.LIMIT_S,
+                timeout=procfs.LIMIT_S,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             raise OSError("vcgencmd does not answer") from error

@@ -9,7 +9,7 @@ Sources: kernel Documentation/power/powercap/powercap.rst; Intel SDM volume 3B, 
 
 from typing import Dict, List
 
-from device_agent import facts
+from device_agent.board import procfs
 from device_agent.meters._meter import Meter, checked
 
 AUTO = True
@@ -19,12 +19,12 @@ def open_meter(settings: Dict[str, str]) -> Meter:
     checked(settings, ())
     zones = [
         zone
-        for zone in facts.paths("sys/class/powercap/intel-rapl:*")
-        if (facts.text(zone + "/name") or "").startswith("package-")
+        for zone in procfs.paths("sys/class/powercap/intel-rapl:*")
+        if (procfs.text(zone + "/name") or "").startswith("package-")
     ]
     if not zones:
         raise OSError("the kernel shows no package of RAPL")
-    if any(facts.number(zone + "/energy_uj") is None for zone in zones):
+    if any(procfs.number(zone + "/energy_uj") is None for zone in zones):
         raise OSError("its counters are for root only (chmod o+r /sys/class/powercap/intel-rapl:*/energy_uj)")
     return _Rapl([_Package(zone) for zone in zones])
 
@@ -45,12 +45,12 @@ class _Rapl(Meter):
 class _Package:
     def __init__(self, zone: str) -> None:
         self.zone = zone
-        self.range_uj = facts.number(zone + "/max_energy_range_uj") or 0
+        self.range_uj = procfs.number(zone + "/max_energy_range_uj") or 0
         self.last_uj = self.wrapped_uj = 0
 
     def read(self) -> int:
         """Microjoules since some moment, over all wraps."""
-        now_uj = facts.number(self.zone + "/energy_uj")
+        now_uj = procfs.number(self.zone + "/energy_uj")
         if now_uj is None:
             raise OSError("%s can not be read" % self.zone)
         if now_uj < self.last_uj:

@@ -22,7 +22,7 @@ BOARDS = {
 
 UNSEEN = "general knowledge, not seen"
 WHEELS = "the wheels on the package index, read 2026-11 (targets/provision.py)"
-AGENT = "device_agent/conditions.py"
+AGENT = "device_agent/board/conditions.py"
 KERNEL_TREE = "the Linux kernel's device tree sources"
 
 

@@ -2,7 +2,7 @@
 
 from targets.boards import AGENT, CLOCKS, WHEELS, Board, Fact
 
-ASKED = Fact("asked of the machine itself", "device_agent/machine.py")
+ASKED = Fact("asked of the machine itself", "device_agent/board/machine.py")
 BOARD = Board(
     title="this machine, not a board",
     identity=Fact("reached without a network, or by an sshd on the loopback", "targets/local.py, targets/virtual"),

@@ -28,7 +28,8 @@ from targets.virtual.proxy import Proxy
 
 START_TIMEOUT_S = 10.0
 PORT_TRIES = 5
-PASSED = ("EDGEPRESS_LOCK_FOLDER",)  # the board is this machine, and shares its lock (device_agent/machine_lock.py)
+# The board is this machine, and shares its lock (device_agent/board/machine_lock.py).
+PASSED = ("EDGEPRESS_LOCK_FOLDER",)
 INSTALL = "Install it: apt-get install openssh-server"
 # Where sshd separates privileges when root runs it (sshd(8)); Debian makes it only when the service starts.
 PRIVILEGE_SEPARATION = Path("/run/sshd")

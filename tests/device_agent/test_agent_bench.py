@@ -12,8 +12,8 @@ import time
 import pytest
 
 from device_agent import runner, wire
+from device_agent.board.scheduling import Waited
 from device_agent.record import replace
-from device_agent.waiting import Waited
 from tests.device_agent.agent_process import LAUNCH, children_of, is_alive, sleep_model, wait_until, wheel
 
 STEPS = ["python", "runtime_imported", "model_loaded", "inputs_ready", "first_inference", "end"]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from device_agent import conditions, facts, machine, memory, slowed, users, wire
+from device_agent import wire
+from device_agent.board import conditions, contention, machine, memory, procfs, throttling
 from targets import boards
 from tests.device_agent import board_trees
 from tests.device_agent.agent_process import PACKAGE, pythons, wait_until
@@ -66,7 +67,7 @@ CONDITIONS = {
 @pytest.fixture
 def board(monkeypatch, tmp_path):
     """Make the agent's code see a tree: that of a board by its name, with its programs, or a folder, with those of bin/."""
-    monkeypatch.setattr(facts, "_silent", set())
+    monkeypatch.setattr(procfs, "_silent", set())
 
     def see(name):
         root = board_trees.tree(name, tmp_path / "boards") if isinstance(name, str) else name
@@ -176,14 +177,14 @@ def one_zone(root, kind="gpu-thermal"):
 def test_a_zone_that_blocks_costs_its_time_once_and_hides_no_other(board, monkeypatch):
     """Two zones of this tree are pipes without a writer, which block whoever opens them; one of them is known by its name."""
     board("agx_orin")
-    monkeypatch.setattr(facts, "LIMIT_S", 0.5)
+    monkeypatch.setattr(procfs, "LIMIT_S", 0.5)
 
     def observe():
         assert conditions.observe().temperature_mc == 47218
 
     assert quickest_s(observe, below_s=math.inf) >= 0.5
     assert quickest_s(observe, below_s=0.4) < 0.4
-    assert len(facts._silent) == 1
+    assert len(procfs._silent) == 1
 
 
 def test_whoever_asks_for_a_sensor_that_blocks_lives_and_can_end(start, tmp_path):
@@ -194,7 +195,7 @@ def test_whoever_asks_for_a_sensor_that_blocks_lives_and_can_end(start, tmp_path
     began = time.monotonic()
     assert agent.ask(wire.Observe()).temperature_mc is None
     assert agent.ask(wire.Observe()).temperature_mc is None
-    assert facts.LIMIT_S <= time.monotonic() - began < 2 * facts.LIMIT_S
+    assert procfs.LIMIT_S <= time.monotonic() - began < 2 * procfs.LIMIT_S
     assert agent.end() == 0
     wait_until(
         lambda: not [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(root).encode() in content(path)]
@@ -202,7 +203,7 @@ def test_whoever_asks_for_a_sensor_that_blocks_lives_and_can_end(start, tmp_path
 
 
 def test_a_program_that_blocks_is_not_asked_again(board, tmp_path, monkeypatch):
-    monkeypatch.setattr(facts, "LIMIT_S", 0.3)
+    monkeypatch.setattr(procfs, "LIMIT_S", 0.3)
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/vcgencmd"
     program.write_text("#!/bin/sh\necho $1 >> ${0%/*}/log\nexec /bin/sleep 30\n")
@@ -257,7 +258,7 @@ def test_groups_of_cores_with_two_governors(board, tmp_path):
         path.parent.mkdir(parents=True)
         path.write_text(name + "\n")
     board(tmp_path)
-    assert facts.governor() == "ondemand+performance"
+    assert procfs.governor() == "ondemand+performance"
 
 
 def test_a_pc_tells_by_dmi_and_arm_ids_are_the_last_resort(board, tmp_path):
@@ -382,7 +383,7 @@ def test_packages_agree_with_importlib(python, start):
     code = """
 import sys; sys.path.append(sys.argv[1])
 from importlib import metadata
-from device_agent import machine
+from device_agent.board import machine
 for name in machine.PACKAGES:
     try:
         print(name, metadata.version(name))
@@ -399,7 +400,8 @@ def test_the_first_answer_waits_for_no_slow_import(version):
     code = """
 import sys, time; sys.path.insert(0, sys.argv[1])
 before = set(sys.modules)
-from device_agent import conditions, machine
+from device_agent.board import machine
+from device_agent.board import conditions
 times = []
 for _ in range(5):
     began = time.perf_counter(); machine.describe(); times.append(time.perf_counter() - began)
@@ -494,7 +496,7 @@ def put(root, path, text):
 )
 def test_what_slows_a_board_down(board, name, expected):
     board(name)
-    assert tuple(slowed.look()) == expected
+    assert tuple(throttling.look()) == expected
 
 
 def test_only_what_cools_processors_by_slowing_them_counts(board, tmp_path):
@@ -504,7 +506,7 @@ def test_only_what_cools_processors_by_slowing_them_counts(board, tmp_path):
         put(tmp_path, f"sys/class/thermal/cooling_device{number}/type", kind + "\n")
         put(tmp_path, f"sys/class/thermal/cooling_device{number}/cur_state", f"{state}\n")
     board(tmp_path)
-    assert slowed.look().cooling_states == 3
+    assert throttling.look().cooling_states == 3
 
 
 def stat(pid, name, ticks, parent=1, start=100):
@@ -512,7 +514,7 @@ def stat(pid, name, ticks, parent=1, start=100):
 
 
 def test_who_used_most_since_the_last_look(board, tmp_path, monkeypatch):
-    monkeypatch.setattr(users, "_before", {})
+    monkeypatch.setattr(contention, "_before", {})
     tick_us = 1_000_000 // os.sysconf("SC_CLK_TCK")
     put(tmp_path, "proc/stat", "cpu  10 20 30 400 5 6 7 8 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
     for pid, name, ticks, parent in (
@@ -522,16 +524,16 @@ def test_who_used_most_since_the_last_look(board, tmp_path, monkeypatch):
     ):
         put(tmp_path, f"proc/{pid}/stat", stat(pid, name, ticks, parent))
     board(tmp_path)
-    first = users.seen()
+    first = contention.seen()
     assert (first.busy_us, first.steal_us, first.busiest, first.busiest_us) == (60 * tick_us, 8 * tick_us, "", 0)
     put(tmp_path, "proc/7/stat", stat(7, "old (one)) x", 5003))
     put(tmp_path, "proc/8/stat", stat(8, "\x1b[31mnew", 14))
     put(tmp_path, f"proc/{os.getpid()}/stat", stat(os.getpid(), "we", 900))
     put(tmp_path, "proc/9/stat", stat(9, "our child", 900, os.getpid(), 200))
-    second = users.seen()
+    second = contention.seen()
     assert (second.busiest, second.busiest_us) == ("[31mnew", 4 * tick_us)
     put(tmp_path, "proc/8/stat", stat(8, "another", 2, start=300))  # the number was used again
-    assert users.seen().busiest == "another"
+    assert contention.seen().busiest == "another"
 
 
 def test_the_clocks_of_each_core(board):

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from device_agent import facts, jobs, wire
+from device_agent import jobs, wire
 from device_agent import place as places
+from device_agent.board import procfs
 from device_agent.job import Job, boottime_ns
 from device_agent.place import MARGIN_BYTES, locked
 from device_agent.record import replace
@@ -231,7 +232,7 @@ def systemd(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv(jobs.VIRTUAL, raising=False)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setattr(facts, "LIMIT_S", 60.0)
+    monkeypatch.setattr(procfs, "LIMIT_S", 60.0)
     return program
 
 

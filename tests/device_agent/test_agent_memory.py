@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from device_agent import memory, wire
+from device_agent import wire
+from device_agent.board import memory
 from device_agent.record import replace
 from tests.device_agent.agent_process import LAUNCH, sleep_model, wait_until
 from tests.device_agent.test_agent_contract import DENSE, MODELS, runtime_or_skip

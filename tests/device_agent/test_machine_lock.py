@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from device_agent import machine_lock, wire
+from device_agent import wire
+from device_agent.board import machine_lock
 from device_agent.record import replace
 from tests.device_agent.agent_process import LAUNCH, sleep_model
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from device_agent import machine
 from device_agent import wire as w
+from device_agent.board import machine
 from device_agent.record import replace
 from targets import bundle, errors
 from targets.conversation import BOOT_MARK, Conversation

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device_agent import bench, machine, runner, wire
+from device_agent import bench, runner, wire
+from device_agent.board import machine
 from device_agent.record import MAX_TEXT, hints_of, replace, shortened, to_fields
 from targets import ranges
 from tests.pipeline.test_validity import CLEAN

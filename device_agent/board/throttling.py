@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple, Optional
 
-from device_agent import facts
+from device_agent.board import procfs
 
 # Cooling devices that slow processors down, by the names that the kernel's drivers give them: cpufreq_cooling and
 # devfreq_cooling ("cpufreq-cpu0", "thermal-cpufreq-0"), ACPI ("Processor"), NVIDIA's for Tegra ("cpu-balanced"). Not fans.
@@ -20,12 +20,12 @@ class Slowed(NamedTuple):
 
 def look() -> Slowed:
     throttled, supply = _firmware()
-    counts = facts.numbers(facts.paths("sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"))
-    devices = facts.paths("sys/class/thermal/cooling_device[0-9]*")
-    slowing = [device + "/cur_state" for device in devices if COOLING.match(facts.text(device + "/type") or "")]
-    states = [state for state in facts.numbers(slowing) if state >= 0]
+    counts = procfs.numbers(procfs.paths("sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"))
+    devices = procfs.paths("sys/class/thermal/cooling_device[0-9]*")
+    slowing = [device + "/cur_state" for device in devices if COOLING.match(procfs.text(device + "/type") or "")]
+    states = [state for state in procfs.numbers(slowing) if state >= 0]
     alarm = next(
-        (value for value in map(_alarm, facts.paths("sys/class/hwmon/hwmon[0-9]*")) if value is not None), None
+        (value for value in map(_alarm, procfs.paths("sys/class/hwmon/hwmon[0-9]*")) if value is not None), None
     )
     return Slowed(
         throttle_flags=throttled,
@@ -38,11 +38,11 @@ def look() -> Slowed:
 
 def _firmware() -> "tuple[Optional[int], Optional[int]]":
     """The throttle flags and the voltage of the supply in mV; one program, asked twice at once."""
-    vcgencmd = facts.program("vcgencmd")
+    vcgencmd = procfs.program("vcgencmd")
     if vcgencmd is None:
         return None, None
     throttled, supply = (vcgencmd, "get_throttled"), (vcgencmd, "pmic_read_adc", "EXT5V_V")
-    said = facts.answers([throttled, supply])
+    said = procfs.answers([throttled, supply])
     flags = re.match("throttled=0x([0-9a-fA-F]{1,8})$", said.get(throttled, ""), re.MULTILINE)
     volt = re.search(r"^ *EXT5V_V volt\([0-9]+\)=([0-9]{1,3}\.[0-9]{1,9})V$", said.get(supply, ""), re.MULTILINE)
     return int(flags.group(1), 16) if flags else None, round(float(volt.group(1)) * 1000) if volt else None
@@ -50,4 +50,4 @@ def _firmware() -> "tuple[Optional[int], Optional[int]]":
 
 def _alarm(hwmon: str) -> Optional[int]:
     """Of the driver raspberrypi-hwmon (the kernel's documentation of it): set while the voltage is too low."""
-    return facts.number(hwmon + "/in0_lcrit_alarm") if facts.text(hwmon + "/name") == "rpi_volt" else None
+    return procfs.number(hwmon + "/in0_lcrit_alarm") if procfs.text(hwmon + "/name") == "rpi_volt" else None

@@ -8,7 +8,7 @@ import re
 import struct
 import sys
 
-from device_agent import facts
+from device_agent.board import procfs
 from device_agent.wire import Machine
 
 TYPE_CHECKING = False
@@ -40,8 +40,8 @@ def describe() -> Machine:
         libc=libc,
         libc_version=libc_version,
         memory_bytes=memory_bytes(),
-        cpu_max_khz=max(facts.numbers(facts.of_cores("cpuinfo_max_freq")), default=None),
-        governor=facts.governor(),
+        cpu_max_khz=max(procfs.numbers(procfs.of_cores("cpuinfo_max_freq")), default=None),
+        governor=procfs.governor(),
         release=_release(),
         power_mode=power_mode(),
         emulator=_emulator(uname.machine),
@@ -51,26 +51,26 @@ def describe() -> Machine:
 
 def _model() -> str:
     """The device tree on ARM boards; the maker and product of DMI on PCs."""
-    names = [facts.text("sys/class/dmi/id/" + name) for name in ("sys_vendor", "product_name")]
-    return facts.text("proc/device-tree/model") or " ".join(name for name in names if name)
+    names = [procfs.text("sys/class/dmi/id/" + name) for name in ("sys_vendor", "product_name")]
+    return procfs.text("proc/device-tree/model") or " ".join(name for name in names if name)
 
 
 def _cpu() -> str:
     """The device tree's core types: /proc/cpuinfo has no name on 64-bit ARM, and "ARMv7 Processor" on 32-bit ARM."""
     cores = {
-        (facts.text(path) or "").split("\0")[0].split(",")[-1]
-        for path in facts.paths("proc/device-tree/cpus/cpu@*/compatible")
+        (procfs.text(path) or "").split("\0")[0].split(",")[-1]
+        for path in procfs.paths("proc/device-tree/cpus/cpu@*/compatible")
     }
-    name = "+".join(sorted(core for core in cores if core)) or facts.field("proc/cpuinfo", r"^model name\s*:(.*)$")
+    name = "+".join(sorted(core for core in cores if core)) or procfs.field("proc/cpuinfo", r"^model name\s*:(.*)$")
     if name:
         return name
-    ids = [facts.field("proc/cpuinfo", rf"^CPU {part}\s*:(.*)$") for part in ("implementer", "part")]
+    ids = [procfs.field("proc/cpuinfo", rf"^CPU {part}\s*:(.*)$") for part in ("implementer", "part")]
     return f"implementer {ids[0]} part {ids[1]}" if all(ids) else ""
 
 
 def _os() -> str:
     for path in ("etc/os-release", "usr/lib/os-release"):  # os-release(5): in this order
-        name = facts.field(path, "^PRETTY_NAME=(.*)$")
+        name = procfs.field(path, "^PRETTY_NAME=(.*)$")
         if name:
             return name.strip("\"'")
     return ""
@@ -96,8 +96,8 @@ def _libc() -> Tuple[str, str]:
 
 def memory_bytes() -> int:
     """All that the board has, or what a container leaves of it: a cgroup's limit holds for all groups below (cgroups(7))."""
-    limits = [facts.kib("proc/meminfo", "MemTotal")]
-    groups = re.findall(r"^[0-9]+:([^:]*):/(.*)$", facts.text("proc/self/cgroup") or "", re.MULTILINE)
+    limits = [procfs.kib("proc/meminfo", "MemTotal")]
+    groups = re.findall(r"^[0-9]+:([^:]*):/(.*)$", procfs.text("proc/self/cgroup") or "", re.MULTILINE)
     for controllers, path in groups:
         if controllers == "":
             folder, name = "sys/fs/cgroup", "memory.max"  # version 2
@@ -105,36 +105,36 @@ def memory_bytes() -> int:
             folder, name = "sys/fs/cgroup/memory", "memory.limit_in_bytes"  # version 1
         else:
             continue
-        limits.append(facts.number(f"{folder}/{name}"))
+        limits.append(procfs.number(f"{folder}/{name}"))
         for part in path.split("/"):
             folder = os.path.join(folder, part)
-            limits.append(facts.number(f"{folder}/{name}"))
+            limits.append(procfs.number(f"{folder}/{name}"))
     return min((limit for limit in limits if limit), default=0)
 
 
 def is_jetson() -> bool:
-    return "nvidia,tegra" in (facts.text("proc/device-tree/compatible") or "")
+    return "nvidia,tegra" in (procfs.text("proc/device-tree/compatible") or "")
 
 
 def _release() -> Optional[str]:
     """NVIDIA's Jetson Linux, from which the JetPack follows: "R36.4.3"."""
     if not is_jetson():
         return None
-    said = facts.text("etc/nv_tegra_release") or ""
+    said = procfs.text("etc/nv_tegra_release") or ""
     match = re.match(r"# R([0-9]+) \(release\), REVISION: ([0-9.]+)", said)
     if match:
         return f"R{match.group(1)}.{match.group(2)}"
-    version = facts.field("var/lib/dpkg/status", r"^Package: nvidia-l4t-core\n(?:.+\n)*?Version: ([0-9.]+)")
+    version = procfs.field("var/lib/dpkg/status", r"^Package: nvidia-l4t-core\n(?:.+\n)*?Version: ([0-9.]+)")
     return f"R{version}" if version else None
 
 
 def power_mode() -> Optional[str]:
     """Of a Jetson: nvpmodel's name of it, "15W"."""
-    nvpmodel = facts.program("nvpmodel") if is_jetson() else None
+    nvpmodel = procfs.program("nvpmodel") if is_jetson() else None
     if nvpmodel is None:
         return None
     command = (nvpmodel, "-q")
-    match = re.search(r"^NV Power Mode: *(\S+)$", facts.answers([command]).get(command, ""), re.MULTILINE)
+    match = re.search(r"^NV Power Mode: *(\S+)$", procfs.answers([command]).get(command, ""), re.MULTILINE)
     return match.group(1) if match else None
 
 
@@ -143,10 +143,10 @@ def _emulator(arch: str) -> Optional[str]:
     emulated, which only a PC tells, by its clock: a virtual machine on Arm is called emulated, so nothing is claimed of it.
     An Arm program that sees the CPU of a PC runs in QEMU's user mode.
     """
-    firmware = [facts.text(path) or "" for path in facts.paths("proc/device-tree/fw-cfg@*/compatible")]
-    clocks = facts.text("sys/devices/system/clocksource/clocksource0/available_clocksource") or ""
-    is_qemu = "qemu,fw-cfg-mmio" in firmware or facts.text("sys/class/dmi/id/sys_vendor") == "QEMU"
-    is_user_mode = arch not in ("x86_64", "i686") and facts.field("proc/cpuinfo", r"^vendor_id\s*:(.*)$") is not None
+    firmware = [procfs.text(path) or "" for path in procfs.paths("proc/device-tree/fw-cfg@*/compatible")]
+    clocks = procfs.text("sys/devices/system/clocksource/clocksource0/available_clocksource") or ""
+    is_qemu = "qemu,fw-cfg-mmio" in firmware or procfs.text("sys/class/dmi/id/sys_vendor") == "QEMU"
+    is_user_mode = arch not in ("x86_64", "i686") and procfs.field("proc/cpuinfo", r"^vendor_id\s*:(.*)$") is not None
     return "QEMU" if (is_qemu and "kvm-clock" not in clocks.split()) or is_user_mode else None
 
 

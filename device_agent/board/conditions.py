@@ -6,7 +6,7 @@ import re
 import time
 from typing import Any, Dict, Optional, Tuple
 
-from device_agent import facts, machine, slowed, users
+from device_agent.board import contention, machine, procfs, throttling
 from device_agent.wire import Conditions, Core
 
 # Zones that tell no temperature: PMIC-Die of the Jetson Nano is always 100000; reading the CV zones of an Orin Nano, whose
@@ -25,14 +25,14 @@ _quick_zone: Optional[str] = None  # the hottest of those that answered within Q
 
 
 def observe() -> Conditions:
-    """Takes some 20 ms, most of it for the thermal zones; at most facts.LIMIT_S and a little where one blocks."""
-    load = facts.field("proc/loadavg", r"^([0-9]{1,9}\.[0-9]+) ")
-    pressure = facts.field("proc/pressure/cpu", r"^some avg10=([0-9]{1,9}\.[0-9]+) ")
+    """Takes some 20 ms, most of it for the thermal zones; at most procfs.LIMIT_S and a little where one blocks."""
+    load = procfs.field("proc/loadavg", r"^([0-9]{1,9}\.[0-9]+) ")
+    pressure = procfs.field("proc/pressure/cpu", r"^some avg10=([0-9]{1,9}\.[0-9]+) ")
     temperature_mc = hottest_mc()
-    slow, others = slowed.look(), users.seen()
-    cores = tuple(filter(None, map(_core, facts.of_cores(""))))
+    slow, others = throttling.look(), contention.seen()
+    cores = tuple(filter(None, map(_core, procfs.of_cores(""))))
     t_ns, wall_offset_ns = _clocks()
-    free_bytes = facts.kib("proc/meminfo", "MemAvailable")
+    free_bytes = procfs.kib("proc/meminfo", "MemAvailable")
     return Conditions(
         t_ns=t_ns,
         wall_offset_ns=wall_offset_ns,
@@ -42,7 +42,7 @@ def observe() -> Conditions:
         gpu_khz=_gpu_khz("cur"),
         gpu_min_khz=_gpu_khz("min"),
         gpu_max_khz=_gpu_khz("max"),
-        governor=facts.governor(),
+        governor=procfs.governor(),
         power_mode=machine.power_mode(),
         load_average_milli=None if load is None else round(float(load) * 1000),
         cpu_pressure_centi=None if pressure is None else round(float(pressure) * 100),
@@ -69,7 +69,7 @@ def _clocks() -> Tuple[int, int]:
 
 def _core(folder: str) -> Optional[Core]:
     """None: it has no clock that software can see."""
-    clocks = [facts.number(f"{folder}scaling_{name}_freq") for name in ("cur", "min", "max")]
+    clocks = [procfs.number(f"{folder}scaling_{name}_freq") for name in ("cur", "min", "max")]
     cpu = re.search("/cpu([0-9]{1,6})/", folder)
     return Core(int(cpu.group(1)), *clocks) if cpu and clocks != [None] * 3 else None
 
@@ -79,7 +79,7 @@ def _stalled_us(what: str) -> Optional[int]:
 
 
 def _count(path: str, pattern: str) -> Optional[int]:
-    value = facts.field(path, pattern)
+    value = procfs.field(path, pattern)
     return None if value is None else int(value)
 
 
@@ -87,15 +87,15 @@ def hottest_mc() -> Optional[int]:
     """In milli-degrees Celsius; None: no zone tells."""
     zones = [
         zone
-        for zone in facts.paths("sys/class/thermal/thermal_zone[0-9]*")
-        if not NO_TEMPERATURE.match(facts.text(zone + "/type") or "")
+        for zone in procfs.paths("sys/class/thermal/thermal_zone[0-9]*")
+        if not NO_TEMPERATURE.match(procfs.text(zone + "/type") or "")
     ]
-    readings = facts.sensors([zone + "/temp" for zone in zones])
+    readings = procfs.sensors([zone + "/temp" for zone in zones])
     hottest_first = sorted(
         ((reading, path) for path, reading in readings.items() if _temperature(reading) is not None),
         reverse=True,
     )
-    global _quick_zone  # noqa: PLW0603 - what is known of this board's sensors, as facts._silent is
+    global _quick_zone  # noqa: PLW0603 - what is known of this board's sensors, as procfs._silent is
     _quick_zone = next((path for _, path in hottest_first if _is_quick(path)), None)
     return hottest_first[0][0] if hottest_first else None
 
@@ -108,7 +108,7 @@ def _temperature(reading: Optional[int]) -> Optional[int]:
 def _is_quick(path: str) -> bool:
     """Of a sensor that has just answered, so that it does not block."""
     began_ns = time.perf_counter_ns()
-    facts.number(path)
+    procfs.number(path)
     return time.perf_counter_ns() - began_ns <= QUICK_NS
 
 
@@ -117,29 +117,29 @@ def glance(cpus: Tuple[int, ...]) -> Dict[str, Any]:
     and the temperature of one zone. Takes some 0.1 ms and starts no process, for the time between two blocks. The
     temperature is None until observe() has found a sensor that is quick.
     """
-    clocks = facts.numbers(_clock_files(facts.root(), cpus))
+    clocks = procfs.numbers(_clock_files(procfs.root(), cpus))
     return {
         "cpu_khz": max(clocks, default=None),
         "gpu_khz": _gpu_khz("cur"),
-        "temperature_mc": None if _quick_zone is None else _temperature(facts.number(_quick_zone)),
+        "temperature_mc": None if _quick_zone is None else _temperature(procfs.number(_quick_zone)),
     }
 
 
 def _gpu_khz(name: str) -> Optional[int]:
     """Its files hold Hz. None: the board has no such GPU."""
-    folder = _gpu(facts.root())
-    hz = facts.number(f"{folder}/{name}_freq") if folder else None
+    folder = _gpu(procfs.root())
+    hz = procfs.number(f"{folder}/{name}_freq") if folder else None
     return None if hz is None else hz // 1000
 
 
 @functools.lru_cache(maxsize=16)
 def _gpu(root: str) -> Optional[str]:  # noqa: ARG001 - the key: another root is another board
-    return next(filter(GPU.search, facts.paths("sys/class/devfreq/*")), None)
+    return next(filter(GPU.search, procfs.paths("sys/class/devfreq/*")), None)
 
 
 @functools.lru_cache(maxsize=16)
 def _clock_files(root: str, cpus: Tuple[int, ...]) -> Tuple[str, ...]:
     """One for each group of cores that have their clock in common: cpufreq is a link to the group's folder then."""
     files = [f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_cur_freq" for cpu in cpus]
-    groups = {os.path.realpath(os.path.join(root, file)): file for file in files or facts.of_cores("scaling_cur_freq")}
+    groups = {os.path.realpath(os.path.join(root, file)): file for file in files or procfs.of_cores("scaling_cur_freq")}
     return tuple(sorted(groups.values()))

@@ -7,7 +7,7 @@ measurements of one and the same model.
 import re
 from typing import Optional
 
-from device_agent import facts
+from device_agent.board import procfs
 from device_agent.wire import MemoryStep
 
 STATUS = "proc/self/status"
@@ -21,32 +21,32 @@ def snapshot(step: str) -> MemoryStep:
     Anonymous memory is counted in the page tables where the kernel does that for us. RssAnon is a sum of counters that each CPU
     keeps, and may be behind by some pages a CPU (proc_pid_status(5): "inaccurate").
     """
-    status, rollup = facts.text(STATUS) or "", facts.text(ROLLUP) or ""
-    counted = facts.kib_in(rollup, "Anonymous")
+    status, rollup = procfs.text(STATUS) or "", procfs.text(ROLLUP) or ""
+    counted = procfs.kib_in(rollup, "Anonymous")
     return MemoryStep(
         step=step,
-        resident_bytes=facts.kib_in(status, "VmRSS"),
-        anonymous_bytes=facts.kib_in(status, "RssAnon") if counted is None else counted,
-        file_bytes=facts.kib_in(status, "RssFile"),
-        private_dirty_bytes=facts.kib_in(rollup, "Private_Dirty"),
-        available_bytes=facts.kib("proc/meminfo", "MemAvailable"),
+        resident_bytes=procfs.kib_in(status, "VmRSS"),
+        anonymous_bytes=procfs.kib_in(status, "RssAnon") if counted is None else counted,
+        file_bytes=procfs.kib_in(status, "RssFile"),
+        private_dirty_bytes=procfs.kib_in(rollup, "Private_Dirty"),
+        available_bytes=procfs.kib("proc/meminfo", "MemAvailable"),
     )
 
 
 def peak_bytes() -> Optional[int]:
     """The most that was ever resident (VmHWM). Not ru_maxrss: that is inherited from the parent through fork and exec."""
-    return facts.kib(STATUS, "VmHWM")
+    return procfs.kib(STATUS, "VmHWM")
 
 
 def job_peak_bytes() -> Optional[int]:
     """The most that was ever charged to the job's control group, with the page cache. None: it has none that is surely its own, or
     the kernel keeps no peak of it (version 2 from Linux 5.19 on; Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).
     """
-    for controllers, path in re.findall(GROUP, facts.text("proc/self/cgroup") or "", re.MULTILINE):
+    for controllers, path in re.findall(GROUP, procfs.text("proc/self/cgroup") or "", re.MULTILINE):
         if controllers == "":
-            peak = facts.number(f"sys/fs/cgroup{path}/memory.peak")
+            peak = procfs.number(f"sys/fs/cgroup{path}/memory.peak")
         elif "memory" in controllers.split(","):
-            peak = facts.number(f"sys/fs/cgroup/memory{path}/memory.max_usage_in_bytes")
+            peak = procfs.number(f"sys/fs/cgroup/memory{path}/memory.max_usage_in_bytes")
         else:
             continue
         if peak is not None:

@@ -5,7 +5,7 @@ import resource
 import time
 from typing import Dict, NamedTuple, Optional
 
-from device_agent import facts
+from device_agent.board import procfs
 
 
 class Waited(NamedTuple):
@@ -42,7 +42,7 @@ def run_delay_ns() -> Optional[int]:
     """How long this process's threads together have waited for a CPU (Documentation/scheduler/sched-stats.rst)."""
     waited = []
     for thread in os.listdir("/proc/self/task"):
-        value = facts.field(f"proc/self/task/{thread}/schedstat", "^[0-9]+ ([0-9]+) ")
+        value = procfs.field(f"proc/self/task/{thread}/schedstat", "^[0-9]+ ([0-9]+) ")
         if value is None:
             return None
         waited.append(int(value))

@@ -4,7 +4,7 @@ import os
 import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from device_agent import facts
+from device_agent.board import procfs
 
 NAME_LIMIT = 32  # characters; the kernel itself cuts a program's name after 15
 _before: Dict[Tuple[int, int], int] = {}  # process (number, start) -> its CPU time in ticks, when seen() looked last
@@ -22,7 +22,7 @@ def seen() -> Seen:
     """Takes 20 us for each process that there is."""
     tick_us = 1_000_000 // os.sysconf("SC_CLK_TCK")
     # proc(5): user nice system idle iowait irq softirq steal
-    numbers = facts.field("proc/stat", r"^cpu +((?:[0-9]{1,15} ){7}[0-9]{1,15})\b")
+    numbers = procfs.field("proc/stat", r"^cpu +((?:[0-9]{1,15} ){7}[0-9]{1,15})\b")
     ticks = [int(each) for each in numbers.split()] if numbers else []
     own = os.times()
     name, used = _busiest()
@@ -45,7 +45,7 @@ class _Process(NamedTuple):
 
 def _busiest() -> Tuple[str, int]:
     """The name and the ticks since the last look; at the first look nothing is known."""
-    processes = [each for each in map(_process, facts.paths("proc/[0-9]*/stat")) if each is not None]
+    processes = [each for each in map(_process, procfs.paths("proc/[0-9]*/stat")) if each is not None]
     ours = _family(processes)
     used = [
         (each.ticks - _before.get((each.pid, each.start_ticks), 0), each.name)
@@ -61,7 +61,7 @@ def _busiest() -> Tuple[str, int]:
 
 def _process(path: str) -> Optional[_Process]:
     """None: it has ended meanwhile."""
-    match = re.match(r"([0-9]{1,9}) \((.*)\) (.*)$", facts.text(path) or "", re.DOTALL)
+    match = re.match(r"([0-9]{1,9}) \((.*)\) (.*)$", procfs.text(path) or "", re.DOTALL)
     fields = match.group(3).split() if match else []
     if match is None or len(fields) < 20 or not all(re.fullmatch("[0-9]{1,18}", fields[at]) for at in (1, 11, 12, 19)):
         return None
