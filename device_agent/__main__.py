@@ -10,7 +10,7 @@ import sys
 from device_agent import wire
 from device_agent.board import machine
 from device_agent.channel import Channel, HostGone, Refused
-from device_agent.place import Place
+from device_agent.files.layout import Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def main(root: str) -> None:
-    """`root` is the agent's folder on this board (place.py)."""
+    """`root` is the agent's folder on this board (files/layout.py)."""
     wire_fd = os.dup(1)
     os.dup2(2, 1)  # from here on whatever prints, native code included, prints to stderr
     for number in SIGNALS:
@@ -56,7 +56,7 @@ def serve(place: Place, channel: Channel) -> None:
         except Refused as refused:
             answer = refused.failure()
         except OSError as error:
-            answer = _module("receive").explained(error, place).failure()
+            answer = _module("files.transfer").explained(error, place).failure()
         except Exception as error:
             import traceback
 
@@ -73,7 +73,7 @@ def _module(name: str) -> Any:
 
 def _unpack(place: Place, channel: Channel, request: wire.Unpack) -> Any:
     with place.workspace() as work:
-        return _module("wheels").unpack(place, work, channel, request)
+        return _module("files.wheels").unpack(place, work, channel, request)
 
 
 def _submit(place: Place, _: Channel, request: wire.Submit) -> Any:
@@ -88,9 +88,9 @@ def _uninstall(place: Place, channel: Channel, request: wire.Uninstall) -> None:
 
 
 HANDLERS: Dict[type, Callable[[Place, Channel, Any], Any]] = {
-    wire.Have: lambda place, _, request: _module("receive").have(place, request),
-    wire.Put: lambda place, channel, request: _module("receive").put(place, channel, request),
-    wire.Get: lambda place, channel, request: _module("receive").get(place, channel, request),
+    wire.Have: lambda place, _, request: _module("files.transfer").have(place, request),
+    wire.Put: lambda place, channel, request: _module("files.transfer").put(place, channel, request),
+    wire.Get: lambda place, channel, request: _module("files.transfer").get(place, channel, request),
     wire.Unpack: _unpack,
     wire.Observe: lambda _place, _channel, _: _module("board.conditions").observe(),
     wire.Tune: lambda place, _, request: _module("tune").tune(place, request),

@@ -10,10 +10,10 @@ from device_agent import wire
 from device_agent.board import conditions, memory, procfs
 from device_agent.channel import Refused
 from device_agent.child import Child, Failed
-from device_agent.contents import Contents
 from device_agent.cooling import Band
+from device_agent.files.layout import Place
+from device_agent.files.verified import Contents
 from device_agent.meters import METERS, Sampler
-from device_agent.place import Place
 from device_agent.runtimes import RUNTIMES
 from device_agent.spool import Spool
 
@@ -61,7 +61,7 @@ def run(place: Place, work: str, spool: Spool, request: wire.Submit) -> None:
 
 def _look(contents: Contents, spool: Spool, request: wire.Submit) -> "set[str]":
     """Open the job's blobs; the sites that have another content than they had. What is damaged is removed: the host will send it again."""
-    from device_agent.wheels import is_sound  # here: zipfile would delay the answer to Submit
+    from device_agent.files.wheels import is_sound  # here: zipfile would delay the answer to Submit
 
     launches = [*request.launches, *(launch for pair in request.pairs for launch in (pair.a, pair.b))]
     wanted = {sha256 for launch in launches for sha256 in (launch.model_sha256, launch.inputs_sha256) if sha256}

@@ -85,7 +85,7 @@ def unsafe(path: str, told: os.stat_result) -> "NoReturn":
 
 
 def prepare_root(root: str) -> None:
-    """The root and its folders (place.py) are there, safe, and of use."""
+    """The root and its folders (files/layout.py) are there, safe, and of use."""
     there = root
     while not os.path.isdir(there):
         there = os.path.dirname(there)
@@ -133,7 +133,7 @@ def sealed(agent: str) -> str:
 
 
 def hold(agent: str) -> str:
-    """HAVE, or why not. What is there stays: a shared lock on its folder keeps others from collecting it (place.py)."""
+    """HAVE, or why not. What is there stays: a shared lock on its folder keeps others from collecting it (files/layout.py)."""
     if not os.path.lexists(agent):
         return "NEED"  # not asked again below: another host may just be installing it
     try:
@@ -153,7 +153,7 @@ def hold(agent: str) -> str:
 def install(agent: str, tmp: str, data: bytes) -> None:
     import compileall, io, re, shutil, tempfile, zipfile  # noqa: E401, I001 - few lines
 
-    lock = os.open(tmp, os.O_RDONLY)  # the mutex of tmp/ (place.py)
+    lock = os.open(tmp, os.O_RDONLY)  # the mutex of tmp/ (files/layout.py)
     fcntl.flock(lock, fcntl.LOCK_EX)
     work = tempfile.mkdtemp(prefix="boot-", dir=tmp)
     new, old = os.path.join(work, "new"), os.path.join(work, "old")

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from device_agent import wire
 from device_agent.channel import CHUNK_BYTES
-from device_agent.contents import file_of
+from device_agent.files.verified import file_of
 from device_agent.job import oom_kills, stat
 from device_agent.record import to_fields
 from device_agent.spool import Spool

@@ -6,11 +6,11 @@ import os
 import time
 from typing import Any, Dict
 
-from device_agent import place
+from device_agent.files import layout
 from device_agent.messages import Messages
 
 
-def answered(model: Any, inputs: Any, messages: Messages, folder: str, where: place.Place) -> Dict[str, Any]:
+def answered(model: Any, inputs: Any, messages: Messages, folder: str, where: layout.Place) -> Dict[str, Any]:
     """Keep the answers as a .npy blob, written row by row: boards have little memory. Its hash, for wire.Launched."""
     import numpy as np
 
@@ -33,5 +33,5 @@ def answered(model: Any, inputs: Any, messages: Messages, folder: str, where: pl
             file.write(data)
             messages.tell(row + 1, rows, time.perf_counter_ns())
     sha256 = digest.hexdigest()
-    place.commit(path, where.blob(sha256))
+    layout.commit(path, where.blob(sha256))
     return {"outputs_sha256": sha256}

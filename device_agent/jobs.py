@@ -1,6 +1,6 @@
 """Jobs that outlive the connection: start one, follow what it says, cancel it, remove it. See job.py for what one is.
 
-The job itself holds the lock of the root (place.py) and that of the machine (board/machine_lock.py), with its owner's name inside.
+The job itself holds the lock of the root (files/layout.py) and that of the machine (board/machine_lock.py), with its owner's name inside.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ from typing import Any, Dict, List, Optional, Tuple
 from device_agent import wire
 from device_agent.board import machine_lock, procfs
 from device_agent.channel import Channel, Refused
+from device_agent.files.layout import Place, locked, newest_first, sync, write_durably
 from device_agent.job import Job, Process, boottime_ns
-from device_agent.place import Place, locked, newest_first, sync, write_durably
 
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.supervisor import main; main()"

@@ -24,9 +24,10 @@ import time
 import traceback
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
-from device_agent import evaluate, operators, place, wire
+from device_agent import evaluate, operators, wire
 from device_agent.board import memory
 from device_agent.board.scheduling import Counting
+from device_agent.files import layout
 from device_agent.messages import Messages
 from device_agent.record import from_fields, to_fields
 from device_agent.runtimes import RUNTIMES
@@ -51,7 +52,7 @@ def main() -> None:
     messages = Messages(int(descriptor))
     try:
         launch = from_fields(wire.Launch, json.loads(sys.stdin.readline()))
-        done = Runner(place.Place(root), folder, messages, launch, (model, inputs), int(started_ns)).run()
+        done = Runner(layout.Place(root), folder, messages, launch, (model, inputs), int(started_ns)).run()
     except Exception as error:
         traceback.print_exc()
         failed = {"phase": messages.phase, "error": type(error).__name__, "message": str(error)}
@@ -82,7 +83,7 @@ def _offer_to_the_oom_killer() -> None:
 class Runner:
     def __init__(
         self,
-        where: place.Place,
+        where: layout.Place,
         folder: str,
         messages: Messages,
         launch: wire.Launch,

@@ -17,9 +17,9 @@ from typing import Any, Dict, List, Optional, Tuple
 from device_agent import wire
 from device_agent.board import machine, procfs
 from device_agent.channel import Refused
+from device_agent.files.layout import Place, hold, locked, newest_first, sync, write_durably
 from device_agent.job import Job, boot_id, boottime_ns, start_ticks
 from device_agent.jobs import FOLDER, scope
-from device_agent.place import Place, hold, locked, newest_first, sync, write_durably
 
 START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.tune import main; main()"
 LONGEST_NS = 24 * 3600 * 10**9

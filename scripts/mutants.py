@@ -43,7 +43,7 @@ GROUPS = {
         ("tests/device_agent/test_agent_record.py",),
     ),
     "receive": Group(
-        ("device_agent/receive.py",),
+        ("device_agent/files/transfer.py",),
         ("tests/device_agent/test_agent_receive_unit.py", "tests/device_agent/test_agent_receive_writer.py"),
     ),
     "jobs": Group(

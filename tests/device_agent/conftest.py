@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from device_agent.place import Place
+from device_agent.files.layout import Place
 from tests.device_agent.agent_inside import Host
 from tests.device_agent.agent_process import Agent
 

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from device_agent import place, wire
+from device_agent import wire
+from device_agent.files import layout
 from device_agent.record import replace
 from tests.device_agent.agent_process import LAUNCH, names, sha256, sleep_model, wheel
 
@@ -133,20 +134,20 @@ def test_by_itself_what_was_not_used_for_weeks(agent, start):
     agent.ask(wire.Unpack("pack.whl", agent.store(data)))
     old, young = agent.store(b"old"), agent.store(b"young")
     for name in (old, sha256(data)):
-        unused(agent, name, place.KEPT_NS / 1e9 + 60)
-    unused(agent, young, place.KEPT_NS / 1e9 - 3600)
+        unused(agent, name, layout.KEPT_NS / 1e9 + 60)
+    unused(agent, young, layout.KEPT_NS / 1e9 - 3600)
     another(start, agent).ask(wire.Jobs())
     assert (names(agent.root / "blobs"), names(agent.root / "sites")) == ([young], [])
 
 
 def test_by_itself_what_is_beyond_the_bound():
     now = time.time_ns()
-    stored = [place.Stored(str(age_h), "blobs", now - age_h * 3600 * 10**9, 200 << 20) for age_h in (9, 0, 3, 5)]
-    stored.append(place.Stored("site", "sites", now - 8 * 3600 * 10**9, 0))
-    gone = place.beyond(stored, place.KEPT_NS, place.KEPT_BYTES, place.LEAST_NS)
+    stored = [layout.Stored(str(age_h), "blobs", now - age_h * 3600 * 10**9, 200 << 20) for age_h in (9, 0, 3, 5)]
+    stored.append(layout.Stored("site", "sites", now - 8 * 3600 * 10**9, 0))
+    gone = layout.beyond(stored, layout.KEPT_NS, layout.KEPT_BYTES, layout.LEAST_NS)
     assert [each.path for each in gone] == ["5", "9"]
-    much = [place.Stored(str(number), "blobs", now, 200 << 20) for number in range(9)]
-    assert place.beyond(much, place.KEPT_NS, place.KEPT_BYTES, place.LEAST_NS) == []  # of the run that is going on
+    much = [layout.Stored(str(number), "blobs", now, 200 << 20) for number in range(9)]
+    assert layout.beyond(much, layout.KEPT_NS, layout.KEPT_BYTES, layout.LEAST_NS) == []  # of the run that is going on
 
 
 def test_a_wheel_is_kept_once(agent):

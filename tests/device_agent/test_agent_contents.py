@@ -6,8 +6,8 @@ import os
 import pytest
 
 from device_agent import wire
-from device_agent.contents import Contents
-from device_agent.place import Place
+from device_agent.files.layout import Place
+from device_agent.files.verified import Contents
 from device_agent.record import replace
 from pipeline.measure.statistics import summarise
 from pipeline.measure.validity import Asked, doubts_of

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from device_agent import jobs, wire
-from device_agent import place as places
 from device_agent.board import procfs
+from device_agent.files import layout as places
+from device_agent.files.layout import MARGIN_BYTES, locked
 from device_agent.job import Job, boottime_ns
-from device_agent.place import MARGIN_BYTES, locked
 from device_agent.record import replace
 from tests.device_agent.agent_inside import GONE, is_locked, job_id, made_job, process_of, refused, request
 from tests.device_agent.agent_process import LAUNCH, is_alive, names, sha256, sleep_model, wait_until

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from device_agent.channel import Refused
+from device_agent.files.layout import Place
 from device_agent.job import Process, boot_id, start_ticks, this_process
-from device_agent.place import Place
 
 HASH, JOB = "a" * 64, "b" * 32
 

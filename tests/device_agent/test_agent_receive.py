@@ -10,7 +10,7 @@ import zlib
 import pytest
 
 from device_agent import wire
-from device_agent.place import MARGIN_BYTES
+from device_agent.files.layout import MARGIN_BYTES
 from tests.device_agent.agent_process import frames, names, sha256, wait_until
 
 DATA = random.Random(1).randbytes(300_000)

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from device_agent import place as places
-from device_agent import receive, wire
+from device_agent import wire
 from device_agent.channel import HostGone, Refused
-from device_agent.place import CHUNK_BYTES, MARGIN_BYTES, locked
+from device_agent.files import layout as places
+from device_agent.files import transfer
+from device_agent.files.layout import CHUNK_BYTES, MARGIN_BYTES, locked
 from tests.device_agent.agent_inside import is_held, refused
 from tests.device_agent.agent_process import frames, names, sha256
 
@@ -43,7 +44,7 @@ def test_have_tells_files_and_folders_apart_and_notes_their_use(place):
     for path in (place.blob(there), place.site(there)):
         os.utime(path, (10**9, 10**9))
     assert not is_held(place)
-    assert receive.have(place, wire.Have((there, wrong), (wrong, there))) == wire.Present((there,), (there,))
+    assert transfer.have(place, wire.Have((there, wrong), (wrong, there))) == wire.Present((there,), (there,))
     assert is_held(place)
     assert Path(place.blob(there)).stat().st_atime > time.time() - 60
     assert Path(place.site(there)).stat().st_mtime > time.time() - 60
@@ -51,12 +52,12 @@ def test_have_tells_files_and_folders_apart_and_notes_their_use(place):
 
 def test_get_sends_the_length_and_the_bytes(place, host):
     Path(place.blob(NAME)).write_bytes(DATA)
-    assert receive.get(place, host.channel, wire.Get(NAME)) is None
+    assert transfer.get(place, host.channel, wire.Get(NAME)) is None
     assert host.said() == wire.encode(wire.Blob(NAME, 1000)) + DATA
 
 
 def test_get_of_what_is_not_there(place, host):
-    assert refused(receive.get, place, host.channel, wire.Get(NAME)) == ("not_found", f"there is no blob {NAME}", "")
+    assert refused(transfer.get, place, host.channel, wire.Get(NAME)) == ("not_found", f"there is no blob {NAME}", "")
     assert host.said() == b""
 
 
@@ -67,7 +68,7 @@ def test_get_of_what_is_not_there(place, host):
 def test_an_upload(place, host, size):
     data = DATA[:size]
     host.send(frames(data, 100))
-    assert receive.put(place, host.channel, wire.Put(sha256(data), size)) == wire.Stored(sha256(data))
+    assert transfer.put(place, host.channel, wire.Put(sha256(data), size)) == wire.Stored(sha256(data))
     assert host.records() == [wire.Ready(sha256(data), 0)]
     assert Path(place.blob(sha256(data))).read_bytes() == data
     assert unfinished(place) == []
@@ -79,7 +80,7 @@ def test_it_goes_on_behind_what_is_there(place, host, found, offset):
     Path(place.partial(NAME)).write_bytes((DATA + b"more")[:found])
     if offset < len(DATA):
         host.send(raw(DATA[offset:]))
-    assert receive.put(place, host.channel, wire.Put(NAME, 1000)) == wire.Stored(NAME)
+    assert transfer.put(place, host.channel, wire.Put(NAME, 1000)) == wire.Stored(NAME)
     assert host.records() == [wire.Ready(NAME, offset)]
 
 
@@ -88,13 +89,13 @@ def test_room_is_needed_for_what_is_missing(place, host, monkeypatch, missing):
     Path(place.partial(NAME)).write_bytes(DATA[:400])
     monkeypatch.setattr(places, "free_bytes", lambda path: MARGIN_BYTES + 600 - missing)
     if missing:
-        error, message, name = refused(receive.put, place, host.channel, wire.Put(NAME, 1000))
+        error, message, name = refused(transfer.put, place, host.channel, wire.Put(NAME, 1000))
         assert (error, name) == ("no_space", "ENOSPC")
         assert f"600 + {MARGIN_BYTES} are needed" in message
         assert (unfinished(place), host.said()) == ([], b"")  # what is there is not kept: others need the room
     else:
         host.send(raw(DATA[400:]))
-        assert receive.put(place, host.channel, wire.Put(NAME, 1000)) == wire.Stored(NAME)
+        assert transfer.put(place, host.channel, wire.Put(NAME, 1000)) == wire.Stored(NAME)
 
 
 def test_a_long_partial_is_read_in_pieces(place):
@@ -108,7 +109,7 @@ def test_a_long_partial_is_read_in_pieces(place):
     with Read(place.partial(NAME), "w+b") as file:
         file.write(DATA)
         file.seek(0)
-        upload = receive._Upload(file, place.partial(NAME), wire.Put(NAME, 2000), place)
+        upload = transfer._Upload(file, place.partial(NAME), wire.Put(NAME, 2000), place)
     assert (upload.offset, upload.digest.hexdigest(), set(sizes)) == (1000, NAME, {CHUNK_BYTES})
 
 
@@ -116,20 +117,20 @@ def test_a_long_partial_is_read_in_pieces(place):
 
 
 def test_a_blob_of_less_than_nothing(place, host):
-    assert refused(receive.put, place, host.channel, wire.Put(NAME, -1)) == ("bad_request", "size_bytes is -1", "")
+    assert refused(transfer.put, place, host.channel, wire.Put(NAME, -1)) == ("bad_request", "size_bytes is -1", "")
 
 
 def test_one_host_at_a_time_sends_a_blob(place, host):
     Path(place.partial(NAME)).write_bytes(DATA[:5])
     with locked(place.partial(NAME)):
-        said = refused(receive.put, place, host.channel, wire.Put(NAME, 1000))
+        said = refused(transfer.put, place, host.channel, wire.Put(NAME, 1000))
     assert said == ("busy", f"another host is sending {NAME[:12]}", "")
 
 
 def failure_of(place, host, stream: bytes, size: int = 1000) -> wire.Failure:
     """The only answer after Ready; the whole stream is consumed."""
     host.send(stream + b"next")
-    assert receive.put(place, host.channel, wire.Put(NAME, size)) is None
+    assert transfer.put(place, host.channel, wire.Put(NAME, size)) is None
     ready, failure = host.records()
     assert ready.offset_bytes == 0
     assert host.channel.read_exactly(4) == b"next"
@@ -193,7 +194,7 @@ def test_the_bounds_of_a_frame(place, host, monkeypatch, header, is_taken):
     monkeypatch.setattr(wire, "MAX_FRAME_BYTES", 100)
     host.send(wire.FRAME.pack(*header) + DATA[: header[1]])
     with pytest.raises(HostGone) as told:
-        receive.put(place, host.channel, wire.Put(NAME, 1000))
+        transfer.put(place, host.channel, wire.Put(NAME, 1000))
     bad = f"a frame of {header[1]} bytes for {header[2]} of 1000 that are missing"
     assert str(told.value) == ("the input ended" if is_taken else bad)
 
@@ -202,10 +203,10 @@ def test_the_bounds_of_a_frame(place, host, monkeypatch, header, is_taken):
 def test_no_frame_holds_more_than_is_missing(place, host, size, is_taken):
     host.send(raw(DATA[:300]) + raw((DATA + b"more")[300 : 300 + size]))
     if is_taken:
-        assert receive.put(place, host.channel, wire.Put(NAME, 1000)) == wire.Stored(NAME)
+        assert transfer.put(place, host.channel, wire.Put(NAME, 1000)) == wire.Stored(NAME)
         return
     with pytest.raises(HostGone, match="a frame of 701 bytes for 701 of 700 that are missing"):
-        receive.put(place, host.channel, wire.Put(NAME, 1000))
+        transfer.put(place, host.channel, wire.Put(NAME, 1000))
 
 
 # --- what the disk does
@@ -240,10 +241,10 @@ def test_a_sync_that_fails_leaves_nothing_that_could_be_gone_on_with(place, host
         monkeypatch.setattr(place, "is_out_of_inodes", lambda: True)
         raise OSError(getattr(errno, number), words, path)
 
-    monkeypatch.setattr(receive, "sync", fail)
+    monkeypatch.setattr(transfer, "sync", fail)
     host.send(raw(DATA))
     with pytest.raises(Refused) as told:
-        receive.put(place, host.channel, wire.Put(NAME, 1000))
+        transfer.put(place, host.channel, wire.Put(NAME, 1000))
     assert told.value.failure() == wire.Failure(kind, f"{words}: {place.partial(NAME)}", number)
     assert isinstance(told.value.__cause__, OSError)
     assert (synced, unfinished(place), host.records()) == ([place.partial(NAME)], [], [wire.Ready(NAME, 0)])
@@ -262,5 +263,5 @@ def test_a_sync_that_fails_leaves_nothing_that_could_be_gone_on_with(place, host
 )
 def test_what_the_kernel_said(place, monkeypatch, error, inodes, told):
     monkeypatch.setattr(place, "is_out_of_inodes", lambda: inodes)
-    said = receive.explained(error, place)
+    said = transfer.explained(error, place)
     assert (said.error, said.message, said.errno) == told

@@ -1,4 +1,4 @@
-"""The thread that writes an upload while its next pieces arrive, and what else receive.py keeps to itself."""
+"""The thread that writes an upload while its next pieces arrive, and what else transfer.py keeps to itself."""
 
 import ctypes
 import errno
@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from device_agent import receive
+from device_agent.files import transfer
 from tests.device_agent.agent_process import sha256
 
 
@@ -30,7 +30,7 @@ def writer_on(tmp_path):
     started = []
 
     def start(kind):
-        started.append(receive._Writer(kind(tmp_path / "file", "w+b"), hashlib.sha256()))
+        started.append(transfer._Writer(kind(tmp_path / "file", "w+b"), hashlib.sha256()))
         return started[-1]
 
     yield start
@@ -48,7 +48,7 @@ def test_all_of_each_piece_is_written_and_hashed(writer_on, tmp_path):
     assert (tmp_path / "file").read_bytes() == b"1234567890abcdefg"
     assert writer.digest.hexdigest() == sha256(b"1234567890abcdefg")
     assert writer.error is None
-    assert (writer.sync_file_range is None) == (receive._sync_file_range() is None)
+    assert (writer.sync_file_range is None) == (transfer._sync_file_range() is None)
 
 
 def test_the_kernel_is_asked_to_begin_with_each_piece(writer_on):
@@ -91,36 +91,36 @@ def test_after_an_error_nothing_is_written(writer_on, tmp_path):
 def test_the_call_of_the_c_library(monkeypatch, tmp_path):
     with (tmp_path / "file").open("wb", buffering=0) as file:
         file.write(b"abc")
-        call = receive._sync_file_range()
+        call = transfer._sync_file_range()
         assert call is None or call(file.fileno(), ctypes.c_int64(0), ctypes.c_int64(3), 2) == 0
     asked = []
     monkeypatch.setattr(ctypes, "CDLL", lambda name: asked.append(name) or type("C", (), {"sync_file_range": 7}))
-    assert (receive._sync_file_range(), asked) == (7, [None])
+    assert (transfer._sync_file_range(), asked) == (7, [None])
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    assert receive._sync_file_range() is None
+    assert transfer._sync_file_range() is None
 
     def fail(name):
         raise OSError("no library")
 
     monkeypatch.setattr(ctypes, "CDLL", fail)
-    assert receive._sync_file_range() is None
+    assert transfer._sync_file_range() is None
 
 
 def test_whether_a_name_is_still_that_of_the_open_file(tmp_path):
     path = tmp_path / "file"
     with path.open("wb") as file:
-        assert receive._is_still(str(path), file) is True
+        assert transfer._is_still(str(path), file) is True
         path.rename(tmp_path / "done")
-        assert receive._is_still(str(path), file) is False
+        assert transfer._is_still(str(path), file) is False
         path.write_bytes(b"another")
-        assert receive._is_still(str(path), file) is False
+        assert transfer._is_still(str(path), file) is False
 
 
 def test_the_partial_file_is_waited_for_until_its_name_is_its_own(tmp_path, monkeypatch):
     """Another host finishes between our opening of it and our lock."""
-    path, answers, real = tmp_path / "file", iter([False, True]), receive._is_still
-    monkeypatch.setattr(receive, "_is_still", lambda name, file: next(answers) and real(name, file))
-    with receive._only_receiver(str(path), "a" * 64) as file:
+    path, answers, real = tmp_path / "file", iter([False, True]), transfer._is_still
+    monkeypatch.setattr(transfer, "_is_still", lambda name, file: next(answers) and real(name, file))
+    with transfer._only_receiver(str(path), "a" * 64) as file:
         assert os.path.samestat(path.stat(), os.fstat(file.fileno()))
     assert list(answers) == []
     assert file.closed

@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 from device_agent import wire
-from device_agent.place import Place
-from device_agent.receive import explained
+from device_agent.files.layout import Place
+from device_agent.files.transfer import explained
 from tests.device_agent.agent_process import BOOT_MARK, bundle, sha256
 from tests.device_agent.test_agent_bootstrap import boot, request
 

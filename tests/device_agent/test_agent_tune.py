@@ -173,7 +173,7 @@ def test_tuning_again_begins_with_what_was_there_at_first(board, tree):
 
 def test_while_the_board_is_used_it_stays_tuned_and_then_not(board, tree, monkeypatch):
     """A minute without a job, which a test can not wait for: the guardian's own code with another minute."""
-    from device_agent import place, tune
+    from device_agent import tune
 
     agent = board()
     model = agent.store(sleep_model())

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from device_agent import wire
+from device_agent.files.wheels import SEAL
 from device_agent.record import replace
-from device_agent.wheels import SEAL
 from tests.device_agent.agent_process import LAUNCH, names, pythons, sha256, sleep_model, wheel
 
 CODE = {

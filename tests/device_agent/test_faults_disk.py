@@ -10,7 +10,7 @@ import pytest
 from device_agent import wire
 from device_agent.__main__ import serve
 from device_agent.channel import Channel, HostGone
-from device_agent.place import Place
+from device_agent.files.layout import Place
 from device_agent.record import replace
 from tests.device_agent.agent_process import LAUNCH, Agent, frames, names, sha256, sleep_model, wheel
 

@@ -17,7 +17,7 @@ import pytest
 from device_agent import jobs, wire
 from device_agent.__main__ import serve
 from device_agent.channel import Channel, HostGone
-from device_agent.place import Place
+from device_agent.files.layout import Place
 from device_agent.record import hints_of
 from tests.device_agent.agent_process import LAUNCH, frames, sha256, wheel
 from tests.targets.faults import seeded

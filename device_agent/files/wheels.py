@@ -20,8 +20,8 @@ from typing import Iterator, List, Tuple
 
 from device_agent import wire
 from device_agent.channel import Channel, Refused
-from device_agent.place import CHUNK_BYTES, Place, is_intact, sha256_of, sync
-from device_agent.receive import explained
+from device_agent.files.layout import CHUNK_BYTES, Place, is_intact, sha256_of, sync
+from device_agent.files.transfer import explained
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
 SAME_PLACE = (FileExistsError, NotADirectoryError)  # two of its files want the same path

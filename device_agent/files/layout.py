@@ -170,7 +170,7 @@ def checked(sha256: str) -> str:
 
 
 def touch(path: str) -> None:
-    """Note that it is used. The time of a blob's last change stays: by that a job sees that nobody wrote to it (contents.py); the
+    """Note that it is used. The time of a blob's last change stays: by that a job sees that nobody wrote to it (files/verified.py); the
     time of reading of a folder does not tell, as looking into it changes it.
     """
     with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ from typing import Any, Iterator, Optional
 
 from device_agent import wire
 from device_agent.channel import Channel, HostGone, Refused
-from device_agent.place import CHUNK_BYTES, Place, commit, sync, touch
+from device_agent.files.layout import CHUNK_BYTES, Place, commit, sync, touch
 
 PIECES_AHEAD = 2  # of a blob, that have arrived and are not written: at most 1 MiB each
 WRITE = 2  # SYNC_FILE_RANGE_WRITE of linux/fs.h

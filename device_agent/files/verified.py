@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import Dict, NamedTuple, Optional, Tuple
 
-from device_agent.place import Place, is_intact, sha256_of
+from device_agent.files.layout import Place, is_intact, sha256_of
 
 
 class _Times(NamedTuple):
