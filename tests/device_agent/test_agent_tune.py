@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from device_agent import wire
+from device_agent.files.layout import Place
 from device_agent.record import replace
 from tests.device_agent import board_trees
 from tests.device_agent.agent_process import LAUNCH, Agent, is_alive, pythons, sleep_model, wait_until
@@ -182,9 +183,9 @@ def test_while_the_board_is_used_it_stays_tuned_and_then_not(board, tree, monkey
     monkeypatch.setenv("EDGEPRESS_FS_ROOT", str(tree))  # as the agent, which has another boot than this machine
     monkeypatch.setattr(tune, "UNUSED_S", 0.2)
     monkeypatch.setattr(tune, "LOOK_S", 0.1)
-    assert tune._is_used(place.Place(str(agent.root)))
-    tune._wait(place.Place(str(agent.root)), tune.boottime_ns() + MINUTE_NS, while_used=True)
-    assert not tune._is_used(place.Place(str(agent.root)))
+    assert tune._is_used(Place(str(agent.root)))
+    tune._wait(Place(str(agent.root)), tune.boottime_ns() + MINUTE_NS, while_used=True)
+    assert not tune._is_used(Place(str(agent.root)))
     assert isinstance(agent.follow(agent.last_job)[0], wire.Launched)
 
 
