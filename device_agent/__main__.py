@@ -10,7 +10,7 @@ import sys
 from device_agent import wire
 from device_agent.board import machine
 from device_agent.channel import Channel, HostGone, Refused
-from device_agent.files.layout import Place
+from device_agent.files.layout import AGENT, Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,11 +27,10 @@ def main(root: str) -> None:
         signal.signal(number, _stop)
     channel = Channel(0, wire_fd)
     place = Place(root)
-    agent = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     try:
         channel.send_mark()
-        channel.send(wire.Hello(wire.PROTOCOL, os.path.basename(agent), machine.describe()))
-        place.collect(agent)
+        channel.send(wire.Hello(wire.PROTOCOL, os.path.basename(AGENT), machine.describe()))
+        place.collect(AGENT)
         if place.beyond_bounds():
             _module("clean").bound(place)
         if os.path.exists(os.path.join(root, "tuned.json")):
@@ -78,7 +77,7 @@ def _unpack(place: Place, channel: Channel, request: wire.Unpack) -> Any:
 
 def _submit(place: Place, _: Channel, request: wire.Submit) -> Any:
     _module("bench").check(place, request)
-    return _module("jobs").submit(place, request)
+    return _module("jobs.requests").submit(place, request)
 
 
 def _uninstall(place: Place, channel: Channel, request: wire.Uninstall) -> None:
@@ -96,10 +95,10 @@ HANDLERS: Dict[type, Callable[[Place, Channel, Any], Any]] = {
     wire.Tune: lambda place, _, request: _module("tune").tune(place, request),
     wire.Meters: lambda _place, _channel, request: _module("meters").listed(request.uses),
     wire.Submit: _submit,
-    wire.Follow: lambda place, channel, request: _module("jobs").follow(place, channel, request),
-    wire.Cancel: lambda place, _, request: _module("jobs").cancel(place, request),
-    wire.Jobs: lambda place, _channel, _: _module("jobs").listed(place),
-    wire.Forget: lambda place, _, request: _module("jobs").forget(place, request),
+    wire.Follow: lambda place, channel, request: _module("jobs.requests").follow(place, channel, request),
+    wire.Cancel: lambda place, _, request: _module("jobs.requests").cancel(place, request),
+    wire.Jobs: lambda place, _channel, _: _module("jobs.requests").listed(place),
+    wire.Forget: lambda place, _, request: _module("jobs.requests").forget(place, request),
     wire.Clean: lambda place, _, request: _module("clean").clean(place, request),
     wire.Uninstall: _uninstall,
 }

@@ -16,13 +16,13 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from device_agent import wire
+from device_agent.board.processes import oom_kills, stat
 from device_agent.channel import CHUNK_BYTES
+from device_agent.files.layout import AGENT
 from device_agent.files.verified import file_of
-from device_agent.job import oom_kills, stat
 from device_agent.record import to_fields
 from device_agent.spool import Spool
 
-FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.runner import main; main()"
 TAIL_BYTES = 4000
 EXIT_S = 10  # for a process that has said everything
@@ -63,7 +63,7 @@ class Child:
         self._messages, write_end = os.pipe()
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-IB", "-c", START, FOLDER, root, folder, str(write_end), str(os.getpid()),
+                [sys.executable, "-IB", "-c", START, AGENT, root, folder, str(write_end), str(os.getpid()),
                  ",".join(map(str, cpus)), *("" if file is None else file_of(file) for file in files), str(time.perf_counter_ns())],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[write_end, *(file for file in files if file is not None)],
                 start_new_session=True,

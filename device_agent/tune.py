@@ -16,10 +16,11 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from device_agent import wire
 from device_agent.board import machine, procfs
+from device_agent.board.processes import boot_id, boottime_ns, start_ticks
 from device_agent.channel import Refused
-from device_agent.files.layout import Place, hold, locked, newest_first, sync, write_durably
-from device_agent.job import Job, boot_id, boottime_ns, start_ticks
-from device_agent.jobs import FOLDER, scope
+from device_agent.files.layout import AGENT, Place, hold, locked, newest_first, sync, write_durably
+from device_agent.jobs.job import Job
+from device_agent.jobs.requests import scope
 
 START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.tune import main; main()"
 LONGEST_NS = 24 * 3600 * 10**9
@@ -194,7 +195,7 @@ def _lives(state: Dict[str, Any]) -> bool:
 
 def _guardian(place: Place, request: wire.Tune) -> "subprocess.Popen[bytes]":
     """It is not waited for, and is a zombie until this agent ends if it ends before: start_ticks() calls that dead."""
-    arguments = [FOLDER, place.root, str(request.lease_ns), "1" if request.while_used else ""]
+    arguments = [AGENT, place.root, str(request.lease_ns), "1" if request.while_used else ""]
     with open(os.path.join(place.root, "tune.log"), "wb") as log:
         return subprocess.Popen(
             [*scope("tune"), sys.executable, "-IB", "-c", START, *arguments],

@@ -47,7 +47,7 @@ GROUPS = {
         ("tests/device_agent/test_agent_receive_unit.py", "tests/device_agent/test_agent_receive_writer.py"),
     ),
     "jobs": Group(
-        ("device_agent/jobs.py",),
+        ("device_agent/jobs/requests.py",),
         ("tests/device_agent/test_agent_jobs_unit.py", "tests/device_agent/test_agent_jobs_start.py"),
     ),
     "entropy": Group(("pipeline/compress/codebooks/entropy.py",), ("tests/pipeline/compress/test_entropy.py",)),

@@ -4,7 +4,7 @@
     blobs/<sha256>      models, inputs, wheels, outputs: files, named by their content
     partial/<sha256>    what has come so far of a blob; whoever receives it holds a lock on it
     sites/<sha256>/     wheels, each unpacked in a folder of its own, put on sys.path of a runner
-    jobs/<id>/          jobs that run or wait for being fetched (job.py)
+    jobs/<id>/          jobs that run or wait for being fetched (jobs/job.py)
     tmp/                unfinished work; whoever works on an entry holds a lock on it
     tuned.json          what was there before the board was tuned (tune.py)
     lock                held by the job that measures, with its owner inside
@@ -29,6 +29,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Iterable, Iterator, List
 
+AGENT = os.path.dirname(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+)  # the folder of the one that runs here
 CHUNK_BYTES = 1 << 20
 MARGIN_BYTES = 4 << 20  # stays free: a full disk stops more than us (logs, logins)
 OURS = {

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from device_agent import wire
+from device_agent.board.processes import boot_id, boottime_ns, oom_kills, start_ticks
 from device_agent.channel import Channel, Refused
-from device_agent.job import Job, Process, boot_id, boottime_ns, oom_kills, start_ticks
+from device_agent.jobs.job import Job, Process
 
 
 class Host:

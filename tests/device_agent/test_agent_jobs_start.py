@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from device_agent import jobs, wire
+from device_agent import wire
 from device_agent.board import procfs
+from device_agent.board.processes import boottime_ns
 from device_agent.files import layout as places
 from device_agent.files.layout import MARGIN_BYTES, locked
-from device_agent.job import Job, boottime_ns
+from device_agent.jobs.job import Job
+from device_agent.jobs.requests import requests
 from device_agent.record import replace
 from tests.device_agent.agent_inside import GONE, is_locked, job_id, made_job, process_of, refused, request
 from tests.device_agent.agent_process import LAUNCH, is_alive, names, sha256, sleep_model, wait_until
@@ -50,7 +52,7 @@ def end_of(place, number: int = 1) -> wire.Ended:
 def running(place):
     """A job that does not end, and its process."""
     Path(place.blob(HASH)).write_bytes(sleep_model(hang=True))
-    assert jobs.submit(place, request(1, HANGS)) == wire.Accepted(ID, wire.RUNNING, 0, "")
+    assert requests.submit(place, request(1, HANGS)) == wire.Accepted(ID, wire.RUNNING, 0, "")
     return Job(place.job(ID))
 
 
@@ -63,7 +65,7 @@ def test_a_job_goes_its_way(place, monkeypatch, tmp_path):
     (tmp_path / "modules" / "json.py").write_text("raise SystemExit('the wrong one')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
     asked = request(1, owner="x" * 300)
-    assert jobs.submit(place, asked) == wire.Accepted(ID, wire.RUNNING, 0, "")
+    assert requests.submit(place, asked) == wire.Accepted(ID, wire.RUNNING, 0, "")
     assert end_of(place) == wire.Ended(1, ID, wire.FINISHED, "")
     assert Job(place.job(ID)).submitted() == asked
     assert stat.S_IMODE(Path(place.job(ID)).stat().st_mode) == 0o700
@@ -87,7 +89,7 @@ def test_what_its_process_holds(running, place, machine):
 def test_who_has_the_board_is_written_into_the_lock(place, machine):
     Path(place.lock).write_text("x" * 1000)
     before_ns = boottime_ns()
-    jobs.submit(place, request(1, owner="x" * 300))
+    requests.submit(place, request(1, owner="x" * 300))
     held = json.loads(Path(place.lock).read_text())
     assert before_ns <= held.pop("since_ns") <= boottime_ns()
     assert held == {"owner": "x" * 200, "job_id": ID, "root": place.root}
@@ -97,7 +99,7 @@ def test_who_has_the_board_is_written_into_the_lock(place, machine):
 
 def test_a_machine_without_a_lock_is_told(place, monkeypatch):
     monkeypatch.setenv("EDGEPRESS_LOCK_FOLDER", place.root + "/nowhere")
-    accepted = jobs.submit(place, request(1))
+    accepted = requests.submit(place, request(1))
     assert accepted.note.startswith("nothing keeps other users of this machine from measuring at the same time")
     assert end_of(place).state == wire.FINISHED
 
@@ -107,14 +109,14 @@ def test_a_machine_without_a_lock_is_told(place, monkeypatch):
 
 def test_one_that_runs_is_found(running, place):
     process = running.process()
-    again = jobs.submit(place, request(1, HANGS))
+    again = requests.submit(place, request(1, HANGS))
     assert (again.job_id, again.state, again.note, again.age_ns > 0) == (ID, wire.RUNNING, "", True)
     assert running.process() == process
 
 
 def test_one_that_is_starting_is_found(place):
     with locked(made_job(place, 1).folder):
-        assert jobs.submit(place, request(1)) == wire.Accepted(ID, wire.RUNNING, 0, "")
+        assert requests.submit(place, request(1)) == wire.Accepted(ID, wire.RUNNING, 0, "")
 
 
 FAILED = wire.LaunchFailed(1, 0, "load", "E", "no")
@@ -132,7 +134,7 @@ FAILED = wire.LaunchFailed(1, 0, "load", "E", "no")
 def test_one_that_went_well_is_not_run_again(place, state, records, boot, is_kept):
     process = process_of(os.getpid(), boot=boot)
     made_job(place, 1, state, *records, process=process)
-    accepted = jobs.submit(place, request(1))
+    accepted = requests.submit(place, request(1))
     assert accepted.state == (wire.FINISHED if is_kept else wire.RUNNING)
     assert (accepted.age_ns > 10**9) == is_kept
     assert end_of(place).evidence == ("so it ended" if is_kept else "")
@@ -146,10 +148,10 @@ def test_one_that_went_well_is_not_run_again(place, state, records, boot, is_kep
 def test_room_for_its_records(place, monkeypatch, missing):
     monkeypatch.setattr(places, "free_bytes", lambda path: MARGIN_BYTES - missing)
     if missing:
-        assert refused(jobs.submit, place, request(1))[0] == "no_space"
+        assert refused(requests.submit, place, request(1))[0] == "no_space"
         assert names(Path(place.root, "jobs")) == []
     else:
-        assert jobs.submit(place, request(1)).state == wire.RUNNING
+        assert requests.submit(place, request(1)).state == wire.RUNNING
         end_of(place)
 
 
@@ -163,7 +165,7 @@ def held(path, owner: str, age_ns: int) -> int:
 
 def test_who_measures_under_this_root(place):
     lock = held(place.lock, "somebody", 2 * 10**18)
-    error, words, _ = refused(jobs.submit, place, request(1))
+    error, words, _ = refused(requests.submit, place, request(1))
     os.close(lock)
     assert error == "busy"
     assert re.fullmatch(rf"somebody has been measuring on this board for 20000000\d\d s \(job {job_id(7)}\)", words)
@@ -172,7 +174,7 @@ def test_who_measures_under_this_root(place):
 
 def test_who_measures_elsewhere_on_the_machine(place, machine):
     lock = held(machine / "edgepress-measures", "another", 10**9)
-    error, words, _ = refused(jobs.submit, place, request(1))
+    error, words, _ = refused(requests.submit, place, request(1))
     os.close(lock)
     assert error == "busy"
     assert words.startswith("another has been measuring on this machine for ")
@@ -182,8 +184,8 @@ def test_who_measures_elsewhere_on_the_machine(place, machine):
 def test_ended_jobs_make_room(place):
     for number in range(2, 14):
         made_job(place, number, wire.FINISHED, process=GONE)
-    jobs.submit(place, request(1))
-    assert len(names(Path(place.root, "jobs"))) == jobs.KEPT + 1
+    requests.submit(place, request(1))
+    assert len(names(Path(place.root, "jobs"))) == requests.KEPT + 1
     end_of(place)
 
 
@@ -191,9 +193,9 @@ LONG = "import sys; sys.stderr.buffer.write(b'x' * 3000 + b'begin' + b'y' * 1990
 
 
 def test_a_process_that_does_not_come_up(place, monkeypatch):
-    monkeypatch.setattr(jobs, "START", LONG)
-    monkeypatch.setattr(jobs, "START_LIMIT_S", 10_000.0)  # that it has ended is seen at once
-    said = refused(jobs.submit, place, request(1))
+    monkeypatch.setattr(requests, "START", LONG)
+    monkeypatch.setattr(requests, "START_LIMIT_S", 10_000.0)  # that it has ended is seen at once
+    said = refused(requests.submit, place, request(1))
     words = ("begin" + "y" * 1990 + " end\ufffd\n ")[-2000:].strip()
     assert said == ("internal", f"the job's process did not come up: {words}", "")
     assert names(Path(place.root, "jobs")) == names(Path(place.tmp)) == []
@@ -203,11 +205,11 @@ def test_a_process_that_does_not_come_up(place, monkeypatch):
 def test_a_process_that_hangs_before_it_is_known(place, monkeypatch, tmp_path):
     pid = tmp_path / "pid"
     script = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
-    monkeypatch.setattr(jobs, "START", script)
+    monkeypatch.setattr(requests, "START", script)
     slept, sleep, now = [], time.sleep, time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: now() + 1000 * (pid.exists() and pid.read_text() != ""))
     monkeypatch.setattr(time, "sleep", lambda seconds: slept.append(seconds) or sleep(0.002))
-    said = refused(jobs.submit, place, request(1))
+    said = refused(requests.submit, place, request(1))
     assert said == ("internal", "the job's process did not come up: it said nothing", "")
     assert set(slept) == {0.002}
     assert not is_alive(int(pid.read_text()))
@@ -226,11 +228,11 @@ def systemd(tmp_path, monkeypatch):
         'while [ "${1#--}" != "$1" ]; do [ "$1" = --unit ] && shift; shift; done\nexec "$@"\n'
     )
     program.chmod(0o755)
-    (tmp_path / jobs.LINGER).mkdir(parents=True)
-    (tmp_path / jobs.LINGER / "tester").write_text("")
+    (tmp_path / requests.LINGER).mkdir(parents=True)
+    (tmp_path / requests.LINGER / "tester").write_text("")
     for name, value in (("PATH", f"{program.parent}:{os.environ['PATH']}"), ("USER", "tester"), ("EDGEPRESS_FS_ROOT", str(tmp_path))):  # fmt: skip
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv(jobs.VIRTUAL, raising=False)
+    monkeypatch.delenv(requests.VIRTUAL, raising=False)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(procfs, "LIMIT_S", 60.0)
     return program
@@ -238,17 +240,17 @@ def systemd(tmp_path, monkeypatch):
 
 def test_the_scope_of_a_user_who_lingers(systemd, tmp_path, monkeypatch):
     command = [str(systemd), "--user", "--scope", "--quiet", "--collect"]
-    assert jobs.scope("name") == [*command, "--unit", "edgepress-name"]
+    assert requests.scope("name") == [*command, "--unit", "edgepress-name"]
     assert (tmp_path / "asked").read_text() == "--user --scope --quiet --collect echo works\n"
     assert os.environ["XDG_RUNTIME_DIR"] == f"/run/user/{os.getuid()}"
     monkeypatch.setenv("XDG_RUNTIME_DIR", "as it was")
-    jobs.scope("name")
+    requests.scope("name")
     assert os.environ["XDG_RUNTIME_DIR"] == "as it was"
 
 
 def test_the_scope_is_that_of_the_job(systemd, place, tmp_path, monkeypatch):
     (tmp_path / "proc").symlink_to("/proc")
-    jobs.submit(place, request(1))
+    requests.submit(place, request(1))
     assert end_of(place).state == wire.FINISHED
     assert f"--unit edgepress-{ID} {sys.executable} -IB -c" in (tmp_path / "asked").read_text()
 
@@ -259,9 +261,9 @@ def test_no_scope(systemd, monkeypatch, but):
         "no user": lambda: monkeypatch.delenv("USER"),
         "another user": lambda: monkeypatch.setenv("USER", "other"),
         "no program": lambda: monkeypatch.setenv("PATH", "/nowhere"),
-        "virtual": lambda: monkeypatch.setenv(jobs.VIRTUAL, "1"),
+        "virtual": lambda: monkeypatch.setenv(requests.VIRTUAL, "1"),
         "silent": lambda: systemd.write_text("#!/bin/sh\nexit 1\n"),
         "not a program": lambda: systemd.write_text("#!/nowhere\n"),
         "other words": lambda: systemd.write_text("#!/bin/sh\necho it works not\n"),
     }[but]()
-    assert jobs.scope("name") == []
+    assert requests.scope("name") == []

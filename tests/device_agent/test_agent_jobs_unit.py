@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from device_agent import jobs, wire
+from device_agent import wire
 from device_agent.channel import Channel, HostGone
 from device_agent.files.layout import locked
+from device_agent.jobs.requests import requests
 from device_agent.record import replace
 from tests.device_agent.agent_inside import GONE, job_id, made_job, process_of, refused, write_process
 from tests.device_agent.agent_process import names
@@ -76,7 +77,7 @@ def nothing() -> None:
 
 
 def follow(place, host, after: int = 0):
-    return jobs.follow(place, host.channel, wire.Follow(ID, after))
+    return requests.follow(place, host.channel, wire.Follow(ID, after))
 
 
 # --- follow
@@ -98,7 +99,7 @@ def test_a_record_comes_when_it_is_whole_and_the_job_is_looked_at_less_and_less(
     assert follow(place, host) is None
     file.close()
     assert host.records() == [EVENT, wire.Ended(2, ID, wire.FINISHED, "")]
-    assert waited == [0.01, 0.02, 0.04, 0.08, 0.16, *[jobs.LOOK_S] * 5]
+    assert waited == [0.01, 0.02, 0.04, 0.08, 0.16, *[requests.LOOK_S] * 5]
 
 
 def test_half_a_line_is_left_out_where_the_job_is_gone(place, host):
@@ -165,7 +166,7 @@ def test_a_record_that_is_none(place, host):
 
 def test_no_job_and_one_that_nobody_here_can_read(place, host):
     assert refused(follow, place, host) == ("not_found", f"there is no job {ID}", "")
-    assert refused(jobs.cancel, place, wire.Cancel(ID)) == ("not_found", f"there is no job {ID}", "")
+    assert refused(requests.cancel, place, wire.Cancel(ID)) == ("not_found", f"there is no job {ID}", "")
     job = made_job(place, 1)
     Path(job.folder, "submit").write_bytes(b'{"kind":"Submit","new":1}\n')
     words = f"the job {ID} is of another version of edgepress, which alone can read it"
@@ -179,7 +180,7 @@ def test_cancel_asks_the_process_to_end(place, process, slept):
     """The lock on its folder, which a job's process holds to its end, is not waited for."""
     job = made_job(place, 1, process=process_of(process.pid))
     with locked(job.folder):
-        cancelled = jobs.cancel(place, wire.Cancel(ID))
+        cancelled = requests.cancel(place, wire.Cancel(ID))
     assert process.wait() == -signal.SIGTERM
     assert cancelled == wire.Cancelled(ID, wire.KILLED)  # it has not said that it was cancelled
     assert set(slept) <= {0.005}
@@ -189,23 +190,23 @@ def test_cancel_of_one_that_is_starting_waits_for_its_process(place, process, sl
     job = made_job(place, 1)
     slept.then = lambda: write_process(Path(job.folder), process_of(process.pid))
     with locked(job.folder):
-        jobs.cancel(place, wire.Cancel(ID))
+        requests.cancel(place, wire.Cancel(ID))
     assert process.wait() == -signal.SIGTERM
     assert slept[0] == 0.01
 
 
 def test_cancel_of_one_that_does_not_obey(place, monkeypatch):
-    waits, real = [], jobs._wait_for_end
+    waits, real = [], requests._wait_for_end
 
     def wait(process, limit_s):
         waits.append(limit_s)
         real(process, 0.05 if len(waits) == 1 else limit_s)
 
-    monkeypatch.setattr(jobs, "_wait_for_end", wait)
+    monkeypatch.setattr(requests, "_wait_for_end", wait)
     with subprocess.Popen([sys.executable, "-c", IGNORES], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         job = made_job(place, 1, "", EVENT, process=process_of(process.pid))
-        assert jobs.cancel(place, wire.Cancel(ID)) == wire.Cancelled(ID, wire.CANCELLED)
+        assert requests.cancel(place, wire.Cancel(ID)) == wire.Cancelled(ID, wire.CANCELLED)
     assert process.returncode == -signal.SIGKILL
     assert job.ended().evidence == "it was cancelled, and killed because it did not end by itself"
     assert waits == [5.0, 5.0]
@@ -214,20 +215,20 @@ def test_cancel_of_one_that_does_not_obey(place, monkeypatch):
 @pytest.mark.parametrize("process_", [None, GONE])
 def test_cancel_of_one_that_is_gone(place, process_):
     made_job(place, 1, process=process_)
-    assert jobs.cancel(place, wire.Cancel(ID)) == wire.Cancelled(ID, wire.KILLED)
+    assert requests.cancel(place, wire.Cancel(ID)) == wire.Cancelled(ID, wire.KILLED)
 
 
 def test_the_end_is_waited_for_no_longer_than_that(process, slept, monkeypatch):
     began = time.monotonic()
-    jobs._wait_for_end(process_of(process.pid), 0.2)
+    requests._wait_for_end(process_of(process.pid), 0.2)
     assert time.monotonic() - began >= 0.2
     assert set(slept) == {0.005}
     slept.clear()
-    jobs._wait_for_end(GONE, 60)
+    requests._wait_for_end(GONE, 60)
     assert slept == []
     times = iter((100.0, 100.25, 100.5))
     monkeypatch.setattr(time, "monotonic", lambda: next(times))
-    jobs._wait_for_end(process_of(process.pid), 0.5)
+    requests._wait_for_end(process_of(process.pid), 0.5)
     assert slept == [0.005]
 
 
@@ -241,7 +242,7 @@ def test_listed_by_age_whatever_the_times_of_the_files(place, process):
         made_job(place, number, wire.FINISHED, process=process_of(process.pid, boot="another"))
         os.utime(place.job(job_id(number)), (10**9 + number, 10**9 + number))
     os.utime(place.job(job_id(3)), (10**10, 10**10))
-    infos = jobs.listed(place).jobs
+    infos = requests.listed(place).jobs
     assert [info.job_id for info in infos] == [job_id(number) for number in (4, 5, 3, 1, 2)]
     assert [info.age_ns is None for info in infos] == [True, True, False, False, False]
 
@@ -249,7 +250,7 @@ def test_listed_by_age_whatever_the_times_of_the_files(place, process):
 def test_one_that_cannot_be_read_is_told_and_left_out(place, capsys):
     made_job(place, 1, wire.FINISHED)
     Path(made_job(place, 2).folder, "submit").write_bytes(b"{}\n")
-    assert [info.job_id for info in jobs.listed(place).jobs] == [ID]
+    assert [info.job_id for info in requests.listed(place).jobs] == [ID]
     said = f"edgepress: the job {job_id(2)} cannot be read: unknown kind of record: None\n"
     assert capsys.readouterr() == ("", said)
 
@@ -257,24 +258,24 @@ def test_one_that_cannot_be_read_is_told_and_left_out(place, capsys):
 def test_one_that_another_agent_removes_meanwhile(place, monkeypatch):
     for number in range(12):
         made_job(place, number, wire.FINISHED)
-    newest_first = jobs._newest_first
+    newest_first = requests._newest_first
 
     def then_one_goes(place):
         found = newest_first(place)
         shutil.rmtree(found[10].folder)
         return found
 
-    monkeypatch.setattr(jobs, "_newest_first", then_one_goes)
-    assert len(jobs.listed(place).jobs) == 11
-    jobs._collect(place)
-    assert len(names(Path(place.root, "jobs"))) == jobs.KEPT
+    monkeypatch.setattr(requests, "_newest_first", then_one_goes)
+    assert len(requests.listed(place).jobs) == 11
+    requests._collect(place)
+    assert len(names(Path(place.root, "jobs"))) == requests.KEPT
 
 
 def test_the_newest_are_kept_and_those_that_run(place, process):
     for number in range(11):
         state = "" if number == 9 else wire.FINISHED
         made_job(place, number, state, process=process_of(process.pid, number * 10**9))
-    jobs._collect(place)
+    requests._collect(place)
     assert names(Path(place.root, "jobs")) == [job_id(number) for number in (0, 1, 2, 3, 4, 5, 6, 7, 9)]
     assert names(Path(place.tmp)) == []
 
@@ -283,11 +284,11 @@ def test_forget(place, process):
     made_job(place, 1, wire.FINISHED)
     (Path(place.tmp, "job-" + ID) / "left").mkdir(parents=True)  # by an agent that was killed here
     for _ in range(2):
-        assert jobs.forget(place, wire.Forget(ID)) == wire.Forgotten(ID)
+        assert requests.forget(place, wire.Forget(ID)) == wire.Forgotten(ID)
     assert names(Path(place.root, "jobs")) == names(Path(place.tmp)) == []
-    jobs._remove(place, place.job(ID))  # another agent was quicker
+    requests._remove(place, place.job(ID))  # another agent was quicker
     made_job(place, 1, process=process_of(process.pid))
-    assert refused(jobs.forget, place, wire.Forget(ID)) == ("busy", f"the job {ID} is running", "")
+    assert refused(requests.forget, place, wire.Forget(ID)) == ("busy", f"the job {ID} is running", "")
     assert names(Path(place.root, "jobs")) == [ID]
 
 
@@ -295,6 +296,6 @@ def test_forget_one_of_another_version(place):
     job = made_job(place, 1, wire.FINISHED)
     Path(job.folder, "submit").write_bytes(b"{}\n")
     with locked(job.folder):
-        assert refused(jobs.forget, place, wire.Forget(ID)) == ("busy", f"the job {ID} is running", "")
-    assert jobs.forget(place, wire.Forget(ID)) == wire.Forgotten(ID)
+        assert refused(requests.forget, place, wire.Forget(ID)) == ("busy", f"the job {ID} is running", "")
+    assert requests.forget(place, wire.Forget(ID)) == wire.Forgotten(ID)
     assert names(Path(place.root, "jobs")) == []

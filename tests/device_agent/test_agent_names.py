@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from device_agent.board.processes import boot_id, start_ticks
 from device_agent.channel import Refused
 from device_agent.files.layout import Place
-from device_agent.job import Process, boot_id, start_ticks, this_process
+from device_agent.jobs.job import Process, this_process
 
 HASH, JOB = "a" * 64, "b" * 32
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agent import jobs, wire
+from device_agent import wire
 from device_agent.__main__ import serve
 from device_agent.channel import Channel, HostGone
 from device_agent.files.layout import Place
@@ -169,7 +169,7 @@ def bomb(size_bytes):
 def test_streams(tmp_path, share, monkeypatch, capsys):
     """The agent's own loop, in this process: it answers each request or ends; it does not crash, and writes nowhere else."""
     monkeypatch.setattr(
-        jobs, "_start", lambda place, folder, locks, held: None
+        job_requests, "_start", lambda place, folder, locks, held: None
     )  # a million processes are not the matter here
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr(os, "sync", lambda: None)

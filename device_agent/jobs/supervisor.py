@@ -17,7 +17,7 @@ from typing import NoReturn
 from device_agent import bench, wire
 from device_agent.child import OutOfTime
 from device_agent.files.layout import Place, hold, write_durably
-from device_agent.job import Job, this_process
+from device_agent.jobs.job import Job, this_process
 from device_agent.spool import Spool
 
 BEAT_S = 1.0

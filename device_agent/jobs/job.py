@@ -1,7 +1,7 @@
 """One job on the board: who runs it, what it has said, and how it ended.
 
     jobs/<id>/submit        the Submit record, as it came
-    jobs/<id>/process.json  the process that runs it: number, start time, boot; written by that process (supervisor.py)
+    jobs/<id>/process.json  the process that runs it: number, start time, boot; written by that process (jobs/supervisor.py)
     jobs/<id>/events        its records, one a line, numbered from 1; Ended is the last
     jobs/<id>/heartbeat     time of CLOCK_MONOTONIC in nanoseconds, by the running job every second
     jobs/<id>/log           what it printed
@@ -17,10 +17,11 @@ import json
 import os
 import signal
 import time
-from typing import Iterator, List, NamedTuple, Optional
+from typing import Iterator, NamedTuple, Optional
 
 from device_agent import wire
 from device_agent.board import procfs
+from device_agent.board.processes import boot_id, boottime_ns, oom_kills, start_ticks
 from device_agent.channel import Refused
 
 SLACK_NS = 60_000_000_000  # behind a job's own limit: it does not even obey that
@@ -42,32 +43,9 @@ class Process(NamedTuple):
         return self.boot_id == boot_id() and start_ticks(self.pid) == self.start_ticks
 
 
-def boot_id() -> str:
-    return procfs.text("proc/sys/kernel/random/boot_id") or ""
-
-
-def start_ticks(pid: int) -> Optional[int]:
-    """When the process was started, in clock ticks since boot (proc(5), stat, field 22). None: there is none, or a dead one."""
-    fields = stat(pid)
-    return int(fields[19]) if len(fields) > 19 and fields[0] not in "ZX" else None
-
-
-def stat(pid: int) -> List[str]:
-    """Of proc(5), from its field 3 on, behind the name of the program; empty: there is no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
 def this_process(timeout_ns: int) -> Process:
     pid, now_ns = os.getpid(), boottime_ns()
     return Process(pid, start_ticks(pid) or 0, boot_id(), now_ns, now_ns + timeout_ns + SLACK_NS, oom_kills())
-
-
-def boottime_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 class Job:
@@ -196,9 +174,3 @@ def _why_gone(process: Optional[Process]) -> "tuple[str, str]":
         wire.KILLED,
         f"the job's process {process.pid} is gone and said nothing; the kernel has not killed for lack of memory",
     )
-
-
-def oom_kills() -> Optional[int]:
-    """How often the kernel has killed a process for lack of memory since it booted, in any cgroup."""
-    kills = procfs.field("proc/vmstat", "^oom_kill ([0-9]+)$")
-    return int(kills) if kills is not None else None

@@ -1,4 +1,4 @@
-"""Jobs that outlive the connection: start one, follow what it says, cancel it, remove it. See job.py for what one is.
+"""Jobs that outlive the connection: start one, follow what it says, cancel it, remove it. See jobs/job.py for what one is.
 
 The job itself holds the lock of the root (files/layout.py) and that of the machine (board/machine_lock.py), with its owner's name inside.
 """
@@ -17,12 +17,12 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from device_agent import wire
 from device_agent.board import machine_lock, procfs
+from device_agent.board.processes import boottime_ns
 from device_agent.channel import Channel, Refused
-from device_agent.files.layout import Place, locked, newest_first, sync, write_durably
-from device_agent.job import Job, Process, boottime_ns
+from device_agent.files.layout import AGENT, Place, locked, newest_first, sync, write_durably
+from device_agent.jobs.job import Job, Process
 
-FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.supervisor import main; main()"
+START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.jobs.supervisor import main; main()"
 START_LIMIT_S = 30.0  # for the job's process to come up on a slow board
 HEAD = re.compile(rb'{"kind":"(\w+)","seq":(\d+),')
 LOOK_S = 0.25  # between two looks at a job; each takes the CPU from it for 0.1 ms
@@ -206,7 +206,7 @@ def _start(place: Place, folder: str, locks: List[int], held: List[int]) -> None
     """Returns when the job's process has written process.json: from then on it is known, and is alive or not. It holds all that
     is held; the locks among it are given back before its end is told.
     """
-    command = [sys.executable, "-IB", "-c", START, FOLDER, place.root, folder, ",".join(map(str, locks))]
+    command = [sys.executable, "-IB", "-c", START, AGENT, place.root, folder, ",".join(map(str, locks))]
     with open(os.path.join(folder, "log"), "wb") as log:
         process = subprocess.Popen(
             [*scope(os.path.basename(folder)), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=held,
