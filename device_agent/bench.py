@@ -8,42 +8,12 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 from device_agent import wire
 from device_agent.board import conditions, memory, procfs
-from device_agent.channel import Refused
 from device_agent.child import Child, Failed
 from device_agent.cooling import Band
 from device_agent.files.layout import Place
 from device_agent.files.verified import Contents
-from device_agent.meters import METERS, Sampler
-from device_agent.runtimes import RUNTIMES
+from device_agent.meters import Sampler
 from device_agent.spool import Spool
-
-MAX_RUNS = 1_000_000  # so that the raw answer stays below wire.MAX_LINE_BYTES
-MAX_PAIR_RUNS = 1_000_000  # whose times are kept, of both sides: they share a line
-
-CHOICES = {
-    "mode": ("time", "evaluate", "profile", "energy", "turns"),
-    "model_format": ("tflite", "onnx", "sleep"),
-    "runtime": tuple(RUNTIMES),
-}
-LIMITS = {"threads": (1, 1024), "rotated_rows": (1, 1000), "timed_min_runs": (1, MAX_RUNS), "timed_max_runs": (1, MAX_RUNS), "timeout_ns": (1, 1 << 62),
-          "warmup_min_ns": (0, 1 << 62), "warmup_max_ns": (0, 1 << 62), "timed_min_ns": (0, 1 << 62),
-          "idle_ns": (0, 15_000_000_000), "pattern_ns": (0, 15_000_000_000)}  # fmt: skip
-
-
-def check(place: Place, request: wire.Submit) -> None:
-    """Refused "bad_request" for what can not be launched."""
-    if request.band_mc < 0 or request.cool_ns < 0:
-        raise Refused(
-            "bad_request", f"the board can not wait for a band of {request.band_mc}, {request.cool_ns} ns long"
-        )
-    for launch in request.launches:
-        _check(place, launch)
-        if launch.mode == "turns":
-            raise Refused("bad_request", "a launch alone has nobody to take turns with")
-    for pair in request.pairs:
-        _check(place, pair.a)
-        _check(place, pair.b)
-        _check_pair(pair)
 
 
 def run(place: Place, work: str, spool: Spool, request: wire.Submit) -> None:
@@ -74,40 +44,6 @@ def _look(contents: Contents, spool: Spool, request: wire.Submit) -> "set[str]":
             if not is_sound(contents.place.site(site)):
                 damaged.add(site)
     return damaged
-
-
-def _check(place: Place, launch: wire.Launch) -> None:
-    for name, choices in CHOICES.items():
-        if getattr(launch, name) not in choices:
-            raise Refused("bad_request", f"{name} is {getattr(launch, name)!r}, not one of {', '.join(choices)}")
-    for name, (low, high) in LIMITS.items():
-        if not low <= getattr(launch, name) <= high:
-            raise Refused("bad_request", f"{name} is {getattr(launch, name)}, not {low} to {high}")
-    unknown = [use.name for use in launch.meters if use.name not in METERS]
-    if unknown:
-        raise Refused("bad_request", f"there is no meter {unknown[0]!r}, but {', '.join(METERS)}")
-    has = os.sched_getaffinity(0) if launch.cpus else set()
-    if not has.issuperset(launch.cpus):
-        raise Refused("bad_request", f"the CPUs {list(launch.cpus)} are not all there: a program may use {sorted(has)}")
-    place.blob(launch.model_sha256)
-    for site in launch.sites:
-        place.site(site)
-    if launch.mode == "evaluate":
-        place.blob(launch.inputs_sha256)
-
-
-def _check_pair(pair: wire.Pair) -> None:
-    if pair.starts not in ("AB", "BA") or not pair.cycles or not set(pair.cycles) <= {"ABBA", "BAAB"}:
-        raise Refused("bad_request", f"a pair starts {pair.starts!r} and has the cycles {pair.cycles[:3]}")
-    if {pair.a.mode, pair.b.mode} != {"turns"} or (pair.a.threads, pair.a.cpus) != (pair.b.threads, pair.b.cpus):
-        raise Refused("bad_request", "the two sides of a pair have the mode turns, the same threads and the same CPUs")
-    kept = min(4 * len(pair.cycles) * pair.block_max_runs, pair.a.timed_max_runs + pair.b.timed_max_runs)
-    if not (
-        0 <= pair.block_min_ns <= 1 << 62 and 1 <= pair.block_min_runs <= pair.block_max_runs and kept <= MAX_PAIR_RUNS
-    ):
-        raise Refused(
-            "bad_request", f"blocks of {pair.block_min_runs} to {pair.block_max_runs} runs in {len(pair.cycles)} cycles"
-        )
 
 
 class _Item:

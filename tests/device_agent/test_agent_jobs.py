@@ -146,7 +146,7 @@ def test_one_job_at_a_time_and_the_loser_is_told_who_and_since_when(hanging, sta
 
 
 def test_a_supervisor_that_does_not_come_up_is_told(agent, monkeypatch):
-    installed = next((agent.root / "agents").iterdir()) / "device_agent" / "supervisor.py"
+    installed = next((agent.root / "agents").iterdir()) / "device_agent/jobs/supervisor.py"
     installed.write_text("raise SystemExit('no supervisor today')\n")
     failure = agent.submit(*lasting(agent, 1))
     assert (failure.error, "no supervisor today" in failure.message) == ("internal", True)
