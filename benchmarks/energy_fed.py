@@ -97,7 +97,7 @@ class Load:
         for place in Path("/proc").glob("[0-9]*"):
             try:
                 if (
-                    b"device_agent.runner" in (place / "cmdline").read_bytes()
+                    b"device_agent.bench.runner" in (place / "cmdline").read_bytes()
                     and self.mark in (place / "environ").read_bytes()
                 ):
                     found.add(int(place.name))

@@ -5,5 +5,5 @@ Rules of this folder:
 2. stdout belongs to the wire; whatever else prints goes to stderr.
 3. Integers go out: nanoseconds, bytes, microwatts. Statistics and verdicts are made on the host.
 4. No daemon, no open port, no pickle, no eval, no shell. It ends when its standard input ends, and its children with it.
-5. Every model and every measurement runs in a fresh child process (runner.py): native code can crash.
+5. Every model and every measurement runs in a fresh child process (bench/runner.py): native code can crash.
 """

@@ -32,9 +32,9 @@ def main(root: str) -> None:
         channel.send(wire.Hello(wire.PROTOCOL, os.path.basename(AGENT), machine.describe()))
         place.collect(AGENT)
         if place.beyond_bounds():
-            _module("clean").bound(place)
+            _module("cleaning").bound(place)
         if os.path.exists(os.path.join(root, "tuned.json")):
-            _module("tune").recover(place)
+            _module("tuning").recover(place)
         serve(place, channel)
     except HostGone as gone:
         print(f"edgepress agent: {gone}", file=sys.stderr)
@@ -76,12 +76,12 @@ def _unpack(place: Place, channel: Channel, request: wire.Unpack) -> Any:
 
 
 def _submit(place: Place, _: Channel, request: wire.Submit) -> Any:
-    _module("bench").check(place, request)
+    _module("bench.check").check(place, request)
     return _module("jobs.requests").submit(place, request)
 
 
 def _uninstall(place: Place, channel: Channel, request: wire.Uninstall) -> None:
-    channel.send(_module("clean").uninstall(place, request))
+    channel.send(_module("cleaning").uninstall(place, request))
     if not request.dry_run:
         raise HostGone("there is no agent here any more")
 
@@ -92,14 +92,14 @@ HANDLERS: Dict[type, Callable[[Place, Channel, Any], Any]] = {
     wire.Get: lambda place, channel, request: _module("files.transfer").get(place, channel, request),
     wire.Unpack: _unpack,
     wire.Observe: lambda _place, _channel, _: _module("board.conditions").observe(),
-    wire.Tune: lambda place, _, request: _module("tune").tune(place, request),
+    wire.Tune: lambda place, _, request: _module("tuning").tune(place, request),
     wire.Meters: lambda _place, _channel, request: _module("meters").listed(request.uses),
     wire.Submit: _submit,
     wire.Follow: lambda place, channel, request: _module("jobs.requests").follow(place, channel, request),
     wire.Cancel: lambda place, _, request: _module("jobs.requests").cancel(place, request),
     wire.Jobs: lambda place, _channel, _: _module("jobs.requests").listed(place),
     wire.Forget: lambda place, _, request: _module("jobs.requests").forget(place, request),
-    wire.Clean: lambda place, _, request: _module("clean").clean(place, request),
+    wire.Clean: lambda place, _, request: _module("cleaning").clean(place, request),
     wire.Uninstall: _uninstall,
 }
 

@@ -372,9 +372,7 @@ class Working(Record):
 class Event(Record):
     seq: int  # of the job's records, from 1
     index: int  # of the launch, or behind the launches of the pair
-    phase: (
-        str  # cooling, started, load, golden, warmup, timed, evaluate; pattern, idle, without, with, settle (energy.py)
-    )
+    phase: str  # cooling, started, load, golden, warmup, timed, evaluate; pattern, idle, without, with, settle (bench/energy.py)
     done: int
     of: int
 

@@ -15,7 +15,7 @@ SLACK_S = 120.0  # of one launch: for its process, and for a sync of a full SD c
 UNKNOWN_S = (
     3600.0  # without a word, of a job that somebody else has submitted: its launches may be told to idle for long
 )
-# Of one launch: device_agent.messages.TELL_NS makes two a second of each side of a pair, and the board tells each second of cooling.
+# Of one launch: device_agent.bench.messages.TELL_NS makes two a second of each side of a pair, and the board tells each second of cooling.
 EVENTS, EVENTS_PER_S = 1000, 8
 UNKNOWN_EVENTS = 1_000_000
 LINE_BYTES = 4 << 20  # of one result without its times

@@ -19,7 +19,7 @@ CENTURY_NS = 100 * 365 * 86_400 * 10**9
 # One inference, as Python sees it. On a PC of 2024 two readings of the clock are 69 ns apart, and 104 ns with the call of an empty
 # function between them (measured): half of that leaves room for a faster one, and no runtime does its work in it.
 LEAST_LATENCY_NS = 50
-MOST_TIMES = 1_000_000  # bench.MAX_RUNS, and as many readings of a meter
+MOST_TIMES = 1_000_000  # bench/check.py, MAX_RUNS, and as many readings of a meter
 
 NUMBERS = {
     "latency_ns": (LEAST_LATENCY_NS, CENTURY_NS),
@@ -33,7 +33,7 @@ NUMBERS = {
     "index": (0, 10**6),
     "cycle": (0, 10**6),
     "launches": (0, 10**6),
-    "threads": (0, 65_536),  # bench.LIMITS is sharper, and says more
+    "threads": (0, 65_536),  # LIMITS of bench/check.py is sharper, and says more
     "cpu": (0, 65_535),
     "cpus": (0, 65_535),
     "done": (0, CENTURY_NS),  # of a phase: nanoseconds, rows or thousandths

@@ -6,7 +6,7 @@
     sites/<sha256>/     wheels, each unpacked in a folder of its own, put on sys.path of a runner
     jobs/<id>/          jobs that run or wait for being fetched (jobs/job.py)
     tmp/                unfinished work; whoever works on an entry holds a lock on it
-    tuned.json          what was there before the board was tuned (tune.py)
+    tuned.json          what was there before the board was tuned (tuning.py)
     lock                held by the job that measures, with its owner inside
 
 A lock dies with its process, so an entry of tmp/ that can be locked is garbage. Entries are made and collected under the
@@ -84,7 +84,7 @@ class Place:
         return os.path.join(self.root, "tmp")
 
     def use(self) -> None:
-        """Blobs and sites are in use for as long as this process lives: whoever cleans up (clean.py) leaves them alone."""
+        """Blobs and sites are in use for as long as this process lives: whoever cleans up (cleaning.py) leaves them alone."""
         if self._used < 0:
             self._used = hold(os.path.join(self.root, "blobs"))
 

@@ -14,11 +14,12 @@ import time
 import traceback
 from typing import NoReturn
 
-from device_agent import bench, wire
-from device_agent.child import OutOfTime
+from device_agent import wire
+from device_agent.bench import launches
+from device_agent.bench.runner_process import OutOfTime
+from device_agent.bench.spool import Spool
 from device_agent.files.layout import Place, hold, write_durably
 from device_agent.jobs.job import Job, this_process
-from device_agent.spool import Spool
 
 BEAT_S = 1.0
 
@@ -66,7 +67,7 @@ def _run(place: Place, job: Job, spool: Spool) -> "tuple[str, str]":
         process = this_process(request.timeout_ns)
         write_durably(os.path.join(job.folder, "process.json"), json.dumps(process._asdict()).encode())
         with place.workspace() as work:
-            bench.run(place, work, spool, request)
+            launches.run(place, work, spool, request)
     except Cancelled:
         return wire.CANCELLED, "it was cancelled"
     except OutOfTime as error:

@@ -31,7 +31,7 @@ METERS = {
 
 JOIN_S = 3.0  # for a reading that is on its way; a meter that blocks longer is left behind
 NICE = -10
-READ_PHASES = ("idle", "pattern", "with", "timed", "settle")  # of a runner in mode "energy" (energy.py)
+READ_PHASES = ("idle", "pattern", "with", "timed", "settle")  # of a runner in mode "energy" (bench/energy.py)
 
 
 def open_meter(use: wire.MeterUse) -> Any:

@@ -2,7 +2,7 @@
 
 A runtime's file imports its library at the top (that is what import_ns measures) and has
     version() -> str
-    profile(path, threads, row, folder, limits) -> (operators, note)   where the library can tell of its kernels: see operators.py
+    profile(path, threads, row, folder, limits) -> (operators, note)   where the library can tell of its kernels: see runtimes/_profile.py
     open_model(path, threads) -> an object with
         allocate             None, or what makes the loaded model ready, where the library does that in a step of its own; called
                              first, and once

@@ -9,8 +9,8 @@ import os
 from ctypes import c_char_p, c_int, c_size_t, c_uint8, c_uint64, c_void_p
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from device_agent.operators import WARM_RUNS, Limits, averaged, repeat, shapes_text
 from device_agent.runtimes import fitted, only
+from device_agent.runtimes._profile import WARM_RUNS, Limits, averaged, repeat, shapes_text
 from device_agent.wire import Operator
 
 TRIED = ("2.3.0",)

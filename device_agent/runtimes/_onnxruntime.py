@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Tuple
 
 import onnxruntime
 
-from device_agent.operators import WARM_RUNS, Limits, averaged, repeat, shapes_text
 from device_agent.runtimes import dequantized, fitted, only
+from device_agent.runtimes._profile import WARM_RUNS, Limits, averaged, repeat, shapes_text
 from device_agent.wire import Operator
 
 CPU = "CPUExecutionProvider"

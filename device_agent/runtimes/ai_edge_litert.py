@@ -6,7 +6,7 @@ from typing import Any, List, Tuple
 
 from ai_edge_litert import interpreter
 
-from device_agent.operators import Limits
+from device_agent.runtimes._profile import Limits
 from device_agent.runtimes._tflite import Model
 from device_agent.wire import Operator
 

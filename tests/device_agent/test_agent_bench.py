@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from device_agent import runner, wire
+from device_agent import wire
+from device_agent.bench import runner
 from device_agent.board.scheduling import Waited
 from device_agent.record import replace
 from tests.device_agent.agent_process import LAUNCH, children_of, is_alive, sleep_model, wait_until, wheel

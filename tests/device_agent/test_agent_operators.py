@@ -5,8 +5,8 @@ import io
 import pytest
 
 from device_agent import wire
-from device_agent.operators import Limits, averaged, repeat, shapes_text
 from device_agent.record import replace
+from device_agent.runtimes._profile import Limits, averaged, repeat, shapes_text
 from tests.device_agent.agent_process import LAUNCH, sleep_model
 from tests.device_agent.test_agent_contract import MODELS, runtime_or_skip
 

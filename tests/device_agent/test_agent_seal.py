@@ -47,7 +47,7 @@ def plant_compiled(folder, text):
 
 
 DAMAGES = {
-    "a source flipped": lambda folder, text: flip(folder / "device_agent" / "bench.py"),
+    "a source flipped": lambda folder, text: flip(folder / "device_agent/bench/launches.py"),
     "a .pyc flipped": lambda folder, text: flip(compiled(folder, "wire")),
     "a source changed": lambda folder, text: (folder / "device_agent" / "wire.py").write_text(
         with_text(folder / "device_agent" / "wire.py", text)

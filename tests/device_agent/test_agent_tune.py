@@ -174,18 +174,18 @@ def test_tuning_again_begins_with_what_was_there_at_first(board, tree):
 
 def test_while_the_board_is_used_it_stays_tuned_and_then_not(board, tree, monkeypatch):
     """A minute without a job, which a test can not wait for: the guardian's own code with another minute."""
-    from device_agent import tune
+    from device_agent import tuning
 
     agent = board()
     model = agent.store(sleep_model())
     launch = replace(LAUNCH, model_sha256=model, timed_min_ns=1_000_000_000, timed_max_runs=100_000)
     agent.submit(launch)
     monkeypatch.setenv("EDGEPRESS_FS_ROOT", str(tree))  # as the agent, which has another boot than this machine
-    monkeypatch.setattr(tune, "UNUSED_S", 0.2)
-    monkeypatch.setattr(tune, "LOOK_S", 0.1)
-    assert tune._is_used(Place(str(agent.root)))
-    tune._wait(Place(str(agent.root)), tune.boottime_ns() + MINUTE_NS, while_used=True)
-    assert not tune._is_used(Place(str(agent.root)))
+    monkeypatch.setattr(tuning, "UNUSED_S", 0.2)
+    monkeypatch.setattr(tuning, "LOOK_S", 0.1)
+    assert tuning._is_used(Place(str(agent.root)))
+    tuning._wait(Place(str(agent.root)), tuning.boottime_ns() + MINUTE_NS, while_used=True)
+    assert not tuning._is_used(Place(str(agent.root)))
     assert isinstance(agent.follow(agent.last_job)[0], wire.Launched)
 
 
@@ -203,19 +203,19 @@ def test_what_may_not_be_written_is_told_as_a_command(board, tree):
 
 def test_what_a_driver_makes_of_a_clock_does_not_stay(tree, monkeypatch):
     """It rounds what it is told; nobody would put that back, for it is not what was set."""
-    from device_agent import tune
+    from device_agent import tuning
 
     path = f"{CPU}/cpu0/cpufreq/scaling_min_freq"
     monkeypatch.setenv("EDGEPRESS_FS_ROOT", str(tree))
-    write = tune._write
+    write = tuning._write
 
     def rounding(path: str, value: str) -> bool:
         return write(path, "2399000" if value == "2400000" else value) and value != "2400000"
 
-    monkeypatch.setattr(tune, "_write", rounding)
-    assert not tune._set(path, "1500000", "2400000")
+    monkeypatch.setattr(tuning, "_write", rounding)
+    assert not tuning._set(path, "1500000", "2400000")
     assert (tree / path).read_text() == "1500000\n"
-    assert tune._set(path, "1500000", "2000000")
+    assert tuning._set(path, "1500000", "2000000")
 
 
 def test_a_board_without_clocks_has_nothing_to_tune(start, tmp_path):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device_agent import bench, runner, wire
+from device_agent import wire
+from device_agent.bench import check, runner
 from device_agent.board import machine
 from device_agent.record import MAX_TEXT, hints_of, replace, shortened, to_fields
 from targets import ranges
@@ -85,7 +86,7 @@ def test_no_range_is_of_nothing():
 
 
 def test_the_ranges_hold_what_the_agent_makes():
-    assert bench.MAX_RUNS <= ranges.MOST_TIMES
+    assert check.MAX_RUNS <= ranges.MOST_TIMES
     assert ranges.ITEMS["warmup_ns"] == runner.WARMUP_KEEP
     assert ranges.ITEMS["golden"] == wire.GOLDEN_ROWS * wire.GOLDEN_VALUES
     assert set(ranges.TEXTS["state"].split("|")) == set(wire.STATES)

@@ -90,14 +90,14 @@ def test_the_flow_sends_it_again_and_measures_once_more(monkeypatch):
 def test_a_damaged_agent_is_said_and_replaced(sshd):
     with open_session(sshd) as session:
         folder = Path(sshd.root) / "agents" / session.agent_sha256
-    flip(folder / "device_agent" / "bench.py")
+    flip(folder / "device_agent/bench/launches.py")
     said = []
     with open_session(sshd, said.append) as session:
         assert session.agent_sent_bytes > 0
     assert said == [
         f"the agent on {session.address} was damaged or changed on its disk: it was not used, and is replaced"
     ]
-    flip(folder / "device_agent" / "bench.py")
+    flip(folder / "device_agent/bench/launches.py")
     fleet.check(sshd, said.append)
     fleet.check(sshd, said.append)
     assert said == said[:1] * 2

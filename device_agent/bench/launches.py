@@ -1,4 +1,4 @@
-"""Run the launches and pairs of a job, each process a fresh one (child.py), and spool what comes out: raw nanoseconds."""
+"""Run the launches and pairs of a job, each process a fresh one (bench/runner_process.py), and spool what comes out: raw nanoseconds."""
 
 import contextlib
 import os
@@ -7,13 +7,13 @@ import time
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 from device_agent import wire
+from device_agent.bench.cooldown import Band
+from device_agent.bench.runner_process import Child, Failed
+from device_agent.bench.spool import Spool
 from device_agent.board import conditions, memory, procfs
-from device_agent.child import Child, Failed
-from device_agent.cooling import Band
 from device_agent.files.layout import Place
 from device_agent.files.verified import Contents
 from device_agent.meters import Sampler
-from device_agent.spool import Spool
 
 
 def run(place: Place, work: str, spool: Spool, request: wire.Submit) -> None:

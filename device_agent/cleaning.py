@@ -60,7 +60,7 @@ def uninstall(place: Place, request: wire.Uninstall) -> wire.Uninstalled:
     with _alone(os.path.join(place.root, "blobs")):  # to the end: nobody begins to send something into what is going
         _no_job_runs(place)
         if not request.dry_run and os.path.exists(os.path.join(place.root, "tuned.json")):
-            from device_agent.tune import tune
+            from device_agent.tuning import tune
 
             tune(place, wire.Tune(0, False))
         return _uninstalled(place, dry_run=request.dry_run)

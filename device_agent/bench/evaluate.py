@@ -6,8 +6,8 @@ import os
 import time
 from typing import Any, Dict
 
+from device_agent.bench.messages import Messages
 from device_agent.files import layout
-from device_agent.messages import Messages
 
 
 def answered(model: Any, inputs: Any, messages: Messages, folder: str, where: layout.Place) -> Dict[str, Any]:

@@ -22,7 +22,7 @@ from device_agent.files.layout import AGENT, Place, hold, locked, newest_first, 
 from device_agent.jobs.job import Job
 from device_agent.jobs.requests import scope
 
-START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.tune import main; main()"
+START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.tuning import main; main()"
 LONGEST_NS = 24 * 3600 * 10**9
 LOOK_S = 5.0  # at the jobs of the board: each look takes the CPU from them for a millisecond
 UNUSED_S = 60.0  # without a job: between two jobs of one plan the host thinks for less

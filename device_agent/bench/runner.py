@@ -24,13 +24,14 @@ import time
 import traceback
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
-from device_agent import evaluate, operators, wire
+from device_agent import wire
+from device_agent.bench import evaluate
+from device_agent.bench.messages import Messages
 from device_agent.board import memory
 from device_agent.board.scheduling import Counting
 from device_agent.files import layout
-from device_agent.messages import Messages
 from device_agent.record import from_fields, to_fields
-from device_agent.runtimes import RUNTIMES
+from device_agent.runtimes import RUNTIMES, _profile
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 OOM_SCORE = "500"  # of 1000
@@ -122,7 +123,7 @@ class Runner:
         os.symlink(self.files[0], link)
         if launch.mode == "profile":
             self.messages.enter("timed", 1)
-            done.update(operators.told(launch, runtime, link, None if inputs is None else inputs[0], self.folder))
+            done.update(_profile.told(launch, runtime, link, None if inputs is None else inputs[0], self.folder))
         else:
             done.update(self._measure(runtime, link, inputs))
         self._snapshot("end")
@@ -245,7 +246,7 @@ class Runner:
         return after_ns
 
     def _energy(self, model: Any) -> Dict[str, Any]:
-        from device_agent import energy
+        from device_agent.bench import energy
 
         warm_up = functools.partial(self._warm_up, model)
         return {"energy": energy.measure(model, self.rows, self.launch, self.messages.enter, warm_up)}

@@ -1,4 +1,4 @@
-"""What a runner says to the agent, over a pipe of its own: see child.py."""
+"""What a runner says to the agent, over a pipe of its own: see bench/runner_process.py."""
 
 import json
 import os

@@ -5,8 +5,8 @@ for another, and the first launches would be measured cooler than the last.
 import time
 from typing import Callable, Optional
 
+from device_agent.bench.spool import Spool
 from device_agent.board import conditions
-from device_agent.spool import Spool
 
 LOOK_S = 1.0  # at the sensors: each look takes some milliseconds of CPU
 

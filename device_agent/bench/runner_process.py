@@ -1,4 +1,4 @@
-"""One runner (runner.py) as its parent sees it: a fresh process that may hang or crash without taking us along.
+"""One runner (bench/runner.py) as its parent sees it: a fresh process that may hang or crash without taking us along.
 
 The runner talks over a pipe of its own, one JSON object a line: {"event": [phase, done, of]} meanwhile; {"block": [...]} or
 {"ready": ...} where it was told to wait for orders; and {"failed": {...}} or {"done": {...}} at the end. What it prints (native
@@ -16,14 +16,14 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from device_agent import wire
+from device_agent.bench.spool import Spool
 from device_agent.board.processes import oom_kills, stat
 from device_agent.channel import CHUNK_BYTES
 from device_agent.files.layout import AGENT
 from device_agent.files.verified import file_of
 from device_agent.record import to_fields
-from device_agent.spool import Spool
 
-START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.runner import main; main()"
+START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.bench.runner import main; main()"
 TAIL_BYTES = 4000
 EXIT_S = 10  # for a process that has said everything
 LOOK_S = 1.0  # at a runner that says nothing
