@@ -23,7 +23,7 @@ import numpy as np
 from energy import World
 
 from device_agent import wire
-from device_agent.meters.sampler import Sampler
+from device_agent.meters._sampler import Sampler
 from pipeline.measure.energy import reading_of
 from pipeline.records import RunRecord
 from pipeline.store import Store

@@ -13,7 +13,7 @@ from device_agent.bench.spool import Spool
 from device_agent.board import conditions, memory, procfs
 from device_agent.files.layout import Place
 from device_agent.files.verified import Contents
-from device_agent.meters.sampler import Sampler
+from device_agent.meters._sampler import Sampler
 
 
 def run(place: Place, work: str, spool: Spool, request: wire.Submit) -> None:

@@ -13,7 +13,7 @@ import pytest
 from device_agent import wire
 from device_agent.channel import Channel, HostGone
 from device_agent.files.layout import locked
-from device_agent.jobs.requests import requests
+from device_agent.jobs import requests
 from device_agent.record import replace
 from tests.device_agent.agent_inside import GONE, job_id, made_job, process_of, refused, write_process
 from tests.device_agent.agent_process import names

@@ -9,7 +9,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.meters import METERS, _i2c, ina228, listed, open_meter, pi5_pmic, rapl
-from device_agent.meters.sampler import Sampler
+from device_agent.meters._sampler import Sampler
 from device_agent.record import replace
 from tests.device_agent import board_trees
 from tests.device_agent.agent_process import LAUNCH, pythons, sleep_model, wait_until
@@ -334,7 +334,7 @@ def test_it_pauses_where_it_is_told_to_and_goes_on(tmp_path):
 def test_a_meter_that_dies_is_told_and_one_that_blocks_delays_no_other(tmp_path, monkeypatch):
     """The first is over after 0.2 s; the second is a pipe that nobody writes to; the third is fine."""
     os.mkfifo(tmp_path / "pipe")
-    monkeypatch.setattr("device_agent.meters.sampler.JOIN_S", 0.2)
+    monkeypatch.setattr("device_agent.meters._sampler.JOIN_S", 0.2)
     short = tmp_path / "short"
     short.mkdir()
     uses = (
