@@ -22,8 +22,8 @@ import device_agent.meters as sampler
 from device_agent import wire
 from device_agent.meters import _i2c, pi5_pmic
 from device_agent.record import replace
-from pipeline.measure.energy import SAME_CLOCK, Sync, least_window_s, reading_of
-from pipeline.measure.watch import found_by_pattern
+from pipeline.measure.energy.capture import found_by_pattern
+from pipeline.measure.energy.reading import SAME_CLOCK, Sync, least_window_s, reading_of
 from targets.meters import joulescope
 
 IDLE_S, LEAD_S, PATTERN_S, GRID_HZ = 10.0, 0.3, 0.5, 2000

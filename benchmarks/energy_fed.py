@@ -24,7 +24,7 @@ from energy import World
 
 from device_agent import wire
 from device_agent.meters._sampler import Sampler
-from pipeline.measure.energy import reading_of
+from pipeline.measure.energy.reading import reading_of
 from pipeline.records import RunRecord
 from pipeline.store import Store
 from targets import ranges

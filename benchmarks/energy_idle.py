@@ -11,8 +11,8 @@ import sys
 import numpy as np
 
 from device_agent import wire
-from pipeline.measure.energy import Idle
-from pipeline.measure.power import Curve
+from pipeline.measure.energy.reading import Idle
+from pipeline.measure.energy.trace import Curve
 
 STEP_S, IDLE_S, GAP_S = 0.1, 10.0, 0.3
 

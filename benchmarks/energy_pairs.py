@@ -18,9 +18,9 @@ from energy import COUNTERS, DRIFT, FAULTS, GAINS, PERIODS_S, Board, World, brok
 
 from device_agent import wire
 from pipeline.decision import decide, rule_of
-from pipeline.measure.energy_beside import plans_for
-from pipeline.measure.energy_ratio import joules_of_pair
-from pipeline.measure.power import NoEnergyError
+from pipeline.measure.energy.pair import joules_of_pair
+from pipeline.measure.energy.trace import NoEnergyError
+from pipeline.measure.pairs.energy import plans_for
 from pipeline.records import DeployedMeter
 
 PROCESS_SD = 0.004  # of a process's power, by chance

@@ -546,7 +546,7 @@ class Paired(Record, frozen=True):
     baseline_subject: str
     margin: float  # by these it was decided when enough was measured
     limit: float
-    log_ratios: tuple[float, ...]  # candidate / baseline, one a pair, in their order: pipeline/measure/blocks.py
+    log_ratios: tuple[float, ...]  # candidate / baseline, one a pair, in their order: pipeline/measure/pairs/ratio.py
     tails: tuple[TailRatios, ...]
     baseline: Side
     candidate: Side

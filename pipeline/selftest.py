@@ -14,7 +14,7 @@ from device_agent import wire
 from pipeline import units
 from pipeline.decision import POWER, Rule, detectable, judged, smallest_limit
 from pipeline.errors import PlanError, StageError
-from pipeline.measure.paired import BLOCK_NS, Traces, shape_of, until_decided
+from pipeline.measure.pairs.run import BLOCK_NS, Traces, shape_of, until_decided
 from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.schedule import ROTATED_ROWS, START_TIMEOUT_S, WARMUP_MAX_NS, WARMUP_MIN_NS
 from pipeline.measure.validity import doubts_of_pairs

@@ -6,18 +6,18 @@ from statistics import median
 from device_agent import wire
 from pipeline import units
 from pipeline.errors import StageError
-from pipeline.measure.answers import NO_ANSWERS, Found, accuracy_of
-from pipeline.measure.asked import as_asked, asked_of
-from pipeline.measure.beside import beside
-from pipeline.measure.energy_beside import energy_beside
+from pipeline.measure.accuracy import NO_ANSWERS, Found, accuracy_of
+from pipeline.measure.energy.launches import watch_all, why_none
+from pipeline.measure.expected import as_asked, asked_of
 from pipeline.measure.memory import job_peak_of, memory_of
 from pipeline.measure.operators import operators_of
+from pipeline.measure.pairs.energy import energy_beside
+from pipeline.measure.pairs.latency import beside
 from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.schedule import Candidate, candidates_of, cooling_of, schedule_of
-from pipeline.measure.statistics import summarise
+from pipeline.measure.summary import summarise
 from pipeline.measure.tuning import tuned
 from pipeline.measure.validity import doubts_about, doubts_of
-from pipeline.measure.watched import watch_all, why_none
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import (

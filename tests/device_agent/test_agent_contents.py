@@ -9,7 +9,7 @@ from device_agent import wire
 from device_agent.files.layout import Place
 from device_agent.files.verified import Contents
 from device_agent.record import replace
-from pipeline.measure.statistics import summarise
+from pipeline.measure.summary import summarise
 from pipeline.measure.validity import Asked, doubts_of
 from tests.device_agent.agent_process import LAUNCH, sha256, sleep_model
 from tests.device_agent.test_agent_pairs import pair, side

@@ -6,7 +6,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from pipeline.measure.asked import as_asked
+from pipeline.measure.expected import as_asked
 from tests.pipeline.test_validity import CLEAN
 
 MODEL, ROWS = "a" * 64, "b" * 64

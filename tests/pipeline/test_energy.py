@@ -12,10 +12,10 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from pipeline.measure.energy import Idle, Sync, least_window_s, reading_of, sampler_cost_ratio
-from pipeline.measure.energy_ratio import joules_of_pair
-from pipeline.measure.power import Curve, NoEnergyError
-from pipeline.measure.watch import found_by_pattern, offset_of
+from pipeline.measure.energy.capture import found_by_pattern, offset_of
+from pipeline.measure.energy.pair import joules_of_pair
+from pipeline.measure.energy.reading import Idle, Sync, least_window_s, reading_of, sampler_cost_ratio
+from pipeline.measure.energy.trace import Curve, NoEnergyError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import energy as simulated

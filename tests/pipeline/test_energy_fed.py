@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from device_agent import wire
-from pipeline.measure.energy import reading_of
+from pipeline.measure.energy.reading import reading_of
 from pipeline.records import Outcome
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

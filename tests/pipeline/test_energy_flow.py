@@ -7,8 +7,8 @@ import pytest
 
 from device_agent import wire
 from pipeline.deploy import meters
-from pipeline.measure.energy import doubts_about_energy
-from pipeline.measure.watch import Watch
+from pipeline.measure.energy.capture import Watch
+from pipeline.measure.energy.reading import doubts_about_energy
 from pipeline.plan import read
 from targets import inventory, open_session
 from targets.errors import MeterUnavailable

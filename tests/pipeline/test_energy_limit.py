@@ -18,9 +18,9 @@ from pipeline.compare import check, compare
 from pipeline.compare.energy import energy as energy_verdict
 from pipeline.decision import rule_of
 from pipeline.errors import PlanError
-from pipeline.measure.energy_ratio import joules_of_pair
-from pipeline.measure.power import NoEnergyError
-from pipeline.measure.watch import Watch
+from pipeline.measure.energy.capture import Watch
+from pipeline.measure.energy.pair import joules_of_pair
+from pipeline.measure.energy.trace import NoEnergyError
 from pipeline.plan import LimitsTable, read
 from pipeline.progress import Silent
 from pipeline.records import DeployedMeter, Doubt, Energy, EnergyPaired, EnergyParts, EnergyReading, Measured, Outcome
@@ -35,7 +35,7 @@ from tests.pipeline.test_validity import CLEAN
 from tests.targets.test_provision import BOOKWORM
 from tests.targets.test_session import MODEL, SHA, launch
 
-beside = importlib.import_module("pipeline.measure.energy_beside")  # the package has a function of that name
+beside = importlib.import_module("pipeline.measure.pairs.energy")  # the package has a function of that name
 S = 10**9
 METER = DeployedMeter(
     name="ina226", settings=(), on_board=True, rail="5 V", quality="measured", period_s=0.01, accumulates=False

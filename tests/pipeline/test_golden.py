@@ -7,7 +7,7 @@ import pytest
 
 from device_agent import wire
 from pipeline.measure import golden
-from pipeline.measure.asked import asked_of
+from pipeline.measure.expected import asked_of
 from pipeline.records import Converted
 from pipeline.store import Store
 

@@ -10,7 +10,7 @@ from pipeline import frameworks, load, units
 from pipeline.commands import convert as convert_command
 from pipeline.compare import compare
 from pipeline.errors import DataError
-from pipeline.measure.answers import accuracy_of
+from pipeline.measure.accuracy import accuracy_of
 from pipeline.plan import CompareTable, read
 from pipeline.progress import Silent
 from pipeline.records import Agreement, BoardAccuracy, Measured

@@ -13,8 +13,8 @@ from device_agent import wire
 from device_agent.record import replace
 from pipeline.decision import Rule, judged
 from pipeline.errors import StageError
-from pipeline.measure import blocks
-from pipeline.measure.paired import Shape, look_by_look, pairs, ratio_of, shape_of, until_decided
+from pipeline.measure.pairs import ratio
+from pipeline.measure.pairs.run import Shape, look_by_look, pairs, ratio_of, shape_of, until_decided
 from pipeline.records import Outcome
 from targets import inventory, open_session
 from targets.session import NO_COOLING, Cooling
@@ -143,9 +143,9 @@ def test_the_ratio_is_that_of_the_low_quantile():
     """What lies above it, even most of the times, is what others did to them."""
     pair = paired_of(1, 1, "ABBA", runs=30)
     disturbed = [100_000] * 10 + [300_000] * 20
-    assert blocks.log_ratio(with_times(pair, [100_000] * 60, disturbed * 2)) == 0.0
-    assert blocks.log_ratio(with_times(pair, disturbed * 2, [100_000] * 60)) == 0.0
-    assert blocks.log_ratio(with_times(pair, [100_000] * 60, [*[103_000] * 10, *[300_000] * 20] * 2)) == pytest.approx(
+    assert ratio.log_ratio(with_times(pair, [100_000] * 60, disturbed * 2)) == 0.0
+    assert ratio.log_ratio(with_times(pair, disturbed * 2, [100_000] * 60)) == 0.0
+    assert ratio.log_ratio(with_times(pair, [100_000] * 60, [*[103_000] * 10, *[300_000] * 20] * 2)) == pytest.approx(
         math.log(1.03)
     )
 
@@ -153,24 +153,24 @@ def test_the_ratio_is_that_of_the_low_quantile():
 @pytest.mark.parametrize(("runs", "counts"), [(2, True), (3, False), (9, False), (10, True)])
 def test_the_first_inference_of_a_short_block_is_left_out(runs, counts):
     pair = paired_of(1, 1, "ABBA", runs=runs)
-    found = blocks.log_ratio(with_times(pair, [100_000] * 2 * runs, [50_000, *[100_000] * (runs - 1)] * 2))
+    found = ratio.log_ratio(with_times(pair, [100_000] * 2 * runs, [50_000, *[100_000] * (runs - 1)] * 2))
     assert (found != 0.0) == counts
 
 
 def test_the_ratio_is_that_of_the_levels_and_one_slow_cycle_does_not_matter():
     calm = paired_of(100_000, 103_000, "ABBABAABABBA")
-    assert blocks.log_ratio(calm) == pytest.approx(math.log(1.03), abs=0.003)
+    assert ratio.log_ratio(calm) == pytest.approx(math.log(1.03), abs=0.003)
     slow = list(calm.b.latency_ns)
     slow[:60] = [9 * time for time in slow[:60]]  # both B blocks of the first cycle
     calm.b.__dict__["latency_ns"] = tuple(slow)
-    assert blocks.log_ratio(calm) == pytest.approx(math.log(1.03), abs=0.004)
+    assert ratio.log_ratio(calm) == pytest.approx(math.log(1.03), abs=0.004)
 
 
 def test_short_blocks_lose_their_first_inference():
     pair = paired_of(100_000, 100_000, runs=5)
     cold = [10 * time if index % 5 == 0 else time for index, time in enumerate(pair.b.latency_ns)]
     pair.b.__dict__["latency_ns"] = tuple(cold)
-    assert blocks.log_ratio(pair) == pytest.approx(0, abs=0.01)
+    assert ratio.log_ratio(pair) == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize("damage", ["short", "long", "none", "negative", "no time"])

@@ -12,9 +12,9 @@ from device_agent import wire
 from device_agent.record import replace
 from pipeline import report
 from pipeline.compare.energy import energy as energy_verdict
-from pipeline.measure.energy import reading_of
-from pipeline.measure.power import LONGEST_GAP_PERIODS, Curve
-from pipeline.measure.power_curve import MOST_STEPS, curve_of, curve_of_pair
+from pipeline.measure.energy.curve import MOST_STEPS, curve_of, curve_of_pair
+from pipeline.measure.energy.reading import reading_of
+from pipeline.measure.energy.trace import LONGEST_GAP_PERIODS, Curve
 from pipeline.plan import LimitsTable
 from pipeline.records import Doubt, Energy, EnergyPaired, EnergyReading, PowerCurve, RunRecord
 from pipeline.report import pairs, power, svg

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline import order_statistics
 from pipeline.compare.intervals import accuracy_drop, latency_ratio
-from pipeline.measure.statistics import summarise
+from pipeline.measure.summary import summarise
 from pipeline.order_statistics import COVERAGE, ENOUGH, covers, median_interval
 
 nanoseconds = st.lists(st.integers(1_000, 10**9), min_size=1, max_size=50)

@@ -4,7 +4,7 @@ import pytest
 
 from device_agent.record import replace
 from device_agent.wire import Block, Conditions, Core, Launched, MemoryStep, Paired
-from pipeline.measure.statistics import summarise
+from pipeline.measure.summary import summarise
 from pipeline.measure.validity import Asked, doubts_of, doubts_of_pairs
 
 CALM = Conditions(

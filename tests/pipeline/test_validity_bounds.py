@@ -5,9 +5,9 @@ from msgspec import structs
 
 from device_agent.record import replace
 from device_agent.wire import Conditions, Core
-from pipeline.measure.statistics import summarise
+from pipeline.measure.summary import summarise
 from pipeline.measure.validity import RULES, Asked, Seen, doubts_of_pairs
-from pipeline.measure.validity.seen import Side
+from pipeline.measure.validity.evidence import Side
 from tests.pipeline.test_validity import (
     CALM,
     CLEAN,

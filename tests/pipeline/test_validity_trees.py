@@ -18,7 +18,7 @@ from msgspec import structs
 
 from device_agent import wire
 from device_agent.record import replace
-from pipeline.measure.statistics import summarise
+from pipeline.measure.summary import summarise
 from pipeline.measure.validity import RULES, Asked, Seen, alone, in_pairs
 from tests.device_agent import board_trees
 from tests.device_agent.agent_process import LAUNCH, Agent, sleep_model

@@ -4,9 +4,9 @@ import pytest
 
 from device_agent.record import replace
 from device_agent.wire import Core
-from pipeline.measure.statistics import summarise
+from pipeline.measure.summary import summarise
 from pipeline.measure.validity import RULES, Asked, Seen, doubts_about, doubts_of, doubts_of_pairs
-from pipeline.measure.validity.seen import Side
+from pipeline.measure.validity.evidence import Side
 from pipeline.records import Doubt
 from tests.pipeline.test_emulated_board import EMULATED
 from tests.pipeline.test_validity import CALM, CLEAN, FIXED, LATER, PAIR, blocks, conditions, doubts, launch, share

@@ -6,7 +6,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from pipeline.measure.watched import watch_all
+from pipeline.measure.energy.launches import watch_all
 from tests.pipeline.test_compare import plan as plan_of
 from tests.pipeline.test_energy_limit import METER, deployed
 from tests.pipeline.test_report_sample import measurement

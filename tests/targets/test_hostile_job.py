@@ -12,7 +12,7 @@ import time
 import pytest
 
 from device_agent import wire as w
-from pipeline.measure.paired import Shape, pairs
+from pipeline.measure.pairs.run import Shape, pairs
 from targets import connection, errors, following, session, waiting
 from targets.following import Following
 from targets.session import Session

@@ -6,8 +6,8 @@ A rule is a function from what was Seen to a Doubt or None, and one line of RULE
 from collections.abc import Callable, Sequence
 
 from device_agent.wire import Launched, Paired
-from pipeline.measure.validity import asked, board, company, times
-from pipeline.measure.validity.seen import Asked, Seen, alone, in_pairs
+from pipeline.measure.validity import board, contention, identity, steadiness
+from pipeline.measure.validity.evidence import Asked, Seen, alone, in_pairs
 from pipeline.records import BoardFacts, Doubt, Latency
 
 __all__ = ["RULES", "Asked", "Seen", "alone", "doubts_about", "doubts_of", "doubts_of_pairs", "in_pairs"]
@@ -22,19 +22,19 @@ RULES: dict[str, Callable[[Seen], Doubt | None]] = {
     "power mode changed": board.power_mode,
     "clock stepped": board.clock_stepped,
     "swapped": board.swapped,
-    "another file": asked.other_file,
-    "another runtime": asked.other_runtime,
-    "golden differs": asked.golden_differs,
-    "fell back": asked.fell_back,
-    "not accelerated": asked.not_accelerated,
-    "contended": company.contended,
-    "short of memory": company.short_of_memory,
+    "another file": identity.other_file,
+    "another runtime": identity.other_runtime,
+    "golden differs": identity.golden_differs,
+    "fell back": identity.fell_back,
+    "not accelerated": identity.not_accelerated,
+    "contended": contention.contended,
+    "short of memory": contention.short_of_memory,
     "clock drifts": board.clock_drifts,
     "warmed up": board.warmed_up,
-    "times all the same": times.times_all_the_same,
-    "never steady": times.never_steady,
-    "few launches": times.few_launches,
-    "launches disagree": times.launches_disagree,
+    "times all the same": steadiness.times_all_the_same,
+    "never steady": steadiness.never_steady,
+    "few launches": steadiness.few_launches,
+    "launches disagree": steadiness.launches_disagree,
 }
 """By the name of the doubt that each raises."""
 

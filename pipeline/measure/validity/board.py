@@ -5,7 +5,7 @@ from statistics import mean
 
 from device_agent.wire import Conditions, Launched
 from pipeline import units
-from pipeline.measure.validity.seen import Seen
+from pipeline.measure.validity.evidence import Seen
 from pipeline.records import Doubt
 
 # Bits of `vcgencmd get_throttled`, Raspberry Pi documentation: 0 under-voltage, 1 frequency capped, 2 throttled,

@@ -8,12 +8,12 @@ import numpy as np
 from device_agent import wire
 from pipeline.baseline import beside_baselines
 from pipeline.decision import Rule, rule_of
-from pipeline.measure import blocks
-from pipeline.measure.asked import asked_of
-from pipeline.measure.paired import Traces, shape_of, until_decided
+from pipeline.measure.expected import asked_of
+from pipeline.measure.pairs import ratio
+from pipeline.measure.pairs.run import Traces, shape_of, until_decided
 from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.schedule import Candidate, cooling_of, launch_of
-from pipeline.measure.statistics import P99_RUNS, quantiles_of
+from pipeline.measure.summary import P99_RUNS, quantiles_of
 from pipeline.measure.validity import Asked, doubts_of_pairs
 from pipeline.plan import Plan
 from pipeline.progress import Progress
@@ -86,7 +86,7 @@ def _paired(
         limit=rule.limit,
         log_ratios=traces.log_ratios,
         tails=tuple(
-            TailRatios(percent=percent, log_ratios=tuple(blocks.quantile_log_ratio(pair, percent) for pair in pairs))
+            TailRatios(percent=percent, log_ratios=tuple(ratio.quantile_log_ratio(pair, percent) for pair in pairs))
             for percent, needed in TAILS
             if runs >= needed
         ),
@@ -107,7 +107,7 @@ def _side(launches: Sequence[wire.Launched]) -> Side:
         mean_s=mean_s,
         throughput_per_s=1 / mean_s,
         quantiles=quantiles_of(runs_s),
-        pair_p10_s=tuple(float(np.percentile(launch.latency_ns, blocks.QUANTILE)) / 1e9 for launch in launches),
+        pair_p10_s=tuple(float(np.percentile(launch.latency_ns, ratio.QUANTILE)) / 1e9 for launch in launches),
     )
 
 

@@ -1,7 +1,7 @@
 """Rules about the times themselves."""
 
 from pipeline import units
-from pipeline.measure.validity.seen import Seen
+from pipeline.measure.validity.evidence import Seen
 from pipeline.order_statistics import ENOUGH, covers
 from pipeline.records import Doubt
 

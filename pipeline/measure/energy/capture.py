@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from device_agent import wire
-from pipeline.measure.energy import Sync, doubts_about_energy, least_window_s, reading_of
-from pipeline.measure.power import Curve, NoEnergyError, correlation
+from pipeline.measure.energy.reading import Sync, doubts_about_energy, least_window_s, reading_of
+from pipeline.measure.energy.trace import Curve, NoEnergyError, correlation
 from pipeline.plan import Plan
 from pipeline.records import DeployedMeter, Doubt, Energy, EnergyReading
 from targets import Session, meters

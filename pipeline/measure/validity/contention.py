@@ -2,7 +2,7 @@
 
 from device_agent.wire import Conditions, Launched, Paired
 from pipeline import units
-from pipeline.measure.validity.seen import Seen
+from pipeline.measure.validity.evidence import Seen
 from pipeline.records import Doubt
 
 SWITCHES_RATIO = 0.05  # involuntary switches per inference: above it, one time in twenty holds the work of others

@@ -3,7 +3,7 @@
 import math
 
 from pipeline import units
-from pipeline.measure.validity.seen import Seen, Side
+from pipeline.measure.validity.evidence import Seen, Side
 from pipeline.records import Doubt
 
 FAR_RATIO = 10.0  # more is no other way of rounding: nobody reads how much more

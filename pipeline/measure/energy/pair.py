@@ -13,8 +13,8 @@ import math
 import msgspec
 
 from device_agent.wire import EnergyWindow, Paired, PowerTrace
-from pipeline.measure.energy import RESOLUTION_W, SAME_CLOCK, Idle, Sync, seconds_into, settled
-from pipeline.measure.power import Curve, NoEnergyError
+from pipeline.measure.energy.reading import RESOLUTION_W, SAME_CLOCK, Idle, Sync, seconds_into, settled
+from pipeline.measure.energy.trace import Curve, NoEnergyError
 
 # of a block that may lie on the wrong side of its edge: an effect of 5 % is told as 4.7 % at the least, in the mean of the orders. What
 # the first or last block loses to idle makes a pair of one cycle say up to 2.7 % more or less: its sign is drawn with the order

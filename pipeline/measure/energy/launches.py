@@ -5,10 +5,10 @@ from collections.abc import Callable
 import msgspec
 
 from device_agent import wire
-from pipeline.measure.asked import OTHER_FILE
+from pipeline.measure.energy.capture import Watch
+from pipeline.measure.expected import OTHER_FILE
 from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.schedule import Schedule
-from pipeline.measure.watch import Watch
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import VARIANTS, Deployment, Doubt, Energy, Measurement

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from device_agent.wire import EnergyWindow, Launched, PowerTrace
 from pipeline import units
-from pipeline.measure.power import Curve, NoEnergyError, Window
-from pipeline.measure.power_curve import curve_of
+from pipeline.measure.energy.curve import curve_of
+from pipeline.measure.energy.trace import Curve, NoEnergyError, Window
 from pipeline.records import Doubt, EnergyParts, EnergyReading
 
 MAX_IDLE_DRIFT_RATIO = 0.05

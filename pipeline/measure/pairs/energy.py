@@ -13,17 +13,17 @@ from device_agent import wire
 from pipeline import units
 from pipeline.baseline import beside_baselines
 from pipeline.decision import Rule, decide, rule_of, smallest_limit
-from pipeline.measure.beside import asked_of_pairs, candidate_of
-from pipeline.measure.energy import REMEDY, SAME_CLOCK, least_window_s
-from pipeline.measure.energy_ratio import MAX_EDGE_RATIO, PairJoules, joules_of_pair
-from pipeline.measure.paired import Answer, Shape, look_by_look
-from pipeline.measure.power import T95, NoEnergyError
-from pipeline.measure.power_curve import curve_of_pair
+from pipeline.measure.energy.capture import Watch, use_of
+from pipeline.measure.energy.curve import curve_of_pair
+from pipeline.measure.energy.launches import why_none
+from pipeline.measure.energy.pair import MAX_EDGE_RATIO, PairJoules, joules_of_pair
+from pipeline.measure.energy.reading import REMEDY, SAME_CLOCK, least_window_s
+from pipeline.measure.energy.trace import T95, NoEnergyError
+from pipeline.measure.pairs.latency import asked_of_pairs, candidate_of
+from pipeline.measure.pairs.run import Answer, Shape, look_by_look
 from pipeline.measure.remedies import evidence
 from pipeline.measure.schedule import Candidate, cooling_of, launch_of
 from pipeline.measure.validity import doubts_of_pairs
-from pipeline.measure.watch import Watch, use_of
-from pipeline.measure.watched import why_none
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import DeployedMeter, Deployment, Doubt, EnergyPaired, EnergyReading, Measurement, PowerCurve

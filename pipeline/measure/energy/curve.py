@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from device_agent.wire import EnergyWindow, Paired, PowerTrace
-from pipeline.measure.power import LONGEST_GAP_PERIODS, Curve, Floats, NoEnergyError
+from pipeline.measure.energy.trace import LONGEST_GAP_PERIODS, Curve, Floats, NoEnergyError
 from pipeline.records import PowerCurve, PowerSpan
 
 MOST_STEPS = 400  # a picture is 480 wide

@@ -10,7 +10,7 @@ import msgspec
 from device_agent import wire
 from pipeline.decision import Rule, decide
 from pipeline.errors import StageError
-from pipeline.measure.blocks import log_ratio
+from pipeline.measure.pairs.ratio import log_ratio
 from targets import Session
 from targets.session import NO_COOLING, Cooling
 

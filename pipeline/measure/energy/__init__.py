@@ -1,0 +1,1 @@
+"""From the readings of power meters to joules with an uncertainty."""
