@@ -18,7 +18,7 @@ from pipeline.flow import Run, run
 from pipeline.handover import MANIFEST, Handed, folder_of
 from pipeline.plan import MOST_THREADS, Plan, read, with_state, with_threads
 from pipeline.records import RunRecord
-from pipeline.report import terminal
+from pipeline.report.renderers import terminal
 from pipeline.safe_text import clean_json, clean_lines
 from pipeline.store import Store
 

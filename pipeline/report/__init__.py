@@ -17,10 +17,10 @@ from pipeline.records import SCHEMA, RunRecord
 from pipeline.store import Store, write_atomically
 
 RENDERERS = {
-    "terminal": "pipeline.report.terminal",
-    "markdown": "pipeline.report.markdown",
-    "json": "pipeline.report.machine",
-    "html": "pipeline.report.html",
+    "terminal": "pipeline.report.renderers.terminal",
+    "markdown": "pipeline.report.renderers.markdown",
+    "json": "pipeline.report.renderers.json",
+    "html": "pipeline.report.renderers.html",
 }
 FILES = {"markdown": "report.md", "json": "report.json", "html": "report.html"}
 """What `report` writes; the terminal's is printed by the command."""

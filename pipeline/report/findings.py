@@ -3,7 +3,7 @@
 from pipeline import units
 from pipeline.order_statistics import ENOUGH
 from pipeline.records import Comparison, Energy, Measurement, Outcome, RunRecord
-from pipeline.report import ledger
+from pipeline.report.tables import ledger
 from pipeline.report.trust import DOUBTFUL, INVALID, TRUSTED, Trust, asked_for, guarded, has_interval, level_of, mark_of
 from pipeline.report.view import Finding
 

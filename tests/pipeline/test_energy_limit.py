@@ -24,7 +24,7 @@ from pipeline.measure.energy.trace import NoEnergyError
 from pipeline.plan import LimitsTable, read
 from pipeline.progress import Silent
 from pipeline.records import DeployedMeter, Doubt, Energy, EnergyPaired, EnergyParts, EnergyReading, Measured, Outcome
-from pipeline.report.rows import view_of
+from pipeline.report.compose import view_of
 from pipeline.store import Store
 from targets import inventory, open_session
 from targets.errors import MeterUnavailable

@@ -14,7 +14,7 @@ from pipeline.measure.accuracy import accuracy_of
 from pipeline.plan import CompareTable, read
 from pipeline.progress import Silent
 from pipeline.records import Agreement, BoardAccuracy, Measured
-from pipeline.report.rows import view_of
+from pipeline.report.compose import view_of
 from pipeline.store import Store
 from tests.pipeline.test_compare import plan as plan_of
 from tests.pipeline.test_report_sample import measurement, run_of

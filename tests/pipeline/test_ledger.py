@@ -8,7 +8,7 @@ import pytest
 from pipeline import report
 from pipeline.compare import _steps
 from pipeline.records import UNTRAINED, Compared, Compressed, Outcome, SensitivityPoint, step_variant
-from pipeline.report.rows import view_of
+from pipeline.report.compose import view_of
 from pipeline.store import Store
 from tests.pipeline.test_report_sample import (
     CONTENDED,

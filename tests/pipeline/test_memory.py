@@ -17,7 +17,7 @@ from pipeline.errors import PlanError
 from pipeline.measure.memory import job_peak_of, memory_of
 from pipeline.plan import CompareTable, LimitsTable, MeasureTable, ModelTable, Plan, Tables
 from pipeline.records import Memory, Outcome
-from pipeline.report import details
+from pipeline.report.tables import details
 from tests.pipeline.test_report_sample import measurement, run_of
 from tests.pipeline.test_validity import CLEAN
 

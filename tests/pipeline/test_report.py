@@ -17,11 +17,11 @@ import pipeline.report
 from pipeline import report, units
 from pipeline.errors import StageError
 from pipeline.records import Doubt, Energy, EnergyParts, EnergyReading, Outcome, RunRecord
-from pipeline.report import terminal
-from pipeline.report.markdown import escape
-from pipeline.report.pictures import binomial
-from pipeline.report.rows import view_of
-from pipeline.report.svg import Scale
+from pipeline.report.compose import view_of
+from pipeline.report.pictures.files import binomial
+from pipeline.report.pictures.svg import Scale
+from pipeline.report.renderers import terminal
+from pipeline.report.renderers.markdown import escape
 from pipeline.safe_text import UNSAFE, clean
 from pipeline.store import Store
 from tests.pipeline.test_report_sample import (

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from pipeline import report, units
 from pipeline.records import Doubt, MemoryStep, Outcome, RunRecord
-from pipeline.report import pairs, terminal, timeline
+from pipeline.report.compose import view_of
 from pipeline.report.footprint import memory as memory_picture
-from pipeline.report.markdown import escape
-from pipeline.report.rows import view_of
-from pipeline.report.svg import Drawing, Picture, Scale, apart
+from pipeline.report.pictures import pairs, timeline
+from pipeline.report.pictures.svg import Drawing, Picture, Scale, apart
+from pipeline.report.renderers import terminal
+from pipeline.report.renderers.markdown import escape
 from pipeline.report.trust import Trust
 from pipeline.safe_text import UNSAFE
 from pipeline.store import Store

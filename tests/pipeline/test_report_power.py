@@ -17,7 +17,7 @@ from pipeline.measure.energy.reading import reading_of
 from pipeline.measure.energy.trace import LONGEST_GAP_PERIODS, Curve
 from pipeline.plan import LimitsTable
 from pipeline.records import Doubt, Energy, EnergyPaired, EnergyReading, PowerCurve, RunRecord
-from pipeline.report import pairs, power, svg
+from pipeline.report.pictures import pairs, power, svg
 from pipeline.report.trust import Trust
 from pipeline.store import Store
 from tests.pipeline.test_energy import RAN, S, counter, trace

@@ -13,7 +13,7 @@ from pipeline.errors import PlanError
 from pipeline.measure.schedule import candidates_of, schedule_of
 from pipeline.plan import LimitsTable, read, with_threads
 from pipeline.records import Converted, Data, DeployedRuntime, Measured, NotMeasured
-from pipeline.report.rows import view_of
+from pipeline.report.compose import view_of
 from pipeline.store import Store
 from tests.pipeline.test_report_sample import artifact, measurement, run_of
 

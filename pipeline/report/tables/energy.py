@@ -2,7 +2,7 @@
 
 from pipeline import units
 from pipeline.records import EnergyParts, EnergyReading, RunRecord
-from pipeline.report.details import table_of
+from pipeline.report.tables.details import table_of
 from pipeline.report.trust import INVALID, energy_mark_of, guarded
 from pipeline.report.view import Table
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from pipeline import units
 from pipeline.records import RunRecord
-from pipeline.report.rows import view_of
+from pipeline.report.compose import view_of
 from pipeline.report.view import Limit, Objection, Table, View
 from pipeline.store import Store
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from pipeline import units
 from pipeline.records import EnergyPaired, Paired, Quantile, Verdict
-from pipeline.report.beside import NOT_JUDGED, QUANTILES, change_interval, tail
-from pipeline.report.svg import AXIS, LINE, WIDTH, Drawing, Picture, Scale, apart, colour, scale_for
+from pipeline.report.pictures.svg import AXIS, LINE, WIDTH, Drawing, Picture, Scale, apart, colour, scale_for
+from pipeline.report.tables.pairs import NOT_JUDGED, QUANTILES, change_interval, tail
 from pipeline.report.trust import DOUBTFUL, INVALID, Trust, guarded, level_of
 
 LEFT, RIGHT = 72, 334  # of the pairs; what stands at their right names the lines

@@ -2,7 +2,7 @@
 
 from pipeline import units
 from pipeline.records import Measurement, MemoryStep, RunRecord
-from pipeline.report.svg import AXIS, LINE, WIDTH, Drawing, Picture, Scale, colour
+from pipeline.report.pictures.svg import AXIS, LINE, WIDTH, Drawing, Picture, Scale, colour
 from pipeline.report.trust import DOUBTFUL, INVALID, asked_for, guarded, mark_about
 
 TITLE = "Where does the memory go?"

@@ -5,8 +5,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.records import RunRecord
-from pipeline.report.pictures import pictures, variants
-from pipeline.report.rows import view_of
+from pipeline.report.compose import view_of
+from pipeline.report.pictures.files import pictures, variants
 from pipeline.store import Store
 
 TEMPLATE = "page.html.j2"

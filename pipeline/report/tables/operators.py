@@ -2,7 +2,7 @@
 
 from pipeline import units
 from pipeline.records import Measurement, RunRecord
-from pipeline.report.details import columns_of
+from pipeline.report.tables.details import columns_of
 from pipeline.report.trust import asked_for, guarded, mark_of
 from pipeline.report.view import Line, Table
 

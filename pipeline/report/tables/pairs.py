@@ -3,7 +3,7 @@
 from pipeline import units
 from pipeline.decision import ALPHA, LOOKS, POWER
 from pipeline.records import Paired, Quantile, RunRecord, Side
-from pipeline.report.details import columns_of
+from pipeline.report.tables.details import columns_of
 from pipeline.report.trust import INVALID, Trust, guarded, level_of
 from pipeline.report.view import Column, Line, Table
 

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from pipeline import units
 from pipeline.records import Glance, Paired
-from pipeline.report.svg import AXIS, LINE, WIDTH, Drawing, Picture, Scale, colour
+from pipeline.report.pictures.svg import AXIS, LINE, WIDTH, Drawing, Picture, Scale, colour
 from pipeline.report.trust import INVALID, Trust
 
 LEFT = 66
@@ -18,7 +18,7 @@ TITLE = "Was the board the same all the time?"
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One thing over time. A meter's power is not among them: it is read in pairs of its own (pipeline/report/power.py)."""
+    """One thing over time. A meter's power is not among them: it is read in pairs of its own (pipeline/report/pictures/power.py)."""
 
     name: str
     of: Callable[[Glance], float | None]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pipeline import units
 from pipeline.records import EnergyPaired, EnergyReading, Measurement, PowerCurve, PowerSpan
-from pipeline.report.svg import AXIS, LETTER, LINE, WIDTH, Drawing, Picture, Scale, colour
+from pipeline.report.pictures.svg import AXIS, LETTER, LINE, WIDTH, Drawing, Picture, Scale, colour
 from pipeline.report.trust import INVALID, Trust, energy_mark_of, guarded
 
 LEFT = 66

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pipeline import units
 from pipeline.order_statistics import ENOUGH
 from pipeline.records import Comparison, Doubt, Energy, Measurement, Outcome, RunRecord, Verdict
-from pipeline.report import beside, details, energy, findings, ledger, operators, sensitivity
+from pipeline.report import findings
+from pipeline.report.tables import details, energy, ledger, operators, pairs, sensitivity
 from pipeline.report.trust import (
     DOUBTFUL,
     INVALID,
@@ -92,8 +93,8 @@ def view_of(run: RunRecord) -> View:
                 for doubt in turns.doubts
             ]
         ),
-        judged=beside.judged(trust),
-        quantiles=beside.quantiles(trust),
+        judged=pairs.judged(trust),
+        quantiles=pairs.quantiles(trust),
         ledger=ledger.ledger(run, trust),
         sensitivity=sensitivity.table(run),
         conversions=details.conversions(run),
@@ -106,7 +107,7 @@ def view_of(run: RunRecord) -> View:
         board_facts=details.board_facts(run),
         conditions=details.conditions(run),
         runtimes=details.runtimes(run),
-        method=details.method(run, beside.method(run)),
+        method=details.method(run, pairs.method(run)),
         stages=details.stages(run),
     )
     return cleaned(view)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from pipeline.records import RunRecord
-from pipeline.report.rows import view_of
+from pipeline.report.compose import view_of
 from pipeline.report.view import Limit, Objection, Table
 from pipeline.store import Store
 
