@@ -28,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from device_agent import wire
 from pipeline import flow, units
-from pipeline.order_statistics import median_interval
 from pipeline.plan import read
 from pipeline.progress import Silent
+from pipeline.statistics.order import median_interval
 from targets import Session, inventory, open_session, provision
 from tests.device_agent.agent_process import sha256
 

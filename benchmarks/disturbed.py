@@ -30,11 +30,11 @@ from machine import describe
 from device_agent import wire
 from device_agent.record import replace
 from pipeline import units
-from pipeline.decision import judged, rule_of
 from pipeline.measure.pairs.ratio import log_ratio
 from pipeline.measure.pairs.run import shape_of, until_decided
 from pipeline.measure.validity import doubts_of_pairs
 from pipeline.selftest import MODEL
+from pipeline.statistics.paired_test import judged, rule_of
 from targets import inventory, open_session, provision
 
 FOLDER = Path("build/disturbed")

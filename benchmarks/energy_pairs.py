@@ -17,11 +17,11 @@ import numpy as np
 from energy import COUNTERS, DRIFT, FAULTS, GAINS, PERIODS_S, Board, World, broken, sampled, trial
 
 from device_agent import wire
-from pipeline.decision import decide, rule_of
 from pipeline.measure.energy.pair import joules_of_pair
 from pipeline.measure.energy.trace import NoEnergyError
 from pipeline.measure.pairs.energy import plans_for
 from pipeline.records import DeployedMeter
+from pipeline.statistics.paired_test import decide, rule_of
 
 PROCESS_SD = 0.004  # of a process's power, by chance
 RULE = rule_of(0.05, 0.05 / 6)

@@ -32,9 +32,9 @@ from machine import describe
 from device_agent import wire
 from pipeline import flow, plan
 from pipeline.measure import golden
-from pipeline.order_statistics import proportion_interval
 from pipeline.progress import Silent
 from pipeline.records import Converted
+from pipeline.statistics.order import proportion_interval
 from pipeline.store import Store
 from targets import Session, inventory, open_session, provision
 

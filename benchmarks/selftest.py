@@ -27,10 +27,10 @@ from machine import describe
 
 from device_agent import wire
 from pipeline import flow, selftest, units
-from pipeline.decision import LOOKS, detectable, effect, rule_of
 from pipeline.plan import read
 from pipeline.progress import Silent
 from pipeline.selftest import SLOWDOWNS
+from pipeline.statistics.paired_test import LOOKS, detectable, effect, rule_of
 from targets import inventory, open_session, provision
 
 FOLDER = Path("build/selftest")

@@ -285,7 +285,7 @@ class Latency(Record, frozen=True):
     """Steady state, one inference, batch 1.
 
     `median_s` is the median of the launches' medians (a launch is a fresh process); `low_s` to `high_s` is its
-    distribution-free interval at 95 % or more, from 6 launches on (pipeline/order_statistics.py).
+    distribution-free interval at 95 % or more, from 6 launches on (pipeline/statistics/order.py).
     """
 
     launches: int
@@ -632,7 +632,7 @@ class Verdict(Record, frozen=True):
 class Comparison(Record, frozen=True):
     """One measured file beside its baseline in the same runtime: candidate / baseline.
 
-    By pairs where there are any: pipeline/decision.py. Else `latency_ratio` is the median over rounds of the ratio of the two launches' 10th percentiles, which contention moves
+    By pairs where there are any: pipeline/statistics/paired_test.py. Else `latency_ratio` is the median over rounds of the ratio of the two launches' 10th percentiles, which contention moves
     least; `latency_low` to `latency_high` is its distribution-free interval at 95 % or more, from 6 rounds on.
     """
 

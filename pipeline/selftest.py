@@ -12,15 +12,15 @@ import numpy as np
 
 from device_agent import wire
 from pipeline import units
-from pipeline.decision import POWER, Rule, detectable, judged, smallest_limit
 from pipeline.errors import PlanError, StageError
 from pipeline.measure.pairs.run import BLOCK_NS, Traces, shape_of, until_decided
 from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.schedule import ROTATED_ROWS, START_TIMEOUT_S, WARMUP_MAX_NS, WARMUP_MIN_NS
 from pipeline.measure.validity import doubts_of_pairs
-from pipeline.order_statistics import proportion_interval
 from pipeline.progress import Progress
 from pipeline.records import Outcome, Record
+from pipeline.statistics.order import proportion_interval
+from pipeline.statistics.paired_test import POWER, Rule, detectable, judged, smallest_limit
 from targets import Session, provision
 
 MODEL = Path(__file__).with_name("selftest.tflite")

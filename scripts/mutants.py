@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.order_statistics import proportion_interval
+from pipeline.statistics.order import proportion_interval
 
 ROOT = Path(__file__).parents[1]
 EQUIVALENT = ROOT / "scripts/equivalent_mutants.toml"
@@ -35,7 +35,7 @@ class Group(NamedTuple):
 # The tests of a group run in mutmut's own process, or in a fork of it: code that is pushed to an agent is none of its mutants.
 GROUPS = {
     "decision": Group(
-        ("pipeline/decision.py",),
+        ("pipeline/statistics/paired_test.py",),
         ("tests/pipeline/test_decision_numbers.py", "tests/pipeline/test_decision.py"),
     ),
     "wire": Group(

@@ -7,8 +7,8 @@ import click
 from pipeline import selftest, units
 from pipeline.commands.common import json_option, quiet_option, say, show_json, wait_option
 from pipeline.commands.terminal import Terminal
-from pipeline.decision import ALPHA, LOOKS, rule_of
 from pipeline.records import Outcome
+from pipeline.statistics.paired_test import ALPHA, LOOKS, rule_of
 from targets import inventory, open_session
 
 

@@ -8,10 +8,9 @@ import numpy as np
 
 from pipeline.baseline import baseline_of, is_judged
 from pipeline.compare import limits as judge
+from pipeline.compare.by_interval import LAUNCHES, Interval, accuracy_drop, latency_ratio
 from pipeline.compare.energy import energy
-from pipeline.compare.intervals import LAUNCHES, Interval, accuracy_drop, latency_ratio
 from pipeline.compare.latency import latency
-from pipeline.decision import effect, rule_of
 from pipeline.errors import PlanError
 from pipeline.plan import LimitsTable, Plan
 from pipeline.records import (
@@ -27,6 +26,7 @@ from pipeline.records import (
     Verdict,
 )
 from pipeline.spelling import did_you_mean
+from pipeline.statistics.paired_test import effect, rule_of
 from pipeline.store import Store
 
 SEVERITY = (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.REGRESSED, Outcome.INVALID)

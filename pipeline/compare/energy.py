@@ -1,10 +1,10 @@
 """The limit on energy -> a Verdict, by pairs that took turns under a power meter."""
 
+from pipeline.compare.by_pairs import UNPAIRED, by_turns
 from pipeline.compare.limits import not_measured
-from pipeline.compare.turns import UNPAIRED, by_turns
-from pipeline.decision import rule_of
 from pipeline.plan import LimitsTable
 from pipeline.records import EnergyPaired, Measurement, Verdict
+from pipeline.statistics.paired_test import rule_of
 
 METRIC = "energy_regression"
 

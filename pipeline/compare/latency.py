@@ -1,16 +1,16 @@
-"""The limits on latency -> Verdicts, by pairs of processes that took turns: pipeline/decision.py."""
+"""The limits on latency -> Verdicts, by pairs of processes that took turns: pipeline/statistics/paired_test.py."""
 
 from collections.abc import Sequence
 
 import msgspec
 
 from pipeline import units
-from pipeline.compare.intervals import latency_ratio
+from pipeline.compare.by_interval import latency_ratio
+from pipeline.compare.by_pairs import UNPAIRED, by_turns
 from pipeline.compare.limits import by_interval, not_measured
-from pipeline.compare.turns import UNPAIRED, by_turns
-from pipeline.decision import judged, rule_of
 from pipeline.plan import LimitsTable
 from pipeline.records import Measurement, NotMeasured, Outcome, Paired, TailRatios, Verdict
+from pipeline.statistics.paired_test import judged, rule_of
 
 METRIC = "latency_regression"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from statistics import median
 
 from pipeline import units
-from pipeline.compare.intervals import LAUNCHES, Interval, shift
+from pipeline.compare.by_interval import LAUNCHES, Interval, shift
 from pipeline.records import Measurement, Outcome, Verdict
 
 KEEPS, BREAKS = "keeps the limit", "breaks the limit"

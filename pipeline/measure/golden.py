@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from device_agent import wire
 from pipeline import units
-from pipeline.order_statistics import at_least
 from pipeline.records import Artifact, Converted, Doubt
+from pipeline.statistics.order import at_least
 from pipeline.store import Store
 
 Array = npt.NDArray[np.float32]

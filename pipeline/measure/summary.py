@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.order_statistics import median_interval, quantile_interval
 from pipeline.records import Latency, Quantile
+from pipeline.statistics.order import median_interval, quantile_interval
 
 P99_RUNS = 662  # MLPerf LoadGen's early stopping floor for p99 at 99 % confidence
 HISTOGRAM_BINS = 40

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from pipeline import units
-from pipeline.order_statistics import ENOUGH
 from pipeline.records import Comparison, Doubt, Energy, Measurement, Outcome, RunRecord, Verdict
 from pipeline.report import findings
 from pipeline.report.tables import details, energy, ledger, operators, pairs, sensitivity
@@ -24,6 +23,7 @@ from pipeline.report.trust import (
     objections,
 )
 from pipeline.report.view import Column, Limit, Line, Table, View, cleaned
+from pipeline.statistics.order import ENOUGH
 
 NOT_JUDGED = "NOT JUDGED"  # not PASS: nothing was held against anything
 

@@ -1,11 +1,11 @@
 """What the numbers say, in sentences. A sentence claims a difference only where the interval shows one."""
 
 from pipeline import units
-from pipeline.order_statistics import ENOUGH
 from pipeline.records import Comparison, Energy, Measurement, Outcome, RunRecord
 from pipeline.report.tables import ledger
 from pipeline.report.trust import DOUBTFUL, INVALID, TRUSTED, Trust, asked_for, guarded, has_interval, level_of, mark_of
 from pipeline.report.view import Finding
+from pipeline.statistics.order import ENOUGH
 
 BETTER, WORSE, NEUTRAL = "better", "worse", "neutral"
 

@@ -4,8 +4,6 @@ import math
 from collections.abc import Iterable
 
 from pipeline import units
-from pipeline.decision import ALPHA
-from pipeline.order_statistics import ENOUGH
 from pipeline.records import (
     Compared,
     Comparison,
@@ -18,6 +16,8 @@ from pipeline.records import (
     Verdict,
 )
 from pipeline.report.view import Case, Objection
+from pipeline.statistics.order import ENOUGH
+from pipeline.statistics.paired_test import ALPHA
 
 TRUSTED, DOUBTFUL, INVALID = "", "doubtful", "invalid"
 WORSE = (TRUSTED, DOUBTFUL, INVALID)

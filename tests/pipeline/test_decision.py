@@ -9,8 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.decision import LOOKS, Rule, decide, detectable, effect, judged, rule_of, sign_flip, smallest_limit
 from pipeline.records import Outcome
+from pipeline.statistics.paired_test import (
+    LOOKS,
+    Rule,
+    decide,
+    detectable,
+    effect,
+    judged,
+    rule_of,
+    sign_flip,
+    smallest_limit,
+)
 
 RULE = Rule(margin=0.005, limit=0.03)
 LOGS = st.floats(-0.2, 0.2).map(lambda value: round(value, 6))

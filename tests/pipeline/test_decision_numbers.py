@@ -5,10 +5,10 @@ from statistics import NormalDist
 
 import pytest
 
-from pipeline.decision import LOOKS, Rule, decide, detectable, effect, judged, sign_flip, smallest_limit
-from pipeline.decision import _bound as bound
-from pipeline.decision import _student as student
 from pipeline.records import Outcome
+from pipeline.statistics.paired_test import LOOKS, Rule, decide, detectable, effect, judged, sign_flip, smallest_limit
+from pipeline.statistics.paired_test import _bound as bound
+from pipeline.statistics.paired_test import _student as student
 
 ONE_LOOK = Rule(margin=0.02, limit=0.03, alpha=0.01, looks=(16,))
 

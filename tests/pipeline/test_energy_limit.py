@@ -16,7 +16,6 @@ from device_agent.record import replace
 from pipeline import deploy
 from pipeline.compare import check, compare
 from pipeline.compare.energy import energy as energy_verdict
-from pipeline.decision import rule_of
 from pipeline.errors import PlanError
 from pipeline.measure.energy.capture import Watch
 from pipeline.measure.energy.pair import joules_of_pair
@@ -25,6 +24,7 @@ from pipeline.plan import LimitsTable, read
 from pipeline.progress import Silent
 from pipeline.records import DeployedMeter, Doubt, Energy, EnergyPaired, EnergyParts, EnergyReading, Measured, Outcome
 from pipeline.report.compose import view_of
+from pipeline.statistics.paired_test import rule_of
 from pipeline.store import Store
 from targets import inventory, open_session
 from targets.errors import MeterUnavailable

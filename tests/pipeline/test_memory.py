@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from device_agent.record import replace
 from device_agent.wire import MemoryStep
 from pipeline.compare import check, limits
-from pipeline.compare.intervals import ALPHA, LAUNCHES, _cut, shift
+from pipeline.compare.by_interval import ALPHA, LAUNCHES, _cut, shift
 from pipeline.errors import PlanError
 from pipeline.measure.memory import job_peak_of, memory_of
 from pipeline.plan import CompareTable, LimitsTable, MeasureTable, ModelTable, Plan, Tables

@@ -11,11 +11,11 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from pipeline.decision import Rule, judged
 from pipeline.errors import StageError
 from pipeline.measure.pairs import ratio
 from pipeline.measure.pairs.run import Shape, look_by_look, pairs, ratio_of, shape_of, until_decided
 from pipeline.records import Outcome
+from pipeline.statistics.paired_test import Rule, judged
 from targets import inventory, open_session
 from targets.session import NO_COOLING, Cooling
 from tests.device_agent.agent_process import LAUNCH

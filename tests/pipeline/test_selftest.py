@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline import selftest
-from pipeline.decision import LOOKS, rule_of, smallest_limit
+from pipeline.statistics.paired_test import LOOKS, rule_of, smallest_limit
 from tests.commands import edgepress
 
 RULE, SHARPER = rule_of(0.03, None), rule_of(0.03, 0.005)

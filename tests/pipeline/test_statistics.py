@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import order_statistics
-from pipeline.compare.intervals import accuracy_drop, latency_ratio
+from pipeline.compare.by_interval import accuracy_drop, latency_ratio
 from pipeline.measure.summary import summarise
-from pipeline.order_statistics import COVERAGE, ENOUGH, covers, median_interval
+from pipeline.statistics import order
+from pipeline.statistics.order import COVERAGE, ENOUGH, covers, median_interval
 
 nanoseconds = st.lists(st.integers(1_000, 10**9), min_size=1, max_size=50)
 
@@ -83,10 +83,8 @@ def test_points_lost_covers_as_often_as_it_says():
 @pytest.mark.parametrize(("n", "share"), [(1000, 0.5), (5000, 0.9), (20_000, 0.95), (50_000, 0.99)])
 def test_the_approximation_of_the_ranks_is_within_one_of_the_exact_ones(n, share):
     """The exact binomial is the judge: 2.5 % lie beyond each end."""
-    below, above = order_statistics._ranks(n, share)
-    logs = [
-        order_statistics._log_choices(n, k) + k * math.log(share) + (n - k) * math.log1p(-share) for k in range(n + 1)
-    ]
+    below, above = order._ranks(n, share)
+    logs = [order._log_choices(n, k) + k * math.log(share) + (n - k) * math.log1p(-share) for k in range(n + 1)]
     under = np.cumsum(np.exp(logs))  # of k: at most k values lie under it
     exact_below = int(np.searchsorted(under, 0.025, side="right"))
     exact_above = int(np.searchsorted(under, 0.975)) + 1

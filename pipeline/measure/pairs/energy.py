@@ -12,7 +12,6 @@ import msgspec
 from device_agent import wire
 from pipeline import units
 from pipeline.baseline import beside_baselines
-from pipeline.decision import Rule, decide, rule_of, smallest_limit
 from pipeline.measure.energy.capture import Watch, use_of
 from pipeline.measure.energy.curve import curve_of_pair
 from pipeline.measure.energy.launches import why_none
@@ -27,6 +26,7 @@ from pipeline.measure.validity import doubts_of_pairs
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import DeployedMeter, Deployment, Doubt, EnergyPaired, EnergyReading, Measurement, PowerCurve
+from pipeline.statistics.paired_test import Rule, decide, rule_of, smallest_limit
 from pipeline.store import Store
 from targets import Session
 from targets.meters import CLOCKLESS

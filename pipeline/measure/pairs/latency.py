@@ -7,7 +7,6 @@ import numpy as np
 
 from device_agent import wire
 from pipeline.baseline import beside_baselines
-from pipeline.decision import Rule, rule_of
 from pipeline.measure.expected import asked_of
 from pipeline.measure.pairs import ratio
 from pipeline.measure.pairs.run import Traces, shape_of, until_decided
@@ -18,6 +17,7 @@ from pipeline.measure.validity import Asked, doubts_of_pairs
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import Deployment, Doubt, Glance, Measurement, NotMeasured, Paired, Side, TailRatios
+from pipeline.statistics.paired_test import Rule, rule_of
 from pipeline.store import Store
 from targets import Session
 

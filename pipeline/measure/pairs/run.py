@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 import msgspec
 
 from device_agent import wire
-from pipeline.decision import Rule, decide
 from pipeline.errors import StageError
 from pipeline.measure.pairs.ratio import log_ratio
+from pipeline.statistics.paired_test import Rule, decide
 from targets import Session
 from targets.session import NO_COOLING, Cooling
 

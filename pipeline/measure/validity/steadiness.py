@@ -2,8 +2,8 @@
 
 from pipeline import units
 from pipeline.measure.validity.evidence import Seen
-from pipeline.order_statistics import ENOUGH, covers
 from pipeline.records import Doubt
+from pipeline.statistics.order import ENOUGH, covers
 
 SPREAD_RATIO = 0.10  # width of the interval of the median, relative to it
 ENOUGH_TIMES = (

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pipeline import units
 from pipeline.records import RunRecord, SensitivityPoint
 from pipeline.report.pictures.svg import LINE, WIDTH, Drawing, Scale
-from pipeline.report.tables.sensitivity import CHANGES, amount, kept, mildness, points_of
+from pipeline.report.tables.sensitivity import CHANGES, amount, kept, mildness, points_of, shown
 
 ROW = 30
 DOTS = (2.5, 7.0)  # radius of the mildest and of the strongest change

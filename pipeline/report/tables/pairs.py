@@ -1,11 +1,11 @@
 """What was measured in pairs, in words: each judged file side by side with its baseline."""
 
 from pipeline import units
-from pipeline.decision import ALPHA, LOOKS, POWER
 from pipeline.records import Paired, Quantile, RunRecord, Side
 from pipeline.report.tables.details import columns_of
 from pipeline.report.trust import INVALID, Trust, guarded, level_of
 from pipeline.report.view import Column, Line, Table
+from pipeline.statistics.paired_test import ALPHA, LOOKS, POWER
 
 JUDGED = (
     Column(heading="file"),

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.order_statistics import median_interval
 from pipeline.records import Latency
+from pipeline.statistics.order import median_interval
 
 Z95 = 1.959964  # standard normal, two-sided 95 %
 LAUNCHES = 5  # a side, from which on the order of all can be as unlikely as ALPHA: 1 / C(10, 5) = 0.4 %

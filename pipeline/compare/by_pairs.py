@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from pipeline import units
 from pipeline.compare.limits import not_measured, within
-from pipeline.decision import Effect, Rule, effect, judged
 from pipeline.records import Doubt, EnergyPaired, Measurement, Outcome, Paired, Verdict
+from pipeline.statistics.paired_test import Effect, Rule, effect, judged
 
 UNPAIRED = "was not measured in turns with its baseline, because the limit was set later: run `edgepress measure` again"
 ANOTHER_LIMIT = "its pairs were enough for the limit that was set then: run `edgepress measure` again"
