@@ -52,7 +52,7 @@ def one_of_ours(path: Path, what: str, amount: float, seed: int) -> None:
     from pipeline import compress, frameworks
     from pipeline.compress.context import Dataset
 
-    tf.config.experimental.enable_op_determinism()  # as pipeline.compress.work does
+    tf.config.experimental.enable_op_determinism()  # as pipeline.compress.chain does
     data = np.load(path)
     model = frameworks.open_keras(EXAMPLE / "model.keras")
     recover = {"epochs": EPOCHS, "batch_size": BATCH, "learning_rate": RATE, "recalibrate": False}

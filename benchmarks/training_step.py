@@ -24,7 +24,7 @@ from pipeline.compress import training
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Distill, Recover
 from pipeline.compress.sparsity import masks
-from pipeline.compress.training import lesson
+from pipeline.compress.training import objective
 
 MODEL = Path(__file__).parents[1] / "examples" / "fashion_mnist" / "model.keras"
 GOAL = 1.10
@@ -90,7 +90,7 @@ def recovery(data, how, *, sparse=False):
             (mask,) = masks.keep_largest(masks.magnitudes([weight.numpy()]), 0.5, "layer")
             weight.assign(weight.numpy() * mask)
     context = Context(training=data, original=lambda: frameworks.open_keras(MODEL))
-    running = training.Training(lesson.prepare(model, how, context), how, context, ())
+    running = training.Training(objective.prepare(model, how, context), how, context, ())
     called = keras.callbacks.CallbackList([], model=model)
     step = running.step_in(None)
 

@@ -22,14 +22,14 @@ from pipeline.store import Store, key_of, versions
 
 PASSES: dict[str, dict[str, str]] = {
     "keras": {
-        "prune_channels": "pipeline.compress.prune_channels",
-        "prune_weights": "pipeline.compress.prune_weights",
-        "codebook": "pipeline.compress.codebook",
-        "recover": "pipeline.compress.recover",
-        "distill": "pipeline.compress.distill",
-        "half_precision": "pipeline.compress.half_precision",
-        "quantize_aware": "pipeline.compress.quantize_aware",
-        "sensitivity": "pipeline.compress.sensitivity",
+        "prune_channels": "pipeline.compress.keras_passes.prune_channels",
+        "prune_weights": "pipeline.compress.keras_passes.prune_weights",
+        "codebook": "pipeline.compress.keras_passes.codebook",
+        "recover": "pipeline.compress.keras_passes.recover",
+        "distill": "pipeline.compress.keras_passes.distill",
+        "half_precision": "pipeline.compress.keras_passes.half_precision",
+        "quantize_aware": "pipeline.compress.keras_passes.quantize_aware",
+        "sensitivity": "pipeline.compress.keras_passes.sensitivity",
     },
     "onnx": {
         "prune_channels": "pipeline.compress.onnx_passes.prune_channels",
@@ -49,7 +49,7 @@ VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "onnx", "onnxrunti
 
 
 class Request(Record, frozen=True):
-    """What the child gets (pipeline.compress.work)."""
+    """What the child gets (pipeline.compress.chain)."""
 
     root: str
     scratch: str
@@ -177,7 +177,7 @@ def compress(
             )  # fmt: skip
             doing = f"compressing {loaded.model.name} ({', '.join(step.name for step in steps)})"
             return child.run(
-                "pipeline.compress.work:work", request, Compressed, progress.step, doing=doing,
+                "pipeline.compress.chain:work", request, Compressed, progress.step, doing=doing,
                 limits=child_watch.of_plan(plan.tables.host, compress=True), say=progress.say, folder=str(scratch),
             )  # fmt: skip
 

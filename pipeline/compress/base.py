@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from pipeline.compress.codebooks import promise
+from pipeline.compress.codebooks import check
 from pipeline.compress.context import Context
 from pipeline.compress.formats.base import Format
 from pipeline.compress.settings import PassSettings
@@ -87,7 +87,7 @@ def apply_pass(
     with _broken(name):
         claims = the_pass.ensures(model, after, settings)
         if changed.container is not None:
-            claims = promise.check(changed.container, model_format.weights(after)) | claims
+            claims = check.check(changed.container, model_format.weights(after)) | claims
         return Applied(changed._replace(model=after), file, claims)
 
 

@@ -57,7 +57,7 @@ class Wanted(NamedTuple):
 
 
 class Request(Record, frozen=True):
-    """What a child gets (pipeline.convert.work)."""
+    """What a child gets (pipeline.convert.conversion)."""
 
     root: str
     scratch: str
@@ -239,7 +239,7 @@ def _make(
         )  # fmt: skip
         doing = f"converting the {file.variant} model to {file.format}"
         return child.run(
-            "pipeline.convert.work:work", request, Converted, tell, doing=doing,
+            "pipeline.convert.conversion:work", request, Converted, tell, doing=doing,
             limits=child_watch.of_plan(plan.tables.host), say=say, folder=str(scratch), crashed=_crashed(file.format),
         )  # fmt: skip
 

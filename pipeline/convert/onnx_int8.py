@@ -7,7 +7,7 @@ from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.convert import onnx_fp32
 from pipeline.convert.activations import SIGNED, UNSIGNED_7BIT
-from pipeline.convert.work import Job
+from pipeline.convert.conversion import Job
 from pipeline.errors import StageError
 from pipeline.frameworks.said import cause_of
 

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.convert import tflite_fp32
-from pipeline.convert.work import Job
+from pipeline.convert.conversion import Job
 from pipeline.errors import StageError
 
 FILE = "tflite"

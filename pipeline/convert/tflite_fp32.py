@@ -6,7 +6,7 @@ from typing import Any
 from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.convert import advice
-from pipeline.convert.work import Job
+from pipeline.convert.conversion import Job
 from pipeline.errors import StageError
 from pipeline.frameworks.said import cause_of
 from pipeline.safe_text import shortened

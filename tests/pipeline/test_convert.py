@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline import child, convert, frameworks, load
-from pipeline.convert import CONVERTERS, load_converter, onnx_fp32, tflite_int8, work
+from pipeline.convert import CONVERTERS, conversion, load_converter, onnx_fp32, tflite_int8
 from pipeline.errors import ChildError, DataError, ModelError, PlanError, StageError
 from pipeline.plan import CompareTable
 from pipeline.progress import Silent
@@ -31,7 +31,7 @@ def job(model, folder, calibration=None):
     """What a converter gets, for a model made here."""
     path = folder / "source.keras"
     model.save(path)
-    return work.Job(path, model_of("keras"), calibration, folder, tuple(model.inputs[0].shape[1:]))
+    return conversion.Job(path, model_of("keras"), calibration, folder, tuple(model.inputs[0].shape[1:]))
 
 
 def largest_error(model, data, format, folder, x):  # noqa: A002
@@ -408,7 +408,7 @@ def test_an_axis_of_unknown_length_needs_data():
         ),
     )  # fmt: skip
     with pytest.raises(DataError, match="an axis of unknown length, and no data to tell it"):
-        work._static_shape(request)
+        conversion._static_shape(request)
 
 
 @pytest.mark.frameworks

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline import child, convert
-from pipeline.convert import advice, onnx_int8, remarks, work
+from pipeline.convert import advice, conversion, onnx_int8, remarks
 from pipeline.errors import ModelError, StageError
 from pipeline.progress import Silent
 from tests.pipeline.conftest import through
@@ -66,10 +66,10 @@ def test_a_file_that_the_converter_made_is_not_called_damaged(tmp_path):
     with pytest.raises(
         StageError, match="the converter made a file that can not be opened: ONNX Runtime can not open it"
     ) as caught:
-        work._open(tmp_path / "made", "onnx", "it", made=True)
+        conversion._open(tmp_path / "made", "onnx", "it", made=True)
     assert "damaged" not in caught.value.hint
     with pytest.raises(ModelError):
-        work._open(tmp_path / "made", "onnx", "it", made=False)
+        conversion._open(tmp_path / "made", "onnx", "it", made=False)
 
 
 # --- ONNX
@@ -189,5 +189,5 @@ def test_children_work_in_their_scratch_folders(empty, monkeypatch):
     monkeypatch.setattr(child, "run", recorded)
     through(empty, onnx_project(empty, *two_layers(np.random.default_rng(1))))
     assert folders.pop("pipeline.load.data:read_all")[0] is None  # a function of the user's has files of its own
-    assert set(folders) == {"pipeline.load.onnx_model:read", "pipeline.convert.work:work"}
+    assert set(folders) == {"pipeline.load.onnx_model:read", "pipeline.convert.conversion:work"}
     assert all(folder == scratch for folder, scratch in folders.values())

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pipeline.compress.prune_weights import Settings
+from pipeline.compress.keras_passes.prune_weights import Settings
 from pipeline.compress.sparsity.callback import pruning
 from pipeline.compress.sparsity.masks import Scope
 from pipeline.errors import PlanError

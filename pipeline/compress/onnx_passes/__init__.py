@@ -1,1 +1,1 @@
-"""Passes over ONNX graphs: what can be done to a trained network without training it."""
+"""The passes on ONNX graphs: one file each, and one line in PASSES."""

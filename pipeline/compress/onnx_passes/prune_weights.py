@@ -1,6 +1,6 @@
 """Set weights of an ONNX network to zero, at once: it can not be trained here, so nothing makes up for them.
 
-The keys mean what they mean for Keras models (`pipeline.compress.prune_weights`), without those that train. Kernels of convolutions,
+The keys mean what they mean for Keras models (`pipeline.compress.keras_passes.prune_weights`), without those that train. Kernels of convolutions,
 matrix products and recurrent nodes are pruned; depthwise kernels and the last kernel of the graph stay dense. Then mean and spread of
 what every layer answers are set right (`statistics`), which scales the weights of whole channels: zeros stay zeros.
 """
@@ -12,11 +12,11 @@ import numpy as np
 from pipeline.compress.base import Changed, Claims
 from pipeline.compress.context import Context
 from pipeline.compress.formats.base import weigh
+from pipeline.compress.keras_passes.prune_weights import what_to_expect
 from pipeline.compress.onnx_graph import statistics
 from pipeline.compress.onnx_graph.graph import Graph, copy_of
 from pipeline.compress.onnx_graph.kernels import Kernel, check_rest, kernels_of, names_of, new_values
 from pipeline.compress.onnx_graph.runs import has_rows, rows_of
-from pipeline.compress.prune_weights import what_to_expect
 from pipeline.compress.settings import check_names
 from pipeline.compress.sparsity.settings import PruningSettings, check_amount, check_zero, claims_of, refuse_empty
 from pipeline.errors import StageError

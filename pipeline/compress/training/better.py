@@ -10,7 +10,7 @@ from pipeline import units
 from pipeline.compress.context import Context
 from pipeline.compress.settings import Recover
 from pipeline.compress.training import batch_norm, distillation
-from pipeline.compress.training.lesson import Lesson
+from pipeline.compress.training.objective import Lesson
 from pipeline.frameworks import Array
 from pipeline.records import UNTRAINED
 

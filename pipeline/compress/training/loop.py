@@ -13,7 +13,7 @@ from pipeline.compress.context import Context
 from pipeline.compress.settings import Recover
 from pipeline.compress.sparsity import masks
 from pipeline.compress.sparsity.kernels import pruned_kernels
-from pipeline.compress.training import batch_norm, lesson, mixed_precision
+from pipeline.compress.training import batch_norm, mixed_precision, objective
 from pipeline.compress.training.better import AS_IT_IS, Trial, Untrained
 from pipeline.compress.training.checkpoint import Checkpoint, digest_of
 from pipeline.compress.training.not_finite import NotFinite
@@ -30,7 +30,7 @@ TELL_SECONDS = 0.1
 def check(model: Any, how: Recover | None, context: Context) -> None:
     """Raise if the model can not be trained so on these rows: before a pass begins with what it does first."""
     if how is not None:
-        lesson.fitting(model, how, context.training)
+        objective.fitting(model, how, context.training)
 
 
 def recover(
@@ -49,7 +49,7 @@ def recover(
     `callbacks` are Keras callbacks; one with functions `state() -> list of arrays` and `restore(arrays)` is resumed too.
     Raises PlanError and DataError for what does not fit, StageError where the loss or a weight becomes NaN or infinite.
     """
-    to_learn = lesson.prepare(model, how, context)
+    to_learn = objective.prepare(model, how, context)
     trial = Trial(to_learn, how, context, untrained)
     with _all_layers_train(model), zeros_held(model) if hold_zeros else contextlib.nullcontext():
         notes = Training(to_learn, how, context, callbacks).run()
@@ -68,7 +68,7 @@ def without_training_state(model: Any) -> Any:
 class Training:
     """One call of `recover`."""
 
-    def __init__(self, to_learn: lesson.Lesson, how: Recover, context: Context, callbacks: Sequence[Any]) -> None:
+    def __init__(self, to_learn: objective.Lesson, how: Recover, context: Context, callbacks: Sequence[Any]) -> None:
         import keras
 
         self.lesson, self.how, self.context, self.callbacks = to_learn, how, context, callbacks

@@ -7,7 +7,7 @@ from pipeline import compress, frameworks
 from pipeline.compress import training
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Recover
-from pipeline.compress.training import lesson
+from pipeline.compress.training import objective
 from tests.pipeline.conftest import rows, tiny_model
 
 pytestmark = pytest.mark.frameworks
@@ -49,7 +49,7 @@ def test_some_rows_are_held_out(rows_there, asked, trained_on, held):
     model, how = tiny_model(), Recover(rows=asked, batch_size=7)
     x, y = np.broadcast_to(TRAINING.x[:1], (rows_there, 8, 8, 1)), np.zeros(rows_there, int)
     context = Context(training=Dataset(x, y), seed=4)
-    prepared = lesson.prepare(model, how, context)
+    prepared = objective.prepare(model, how, context)
     assert (len(prepared.chosen), len(prepared.held)) == (trained_on, held)
     assert not np.intersect1d(prepared.chosen, prepared.held).size
     assert training.steps_of(how, context) == prepared.steps == -(-trained_on // 7)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from pipeline import child, compress, frameworks
-from pipeline.compress import PASSES, load_pass, prune_weights
+from pipeline.compress import PASSES, load_pass
 from pipeline.compress.base import Applied, Changed, apply_pass
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
+from pipeline.compress.keras_passes import prune_weights
 from pipeline.compress.settings import PassSettings
 from pipeline.compress.sparsity.kernels import kernels_of
 from pipeline.errors import ChildError, PlanError, PromiseError, StageError

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from pipeline import compress, frameworks
-from pipeline.compress import codebook
 from pipeline.compress.base import Changed
 from pipeline.compress.codebooks import container_file
 from pipeline.compress.codebooks.tables import rows_of
 from pipeline.compress.context import Dataset
 from pipeline.compress.formats import FORMATS
+from pipeline.compress.keras_passes import codebook
 from pipeline.compress.sparsity.kernels import kernels_of
 from pipeline.errors import ModelError, PlanError, PromiseError, StageError
 from tests.pipeline.compress.kinds_of_networks import gan_generator, recurrent, transformer

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from pipeline import compress
-from pipeline.compress import work
+from pipeline.compress import chain
 from pipeline.compress.context import Dataset
 from pipeline.errors import StageError
 from pipeline.progress import Silent
@@ -37,12 +37,12 @@ def run(project, monkeypatch, failing):
         (context.resume / "training.npz").write_bytes(b"an epoch")
         raise failing
 
-    monkeypatch.setattr("pipeline.compress.prune_weights.apply", apply)
+    monkeypatch.setattr("pipeline.compress.keras_passes.prune_weights.apply", apply)
     monkeypatch.setattr("tempfile.tempdir", None)
-    chain = work.Chain(request(project, PLAN), lambda *_: None)
+    running = chain.Chain(request(project, PLAN), lambda *_: None)
     with pytest.raises(type(failing)):
-        chain.step(chain.argument.model, 0, chain.argument.steps[0])
-    return list((project.store.root / work.RESUME).iterdir())
+        running.step(running.argument.model, 0, running.argument.steps[0])
+    return list((project.store.root / chain.RESUME).iterdir())
 
 
 def test_a_failed_training_leaves_nothing_to_resume_and_a_stopped_one_does(tiny, monkeypatch):
@@ -68,9 +68,9 @@ def test_what_was_stopped_long_ago_is_removed(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "training.npz").touch()
         os.utime(tmp_path / name, (time.time() - days * 24 * 3600,) * 2)
-    work._forget_old(tmp_path)
+    chain._forget_old(tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["new"]
-    work._forget_old(tmp_path / "never")
+    chain._forget_old(tmp_path / "never")
 
 
 def test_from_python_a_training_is_resumed_where_a_folder_is_given(tmp_path):

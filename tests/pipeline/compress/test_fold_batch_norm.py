@@ -6,8 +6,8 @@ import pytest
 from pipeline import compress
 from pipeline.compress.callbacks import fake_quantized
 from pipeline.compress.context import Dataset
-from pipeline.compress.rounding import insert
-from pipeline.compress.rounding.fold_batch_norm import fold_batch_norm
+from pipeline.compress.fake_quantize import insert
+from pipeline.compress.fake_quantize.fold_batch_norm import fold_batch_norm
 from pipeline.errors import StageError
 
 pytestmark = pytest.mark.frameworks

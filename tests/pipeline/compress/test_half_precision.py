@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import compress, frameworks
-from pipeline.compress import half_precision
+from pipeline.compress.keras_passes import half_precision
 from pipeline.convert import load_converter, tflite_fp16, tflite_fp32
 from pipeline.errors import PromiseError, StageError
 from tests.pipeline.compress.test_recover import lying

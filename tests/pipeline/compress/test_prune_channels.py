@@ -6,10 +6,10 @@ import pytest
 from keras import layers
 
 from pipeline import compress, frameworks
-from pipeline.compress import prune_channels
 from pipeline.compress.base import Changed, apply_pass
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
+from pipeline.compress.keras_passes import prune_channels
 from pipeline.compress.surgery import Selection, groups_of, prune_model
 from pipeline.errors import PlanError, PromiseError, StageError
 from tests.pipeline.conftest import tiny_model

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from pipeline import compress, frameworks
-from pipeline.compress import prune_weights
 from pipeline.compress.base import Changed, apply_pass
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.formats.keras_model import layers_of
+from pipeline.compress.keras_passes import prune_weights
 from pipeline.compress.settings import Recover
 from pipeline.compress.sparsity.kernels import prunable_kernels
 from pipeline.compress.sparsity.masks import Pattern, keeps_pattern

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from pipeline import compress, frameworks
-from pipeline.compress import prune_weights
 from pipeline.compress.base import Changed
 from pipeline.compress.callbacks import PruneWeights
 from pipeline.compress.context import Context, Dataset
+from pipeline.compress.keras_passes import prune_weights
 from pipeline.errors import PromiseError, StageError
 from tests.pipeline.compress.test_chain import keras_pass, lying
 from tests.pipeline.conftest import tiny_model

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from pipeline import compress, frameworks
-from pipeline.compress import quantize_aware
 from pipeline.compress.base import Changed, apply_pass
 from pipeline.compress.callbacks import ObserveRanges, fake_quantized
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
+from pipeline.compress.keras_passes import quantize_aware
 from pipeline.compress.settings import Recover
-from pipeline.convert import tflite_int8, work
+from pipeline.convert import conversion, tflite_int8
 from pipeline.errors import DataError, PromiseError, StageError
 from pipeline.records import Artifact, Model
 from tests.pipeline.conftest import PLAN, through, tiny_model
@@ -32,7 +32,7 @@ def int8_file(model, folder):
     source.write_bytes(frameworks.save_keras(model))
     artifact = Artifact(sha256="0" * 64, format="keras", size_bytes=1)
     record = Model(name="m", artifact=artifact, input=None, output=None, parameters=None)
-    job = work.Job(source, record, None, folder, tuple(model.inputs[0].shape[1:]))
+    job = conversion.Job(source, record, None, folder, tuple(model.inputs[0].shape[1:]))
     path = folder / "int8.tflite"
     path.write_bytes(tflite_int8.convert(job, silent))
     return path

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from pipeline import compress, frameworks
-from pipeline.compress import distill, recover
 from pipeline.compress.base import Changed, apply_pass
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
+from pipeline.compress.keras_passes import distill, recover
 from pipeline.errors import DataError, PlanError, PromiseError, StageError
 from tests.pipeline.conftest import rows, tiny_model
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline import compress
-from pipeline.compress import prune_channels
 from pipeline.compress.callbacks import fake_quantized
 from pipeline.compress.context import Dataset
+from pipeline.compress.keras_passes import prune_channels
 from pipeline.errors import DataError, PlanError, StageError
 from tests.pipeline.conftest import rows, tiny_model
 

@@ -53,7 +53,7 @@ def test_each_output_channel_is_rounded_by_its_own_range():
     import keras
     from keras import layers
 
-    from pipeline.compress import sensitivity
+    from pipeline.compress.keras_passes import sensitivity
     from pipeline.compress.sparsity.kernels import kernels_of
 
     image = keras.Input((4, 4, 3))

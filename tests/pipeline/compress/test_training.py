@@ -9,7 +9,7 @@ from pipeline import frameworks
 from pipeline.compress import training
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Distill, Recover
-from pipeline.compress.training import lesson, mixed_precision
+from pipeline.compress.training import mixed_precision, objective
 from pipeline.compress.training.checkpoint import Checkpoint
 from tests.pipeline.conftest import tiny_model
 
@@ -69,7 +69,7 @@ def test_the_same_seed_gives_the_same_weights(context):
 
 
 def test_every_epoch_sees_every_row_once_in_another_order(context):
-    prepared = lesson.prepare(tiny_model(), LONG, context)
+    prepared = objective.prepare(tiny_model(), LONG, context)
     epochs = [np.concatenate([batch["x"] for batch in prepared.batches(epoch)]) for epoch in (0, 1)]
     assert not np.array_equal(*epochs)
     trained_on = context.training.x[prepared.chosen].sum((1, 2, 3))

@@ -12,10 +12,10 @@ from msgspec import Meta
 
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims
-from pipeline.compress.callbacks import ObserveRanges, fake_quantized
 from pipeline.compress.context import Context
+from pipeline.compress.fake_quantize import insert as insert_fake_quantization
+from pipeline.compress.fake_quantize.callback import ObserveRanges, fake_quantized
 from pipeline.compress.formats import FORMATS
-from pipeline.compress.rounding import insert as insert_fake_quantization
 from pipeline.compress.settings import PassSettings, Recover
 from pipeline.compress.sparsity.kernels import pruned_kernels
 from pipeline.compress.training import batch_norm

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline import frameworks
-from pipeline.compress.rounding import insert as insert_fake_quantization
-from pipeline.compress.rounding.fold_batch_norm import fold_batch_norm
+from pipeline.compress.fake_quantize import insert as insert_fake_quantization
+from pipeline.compress.fake_quantize.fold_batch_norm import fold_batch_norm
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
 

@@ -5,7 +5,7 @@ What each operator needs is in TFLite's 8-bit quantization specification (ai.goo
 
 from typing import Any
 
-from pipeline.compress.rounding.fold_batch_norm import Folded
+from pipeline.compress.fake_quantize.fold_batch_norm import Folded
 from pipeline.errors import StageError
 from pipeline.frameworks.keras_graph import Copies, consumers, nodes_of, rebuild
 

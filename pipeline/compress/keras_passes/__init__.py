@@ -1,0 +1,1 @@
+"""The passes on Keras models: one file each, and one line in PASSES."""
