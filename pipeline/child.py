@@ -1,6 +1,6 @@
 """Run one function in a child process: native converters crash, hang, print and leak, and none of that may reach us.
 
-The function is named "module:function", takes one Record and a `tell(done, of, note)` callback, and returns a Record. Its
+The function is one of a module's own, takes one Record and a `tell(done, of, note)` callback, and returns a Record. Its
 answer comes back over a pipe of its own; what it prints is kept aside and shown only when it fails. `-P` keeps a user's
 onnx.py in the working folder from shadowing the package. Its time and memory are bounded: `child_watch`.
 """
@@ -29,6 +29,7 @@ from pipeline.plan import HostTable
 from pipeline.records import Record
 from pipeline.safe_text import clean_lines, shortened
 
+A = TypeVar("A", bound=Record)
 R = TypeVar("R", bound=Record)
 Tell = Callable[[int, int, str], None]
 
@@ -67,8 +68,8 @@ def kill_all() -> None:
 
 
 def run(
-    function: str,
-    argument: Record,
+    function: Callable[[A, Tell], R],
+    argument: A,
     kind: type[R],
     tell: Tell,
     *,
@@ -95,7 +96,7 @@ def run(
         stack.callback(os.close, read_end)
         try:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pipeline.child", function, str(write_end), str(os.getpid()), folder or ""],
+                [sys.executable, "-P", "-m", "pipeline.child", f"{function.__module__}:{function.__name__}", str(write_end), str(os.getpid()), folder or ""],
                 stdin=given, stdout=log, stderr=log, pass_fds=[write_end], start_new_session=True,
                 env=os.environ | ENVIRONMENT | {bounds.VARIABLE: str(limits.memory_bytes)},
             )  # fmt: skip

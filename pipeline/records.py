@@ -170,7 +170,7 @@ class Agreement(Record, frozen=True):
 
 class Converted(Record, frozen=True):
     variant: str  # one of VARIANTS, or of `step_variant`
-    format: str  # a name of pipeline.convert.CONVERTERS
+    format: str  # a name of pipeline.convert.table.CONVERTERS
     artifact: Artifact
     agreement: Agreement | None  # None: no evaluation data, or no runtime for it on this host
     outputs: Artifact | None = None  # the host's answers for the evaluation rows

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from pipeline.commands import COMMANDS
-from pipeline.compress import PASSES, load_pass
-from pipeline.convert import CONVERTERS
+from pipeline.compress.table import PASSES, load_pass
+from pipeline.convert.table import CONVERTERS
 from pipeline.plan import Table, Tables
 from targets.provision import RUNTIMES
 

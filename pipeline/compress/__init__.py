@@ -3,76 +3,26 @@
 From Python, without a plan: `apply(model, "prune_channels", ratio=0.5)` (docs/python.md).
 """
 
-import hashlib
-import importlib
 from pathlib import Path
 from typing import Any
 
 from pipeline import child, child_watch, frameworks
-from pipeline.compress.base import LAST, ONLY_LOOK, UNDONE, Applied, Pass, Step, apply_pass
+from pipeline.compress import chain
+from pipeline.compress.base import LAST, ONLY_LOOK, UNDONE, Applied, Step, apply_pass
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
+from pipeline.compress.request import VERSIONS, Request, files_in, identity, teachers
 from pipeline.compress.settings import Recover
+from pipeline.compress.table import PASSES, load_pass
 from pipeline.errors import PlanError
 from pipeline.plan import Plan, convert_table
 from pipeline.progress import Progress
-from pipeline.records import Compressed, Data, Loaded, Model, Record
-from pipeline.spelling import did_you_mean
+from pipeline.records import Compressed, Loaded
 from pipeline.store import Store, key_of, versions
-
-PASSES: dict[str, dict[str, str]] = {
-    "keras": {
-        "prune_channels": "pipeline.compress.keras_passes.prune_channels",
-        "prune_weights": "pipeline.compress.keras_passes.prune_weights",
-        "codebook": "pipeline.compress.keras_passes.codebook",
-        "recover": "pipeline.compress.keras_passes.recover",
-        "distill": "pipeline.compress.keras_passes.distill",
-        "half_precision": "pipeline.compress.keras_passes.half_precision",
-        "quantize_aware": "pipeline.compress.keras_passes.quantize_aware",
-        "sensitivity": "pipeline.compress.keras_passes.sensitivity",
-    },
-    "onnx": {
-        "prune_channels": "pipeline.compress.onnx_passes.prune_channels",
-        "prune_weights": "pipeline.compress.onnx_passes.prune_weights",
-        "codebook": "pipeline.compress.onnx_passes.codebook",
-        "equalize": "pipeline.compress.onnx_passes.equalize",
-        "correct_bias": "pipeline.compress.onnx_passes.correct_bias",
-    },
-}
-"""Format of the model -> name of a pass -> its module. What a module offers: `pipeline.compress.base.Pass`."""
 
 PAGE = "docs/passes.md"
 
 TRAINING_KEYS = ("recover", "schedule", "distill")
-
-VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "onnx", "onnxruntime")
-
-
-class Request(Record, frozen=True):
-    """What the child gets (pipeline.compress.chain)."""
-
-    root: str
-    scratch: str
-    folder: str  # of the plan
-    format: str  # of the model: keras or onnx
-    model: Model
-    data: Data
-    steps: tuple[Step, ...]
-    seed: int
-
-
-def load_pass(model_format: str, name: str) -> Pass:
-    """Return the module of a pass; importing it imports no framework. PlanError if there is none of this name."""
-    known = PASSES.get(model_format, {})
-    if name not in known:
-        others = [each for each, passes in PASSES.items() if name in passes]
-        raise PlanError(
-            f"there is no pass {name!r} for {model_format or 'such'} models",
-            hint=(f"It works on {' and '.join(others)} models. " if others else did_you_mean(name, known))
-            + f"Known: {', '.join(known) or 'none'}.",
-        )
-    module: Pass = importlib.import_module(known[name])
-    return module
 
 
 def settings_of(plan: Plan) -> tuple[Step, ...]:
@@ -82,7 +32,7 @@ def settings_of(plan: Plan) -> tuple[Step, ...]:
     for i, step in enumerate(steps):
         if "quantize_aware" in names[:i] and step.name not in ONLY_LOOK:
             raise PlanError(f"{plan.path}: compress[{i}]: {step.name} is behind quantize_aware: {UNDONE}", hint=LAST)
-        for key, name in _files_in(step.settings):
+        for key, name in files_in(step.settings):
             if not (plan.folder / name).is_file():
                 raise PlanError(
                     f"{plan.path}: compress[{i}].{key}: there is no file {plan.folder / name}",
@@ -177,7 +127,7 @@ def compress(
             )  # fmt: skip
             doing = f"compressing {loaded.model.name} ({', '.join(step.name for step in steps)})"
             return child.run(
-                "pipeline.compress.chain:work", request, Compressed, progress.step, doing=doing,
+                chain.work, request, Compressed, progress.step, doing=doing,
                 limits=child_watch.of_plan(plan.tables.host, compress=True), say=progress.say, folder=str(scratch),
             )  # fmt: skip
 
@@ -185,27 +135,3 @@ def compress(
         loaded.model, identity(loaded.data), steps, plan.tables.seed, teachers(steps, plan.folder), versions(*VERSIONS)
     )
     return store.remember("compress", key, Compressed, make)
-
-
-def identity(data: Data) -> tuple[object, ...]:
-    """What of the data can change a pass's answer."""
-    sets = (data.training, data.calibration, data.evaluation)
-    return tuple(None if rows is None else (rows.x, rows.y) for rows in sets)
-
-
-def teachers(steps: tuple[Step, ...], folder: Path) -> tuple[str, ...]:
-    """The sha256 of every teacher's or student's file that the settings name: one that was trained anew is another one."""
-    names = {name for step in steps for _, name in _files_in(step.settings)}
-    return tuple(
-        hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        for path in ((folder / name).resolve() for name in sorted(names))
-    )
-
-
-def _files_in(settings: dict[str, Any], table: str = "") -> list[tuple[str, str]]:
-    """Every (key, name of a file) of a teacher or student in the settings of a pass, also in the tables inside."""
-    found = [(f"{table}{key}", settings[key]) for key in ("teacher", "student") if isinstance(settings.get(key), str)]
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            found += _files_in(value, f"{table}{key}.")
-    return found

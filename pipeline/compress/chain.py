@@ -15,11 +15,12 @@ import numpy as np
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.compress import VERSIONS, Request, identity, load_pass, teachers
 from pipeline.compress.base import Step, apply_pass
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.formats.base import Format, weigh
+from pipeline.compress.request import VERSIONS, Request, identity, teachers
+from pipeline.compress.table import load_pass
 from pipeline.errors import EdgepressError
 from pipeline.records import Compressed, Model, PassReport, Rows
 from pipeline.store import Store, key_of, versions

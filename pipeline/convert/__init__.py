@@ -1,49 +1,32 @@
 """Stage 3, convert: the files that can run on a board, each made and checked in a child process of its own."""
 
 import concurrent.futures
-import importlib
 import threading
 from collections.abc import Callable
-from types import ModuleType
 from typing import NamedTuple
 
 import msgspec
 
 from pipeline import child, child_watch, frameworks
+from pipeline.convert import conversion
 from pipeline.convert.activations import AUTO, Form, form_of
+from pipeline.convert.request import Request
+from pipeline.convert.table import CONVERTERS, load_converter
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.progress import Progress
-from pipeline.records import Compressed, Converted, Data, Loaded, Model, Processor, Record, file_of, step_variant
+from pipeline.records import Compressed, Converted, Data, Loaded, Model, Processor, file_of, step_variant
 from pipeline.spelling import did_you_mean
 from pipeline.store import Store, key_of, versions
 
-CONVERTERS = {
-    "tflite-fp32": "pipeline.convert.tflite_fp32",
-    "tflite-fp16": "pipeline.convert.tflite_fp16",
-    "tflite-int8": "pipeline.convert.tflite_int8",
-    "onnx-fp32": "pipeline.convert.onnx_fp32",
-    "onnx-int8": "pipeline.convert.onnx_int8",
-}
-"""Name of a format -> the module that makes it.
-
-    FILE: str                     what the file is: tflite or onnx
-    SOURCES: tuple[str, ...]      formats of the models that it can be made from
-    EXTRAS: tuple[str, ...]       extras that it needs
-    REFERENCE: str                the format to judge it against, made of the original model
-    CALIBRATES: bool              needs data.calibration
-    LARGEST_ERROR: float | None   above this (relative to the largest output) the converter has failed; None: lossy
-    convert(job: work.Job, tell) -> bytes      in a child process
-    CRASHED: str                  what to do when that process crashed in native code; may be left out
-"""
-
-NO_FORM = Form("", "")  # of a format that has none
-UNKNOWN = Processor(told_by="nobody asked the board")
-AT_ONCE = 2  # children; each pins its framework to one thread
 VERSIONS = (
     "numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnx", "onnxruntime", "tf2onnx", "protobuf",
     "sympy",
 )  # fmt: skip
+
+NO_FORM = Form("", "")  # of a format that has none
+UNKNOWN = Processor(told_by="nobody asked the board")
+AT_ONCE = 2  # children; each pins its framework to one thread
 
 
 class Wanted(NamedTuple):
@@ -54,24 +37,6 @@ class Wanted(NamedTuple):
     model: Model
     name: str = ""  # of a file that was given
     role: str = ""  # candidate or baseline, where the plan has a baseline
-
-
-class Request(Record, frozen=True):
-    """What a child gets (pipeline.convert.conversion)."""
-
-    root: str
-    scratch: str
-    variant: str
-    format: str
-    name: str  # for messages
-    model: Model
-    data: Data
-    seed: int
-    activations: str = "signed"  # of onnx-int8
-
-
-def load_converter(name: str) -> ModuleType:
-    return importlib.import_module(CONVERTERS[name])
 
 
 def check(plan: Plan) -> None:
@@ -239,13 +204,13 @@ def _make(
         )  # fmt: skip
         doing = f"converting the {file.variant} model to {file.format}"
         return child.run(
-            "pipeline.convert.conversion:work", request, Converted, tell, doing=doing,
+            conversion.work, request, Converted, tell, doing=doing,
             limits=child_watch.of_plan(plan.tables.host), say=say, folder=str(scratch), crashed=_crashed(file.format),
         )  # fmt: skip
 
 
 def _crashed(name: str) -> str:
-    return getattr(load_converter(name), "CRASHED", child.CRASHED) if name in CONVERTERS else child.CRASHED
+    return load_converter(name).CRASHED if name in CONVERTERS else child.CRASHED
 
 
 def _key(file: Wanted, loaded: Loaded, plan: Plan, form: Form) -> str:

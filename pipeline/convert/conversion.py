@@ -3,37 +3,18 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.convert import CONVERTERS, Request, load_converter, remarks
+from pipeline.convert import remarks
+from pipeline.convert.request import Job, Request
+from pipeline.convert.table import CONVERTERS, load_converter
 from pipeline.errors import DataError, ModelError, StageError
 from pipeline.frameworks import Array
 from pipeline.records import Agreement, Artifact, Converted, Model
 from pipeline.store import Store
-
-
-class Job(NamedTuple):
-    """What a converter gets."""
-
-    source: Path  # the model's file
-    model: Model
-    calibration: Array | None
-    scratch: Path  # a folder for its own files, removed afterwards
-    input_shape: tuple[int, ...]  # without the batch axis; no axis of unknown length
-    activations: str = "signed"  # of onnx-int8: see pipeline/convert/activations.py
-
-    def keras(self) -> Any:
-        """Open the source as a Keras model, without the fake quantization that it may have: its weights stay rounded."""
-        model = frameworks.open_keras(self.source, self.model.name)
-        if not frameworks.is_fake_quantized(self.source):
-            return model
-        from pipeline.frameworks import fake_quantization
-
-        return fake_quantization.plain(model)
 
 
 def work(argument: Request, tell: Tell) -> Converted:

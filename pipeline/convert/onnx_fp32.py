@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
-from pipeline import frameworks
+from pipeline import child, frameworks
 from pipeline.child import Tell
 from pipeline.convert import advice
-from pipeline.convert.conversion import Job
+from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks.said import cause_of
 
@@ -16,6 +16,7 @@ EXTRAS = ("onnx",)
 REFERENCE = "onnx-fp32"
 CALIBRATES = False
 LARGEST_ERROR = 1e-3
+CRASHED = child.CRASHED
 NUMBERED = re.compile(r"(.*)__\d+(:\d+)?$")
 OPSET = 17  # ONNX Runtime 1.13 and later, so also the last one for Python 3.8
 

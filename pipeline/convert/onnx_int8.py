@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline import frameworks
+from pipeline import child, frameworks
 from pipeline.child import Tell
 from pipeline.convert import onnx_fp32
 from pipeline.convert.activations import SIGNED, UNSIGNED_7BIT
-from pipeline.convert.conversion import Job
+from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks.said import cause_of
 
@@ -17,6 +17,7 @@ EXTRAS = ("onnx",)
 REFERENCE = "onnx-fp32"
 CALIBRATES = True
 LARGEST_ERROR = None
+CRASHED = child.CRASHED
 LOWEST_OPSET = 13  # QuantizeLinear has an axis from here on: https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html
 
 

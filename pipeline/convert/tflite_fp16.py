@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import frameworks
+from pipeline import child, frameworks
 from pipeline.child import Tell
 from pipeline.convert import tflite_fp32
-from pipeline.convert.conversion import Job
+from pipeline.convert.request import Job
 from pipeline.errors import StageError
 
 FILE = "tflite"
@@ -16,6 +16,7 @@ EXTRAS = ("tensorflow",)
 REFERENCE = "tflite-fp32"
 CALIBRATES = False
 LARGEST_ERROR = 3e-2
+CRASHED = child.CRASHED
 """Rounding moves each weight by up to 2^-11 of itself (IEEE 754 binary16): sixty times this leaves room for deep models."""
 
 

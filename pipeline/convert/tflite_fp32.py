@@ -3,10 +3,10 @@
 import re
 from typing import Any
 
-from pipeline import frameworks
+from pipeline import child, frameworks
 from pipeline.child import Tell
 from pipeline.convert import advice
-from pipeline.convert.conversion import Job
+from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks.said import cause_of
 from pipeline.safe_text import shortened
@@ -17,6 +17,7 @@ EXTRAS = ("tensorflow",)
 REFERENCE = "tflite-fp32"
 CALIBRATES = False
 LARGEST_ERROR = 1e-3
+CRASHED = child.CRASHED
 
 
 def convert(job: Job, tell: Tell) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.convert import advice, tflite_fp32
-from pipeline.convert.conversion import Job
+from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
 

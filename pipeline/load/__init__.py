@@ -1,57 +1,24 @@
 """Stage 1, load: the model that the plan names, and its data, checked against each other."""
 
 import hashlib
-import importlib
-import tempfile
 from pathlib import Path
-from types import ModuleType
 
 from pipeline import bounds, child, child_watch
 from pipeline.errors import ModelError, PlanError
 from pipeline.load import data
+from pipeline.load.request import Request
+from pipeline.load.table import Loader, load_loader
 from pipeline.plan import FORMATS, Plan, check_file
 from pipeline.progress import Progress
-from pipeline.records import Artifact, Data, Loaded, Model, Record
+from pipeline.records import Artifact, Loaded, Model
 from pipeline.spelling import did_you_mean
 from pipeline.store import Store, key_of, versions
-
-LOADERS = {
-    "keras": "pipeline.load.keras_model",
-    "onnx": "pipeline.load.onnx_model",
-    "tflite": "pipeline.load.tflite_model",
-}
-"""Format of the model's file (its ending: pipeline.plan.FORMATS) -> the module that loads it.
-
-    FORMAT: str                          format of the artifact: keras, onnx or tflite
-    check(data: bytes, name: str)        ModelError if these bytes can not be such a model; imports no framework
-    readable(plan) -> bool               whether this host can open it; PlanError if it must and can not
-    read(argument: Request, tell) -> Model     in a child process
-    CRASHED: str                         what to do when that process crashed in native code
-"""
 
 SAVED_MODEL = (
     "A SavedModel is loaded in the program that made it, and saved with model.save('model.keras') or exported to ONNX."
 )
 
 VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnxruntime", "h5py")
-
-
-class Request(Record, frozen=True):
-    """What a loader's `read` gets."""
-
-    root: str  # of the store
-    scratch: str
-    name: str  # of the model's file, for messages
-    format: str
-    artifact: Artifact
-    data: Data
-    baseline: Artifact | None = None  # the evaluation rows must fit it, too
-    baseline_name: str = ""
-
-    def store(self) -> Store:
-        """Open the store in the child, whose temporary files go where the parent removes them."""
-        tempfile.tempdir = self.scratch
-        return Store(Path(self.root), tmp=Path(self.scratch))
 
 
 def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
@@ -79,7 +46,7 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
                 baseline_name=Path(plan.tables.compare.baseline or "").name,
             )
             read = child.run(
-                f"{loader.__name__}:read", request, Model, progress.step, doing=f"loading {path.name}",
+                loader.read, request, Model, progress.step, doing=f"loading {path.name}",
                 limits=child_watch.of_plan(plan.tables.host), say=progress.say, folder=str(scratch), crashed=loader.CRASHED,
             )  # fmt: skip
         return Loaded(model=read, data=rows, baseline=baseline)
@@ -94,17 +61,17 @@ def check(plan: Plan) -> None:
         _loader(plan.file(plan.tables.compare.baseline), f"{plan.path}: compare.baseline")
 
 
-def _loader(path: Path, key: str) -> ModuleType:
+def _loader(path: Path, key: str) -> Loader:
     check_file(path, key, SAVED_MODEL)
     if path.suffix.lower() not in FORMATS:
         raise PlanError(
             f"{key}: {path.name} ends in '{path.suffix}', which no loader knows",
             hint=f"{did_you_mean(path.suffix, FORMATS)}Known: {', '.join(FORMATS)}.",
         )
-    return importlib.import_module(LOADERS[FORMATS[path.suffix.lower()]])
+    return load_loader(FORMATS[path.suffix.lower()])
 
 
-def _put(path: Path, loader: ModuleType, store: Store, of_bytes: int | None) -> Artifact:
+def _put(path: Path, loader: Loader, store: Store, of_bytes: int | None) -> Artifact:
     bounds.check_unpacked(path.stat().st_size, path.stat().st_size, path.name, ModelError, of_bytes=of_bytes)
     try:
         content = path.read_bytes()

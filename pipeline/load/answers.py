@@ -9,7 +9,7 @@ from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.errors import DataError
 from pipeline.frameworks import Array, Count
-from pipeline.load import Request
+from pipeline.load.request import Request
 from pipeline.records import Data, Model, Rows, TensorSpec
 from pipeline.store import Store
 

@@ -66,7 +66,7 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
     with store.scratch() as scratch:
         request = Request(root=str(store.root), scratch=str(scratch), folder=str(plan.folder), sources=sources)
         return child.run(  # in our own folder: where else would a function of the user's look for its files?
-            "pipeline.load.data:read_all", request, Data, progress.step, doing="reading [data]",
+            read_all, request, Data, progress.step, doing="reading [data]",
             limits=child_watch.of_plan(plan.tables.host), say=progress.say, fault=DataError, crashed=CRASHED,
         )  # fmt: skip
 

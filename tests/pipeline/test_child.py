@@ -2,53 +2,27 @@
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from pipeline import child
 from pipeline.errors import ChildError, DataError
 from pipeline.records import Record, TensorSpec
+from tests.pipeline import child_helpers
 
-HELPERS = """
-import ctypes, os, signal, time
-from pathlib import Path
-from pipeline.errors import DataError
-from pipeline.records import TensorSpec
-from pipeline.store import Store
-
-def echo(argument: TensorSpec, tell) -> TensorSpec:
-    print("noise on stdout")
-    tell(1, 2, "half")
-    return argument
-
-def refuses(argument: TensorSpec, tell) -> TensorSpec:
-    raise DataError("no good", hint="better")
-
-def raises(argument: TensorSpec, tell) -> TensorSpec:
-    raise ValueError("of no kind that we know")
-
-def crashes(argument: TensorSpec, tell) -> TensorSpec:
-    ctypes.string_at(0)
-
-def killed(argument: TensorSpec, tell) -> TensorSpec:
-    Store(Path(argument.name), tmp=Path(argument.dtype)).tmp.joinpath("half").write_text("written")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def sleeps(argument: TensorSpec, tell) -> TensorSpec:
-    tell(0, 0, "asleep")
-    time.sleep(60)
-"""
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def helpers(tmp_path, monkeypatch):
-    (tmp_path / "helpers.py").write_text(HELPERS)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+def helpers(monkeypatch):
+    """The child finds them, too."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def run(name, argument=None, tell=lambda *_: None) -> Record:
     argument = argument or TensorSpec(name="a", shape=(1, None), dtype="int8")
-    return child.run(f"helpers:{name}", argument, TensorSpec, tell, doing="trying")
+    return child.run(getattr(child_helpers, name), argument, TensorSpec, tell, doing="trying")
 
 
 def test_answer_and_progress():

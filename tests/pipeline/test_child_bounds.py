@@ -15,107 +15,22 @@ from pipeline.child_watch import Bounds
 from pipeline.errors import ChildError, DataError
 from pipeline.plan import HostTable
 from pipeline.records import TensorSpec
+from tests.pipeline import child_helpers
 
 ARGUMENT = TensorSpec(name="a", shape=(1, None), dtype="int8")
 ROOMY = Bounds(60, "minutes", 2**33)
-HELPERS = """
-import multiprocessing, os, signal, sys, threading, time
-import numpy as np
-from pipeline.records import TensorSpec
-
-def sleeps(argument: TensorSpec, tell) -> TensorSpec:
-    tell(0, 0, "asleep")
-    time.sleep(600)
-
-def talks(argument: TensorSpec, tell) -> TensorSpec:
-    while True:
-        tell(0, 0, "still there")
-        time.sleep(0.01)
-
-def grows(argument: TensorSpec, tell) -> TensorSpec:
-    kept = [np.ones(2**20) for _ in range(2000)]
-    return argument
-
-def grows_in_another(argument: TensorSpec, tell) -> TensorSpec:
-    process = multiprocessing.get_context("fork").Process(target=grows, args=(argument, tell))
-    process.start()
-    process.join()
-
-def maps(argument: TensorSpec, tell) -> TensorSpec:
-    rows = np.memmap(argument.name, mode="r", dtype=np.uint8)
-    assert int(rows.sum()) == 0
-    time.sleep(0.5)
-    return argument
-
-def overwrites(argument: TensorSpec, tell) -> TensorSpec:
-    for number in range(3, 4096):
-        try:
-            os.write(number, b"nonsense\\n")
-        except OSError:
-            pass
-    return argument
-
-def overwrites_low(argument: TensorSpec, tell) -> TensorSpec:
-    for number in range(3, 64):
-        try:
-            os.write(number, b"nonsense\\n")
-        except OSError:
-            pass
-    return argument
-
-def floods(argument: TensorSpec, tell) -> TensorSpec:
-    (number,) = [each for each in map(int, os.listdir("/proc/self/fd")) if each > 500]
-    while True:
-        os.write(number, b"x" * 65536)
-
-def closes(argument: TensorSpec, tell) -> TensorSpec:
-    os.closerange(3, 4096)
-    return argument
-
-def closes_and_stays(argument: TensorSpec, tell) -> TensorSpec:
-    os.closerange(3, 4096)
-    time.sleep(600)
-
-def forges(argument: TensorSpec, tell) -> TensorSpec:
-    (number,) = [each for each in map(int, os.listdir("/proc/self/fd")) if each > 500]
-    os.write(number, argument.name.encode() + b"\\n")
-    time.sleep(600)
-
-def vanishes(argument: TensorSpec, tell) -> TensorSpec:
-    print("the last words")
-    sys.stdout.flush()
-    os._exit(0)
-
-def leaves_one_behind(argument: TensorSpec, tell) -> TensorSpec:
-    if os.fork():
-        os._exit(3)
-    time.sleep(600)
-
-def prints(argument: TensorSpec, tell) -> TensorSpec:
-    for _ in range(60):
-        sys.stdout.write("y" * 2**20)
-    return argument
-
-def buries(argument: TensorSpec, tell) -> TensorSpec:
-    raise ValueError("the cause\\n" + "\\n".join(f"advice {i}" for i in range(40)) + "x" * 5000)
-
-def where(argument: TensorSpec, tell) -> TensorSpec:
-    return TensorSpec(name=os.getcwd(), shape=(), dtype=str(signal.getsignal(signal.SIGINT)))
-
-def runs_out(argument: TensorSpec, tell) -> TensorSpec:
-    np.empty(2**60, np.uint8)
-"""
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def helpers(tmp_path, monkeypatch):
-    (tmp_path / "bounds_helpers.py").write_text(HELPERS)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+def helpers(monkeypatch):
+    """The child finds them, too."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def called(name, argument=ARGUMENT, limits=ROOMY, **options):
     return child.run(
-        f"bounds_helpers:{name}", argument, TensorSpec, lambda *_: None, doing="trying", limits=limits, **options
+        getattr(child_helpers, name), argument, TensorSpec, lambda *_: None, doing="trying", limits=limits, **options
     )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline import child, convert, frameworks, load
-from pipeline.convert import CONVERTERS, conversion, load_converter, onnx_fp32, tflite_int8
+from pipeline.convert import conversion, onnx_fp32, tflite_int8
+from pipeline.convert.table import CONVERTERS, load_converter
 from pipeline.errors import ChildError, DataError, ModelError, PlanError, StageError
 from pipeline.plan import CompareTable
 from pipeline.progress import Silent

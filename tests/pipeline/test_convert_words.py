@@ -183,7 +183,7 @@ def test_children_work_in_their_scratch_folders(empty, monkeypatch):
     run, folders = child.run, {}
 
     def recorded(function, argument, *rest, **options):
-        folders[function] = (options.get("folder"), argument.scratch)
+        folders[f"{function.__module__}:{function.__name__}"] = (options.get("folder"), argument.scratch)
         return run(function, argument, *rest, **options)
 
     monkeypatch.setattr(child, "run", recorded)

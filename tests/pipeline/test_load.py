@@ -14,7 +14,8 @@ import pytest
 
 from pipeline import frameworks, load
 from pipeline.errors import DataError, ModelError, PlanError, StageError
-from pipeline.load import LOADERS, answers, onnx_model, tflite_model
+from pipeline.load import answers, onnx_model, tflite_model
+from pipeline.load.table import LOADERS
 from pipeline.records import Artifact, Data, Model, Rows, TensorSpec
 from tests.pipeline.conftest import PLAN, tiny_model
 

@@ -5,7 +5,7 @@ import pytest
 from pipeline import frameworks
 from pipeline.compress.formats import FORMATS
 from pipeline.convert import onnx_fp32
-from pipeline.convert.conversion import Job
+from pipeline.convert.request import Job
 from pipeline.records import Artifact, Model
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from pipeline import child, compress, frameworks
-from pipeline.compress import PASSES, load_pass
 from pipeline.compress.base import Applied, Changed, apply_pass
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.keras_passes import prune_weights
 from pipeline.compress.settings import PassSettings
 from pipeline.compress.sparsity.kernels import kernels_of
+from pipeline.compress.table import PASSES, load_pass
 from pipeline.errors import ChildError, PlanError, PromiseError, StageError
 from pipeline.progress import Silent
 from tests.pipeline.compress import kinds_of_networks

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from pipeline import compress, frameworks
 from pipeline.compress.keras_passes import half_precision
-from pipeline.convert import load_converter, tflite_fp16, tflite_fp32
+from pipeline.convert import tflite_fp16, tflite_fp32
+from pipeline.convert.table import load_converter
 from pipeline.errors import PromiseError, StageError
 from tests.pipeline.compress.test_recover import lying
 from tests.pipeline.conftest import through, tiny_model

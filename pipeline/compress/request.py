@@ -1,0 +1,47 @@
+"""What the child that runs the passes gets, and what of it can change its answer."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pipeline.compress.base import Step
+from pipeline.records import Data, Model, Record
+
+VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "onnx", "onnxruntime")
+
+
+class Request(Record, frozen=True):
+    """What the child gets (chain.py)."""
+
+    root: str
+    scratch: str
+    folder: str  # of the plan
+    format: str  # of the model: keras or onnx
+    model: Model
+    data: Data
+    steps: tuple[Step, ...]
+    seed: int
+
+
+def identity(data: Data) -> tuple[object, ...]:
+    """What of the data can change a pass's answer."""
+    sets = (data.training, data.calibration, data.evaluation)
+    return tuple(None if rows is None else (rows.x, rows.y) for rows in sets)
+
+
+def teachers(steps: tuple[Step, ...], folder: Path) -> tuple[str, ...]:
+    """The sha256 of every teacher's or student's file that the settings name: one that was trained anew is another one."""
+    names = {name for step in steps for _, name in files_in(step.settings)}
+    return tuple(
+        hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in ((folder / name).resolve() for name in sorted(names))
+    )
+
+
+def files_in(settings: dict[str, Any], table: str = "") -> list[tuple[str, str]]:
+    """Every (key, name of a file) of a teacher or student in the settings of a pass, also in the tables inside."""
+    found = [(f"{table}{key}", settings[key]) for key in ("teacher", "student") if isinstance(settings.get(key), str)]
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            found += files_in(value, f"{table}{key}.")
+    return found

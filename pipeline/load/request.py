@@ -1,0 +1,25 @@
+"""What the child that reads a model gets."""
+
+import tempfile
+from pathlib import Path
+
+from pipeline.records import Artifact, Data, Record
+from pipeline.store import Store
+
+
+class Request(Record, frozen=True):
+    """What a loader's `read` gets."""
+
+    root: str  # of the store
+    scratch: str
+    name: str  # of the model's file, for messages
+    format: str
+    artifact: Artifact
+    data: Data
+    baseline: Artifact | None = None  # the evaluation rows must fit it, too
+    baseline_name: str = ""
+
+    def store(self) -> Store:
+        """Open the store in the child, whose temporary files go where the parent removes them."""
+        tempfile.tempdir = self.scratch
+        return Store(Path(self.root), tmp=Path(self.scratch))
