@@ -11,7 +11,8 @@ from pipeline.compress import chain
 from pipeline.compress.base import LAST, ONLY_LOOK, UNDONE, Applied, Step, apply_pass
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
-from pipeline.compress.request import VERSIONS, Request, files_in, identity, teachers
+from pipeline.compress.formats.base import VERSIONS
+from pipeline.compress.request import Request, files_in, identity, teachers
 from pipeline.compress.settings import Recover
 from pipeline.compress.table import PASSES, load_pass
 from pipeline.errors import PlanError

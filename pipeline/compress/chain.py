@@ -18,8 +18,8 @@ from pipeline.child import Tell
 from pipeline.compress.base import Step, apply_pass
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
-from pipeline.compress.formats.base import Format, weigh
-from pipeline.compress.request import VERSIONS, Request, identity, teachers
+from pipeline.compress.formats.base import VERSIONS, Format, weigh
+from pipeline.compress.request import Request, identity, teachers
 from pipeline.compress.table import load_pass
 from pipeline.errors import EdgepressError
 from pipeline.records import Compressed, Model, PassReport, Rows

@@ -7,8 +7,6 @@ from typing import Any
 from pipeline.compress.base import Step
 from pipeline.records import Data, Model, Record
 
-VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "onnx", "onnxruntime")
-
 
 class Request(Record, frozen=True):
     """What the child gets (chain.py)."""

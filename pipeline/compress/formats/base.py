@@ -11,6 +11,9 @@ import numpy as np
 from pipeline.frameworks import Array, Count
 from pipeline.records import TensorSpec
 
+VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "onnx", "onnxruntime")
+"""Packages whose version can change what a pass answers."""
+
 Interface = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 

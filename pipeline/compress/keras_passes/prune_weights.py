@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import units
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims
 from pipeline.compress.context import Context
 from pipeline.compress.formats import FORMATS
-from pipeline.compress.formats.base import Weighed, weigh
+from pipeline.compress.formats.base import weigh
 from pipeline.compress.formats.keras_model import layers_of
 from pipeline.compress.settings import FAULT, Recover, check_names
 from pipeline.compress.sparsity.callback import pruning
@@ -29,6 +28,7 @@ from pipeline.compress.sparsity.settings import (
     check_zero,
     claims_of,
     refuse_empty,
+    what_to_expect,
 )
 from pipeline.compress.training import batch_norm
 from pipeline.errors import PromiseError, StageError
@@ -123,19 +123,6 @@ def _recover(
             rising.release()
     train.without_training_state(model)
     return notes
-
-
-def what_to_expect(before: Weighed, after: Weighed) -> str:
-    """What zeros do for size and speed, with this model's figures.
-
-    Measured in LiteRT with XNNPACK on one x86 thread: a network of 1x1 convolutions took 796 us dense, and 776 to 795 us with 70 to 90 %
-    zeros, in TFLite's sparse encoding or without it.
-    """
-    return (
-        f"zeros do not make the file smaller by themselves: {units.size(after.raw_bytes)} of weights stay that, and in a compressed "
-        f"download {units.size(before.deflated_bytes)} become {units.size(after.deflated_bytes)}; and they do not make it faster on "
-        "a CPU (prune_channels does, by making the kernels smaller)"
-    )
 
 
 def ensures(before: Any, after: Any, settings: Settings) -> Claims:

@@ -18,8 +18,8 @@ from pipeline import frameworks, units
 from pipeline.compress import surgery
 from pipeline.compress.base import Changed, Claims
 from pipeline.compress.context import Context, Dataset
+from pipeline.compress.formats.base import VERSIONS
 from pipeline.compress.formats.keras_model import layers_of
-from pipeline.compress.request import VERSIONS
 from pipeline.compress.settings import PassSettings, check_names
 from pipeline.compress.sparsity import masks
 from pipeline.compress.sparsity.kernels import Kernel, kernels_of

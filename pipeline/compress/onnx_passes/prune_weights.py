@@ -12,13 +12,19 @@ import numpy as np
 from pipeline.compress.base import Changed, Claims
 from pipeline.compress.context import Context
 from pipeline.compress.formats.base import weigh
-from pipeline.compress.keras_passes.prune_weights import what_to_expect
 from pipeline.compress.onnx_graph import statistics
 from pipeline.compress.onnx_graph.graph import Graph, copy_of
 from pipeline.compress.onnx_graph.kernels import Kernel, check_rest, kernels_of, names_of, new_values
 from pipeline.compress.onnx_graph.runs import has_rows, rows_of
 from pipeline.compress.settings import check_names
-from pipeline.compress.sparsity.settings import PruningSettings, check_amount, check_zero, claims_of, refuse_empty
+from pipeline.compress.sparsity.settings import (
+    PruningSettings,
+    check_amount,
+    check_zero,
+    claims_of,
+    refuse_empty,
+    what_to_expect,
+)
 from pipeline.errors import StageError
 from pipeline.frameworks import Array, onnx_weights
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 import numpy as np
 from msgspec import Meta
 
+from pipeline import units
+from pipeline.compress.formats.base import Weighed
 from pipeline.compress.settings import FAULT, PassSettings
 from pipeline.compress.sparsity.masks import Pattern, Scope, Selection, keeps_pattern
 from pipeline.errors import PromiseError, StageError
@@ -95,3 +97,16 @@ def claims_of(values: Sequence[Array], kernels: int) -> dict[str, float]:
         "most_sparsity_of_a_layer": max(shares),
         "pruned_kernels": float(kernels),
     }
+
+
+def what_to_expect(before: Weighed, after: Weighed) -> str:
+    """What zeros do for size and speed, with this model's figures.
+
+    Measured in LiteRT with XNNPACK on one x86 thread: a network of 1x1 convolutions took 796 us dense, and 776 to 795 us with 70 to 90 %
+    zeros, in TFLite's sparse encoding or without it.
+    """
+    return (
+        f"zeros do not make the file smaller by themselves: {units.size(after.raw_bytes)} of weights stay that, and in a compressed "
+        f"download {units.size(before.deflated_bytes)} become {units.size(after.deflated_bytes)}; and they do not make it faster on "
+        "a CPU (prune_channels does, by making the kernels smaller)"
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline import units
 from pipeline.compress.context import Context
-from pipeline.compress.request import VERSIONS
+from pipeline.compress.formats.base import VERSIONS
 from pipeline.compress.settings import Recover
 from pipeline.compress.sparsity import masks
 from pipeline.compress.sparsity.kernels import pruned_kernels
