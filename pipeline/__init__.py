@@ -8,5 +8,5 @@
     compare   Measurements x baseline -> Verdicts
     report    all of it -> something to read
 
-Every record that crosses a border between them is in records.py; every number becomes text in units.py.
+Every record that crosses a border between them is in records/; every number becomes text in units.py.
 """

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FORBIDDEN = {
     "The host decides, targets reach boards, the agent measures": ("targets/tags.py", "import pipeline.units"),
     "Commands -> flow -> the seven stages -> records, store, units, errors": (
-        "pipeline/records.py",
+        "pipeline/records/base.py",
         "import pipeline.flow",
     ),
     "Only deploy and measure reach boards (and the commands that are about boards)": (

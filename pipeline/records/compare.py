@@ -1,0 +1,70 @@
+"""Stage 6, compare: the verdicts."""
+
+from enum import StrEnum
+
+from pipeline.records.base import Record
+
+
+class Outcome(StrEnum):
+    """Of one limit, and of the whole run (its worst limit)."""
+
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    REGRESSED = "REGRESSED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    INVALID = "INVALID"
+
+    @property
+    def exit_code(self) -> int:
+        return {"PASS": 0, "REGRESSED": 1, "INCONCLUSIVE": 3, "INVALID": 6}[self]
+
+
+class Verdict(Record, frozen=True):
+    """One limit of the plan, judged for one measured file. `low` and `high`: the interval of `change`, of 95 %; by pairs and
+    of memory of 98 %, and the verdict can be read off it.
+    """
+
+    subject: str  # label of the measurement
+    metric: str  # accuracy_drop_points, latency_regression, latency_tail, energy_regression, memory_growth_bytes, memory_peak_bytes or size_bytes
+    unit: str
+    baseline_subject: str | None
+    baseline: float | None
+    candidate: float | None  # None here and below: INVALID, there is no number
+    change: float | None
+    low: float | None
+    high: float | None
+    limit: float
+    outcome: Outcome
+    why: str
+    detectable: float | None = None  # the smallest change that so many pairs call REGRESSED 95 % of the time
+    pairs: int | None = None
+    seconds: float | None = None  # that the board spent on it
+    margin: float | None = (
+        None  # by pairs: what is surely above it is REGRESSED; the limit unless the plan has a smaller one
+    )
+    percent: int | None = None  # of latency_tail: which quantile
+
+
+class Comparison(Record, frozen=True):
+    """One measured file beside its baseline in the same runtime: candidate / baseline.
+
+    By pairs where there are any: pipeline/statistics/paired_test.py. Else `latency_ratio` is the median over rounds of the ratio of the two launches' 10th percentiles, which contention moves
+    least; `latency_low` to `latency_high` is its distribution-free interval at 95 % or more, from 6 rounds on.
+    """
+
+    subject: str
+    baseline_subject: str
+    size_ratio: float
+    latency_ratio: float
+    latency_low: float
+    latency_high: float
+    accuracy_drop_points: float | None
+    trusted: bool
+    pairs: int | None = None
+
+
+class Compared(Record, frozen=True):
+    verdicts: tuple[Verdict, ...]
+    comparisons: tuple[Comparison, ...]
+    outcome: Outcome
+    steps: tuple[Comparison, ...] = ()  # each pass's model beside the one before it, in the same format and runtime
+    notes: tuple[str, ...] = ()  # what kind of file the plan's baseline is
