@@ -15,9 +15,8 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Set, Tuple
 
 from device_agent import wire
 from device_agent.channel import Refused
-from device_agent.files.layout import FOLDERS, Place, Stored, locked, newest_first
-from device_agent.jobs.job import Job
 from device_agent.files.layout import FOLDERS, Place, Stored, is_ours, locked, newest_first
+from device_agent.jobs.job import Job
 
 HASH = re.compile(b"[0-9a-f]{64}")
 OUTPUTS = re.compile(b'"outputs_sha256":"([0-9a-f]{64})"')

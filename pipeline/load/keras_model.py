@@ -2,7 +2,8 @@
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.load import Request, answers, not_a_model
+from pipeline.load import answers, not_a_model
+from pipeline.load.request import Request
 from pipeline.records import Model
 
 FORMAT = "keras"
