@@ -296,7 +296,7 @@ def test_sizes():
     """The agent stays small."""
     lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in FILES}
     assert {name for name, count in lines.items() if count > 300} == {"wire.py"}  # every record, to be read together
-    assert sum(lines.values()) <= 6000
+    assert sum(lines.values()) <= 6100
     assert len(bundle()) <= 106_000
 
 

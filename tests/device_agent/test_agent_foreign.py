@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from device_agent import jobs, place, wire
+from device_agent import wire
 from device_agent.channel import Refused
+from device_agent.files import layout
+from device_agent.jobs import requests
 from tests.device_agent.agent_process import names
 from tests.device_agent.test_agent_clean import another
 from tests.device_agent.test_agent_root import as_root, refusal
@@ -105,13 +107,13 @@ def test_a_folder_in_place_of_it(start, tmp_path):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"owner": "me"}', '{"owner": "me", "job_id": "x", "since_ns": "1"}'])
 def test_a_lock_that_does_not_say_who_is_held_all_the_same(tmp_path, text):
     """As where the disk was full when its owner wrote his name."""
-    root = place.Place(str(tmp_path / "edge"))
+    root = layout.Place(str(tmp_path / "edge"))
     with Path(root.lock).open("w", encoding="ascii") as lock:
         lock.write(text)
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(Refused, match="another edgepress measures on this board") as refused:
-            jobs._lock(root, {})
+            requests._lock(root, {})
     assert refused.value.error == "busy"
 
 
