@@ -29,9 +29,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from device_agent import wire
 from device_agent.record import replace
 from pipeline import units
-from pipeline.compare import limits
+from pipeline.compare.case import Case
+from pipeline.compare.limits import memory as memory_limit
 from pipeline.measure.memory import memory_of
-from pipeline.records import Memory, Verdict
+from pipeline.plan import LimitsTable
+from pipeline.records import Measured, Memory, Verdict
 from targets import Session, inventory, open_session, provision
 from tests.device_agent.agent_process import sha256
 from tests.pipeline.test_report_sample import measurement
@@ -118,7 +120,10 @@ class Comparisons:
                     for side in (0, 1)
                 ]
                 sides = [measurement(memory=memory) for memory in memories]
-                found.append((limits.memory(sides[1], sides[0], LIMIT_BYTES), *memories))
+                limits = LimitsTable(memory_regression_bytes=LIMIT_BYTES)
+                measured = Measured(measurements=tuple(sides))
+                case = Case(candidate=sides[1], baseline=sides[0], measured=measured, limits=limits)
+                found.append((memory_limit.judge(case), *memories))
         return found
 
     def _run(self, launches: Sequence[wire.Launch]) -> list[wire.Launched]:

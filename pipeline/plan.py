@@ -111,6 +111,10 @@ class LimitsTable(Table, frozen=True):
     applies_to: tuple[str, ...] = ()
 
 
+# the limits that are shares: they may be written with %
+SHARES = ("latency_regression", "latency_margin", "latency_tail", "energy_regression", "energy_margin")
+
+
 class HostTable(Table, frozen=True):
     """What a process on this machine may take: reading the data, loading, all passes together, each conversion."""
 
@@ -186,7 +190,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(path: Path) -> Plan:
     """Read a plan. PlanError says which file, table and key is wrong."""
-    text, raw = plan_file.read(path)
+    text, raw = plan_file.read(path, SHARES)
     return Plan(
         path=plan_file.check_name(path.resolve()),
         sha256=hashlib.sha256(text).hexdigest(),

@@ -3,6 +3,7 @@
 import math
 import re
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,10 @@ from pipeline.safe_text import shortened
 
 MOST_BYTES = 2**20  # of a plan; the longest of the examples has some 3 KB
 MOST_DOTS = 64  # in a key: tomllib needs 31 s for one of 16,000, and its time grows with the square
-SHARES = ("latency_regression", "latency_margin", "latency_tail", "energy_regression", "energy_margin")
 
 
-def read(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """The file's content, and its tables. PlanError says what is wrong with it."""
+def read(path: Path, shares: Collection[str]) -> tuple[bytes, dict[str, Any]]:
+    """The file's content, and its tables. `shares`: the keys whose values are shares. PlanError says what is wrong with it."""
     text = _text_of(path)
     try:
         if any(part.count(b".") > MOST_DOTS for part in re.split(b"[=,\n]", text)):
@@ -37,7 +37,7 @@ def read(path: Path) -> tuple[bytes, dict[str, Any]]:
         raise PlanError(
             f"{path} is not valid TOML: {shortened(str(error))}", hint="Correct the line that the message names."
         ) from error
-    return text, _written_out(raw, path)
+    return text, _written_out(raw, path, shares)
 
 
 def check_name(path: Path) -> Path:
@@ -80,7 +80,7 @@ def _check_values(value: object, path: Path, at: str) -> None:
             _check_values(each, path, f"{at}[{key}]" if isinstance(value, list) else f"{at}.{key}".lstrip("."))
 
 
-def _written_out(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+def _written_out(raw: dict[str, Any], path: Path, shares: Collection[str]) -> dict[str, Any]:
     """Sizes and shares may be written with their units, and the commonest slips are told apart from the others."""
     if isinstance(raw.get("compress"), dict):
         raise PlanError(
@@ -91,11 +91,11 @@ def _written_out(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     for name in ("limits", "host", "state"):
         table = raw.get(name)
         if isinstance(table, dict):
-            written[name] = {key: _number(value, key, f"{path}: {name}.{key}") for key, value in table.items()}
+            written[name] = {key: _number(value, key, f"{path}: {name}.{key}", shares) for key, value in table.items()}
     return written
 
 
-def _number(value: object, key: str, where: str) -> object:
+def _number(value: object, key: str, where: str, shares: Collection[str]) -> object:
     if isinstance(value, float) and key.endswith("_bytes") and value.is_integer():
         return int(value)  # 2e5
     if isinstance(value, str) and key.endswith("_bytes"):
@@ -110,7 +110,7 @@ def _number(value: object, key: str, where: str) -> object:
         raise PlanError(
             f"{where}: '{shortened(value, 40)}' is no number", hint="Give points of accuracy: 1.0 is from 92 % to 91 %."
         )
-    if key not in SHARES:
+    if key not in shares:
         return value
     if isinstance(value, str):
         share = spelling.share_of(value)

@@ -16,7 +16,7 @@ FORBIDDEN = {
         "import pipeline.flow",
     ),
     "Only deploy and measure reach boards (and the commands that are about boards)": (
-        "pipeline/compare/limits.py",
+        "pipeline/compare/limits/size.py",
         "import targets.inventory",
     ),
     "Of the agent, the host imports the wire and nothing else": (

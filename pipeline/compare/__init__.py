@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pipeline.baseline import baseline_of, is_judged
-from pipeline.compare import limits as judge
-from pipeline.compare.by_interval import LAUNCHES, Interval, accuracy_drop, latency_ratio
-from pipeline.compare.energy import energy
-from pipeline.compare.latency import latency
+from pipeline.compare.by_interval import Interval, accuracy_drop, latency_ratio
+from pipeline.compare.case import Case
+from pipeline.compare.limits import LIMITS, value_of
+from pipeline.compare.verdict import not_measured
 from pipeline.errors import PlanError
 from pipeline.plan import LimitsTable, Plan
 from pipeline.records import (
@@ -30,15 +30,6 @@ from pipeline.statistics.paired_test import effect, rule_of
 from pipeline.store import Store
 
 SEVERITY = (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.REGRESSED, Outcome.INVALID)
-# what is judged, and the limit that it is judged by
-METRICS = {
-    "size_bytes": "size_bytes",
-    "accuracy_drop_points": "accuracy_drop_points",
-    "latency_regression": "latency_regression",
-    "energy_regression": "energy_regression",
-    "memory_growth_bytes": "memory_regression_bytes",
-    "memory_peak_bytes": "memory_regression_bytes",
-}
 
 
 def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
@@ -55,39 +46,17 @@ def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
                 f'{plan.path}: limits.applies_to: "{entry}" is nothing that this plan measures',
                 hint=f'{did_you_mean(entry, names)}Write "format" or "format@runtime". Formats: {", ".join(formats)}; runtimes: {", ".join(runtimes)}.',
             )
-    relative = {
-        limits.accuracy_drop_points, limits.latency_regression, limits.energy_regression, limits.memory_regression_bytes
-    } != {None}  # fmt: skip
     compares = plan.tables.compare.baseline or plan.tables.compress or any(name.endswith("-int8") for name in formats)
-    if relative and not compares:
+    relative = [limit for limit in LIMITS.values() if limit.RELATIVE and limit.OWED]
+    if not compares and any(value_of(limit, limits) is not None for limit in relative):
+        *others, last = (limit.KEYS[0] for limit in relative)
         raise PlanError(
-            f"{plan.path}: limits: accuracy_drop_points, latency_regression, energy_regression and memory_regression_bytes need something to compare with",
+            f"{plan.path}: limits: {', '.join(others)} and {last} need something to compare with",
             hint='Name the file that is in use now: [compare] baseline = "released.tflite". It is measured in the same run.',
         )
-    if limits.accuracy_drop_points is not None and plan.tables.data.evaluation is None:
-        raise PlanError(
-            f"{plan.path}: limits.accuracy_drop_points needs rows to judge by, but data.evaluation is missing",
-            hint='Add to [data]: evaluation = "module:function" or an .npz with x and y.',
-        )
-    for name, margin, limit in (
-        ("latency", limits.latency_margin, limits.latency_regression),
-        ("energy", limits.energy_margin, limits.energy_regression),
-    ):
-        if margin is not None and margin > (limit or 0):
-            raise PlanError(
-                f"{plan.path}: limits.{name}_margin is {margin}, above {name}_regression",
-                hint=f"The margin is for a sharper rule: from a smaller change on than {name}_regression it is REGRESSED. Leave it out for the limit itself.",
-            )
-    if limits.energy_regression is not None and not plan.tables.measure.meters:
-        raise PlanError(
-            f"{plan.path}: limits.energy_regression needs a power meter, but measure.meters is empty",
-            hint='Leave measure.meters out ("auto"), or name one; docs/energy.md.',
-        )
-    if limits.memory_regression_bytes is not None and plan.tables.measure.launches < LAUNCHES:
-        raise PlanError(
-            f"{plan.path}: measure.launches: {plan.tables.measure.launches} launches can not tell whether memory_regression_bytes holds",
-            hint=f"{LAUNCHES} are the fewest of which no order is more likely than 1 %.",
-        )
+    for limit in LIMITS.values():
+        if any(getattr(limits, key) is not None for key in limit.KEYS):
+            limit.check(plan)
 
 
 def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, store: Store) -> Compared:
@@ -99,25 +68,16 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
         baseline = baseline_of(candidate, measured.measurements)
         is_baseline = baseline is candidate
         drop = answers.drop(candidate, baseline) if baseline and not is_baseline else None
-        paired = next((each for each in measured.paired if each.subject == candidate.label), None)
+        case = Case(candidate=candidate, baseline=baseline, drop=drop, measured=measured, limits=limits)
         if baseline is not None and not is_baseline:
-            comparisons.append(_comparison(candidate, baseline, drop, paired))
-        if not is_judged(plan, candidate):
-            continue
-        if limits.size_bytes is not None:
-            verdicts.append(judge.size(candidate, limits.size_bytes))
-        if limits.accuracy_drop_points is not None and not is_baseline:
-            verdicts.append(judge.accuracy(candidate, baseline, drop, limits.accuracy_drop_points))
-        if limits.latency_regression is not None and not is_baseline:
-            verdicts += latency(candidate, baseline, paired, measured.unpaired, limits)
-        if limits.energy_regression is not None and not is_baseline:
-            turns = next((each for each in measured.energy_paired if each.subject == candidate.label), None)
-            verdicts.append(energy(candidate, baseline, turns, limits))
-        if limits.memory_regression_bytes is not None and not is_baseline:
-            verdicts += judge.memory(candidate, baseline, limits.memory_regression_bytes)
+            comparisons.append(_comparison(candidate, baseline, drop, case.paired))
+        if is_judged(plan, candidate):
+            for limit in LIMITS.values():
+                if value_of(limit, limits) is not None and not (limit.RELATIVE and is_baseline):
+                    verdicts += limit.judge(case)
     for failure in measured.failures:
         if is_judged(plan, failure):
-            verdicts += [judge.not_measured(failure.label, *each, failure.evidence) for each in _set(limits)]
+            verdicts += [not_measured(failure.label, *each, failure.evidence) for each in _owed(limits)]
     verdicts += _unjudged(limits, verdicts, measured)
     return Compared(
         verdicts=tuple(verdicts), comparisons=tuple(comparisons), outcome=_outcome(plan, measured, verdicts),
@@ -153,8 +113,10 @@ def _place_in_chain(one: Measurement) -> float:
     return ends[one.variant] if one.variant in ends else float(one.variant.partition("-")[0])
 
 
-def _set(limits: LimitsTable) -> list[tuple[str, float]]:
-    return [(metric, limit) for metric, key in METRICS.items() if (limit := getattr(limits, key)) is not None]
+def _owed(limits: LimitsTable) -> list[tuple[str, float]]:
+    """Each metric that the plan's limits judge, and what it allows."""
+    values = [(limit, value_of(limit, limits)) for limit in LIMITS.values() if limit.OWED]
+    return [(metric, value) for limit, value in values if value is not None for metric in limit.METRICS]
 
 
 def _unjudged(limits: LimitsTable, verdicts: Sequence[Verdict], measured: Measured) -> list[Verdict]:
@@ -167,7 +129,7 @@ def _unjudged(limits: LimitsTable, verdicts: Sequence[Verdict], measured: Measur
     if not verdicts and not limits.applies_to:
         missing = ["every file"]
     why = "nothing was measured that this limit could judge"
-    return [judge.not_measured(entry, *each, why) for entry in missing for each in _set(limits)]
+    return [not_measured(entry, *each, why) for entry in missing for each in _owed(limits)]
 
 
 def _outcome(plan: Plan, measured: Measured, verdicts: Sequence[Verdict]) -> Outcome:

@@ -1,13 +1,22 @@
-"""How much a candidate changed against its baseline: (change, low, high), with 95 % intervals (memory: 98 %)."""
+"""How much a candidate changed against its baseline: (change, low, high), with 95 % intervals (memory: 98 %); and a limit that is
+judged by such an interval -> a Verdict.
+
+PASS when the whole interval keeps the limit, REGRESSED when the whole interval breaks it, INCONCLUSIVE when it lies on both sides or
+where nothing can be judged by it (an emulator's times), INVALID without a valid number. A change for the worse that is proven, though
+the limit allows it, is told.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.records import Latency
+from pipeline import units
+from pipeline.compare.verdict import not_measured, within
+from pipeline.metrics import METRICS
+from pipeline.records import Latency, Measurement, Outcome, Verdict
 from pipeline.statistics.order import median_interval
 
 Z95 = 1.959964  # standard normal, two-sided 95 %
@@ -16,6 +25,16 @@ ALPHA = 0.01  # of each end of the interval of `shift`
 MOST = 50  # launches of a side that are looked at: more would tell nothing that matters, and the exact count takes long
 
 Interval = tuple[float, float, float]
+
+KEEPS, BREAKS = "keeps the limit", "breaks the limit"
+UNCLEAR = "can not be told apart from the limit: more launches or more rows would tell"
+
+# unit of an interval -> its ends as text
+TEXT: dict[str, Callable[[float], str]] = {
+    "points": lambda value: f"{value:.2f} points",
+    "B": units.size,
+    "s": units.percent,
+}
 
 
 def latency_ratio(candidate: Latency, baseline: Latency) -> Interval:
@@ -74,3 +93,33 @@ def _cut(n: int, m: int) -> int:
             ways[u] += ways[u - k]
     reached = np.cumsum(ways) / math.comb(n + m, n)
     return int(np.count_nonzero(reached <= ALPHA)) - 1
+
+
+def by_interval(
+    candidate: Measurement, baseline: Measurement, metric: str, unit: str, values: tuple[float | None, float | None],
+    change: Interval, limit: float, undecided: str = "",
+) -> Verdict:  # fmt: skip
+    """By the interval; a doubt of either side that touches this metric is named, and an invalid one ends it. `undecided`: why
+    nothing is judged by it.
+    """
+    touches = METRICS[metric].touches
+    doubts = [doubt for each in (candidate, baseline) for doubt in each.doubts if doubt.touches == touches]
+    invalid = dict.fromkeys(doubt.evidence for doubt in doubts if doubt.invalid)
+    if invalid:
+        return not_measured(candidate.label, metric, limit, f"it was not measured validly: {'; '.join(invalid)}")
+    middle, low, high = change
+    useless = dict.fromkeys(f"{doubt.evidence}. {doubt.remedy}" for doubt in doubts if doubt.decides_nothing)
+    if useless or undecided:
+        outcome, why = Outcome.INCONCLUSIVE, " ".join(useless) or undecided
+    elif high <= limit:
+        outcome, why = Outcome.PASS, within("more", *map(TEXT[unit], (middle, limit))) if low > 0 else KEEPS
+    elif low > limit:
+        outcome, why = Outcome.REGRESSED, BREAKS
+    else:
+        outcome, why = Outcome.INCONCLUSIVE, UNCLEAR
+    named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
+    return Verdict(
+        subject=candidate.label, metric=metric, unit=unit, baseline_subject=baseline.label, baseline=values[0],
+        candidate=values[1], change=middle, low=low, high=high, limit=limit, outcome=outcome,
+        why=f"{why} (doubted: {named})" if named else why,
+    )  # fmt: skip

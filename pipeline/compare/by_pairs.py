@@ -3,12 +3,23 @@
 from collections.abc import Sequence
 
 from pipeline import units
-from pipeline.compare.limits import not_measured, within
+from pipeline.compare.verdict import not_measured, within
+from pipeline.errors import PlanError
+from pipeline.plan import Plan
 from pipeline.records import Doubt, EnergyPaired, Measurement, Outcome, Paired, Verdict
 from pipeline.statistics.paired_test import Effect, Rule, effect, judged
 
-UNPAIRED = "was not measured in turns with its baseline, because the limit was set later: run `edgepress measure` again"
 ANOTHER_LIMIT = "its pairs were enough for the limit that was set then: run `edgepress measure` again"
+
+
+def check_margin(plan: Plan, limit_key: str, margin_key: str) -> None:
+    """PlanError where the plan's margin is above the limit that it is for."""
+    limit, margin = (getattr(plan.tables.limits, key) for key in (limit_key, margin_key))
+    if margin is not None and margin > (limit or 0):
+        raise PlanError(
+            f"{plan.path}: limits.{margin_key} is {margin}, above {limit_key}",
+            hint=f"The margin is for a sharper rule: from a smaller change on than {limit_key} it is REGRESSED. Leave it out for the limit itself.",
+        )
 
 
 def by_turns(

@@ -24,7 +24,7 @@ class Verdict(Record, frozen=True):
     """
 
     subject: str  # label of the measurement
-    metric: str  # accuracy_drop_points, latency_regression, latency_tail, energy_regression, memory_growth_bytes, memory_peak_bytes or size_bytes
+    metric: str  # one of pipeline.metrics
     unit: str
     baseline_subject: str | None
     baseline: float | None

@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.baseline import baseline_of
 from pipeline.compare import check, compare
-from pipeline.compare.limits import by_interval
+from pipeline.compare.by_interval import by_interval
 from pipeline.errors import PlanError
-from pipeline.plan import CompareTable, ConvertTable, LimitsTable, ModelTable, Plan, Tables
+from pipeline.plan import CompareTable, ConvertTable, DataTable, LimitsTable, ModelTable, Plan, Tables
 from pipeline.records import BoardAccuracy, Data, Doubt, Measured, NotMeasured, Outcome, Paired, Rows, Side, TailRatios
 from pipeline.store import Store
 from tests.pipeline.test_report_sample import measurement, run_of
@@ -20,9 +20,10 @@ from tests.pipeline.test_report_sample import measurement, run_of
 ROWS = 1000
 
 
-def plan(formats=(), passes=({"pass": "x"},), **limits):
+def plan(formats=(), passes=({"pass": "x"},), evaluation=None, **limits):
     tables = Tables(
         model=ModelTable(path="m.keras"),
+        data=DataTable(evaluation=evaluation),
         compress=passes,
         convert=ConvertTable(formats=formats),
         limits=LimitsTable(**limits),

@@ -15,7 +15,8 @@ from device_agent import wire
 from device_agent.record import replace
 from pipeline import deploy
 from pipeline.compare import check, compare
-from pipeline.compare.energy import energy as energy_verdict
+from pipeline.compare.case import Case
+from pipeline.compare.limits import energy
 from pipeline.errors import PlanError
 from pipeline.measure.energy.capture import Watch
 from pipeline.measure.energy.pair import joules_of_pair
@@ -41,6 +42,14 @@ METER = DeployedMeter(
     name="ina226", settings=(), on_board=True, rail="5 V", quality="measured", period_s=0.01, accumulates=False
 )
 LIMITS = LimitsTable(energy_regression=0.05)
+
+
+def energy_verdict(one, base, turns):
+    measured = Measured(measurements=(one,), energy_paired=(turns,) if turns else ())
+    (verdict,) = energy.judge(Case(candidate=one, baseline=base, measured=measured, limits=LIMITS))
+    return verdict
+
+
 RULE = rule_of(0.05, None)
 BASE, ONE = measurement(), measurement("compressed")
 
@@ -117,7 +126,7 @@ def judged(tmp_path, monkeypatch):
         (found,) = beside.energy_beside(
             board, plan_of(energy_regression=0.05), deployed(*meters), (), sides, Store(tmp_path), progress
         )
-        return found, energy_verdict(sides[1], sides[0], found, LIMITS), said
+        return found, energy_verdict(sides[1], sides[0], found), said
 
     return of
 
@@ -258,10 +267,10 @@ def test_a_board_without_a_meter_is_said_at_the_knock(tmp_path, monkeypatch):
 
 
 def test_a_limit_that_was_set_later_is_never_green():
-    verdict = energy_verdict(ONE, BASE, None, LIMITS)
+    verdict = energy_verdict(ONE, BASE, None)
     assert verdict.outcome is Outcome.INVALID
     assert "edgepress measure" in verdict.why
-    assert energy_verdict(ONE, None, None, LIMITS).outcome is Outcome.INVALID
+    assert energy_verdict(ONE, None, None).outcome is Outcome.INVALID
 
 
 def test_the_limit_is_judged_with_the_others(tmp_path):
@@ -297,7 +306,7 @@ def test_the_report_prints_a_verdict_and_no_number_of_an_invalid_one():
     )
     for doubts, outcome, text in (((), Outcome.REGRESSED, "3.75 mJ"), ((bad,), Outcome.INVALID, "-")):
         paired = msgspec.structs.replace(found, doubts=doubts)
-        run = run_of((BASE, ONE), verdicts=(energy_verdict(ONE, BASE, paired, LIMITS),), outcome=outcome)
+        run = run_of((BASE, ONE), verdicts=(energy_verdict(ONE, BASE, paired),), outcome=outcome)
         run = msgspec.structs.replace(run, measured=msgspec.structs.replace(run.measured, energy_paired=(paired,)))
         view = view_of(run)
         (limit,) = view.limits

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from device_agent.record import replace
 from device_agent.wire import MemoryStep
-from pipeline.compare import check, limits
+from pipeline.compare import check
 from pipeline.compare.by_interval import ALPHA, LAUNCHES, _cut, shift
+from pipeline.compare.case import Case
+from pipeline.compare.limits import memory as memory_limit
 from pipeline.errors import PlanError
 from pipeline.measure.memory import job_peak_of, memory_of
 from pipeline.plan import CompareTable, LimitsTable, MeasureTable, ModelTable, Plan, Tables
-from pipeline.records import Memory, Outcome
+from pipeline.records import Measured, Memory, Outcome
 from pipeline.report.tables import details
 from tests.pipeline.test_report_sample import measurement, run_of
 from tests.pipeline.test_validity import CLEAN
@@ -37,8 +39,14 @@ def raised(by):
     return tuple(value + by for value in NOISE)
 
 
+def verdicts(candidate, baseline, limit=LIMIT):
+    limits = LimitsTable(memory_regression_bytes=limit)
+    measured = Measured(measurements=())
+    return memory_limit.judge(Case(candidate=candidate, baseline=baseline, measured=measured, limits=limits))
+
+
 def outcomes(candidate, baseline, limit=LIMIT):
-    return [verdict.outcome for verdict in limits.memory(candidate, baseline, limit)]
+    return [verdict.outcome for verdict in verdicts(candidate, baseline, limit)]
 
 
 # --- the interval
@@ -85,7 +93,7 @@ def test_256_kb_more_are_found_with_five_launches_and_equal_ones_pass():
 
 
 def test_growth_and_peak_are_judged_apart():
-    growth, peak = limits.memory(of(NOISE, raised(10**6)), of(NOISE), LIMIT)
+    growth, peak = verdicts(of(NOISE, raised(10**6)), of(NOISE))
     assert (growth.metric, growth.outcome) == ("memory_growth_bytes", Outcome.PASS)
     assert (peak.metric, peak.outcome) == ("memory_peak_bytes", Outcome.REGRESSED)
     assert (peak.baseline, peak.candidate, peak.change) == (8192, 8192 + 10**6, 10**6)

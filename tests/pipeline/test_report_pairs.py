@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pipeline import report, units
 from pipeline.records import Doubt, MemoryStep, Outcome, RunRecord
 from pipeline.report.compose import view_of
-from pipeline.report.pictures.memory import memory as memory_picture
 from pipeline.report.pictures import pairs, timeline
+from pipeline.report.pictures.memory import memory as memory_picture
 from pipeline.report.pictures.svg import Drawing, Picture, Scale, apart
 from pipeline.report.renderers import terminal
 from pipeline.report.renderers.markdown import escape

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from device_agent import wire
 from device_agent.record import replace
 from pipeline import report
-from pipeline.compare.energy import energy as energy_verdict
+from pipeline.compare.case import Case
+from pipeline.compare.limits import energy
 from pipeline.measure.energy.curve import MOST_STEPS, curve_of, curve_of_pair
 from pipeline.measure.energy.reading import reading_of
 from pipeline.measure.energy.trace import LONGEST_GAP_PERIODS, Curve
@@ -234,9 +235,11 @@ def test_the_verdict_on_energy_can_be_read_off_its_pairs():
         subject=one.label, baseline_subject=base.label, margin=0.01, limit=0.05, meter="m", quality="measured",
         log_ratios=tuple(0.08 + 0.001 * n for n in range(10)), baseline_j=0.003, candidate_j=0.0033,
     )  # fmt: skip
-    verdict = energy_verdict(one, base, turns, LimitsTable(energy_regression=0.05, energy_margin=0.01))
-    run = run_of((base, one), verdicts=(verdict,))
+    run = run_of((base, one))
     run = msgspec.structs.replace(run, measured=msgspec.structs.replace(run.measured, energy_paired=(turns,)))
+    limits = LimitsTable(energy_regression=0.05, energy_margin=0.01)
+    verdicts = energy.judge(Case(candidate=one, baseline=base, measured=run.measured, limits=limits))
+    run = msgspec.structs.replace(run, compared=msgspec.structs.replace(run.compared, verdicts=tuple(verdicts)))
     drawing = drawing_of(pairs.hungrier(Trust(run)))
     assert any(text.endswith("REGRESSED") for text in texts(drawing))
     assert {"limit +5.00 %", "margin +1.00 %", "no change"} <= set(texts(drawing))

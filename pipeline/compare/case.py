@@ -1,0 +1,35 @@
+"""A file that is judged, and what it is judged by."""
+
+from dataclasses import dataclass
+
+from pipeline.compare.by_interval import Interval
+from pipeline.plan import LimitsTable
+from pipeline.records import EnergyPaired, Measured, Measurement, NotMeasured, Paired
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """`baseline` None: nothing to compare with was measured in this runtime. `drop`: points of accuracy that the candidate lost
+    against it; None where that is not known.
+    """
+
+    candidate: Measurement
+    baseline: Measurement | None
+    drop: Interval | None = None
+    measured: Measured
+    limits: LimitsTable
+
+    @property
+    def paired(self) -> Paired | None:
+        """The candidate's pairs with its baseline; None where none were run."""
+        return next((each for each in self.measured.paired if each.subject == self.candidate.label), None)
+
+    @property
+    def energy_paired(self) -> EnergyPaired | None:
+        """Its pairs under a power meter; None where none were run."""
+        return next((each for each in self.measured.energy_paired if each.subject == self.candidate.label), None)
+
+    @property
+    def unpaired(self) -> NotMeasured | None:
+        """Why its pairs could not be run; None where nothing was in the way."""
+        return next((each for each in self.measured.unpaired if each.label == self.candidate.label), None)

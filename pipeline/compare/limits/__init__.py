@@ -1,0 +1,44 @@
+"""Which limits there are. A limit is one file, and one line here.
+
+A limit is judged by an interval, never by a single number: pipeline/compare/by_interval.py, or, for files that took turns,
+pipeline/compare/by_pairs.py.
+"""
+
+from typing import Protocol
+
+from pipeline.compare.case import Case
+from pipeline.compare.limits import accuracy, energy, latency, memory, size, tail
+from pipeline.plan import LimitsTable, Plan
+from pipeline.records import Verdict
+
+
+class Limit(Protocol):
+    """What the module of a limit has."""
+
+    KEYS: tuple[str, ...]  # keys of the plan's [limits] that it reads; without the first it is not set
+    METRICS: tuple[str, ...]  # what its verdicts are about: pipeline.metrics
+    RELATIVE: bool  # judges against a baseline, and so never the baseline itself
+    OWED: bool  # it is INVALID where nothing could be measured; False: it is left out where it cannot be told
+
+    def check(self, plan: Plan, /) -> None:
+        """PlanError where the plan could never be judged by it. Called for every plan in which one of KEYS is set."""
+
+    def judge(self, case: Case, /) -> list[Verdict]:
+        """One verdict or more on a measured file. Called where the limit is set."""
+
+
+LIMITS: dict[str, Limit] = {
+    "size": size,
+    "accuracy": accuracy,
+    "latency": latency,
+    "tail": tail,
+    "energy": energy,
+    "memory": memory,
+}
+"""Name of a limit -> its module. Verdicts are given in this order."""
+
+
+def value_of(limit: Limit, limits: LimitsTable) -> float | None:
+    """What the plan allows; None: the plan does not set this limit."""
+    value: float | None = getattr(limits, limit.KEYS[0])
+    return value

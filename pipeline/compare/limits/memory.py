@@ -1,0 +1,46 @@
+"""The limit on memory, by the launches of both files: on the model's own anonymous memory, and on the process's peak."""
+
+from statistics import median
+
+from pipeline.compare.by_interval import LAUNCHES, by_interval, shift
+from pipeline.compare.case import Case
+from pipeline.compare.verdict import NO_BASELINE, not_measured
+from pipeline.errors import PlanError
+from pipeline.metrics import GROWTH, PEAK
+from pipeline.plan import Plan
+from pipeline.records import Verdict
+
+KEYS: tuple[str, ...] = ("memory_regression_bytes",)
+METRICS: tuple[str, ...] = (GROWTH, PEAK)
+RELATIVE = True
+OWED = True
+
+
+def check(plan: Plan) -> None:
+    """Fewer launches than LAUNCHES could not tell anything."""
+    if plan.tables.measure.launches < LAUNCHES:
+        raise PlanError(
+            f"{plan.path}: measure.launches: {plan.tables.measure.launches} launches can not tell whether memory_regression_bytes holds",
+            hint=f"{LAUNCHES} are the fewest of which no order is more likely than 1 %.",
+        )
+
+
+def judge(case: Case) -> list[Verdict]:
+    """At most so many bytes more than the baseline, of either metric."""
+    limit, candidate, baseline = case.limits.memory_regression_bytes or 0, case.candidate, case.baseline
+    if baseline is None:
+        return [not_measured(candidate.label, metric, limit, NO_BASELINE) for metric in METRICS]
+    one, other = candidate.memory, baseline.memory
+    launches = {
+        GROWTH: (one.launch_growth_bytes, other.launch_growth_bytes),
+        PEAK: (one.launch_peak_bytes, other.launch_peak_bytes),
+    }
+    verdicts = []
+    for metric, (after, before) in launches.items():
+        if min(len(before), len(after)) < LAUNCHES:
+            why = f"fewer than {LAUNCHES} launches of it and of its baseline told of their memory"
+            verdicts.append(not_measured(candidate.label, metric, limit, why))
+            continue
+        values = (median(before), median(after))
+        verdicts.append(by_interval(candidate, baseline, metric, "B", values, shift(after, before), limit))
+    return verdicts

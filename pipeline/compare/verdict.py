@@ -1,0 +1,19 @@
+"""What the verdicts of all limits have in common."""
+
+from pipeline.records import Outcome, Verdict
+
+NO_BASELINE = "nothing to compare with was measured in this runtime"
+UNPAIRED = "was not measured in turns with its baseline, because the limit was set later: run `edgepress measure` again"
+
+
+def not_measured(subject: str, metric: str, limit: float, why: str) -> Verdict:
+    """A limit that can not be judged, because there is no valid number: never silently green."""
+    return Verdict(
+        subject=subject, metric=metric, unit="", baseline_subject=None, baseline=None, candidate=None, change=None, low=None,
+        high=None, limit=limit, outcome=Outcome.INVALID, why=why,
+    )  # fmt: skip
+
+
+def within(worse: str, change: str, limit: str) -> str:
+    """Why a proven change for the worse passes."""
+    return f"{worse} by {change} (proven), within the limit of {limit}"

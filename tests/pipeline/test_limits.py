@@ -1,0 +1,50 @@
+"""The contract of every limit, and that what is known of its metrics is complete."""
+
+import pytest
+
+from pipeline.compare.case import Case
+from pipeline.compare.limits import LIMITS, value_of
+from pipeline.metrics import METRICS
+from pipeline.plan import LimitsTable
+from pipeline.records import Measured, Outcome
+from pipeline.units import UNKNOWN
+from tests.pipeline.test_compare import plan
+from tests.pipeline.test_report_sample import measurement
+
+ROOMY = {
+    "size_bytes": 10**9, "accuracy_drop_points": 50.0, "latency_regression": 0.5, "energy_regression": 0.5,
+    "memory_regression_bytes": 10**9,
+}  # fmt: skip
+"""Each key that sets a limit, to what every file keeps."""
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_the_contract_of_a_limit(name):
+    limit = LIMITS[name]
+    keys = LimitsTable.__struct_fields__
+    assert set(limit.KEYS) <= set(keys)
+    assert set(limit.METRICS) <= set(METRICS)
+    assert (value_of(limit, LimitsTable()), value_of(limit, LimitsTable(**ROOMY))) == (None, ROOMY[limit.KEYS[0]])
+    limit.check(plan(evaluation="rows:make", **ROOMY))
+    one = measurement("compressed")
+    case = Case(candidate=one, baseline=None, measured=Measured(measurements=(one,)), limits=LimitsTable(**ROOMY))
+    verdicts = limit.judge(case)
+    assert [verdict.metric for verdict in verdicts] == (list(limit.METRICS) if limit.OWED else [])
+    assert {verdict.outcome for verdict in verdicts} <= {Outcome.INVALID if limit.RELATIVE else Outcome.PASS}
+    assert all((verdict.subject, verdict.limit) == (one.label, ROOMY[limit.KEYS[0]]) for verdict in verdicts)
+
+
+def test_each_key_of_a_plan_and_each_metric_has_its_limit():
+    """In the order in which verdicts are given."""
+    keys = {key for limit in LIMITS.values() for key in limit.KEYS}
+    assert keys == set(LimitsTable.__struct_fields__) - {"applies_to"}
+    assert [metric for limit in LIMITS.values() for metric in limit.METRICS] == list(METRICS)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_numbers_of_a_metric_become_text(name):
+    metric = METRICS[name]
+    for text in (metric.level, metric.change, metric.limit):
+        assert text(None) == UNKNOWN
+        assert isinstance(text(0.5), str)
+    assert name.startswith(metric.touches)
