@@ -35,6 +35,10 @@ FORBIDDEN = {
         "pipeline/measure/summary.py",
         "import pipeline.measure.pairs.run",
     ),
+    "Compare: limits -> pairs, intervals -> a verdict": (
+        "pipeline/compare/by_interval.py",
+        "import pipeline.compare.limits.size",
+    ),
     "Report: renderers -> pictures, words -> tables -> the view": (
         "pipeline/report/view.py",
         "import pipeline.report.renderers.html",

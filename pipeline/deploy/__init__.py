@@ -57,12 +57,7 @@ def knock(plan: Plan, say: Callable[[str], None] | None = None) -> wire.Machine 
     has not, is better said before minutes of training than after. What the board is; None: nothing had to be asked.
     """
     target = inventory.find(plan.tables.board.name, plan.folder)
-    judges_energy = plan.tables.limits.energy_regression is not None
-    if judges_energy and target.kind == "emulated":
-        raise PlanError(
-            f"{plan.path}: limits.energy_regression: {target.name} is emulated, and uses what this machine uses",
-            hint="Set this limit in a plan for a board with a power meter; docs/energy.md.",
-        )
+    judges_energy = meters.are_to_judge(plan, target)
     asks_meters = bool(
         set(plan.tables.measure.meters) - {meters.AUTO} or target.meters or (judges_energy and target.kind != "virtual")
     )

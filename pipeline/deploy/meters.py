@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from device_agent import wire
+from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.records import DeployedMeter
 from pipeline.spelling import did_you_mean
@@ -50,6 +51,18 @@ def _correct(name: str, target: Target) -> str:
     known = f"Name one that is there (`edgepress boards check {target.name}`; this machine itself reads {', '.join(meters.METERS)})"
     known = did_you_mean(name, (*meters.METERS, *target.meters, AUTO)) + known
     return f"{known}, or give its settings in {table} of boards.toml" if target.kind == "ssh" else known
+
+
+def are_to_judge(plan: Plan, target: Target) -> bool:
+    """Whether the plan sets a limit on energy. PlanError where the target is emulated: its meters are this machine's."""
+    if plan.tables.limits.energy_regression is None:
+        return False
+    if target.kind == "emulated":
+        raise PlanError(
+            f"{plan.path}: limits.energy_regression: {target.name} is emulated, and uses what this machine uses",
+            hint="Set this limit in a plan for a board with a power meter; docs/energy.md.",
+        )
+    return True
 
 
 def one_judges(plan: Plan, target: Target, found: Sequence[DeployedMeter]) -> None:

@@ -1,6 +1,6 @@
 """The last stage: records -> something to read.
 
-`rows.view_of` puts a run into words, once; each renderer shows those words its own way and adds none:
+`compose.view_of` puts a run into words, once; each renderer shows those words its own way and adds none:
 
     terminal   what the command prints                     html   one page that needs nothing else, with pictures
     markdown   for a pull request                          json   the RunRecord itself

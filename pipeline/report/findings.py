@@ -3,6 +3,7 @@
 from pipeline import units
 from pipeline.records import Comparison, Energy, Measurement, Outcome, RunRecord
 from pipeline.report.tables import ledger
+from pipeline.report.tables.board_facts import place
 from pipeline.report.trust import DOUBTFUL, INVALID, TRUSTED, Trust, asked_for, guarded, has_interval, level_of, mark_of
 from pipeline.report.view import Finding
 from pipeline.statistics.order import ENOUGH
@@ -27,13 +28,6 @@ def findings(run: RunRecord, trust: Trust) -> tuple[Finding, ...]:
     kinds = (Finding(tone=NEUTRAL, text=note) for note in trust.compared.notes)
     others = (*kinds, *_not_known(trust), _fastest(run), _accuracy(trust), _differs(run), _apart(run), _energy(run))
     return (*speed, *ledger.findings(run, trust), *(finding for finding in others if finding is not None))
-
-
-def place(run: RunRecord) -> str:
-    board = run.deployment.board
-    if board.emulated:
-        return "an emulated machine"
-    return "the board" if board.is_board else "this machine"
 
 
 def _judged(run: RunRecord, trust: Trust) -> str:

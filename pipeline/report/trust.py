@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 
 from pipeline import units
+from pipeline.metrics import LATENCY
 from pipeline.records import (
     Compared,
     Comparison,
@@ -81,7 +82,7 @@ class Trust:
         return [doubt for side in sides if side for doubt in side.doubts]
 
     def verdict_of(
-        self, paired: Paired | EnergyPaired, metric: str = "latency_regression", percent: int | None = None
+        self, paired: Paired | EnergyPaired, metric: str = LATENCY, percent: int | None = None
     ) -> Verdict | None:
         """None: nobody judged it by that limit."""
         found = (each for each in self.compared.verdicts if (each.subject, each.metric) == (paired.subject, metric))

@@ -1,10 +1,11 @@
 """What a report says, as text: every renderer shows this and adds nothing, so they can not disagree.
 
-`rows.view_of` makes it. All text in it has been through `clean`: names come from models, boards and other people's
+`compose.view_of` makes it. All text in it has been through `clean`: names come from models, boards and other people's
 files, and may hold what a terminal would obey.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import msgspec
 
@@ -17,6 +18,7 @@ class Column:
     number: bool = False  # aligned right
     under: bool = False  # where there is little width, it may stand under the column before it
     brief: bool = True  # False: left out where there is least room, the terminal
+    compact: bool = True  # False: left to the details of a pull request, which come after its short tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,39 @@ class Table:
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     note: str = ""
+    facts: bool = False  # a name and its value in each line: a page needs no headings above them
+
+
+class Place(StrEnum):
+    """What a section tells of. The page has a chapter for one place or for several."""
+
+    RESULTS = "results"
+    PAIRS = "pairs"
+    LEDGER = "ledger"
+    MAKING = "making"
+    STAGES = "stages"
+    METHOD = "method"
+    TIMES = "times"
+    RESOURCES = "resources"
+    BOARD = "board"
+
+
+class Shown(StrEnum):
+    """How soon a section is shown. The page has them all."""
+
+    FIRST = "first"  # before the limits, in every form
+    BRIEF = "brief"  # in the terminal too, which has no details
+    DETAILS = "details"  # folded away in a pull request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A table of the report, and where it stands. Nothing is shown of one without lines."""
+
+    key: str
+    place: Place
+    shown: Shown
+    table: Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,27 +116,15 @@ class View:
     outcome: str
     headline: str
     origin: str  # which run, which plan, which version
-    results: Table
     limits: tuple[Limit, ...]
     findings: tuple[Finding, ...]
     failures: tuple[Objection, ...]
     doubts: tuple[Objection, ...]
-    judged: Table
-    quantiles: Table
-    ledger: Table
-    sensitivity: Table
-    conversions: Table
-    passes: Table
-    notes: Table
-    latency: Table
-    memory: Table
-    operators: Table
-    energy: Table
-    board_facts: Table
-    conditions: Table
-    runtimes: Table
-    method: Table
-    stages: Table
+    sections: tuple[Section, ...]  # in the order of `pipeline.report.tables.SECTIONS`
+
+    def table(self, key: str) -> Table:
+        """The table of one section. KeyError where there is none of this key."""
+        return {section.key: section.table for section in self.sections}[key]
 
 
 def cleaned(view: View) -> View:

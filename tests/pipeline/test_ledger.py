@@ -50,7 +50,7 @@ def cells(table, row):
 
 
 def test_a_line_for_each_pass_and_the_model_before_them():
-    table = view_of(chain()).ledger
+    table = view_of(chain()).table("ledger")
     latency = "tflite-fp32 on ai_edge_litert"
     assert [line.cells[0] for line in table.lines] == [
         "(the model as given)", "1 prune_channels", "2 sensitivity", "3 recover",
@@ -63,7 +63,7 @@ def test_a_line_for_each_pass_and_the_model_before_them():
 
 def test_steps_are_in_the_ledger_and_not_among_the_results():
     view = view_of(chain())
-    assert [line.cells[1] for line in view.results.lines] == ["original tflite-fp32", "compressed tflite-fp32"]
+    assert [line.cells[1] for line in view.table("results").lines] == ["original tflite-fp32", "compressed tflite-fp32"]
 
 
 def test_consecutive_steps_are_compared():
@@ -100,7 +100,7 @@ def test_a_step_that_is_doubted_is_no_good_news():
 
 
 def test_sensitivity_is_a_table_with_the_most_sensitive_part_first():
-    table = view_of(chain()).sensitivity
+    table = view_of(chain()).table("sensitivity")
     assert [column.heading for column in table.columns] == [
         "part", "channels pruned: 25.00 %", "channels pruned: 50.00 %", "bits of a weight: 8 bits", "bits of a weight: 2 bits",
     ]  # fmt: skip

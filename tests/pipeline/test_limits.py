@@ -1,7 +1,10 @@
 """The contract of every limit, and that what is known of its metrics is complete."""
 
+from pathlib import Path
+
 import pytest
 
+from pipeline.compare import limits
 from pipeline.compare.case import Case
 from pipeline.compare.limits import LIMITS, value_of
 from pipeline.metrics import METRICS
@@ -32,6 +35,10 @@ def test_the_contract_of_a_limit(name):
     assert [verdict.metric for verdict in verdicts] == (list(limit.METRICS) if limit.OWED else [])
     assert {verdict.outcome for verdict in verdicts} <= {Outcome.INVALID if limit.RELATIVE else Outcome.PASS}
     assert all((verdict.subject, verdict.limit) == (one.label, ROOMY[limit.KEYS[0]]) for verdict in verdicts)
+
+
+def test_a_limit_is_a_file_and_a_line():
+    assert {path.stem for path in Path(limits.__file__).parent.glob("[!_]*.py")} == set(LIMITS)
 
 
 def test_each_key_of_a_plan_and_each_metric_has_its_limit():

@@ -19,7 +19,8 @@ from pipeline.errors import PlanError
 from pipeline.measure.memory import job_peak_of, memory_of
 from pipeline.plan import CompareTable, LimitsTable, MeasureTable, ModelTable, Plan, Tables
 from pipeline.records import Measured, Memory, Outcome
-from pipeline.report.tables import details
+from pipeline.report.tables import memory as memory_table
+from pipeline.report.trust import Trust
 from tests.pipeline.test_report_sample import measurement, run_of
 from tests.pipeline.test_validity import CLEAN
 
@@ -171,6 +172,7 @@ def test_the_peak_of_a_job_is_the_highest_that_any_launch_saw():
 def test_the_report_says_whose_the_peak_of_a_job_is():
     run = run_of((measurement(),))
     silent, told = run.measured, msgspec.structs.replace(run.measured, job_peak_bytes=99 << 20)
-    notes = [details.memory(msgspec.structs.replace(run, measured=each)).note for each in (silent, told)]
+    runs = [msgspec.structs.replace(run, measured=each) for each in (silent, told)]
+    notes = [memory_table.table(each, Trust(each)).note for each in runs]
     assert "one job" not in notes[0]
     assert "as one job: at most 99.0 MiB, with the page cache" in notes[1]

@@ -76,7 +76,7 @@ def heights(drawing: ET.Element, **named: str) -> dict[str, float]:
 
 
 def lines(run: RunRecord) -> list[dict[str, str]]:
-    table = view_of(run).judged
+    table = view_of(run).table("judged")
     return [dict(zip((column.heading for column in table.columns), line.cells, strict=True)) for line in table.lines]
 
 
@@ -103,7 +103,7 @@ def test_a_tail_with_too_few_runs_is_said_to_be_so():
 
 
 def test_every_inference_of_both_sides_is_in_the_table_of_quantiles():
-    table = view_of(paired_run()).quantiles
+    table = view_of(paired_run()).table("quantiles")
     assert [line.cells[1] for line in table.lines] == ["candidate", "baseline"] * 3
     found = paired_run().measured.paired[0].candidate
     value = found.quantiles[3]
@@ -116,7 +116,7 @@ def test_every_renderer_tells_effect_interval_detectable_change_and_time(name, s
     text = report.renderer(name).render(paired_run(), store)
     for words in ("+5.50 %", "+5.10 % to +5.90 %", "+1.23 %", "22.0 s"):
         assert words in text, words
-    assert (escape(view_of(paired_run()).quantiles.title) in text) == (name != "terminal")
+    assert (escape(view_of(paired_run()).table("quantiles").title) in text) == (name != "terminal")
 
 
 def test_the_terminal_tells_the_level_of_each_interval(store):
@@ -139,7 +139,7 @@ def test_pairs_make_an_interval_also_where_launches_are_few():
 
 def test_without_pairs_there_is_no_table_and_no_picture(store):
     run = run_of((measurement(), measurement("compressed")))
-    assert (view_of(run).judged.lines, view_of(run).quantiles.lines) == ((), ())
+    assert (view_of(run).table("judged").lines, view_of(run).table("quantiles").lines) == ((), ())
     assert [draw(Trust(run)) for draw in (pairs.slower, pairs.together, pairs.tails, timeline.steadiness)] == [None] * 4
     page = report.renderer("html").render(run, store)
     assert "Side by side" not in page
@@ -147,14 +147,14 @@ def test_without_pairs_there_is_no_table_and_no_picture(store):
 
 
 def test_the_method_tells_how_pairs_are_judged():
-    told = dict(line.cells for line in view_of(of_one()).method.lines)
+    told = dict(line.cells for line in view_of(of_one()).table("method").lines)
     assert "12 blocks a pair" in told["pairs"]
     assert "looks at 10, 14 and 20 of them, each at 1 % / 3" in told["verdict on latency"]
     assert "above the margin; PASS: surely below the limit (limit 3.00 %, margin 0.50 %)" in told["verdict on latency"]
     run = of_one()
     paired = tuple(msgspec.structs.replace(each, margin=each.limit) for each in run.measured.paired)
     run = msgspec.structs.replace(run, measured=msgspec.structs.replace(run.measured, paired=paired))
-    told = dict(line.cells for line in view_of(run).method.lines)
+    told = dict(line.cells for line in view_of(run).table("method").lines)
     assert "above the limit; PASS: surely below the limit (limit 3.00 %)" in told["verdict on latency"]
 
 

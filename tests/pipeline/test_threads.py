@@ -99,8 +99,11 @@ def test_limits_judge_the_first_and_each_has_the_baseline_of_its_own_number(plan
 
 def test_a_report_tells_them_apart():
     view = view_of(run_of((measurement(), swept())))
-    assert [line.cells[1] for line in view.results.lines] == ["original tflite-fp32", "original tflite-fp32 x2"]
-    assert {line.cells[0] for line in view.latency.lines} == {
+    assert [line.cells[1] for line in view.table("results").lines] == [
+        "original tflite-fp32",
+        "original tflite-fp32 x2",
+    ]
+    assert {line.cells[0] for line in view.table("latency").lines} == {
         "original tflite-fp32 @ ai_edge_litert", "original tflite-fp32 @ ai_edge_litert x2",
     }  # fmt: skip
 

@@ -6,9 +6,9 @@ from itertools import accumulate
 
 from pipeline import units
 from pipeline.records import VARIANTS, Measurement, RunRecord
-from pipeline.report.findings import place
 from pipeline.report.pictures import memory, pairs, power, sensitivity, timeline
 from pipeline.report.pictures.svg import AXIS, LINE, ROW, WIDTH, Drawing, Picture, Scale, colour, scale_for
+from pipeline.report.tables.board_facts import place
 from pipeline.report.trust import DOUBTFUL, INVALID, Trust, asked_for, guarded, has_interval, mark_of
 
 TAIL = 0.995  # a distribution is drawn up to this quantile: one preempted run would flatten all the others

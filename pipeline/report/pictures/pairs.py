@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable
 
-from pipeline import units
+from pipeline import metrics, units
 from pipeline.records import EnergyPaired, Paired, Quantile, Verdict
 from pipeline.report.pictures.svg import AXIS, LINE, WIDTH, Drawing, Picture, Scale, apart, colour, scale_for
-from pipeline.report.tables.pairs import NOT_JUDGED, QUANTILES, change_interval, tail
+from pipeline.report.tables.judged import NOT_JUDGED, change_interval, tail
+from pipeline.report.tables.quantiles import QUANTILES
 from pipeline.report.trust import DOUBTFUL, INVALID, Trust, guarded, level_of
 
 LEFT, RIGHT = 72, 334  # of the pairs; what stands at their right names the lines
@@ -77,7 +78,7 @@ def _slower(name: str, paired: Paired, trust: Trust) -> Drawing:
 
 
 def _hungrier(name: str, paired: EnergyPaired, trust: Trust) -> Drawing:
-    verdict = trust.verdict_of(paired, "energy_regression")
+    verdict = trust.verdict_of(paired, metrics.ENERGY)
     change = verdict.change if verdict else None
     ends = [verdict.low, verdict.high] if verdict and verdict.low is not None and verdict.high is not None else []
     return _changes(name, HUNGRIER, paired, verdict, change, ends, trust.of_energy(paired), trust)
@@ -185,7 +186,7 @@ def _tails(name: str, paired: Paired, trust: Trust) -> Drawing:
         y = LINE + 6 + number * row
         a, b = (side[percent] for side in sides)
         values = " to ".join(guarded(units.seconds(one.value_s), mark) for one in (a, b))
-        verdict = trust.verdict_of(paired, "latency_tail", percent)
+        verdict = trust.verdict_of(paired, metrics.TAIL, percent)
         words = f"p{units.count(percent)}: {values}"
         told.append(words)
         drawing.text(0, y + 14, words, "label")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeline import units
+from pipeline import metrics, units
 from pipeline.records import EnergyPaired, EnergyReading, Measurement, PowerCurve, PowerSpan
 from pipeline.report.pictures.svg import AXIS, LETTER, LINE, WIDTH, Drawing, Picture, Scale, colour
 from pipeline.report.trust import INVALID, Trust, energy_mark_of, guarded
@@ -75,7 +75,7 @@ def _alone(name: str, one: Measurement, reading: EnergyReading, curve: PowerCurv
 
 
 def _turns(name: str, paired: EnergyPaired, curve: PowerCurve, trust: Trust) -> Drawing:
-    mark, verdict = trust.of_energy(paired), trust.verdict_of(paired, "energy_regression")
+    mark, verdict = trust.of_energy(paired), trust.verdict_of(paired, metrics.ENERGY)
     bottom = BELOW + 2 * (STRIP + 3)
     answer = guarded(verdict.outcome.value if verdict else "not judged", mark)
     if verdict and verdict.change is not None:

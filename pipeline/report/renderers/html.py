@@ -1,5 +1,7 @@
 """One page that opens anywhere, offline and in ten years: no address, no script, its pictures inside."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -7,9 +9,35 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pipeline.records import RunRecord
 from pipeline.report.compose import view_of
 from pipeline.report.pictures.files import pictures, variants
+from pipeline.report.view import Place, Section, View
 from pipeline.store import Store
 
 TEMPLATE = "page.html.j2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chapter:
+    """Sections under one heading. Those whose title is the heading need none of their own."""
+
+    key: str
+    title: str  # in the list of what is on the page
+    heading: str
+    sections: tuple[Section, ...]
+
+
+Chapters = dict[str, tuple[str, str, tuple[Place, ...]]]
+"""Key of a chapter -> its title, its heading ("": the title of its first section), and the places of its sections."""
+FIRST: Chapters = {
+    "results": ("Results", "", (Place.RESULTS,)),
+    "beside": ("Side by side", "", (Place.PAIRS,)),
+    "ledger": ("Ledger", "", (Place.LEDGER,)),
+}
+LAST: Chapters = {
+    "making": ("How it was made", "How it was made", (Place.MAKING, Place.STAGES)),
+    "measuring": ("How it was measured", "", (Place.METHOD, Place.TIMES, Place.RESOURCES)),
+    "board": ("What the board was", "", (Place.BOARD,)),
+}
+"""After the limits, the doubts and the pictures."""
 
 
 def render(run: RunRecord, _store: Store) -> str:
@@ -21,4 +49,17 @@ def render(run: RunRecord, _store: Store) -> str:
         lstrip_blocks=True,
     )
     page = environment.get_template(TEMPLATE)
-    return page.render(view=view_of(run), pictures=list(pictures(run)), variants=variants(run)).strip() + "\n"
+    view = view_of(run)
+    first, last = (list(_chapters(view, chapters)) for chapters in (FIRST, LAST))
+    drawn = {"pictures": list(pictures(run)), "variants": variants(run)}
+    return page.render(view=view, first=first, last=last, **drawn).strip() + "\n"
+
+
+def _chapters(view: View, chapters: Chapters) -> Iterator[Chapter]:
+    """Those that have anything to show."""
+    for key, (title, heading, places) in chapters.items():
+        found = tuple(
+            section for place in places for section in view.sections if section.place is place and section.table.lines
+        )
+        if found:
+            yield Chapter(key=key, title=title, heading=heading or found[0].table.title, sections=found)

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 
 from pipeline.records import RunRecord
 from pipeline.report.compose import view_of
-from pipeline.report.view import Limit, Objection, Table
+from pipeline.report.view import Limit, Objection, Shown, Table
 from pipeline.store import Store
 
-COMPACT = ("file", "runtime", "size", "smaller", "accuracy", "lost", "latency", "95 % interval", "x time")
 SIGNS = {"PASS": "✅", "REGRESSED": "❌", "INCONCLUSIVE": "❔", "INVALID": "⛔"}
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]|~$])")
@@ -28,20 +27,18 @@ def render(run: RunRecord, _store: Store) -> str:
     ]
     if view.caveat:
         lines += ["", f"> **{escape(view.caveat)}**"]
-    lines += _table(_compact(view.results), heading=False)
-    lines += _table(view.judged)
+    for section in view.sections:
+        if section.shown is Shown.FIRST:
+            lines += _table(_compact(section.table), heading=_is_whole(section.table))
     lines += _limits(view.limits)
     if view.findings:
         lines += ["", "**What was found**", "", *(f"- {escape(finding.text)}" for finding in view.findings)]
     lines += _objections("Failed", view.failures)
     lines += _objections("Doubts", view.doubts)
     lines += ["", "<details><summary>How it was made and measured</summary>"]
-    details = (
-        view.results, view.quantiles, view.ledger, view.sensitivity, view.passes, view.notes, view.conversions, view.latency, view.memory, view.operators, view.energy, view.board_facts, view.conditions,
-        view.runtimes, view.method, view.stages,
-    )  # fmt: skip
-    for table in details:
-        lines += _table(table)
+    for section in view.sections:
+        if section.shown is not Shown.FIRST or not _is_whole(section.table):
+            lines += _table(section.table)
     lines += ["", "</details>", "", f"<sub>{escape(view.origin)}</sub>"]
     return "\n".join(lines) + "\n"
 
@@ -51,8 +48,13 @@ def escape(text: str) -> str:
     return REFERENCE.sub(rf"\1{INVISIBLE}", SPECIAL.sub(r"\\\1", text).translate(HTML))
 
 
+def _is_whole(table: Table) -> bool:
+    """Whether the short table has all of its columns; one that has not stands among the details again, under its title."""
+    return all(column.compact for column in table.columns)
+
+
 def _compact(table: Table) -> Table:
-    keep = [index for index, column in enumerate(table.columns) if column.heading in COMPACT]
+    keep = [index for index, column in enumerate(table.columns) if column.compact]
     return Table(
         title=table.title,
         columns=tuple(table.columns[index] for index in keep),

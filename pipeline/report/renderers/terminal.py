@@ -19,7 +19,7 @@ from rich.text import Text
 from pipeline import units
 from pipeline.records import RunRecord
 from pipeline.report.compose import view_of
-from pipeline.report.view import Limit, Objection, Table, View
+from pipeline.report.view import Limit, Objection, Shown, Table, View
 from pipeline.store import Store
 
 STYLES = {
@@ -60,9 +60,9 @@ def _print(view: View, console: Console) -> None:
     console.print(Text(f"{view.model} on {view.board}", style="bold"))
     if view.caveat:
         console.print(Text(view.caveat, style="bold yellow"))
-    _table(view.results, console)
-    _table(view.judged, console)
-    _table(view.ledger, console)
+    for section in view.sections:
+        if section.shown is not Shown.DETAILS:
+            _table(section.table, console)
     _limits(view.limits, console)
     _findings(view, console)
     _objections("Failed", view.failures, console)

@@ -1,1 +1,66 @@
-"""The tables of a report, a file each: a run in, a Table of the view out."""
+"""Which sections a report has. A section is one file, and one line here: a run in, a Table of the view out."""
+
+from typing import Protocol
+
+from pipeline.records import RunRecord
+from pipeline.report.tables import (
+    board_facts,
+    conditions,
+    conversions,
+    energy,
+    judged,
+    latency,
+    ledger,
+    memory,
+    method,
+    notes,
+    operators,
+    passes,
+    quantiles,
+    results,
+    runtimes,
+    sensitivity,
+    stages,
+)
+from pipeline.report.trust import Trust
+from pipeline.report.view import Place, Section, Shown, Table
+
+
+class Tabled(Protocol):
+    """What the module of a section has."""
+
+    PLACE: Place
+    SHOWN: Shown
+
+    def table(self, run: RunRecord, trust: Trust, /) -> Table:
+        """What the run holds of it, in words, with its title also where it has no lines. `trust`: that of this run."""
+
+
+SECTIONS: dict[str, Tabled] = {
+    "results": results,
+    "judged": judged,
+    "quantiles": quantiles,
+    "ledger": ledger,
+    "sensitivity": sensitivity,
+    "passes": passes,
+    "notes": notes,
+    "conversions": conversions,
+    "latency": latency,
+    "memory": memory,
+    "operators": operators,
+    "energy": energy,
+    "board_facts": board_facts,
+    "conditions": conditions,
+    "runtimes": runtimes,
+    "method": method,
+    "stages": stages,
+}
+"""Key of a section -> its module. The order is that of every form; the page shows them by their places."""
+
+
+def sections(run: RunRecord, trust: Trust) -> tuple[Section, ...]:
+    """Every section of the report of this run."""
+    return tuple(
+        Section(key=key, place=each.PLACE, shown=each.SHOWN, table=each.table(run, trust))
+        for key, each in SECTIONS.items()
+    )

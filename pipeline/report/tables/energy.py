@@ -2,10 +2,12 @@
 
 from pipeline import units
 from pipeline.records import EnergyParts, EnergyReading, RunRecord
-from pipeline.report.tables.details import table_of
-from pipeline.report.trust import INVALID, energy_mark_of, guarded
-from pipeline.report.view import Table
+from pipeline.report.tables._columns import table_of
+from pipeline.report.trust import INVALID, Trust, energy_mark_of, guarded
+from pipeline.report.view import Place, Shown, Table
 
+PLACE = Place.RESOURCES
+SHOWN = Shown.DETAILS
 COLUMNS = (
     "measurement|meter|class|net>|gross>|gain>|sampling>|clock>|idle>|window>|readings>|idle before, after>|measures"
 )
@@ -17,7 +19,7 @@ NOTE = (
 )
 
 
-def table(run: RunRecord) -> Table:
+def table(run: RunRecord, _trust: Trust) -> Table:
     """A line a meter and file; none where no meter watched."""
     lines = [
         (one.label, *_cells(reading, energy_mark_of(one)))

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pipeline import units
 from pipeline.records import UNTRAINED, Comparison, Measurement, PassReport, RunRecord, step_variant
 from pipeline.report.trust import DOUBTFUL, INVALID, Trust, guarded, mark_of
-from pipeline.report.view import Column, Finding, Line, Table
+from pipeline.report.view import Column, Finding, Line, Place, Shown, Table
 
+PLACE = Place.LEDGER
+SHOWN = Shown.BRIEF
 COLUMNS = (
     Column(heading="after"),
     Column(heading="parameters", number=True),
@@ -27,7 +29,7 @@ NOTE = (
 )
 
 
-def ledger(run: RunRecord, trust: Trust) -> Table:
+def table(run: RunRecord, trust: Trust) -> Table:
     """One line for the model as it was loaded, one for each pass; a column for each format in each runtime."""
     passes = run.compressed.passes
     places = list(dict.fromkeys((one.format, one.runtime) for one in run.measured.measurements if one.of_step)) or [

@@ -2,14 +2,17 @@
 
 from pipeline import units
 from pipeline.records import Measurement, RunRecord
-from pipeline.report.tables.details import columns_of
-from pipeline.report.trust import asked_for, guarded, mark_of
-from pipeline.report.view import Line, Table
+from pipeline.report.tables._columns import columns_of
+from pipeline.report.trust import Trust, asked_for, guarded, mark_of
+from pipeline.report.view import Line, Place, Shown, Table
 
+PLACE = Place.TIMES
+SHOWN = Shown.DETAILS
 SLOWEST = 8  # of each file: they are most of the time of any network that is worth a look
 
 
-def table(run: RunRecord) -> Table:
+def table(run: RunRecord, _trust: Trust) -> Table:
+    """The slowest of each file, then the rest of it in one line."""
     lines = [line for one in asked_for(run) for line in _lines(one)]
     told = [(one.label, one.operators_note) for one in asked_for(run) if one.operators_note]
     notes = {note: ", ".join(label for label, other in told if other == note) for _, note in told}

@@ -2,8 +2,11 @@
 
 from pipeline import units
 from pipeline.records import RunRecord, SensitivityPoint
-from pipeline.report.view import Column, Line, Table
+from pipeline.report.trust import Trust
+from pipeline.report.view import Column, Line, Place, Shown, Table
 
+PLACE = Place.MAKING
+SHOWN = Shown.DETAILS
 CHANGES = {
     "prune_channels": "channels pruned",
     "prune_weights": "weights pruned",
@@ -27,7 +30,7 @@ def kept(point: SensitivityPoint) -> float | None:
     return point.agreement_ratio if point.accuracy_ratio is None else point.accuracy_ratio
 
 
-def table(run: RunRecord) -> Table:
+def table(run: RunRecord, _trust: Trust) -> Table:
     """A line for each part and kind of change, a column for each amount; the most sensitive part first."""
     points = points_of(run)
     amounts = sorted({(point.change, point.amount) for point in points}, key=lambda one: (one[0], mildness(*one)))
