@@ -5,6 +5,7 @@ Compare makes a Verdict of a metric and report shows it. Neither imports the oth
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pipeline import units
 
@@ -17,9 +18,11 @@ class Metric:
     less 1; bytes.
     """
 
+    unit: str  # of the levels; accuracy: of the change
     touches: str  # `Doubt.touches` of the doubts about it
     level: Text  # of the baseline and of the candidate
     change: Text
+    amount: Text  # a change without its sign, in a sentence
     limit: Text
     by_test: bool = False  # a test made the interval of the change, also where no pairs were run
 
@@ -34,13 +37,26 @@ def _exact(_: float | None) -> str:
     return units.UNKNOWN
 
 
+_of_ratio = partial(Metric, change=units.percent_change, amount=units.percent, limit=units.percent_change)
+_of_memory = partial(
+    Metric, unit="B", touches="memory", level=units.size, change=units.size_change, amount=units.size,
+    limit=units.size_change, by_test=True,
+)  # fmt: skip
+
 METRICS = {
-    SIZE: Metric(touches="size", level=units.size, change=_exact, limit=units.size),
-    ACCURACY: Metric(touches="accuracy", level=units.percent, change=units.points, limit=units.points),
-    LATENCY: Metric(touches="latency", level=units.seconds, change=units.percent_change, limit=units.percent_change),
-    TAIL: Metric(touches="latency", level=units.seconds, change=units.percent_change, limit=units.percent_change),
-    ENERGY: Metric(touches="energy", level=units.energy, change=units.percent_change, limit=units.percent_change),
-    GROWTH: Metric(touches="memory", level=units.size, change=units.size_change, limit=units.size_change, by_test=True),
-    PEAK: Metric(touches="memory", level=units.size, change=units.size_change, limit=units.size_change, by_test=True),
+    SIZE: Metric(unit="B", touches="size", level=units.size, change=_exact, amount=units.size, limit=units.size),
+    ACCURACY: Metric(
+        unit="points",
+        touches="accuracy",
+        level=units.percent,
+        change=units.points,
+        amount=units.in_points,
+        limit=units.points,
+    ),
+    LATENCY: _of_ratio(unit="s", touches="latency", level=units.seconds),
+    TAIL: _of_ratio(unit="s", touches="latency", level=units.seconds),
+    ENERGY: _of_ratio(unit="J", touches="energy", level=units.energy),
+    GROWTH: _of_memory(),
+    PEAK: _of_memory(),
 }
 """Name of a metric, as a Verdict has it -> what is known of it."""

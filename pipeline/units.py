@@ -97,6 +97,11 @@ def points(value: float | None) -> str:
     return UNKNOWN if value is None else f"{round(value, 2) + 0.0:+.2f}"  # + 0.0: no "-0.00"
 
 
+def in_points(value: float | None) -> str:
+    """0.43 -> '0.43 points'."""
+    return UNKNOWN if value is None else f"{value:.2f} points"
+
+
 def accuracy_lost(drop_points: float) -> str:
     """0.43 -> 'loses 0.43 points of accuracy'; a drop below zero is a gain."""
     return f"{'loses' if drop_points >= 0 else 'gains'} {abs(drop_points):.2f} points of accuracy"

@@ -7,13 +7,12 @@ the limit allows it, is told.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import units
 from pipeline.compare.verdict import not_measured, within
 from pipeline.metrics import METRICS
 from pipeline.records import Latency, Measurement, Outcome, Verdict
@@ -28,13 +27,6 @@ Interval = tuple[float, float, float]
 
 KEEPS, BREAKS = "keeps the limit", "breaks the limit"
 UNCLEAR = "can not be told apart from the limit: more launches or more rows would tell"
-
-# unit of an interval -> its ends as text
-TEXT: dict[str, Callable[[float], str]] = {
-    "points": lambda value: f"{value:.2f} points",
-    "B": units.size,
-    "s": units.percent,
-}
 
 
 def latency_ratio(candidate: Latency, baseline: Latency) -> Interval:
@@ -96,14 +88,14 @@ def _cut(n: int, m: int) -> int:
 
 
 def by_interval(
-    candidate: Measurement, baseline: Measurement, metric: str, unit: str, values: tuple[float | None, float | None],
+    candidate: Measurement, baseline: Measurement, metric: str, values: tuple[float | None, float | None],
     change: Interval, limit: float, undecided: str = "",
 ) -> Verdict:  # fmt: skip
     """By the interval; a doubt of either side that touches this metric is named, and an invalid one ends it. `undecided`: why
     nothing is judged by it.
     """
-    touches = METRICS[metric].touches
-    doubts = [doubt for each in (candidate, baseline) for doubt in each.doubts if doubt.touches == touches]
+    known = METRICS[metric]
+    doubts = [doubt for each in (candidate, baseline) for doubt in each.doubts if doubt.touches == known.touches]
     invalid = dict.fromkeys(doubt.evidence for doubt in doubts if doubt.invalid)
     if invalid:
         return not_measured(candidate.label, metric, limit, f"it was not measured validly: {'; '.join(invalid)}")
@@ -112,14 +104,14 @@ def by_interval(
     if useless or undecided:
         outcome, why = Outcome.INCONCLUSIVE, " ".join(useless) or undecided
     elif high <= limit:
-        outcome, why = Outcome.PASS, within("more", *map(TEXT[unit], (middle, limit))) if low > 0 else KEEPS
+        outcome, why = Outcome.PASS, within("more", *map(known.amount, (middle, limit))) if low > 0 else KEEPS
     elif low > limit:
         outcome, why = Outcome.REGRESSED, BREAKS
     else:
         outcome, why = Outcome.INCONCLUSIVE, UNCLEAR
     named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
     return Verdict(
-        subject=candidate.label, metric=metric, unit=unit, baseline_subject=baseline.label, baseline=values[0],
+        subject=candidate.label, metric=metric, unit=known.unit, baseline_subject=baseline.label, baseline=values[0],
         candidate=values[1], change=middle, low=low, high=high, limit=limit, outcome=outcome,
         why=f"{why} (doubted: {named})" if named else why,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pipeline import units
 from pipeline.compare.verdict import not_measured, within
 from pipeline.errors import PlanError
+from pipeline.metrics import METRICS
 from pipeline.plan import Plan
 from pipeline.records import Doubt, EnergyPaired, Measurement, Outcome, Paired, Verdict
 from pipeline.statistics.paired_test import Effect, Rule, effect, judged
@@ -24,7 +25,7 @@ def check_margin(plan: Plan, limit_key: str, margin_key: str) -> None:
 
 def by_turns(
     candidate: Measurement, baseline: Measurement, paired: Paired | EnergyPaired, log_ratios: Sequence[float], rule: Rule,
-    metric: str, unit: str, values: tuple[float | None, float | None], worse: str, undecided: str = "", by: str = "",
+    metric: str, values: tuple[float | None, float | None], worse: str, undecided: str = "", by: str = "",
     doubts: Sequence[Doubt] = (),
 ) -> Verdict:  # fmt: skip
     """`log_ratios`: candidate / baseline, one a pair. `values`: of the baseline and of the candidate, for people. `worse`: in which
@@ -41,7 +42,7 @@ def by_turns(
     why = ANOTHER_LIMIT if stopped_early else (_why(outcome, found, rule, worse) or undecided) + by
     named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
     return Verdict(
-        subject=candidate.label, metric=metric, unit=unit, baseline_subject=baseline.label, baseline=values[0],
+        subject=candidate.label, metric=metric, unit=METRICS[metric].unit, baseline_subject=baseline.label, baseline=values[0],
         candidate=values[1], change=found.ratio - 1, low=found.low - 1, high=found.high - 1, limit=rule.limit, outcome=outcome,
         why=f"{why} (doubted: {named})" if named else why, detectable=found.detectable, pairs=len(log_ratios),
         seconds=paired.seconds, margin=rule.margin,

@@ -6,7 +6,7 @@ from pipeline.records import Outcome, Verdict
 from pipeline.report.trust import INVALID, WORSE, Trust, guarded, level_of, mark_about
 from pipeline.report.view import Limit
 
-UNKNOWN = Metric(touches="", level=units.number, change=units.number, limit=units.number)
+UNKNOWN = Metric(unit="", touches="", level=units.number, change=units.number, amount=units.number, limit=units.number)
 
 
 def limits(trust: Trust) -> tuple[Limit, ...]:

@@ -193,7 +193,7 @@ def test_a_margin_above_the_limit_can_not_be(world):
 def test_an_interval_keeps_a_limit_or_breaks_it(world, low, high, outcome, why):
     pair = world.measured("compressed"), world.measured()
     change = ((low + high) / 2, low, high)
-    verdict = by_interval(*pair, "accuracy_drop_points", "points", (0.9, 0.8), change, 1.0)
+    verdict = by_interval(*pair, "accuracy_drop_points", (0.9, 0.8), change, 1.0)
     assert verdict.outcome is outcome
     assert why in verdict.why
 

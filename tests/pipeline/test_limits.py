@@ -51,7 +51,7 @@ def test_each_key_of_a_plan_and_each_metric_has_its_limit():
 @pytest.mark.parametrize("name", METRICS)
 def test_the_numbers_of_a_metric_become_text(name):
     metric = METRICS[name]
-    for text in (metric.level, metric.change, metric.limit):
+    for text in (metric.level, metric.change, metric.amount, metric.limit):
         assert text(None) == UNKNOWN
         assert isinstance(text(0.5), str)
     assert name.startswith(metric.touches)

@@ -15,6 +15,7 @@ ONE = {
     units.percent: (0.9022, "90.22 %"),
     units.percent_change: (0.031, "+3.10 %"),
     units.points: (0.05, "+0.05"),
+    units.in_points: (0.43, "0.43 points"),
     units.change: (0.281, "0.28x"),
     units.smaller: (0.25, "4.00x"),
     units.number: (0.01234, "0.0123"),

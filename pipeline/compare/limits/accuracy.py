@@ -30,4 +30,4 @@ def judge(case: Case) -> list[Verdict]:
         why = "the board answered no labelled rows for it and its baseline"
         return [not_measured(candidate.label, ACCURACY, limit, why)]
     values = (baseline.accuracy.accuracy_ratio, candidate.accuracy.accuracy_ratio)
-    return [by_interval(candidate, baseline, ACCURACY, "points", values, case.drop, limit)]
+    return [by_interval(candidate, baseline, ACCURACY, values, case.drop, limit)]

@@ -38,7 +38,7 @@ def judge(case: Case) -> list[Verdict]:
     rule = rule_of(limit, case.limits.energy_margin)
     alone = [doubt for each in (baseline, candidate) for doubt in each.doubts if doubt.touches == "energy"]
     verdict = by_turns(
-        candidate, baseline, paired, paired.log_ratios, rule, ENERGY, "J", (paired.baseline_j, paired.candidate_j), "more",
+        candidate, baseline, paired, paired.log_ratios, rule, ENERGY, (paired.baseline_j, paired.candidate_j), "more",
         "that it is on one side of the limit could not be shown: a better meter, or a board that is left alone, would tell",
         f"; by {paired.meter} ({paired.quality})", [*alone, *paired.doubts],
     )  # fmt: skip

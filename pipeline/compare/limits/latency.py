@@ -36,10 +36,10 @@ def judge(case: Case) -> list[Verdict]:
         ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
         values = (baseline.latency.median_s, candidate.latency.median_s)
         change = (ratio - 1, low - 1, high - 1)
-        return [by_interval(candidate, baseline, LATENCY, "s", values, change, limit, UNPAIRED)]
+        return [by_interval(candidate, baseline, LATENCY, values, change, limit, UNPAIRED)]
     paired, rule = case.paired, rule_of(limit, case.limits.latency_margin)
     verdict = by_turns(
-        candidate, baseline, paired, paired.log_ratios, rule, LATENCY, "s",
+        candidate, baseline, paired, paired.log_ratios, rule, LATENCY,
         (paired.baseline.quantile(50), paired.candidate.quantile(50)), "slower",
         "that it is on one side of the limit could not be shown: measure it where less else runs",
         doubts=doubts_about(candidate, baseline, paired),

@@ -42,5 +42,5 @@ def judge(case: Case) -> list[Verdict]:
             verdicts.append(not_measured(candidate.label, metric, limit, why))
             continue
         values = (median(before), median(after))
-        verdicts.append(by_interval(candidate, baseline, metric, "B", values, shift(after, before), limit))
+        verdicts.append(by_interval(candidate, baseline, metric, values, shift(after, before), limit))
     return verdicts

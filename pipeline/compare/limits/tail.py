@@ -39,6 +39,6 @@ def judge(case: Case) -> list[Verdict]:
             continue
         values = (paired.baseline.quantile(tail.percent), paired.candidate.quantile(tail.percent))
         worse = f"the {units.count(tail.percent)}th percentile slower"
-        verdict = by_turns(candidate, baseline, paired, tail.log_ratios, rule, TAIL, "s", values, worse)
+        verdict = by_turns(candidate, baseline, paired, tail.log_ratios, rule, TAIL, values, worse)
         verdicts.append(msgspec.structs.replace(verdict, percent=tail.percent))
     return verdicts
