@@ -31,6 +31,19 @@ class WireError(ValueError):
     """The other side sent something that is not a record of this protocol."""
 
 
+class EdgepressError(Exception):
+    """The root of the errors of both host packages, pipeline.errors and targets.errors: neither may import the other's, and this is
+    what both import. `message` says what was wrong and with which input, `hint` what to do next. Both are shortened: they quote
+    models, files, child processes and boards, whose texts are of any length.
+    """
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        self.message, self.hint = shortened(message), shortened(hint)
+        super().__init__(self.message)
+
+
 @dataclass_transform(frozen_default=True)
 class Record:
     """Immutable; its fields are its annotations, in their order, without defaults."""

@@ -38,6 +38,7 @@ import json
 import struct
 
 from device_agent.record import MAX_TEXT as MAX_TEXT  # noqa: PLC0414 - the host finds all of these here
+from device_agent.record import EdgepressError as EdgepressError  # noqa: PLC0414
 from device_agent.record import Record as Record  # noqa: PLC0414
 from device_agent.record import WireError as WireError  # noqa: PLC0414
 from device_agent.record import from_fields, to_fields

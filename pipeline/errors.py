@@ -7,14 +7,14 @@
         ModelError          5  a file that is not a usable model
         PromiseError        5  a pass did not do what it promised
         ChildError          5  a child process died or was killed
+      TargetError           4  trouble with a board: targets/errors.py has its kinds
 
-Errors of boards are `targets.errors.TargetError` (exit code 4): the same three fields, another package.
 Exit code 1 (regressed), 3 (inconclusive) and 6 (invalid measurement) are results, not errors: see `records.Outcome`.
 """
 
 import errno
 
-from device_agent.wire import shortened
+from device_agent.wire import EdgepressError as EdgepressError  # noqa: PLC0414 - all of pipeline finds it here
 
 # Of an OSError that nobody has told of in words of his own: what to do, by what the kernel said.
 OS_HINTS = {
@@ -29,18 +29,6 @@ OS_HINTS = {
     errno.EFBIG: "That file may grow no further: raise the limit (ulimit -f), or use a disk that holds larger files.",
     errno.EIO: "That disk has errors (`dmesg` tells).",
 }  # fmt: skip
-
-
-class EdgepressError(Exception):
-    """`message` says what was wrong and with which input, `hint` what to do next. Both are shortened here: they quote models, files
-    and child processes, whose texts are of any length.
-    """
-
-    exit_code = 5
-
-    def __init__(self, message: str, *, hint: str) -> None:
-        self.message, self.hint = shortened(message), shortened(hint)
-        super().__init__(self.message)
 
 
 class PlanError(EdgepressError):

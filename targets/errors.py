@@ -1,4 +1,4 @@
-"""What can go wrong between here and a board, each with what to do next.
+"""What can go wrong between here and a board, each with what to do next. All are EdgepressErrors.
 
 TargetError                4
 UnknownTarget            2  the plan names a board that is in no inventory
@@ -28,19 +28,11 @@ EmulatorNotRunning       4  the emulated board has not been started
 FolderUnusable           5  this machine has no folder for what edgepress keeps
 """
 
-from device_agent.wire import shortened
+from device_agent.wire import EdgepressError
 
 
-class TargetError(Exception):
-    """The same three fields as pipeline.errors.EdgepressError: `message`, `hint`, `exit_code`. A text that holds what a board said is
-    shortened here, whoever quotes it.
-    """
-
+class TargetError(EdgepressError):
     exit_code = 4
-
-    def __init__(self, message: str, *, hint: str) -> None:
-        self.message, self.hint = shortened(message), shortened(hint)
-        super().__init__(self.message)
 
 
 class UnknownTarget(TargetError):

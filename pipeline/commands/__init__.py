@@ -80,9 +80,10 @@ def main() -> NoReturn:
         _tell(f"  what to do: {OS_HINTS.get(error.errno or 0, 'Run again; report it if it happens twice.')}")
         code = FAILED
     except Exception as error:  # noqa: BLE001 - the last one to catch it
-        if hasattr(error, "hint") and hasattr(error, "exit_code"):
-            # EdgepressError or TargetError: the same three fields, from two packages
-            _tell(f"edgepress: {error.message}")  # type: ignore[attr-defined]
+        from pipeline.errors import EdgepressError
+
+        if isinstance(error, EdgepressError):
+            _tell(f"edgepress: {error.message}")
             _tell(f"  what to do: {error.hint}")
             code = error.exit_code
         else:
