@@ -15,7 +15,11 @@ from pipeline.flow import STAGES, STEPS
 from targets import errors as target_errors
 
 ROOT = Path(__file__).parents[1]
-SOURCES = [path for folder in ("pipeline", "targets", "device_agent") for path in sorted((ROOT / folder).rglob("*.py"))]
+SOURCES = [
+    path
+    for folder in ("edgepress", "pipeline", "targets", "device_agent")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
 LONGEST = 300
 LONGER = {
     "device_agent/wire.py": "all that host and agent ever say to each other",
