@@ -4,7 +4,7 @@
 The module imports TensorFlow and Keras: import it inside functions. Importing it also lets Keras load these layers.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -13,6 +13,8 @@ from keras import layers
 
 from pipeline.frameworks.keras_graph import Copies, nodes_of, rebuild
 from pipeline.frameworks.rows import BATCH_ROWS, Array
+
+K = TypeVar("K", bound=type)
 
 STEPS = 255
 """Of int8 activations, between the lowest value and the highest (TFLite's 8-bit quantization specification)."""
@@ -25,7 +27,14 @@ NOTHING = 1e-30
 NARROWEST = 1e-4
 """Of all ranges, for the same reason: a tensor that is always zero has none of its own."""
 
-registered = keras.saving.register_keras_serializable(package="edgepress")
+
+def registered(kind: K) -> K:
+    """Let Keras load a layer as edgepress>NAME, which is what it looks for. A saved file also says in which module the layer is: the
+    one that users import, so that a file does not depend on where this one lies.
+    """
+    kind.__module__ = "edgepress.layers"
+    known: K = keras.saving.register_keras_serializable(package="edgepress")(kind)
+    return known
 
 
 def levels(bits: int) -> int:
