@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 _HOMES = {
-    "edgepress.stages": ("convert", "measure", "run"),
+    "edgepress.stages": ("convert", "measure", "read_plan", "run"),
     "pipeline.compress.base": ("Applied",),
     "pipeline.compress.context": ("Dataset",),
     "pipeline.errors": (
@@ -33,9 +33,9 @@ _HOMES = {
 }  # fmt: skip
 """Module -> the names that it has for users."""
 
-_RENAMED = {"compress": ("pipeline.compress", "apply"), "read_plan": ("pipeline.plan", "read")}
 _MODULES = ("callbacks", "codebook", "layers")
-_HOME = {name: (module, name) for module, names in _HOMES.items() for name in names} | _RENAMED
+_HOME = {name: (module, name) for module, names in _HOMES.items() for name in names}
+_HOME["compress"] = ("pipeline.compress", "apply")
 
 __all__ = sorted((*_HOME, "callbacks", "codebook"))  # noqa: PLE0605 - one by one in __init__.pyi; layers needs Keras
 

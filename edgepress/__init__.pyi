@@ -3,6 +3,7 @@ from edgepress import codebook as codebook
 from edgepress import layers as layers
 from edgepress.stages import convert as convert
 from edgepress.stages import measure as measure
+from edgepress.stages import read_plan as read_plan
 from edgepress.stages import run as run
 from pipeline.compress import apply as compress
 from pipeline.compress.base import Applied as Applied
@@ -16,7 +17,6 @@ from pipeline.errors import PromiseError as PromiseError
 from pipeline.errors import StageError as StageError
 from pipeline.flow import read_run as read_run
 from pipeline.plan import Plan as Plan
-from pipeline.plan import read as read_plan
 from pipeline.progress import Progress as Progress
 from pipeline.records import Agreement as Agreement
 from pipeline.records import Artifact as Artifact

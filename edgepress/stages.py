@@ -53,10 +53,15 @@ def measure(
     return _until("measure", plan, None, state, wait_s, progress).measured
 
 
+def read_plan(path: PathLike) -> Plan:
+    """Read a plan, an edge.toml. PlanError says which file, table and key is wrong."""
+    return read(Path(path))
+
+
 def _until(
     stage: str, plan: PathLike | Plan, out: PathLike | None, state: PathLike | None, wait_s: float, progress: Progress | None
 ) -> flow.Run:  # fmt: skip
-    the_plan = plan if isinstance(plan, Plan) else read(Path(plan))
+    the_plan = plan if isinstance(plan, Plan) else read_plan(plan)
     the_plan = with_state(the_plan, None if state is None else Path(state))
     folder = None if out is None else handover.folder_of(the_plan, Path(out))
     return flow.run(the_plan, progress or Silent(), until=stage, wait_s=wait_s, out=folder)

@@ -1,6 +1,6 @@
 """Stage 2, compress: the plan's passes over the model, in their order, in one child process.
 
-From Python, without a plan: `apply(model, "prune_channels", ratio=0.5)` (docs/python.md).
+From Python, without a plan: `apply`, which users call edgepress.compress (docs/python.md).
 """
 
 from pathlib import Path

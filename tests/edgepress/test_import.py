@@ -11,7 +11,7 @@ import edgepress
 from pipeline import errors
 from targets import errors as target_errors
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HEAVY = [
     "tensorflow",
     "keras",

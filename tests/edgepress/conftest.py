@@ -1,0 +1,1 @@
+from tests.pipeline.conftest import sets, tiny_folder  # noqa: F401 - fixtures
