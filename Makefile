@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-slow setup format lint types arch bench mutants clean
+.PHONY: help demo test test-slow setup format lint types arch dist bench mutants clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ types: setup  ## mypy, strict
 arch: setup  ## who may import whom
 	$(BIN)/lint-imports
 
+dist: setup  ## sdist and wheel into dist/
+	$(BIN)/python -m build --no-isolation
+
 bench: setup  ## the figures that the README quotes (some minutes)
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/command_line.py
@@ -58,4 +61,4 @@ mutants: setup  ## how many small changes of the source the tests notice (hours;
 	$(BIN)/python scripts/mutants.py
 
 clean:  ## remove what was made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache examples/*/.edgepress examples/*/out
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info examples/*/.edgepress examples/*/out

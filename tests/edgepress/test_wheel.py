@@ -1,0 +1,109 @@
+"""The sdist and the wheel: what is in them, and the wheel in an environment that has nothing else. pip asks the index that it is
+configured for, and nobody else.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("device_agent", "edgepress", "pipeline", "targets")
+BASE = """
+import sys
+import edgepress
+print(edgepress.__file__)
+[getattr(edgepress, name) for name in edgepress.__all__]
+print(sorted({"keras", "tensorflow", "onnx", "onnxruntime"} & set(sys.modules)))
+"""
+
+
+def run(*command, **options):
+    said = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert said.returncode == 0, said.stdout + said.stderr
+    return said.stdout
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory):
+    """Built from a copy, so that nothing is left in the tree: the sdist, and from that the wheel."""
+    source = tmp_path_factory.mktemp("source")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, source)
+    run(sys.executable, "-P", "-m", "build", "--no-isolation", source)
+    return source / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(dist):
+    (found,) = dist.glob("edgepress-*-py3-none-any.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def environment(wheel, tmp_path_factory):
+    """The bin folder of an environment with the wheel and what it depends on: no extra."""
+    folder = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
+    run(
+        sys.executable, "-P", "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet", "--no-compile",
+        "--disable-pip-version-check", "--constraint", ROOT / "constraints.txt", wheel,
+    )  # fmt: skip
+    return folder / "bin"
+
+
+def files_of(package):
+    return {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_wheel_has_every_file_of_the_packages(wheel, package):
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith(f"{package}/")}
+    assert names == files_of(package)
+    assert f"{package}/py.typed" in names
+
+
+def test_the_wheel_has_nothing_else(wheel):
+    tops = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
+
+
+def test_what_the_wheel_says_of_itself(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
+        told = Parser().parsestr(file.read(name).decode())
+        assert any(each.endswith("/licenses/LICENSE") for each in file.namelist())
+    assert told["Name"] == "edgepress"
+    assert told["Author"] == "edgepress contributors"
+    assert told["License-Expression"] == "Apache-2.0"
+    assert told["Description-Content-Type"] == "text/markdown"
+    assert "Typing :: Typed" in told.get_all("Classifier")
+    assert told.get_all("Project-URL") is None  # there is no address yet that would be true
+    assert told.get_payload().startswith("# ")
+
+
+def test_the_sdist_is_there(dist):
+    assert len(list(dist.glob("edgepress-*.tar.gz"))) == 1
+
+
+def test_the_command_in_an_empty_environment(environment, tmp_path):
+    assert "Usage: edgepress" in run(environment / "edgepress", "--help", cwd=tmp_path)
+    said = run(environment / "edgepress", "doctor", cwd=tmp_path, env=os.environ | {"EDGEPRESS_STATE": str(tmp_path)})
+    assert "pip install 'edgepress[tensorflow]'" in said
+
+
+def test_the_import_in_an_empty_environment(environment, tmp_path):
+    file, frameworks = run(environment / "python", "-c", BASE, cwd=tmp_path).splitlines()
+    assert Path(file).is_relative_to(environment.parent)
+    assert frameworks == "[]"
