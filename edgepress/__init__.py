@@ -21,7 +21,6 @@ _HOMES = {
     "pipeline.errors": (
         "ChildError", "DataError", "EdgepressError", "ModelError", "PlanError", "PromiseError", "StageError",
     ),
-    "pipeline.flow": ("read_run",),
     "pipeline.plan": ("Plan",),
     "pipeline.progress": ("Progress",),
     "pipeline.records": (
@@ -29,6 +28,7 @@ _HOMES = {
         "Energy", "Latency", "Loaded", "Measured", "Measurement", "Memory", "Model", "NotMeasured", "Outcome", "PassReport",
         "RunRecord", "Verdict",
     ),
+    "pipeline.report": ("read_run",),
     "targets.errors": ("TargetError",),
 }  # fmt: skip
 """Module -> the names that it has for users."""

@@ -15,7 +15,6 @@ from pipeline.errors import ModelError as ModelError
 from pipeline.errors import PlanError as PlanError
 from pipeline.errors import PromiseError as PromiseError
 from pipeline.errors import StageError as StageError
-from pipeline.flow import read_run as read_run
 from pipeline.plan import Plan as Plan
 from pipeline.progress import Progress as Progress
 from pipeline.records import Agreement as Agreement
@@ -39,6 +38,7 @@ from pipeline.records import Outcome as Outcome
 from pipeline.records import PassReport as PassReport
 from pipeline.records import RunRecord as RunRecord
 from pipeline.records import Verdict as Verdict
+from pipeline.report import read_run as read_run
 from targets.errors import TargetError as TargetError
 
 __all__ = [

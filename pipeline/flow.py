@@ -1,7 +1,6 @@
 """The product, in seven calls. READ THIS FIRST."""
 
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from pipeline.records import (
     RunRecord,
     StageTime,
 )
-from pipeline.store import Store, runs
+from pipeline.store import Store
 from pipeline.store.clean import Bound, clean
 from targets.errors import SentAgain
 
@@ -238,18 +237,6 @@ def latest(plan: Plan) -> tuple[RunRecord, Store]:
     if store is None or data is None:
         raise PlanError(f"{plan.path} has no finished run yet", hint="Run `edgepress run` on it first.")
     return report.read(data), store
-
-
-def read_run(path: str | os.PathLike[str]) -> RunRecord:
-    """The run in a file: a report.json, or runs/*.json of a state folder. PlanError if it cannot be read, StageError if it holds no run
-    that this edgepress knows.
-    """
-    try:
-        return report.read(runs.read(Path(path)))
-    except OSError as error:
-        raise PlanError(
-            f"the run {path} cannot be read: {error.strerror}", hint="Give the path of a report.json."
-        ) from error
 
 
 def judge(record: RunRecord, plan: Plan, store: Store) -> RunRecord:

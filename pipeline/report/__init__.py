@@ -6,15 +6,16 @@
     markdown   for a pull request                          json   the RunRecord itself
 """
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
 import msgspec
 
-from pipeline.errors import StageError
+from pipeline.errors import PlanError, StageError
 from pipeline.records import SCHEMA, RunRecord
-from pipeline.store import Store, write_atomically
+from pipeline.store import Store, runs, write_atomically
 
 RENDERERS = {
     "terminal": "pipeline.report.renderers.terminal",
@@ -44,6 +45,18 @@ def report(run: RunRecord, store: Store) -> dict[str, Path]:
         write_atomically(folder / file, renderer(name).render(run, store).encode(), store.tmp)
         paths[name] = folder / file
     return paths
+
+
+def read_run(path: str | os.PathLike[str]) -> RunRecord:
+    """The run in a file: a report.json, or runs/*.json of a state folder. PlanError if the file cannot be read, StageError if it holds
+    no run that this edgepress knows.
+    """
+    try:
+        return read(runs.read(Path(path)))
+    except OSError as error:
+        raise PlanError(
+            f"the run {path} cannot be read: {error.strerror}", hint="Give the path of a report.json."
+        ) from error
 
 
 def read(data: bytes) -> RunRecord:

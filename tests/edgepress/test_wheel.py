@@ -22,6 +22,16 @@ print(edgepress.__file__)
 print(sorted({"keras", "tensorflow", "onnx", "onnxruntime"} & set(sys.modules)))
 """
 
+TYPED = """
+import edgepress
+
+run = edgepress.run("edge.toml", out="out")
+reveal_type(run.measured.measurements[0].latency.median_s)
+reveal_type(edgepress.EdgepressError("what was wrong", hint="what to do").exit_code)
+edgepress.convert(3)
+edgepress.compres
+"""
+
 
 def run(*command, **options):
     said = subprocess.run(command, capture_output=True, text=True, check=False, **options)
@@ -107,3 +117,17 @@ def test_the_import_in_an_empty_environment(environment, tmp_path):
     file, frameworks = run(environment / "python", "-c", BASE, cwd=tmp_path).splitlines()
     assert Path(file).is_relative_to(environment.parent)
     assert frameworks == "[]"
+
+
+def test_mypy_sees_the_types_of_an_installed_package(environment, tmp_path):
+    (tmp_path / "user.py").write_text(TYPED)
+    said = subprocess.run(
+        [sys.executable, "-P", "-m", "mypy", "--strict", "--python-executable", environment / "python", "user.py"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    lines = said.stdout.splitlines()
+    assert 'Revealed type is "float"' in lines[0]
+    assert 'Revealed type is "int"' in lines[1]
+    assert 'Argument 1 to "convert" has incompatible type "int"' in lines[2]
+    assert 'Module has no attribute "compres"' in lines[3]
+    assert len(lines) == 5
