@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+BUILT_WITH = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md")
 PACKAGES = ("device_agent", "edgepress", "pipeline", "targets")
 BASE = """
 import sys
@@ -45,8 +47,9 @@ def dist(tmp_path_factory):
     source = tmp_path_factory.mktemp("source")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / file, source)
+    (source / "tests").mkdir()
+    for file in (*BUILT_WITH, "tests/test_contracts.py"):
+        shutil.copy(ROOT / file, source / file)
     run(sys.executable, "-P", "-m", "build", "--no-isolation", source)
     return source / "dist"
 
@@ -103,8 +106,11 @@ def test_what_the_wheel_says_of_itself(wheel):
     assert told.get_payload().startswith("# ")
 
 
-def test_the_sdist_is_there(dist):
-    assert len(list(dist.glob("edgepress-*.tar.gz"))) == 1
+def test_the_sdist_has_what_a_wheel_is_built_of(dist):
+    (path,) = dist.glob("edgepress-*.tar.gz")
+    with tarfile.open(path) as file:
+        tops = {name.split("/")[1] for name in file.getnames() if "/" in name}
+    assert tops == {*PACKAGES, *BUILT_WITH, "PKG-INFO", "edgepress.egg-info", "setup.cfg"}
 
 
 def test_the_command_in_an_empty_environment(environment, tmp_path):
