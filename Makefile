@@ -47,14 +47,8 @@ arch: setup  ## who may import whom
 dist: setup  ## sdist and wheel into dist/
 	$(BIN)/python -m build --no-isolation
 
-bench: setup  ## the figures that the README quotes (some minutes)
-	$(BIN)/python benchmarks/agreement.py
-	$(BIN)/python benchmarks/command_line.py
-	$(BIN)/python benchmarks/agent.py
-	$(BIN)/python benchmarks/link.py
-	$(BIN)/python benchmarks/upload.py
-	$(BIN)/python benchmarks/jobs.py
-	$(BIN)/python benchmarks/fleet.py 200
+bench: setup  ## measure docs/figures.md again: the short ones (some minutes), with WHOLE=1 all of them (hours)
+	$(BIN)/python benchmarks/measure_all.py $(if $(WHOLE),--whole)
 
 mutants: setup  ## how many small changes of the source the tests notice (hours; in no CI run)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mutants]'

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import msgspec
+from _results import results
 from machine import describe
 from wan import wan_link
 
@@ -31,7 +32,7 @@ from tests.targets.own_sshd import own_sshd
 
 VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 RUNS = 11
-FIRST = "import json, sys, msgspec; from agent import first_answers; from targets.inventory import Target; first_answers(msgspec.convert(json.load(sys.stdin), Target))"
+FIRST = "import json, sys, msgspec; from agent import first_answers; from targets.inventory import Target; print(json.dumps(first_answers(msgspec.convert(json.load(sys.stdin), Target))))"
 
 
 def interpreters():
@@ -42,8 +43,8 @@ def interpreters():
         yield version, found
 
 
-def first_answers(target) -> None:
-    """Print the medians of the first answer and of the first `true`, each on a connection of its own, in turn."""
+def first_answers(target) -> tuple[float, float]:
+    """The medians in ms of the first answer and of the first `true`, printed, each on a connection of its own, in turn."""
     answers, nothing = [], []
     for _ in range(RUNS + 1):
         with open_session(target) as session:
@@ -59,14 +60,14 @@ def first_answers(target) -> None:
         f"(medians of {RUNS}, in turn; load {os.getloadavg()[0]:.1f})",
         flush=True,
     )
+    return 1000 * statistics.median(answers[1:]), 1000 * statistics.median(nothing[1:])
 
 
-def links() -> None:
+def links(add) -> None:
     with tempfile.TemporaryDirectory() as folder, own_sshd(Path(folder) / "sshd") as target:
         print("loopback: ", end="", flush=True)
-        first_answers(
-            msgspec.structs.replace(target, root=f"{folder}/board", python=sys.executable, board="this_machine")
-        )
+        here = msgspec.structs.replace(target, root=f"{folder}/board", python=sys.executable, board="this_machine")
+        keep(add, "loopback", *first_answers(here))
     if os.geteuid() != 0:
         print("20 ms: needs root")
         return
@@ -74,25 +75,37 @@ def links() -> None:
         print("20 ms round trip, 1 Gbit/s: ", end="", flush=True)
         text = json.dumps(msgspec.to_builtins(target))
         command = link.host_command([sys.executable, "-c", FIRST])
-        subprocess.run(
-            command,
-            input=text,
-            text=True,
-            check=True,
-            cwd=Path(__file__).parent,
+        done = subprocess.run(
+            command, input=text, text=True, check=True, stdout=subprocess.PIPE, cwd=Path(__file__).parent,
             env={**os.environ, "PYTHONPATH": ".."},
-        )
+        )  # fmt: skip
+        *said, medians = done.stdout.splitlines()
+        print("\n".join(said), flush=True)
+        keep(add, "20 ms and 1 Gbit/s", *json.loads(medians))
+
+
+def keep(add, link: str, answer_ms: float, nothing_ms: float) -> None:
+    note = f"median of {RUNS}"
+    add(f"first answer over SSH, {link}, there already", round(answer_ms), "ms", note=note)
+    add(f"`true` over SSH, {link}", round(nothing_ms), "ms", note=note)
 
 
 def main() -> None:
     print(describe())
-    links()
+    with results(__file__) as add:
+        measure(add)
+
+
+def measure(add) -> None:
+    links(add)
     data, sha256 = bundle.bundle()
     package = Path(wire.__file__).parent
     lines = sum(len(path.read_text().splitlines()) for path in package.rglob("*.py"))
     print(
         f"agent {sha256[:12]}: {len(data):,} bytes pushed, {lines:,} lines in {len(list(package.rglob('*.py')))} files"
     )
+    add("the agent, pushed once", round(len(data) / 1000), "kB")
+    add("the agent, with comments", lines, "lines")
     for version, python in interpreters():
         if python is None:
             print(f"Python {version}: not on this machine")
@@ -113,6 +126,9 @@ def main() -> None:
                 f"Python {said}: first answer {1000 * firsts[0]:.0f} ms when pushed, "
                 f"{1000 * statistics.median(firsts[1:]):.0f} ms when there already (median of {RUNS})"
             )
+            add("first answer when pushed", round(1000 * firsts[0]), "ms", of=f"Python {version}")
+            there = round(1000 * statistics.median(firsts[1:]))
+            add("first answer when there already", there, "ms", of=f"Python {version}", note=f"median of {RUNS}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from _results import results
 from machine import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -168,7 +169,7 @@ def files(folder: Path) -> list[tuple[str, Path, tuple[int, ...]]]:
     return [*found, ("MobileNetV2 tflite-fp32", mobilenet(folder), (1, 96, 96, 3))]
 
 
-def told(name: str, other: str, pairs: Sequence[tuple[float, float]]) -> float:
+def told(add, name: str, other: str, pairs: Sequence[tuple[float, float]]) -> float:
     """Print one comparison, with the 95 % interval of its median; how far its ratio is from 1."""
     ratios = [mine / theirs for mine, theirs in pairs]
     ratio, (low, high) = statistics.median(ratios), median_interval(np.array(ratios))
@@ -178,10 +179,16 @@ def told(name: str, other: str, pairs: Sequence[tuple[float, float]]) -> float:
         f"{name}: ours {mine}, {other} {theirs}, ratio {ratio:.3f} ({low:.3f} to {high:.3f}), {verdict} {LIMIT:.0%}; pairs {min(ratios):.3f} to {max(ratios):.3f}",
         flush=True,
     )
+    add(
+        f"our median against {other}", round(100 * (ratio - 1), 1), "%", of=name, interval_is=f"95 %, {len(pairs)} pairs",
+        interval=[round(100 * (end - 1), 1) for end in (low, high)],
+    )  # fmt: skip
     return abs(ratio - 1)
 
 
-def compared(session: Session, folder: Path, name: str, path: Path, shape: tuple[int, ...], rounds: int) -> list[float]:
+def compared(
+    add, session: Session, folder: Path, name: str, path: Path, shape: tuple[int, ...], rounds: int
+) -> list[float]:
     """How far each ratio of this file is from 1."""
     rows = folder / "row.npy"
     np.save(rows, np.random.default_rng(0).uniform(0, 1, shape).astype("float32"))
@@ -200,13 +207,14 @@ def compared(session: Session, folder: Path, name: str, path: Path, shape: tuple
     def mine() -> float:
         return ours(session, launch)
 
-    off = [told(name, "a bare loop", by_turns(rounds, mine, lambda: float(run(BARE, path, rows, runs))))]
+    off = [told(add, name, "a bare loop", by_turns(rounds, mine, lambda: float(run(BARE, path, rows, runs))))]
     if runtime == "ai_edge_litert":
         pairs = by_turns(rounds, mine, lambda: tool(path, runs))
-        off.append(told(name, "LiteRT's tool", pairs))
+        off.append(told(add, name, "LiteRT's tool", pairs))
         cost_s = float(run(INTERFACES, path, "", runs))
-        less = f"LiteRT's tool less the {units.seconds(cost_s)} that its interface takes more for a call,"
-        told(name, less, [(one, theirs - cost_s) for one, theirs in pairs])
+        print(f"LiteRT's interface takes {units.seconds(cost_s)} more for a call")
+        less = "LiteRT's tool, less what its interface takes more for a call"
+        told(add, name, less, [(one, theirs - cost_s) for one, theirs in pairs])
     return off
 
 
@@ -217,13 +225,13 @@ def main() -> None:
     asked = parser.parse_args()
     print(describe(), flush=True)
     off = []
-    with tempfile.TemporaryDirectory() as temporary:
+    with results(__file__) as add, tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         target = msgspec.structs.replace(inventory.find("local", folder), root=str(folder / "board"))
         with open_session(target) as session:
             for name, path, shape in files(folder):
                 if asked.only is None or name in asked.only:
-                    off += compared(session, folder, name, path, shape, asked.rounds)
+                    off += compared(add, session, folder, name, path, shape, asked.rounds)
     print(f"load average at the end {os.getloadavg()[0]:.2f}; largest difference {max(off):.1%}")
     sys.exit(max(off) > LIMIT)
 

@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from experiment import EXAMPLE, SEEDS, spread, table
+from _results import change, results
+from experiment import EXAMPLE, SEEDS, of_seeds, spread, table
 from machine import describe
 
 from pipeline.child import ENVIRONMENT
@@ -120,7 +121,7 @@ def main() -> None:
     given = parser.parse_args()
     print(f"{describe()}\n", flush=True)
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
+    with results(__file__) as add, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.npz"
         prepare(path)
         for what, amount in (case for case in CASES if case[0] in given.only):
@@ -130,6 +131,11 @@ def main() -> None:
                 found["theirs"].append(theirs(given.toolkit, path, what, amount, seed))
                 print(f"  {what} {amount}, seed {seed}: {found['ours'][-1]} {found['theirs'][-1]}", flush=True)
             ratio = [a["epoch_s"] / b["epoch_s"] for a, b in zip(found["ours"], found["theirs"], strict=True)]
+            case = f"sparsity {amount:.0%}".replace("%", " %") if what == "sparsity" else f"{amount:g} clusters"
+            for figure, side in (("our accuracy", "ours"), ("the toolkit's accuracy", "theirs")):
+                accuracies = [one["accuracy"] for one in found[side]]
+                add(figure, round(sum(accuracies) / len(accuracies), 2), "%", of=case, **of_seeds(accuracies))
+            add("our epoch against the toolkit's", *change(len(ratio) / sum(ratio)), of=case)
             rows.append(
                 (
                     f"{what} {amount:g}",

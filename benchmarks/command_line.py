@@ -13,6 +13,7 @@ import time
 import venv
 from pathlib import Path
 
+from _results import results
 from machine import describe
 
 ROOT = Path(__file__).parents[1]
@@ -44,11 +45,21 @@ def base_size_mb() -> float:
 
 def main() -> None:
     print(describe())
-    print(f"edgepress --help: {seconds_of(EDGEPRESS, '--help', runs=11):.3f} s")
-    print(f"python -c pass, to compare: {seconds_of(sys.executable, '-c', 'pass', runs=11):.3f} s")
-    subprocess.run([EDGEPRESS, "deploy", PLAN], check=True, capture_output=True)  # so that everything is in the cache
-    print(f"an unchanged plan, all stages before measuring: {seconds_of(EDGEPRESS, 'deploy', PLAN, runs=5):.2f} s")
-    print(f"base installation in a new virtual environment: {base_size_mb():.0f} MB")
+    with results(__file__) as add:
+
+        def told(what: str, value: float, unit: str, note: str = "") -> None:
+            print(f"{what}: {value:g} {unit}", flush=True)
+            add(what, value, unit, note=note)
+
+        median = "median of 11 processes"
+        told("edgepress --help", round(seconds_of(EDGEPRESS, "--help", runs=11), 3), "s", median)
+        told("`python -c pass`, to compare", round(seconds_of(sys.executable, "-c", "pass", runs=11), 3), "s", median)
+        subprocess.run(
+            [EDGEPRESS, "deploy", PLAN], check=True, capture_output=True
+        )  # so that everything is in the cache
+        unchanged = round(seconds_of(EDGEPRESS, "deploy", PLAN, runs=5), 2)
+        told("an unchanged plan, all stages before measuring", unchanged, "s", "median of 5 processes")
+        told("base installation, with its virtual environment", round(base_size_mb()), "MB")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,10 @@
 Accuracy of the file on the 10,000 test images; the difference is paired by seed.
 """
 
-from experiment import Laboratory, accuracy, parser, spread, table
+import statistics
+
+from _results import results
+from experiment import Laboratory, accuracy, of_seeds, parser, spread, table
 
 FP32, INT8 = "tflite-fp32", "tflite-int8"
 HALF = '[[compress]]\npass = "prune_channels"\nratio = 0.5\nimportance = "%s"\n'
@@ -35,7 +38,7 @@ CONTROLS = {
 def main() -> None:
     given = parser(__doc__).parse_args()
     laboratory = Laboratory(given.folder)
-    rows = []
+    rows, kept = [], []
     for name, (method, control, wanted) in CONTROLS.items():
         if given.only and name not in given.only:
             continue
@@ -49,6 +52,10 @@ def main() -> None:
             print(f"  {name}, seed {seed}: {found[0][-1]:.2f} % against {found[1][-1]:.2f} %", flush=True)
         differences = [one - other for one, other in zip(*found, strict=True)]
         rows.append((name, f"{spread(found[0])} %", f"{spread(found[1])} %", spread(differences)))
+        kept.append((name, differences))
+    with results(__file__) as add:
+        for name, differences in kept:
+            add("difference", round(statistics.fmean(differences), 2), "points", of=name, **of_seeds(differences))
     print(table(("method against control", "method", "control", "difference, points"), rows))
 
 

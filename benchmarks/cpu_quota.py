@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+from _results import results
 from machine import describe
 
 from targets import inventory
@@ -44,11 +45,20 @@ def times_on(shape: Shape) -> list[float]:
 
 def main() -> None:
     print(describe())
-    for _ in range(ROUNDS):  # side by side, so that what else the machine does meets both
+    with results(__file__) as add:
+        rounds(add)
+
+
+def rounds(add) -> None:
+    for number in range(ROUNDS):  # side by side, so that what else the machine does meets both
         for name, shape in (("a whole CPU ", Shape()), ("half a CPU  ", Shape(cpu=0.5))):
             times = times_on(shape)
             median, p90, p99 = (1000 * times[int(part * BLOCKS)] for part in (0.5, 0.9, 0.99))
             stopped = sum(each > LONG_S for each in times) / BLOCKS
+            case = f"{name.strip()}, round {number + 1}"
+            add("a block of 6 ms, median", round(median, 1), "ms", of=case)
+            add("99 %", round(p99, 1), "ms", of=case)
+            add("blocks above 40 ms", round(100 * stopped, 1), "%", of=case)
             print(
                 f"{name} median {median:5.1f} ms, 90 % {p90:5.1f} ms, 99 % {p99:5.1f} ms, above 40 ms: {stopped:6.1%}"
             )

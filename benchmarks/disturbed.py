@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from _results import results
 from experiment import table
 from machine import describe
 
@@ -123,6 +124,11 @@ def is_wrong(outcome: str, factor: float) -> bool:
 
 def show() -> None:
     print(f"{describe()}\n")
+    with results(__file__) as add:
+        show_all(add)
+
+
+def show_all(add) -> None:
     lines = []
     for path in sorted(FOLDER.glob("*.jsonl")):
         found = [json.loads(line) for line in path.read_text().splitlines()]
@@ -139,9 +145,13 @@ def show() -> None:
                     for ratios in (one[key] if key == "throttled" else [one[key]])
                 ]
                 count = Counter(outcomes)
+                wrong = sum(is_wrong(outcome, factor) for outcome in outcomes)
+                note = f"load average {loads[0]:.1f} to {loads[-1]:.1f}"
+                change = f"{factor - 1:+.0%}".replace("%", " %")
+                add(f"wrong verdicts at {change}", wrong, f"of {len(outcomes)}", of=f"{path.stem}, {name}", note=note)
                 lines.append(
                     [path.stem, name, f"x{factor:.2f}", *(str(count[each]) for each in ("REGRESSED", "PASS", "INCONCLUSIVE", "INVALID")),
-                     str(sum(is_wrong(outcome, factor) for outcome in outcomes))]
+                     str(wrong)]
                 )  # fmt: skip
     print()
     print(table(("load", "", "true", "REGRESSED", "PASS", "INCONCLUSIVE", "INVALID", "wrong"), lines))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from _results import results
 from machine import describe
 
 from pipeline.records import RunRecord
@@ -45,6 +46,11 @@ def main() -> None:
 
 
 def measure(folder: Path, kind: str, rows: int | None) -> None:
+    with results(__file__) as add:
+        everything(add, folder, kind, rows)
+
+
+def everything(add, folder: Path, kind: str, rows: int | None) -> None:
     began = time.monotonic()
     with build.locked(quiet):
         image = build.image(quiet)
@@ -52,7 +58,8 @@ def measure(folder: Path, kind: str, rows: int | None) -> None:
     began = time.monotonic()
     machine.start(kind, quiet)
     print(f"boot as {kind}: {time.monotonic() - began:.1f} s until its SSH server answers")
-    records = {board: run(folder, board, rows) for board in (HERE, THERE)}
+    add("boot, until its SSH server answers", round(time.monotonic() - began, 1), "s", of=kind)
+    records = {board: run(add, folder, board, rows) for board in (HERE, THERE)}
     store = Store(folder / ".edgepress")
     answers = {one.label: one.accuracy for one in records[HERE].measured.measurements if one.accuracy}
     for one in records[THERE].measured.measurements:
@@ -65,7 +72,7 @@ def measure(folder: Path, kind: str, rows: int | None) -> None:
             )
 
 
-def run(folder: Path, board: str, rows: int | None) -> RunRecord:
+def run(add, folder: Path, board: str, rows: int | None) -> RunRecord:
     """The example's plan with that board."""
     plan = folder / f"{board}.toml"
     text = (folder / "edge.toml").read_text().replace('name = "virtual"', f'name = "{board}"')
@@ -74,6 +81,7 @@ def run(folder: Path, board: str, rows: int | None) -> RunRecord:
     plan.write_text(text)
     began = time.monotonic()
     done = subprocess.run([EDGEPRESS, "run", "--json", "--quiet", plan], stdout=subprocess.PIPE, check=False)
+    add("the example's run", round(time.monotonic() - began), "s", of=board)
     print(f"run on {board}: {time.monotonic() - began:.0f} s, exit code {done.returncode}")
     record = msgspec.json.decode(done.stdout, type=RunRecord)
     print("  " + ", ".join(f"{stage.stage} {stage.seconds:.0f} s" for stage in record.stages))

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
+from _results import results
 
 import device_agent.meters as sampler
 from device_agent import wire
@@ -257,24 +258,32 @@ def main():
     print(
         "meter | gross inside, net inside | of exact gain: gross, net | median net uncertainty | of exact gain | broken: numbers given"
     )
-    for name in names:
-        cells = []
-        for with_gain in (True, False):
-            rng = np.random.default_rng((seed, list(GAINS).index(name), with_gain))
-            found = [trial(name, rng, with_gain) for _ in range(runs)]
-            valid = [each for each in found if not each[0].invalid]
-            gross = sum(abs(said.gross_j - gross_j) <= said.gross.total_j for said, gross_j, _ in valid)
-            net = sum(abs(said.net_j - net_j) <= said.net.total_j for said, _, net_j in valid)
-            width = np.median([said.net.total_j / said.net_j for said, _, _ in valid])
-            cells.append((f"{gross / runs:.1%}, {net / runs:.1%}", f"{width:.2%}"))
-        rng = np.random.default_rng((seed, list(GAINS).index(name), 2))
-        given = sum(not trial(name, rng, True, fault)[0].invalid for fault in FAULTS for _ in range(max(1, runs // 10)))
-        broken_runs = len(FAULTS) * max(1, runs // 10)
-        print(
-            f"{name} | {cells[0][0]} | {cells[1][0]} | {cells[0][1]} | {cells[1][1]} | {given} of {broken_runs}",
-            flush=True,
-        )
+    with results(__file__) as add:
+        for name in names:
+            measured(add, name, runs, seed)
     print(f"took {time.monotonic() - began:.0f} s")
+
+
+def measured(add, name, runs, seed):
+    cells = []
+    for with_gain, kind in ((True, "with an error of gain"), (False, "gain exact")):
+        rng = np.random.default_rng((seed, list(GAINS).index(name), with_gain))
+        found = [trial(name, rng, with_gain) for _ in range(runs)]
+        valid = [each for each in found if not each[0].invalid]
+        gross = sum(abs(said.gross_j - gross_j) <= said.gross.total_j for said, gross_j, _ in valid)
+        net = sum(abs(said.net_j - net_j) <= said.net.total_j for said, _, net_j in valid)
+        width = np.median([said.net.total_j / said.net_j for said, _, _ in valid])
+        cells.append((f"{gross / runs:.1%}, {net / runs:.1%}", f"{width:.2%}"))
+        add(f"net inside, {kind}", round(100 * net / runs, 1), "%", of=name)
+        add(f"median half-width, {kind}", round(100 * float(width), 1), "%", of=name)
+    rng = np.random.default_rng((seed, list(GAINS).index(name), 2))
+    given = sum(not trial(name, rng, True, fault)[0].invalid for fault in FAULTS for _ in range(max(1, runs // 10)))
+    broken_runs = len(FAULTS) * max(1, runs // 10)
+    add("broken traces that had a number", given, f"of {broken_runs}", of=name)
+    print(
+        f"{name} | {cells[0][0]} | {cells[1][0]} | {cells[0][1]} | {cells[1][1]} | {given} of {broken_runs}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from unittest import mock
 
 import msgspec
 import numpy as np
+from _results import results
 from energy import World
 
 from device_agent import wire
@@ -219,7 +220,11 @@ def shown_j(measurement, fed, store):
 
 
 def main():
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    with results(__file__) as add:
+        everything(add, int(sys.argv[1]) if len(sys.argv) > 1 else 10)
+
+
+def everything(add, runs):
     began, inside = time.monotonic(), {"gross": 0, "net": 0}
     print(f"{runs} known curves, INA3221 fed by a process, in real time, load {os.getloadavg()[0]:.1f}; no hardware")
     print("gross told, shown (J) | off, stated | net off, stated | missing")
@@ -237,6 +242,8 @@ def main():
             flush=True,
         )
     print(f"inside: gross {inside['gross']}, net {inside['net']} of {runs}")
+    for what, count in inside.items():
+        add(f"{what} joules inside what is stated", count, f"of {runs} curves")
     for layers, what in ((40, "a copy"), (52, "30 % more layers")):
         folder = Path(tempfile.mkdtemp())
         try:
@@ -258,6 +265,10 @@ def main():
                     else f"{verdict.change:+.1%} [{verdict.low:+.1%}, {verdict.high:+.1%}], {verdict.pairs} pairs, {verdict.seconds:.0f} s"
                 )
                 print(f"  {verdict.outcome} {verdict.metric}: {change}; {verdict.why}")
+                if verdict.change is not None:
+                    found = f"{verdict.outcome}, {verdict.pairs} pairs, {verdict.seconds:.0f} s"
+                    name = f"`edgepress run`, {what}: {verdict.metric}"
+                    add(name, round(100 * verdict.change, 1), "% more", note=found)
         finally:
             shutil.rmtree(folder)
     print(f"took {time.monotonic() - began:.0f} s")

@@ -9,6 +9,7 @@ import math
 import sys
 
 import numpy as np
+from _results import results
 
 from device_agent import wire
 from pipeline.measure.energy.reading import Idle
@@ -75,9 +76,12 @@ def inside(kind, window_s, draws, rng):
 def main():
     draws = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     print(f"idle inside the stated 95 %, {draws} draws each; simulated\nkind | around 5 s | around 30 s")
-    for number, kind in enumerate(KINDS):
-        shares = [inside(kind, s, draws, np.random.default_rng((number, s))) / draws for s in (5, 30)]
-        print(f"{kind} | {shares[0]:.1%} | {shares[1]:.1%}", flush=True)
+    with results(__file__) as add:
+        for number, kind in enumerate(KINDS):
+            shares = [inside(kind, s, draws, np.random.default_rng((number, s))) / draws for s in (5, 30)]
+            print(f"{kind} | {shares[0]:.1%} | {shares[1]:.1%}", flush=True)
+            for window_s, share in zip((5, 30), shares, strict=True):
+                add(f"idle inside the stated 95 %, around {window_s} s", round(100 * share, 1), "%", of=kind)
 
 
 if __name__ == "__main__":

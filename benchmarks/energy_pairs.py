@@ -14,6 +14,7 @@ import time
 from collections import Counter
 
 import numpy as np
+from _results import results
 from energy import COUNTERS, DRIFT, FAULTS, GAINS, PERIODS_S, Board, World, broken, sampled, trial
 
 from device_agent import wire
@@ -99,6 +100,12 @@ def main():
     began = time.monotonic()
     print(f"{trials} verdicts of each meter and change, limit {RULE.limit:.0%}, seed {seed}; simulated, no hardware")
     print("meter | true change | verdicts | simulated time to a verdict: median, longest | within 60 s")
+    with results(__file__) as add:
+        everything(add, names, trials, seed)
+    print(f"took {time.monotonic() - began:.0f} s")
+
+
+def everything(add, names, trials, seed):
     for name in names:
         number = list(PERIODS_S).index(name)
         for change in (0.0, 0.05):
@@ -106,6 +113,13 @@ def main():
             found = [verdict(name, rng, change) for _ in range(trials)]
             told = ", ".join(f"{what} {count}" for what, count in Counter(what for what, _ in found).most_common())
             seconds = np.array([seconds for _, seconds in found])
+            case, wanted = ("unchanged", "PASS") if not change else ("+5 %", "REGRESSED")
+            others = ", ".join(
+                f"{count} {what}" for what, count in Counter(what for what, _ in found).items() if what != wanted
+            )
+            add(f"{case}: {wanted}", sum(what == wanted for what, _ in found), f"of {trials}", of=name, note=others)
+            add(f"{case}: time to the verdict, median", round(float(np.nanmedian(seconds))), "s", of=name)
+            add(f"{case}: within 60 s", int(np.count_nonzero(seconds <= 60)), f"of {trials}", of=name)
             print(
                 f"{name} | {change:+.0%} | {told} | {np.nanmedian(seconds):.0f} s, {np.nanmax(seconds):.0f} s"
                 f" | {np.count_nonzero(seconds <= 60)}",
@@ -117,7 +131,7 @@ def main():
         count = max(1, trials // 10)
         given = [sum(number_given(name, rng, fault) for _ in range(count)) for fault in FAULTS]
         print(f"{name} | {', '.join(map(str, given))} of {count} each", flush=True)
-    print(f"took {time.monotonic() - began:.0f} s")
+        add("pairs with a fault that had a number", sum(given), f"of {count * len(FAULTS)}", of=name)
 
 
 if __name__ == "__main__":

@@ -95,5 +95,14 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def of_seeds(values: Sequence[float], digits: int = 2) -> dict[str, object]:
+    """For a figure that is the mean over the seeds: its interval, one standard deviation to each side."""
+    if len(values) < 2:
+        return {}
+    mean, deviation = statistics.fmean(values), statistics.stdev(values)
+    ends = [round(mean - deviation, digits), round(mean + deviation, digits)]
+    return {"interval": ends, "interval_is": f"sd over {len(values)} seeds"}
+
+
 def kilobytes(size_bytes: float) -> str:
     return units.size(size_bytes)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 import paramiko
+from _results import results
 from machine import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -45,7 +46,7 @@ def by_paramiko(target):
     return client, time.monotonic()
 
 
-def run(name, ask, targets):
+def run(add, name, ask, targets):
     began = time.monotonic()
     answers = [answer for _, answer in fleet.side_by_side(targets, ask)]
     good = [answer for answer in answers if not isinstance(answer, TargetError)]
@@ -53,6 +54,7 @@ def run(name, ask, targets):
     print(
         f"{name}: {len(good)} of {len(targets)} connected and asked after {last_s:.1f} s ({len(good) / last_s:.0f} a second)"
     )
+    add(f"{len(targets)} boards: connected and asked", round(last_s, 1), "s", of=name)
     for answer in answers:
         if isinstance(answer, TargetError):
             print(f"  the dead one: {answer.message}; everything ended after {time.monotonic() - began:.1f} s")
@@ -68,18 +70,20 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, OPEN_FILES), hard))
     print(describe())
-    with contextlib.ExitStack() as stack:
+    with results(__file__) as add, contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         one = stack.enter_context(own_sshd(folder / "sshd", "MaxStartups 1000", "MaxSessions 1000"))
         hole = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         alive = [msgspec.structs.replace(one, name=f"pi{number}", root=str(folder / "root")) for number in range(count)]
         with_dead = [*alive[:3], msgspec.structs.replace(alive[3], port=hole.getsockname()[1]), *alive[4:]]
-        run("edgepress", by_edgepress, with_dead)
-        run("paramiko as it comes", by_paramiko, alive)
+        run(add, "edgepress, one of them dead", by_edgepress, with_dead)
+        run(add, "paramiko as it comes, none dead", by_paramiko, alive)
         began = time.monotonic()
         answers = fleet.check_all(with_dead)
         good = sum(answer.failed is None for _, answer in answers)
-        print(f"boards check, agents started: {good} of {count} after {time.monotonic() - began:.1f} s")
+        took_s = time.monotonic() - began
+        print(f"boards check, agents started: {good} of {count} after {took_s:.1f} s")
+        add(f"{count} boards, one of them dead: an agent started on each", round(took_s, 1), "s")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import data
 import msgspec
 import numpy as np
+from _results import results
 from machine import describe
 
 from device_agent import wire
@@ -264,7 +265,7 @@ def told(hits: int, of: int) -> str:
     return f"{hits:>6,} of {of:<6,} {100 * hits / of:6.2f} % ({100 * low:.2f} to {100 * high:.2f})"
 
 
-def table(name: str, cases: Sequence[Answered], file: Converted, store: Store, redraws: int, of: int) -> None:
+def table(add, name: str, cases: Sequence[Answered], file: Converted, store: Store, redraws: int, of: int) -> None:
     groups: dict[tuple[str, bool | None], list[Answered]] = {}
     for each in cases:
         groups.setdefault((each.what, each.grave), []).append(each)
@@ -279,6 +280,12 @@ def table(name: str, cases: Sequence[Answered], file: Converted, store: Store, r
                 f"{name:<27}{kind:<7}{what:<44}{rows:>4} rows  before {told(before, count):<42} now {told(now, count)}",
                 flush=True,
             )
+            for figure, hits in (("called wrong", now), ("called wrong by the rule before", before)):
+                low, high = (round(100 * end, 2) for end in proportion_interval(hits, count))
+                add(
+                    f"{figure}, {rows} rows", round(100 * hits / count, 2), "%", of=f"{name}, {kind}: {what}", interval=(low, high),
+                    interval_is="95 %",
+                )  # fmt: skip
 
 
 def main() -> None:
@@ -288,6 +295,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=NETS, default=list(NETS))
     asked = parser.parse_args()
     print(describe(), flush=True)
+    with results(__file__) as add:
+        everything(add, asked)
+    print(f"load average at the end {os.getloadavg()[0]:.2f}")
+
+
+def everything(add, asked: argparse.Namespace) -> None:
     for name in asked.only:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
@@ -312,8 +325,7 @@ def main() -> None:
                             )
                         )
                         cases += wrong(file, store, x, builtin)
-                    table(f"{name} {file.format}", cases, file, store, asked.redraws, len(x))
-    print(f"load average at the end {os.getloadavg()[0]:.2f}")
+                    table(add, f"{name} {file.format}", cases, file, store, asked.redraws, len(x))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import msgspec
+from _results import results
 from machine import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -43,15 +44,17 @@ def launch(seconds: float, number: int) -> wire.Launch:
     )  # fmt: skip
 
 
-def told(what: str, times: list[float]) -> None:
+def told(add, what: str, times: list[float]) -> None:
     print(
         f"{what}: median {1000 * statistics.median(times):.0f} ms, max {1000 * max(times):.0f} ms of {len(times)}, "
         f"load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
+    longest = f"longest of {len(times)}: {1000 * max(times):.0f} ms"
+    add(what, round(1000 * statistics.median(times)), "ms", note=longest)
 
 
-def starting(target) -> None:
+def starting(add, target) -> None:
     accepted, first = [], []
     with open_session(target) as session:
         session.put(MODEL, SHA256)
@@ -64,11 +67,11 @@ def starting(target) -> None:
             first.append(time.perf_counter() - began)
             list(records)
             session.forget(job)
-    told("from submit to accepted", accepted)
-    told("from submit to the first event", first)
+    told(add, "from submit to accepted", accepted)
+    told(add, "from submit to the first event", first)
 
 
-def reattaching(target) -> None:
+def reattaching(add, target) -> None:
     known = Path(target.known_hosts)
     with Proxy(target.port) as proxy:
         through = known.with_name("known_hosts-proxy")
@@ -97,10 +100,10 @@ def reattaching(target) -> None:
                     list(session.follow(job))
                     timer.join()
                     session.forget(job)
-            told(f"followed again after the link's return (gone for {gone_s:g} s)", took)
+            told(add, f"followed again after the link's return (gone for {gone_s:g} s)", took)
 
 
-def racing(target) -> None:
+def racing(add, target) -> None:
     won, lost, free = [], [], []
     with concurrent.futures.ThreadPoolExecutor(HOSTS) as pool:
         sessions = [open_session(target) for _ in range(HOSTS)]
@@ -127,20 +130,20 @@ def racing(target) -> None:
             entered[winner].forget(job)
         for session in sessions:
             session.__exit__(None, None, None)
-    told(f"{HOSTS} hosts race, the winner is told", won)
-    told("the losers are told", lost)
-    told("cancelled, and the board is free", free)
+    told(add, f"{HOSTS} hosts race: the winner is told", won)
+    told(add, "20 hosts race: the losers are told", lost)
+    told(add, "20 hosts race: cancelled, and the board is free", free)
 
 
 def main() -> None:
     print(describe())
-    with tempfile.TemporaryDirectory() as folder, own_sshd(Path(folder) / "sshd") as target:
+    with results(__file__) as add, tempfile.TemporaryDirectory() as folder, own_sshd(Path(folder) / "sshd") as target:
         board = msgspec.structs.replace(
             target, kind="ssh", board="this_machine", root=f"{folder}/board", python=sys.executable
         )
-        starting(board)
-        reattaching(board)
-        racing(board)
+        starting(add, board)
+        reattaching(add, board)
+        racing(add, board)
 
 
 if __name__ == "__main__":

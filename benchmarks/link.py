@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import paramiko
+from _results import results
 from machine import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -110,12 +111,14 @@ def main() -> None:
                         seconds(lambda size=size, link=link: echo(link, size)) for _ in range(MESSAGES)
                     ]
                 link.close()
-    for what in ("connect", "exec", *SIZES):
-        name = f"{what} B there and back" if isinstance(what, int) else what
-        line = [
-            f"{kind.name} {1000 * statistics.median(times[kind.name, what]):.2f} ms" for kind in (Edgepress, Paramiko)
-        ]
-        print(f"{name}: median {', '.join(line)}")
+    names = {"connect": "connected", "exec": "a program started and ended"}
+    with results(__file__) as add:
+        for what in ("connect", "exec", *SIZES):
+            name = names[what] if isinstance(what, str) else f"{what:,} B there and back"
+            medians = {kind.name: 1000 * statistics.median(times[kind.name, what]) for kind in (Edgepress, Paramiko)}
+            print(f"{name}: median {', '.join(f'{each} {took:.2f} ms' for each, took in medians.items())}")
+            for each, took in medians.items():
+                add(name, round(took, 2), "ms", of=each)
 
 
 if __name__ == "__main__":

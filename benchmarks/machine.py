@@ -5,10 +5,15 @@ import platform
 from pathlib import Path
 
 
-def describe() -> str:
+def processor() -> str:
+    """The processor, the system and the Python."""
     cpu = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         "?",
     )
-    load = os.getloadavg()[0]
-    return f"{cpu}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}, Python {platform.python_version()}, load average {load:.2f}"
+    return f"{cpu}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+
+
+def describe() -> str:
+    """The same, and the load at this moment."""
+    return f"{processor()}, load average {os.getloadavg()[0]:.2f}"

@@ -9,6 +9,7 @@ shuffled rounds, judged by the code that judges a plan's `memory_regression_byte
 
 import argparse
 import contextlib
+import functools
 import io
 import json
 import os
@@ -16,12 +17,13 @@ import random
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import stdev
 
 import msgspec
 import numpy as np
+from _results import results
 from machine import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -41,6 +43,7 @@ from tests.pipeline.test_report_sample import measurement
 LIMIT_BYTES = 128 * 1024
 WIDE = 256
 MORE_BYTES = 4 * WIDE * WIDE
+Keep = Callable[[str, int, int, str], None]  # anonymous or peak, called REGRESSED, of how many, a note
 BATCH = 10  # comparisons in one job
 LAUNCH = wire.Launch(
     mode="time", model_sha256="", model_format="", runtime="", sites=(), inputs_sha256="", rotated_rows=1, threads=1, cpus=(), warmup_min_ns=0,
@@ -136,8 +139,8 @@ class Comparisons:
         return sorted(answers, key=lambda each: each.index)
 
 
-def told(found: Sequence[tuple[list[Verdict], Memory, Memory]], what: str) -> Counter[str]:
-    """Print one line for each of the two verdicts; how often the anonymous memory had which outcome."""
+def told(found: Sequence[tuple[list[Verdict], Memory, Memory]], what: str, keep: Keep) -> Counter[str]:
+    """Print one line for each of the two verdicts and keep its figures; how often the anonymous memory had which outcome."""
     counts = []
     for place, (name, field) in enumerate((("anonymous", "launch_growth_bytes"), ("peak", "launch_peak_bytes"))):
         outcomes = Counter(str(verdicts[place].outcome) for verdicts, *_ in found)
@@ -148,6 +151,8 @@ def told(found: Sequence[tuple[list[Verdict], Memory, Memory]], what: str) -> Co
             f"median {units.size_change(changes[len(changes) // 2])}; sd of a side's launches {units.size(sum(within) / len(within))}",
             flush=True,
         )
+        note = f"{outcomes['INCONCLUSIVE']} INCONCLUSIVE" if outcomes["INCONCLUSIVE"] else ""
+        keep(name, outcomes["REGRESSED"], len(found), note)
         counts.append(outcomes)
     return counts[0]
 
@@ -161,16 +166,22 @@ def main() -> None:
     asked = parser.parse_args()
     print(f"{describe()}; {asked.launches} launches a side, limit {units.size(LIMIT_BYTES)}", flush=True)
     missed = False
-    with tempfile.TemporaryDirectory() as folder:
+    with results(__file__) as add, tempfile.TemporaryDirectory() as folder:
         target = msgspec.structs.replace(inventory.find("local", Path(folder)), root=folder)
         with open_session(target) as session:
             for runtime in asked.runtimes:
                 sides = Comparisons(session, runtime, asked.launches)
                 print(f"{runtime}:", flush=True)
-                same = told(sides.verdicts(asked.same, larger=False), f"unchanged, {asked.same} comparisons")
-                more = told(
-                    sides.verdicts(asked.more, larger=True), f"{units.size(MORE_BYTES)} more, {asked.more} comparisons"
-                )
+
+                def keep(name: str, hits: int, of: int, note: str, runtime=runtime, what="") -> None:
+                    kind = "anonymous memory" if name == "anonymous" else "peak of the process"
+                    add(f"{kind}, {what}", hits, f"of {of}", of=runtime, note=note)
+
+                unchanged = functools.partial(keep, what="unchanged: false alarms")
+                larger = functools.partial(keep, what=f"{units.size(MORE_BYTES)} more: REGRESSED")
+                same = told(sides.verdicts(asked.same, larger=False), f"unchanged, {asked.same} comparisons", unchanged)
+                found = sides.verdicts(asked.more, larger=True)
+                more = told(found, f"{units.size(MORE_BYTES)} more, {asked.more} comparisons", larger)
                 missed |= same["REGRESSED"] > 0 or more["REGRESSED"] < asked.more
     print(f"load average at the end {os.getloadavg()[0]:.2f}")
     print("MISSED" if missed else "no false alarm, and every addition found")

@@ -21,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import data
 import numpy as np
 import onnxruntime
+from _results import results
 from machine import describe
 
 from pipeline import flow, plan
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000)
     asked = parser.parse_args()
     print(f"{describe()}; ONNX Runtime {onnxruntime.__version__}", flush=True)
-    with tempfile.TemporaryDirectory() as temporary:
+    with results(__file__) as add, tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         x, y = data.evaluation()
         np.savez(folder / "evaluation.npz", x=x[: asked.rows], y=y[: asked.rows])
@@ -86,6 +87,9 @@ def main() -> None:
         print(f"{'form':<16}{'min us':>9}{'median us':>11}{'accuracy %':>12}{'same class %':>14}{'bytes':>10}  why")
         for name, file in files.items():
             told = file.agreement
+            add("median", round(statistics.median(took[name])), "µs", of=name)
+            add("accuracy", round(100 * told.accuracy_ratio, 2), "%", of=name)
+            add("size", file.artifact.size_bytes, "bytes", of=name)
             print(
                 f"{name:<16}{min(took[name]):>9.0f}{statistics.median(took[name]):>11.0f}{100 * told.accuracy_ratio:>12.2f}"
                 f"{100 * told.top1_agreement_ratio:>14.2f}{file.artifact.size_bytes:>10,}  {file.note}"

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from experiment import Laboratory, accuracy, kilobytes, parser, spread, table
+from _results import change, results
+from experiment import Laboratory, accuracy, kilobytes, of_seeds, parser, spread, table
 
 FP32, INT8, FP16 = "tflite-fp32", "tflite-int8", "tflite-fp16"
 SHORT = "{ epochs = 2, rows = 20_000, distill = { temperature = 4 } }"
@@ -74,12 +75,28 @@ def main() -> None:
     variants = {name: variant for variant, name in renamed.items()}
     measured = laboratory.measure(now, [msgspec.structs.replace(files[name], variant=variants[name]) for name in names])
     latency = {renamed[one.variant]: one.latency.median_s for one in measured.measurements}
-    results = [
+    found = [
         Result(name, accuracies[name], files[name].artifact.size_bytes, small[name], latency[name]) for name in names
     ]
-    print(report(results))
+    print(report(found))
+    keep(found)
     if given.picture:
-        given.picture.write_text(picture(results))
+        given.picture.write_text(picture(found))
+
+
+def keep(found: list[Result]) -> None:
+    base = found[0]
+    with results(__file__) as add:
+        for one in found:
+            mean = sum(one.accuracies) / len(one.accuracies)
+            add("accuracy", round(mean, 2), "%", of=one.name, **of_seeds(one.accuracies))
+            add("points lost", round(base.accuracies[0] - mean, 2), "points", of=one.name)
+            add("file", round(one.size_bytes / 1024, 1), "KiB", of=one.name)
+            add("the file against fp32", round(base.size_bytes / one.size_bytes, 1), "x smaller", of=one.name)
+            add("deflated or packed", round(one.deflated_bytes / 1024, 1), "KiB", of=one.name)
+            add("that against fp32", round(base.size_bytes / one.deflated_bytes, 1), "x smaller", of=one.name)
+            add("latency", round(one.latency_s * 1e6, 1), "µs", of=one.name)
+            add("against fp32", *change(base.latency_s / one.latency_s, 1), of=one.name)
 
 
 def report(results: list[Result]) -> str:

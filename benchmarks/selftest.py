@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import rivals
+from _results import results
 from experiment import EXAMPLE, table
 from machine import describe
 
@@ -125,14 +126,19 @@ def collect(name: str, slower: bool, number: int, cpu: int | None) -> None:
 
 def show() -> None:
     print(f"{describe()}\n")
+    with results(__file__) as add:
+        show_all(add)
+
+
+def show_all(add) -> None:
     for path in sorted(FOLDER.glob("*.jsonl")):
         found = [json.loads(line) for line in path.read_text().splitlines()]
         if len(found) > 1:
             print(f"## {path.stem}: {len(found)} trials\n")
-            _show(found, slower=path.stem.endswith("-slower"))
+            _show(add, path.stem, found, slower=path.stem.endswith("-slower"))
 
 
-def _show(found: list[dict], slower: bool) -> None:
+def _show(add, name_of: str, found: list[dict], slower: bool) -> None:
     ratios = [one["log_ratios"] for one in found]
     deviation = statistics.stdev(ratio for trial in ratios for ratio in trial)
     seconds = sorted(one["seconds"] * _share(one["log_ratios"]) for one in found)
@@ -142,12 +148,19 @@ def _show(found: list[dict], slower: bool) -> None:
         f"median {statistics.median(loads):.1f}; sd of a pair {deviation:.2%}; a verdict took {statistics.median(seconds):.1f} s "
         f"(median; longest {seconds[-1]:.1f} s); detectable at the first look {detectable(deviation, LOOKS[0], SHARPER):.2%}\n"
     )
+    note = f"when it was collected: load average {loads[0]:.1f} to {loads[-1]:.1f}"
+    add("time for a verdict: median", round(statistics.median(seconds), 1), "s", of=name_of, note=note)
+    add("time for a verdict: longest", round(seconds[-1], 1), "s", of=name_of)
     for name, rule in (("by the limit alone", RULE), ("by the sharper rule", SHARPER)):
         for rate in selftest.rates(ratios, rule, (0.0,) if slower else SLOWDOWNS):
             print(
                 f"{name}, slowed by {rate.slowdown:.0%}: REGRESSED {rate.regressed} of {rate.trials} ({rate.regressed_low:.1%} to {rate.regressed_high:.1%}), "
                 f"PASS {rate.passed} (at most {rate.passed_high:.1%}), INCONCLUSIVE {rate.inconclusive}"
             )
+            add(
+                f"{name}, slowed by {rate.slowdown:.0%}: REGRESSED".replace("%", " %"), rate.regressed, f"of {rate.trials} trials", of=name_of,
+                note=f"{100 * rate.regressed_low:.1f} to {100 * rate.regressed_high:.1f} % (95 %); PASS {rate.passed}",
+            )  # fmt: skip
     if slower:
         whole = effect([ratio for trial in ratios for ratio in trial][:20], RULE)
         every = statistics.fmean(ratio for trial in ratios for ratio in trial)
@@ -164,6 +177,9 @@ def _show(found: list[dict], slower: bool) -> None:
             for share in SLOWDOWNS
         ]
         lines.append([label, *(f"{hit / len(found):.1%}" for hit in hits)])
+        for share, hit in zip(SLOWDOWNS, hits, strict=True):
+            figure = f"called slower, {share:.0%} slower".replace("%", " %")
+            add(figure, round(100 * hit / len(found), 1), "%", of=f"{label} ({name_of})")
     for name, rule in (("by the limit alone", RULE), ("with a margin of 0.5 %", SHARPER)):
         ours = selftest.rates(ratios, rule, SLOWDOWNS)
         lines.append([f"edgepress: REGRESSED {name}", *(f"{rate.regressed / rate.trials:.1%}" for rate in ours)])

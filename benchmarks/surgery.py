@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from _results import results
 from machine import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -33,7 +34,7 @@ RUNS = 3
 HALF = Selection(ratio=0.5)
 
 
-def measured(name: str) -> str:
+def measured(add, name: str) -> str:
     side = SIDES[name]
     keras.utils.set_random_seed(0)
     make = getattr(keras.applications, name)
@@ -50,15 +51,17 @@ def measured(name: str) -> str:
     median = statistics.median(seconds)
     verdict = ("" if name not in GOAL_S else "yes" if median <= GOAL_S[name] else "MISSED").rjust(6)
     before, after = model.count_params(), pruned.count_params()
+    add("seconds", round(median, 2), "s", of=name, note=f"{before / 1e6:.1f} to {after / 1e6:.1f} million parameters")
     return f"{name:<16}{median:>8.2f}{statistics.median(busy):>8.2f}{before:>14,}{after:>14,}{difference:>12.1e}  {verdict}"
 
 
 def main() -> None:
     print(describe())
     print(f"{'network':<16}{'seconds':>8}{'cpu s':>8}{'parameters':>14}{'left':>14}{'difference':>12}  {'goal':>6}")
-    for name in SIDES:
-        print(measured(name), flush=True)
-        keras.backend.clear_session()
+    with results(__file__) as add:
+        for name in SIDES:
+            print(measured(add, name), flush=True)
+            keras.backend.clear_session()
 
 
 if __name__ == "__main__":

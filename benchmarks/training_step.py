@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _results import change, results
 from machine import describe
 
 from pipeline import frameworks
@@ -132,11 +133,18 @@ def main() -> None:
         for name in turned:
             times[name].append(kinds[name]())
     steps = -(-given.rows // given.batch_size)
-    for name, seconds in times.items():
-        least = min(seconds) / min(times["plain step"])
-        middle = statistics.median(one / plain_one for one, plain_one in zip(seconds, times["plain step"], strict=True))
-        judged = f", goal {GOAL:.2f}: {'kept' if least <= GOAL else 'missed'}" if name in JUDGED else ""
-        print(f"{name:40} {1e3 * min(seconds) / steps:7.1f} ms a step, ratio {least:.3f} (median {middle:.3f}){judged}")
+    with results(__file__) as add:
+        for name, seconds in times.items():
+            told(add, name, seconds, times["plain step"], steps)
+
+
+def told(add, name, seconds, plain, steps):
+    least = min(seconds) / min(plain)
+    middle = statistics.median(one / plain_one for one, plain_one in zip(seconds, plain, strict=True))
+    judged = f", goal {GOAL:.2f}: {'kept' if least <= GOAL else 'missed'}" if name in JUDGED else ""
+    print(f"{name:40} {1e3 * min(seconds) / steps:7.1f} ms a step, ratio {least:.3f} (median {middle:.3f}){judged}")
+    add("quickest step", round(1e3 * min(seconds) / steps, 1), "ms", of=name)
+    add("against the plain step, quickest of each", *change(1 / least, 3), of=name)
 
 
 if __name__ == "__main__":

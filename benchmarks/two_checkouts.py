@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from _results import change, results
 from machine import describe
 
 HERE = Path(__file__).parents[1]
@@ -61,7 +62,7 @@ def example_s(checkout):
         return [time.perf_counter() - began]
 
 
-def compared(what, measure, other, repeats):
+def compared(add, what, measure, other, repeats):
     times = {HERE: [], other: []}
     for number in range(repeats):
         for checkout in (HERE, other) if number % 2 else (other, HERE):
@@ -73,15 +74,19 @@ def compared(what, measure, other, repeats):
         f"quickest {min(ours):.3f} s and {min(theirs):.3f} s, ratio {min(ours) / min(theirs):.2f}; {len(ours)} each",
         flush=True,
     )
+    add("here", round(statistics.median(ours), 3), "s", of=what)
+    add("there", round(statistics.median(theirs), 3), "s", of=what)
+    add("here against there", *change(1 / ratio), of=what, note=f"{len(ours)} each, by turns")
 
 
 def main():
     other = Path(sys.argv[1]).resolve()
     repeats = int(sys.argv[2]) if len(sys.argv) > 2 else 20
     print(describe())
-    compared("--help", help_s, other, 2 * repeats)
-    compared("first answer", first_answers_s, other, repeats)
-    compared("the example", example_s, other, max(1, repeats // 10))
+    with results(__file__) as add:
+        compared(add, "--help", help_s, other, 2 * repeats)
+        compared(add, "first answer", first_answers_s, other, repeats)
+        compared(add, "the example", example_s, other, max(1, repeats // 10))
     print(f"load average at the end {os.getloadavg()[0]:.1f}")
 
 

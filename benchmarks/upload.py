@@ -24,6 +24,7 @@ from pathlib import Path
 
 import msgspec
 import paramiko
+from _results import change, results
 from machine import describe
 from wan import wan_link
 
@@ -95,7 +96,7 @@ def seconds_elsewhere(prefix, way: str, target: Target, path: Path) -> float:
     return float(subprocess.run(prefix(command), input=text, capture_output=True, text=True, check=True).stdout)
 
 
-def compare(title: str, ways: tuple[str, str], measure, target: Target, content) -> None:
+def compare(add, title: str, ways: tuple[str, str], measure, target: Target, content) -> None:
     """`content` makes the bytes of each turn; the blobs of the turn before are removed."""
     times: dict[str, list[float]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as folder:
@@ -122,6 +123,12 @@ def compare(title: str, ways: tuple[str, str], measure, target: Target, content)
         f"({min(ratios):.2f} to {max(ratios):.2f}, {TURNS} turns), load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
+    value, unit = change(statistics.median(ratios))
+    ends = (min(ratios), max(ratios)) if unit == "x faster" else (1 / max(ratios), 1 / min(ratios))
+    add(
+        f"{title}: {ways[0]} against {ways[1]}", value, unit, interval=[round(end, 2) for end in ends],
+        interval_is=f"range of {TURNS} turns",
+    )  # fmt: skip
 
 
 def noise(size: int, turn: int) -> bytes:
@@ -152,8 +159,13 @@ def board(folder: str):
 
 def main() -> None:
     print(describe())
+    with results(__file__) as add:
+        everything(add)
+
+
+def everything(add) -> None:
     with tempfile.TemporaryDirectory() as folder, board(folder) as target:
-        compare("200 MB, loopback", ("edgepress", "scp"), seconds, target, functools.partial(noise, 200 * MB))
+        compare(add, "200 MB, loopback", ("edgepress", "scp"), seconds, target, functools.partial(noise, 200 * MB))
     if sys.argv[1:] == ["loopback"]:
         return
     for rtt_s, rate_bit_s, title in ((0.020, 1e9, "20 ms, 1 Gbit/s"), (0.020, 10e6, "20 ms, 10 Mbit/s")):
@@ -161,12 +173,12 @@ def main() -> None:
             measure = functools.partial(seconds_elsewhere, link.host_command)
             if rate_bit_s == 1e9:
                 ways = ("edgepress", "sftp_put")
-                compare(f"50 MB, {title}", ways, measure, target, functools.partial(noise, 50 * MB))
+                compare(add, f"50 MB, {title}", ways, measure, target, functools.partial(noise, 50 * MB))
             for content in (clustered, int8):
                 size = 20 * MB if rate_bit_s == 1e9 else 2 * MB
                 made = functools.partial(content, size)
                 name = f"{size // MB} MB {content.__name__}, {title}"
-                compare(name, ("deflated", "raw_only"), measure, target, made)
+                compare(add, name, ("deflated", "raw_only"), measure, target, made)
 
 
 if __name__ == "__main__":

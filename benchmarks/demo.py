@@ -1,0 +1,51 @@
+"""The example, from nothing to its report: how long it takes, and what it finds.
+
+.venv/bin/python benchmarks/demo.py
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+from _results import ROOT, change, results
+from machine import describe
+
+from pipeline.records import RunRecord
+
+EDGEPRESS = Path(sys.executable).with_name("edgepress")
+
+
+def main() -> None:
+    print(describe())
+    with results(__file__) as add, tempfile.TemporaryDirectory() as folder:
+        example = Path(folder) / "example"
+        ignored = shutil.ignore_patterns(".edgepress", "out", "__pycache__")
+        shutil.copytree(ROOT / "examples" / "fashion_mnist", example, ignore=ignored)
+        began = time.perf_counter()
+        done = subprocess.run([EDGEPRESS, "run", "--json", example / "edge.toml"], capture_output=True, check=True)
+        add("the example, after the set-up", round(time.perf_counter() - began), "s")
+        record = msgspec.json.decode(done.stdout, type=RunRecord)
+        for one in record.converted:
+            if one.agreement and one.agreement.accuracy_ratio is not None:
+                add("accuracy", round(100 * one.agreement.accuracy_ratio, 2), "%", of=f"{one.variant} {one.format}")
+        for one in record.measured.measurements:
+            base = next(
+                each for each in record.measured.measurements
+                if (each.variant, each.runtime) == ("original", one.runtime) and each.format.endswith("-fp32")
+            )  # fmt: skip
+            smaller = base.artifact.size_bytes / one.artifact.size_bytes
+            add("size against the uncompressed fp32", round(smaller, 2), "x smaller", of=one.label)
+            add(
+                "latency against the uncompressed fp32",
+                *change(base.latency.median_s / one.latency.median_s),
+                of=one.label,
+            )
+            print(f"{one.label}: {one.latency.median_s * 1e6:.1f} µs, {one.artifact.size_bytes:,} bytes")
+
+
+if __name__ == "__main__":
+    main()
