@@ -1,4 +1,4 @@
-"""The README and the docs can not lie: their commands are run, their help text is compared, their links lead somewhere."""
+"""The README and the docs cannot lie: their commands are run, their help text is compared, their links lead somewhere."""
 
 import os
 import re
@@ -12,12 +12,15 @@ import pytest
 from pipeline.commands import COMMANDS
 from pipeline.compress.table import PASSES, load_pass
 from pipeline.convert.table import CONVERTERS
-from pipeline.plan import Table, Tables
+from pipeline.plan import Table, Tables, read
 from targets.provision import RUNTIMES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "changes/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 EDGEPRESS = Path(sys.executable).with_name("edgepress")
 
 
@@ -117,9 +120,26 @@ def test_the_plan_page_names_every_format_and_runtime():
         assert f"`{name}`" in text
 
 
-def test_every_figure_of_the_readme_names_its_command():
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 130
+
+
+def test_every_figure_of_the_readme_names_its_command_and_its_commit():
     section = README.split("## Figures")[1].split("\n## ")[0]
-    commands = re.findall(r"benchmarks/\w+\.py", section)
-    assert commands
-    for command in commands:
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    assert 5 <= len(rows) <= 6
+    for row in rows:
+        (command,) = re.findall(r"benchmarks/\w+\.py", row)
         assert (ROOT / command).exists()
+        (commit,) = re.findall(r"\(([0-9a-f]{7})\)", row)
+        kept = (ROOT / "benchmarks" / "results" / Path(command).with_suffix(".json").name).read_text()
+        assert f'"commit": "{commit}"' in kept
+
+
+def test_the_plan_of_the_readme_is_a_plan(tmp_path):
+    (block,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    path = tmp_path / "edge.toml"
+    path.write_text(block)
+    plan = read(path)
+    assert plan.tables.convert.formats == ("tflite-int8",)
+    assert plan.tables.limits.latency_regression == 0.03
