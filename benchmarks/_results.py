@@ -62,7 +62,7 @@ def results(script: str) -> Iterator[Add]:
     end; a figure that this run did not measure stays as it was, with the commit that it was measured at.
     """
     found: dict[tuple[str, str], dict[str, object]] = {}
-    before = os.getloadavg()[0]
+    before, measured = os.getloadavg()[0], commit()
 
     def add(figure: str, value: float, unit: str, *, of: str = "", **more: object) -> None:
         found[figure, of] = {"figure": figure, "of": of, "value": value, "unit": unit, **more}
@@ -71,7 +71,7 @@ def results(script: str) -> Iterator[Add]:
     where = {
         "machine": processor(),
         "load": f"{before:.1f} to {os.getloadavg()[0]:.1f}",
-        "commit": commit(),
+        "commit": measured,
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "command": " ".join([f"benchmarks/{Path(script).name}", *sys.argv[1:]]),
     }
