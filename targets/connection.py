@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from targets import waiting
-from targets.conversation import Conversation
+from targets.conversation import Conversation, one_line
 from targets.errors import ConnectionLost, TargetError, Unreachable
-from targets.link import Link
+from targets.link import Channel, Link
 from targets.waiting import Say, Wait
 
 FIRST_TRY_S, NEXT_TRY_S = 15.0, 2.0  # limits on opening a connection: the board should be there; it was there
@@ -82,6 +82,10 @@ class Connection:
                 else:
                     self._say(f"{self.link.address} is there again")
                     return
+
+    def start_python(self, code: str) -> Channel:
+        """A program of our own in the board's Python, over the same link as the agent."""
+        return self.link.start([self._python, "-I", "-S", "-c", one_line(code)])
 
     def close(self, limit_s: float, last: Callable[[Conversation], None] | None = None) -> bool:
         """After `last` was done, end the agent and close the link; whether `last` came to its end. What blocks for longer than

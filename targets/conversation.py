@@ -38,7 +38,7 @@ class Conversation:
         self._buffer = bytearray()
         with Wait(self.address, "start the agent", waiting.START_S, say, link.close) as wait:
             try:
-                self._channel: Channel = link.start([python, "-I", "-S", "-c", _one_line(bundle.bootstrap())])
+                self._channel: Channel = link.start([python, "-I", "-S", "-c", one_line(bundle.bootstrap())])
                 self._hello(python, root, wait)
             except ConnectionLost as lost:
                 if wait.is_over():  # its link was closed for that
@@ -240,6 +240,6 @@ class Conversation:
         )
 
 
-def _one_line(source: str) -> str:
+def one_line(source: str) -> str:
     """Python source as one short line of letters and digits, which every login shell (csh, fish too) passes on."""
     return f'exec(__import__("zlib").decompress(bytes.fromhex("{zlib.compress(source.encode(), 9).hex()}")))'

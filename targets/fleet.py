@@ -89,14 +89,19 @@ def side_by_side(
 def check(target: Target, say: Callable[[str], None] | None = None) -> Checked:
     """Start the agent there and note what the board is, how it is, and what it can have. Raises TargetError."""
     with open_session(target, say) as session:
-        machine = session.machine
-        return Checked(
-            name=target.name, address=session.address, machine=machine, conditions=session.observe(),
-            meters=_meters(session, target),
-            kind=recognise(machine.model) or target.board or generic(machine.arch, machine.bits),
-            runtimes={name: provision.why_not(name, machine) for name, each in provision.RUNTIMES.items() if not each.for_tests},
-            first_answer_s=session.first_answer_s, agent_sent_bytes=session.agent_sent_bytes, note=session.note,
-        )  # fmt: skip
+        return checked(session, target)
+
+
+def checked(session: Session, target: Target) -> Checked:
+    """The same, of a board whose agent has been started."""
+    machine = session.machine
+    return Checked(
+        name=target.name, address=session.address, machine=machine, conditions=session.observe(),
+        meters=_meters(session, target),
+        kind=recognise(machine.model) or target.board or generic(machine.arch, machine.bits),
+        runtimes={name: provision.why_not(name, machine) for name, each in provision.RUNTIMES.items() if not each.for_tests},
+        first_answer_s=session.first_answer_s, agent_sent_bytes=session.agent_sent_bytes, note=session.note,
+    )  # fmt: skip
 
 
 def _meters(session: Session, target: Target) -> tuple[wire.MeterInfo, ...]:

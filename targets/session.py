@@ -24,7 +24,7 @@ from targets.errors import (
     SentAgain,
 )
 from targets.following import Following, Said
-from targets.link import Link
+from targets.link import Channel, Link
 from targets.patience import Patience
 from targets.submission import NO_COOLING as NO_COOLING  # noqa: PLC0414 - who asks for a job finds it here
 from targets.submission import Cooling as Cooling  # noqa: PLC0414
@@ -266,6 +266,10 @@ class Session:
         found = self._ask(wire.Jobs(), wire.JobList).jobs
         plausible.jobs(self.address, found)
         return found
+
+    def start_python(self, code: str) -> Channel:
+        """See Connection.start_python."""
+        return self._board.start_python(code)
 
     # --- the end
 

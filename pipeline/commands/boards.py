@@ -4,7 +4,7 @@ import click
 
 from device_agent.wire import Conditions
 from pipeline import units
-from pipeline.commands import boards_clean, boards_tune, boards_virtual
+from pipeline.commands import boards_clean, boards_share, boards_tune, boards_virtual
 from pipeline.commands.common import json_option, say, say_aside, show_json
 from pipeline.errors import PlanError
 from pipeline.safe_text import clean
@@ -59,15 +59,27 @@ def list_(folder: Path, *, as_json: bool) -> None:
 @command.command("check")
 @click.argument("names", metavar="NAME...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every board of boards.toml.")
+@boards_share.share_option
+@boards_share.selftest_option
+@boards_share.yes_option
 @json_option
 @click.pass_obj
-def check(folder: Path, names: tuple[str, ...], *, everything: bool, as_json: bool) -> int:
+def check(
+    folder: Path, names: tuple[str, ...], share: Path | None, selftest: Path | None, *, everything: bool, yes: bool, as_json: bool
+) -> int:  # fmt: skip
     """Connect to boards, start the agent there and say what each is and can have. Several are asked side by side.
 
     Exit code 0, or 4 if a board can not be used.
     """
     if bool(names) == everything:
         raise click.UsageError("Name the boards, or say --all.")
+    if share is None and (yes or selftest is not None):
+        raise click.UsageError("--yes and --selftest belong to --share FILE.")
+    if share is not None:
+        if len(names) != 1:
+            raise click.UsageError("--share takes one board.")
+        boards_share.share(folder, names[0], share, selftest, yes=yes, as_json=as_json)
+        return 0
     targets = list(inventory.read(folder).values()) if everything else [inventory.find(name, folder) for name in names]
     if len(targets) == 1 and not everything:
         one = fleet.check(targets[0], say_aside)

@@ -1,0 +1,66 @@
+"""Ask a board for what collect.py prints: one program over the link that is there, bounded in bytes and in time."""
+
+from pathlib import Path
+
+import msgspec
+
+from targets import said
+from targets.errors import NotTheAgent
+from targets.link import Channel
+from targets.session import Session
+from targets.waiting import Say, Wait
+
+MOST_BYTES = 4_000_000
+LIMIT_S = 90.0  # six sensors that block for two seconds, four programs, a thousand files on the slowest card
+PART_BYTES, PART_S = 65536, 2.0
+
+
+class Collected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """As collect.py says it. Paths are relative to the root of the board."""
+
+    files: dict[str, str]
+    links: dict[str, str]
+    failing: list[str]
+    blocking: list[str]
+    root_only: list[str]
+    programs: dict[str, str]
+    secrets: list[tuple[str, str]]
+
+
+def collected(session: Session, say: Say) -> Collected:
+    """NotTheAgent where the board says something else, says too much, or does not end in time."""
+    source = Path(__file__).with_name("collect.py").read_text()
+    channel = session.start_python(source)
+    try:
+        with Wait(session.address, "tell what it shows of itself", LIMIT_S, say) as wait:
+            line = _line(channel, session.address, wait)
+    finally:
+        channel.close()
+    try:
+        return msgspec.json.decode(line, type=Collected)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise _refused(session.address, f"what it collected cannot be read: {error}") from error
+
+
+def _line(channel: Channel, address: str, wait: Wait) -> bytes:
+    """The line after the mark."""
+    mark, data = b"EDGEPRESS-SHARE-1\n", b""
+    while True:
+        left_s = wait.left_s()
+        try:
+            part = channel.receive(PART_BYTES, min(PART_S, left_s))
+        except TimeoutError:
+            continue
+        data += part
+        _, found, rest = data.partition(mark)
+        if found and b"\n" in rest:
+            return rest.partition(b"\n")[0]
+        if not part:
+            words = said.last_words(channel.errors()) or "its Python ended without a word"
+            raise _refused(address, f"nothing was collected: {words}")
+        if len(data) > MOST_BYTES:
+            raise _refused(address, f"it sent more than {MOST_BYTES // 1_000_000} MB")
+
+
+def _refused(address: str, why: str) -> NotTheAgent:
+    return NotTheAgent(f"{address}: {why}", hint="Run again; report it if it happens twice. Nothing was written.")
