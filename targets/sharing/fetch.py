@@ -1,6 +1,7 @@
 """Ask a board for what collect.py prints: one program over the link that is there, bounded in bytes and in time."""
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -12,7 +13,11 @@ from targets.waiting import Say, Wait
 
 MOST_BYTES = 4_000_000
 LIMIT_S = 90.0  # six sensors that block for two seconds, four programs, a thousand files on the slowest card
+MOST_SECRETS, LONGEST_SECRET = 2000, 256  # as collect.py keeps them
 PART_BYTES, PART_S = 65536, 2.0
+
+
+Kind = Literal["host name", "user name", "address", "MAC address", "serial number"]
 
 
 class Collected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,7 +29,7 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     blocking: list[str]
     root_only: list[str]
     programs: dict[str, str]
-    secrets: list[tuple[str, str]]
+    secrets: list[tuple[Kind, str]]
 
 
 def collected(session: Session, say: Say) -> Collected:
@@ -37,9 +42,12 @@ def collected(session: Session, say: Say) -> Collected:
     finally:
         channel.close()
     try:
-        return msgspec.json.decode(line, type=Collected)
+        found = msgspec.json.decode(line, type=Collected)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise _refused(session.address, f"what it collected cannot be read: {error}") from error
+    if len(found.secrets) > MOST_SECRETS or any(len(secret) > LONGEST_SECRET for _, secret in found.secrets):
+        raise _refused(session.address, "it names more than a board has names")
+    return found
 
 
 def _line(channel: Channel, address: str, wait: Wait) -> bytes:

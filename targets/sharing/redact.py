@@ -58,7 +58,7 @@ PATTERNS = (
     ("serial number", re.compile(rf"(?<!{HEX})(?:{HEX}{{8}}-(?:{HEX}{{4}}-){{3}}{HEX}{{12}})(?!{HEX})")),  # a UUID
     ("serial number", re.compile(r"(?<=^Serial)(\s*:\s*)\S+", re.MULTILINE)),  # /proc/cpuinfo
     ("serial number", re.compile(rf"(?<![0-9A-Za-z])(?=[0-9]*[A-Fa-f])(?=[A-Fa-f]*[0-9]){HEX}{{16,}}(?![0-9A-Za-z])")),
-    ("address", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}")),  # of mail
+    ("address", re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,}")),  # of mail
     ("user name", re.compile(r"(?<=/home/)[^/\s:<>]+|(?<=/Users/)[^/\s:<>]+")),
 )  # fmt: skip
 ADDRESS = re.compile(r"(?<![\w.:])[0-9A-Fa-f:.]{3,45}(?:%\w+)?(?![\w:])")
@@ -70,11 +70,14 @@ class Redactor:
     def __init__(self, secrets: Iterable[tuple[str, str]]) -> None:
         """`secrets`: (kind, text). Names that everybody has, and serial numbers that are none, are no secrets."""
         self.removed: Counter[str] = Counter()
-        self.secrets = sorted({each for each in secrets if _names_somebody(each[1])}, key=lambda one: -len(one[1]))
+        named = sorted({each for each in secrets if _names_somebody(each[1])}, key=lambda one: -len(one[1]))
+        self.secrets = [(kind, secret.lower(), _pattern(secret)) for kind, secret in named]
 
     def clean(self, text: str) -> str:
-        for kind, secret in self.secrets:
-            text = self._without(_pattern(secret), kind, text)
+        low = text.lower()  # hardly any is in it, and to look so costs a hundredth: a board may tell thousands
+        for kind, secret, pattern in self.secrets:
+            if secret in low:
+                text = self._without(pattern, kind, text)
         for kind, pattern in PATTERNS:
             text = self._without(pattern, kind, text)
         return ADDRESS.sub(self._address, text)
@@ -82,7 +85,8 @@ class Redactor:
     def leaks(self, text: str) -> list[str]:
         """The kinds of secrets that are in a text: empty after `clean`. What stands in a secret's place is none."""
         text = MARKS.sub("\n", text)
-        return sorted({kind for kind, secret in self.secrets if _pattern(secret).search(text)})
+        low = text.lower()
+        return sorted({kind for kind, secret, pattern in self.secrets if secret in low and pattern.search(text)})
 
     def _without(self, pattern: re.Pattern[str], kind: str, text: str) -> str:
         def gone(match: re.Match[str]) -> str:

@@ -7,6 +7,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -189,6 +190,25 @@ def test_what_a_sensor_says_stays(text):
     )
 
 
+def test_a_board_that_says_the_worst_costs_seconds():
+    """As much as one may say, in forms that invite to search for long: two thousand names, endless words, addresses that are none."""
+    redactor = Redactor([("user name", f"name{number:06}x" * 3) for number in range(2000)])
+    worst = [
+        "a" * 16384,
+        "a." * 8192,
+        "a@" * 8192,
+        "0:" * 8192,
+        "aa:" * 5461,
+        "/home/" * 2730,
+        "name" * 4096,
+        "1." * 8192,
+    ]
+    began = time.monotonic()
+    for text in worst * 8:  # a megabyte
+        redactor.clean(text)
+    assert time.monotonic() - began < 30
+
+
 def test_a_short_name_goes_as_a_word_and_leaves_words_that_hold_it():
     redactor = Redactor([("user name", "ann")])
     assert (
@@ -212,6 +232,20 @@ def test_over_ssh_it_is_shown_and_written(tmp_path):
     assert "busiest" not in shared.conditions
     assert shared.files["proc/meminfo"].startswith("MemTotal:")
     assert "127.0.0.1" not in msgspec.json.encode(shared).decode()
+
+
+def test_the_virtual_board_is_shared_as_any_other(tmp_path):
+    """The whole command, over the sshd that it starts."""
+    file = tmp_path / "board.json"
+    done = edgepress(
+        "boards", "check", "virtual", "--share", str(file), "--yes", env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    )  # fmt: skip
+    if "no sshd" in done.stderr:
+        pytest.skip("no sshd on this machine")
+    assert done.returncode == 0, done.stderr
+    shared = msgspec.json.decode(file.read_bytes(), type=Shared)
+    assert shared.kind == "this_machine" or shared.machine["model"]
+    assert f"written: {file}" in done.stdout
 
 
 @pytest.fixture
@@ -298,6 +332,14 @@ def test_noise_of_a_login_shell_is_passed_over():
         ([b"x" * 65536] * 70, "more than 4 MB"),
         ([b"EDGEPRESS-SHARE-1\n{}\n"], "cannot be read"),
         ([b'EDGEPRESS-SHARE-1\n{"files": 3}\n'], "cannot be read"),
+        (
+            [b"EDGEPRESS-SHARE-1\n" + json.dumps(EMPTY | {"secrets": [["user name", "x" * 300]]}).encode() + b"\n"],
+            "more than",
+        ),
+        (
+            [b"EDGEPRESS-SHARE-1\n" + json.dumps(EMPTY | {"secrets": [["\x1b[2J", "x"]]}).encode() + b"\n"],
+            "cannot be read",
+        ),
     ],
 )
 def test_a_board_that_says_something_else_is_refused(parts, words):
