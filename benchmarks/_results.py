@@ -3,6 +3,8 @@
     with results(__file__) as add:
         add("edgepress --help", 0.06, "s", note="median of 11 processes")
 
+EDGEPRESS_RESULTS names another folder, for a run that is only a try.
+
 Format history, newest first:
 1   {"schema": 1, "figures": [...]}, each with the fields of Figure
 """
@@ -19,7 +21,7 @@ import msgspec
 from machine import processor
 
 ROOT = Path(__file__).parents[1]
-FOLDER = Path(__file__).with_name("results")
+FOLDER = Path(os.environ.get("EDGEPRESS_RESULTS") or Path(__file__).with_name("results"))
 SCHEMA = 1
 
 

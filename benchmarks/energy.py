@@ -19,9 +19,9 @@ from unittest import mock
 import numpy as np
 from _results import results
 
-import device_agent.meters as sampler
 from device_agent import wire
 from device_agent.meters import _i2c, pi5_pmic
+from device_agent.meters import _sampler as sampler
 from device_agent.record import replace
 from pipeline.measure.energy.capture import found_by_pattern
 from pipeline.measure.energy.reading import SAME_CLOCK, Sync, least_window_s, reading_of
