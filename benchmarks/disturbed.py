@@ -32,7 +32,7 @@ from device_agent import wire
 from device_agent.record import replace
 from pipeline import units
 from pipeline.measure.pairs.ratio import log_ratio
-from pipeline.measure.pairs.run import shape_of, until_decided
+from pipeline.measure.pairs.run import Pairing, shape_of, until_decided
 from pipeline.measure.validity import doubts_of_pairs
 from pipeline.selftest import MODEL
 from pipeline.statistics.paired_test import judged, rule_of
@@ -72,12 +72,19 @@ def collect(trials: int, busy: int) -> None:
         (first,) = (
             each for each in session.follow(session.submit((launch,), "disturbed")) if isinstance(each, wire.Launched)
         )
-        shape = shape_of(sorted(first.latency_ns)[len(first.latency_ns) // 2] / 1e9)
+        latency_s = sorted(first.latency_ns)[len(first.latency_ns) // 2] / 1e9
         with competing(busy):
             for trial in range(trials):
-                traces = until_decided(
-                    session, launch, launch, shape, [RULE], seed + trial, "disturbed", lambda _: None, [math.log(each) for each in FACTORS]
-                )  # fmt: skip
+                pairing = Pairing(
+                    baseline=launch,
+                    candidate=launch,
+                    shape=shape_of(latency_s),
+                    rules=(RULE,),
+                    seed=seed + trial,
+                    label="disturbed",
+                    factors=tuple(map(math.log, FACTORS)),
+                )
+                traces = until_decided(session, pairing, lambda _: None)
                 session.forget_fetched()
                 draws = [throttled(traces.paired, random.Random(seed + trial * DRAWS + draw)) for draw in range(DRAWS)]
                 doubts = doubts_of_pairs(traces.paired)

@@ -113,7 +113,8 @@ def collect(name: str, slower: bool, number: int, cpu: int | None) -> None:
         session.forget_fetched()
         latency_s = statistics.median(first.latency_ns) / 1e9
         seed = time.time_ns() % 2**31
-        for traces in selftest.trials(session, launch, latency_s, (RULE, SHARPER), number, seed, Silent(), other):
+        pairing = selftest.pairing_of(launch, latency_s, (RULE, SHARPER), seed, other)
+        for traces in selftest.trials(session, pairing, number, Silent()):
             paired = traces.paired
             one = {
                 "log_ratios": traces.log_ratios, "seconds": traces.seconds, "load": os.getloadavg()[0],

@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, stdev
 
+import msgspec
 import numpy as np
 
 from device_agent import wire
 from pipeline import units
 from pipeline.errors import PlanError, StageError
-from pipeline.measure.pairs.run import BLOCK_NS, Traces, shape_of, until_decided
+from pipeline.measure.candidate import ROTATED_ROWS, START_TIMEOUT_S, WARMUP_MAX_NS, WARMUP_MIN_NS
+from pipeline.measure.pairs.run import BLOCK_NS, Pairing, Traces, shape_of, until_decided
 from pipeline.measure.remedies import evidence, remedy
-from pipeline.measure.schedule import ROTATED_ROWS, START_TIMEOUT_S, WARMUP_MAX_NS, WARMUP_MIN_NS
 from pipeline.measure.validity import doubts_of_pairs
 from pipeline.progress import Progress
 from pipeline.records import Outcome, Record
@@ -91,8 +92,9 @@ def run(session: Session, asked: Asked, progress: Progress) -> SelfTest:
     launch = _launch(session, asked, path)
     first = _first(session, launch)
     latency_s = median(first.latency_ns) / 1e9
+    pairing = pairing_of(launch, latency_s, (asked.rule, asked.sharper), asked.seed)
     found, invalid = [], []
-    for traces in trials(session, launch, latency_s, (asked.rule, asked.sharper), asked.trials, asked.seed, progress):
+    for traces in trials(session, pairing, asked.trials, progress):
         reasons = [doubt.evidence for doubt in doubts_of_pairs(traces.paired) if doubt.invalid]
         if reasons:
             invalid.append(reasons[0])
@@ -215,21 +217,33 @@ def _does_not_run(failed: wire.LaunchFailed) -> StageError:
     )
 
 
-def trials(
-    session: Session, launch: wire.Launch, latency_s: float, rules: Sequence[Rule], number: int, seed: int, progress: Progress,
-    slower: wire.Launch | None = None,
-) -> Iterator[Traces]:  # fmt: skip
-    """Each trial measures until the verdict of every rule on every slowdown is known: on one by the limit itself, most often to the
-    last look. `slower`, another file, is judged as it is.
+def pairing_of(
+    launch: wire.Launch, latency_s: float, rules: tuple[Rule, ...], seed: int, slower: wire.Launch | None = None
+) -> Pairing:
+    """Of a file with itself, for the verdict of every rule on every slowdown: on one by the limit itself, most often to the last
+    look. `slower`, another file, is judged as it is.
     """
     factors = (0.0,) if slower else tuple(math.log1p(share) for share in slowdowns_of(rules[0].limit))
-    shape, last = shape_of(latency_s), rules[0].looks[-1]
+    return Pairing(
+        baseline=launch,
+        candidate=slower or launch,
+        shape=shape_of(latency_s),
+        rules=rules,
+        seed=seed,
+        label=LABEL,
+        factors=factors,
+    )
+
+
+def trials(session: Session, pairing: Pairing, number: int, progress: Progress) -> Iterator[Traces]:
+    """Each with an order of its own. StageError where the file does not run."""
+    last = pairing.looks[-1]
     for trial in range(number):
 
         def tell(done: int, trial: int = trial) -> None:
             progress.step(trial * last + done, number * last, f"trial {trial + 1} of {number}")
 
-        traces = until_decided(session, launch, slower or launch, shape, rules, seed + trial, LABEL, tell, factors)
+        traces = until_decided(session, msgspec.structs.replace(pairing, seed=pairing.seed + trial), tell)
         session.forget_fetched()
         if traces.failed:
             raise _does_not_run(traces.failed)
@@ -249,11 +263,16 @@ def rates(ratios: Sequence[Sequence[float]], rule: Rule, slowdowns: Sequence[flo
         low, high = proportion_interval(regressed, len(outcomes))
         found.append(
             Rate(
-                slowdown=share, trials=len(outcomes), regressed=regressed, passed=passed,
-                inconclusive=len(outcomes) - regressed - passed, regressed_low=low, regressed_high=high,
+                slowdown=share,
+                trials=len(outcomes),
+                regressed=regressed,
+                passed=passed,
+                inconclusive=len(outcomes) - regressed - passed,
+                regressed_low=low,
+                regressed_high=high,
                 passed_high=proportion_interval(passed, len(outcomes))[1],
             )
-        )  # fmt: skip
+        )
     return tuple(found)
 
 

@@ -7,14 +7,15 @@ from device_agent import wire
 from pipeline import units
 from pipeline.errors import StageError
 from pipeline.measure.accuracy import NO_ANSWERS, Found, accuracy_of
+from pipeline.measure.candidate import Answer, Candidate
 from pipeline.measure.energy.launches import watch_all, why_none
-from pipeline.measure.expected import as_asked, asked_of
+from pipeline.measure.experiment import Experiment
 from pipeline.measure.memory import job_peak_of, memory_of
 from pipeline.measure.operators import operators_of
-from pipeline.measure.pairs.energy import energy_beside
-from pipeline.measure.pairs.latency import beside
-from pipeline.measure.remedies import evidence, remedy
-from pipeline.measure.schedule import Candidate, candidates_of, cooling_of, schedule_of
+from pipeline.measure.pairs.energy import energy_in_pairs
+from pipeline.measure.pairs.latency import latency_in_pairs
+from pipeline.measure.remedies import evidence
+from pipeline.measure.schedule import Schedule, schedule_of
 from pipeline.measure.summary import summarise
 from pipeline.measure.tuning import tuned
 from pipeline.measure.validity import doubts_about, doubts_of
@@ -35,68 +36,100 @@ from targets import Session
 
 
 def measure(
-    session: Session, plan: Plan, data: Data, deployment: Deployment, converted: Sequence[Converted], store: Store,
+    session: Session,
+    plan: Plan,
+    data: Data,
+    deployment: Deployment,
+    converted: Sequence[Converted],
+    store: Store,
     progress: Progress,
-) -> Measured:  # fmt: skip
+) -> Measured:
     """Measure every file in every runtime that runs it. A file that the board can not run becomes a failure, not a number.
 
     The results stay on the board, too, until session.forget_fetched().
     """
+    experiment = Experiment(
+        session=session,
+        plan=plan,
+        data=data,
+        deployment=deployment,
+        converted=converted,
+        store=store,
+        progress=progress,
+    )
     with tuned(session, plan, progress):
-        return _measured(session, plan, data, deployment, converted, store, progress)
+        return _measured(experiment)
 
 
-def _measured(
-    session: Session, plan: Plan, data: Data, deployment: Deployment, converted: Sequence[Converted], store: Store,
-    progress: Progress,
-) -> Measured:  # fmt: skip
-    candidates = candidates_of(converted, deployment, plan)
-    all_rows = data.evaluation.rows if data.evaluation else 0
-    schedule = schedule_of(candidates, plan, deployment, min(all_rows, plan.tables.measure.evaluation_rows or all_rows))
-    answers: dict[int, wire.Launched | wire.LaunchFailed] = {}
-    job_id = session.submit(tuple(launch for _, launch in schedule), str(plan.path), cooling=cooling_of(plan))
+def _measured(experiment: Experiment) -> Measured:
+    schedule = schedule_of(experiment)
+    answers = _answers(experiment, schedule)
+    alone = []
+    for candidate in experiment.candidates:
+        mine = [
+            (launch.mode, answer) for (each, launch), answer in zip(schedule, answers, strict=True) if each == candidate
+        ]
+        alone.append(_alone(experiment, candidate, mine))
+    watched = watch_all(experiment, schedule)
+    measurements = [watched(one) for one in alone if isinstance(one, Measurement)]
+    paired, unpaired = latency_in_pairs(experiment, measurements)
+    return Measured(
+        measurements=tuple(measurements),
+        failures=tuple(one for one in alone if isinstance(one, NotMeasured)),
+        paired=paired,
+        energy_paired=energy_in_pairs(experiment, measurements),
+        unpaired=unpaired,
+        seed=experiment.plan.tables.seed,
+        job_peak_bytes=job_peak_of([each for each in answers if isinstance(each, wire.Launched)]),
+    )
+
+
+def _answers(experiment: Experiment, schedule: Schedule) -> list[Answer]:
+    """What became of each launch of the schedule, in its order."""
+    session = experiment.session
+    answers: dict[int, Answer] = {}
+    job_id = session.submit(
+        tuple(launch for _, launch in schedule), str(experiment.plan.path), cooling=experiment.cooling
+    )
     for record in session.follow(job_id):
-        if isinstance(record, wire.Launched | wire.LaunchFailed):
+        if isinstance(record, Answer):
             answers[record.index] = record
         label = schedule[record.index][0].label if 0 <= record.index < len(schedule) else ""
-        progress.step(len(answers), len(schedule), label)
+        experiment.progress.step(len(answers), len(schedule), label)
     if set(answers) != set(range(len(schedule))):
         raise StageError(
             "the agent finished without an answer for every launch", hint="Run again; report it if it happens twice."
         )
-    measurements, failures = [], []
-    for candidate in candidates:
-        mine = [(launch.mode, answers[index]) for index, (each, launch) in enumerate(schedule) if each == candidate]
-        timing = [answer for mode, answer in mine if mode == "time"]
-        timed = [answer for answer in timing if isinstance(answer, wire.Launched)]
-        failed = [answer for answer in timing if isinstance(answer, wire.LaunchFailed)]
-        if failed:
-            failures.append(_failure(candidate, failed, len(timing)))
-            continue
-        evaluated, profiled = (
-            as_asked(next((answer for mode, answer in mine if mode == wanted), None), candidate, deployment)
-            for wanted in ("evaluate", "profile")
+    return [answers[index] for index in range(len(schedule))]
+
+
+def _alone(
+    experiment: Experiment, candidate: Candidate, answers: Sequence[tuple[str, Answer]]
+) -> Measurement | NotMeasured:
+    """One file in one runtime, from the (mode, answer) of each of its launches."""
+    timing = [answer for mode, answer in answers if mode == "time"]
+    failed = [answer for answer in timing if isinstance(answer, wire.LaunchFailed)]
+    if failed:
+        launches = units.counted(len(timing), "launch")
+        return candidate.not_measured(
+            f"{len(failed)} of {launches} failed, the first: {evidence(failed[0])}", failed[0]
         )
-        found = accuracy_of(session, candidate, evaluated, data, deployment, store) if evaluated else NO_ANSWERS
-        measurements.append(_measurement(candidate, deployment, timed, profiled, found, store))
-    watched = watch_all(session, plan, deployment, schedule, store, progress)
-    measurements = [watched(measurement) for measurement in measurements]
-    paired, unpaired = beside(session, plan, deployment, candidates, measurements, store, progress)
-    return Measured(
-        measurements=tuple(measurements),
-        failures=tuple(failures),
-        paired=paired,
-        energy_paired=energy_beside(session, plan, deployment, candidates, measurements, store, progress),
-        unpaired=unpaired,
-        seed=plan.tables.seed,
-        job_peak_bytes=job_peak_of([each for each in answers.values() if isinstance(each, wire.Launched)]),
+    evaluated, profiled = (
+        experiment.as_expected(next((answer for mode, answer in answers if mode == wanted), None), candidate)
+        for wanted in ("evaluate", "profile")
     )
+    found = accuracy_of(experiment, candidate, evaluated) if evaluated else NO_ANSWERS
+    timed = [answer for answer in timing if isinstance(answer, wire.Launched)]
+    return _measurement(experiment, candidate, timed, profiled, found)
 
 
 def _measurement(
-    candidate: Candidate, deployment: Deployment, timed: Sequence[wire.Launched],
-    profiled: wire.Launched | wire.LaunchFailed | None, answers: Found, store: Store,
-) -> Measurement:  # fmt: skip
+    experiment: Experiment,
+    candidate: Candidate,
+    timed: Sequence[wire.Launched],
+    profiled: Answer | None,
+    answers: Found,
+) -> Measurement:
     if not all(launch.latency_ns and launch.memory for launch in timed):
         raise StageError(
             f"the agent sent no times for {candidate.label}", hint="Run again; report it if it happens twice."
@@ -117,16 +150,16 @@ def _measurement(
         warmup_runs=round(median(len(launch.warmup_ns) for launch in timed)),
         latency=latency,
         memory=memory_of(timed, candidate.runtime),
-        energy=Energy(readings=(), note=why_none(deployment)),
+        energy=Energy(readings=(), note=why_none(experiment.deployment)),
         accuracy=answers.accuracy,
         before=_conditions(timed[0].before),
         after=_conditions(timed[-1].after),
         doubts=(
-            *doubts_about(deployment.board),
-            *doubts_of(timed, latency, asked_of(candidate, deployment, store, timed, answers.golden)),
+            *doubts_about(experiment.deployment.board),
+            *doubts_of(timed, latency, experiment.expected_of(candidate, timed, answers.golden)),
             *answers.doubts,
         ),
-        raw=store.put_bytes(b"".join(wire.encode(launch) for launch in timed), "jsonl"),
+        raw=experiment.keep(timed),
         operators=operators,
         operators_note=note,
         swept=candidate.swept,
@@ -151,18 +184,4 @@ def _conditions(seen: wire.Conditions) -> Conditions:
         load_average=scaled(seen.load_average_milli, 1e-3),
         cpu_pressure_ratio=scaled(seen.cpu_pressure_centi, 1e-4),
         available_bytes=seen.available_bytes,
-    )
-
-
-def _failure(candidate: Candidate, failed: Sequence[wire.LaunchFailed], launches: int) -> NotMeasured:
-    first = failed[0]
-    return NotMeasured(
-        variant=candidate.converted.variant,
-        format=candidate.converted.format,
-        runtime=candidate.runtime,
-        threads=candidate.threads if candidate.swept else None,
-        name=candidate.converted.name,
-        role=candidate.converted.role,
-        evidence=f"{len(failed)} of {units.counted(launches, 'launch')} failed, the first: {evidence(first)}",
-        remedy=remedy(first),
     )

@@ -11,10 +11,10 @@ from device_agent import wire
 from pipeline import frameworks, units
 from pipeline.errors import DataError
 from pipeline.measure import golden
-from pipeline.measure.schedule import Candidate
-from pipeline.records import BoardAccuracy, Data, Deployment, Doubt
+from pipeline.measure.candidate import Answer, Candidate
+from pipeline.measure.experiment import Experiment
+from pipeline.records import BoardAccuracy, Doubt
 from pipeline.store import Store
-from targets import Session
 from targets.errors import NotTheAgent
 
 HEADER_BYTES = 4096  # of a .npy file: 128 for an array of few axes
@@ -34,31 +34,27 @@ class Found(NamedTuple):
 NO_ANSWERS = Found()
 
 
-def accuracy_of(
-    session: Session, candidate: Candidate, answer: wire.Launched | wire.LaunchFailed, data: Data, deployment: Deployment,
-    store: Store,
-) -> Found:  # fmt: skip
+def accuracy_of(experiment: Experiment, candidate: Candidate, answer: Answer) -> Found:
     """What the answers to all rows say: how many are right, or, where they are no scores of classes, how far they are from the host's;
     and whether they are what the same kernels answer on this host.
     """
     if isinstance(answer, wire.LaunchFailed):
         return Found(doubts=(_unanswered(answer),))
-    if deployment.evaluation_indices is None or data.evaluation is None:
+    rows, evaluation, store = experiment.deployment.evaluation_indices, experiment.data.evaluation, experiment.store
+    if rows is None or evaluation is None:
         return NO_ANSWERS
-    indices = np.load(store.path(deployment.evaluation_indices), allow_pickle=False)
-    reference = golden.reference_of(
-        candidate.converted, candidate.runtime, answer.delegates, deployment.evaluation_indices, store
-    )
+    indices = np.load(store.path(rows), allow_pickle=False)
+    reference = experiment.reference_of(candidate, answer.delegates)
     most_bytes = (
         UNKNOWN_BYTES if reference is None else HEADER_BYTES + len(indices) * 4 * math.prod(reference.answers.shape[1:])
     )
-    outputs = read_answers(session.get(answer.outputs_sha256, most_bytes), len(indices), candidate.label)
+    outputs = read_answers(experiment.session.get(answer.outputs_sha256, most_bytes), len(indices), candidate.label)
     bad = int(np.count_nonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)))
     if bad:
         return Found(doubts=(_not_numbers(bad, len(outputs)),))
     doubts: list[Doubt | None] = [] if reference is None else [golden.doubt_of(outputs, reference)]
     if candidate.converted.classes and outputs.ndim == 2 and outputs.shape[1] >= 2:
-        y = data.evaluation.y
+        y = evaluation.y
         labels = None if y is None else np.load(store.path(y), allow_pickle=False)[indices]
         accuracy: BoardAccuracy | None = _accuracy(outputs, labels, reference, candidate.label, store)
         if not any(doubts) and reference is not None:

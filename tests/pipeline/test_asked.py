@@ -6,7 +6,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from pipeline.measure.expected import as_asked
+from tests.pipeline.experiments import experiment_of
 from tests.pipeline.test_validity import CLEAN
 
 MODEL, ROWS = "a" * 64, "b" * 64
@@ -29,7 +29,7 @@ WITHOUT = SimpleNamespace(evaluation=None)
 )
 def test_answers_of_another_file_are_those_of_a_launch_that_failed(model, inputs, deployment, same):
     answer = replace(CLEAN, model_sha256=model, inputs_sha256=inputs)
-    found = as_asked(answer, CANDIDATE, deployment)
+    found = experiment_of(deployment=deployment).as_expected(answer, CANDIDATE)
     if same:
         assert found is answer
     else:
@@ -39,5 +39,6 @@ def test_answers_of_another_file_are_those_of_a_launch_that_failed(model, inputs
 
 def test_a_launch_that_failed_and_one_that_nobody_asked_for_stay_as_they_are():
     failed = wire.LaunchFailed(1, 0, "load", "exit", "")
-    assert as_asked(failed, CANDIDATE, WITH_ROWS) is failed
-    assert as_asked(None, CANDIDATE, WITH_ROWS) is None
+    experiment = experiment_of(deployment=WITH_ROWS)
+    assert experiment.as_expected(failed, CANDIDATE) is failed
+    assert experiment.as_expected(None, CANDIDATE) is None

@@ -1,7 +1,6 @@
 """A limit on energy: from the pairs, through a board that is simulated or the real agent, to the verdict. No meter's hardware."""
 
 import contextlib
-import importlib
 import itertools
 import math
 import re
@@ -16,19 +15,22 @@ from device_agent.record import replace
 from pipeline import deploy
 from pipeline.compare import check, compare
 from pipeline.compare.case import Case
-from pipeline.compare.limits import energy
+from pipeline.compare.limits import energy as energy_limit
 from pipeline.errors import PlanError
-from pipeline.measure.energy.capture import Watch
 from pipeline.measure.energy.pair import joules_of_pair
 from pipeline.measure.energy.trace import NoEnergyError
+from pipeline.measure.experiment import Experiment
+from pipeline.measure.pairs import energy
+from pipeline.measure.pairs.judged import Judged
+from pipeline.measure.pairs.run import Pairing, look_by_look
 from pipeline.plan import LimitsTable, read
-from pipeline.progress import Silent
 from pipeline.records import DeployedMeter, Doubt, Energy, EnergyPaired, EnergyParts, EnergyReading, Measured, Outcome
 from pipeline.report.compose import view_of
 from pipeline.statistics.paired_test import rule_of
 from pipeline.store import Store
 from targets import inventory, open_session
 from targets.errors import MeterUnavailable
+from tests.pipeline.experiments import experiment_of
 from tests.pipeline.test_compare import World
 from tests.pipeline.test_compare import plan as plan_of
 from tests.pipeline.test_report_sample import measurement, run_of
@@ -36,7 +38,6 @@ from tests.pipeline.test_validity import CLEAN
 from tests.targets.test_provision import BOOKWORM
 from tests.targets.test_session import MODEL, SHA, launch
 
-beside = importlib.import_module("pipeline.measure.pairs.energy")  # the package has a function of that name
 S = 10**9
 METER = DeployedMeter(
     name="ina226", settings=(), on_board=True, rail="5 V", quality="measured", period_s=0.01, accumulates=False
@@ -46,7 +47,7 @@ LIMITS = LimitsTable(energy_regression=0.05)
 
 def energy_verdict(one, base, turns):
     measured = Measured(measurements=(one,), energy_paired=(turns,) if turns else ())
-    (verdict,) = energy.judge(Case(candidate=one, baseline=base, measured=measured, limits=LIMITS))
+    (verdict,) = energy_limit.judge(Case(candidate=one, baseline=base, measured=measured, limits=LIMITS))
     return verdict
 
 
@@ -113,19 +114,23 @@ class Board:
 @pytest.fixture
 def judged(tmp_path, monkeypatch):
     """A function: (what the board does) -> (record, verdict); the launches are not looked at, only the power."""
-    monkeypatch.setattr(beside, "candidate_of", lambda one, _: one)
-    monkeypatch.setattr(beside, "launch_of", lambda *_: launch(mode="turns"))
-    monkeypatch.setattr(beside, "asked_of_pairs", lambda *_: (None, None))
-    monkeypatch.setattr(beside, "doubts_of_pairs", lambda *_: ())
+    monkeypatch.setattr(Experiment, "candidate_of", lambda _, one: one)
+    monkeypatch.setattr(Experiment, "launch_of", lambda *_: launch(mode="turns"))
+    monkeypatch.setattr(Judged, "doubts_about", lambda *_: ())
     monkeypatch.setattr(wire, "encode", lambda _: b"")
 
     def of(board, meters=(METER,), sides=None):
         sides = sides or [with_readings(each, reading()) for each in (BASE, ONE)]
         said = []
         progress = SimpleNamespace(say=said.append, step=lambda *_: None)
-        (found,) = beside.energy_beside(
-            board, plan_of(energy_regression=0.05), deployed(*meters), (), sides, Store(tmp_path), progress
+        experiment = experiment_of(
+            session=board,
+            plan=plan_of(energy_regression=0.05),
+            deployment=deployed(*meters),
+            store=Store(tmp_path),
+            progress=progress,
         )
+        (found,) = energy.energy_in_pairs(experiment, sides)
         return found, energy_verdict(sides[1], sides[0], found), said
 
     return of
@@ -183,14 +188,14 @@ def test_the_measured_meter_judges_and_a_file_without_a_clock_never_does():
     coarse = msgspec.structs.replace(METER, name="shelly", quality="coarse", on_board=False)
     csv = msgspec.structs.replace(METER, name="csv", on_board=False)
     sides = [with_readings(each, reading("csv"), reading("shelly"), reading()) for each in (BASE, ONE)]
-    assert beside.meter_for(deployed(csv, coarse, METER), sides) == (METER, [reading()] * 2)
-    assert beside.meter_for(deployed(csv, coarse), sides)[0] == coarse
+    assert energy.meter_for(deployed(csv, coarse, METER), sides) == (METER, [reading()] * 2)
+    assert energy.meter_for(deployed(csv, coarse), sides)[0] == coarse
     with pytest.raises(NoEnergyError, match="csv: the clock"):
-        beside.meter_for(deployed(csv), sides)
+        energy.meter_for(deployed(csv), sides)
     emulated = deployed(METER)
     emulated = msgspec.structs.replace(emulated, board=msgspec.structs.replace(emulated.board, emulated=True))
     with pytest.raises(NoEnergyError, match="emulated"):
-        beside.meter_for(emulated, sides)
+        energy.meter_for(emulated, sides)
 
 
 @pytest.mark.parametrize(
@@ -207,20 +212,20 @@ def test_the_measured_meter_judges_and_a_file_without_a_clock_never_does():
 def test_pairs_are_as_long_as_the_meter_needs(period_s, accumulates, scatter, edge_s, cycles, block_s, pair_s):
     meter = msgspec.structs.replace(METER, period_s=period_s, accumulates=accumulates)
     alone = [reading(scatter=scatter, edge_s=edge_s)] * 2
-    made = beside.plans_for(meter, alone, 10, RULE)
+    made = energy.plans_for(meter, alone, 10, RULE)
     assert made.shape.cycles == cycles
     assert made.shape.min_ns == pytest.approx(block_s * S, rel=0.01)
     assert made.pair_s == pytest.approx(pair_s, rel=0.01)
     assert made.shape.runs <= 40_000  # whose times are kept
-    other = beside.plans_for(msgspec.structs.replace(meter, on_board=False), alone, 10, RULE)
-    assert other.shape.min_ns >= (edge_s + beside.OTHER_CLOCK_S) / 0.05 * S
-    assert beside.plans_for(meter, alone, 1, RULE).idle_s == 1  # as asked for
+    other = energy.plans_for(msgspec.structs.replace(meter, on_board=False), alone, 10, RULE)
+    assert other.shape.min_ns >= (edge_s + energy.OTHER_CLOCK_S) / 0.05 * S
+    assert energy.plans_for(meter, alone, 1, RULE).idle_s == 1  # as asked for
 
 
 def test_a_sharper_rule_makes_longer_pairs():
     alone = [reading(scatter=0.03)] * 2
     lengths = [
-        beside.plans_for(METER, alone, 10, rule_of(0.05, margin)).shape.min_ns / S for margin in (0.05, 0.05 / 6, 0.049)
+        energy.plans_for(METER, alone, 10, rule_of(0.05, margin)).shape.min_ns / S for margin in (0.05, 0.05 / 6, 0.049)
     ]
     assert lengths == pytest.approx([0.525, 0.764, 1.25], rel=0.01)  # never longer than joules need
 
@@ -332,27 +337,33 @@ def test_the_agent_runs_such_pairs_with_its_meter(tmp_path, monkeypatch):
     with open_session(target) as session:
         (meter,) = deploy.meters.chosen(session, tables, target)
         session.put(MODEL, SHA)
-        plans = beside.plans_for(meter, [reading(edge_s=0.025)] * 2, 1, RULE)
-        a = beside._for_meter(launch(), meter, plans)
-        (pair,) = beside.look_by_look(
-            session, a, a, msgspec.structs.replace(plans.shape, cycles=1, min_ns=S // 2), (1,), 1, "test", print,
-            beside.cooling_of(tables),
-        )  # fmt: skip
+        plans = energy.plans_for(meter, [reading(edge_s=0.025)] * 2, 1, RULE)
+        a = energy._for_meter(launch(), meter, plans)
+        experiment = experiment_of(session=session, plan=tables)
+        pairing = Pairing(
+            baseline=a,
+            candidate=a,
+            shape=msgspec.structs.replace(plans.shape, cycles=1, min_ns=S // 2),
+            rules=(msgspec.structs.replace(RULE, looks=(1,)),),
+            seed=1,
+            label="test",
+            cooling=experiment.cooling,
+        )
+        (pair,) = look_by_look(session, pairing, print)
     (answer,) = pair
     assert isinstance(answer, wire.Paired), answer
     assert [len(answer.power), len(answer.idle), len(answer.blocks)] == [1, 2, 4]
     assert all(block.end_ns - block.start_ns >= S // 2 for block in answer.blocks)
     assert all(end - start >= S for start, end in answer.idle)
-    curves = []
-    try:
-        joules = beside._joules(answer, Watch(session, tables, (meter,)), meter, curves)
-    except NoEnergyError as error:
-        pytest.skip(f"this machine is too busy to read a meter in time: {error}")
-    assert [span.what for span in curves[0].spans] == ["idle", *(block.side for block in answer.blocks), "idle"]
+    metered = energy.Metered(experiment, meter)
+    if metered.ratio_of(answer) is None:
+        pytest.skip(f"this machine is too busy to read a meter in time: {metered.why}")
+    (joules,), (curve,) = metered.joules, metered.curves
+    assert [span.what for span in curve.spans] == ["idle", *(block.side for block in answer.blocks), "idle"]
     first = answer.blocks[0]
     assert joules.baseline_j == pytest.approx(3 * (first.end_ns - first.start_ns) / S / first.runs, rel=0.4)
     assert abs(joules.log_ratio) < 0.5
 
 
 def test_silent_progress_will_do():
-    assert beside.energy_beside(None, plan_of(), deployed(), (), (), None, Silent()) == ()
+    assert energy.energy_in_pairs(experiment_of(plan=plan_of(), deployment=deployed()), ()) == ()

@@ -7,9 +7,9 @@ import pytest
 
 from device_agent import wire
 from pipeline.measure import golden
-from pipeline.measure.expected import asked_of
 from pipeline.records import Converted
 from pipeline.store import Store
+from tests.pipeline.experiments import experiment_of
 
 RNG = np.random.default_rng(5)
 EVERY = np.arange(300)
@@ -173,9 +173,10 @@ def test_launches_are_held_against_the_one_that_answered_all_rows(kept):
     deployment = SimpleNamespace(runtimes=(), evaluation=None, evaluation_indices=indices)
     candidate = SimpleNamespace(converted=file, runtime="tflite_runtime", label="x")
     launch = SimpleNamespace(delegates=())
-    own = asked_of(candidate, deployment, store, [launch], (0.25, 0.5))
+    experiment = experiment_of(deployment=deployment, store=store)
+    own = experiment.expected_of(candidate, [launch], (0.25, 0.5))
     assert (own.golden, own.golden_within, own.golden_by) == ((0.25, 0.5), 0.01, "the launch that answered all rows")
-    of_host = asked_of(candidate, deployment, store, [launch], None)
+    of_host = experiment.expected_of(candidate, [launch], None)
     assert of_host.golden == (2.0,) * 2 * wire.GOLDEN_ROWS
     assert of_host.golden_within == pytest.approx(golden.TIMES_OWN_ERROR * 0.5)  # the others are 1 away from 2
 

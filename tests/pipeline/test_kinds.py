@@ -16,6 +16,7 @@ from pipeline.progress import Silent
 from pipeline.records import Agreement, BoardAccuracy, Measured
 from pipeline.report.compose import view_of
 from pipeline.store import Store
+from tests.pipeline.experiments import experiment_of
 from tests.pipeline.test_compare import plan as plan_of
 from tests.pipeline.test_report_sample import measurement, run_of
 
@@ -90,7 +91,9 @@ def test_numbers_of_the_board_are_compared_with_the_hosts_as_numbers(tmp_path, o
     converted = SimpleNamespace(classes=False, outputs=put(on_host), other_outputs=None, source_outputs=None)
     candidate = SimpleNamespace(converted=converted, runtime="x", label="m.tflite @ x")
     answer = SimpleNamespace(outputs_sha256="", delegates=())
-    found, doubts, _ = accuracy_of(Board(on_host + off), candidate, answer, data, deployment, store)
+    board = Board(on_host + off)
+    experiment = experiment_of(session=board, data=data, deployment=deployment, store=store)
+    found, doubts, _ = accuracy_of(experiment, candidate, answer)
     assert (found.accuracy_ratio, found.differs_from_host_ratio, found.answers) == (None, None, None)
     assert (found.error_rms, found.spread) == pytest.approx((off, 1.0), abs=1e-6)
     assert bool(doubts) is doubted

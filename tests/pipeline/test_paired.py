@@ -6,6 +6,7 @@ import math
 import random
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from device_agent import wire
 from device_agent.record import replace
 from pipeline.errors import StageError
 from pipeline.measure.pairs import ratio
-from pipeline.measure.pairs.run import Shape, look_by_look, pairs, ratio_of, shape_of, until_decided
+from pipeline.measure.pairs.run import Pairing, Shape, latency_ratio_of, look_by_look, shape_of, until_decided
 from pipeline.records import Outcome
 from pipeline.statistics.paired_test import Rule, judged
 from targets import inventory, open_session
@@ -38,12 +39,14 @@ def launch_of(session, **model):
     return replace(LAUNCH, model_sha256=sha256, warmup_min_ns=1_000_000, warmup_max_ns=20_000_000)
 
 
+def pairing_of(baseline=LAUNCH, candidate=LAUNCH, **changes):
+    known = {"shape": shape_of(1e-4), "rules": (RULE,), "seed": 1, "label": "test"}
+    return Pairing(baseline=baseline, candidate=candidate, **known | changes)
+
+
 def test_a_file_that_takes_twice_the_time_is_caught_with_ten_pairs(session):
-    shape = shape_of(1e-4)
     told = []
-    traces = until_decided(
-        session, launch_of(session), launch_of(session, latency_us=600), shape, [RULE], 1, "test", told.append
-    )
+    traces = until_decided(session, pairing_of(launch_of(session), launch_of(session, latency_us=600)), told.append)
     assert told == list(range(1, 11))
     assert math.exp(traces.log_ratios[0]) == pytest.approx(2, rel=0.05)
     assert judged(traces.log_ratios, RULE) is Outcome.REGRESSED
@@ -51,9 +54,7 @@ def test_a_file_that_takes_twice_the_time_is_caught_with_ten_pairs(session):
 
 
 def test_a_side_that_fails_ends_it(session):
-    traces = until_decided(
-        session, launch_of(session), launch_of(session, crash="SIGABRT"), shape_of(1e-4), [RULE], 1, "test", print
-    )
+    traces = until_decided(session, pairing_of(launch_of(session), launch_of(session, crash="SIGABRT")), print)
     assert traces.failed is not None
     assert traces.failed.error == "SIGABRT"
     assert traces.log_ratios == ()
@@ -70,7 +71,7 @@ def test_a_pair_lasts_seconds_whatever_the_model_takes(latency_s):
 
 
 def test_the_order_is_drawn_and_can_be_drawn_again():
-    made = [pairs(LAUNCH, LAUNCH, shape_of(1e-3), 40, random.Random(seed)) for seed in (1, 1, 2)]
+    made = [pairing_of(shape=shape_of(1e-3)).pairs(40, random.Random(seed)) for seed in (1, 1, 2)]
     assert made[0] == made[1] != made[2]
     assert {pair.starts for pair in made[0]} == {"AB", "BA"}
     assert {cycle for pair in made[0] for cycle in pair.cycles} == {"ABBA", "BAAB"}
@@ -101,7 +102,8 @@ class Board:
 
 def looked(board, cooling=NO_COOLING):
     shape = Shape(cycles=3, min_ns=0, min_runs=5, max_runs=9)
-    return list(look_by_look(board, LAUNCH, LAUNCH, shape, (2, 4, 7), 1, "test", lambda _: None, cooling))
+    pairing = pairing_of(shape=shape, rules=(msgspec.structs.replace(RULE, looks=(2, 4, 7)),), cooling=cooling)
+    return list(look_by_look(board, pairing, lambda _: None))
 
 
 def test_all_pairs_of_a_verdict_have_one_band():
@@ -187,7 +189,7 @@ def test_a_pair_that_does_not_fit_itself_is_refused(damage):
     else:
         pair.a.__dict__["latency_ns"] = tuple(-time for time in pair.a.latency_ns)
     with pytest.raises(StageError, match="can not be read"):
-        ratio_of(pair)
+        latency_ratio_of(pair)
 
 
 def test_the_folder_of_the_agent_is_the_tests_own(session, tmp_path):

@@ -10,11 +10,12 @@ from pipeline.baseline import baseline_of, is_judged
 from pipeline.commands import cli
 from pipeline.compare import compare
 from pipeline.errors import PlanError
-from pipeline.measure.schedule import candidates_of, schedule_of
+from pipeline.measure.schedule import schedule_of
 from pipeline.plan import LimitsTable, read, with_threads
 from pipeline.records import Converted, Data, DeployedRuntime, Measured, NotMeasured
 from pipeline.report.compose import view_of
 from pipeline.store import Store
+from tests.pipeline.experiments import experiment_of
 from tests.pipeline.test_report_sample import artifact, measurement, run_of
 
 PLAN = '[model]\npath = "m.tflite"\n[measure]\nthreads = %s\n'
@@ -63,14 +64,15 @@ def test_every_number_runs_in_every_round_and_answers_are_asked_for_once(plan_of
         )
         for name in ("original", "1-prune_channels")
     ]
-    candidates = candidates_of(files, deployment, plan)
+    experiment = experiment_of(plan=plan, deployment=deployment, converted=files)
+    candidates = experiment.candidates
     assert [(one.converted.variant, one.threads, one.label) for one in candidates] == [
         ("original", 1, "original sleep @ sleep"),
         ("original", 2, "original sleep @ sleep x2"),
         ("original", 4, "original sleep @ sleep x4"),
         ("1-prune_channels", 1, "1-prune_channels sleep @ sleep"),
     ]
-    schedule = schedule_of(candidates, plan, deployment, 10)
+    schedule = schedule_of(experiment)
     timed = [launch for _, launch in schedule if launch.mode == "time"]
     for start in range(0, len(timed), len(candidates)):
         assert sorted(launch.threads for launch in timed[start : start + 4]) == [1, 1, 2, 4]

@@ -7,6 +7,7 @@ import pytest
 from device_agent import wire
 from device_agent.record import replace
 from pipeline.measure.energy.launches import watch_all
+from tests.pipeline.experiments import experiment_of
 from tests.pipeline.test_compare import plan as plan_of
 from tests.pipeline.test_energy_limit import METER, deployed
 from tests.pipeline.test_report_sample import measurement
@@ -34,7 +35,14 @@ def test_what_was_not_asked_for_has_no_energy(sent, says):
     progress = SimpleNamespace(step=lambda *_: None)
     store = SimpleNamespace(put_bytes=lambda *_: None)
     asked = [(CANDIDATE, launch(MODEL))]
-    added = watch_all(session, plan_of(energy_regression=0.05), deployed(METER), asked, store, progress)
+    experiment = experiment_of(
+        session=session,
+        plan=plan_of(energy_regression=0.05),
+        deployment=deployed(METER),
+        store=store,
+        progress=progress,
+    )
+    added = watch_all(experiment, asked)
     one = added(ONE)
     assert says in one.energy.note
     assert [doubt.evidence for doubt in one.doubts if doubt.touches == "energy"] == [one.energy.note] * bool(says)

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from device_agent import wire as w
-from pipeline.measure.pairs.run import Shape, pairs
+from pipeline.measure.pairs.run import Pairing, Shape
 from targets import connection, errors, following, session, waiting
 from targets.following import Following
 from targets.session import Session
@@ -50,7 +50,8 @@ def run_job(board, *launches, paired=()):
 def test_a_sound_board_in_between_is_sound(board):
     """Else the others would show nothing."""
     shape = Shape(cycles=2, min_ns=0, min_runs=1, max_runs=2)
-    done = run_job(board("none"), launch(), paired=pairs(launch(), launch(), shape, 1, random.Random(0)))
+    pairing = Pairing(baseline=launch(), candidate=launch(), shape=shape, rules=(), seed=0, label="")
+    done = run_job(board("none"), launch(), paired=pairing.pairs(1, random.Random(0)))
     assert [type(each) for each in done] == [w.Launched, w.Paired]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from device_agent import wire
-from pipeline.measure.energy.reading import Sync, doubts_about_energy, least_window_s, reading_of
+from pipeline.measure.energy.reading import Sync, doubts_about_energy, least_window_s, reading_of, without_number
 from pipeline.measure.energy.trace import Curve, NoEnergyError, correlation
 from pipeline.plan import Plan
 from pipeline.records import DeployedMeter, Doubt, Energy, EnergyReading
@@ -40,9 +40,13 @@ class Watch:
         """The same file, run for the meters."""
         extra_s = self.window_s + 2 * self.idle_s + 7 * self.pattern_s + 10
         changes = {
-            "mode": "energy", "meters": self.uses, "idle_ns": round(self.idle_s * 1e9), "pattern_ns": round(self.pattern_s * 1e9),
-            "timed_min_ns": round(self.window_s * 1e9), "timeout_ns": launch.timeout_ns + round(extra_s * 1e9),
-        }  # fmt: skip
+            "mode": "energy",
+            "meters": self.uses,
+            "idle_ns": round(self.idle_s * 1e9),
+            "pattern_ns": round(self.pattern_s * 1e9),
+            "timed_min_ns": round(self.window_s * 1e9),
+            "timeout_ns": launch.timeout_ns + round(extra_s * 1e9),
+        }
         return wire.Launch(**{**vars(launch), **changes})
 
     def __enter__(self) -> Self:
@@ -77,10 +81,7 @@ class Watch:
         try:
             sync = found_by_pattern(trace, ran, None if own_clock else self.by_round_trips())
         except NoEnergyError as error:
-            return EnergyReading(
-                meter=trace.meter, rail=trace.rail, quality=trace.quality, inferences=ran.runs, readings=len(trace.t_ns),
-                failed=trace.failed, invalid=str(error),
-            )  # fmt: skip
+            return without_number(trace, ran, str(error))
         return reading_of(trace, ran, sync)
 
     def by_round_trips(self) -> Sync:

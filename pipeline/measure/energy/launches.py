@@ -6,28 +6,28 @@ import msgspec
 
 from device_agent import wire
 from pipeline.measure.energy.capture import Watch
-from pipeline.measure.expected import OTHER_FILE
+from pipeline.measure.experiment import OTHER_FILE, Experiment
 from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.schedule import Schedule
-from pipeline.plan import Plan
-from pipeline.progress import Progress
 from pipeline.records import VARIANTS, Deployment, Doubt, Energy, Measurement
-from pipeline.store import Store
-from targets import Session, boards
+from targets import boards
 
 
-def watch_all(
-    session: Session, plan: Plan, deployment: Deployment, schedule: Schedule, store: Store, progress: Progress
-) -> Callable[[Measurement], Measurement]:
+def watch_all(experiment: Experiment, schedule: Schedule) -> Callable[[Measurement], Measurement]:
     """Run each file that was asked for once more, for the meters. Returns what adds the energy to its measurement."""
-    if not deployment.meters:
+    session, plan = experiment.session, experiment.plan
+    if not experiment.deployment.meters:
         return lambda measurement: measurement
-    timed = {candidate.label: launch for candidate, launch in schedule if candidate.converted.variant in VARIANTS and launch.mode == "time"}  # fmt: skip
+    timed = {
+        candidate.label: launch
+        for candidate, launch in schedule
+        if candidate.converted.variant in VARIANTS and launch.mode == "time"
+    }
     labels = tuple(timed)
     answers: dict[str, wire.Launched] = {}
     failed: dict[str, wire.LaunchFailed] = {}
     others: set[str] = set()  # that have read another file than they were asked to
-    with Watch(session, plan, deployment.meters) as watch:
+    with Watch(session, plan, experiment.deployment.meters) as watch:
         job_id = session.submit(tuple(watch.launch_of(timed[label]) for label in labels), f"{plan.path}, energy")
         for record in session.follow(job_id):
             label = labels[record.index] if 0 <= record.index < len(labels) else ""
@@ -38,7 +38,7 @@ def watch_all(
                     answers[label] = record
                 else:
                     others.add(label)
-            progress.step(len(answers), len(labels), f"energy of {label}")
+            experiment.progress.step(len(answers), len(labels), f"energy of {label}")
         watch.ended()
 
     def added(measurement: Measurement) -> Measurement:
@@ -55,8 +55,7 @@ def watch_all(
             energy, doubts = Energy(readings=(), note=why), [_failed(why, what_to_do)]
         else:
             energy, doubts = watch.energy_of(answer)
-            raw = b"".join(map(wire.encode, (answer, *watch.traces)))
-            energy = msgspec.structs.replace(energy, raw=store.put_bytes(raw, "jsonl"))
+            energy = msgspec.structs.replace(energy, raw=experiment.keep((answer, *watch.traces)))
         return msgspec.structs.replace(measurement, energy=energy, doubts=(*measurement.doubts, *doubts))
 
     return added

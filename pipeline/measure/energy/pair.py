@@ -39,9 +39,14 @@ def joules_of_pair(paired: Paired, trace: PowerTrace, sync: Sync = SAME_CLOCK) -
     if any(later.start_ns < earlier.end_ns for earlier, later in itertools.pairwise(paired.blocks)):
         raise NoEnergyError("the blocks of the pair are not one after the other")
     ran = EnergyWindow(
-        runs=sum(block.runs for block in paired.blocks), start_ns=paired.blocks[0].start_ns, end_ns=paired.blocks[-1].end_ns,
-        lead_ns=0, idle=paired.idle, busy=(), sampler=(),
-    )  # fmt: skip
+        runs=sum(block.runs for block in paired.blocks),
+        start_ns=paired.blocks[0].start_ns,
+        end_ns=paired.blocks[-1].end_ns,
+        lead_ns=0,
+        idle=paired.idle,
+        busy=(),
+        sampler=(),
+    )
     curve = Curve(trace, ran.start_ns, sync.offset_ns)
     edge_s = sync.uncertainty_s + curve.edge_s
     block_s = min(block.end_ns - block.start_ns for block in paired.blocks) / 1e9

@@ -17,7 +17,7 @@ from device_agent.wire import EnergyWindow, Launched, PowerTrace
 from pipeline import units
 from pipeline.measure.energy.curve import curve_of
 from pipeline.measure.energy.trace import Curve, NoEnergyError, Window
-from pipeline.records import Doubt, EnergyParts, EnergyReading
+from pipeline.records import Doubt, EnergyParts, EnergyReading, PowerCurve
 
 MAX_IDLE_DRIFT_RATIO = 0.05
 MAX_SAMPLER_COST_RATIO = 0.01
@@ -55,10 +55,20 @@ def reading_of(trace: PowerTrace, ran: EnergyWindow, sync: Sync = SAME_CLOCK) ->
     try:
         return _valid(trace, ran, sync)
     except NoEnergyError as error:
-        return EnergyReading(
-            meter=trace.meter, rail=trace.rail, quality=trace.quality, inferences=ran.runs, readings=len(trace.t_ns),
-            failed=trace.failed, invalid=str(error), curve=curve_of(trace, ran, sync.offset_ns),
-        )  # fmt: skip
+        return without_number(trace, ran, str(error), curve_of(trace, ran, sync.offset_ns))
+
+
+def without_number(trace: PowerTrace, ran: EnergyWindow, why: str, curve: PowerCurve | None = None) -> EnergyReading:
+    return EnergyReading(
+        meter=trace.meter,
+        rail=trace.rail,
+        quality=trace.quality,
+        inferences=ran.runs,
+        readings=len(trace.t_ns),
+        failed=trace.failed,
+        invalid=why,
+        curve=curve,
+    )
 
 
 def _valid(trace: PowerTrace, ran: EnergyWindow, sync: Sync) -> EnergyReading:
@@ -79,14 +89,37 @@ def _valid(trace: PowerTrace, ran: EnergyWindow, sync: Sync) -> EnergyReading:
     edge = net_w * shift_s / length_s * per  # the load's step, seen so much too early or too late
     gain = None if trace.gain_ppm is None else trace.gain_ppm / 1e6
     offset_w = (trace.offset_uw or 0) / 1e6  # the same when idle: no part of the net energy
+    gross = EnergyParts(
+        gain_j=None if gain is None else (gain * watt + offset_w) * per,
+        sampling_j=scatter_w * per,
+        sync_j=edge,
+        idle_j=0.0,
+    )
+    net = EnergyParts(
+        gain_j=None if gain is None else gain * net_w * per,
+        sampling_j=scatter_w * per,
+        sync_j=edge,
+        idle_j=idle.uncertainty_w * per,
+    )
     return EnergyReading(
-        meter=trace.meter, rail=trace.rail, quality=trace.quality, inferences=ran.runs, readings=curve.readings(window),
-        failed=trace.failed, window_s=length_s, expected=expected, dropped=dropped, gross_j=watt * per, net_j=net_w * per,
-        gross=EnergyParts(gain_j=None if gain is None else (gain * watt + offset_w) * per, sampling_j=scatter_w * per, sync_j=edge, idle_j=0.0),
-        net=EnergyParts(gain_j=None if gain is None else gain * net_w * per, sampling_j=scatter_w * per, sync_j=edge, idle_j=idle.uncertainty_w * per),
-        idle_before_w=idle.before_w, idle_after_w=idle.after_w, edge_s=curve.edge_s,
+        meter=trace.meter,
+        rail=trace.rail,
+        quality=trace.quality,
+        inferences=ran.runs,
+        readings=curve.readings(window),
+        failed=trace.failed,
+        window_s=length_s,
+        expected=expected,
+        dropped=dropped,
+        gross_j=watt * per,
+        net_j=net_w * per,
+        gross=gross,
+        net=net,
+        idle_before_w=idle.before_w,
+        idle_after_w=idle.after_w,
+        edge_s=curve.edge_s,
         curve=curve_of(trace, ran, sync.offset_ns),
-    )  # fmt: skip
+    )
 
 
 class Idle:
@@ -137,19 +170,26 @@ def seconds_into(t_ns: int, ran: EnergyWindow) -> float:
 def doubts_about_energy(readings: Sequence[EnergyReading], launch: Launched) -> list[Doubt]:
     """Why a meter has no number, and whether reading the meters slows the model down."""
     doubts = [
-        Doubt(what=f"no energy by {one.meter}", evidence=one.invalid, remedy=REMEDY, invalid=True, touches=f"energy {one.meter}")
+        Doubt(
+            what=f"no energy by {one.meter}",
+            evidence=one.invalid,
+            remedy=REMEDY,
+            invalid=True,
+            touches=f"energy {one.meter}",
+        )
         for one in readings
         if one.invalid
-    ]  # fmt: skip
+    ]
     cost = sampler_cost_ratio(launch.energy.sampler) if launch.energy else None
     if cost is not None and cost > MAX_SAMPLER_COST_RATIO:
         doubts.append(
             Doubt(
-                what="reading the meters costs time", touches="energy",
+                what="reading the meters costs time",
+                touches="energy",
                 evidence=f"an inference takes {units.level(cost)} longer while the meters are read",
                 remedy="Read fewer meters, or one that the board does not read itself.",
             )
-        )  # fmt: skip
+        )
     return doubts
 
 

@@ -1,7 +1,6 @@
 """Each judged file beside its baseline under one power meter: pairs of fresh processes, one number a pair."""
 
 import contextlib
-import gzip
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -11,24 +10,18 @@ import msgspec
 
 from device_agent import wire
 from pipeline import units
-from pipeline.baseline import beside_baselines
 from pipeline.measure.energy.capture import Watch, use_of
 from pipeline.measure.energy.curve import curve_of_pair
 from pipeline.measure.energy.launches import why_none
 from pipeline.measure.energy.pair import MAX_EDGE_RATIO, PairJoules, joules_of_pair
 from pipeline.measure.energy.reading import REMEDY, SAME_CLOCK, least_window_s
 from pipeline.measure.energy.trace import T95, NoEnergyError
-from pipeline.measure.pairs.latency import asked_of_pairs, candidate_of
-from pipeline.measure.pairs.run import Answer, Shape, look_by_look
+from pipeline.measure.experiment import Experiment
+from pipeline.measure.pairs.judged import Judged
+from pipeline.measure.pairs.run import PairAnswer, Shape, until_decided
 from pipeline.measure.remedies import evidence
-from pipeline.measure.schedule import Candidate, cooling_of, launch_of
-from pipeline.measure.validity import doubts_of_pairs
-from pipeline.plan import Plan
-from pipeline.progress import Progress
 from pipeline.records import DeployedMeter, Deployment, Doubt, EnergyPaired, EnergyReading, Measurement, PowerCurve
-from pipeline.statistics.paired_test import Rule, decide, rule_of, smallest_limit
-from pipeline.store import Store
-from targets import Session
+from pipeline.statistics.paired_test import Rule, rule_of, smallest_limit
 from targets.meters import CLOCKLESS
 
 CYCLES = 2  # more would only cost hand-overs; 1 where blocks must be long
@@ -51,53 +44,58 @@ class Plans(msgspec.Struct, frozen=True, kw_only=True):
         return 4 * self.shape.cycles * self.shape.min_ns / 1e9 + 2 * self.idle_s + STARTS_S
 
 
-def energy_beside(
-    session: Session, plan: Plan, deployment: Deployment, candidates: Sequence[Candidate], measurements: Sequence[Measurement],
-    store: Store, progress: Progress,
-) -> tuple[EnergyPaired, ...]:  # fmt: skip
+def energy_in_pairs(experiment: Experiment, measurements: Sequence[Measurement]) -> tuple[EnergyPaired, ...]:
     """One for each judged file, also where nothing could be measured: its doubts say why. Nothing without a limit on energy."""
-    limits = plan.tables.limits
+    limits = experiment.plan.tables.limits
     if limits.energy_regression is None:
         return ()
     rule = rule_of(limits.energy_regression, limits.energy_margin)
-    found = []
-    for number, one, baseline in beside_baselines(plan, measurements):
-        began = time.monotonic()
-        record = EnergyPaired(subject=one.label, baseline_subject=baseline.label, margin=rule.margin, limit=rule.limit)
-        answers: list[Answer] = []
-        curves: list[PowerCurve | None] = []
-        try:
-            meter, readings = meter_for(deployment, (baseline, one))
-            plans = plans_for(meter, readings, plan.tables.measure.energy_idle_seconds, rule)
-            record = msgspec.structs.replace(record, meter=meter.name, quality=meter.quality)
-            least, most = (units.seconds(look * plans.pair_s) for look in (rule.looks[0], rule.looks[-1]))
-            progress.say(f"energy of {one.label} beside its baseline, by {meter.name}: {least} to {most}")
-            sides = [candidate_of(each, candidates) for each in (baseline, one)]
-            a, b = (_for_meter(launch_of("time", each, plan, deployment, 0), meter, plans) for each in sides)
-            joules = []
-            for joules in _until_decided(
-                session, plan, (a, b), meter, plans, rule, number, answers, curves, progress, one.label
-            ):
-                record = msgspec.structs.replace(record, log_ratios=tuple(each.log_ratio for each in joules))
-            record = msgspec.structs.replace(
-                record, baseline_j=median(each.baseline_j for each in joules),
-                candidate_j=median(each.candidate_j for each in joules),
-            )  # fmt: skip
-            asked = asked_of_pairs(_paired(answers), sides, (baseline, one), deployment, store)
-            doubts = [each for each in doubts_of_pairs(_paired(answers), *asked) if each.invalid]
-        except NoEnergyError as error:
-            record = msgspec.structs.replace(record, log_ratios=())
-            curves = curves[-1:]
-            doubts = [Doubt(what="no verdict on energy", evidence=str(error), remedy=REMEDY, invalid=True)]
-        raw = gzip.compress(b"".join(map(wire.encode, answers)), mtime=0)
-        found.append(
-            msgspec.structs.replace(
-                record, doubts=tuple(msgspec.structs.replace(each, touches="energy") for each in doubts),
-                seconds=time.monotonic() - began, raw=store.put_bytes(raw, "jsonl.gz") if answers else None,
-                curve=curves[0] if curves else None,
-            )
-        )  # fmt: skip
-    return tuple(found)
+    return tuple(_energy_of(judged, rule) for judged in Judged.all_of(experiment, measurements))
+
+
+def _energy_of(judged: Judged, rule: Rule) -> EnergyPaired:
+    began = time.monotonic()
+    experiment, one, baseline = judged.experiment, judged.candidate, judged.baseline
+    record = EnergyPaired(subject=one.label, baseline_subject=baseline.label, margin=rule.margin, limit=rule.limit)
+    try:
+        meter, readings = meter_for(experiment.deployment, (baseline, one))
+    except NoEnergyError as error:
+        return msgspec.structs.replace(record, doubts=(_no_verdict(str(error)),), seconds=time.monotonic() - began)
+    plans = plans_for(meter, readings, experiment.plan.tables.measure.energy_idle_seconds, rule)
+    least, most = (units.seconds(look * plans.pair_s) for look in (rule.looks[0], rule.looks[-1]))
+    experiment.progress.say(f"energy of {one.label} beside its baseline, by {meter.name}: {least} to {most}")
+    a, b = (_for_meter(launch, meter, plans) for launch in judged.launches)
+    metered = Metered(experiment, meter)
+    traces = until_decided(
+        experiment.session,
+        judged.pairing((a, b), plans.shape, rule, ", energy in turns"),
+        judged.tell(rule, f"energy of {one.label}, beside its baseline"),
+        metered.ratio_of,
+        metered.watching,
+    )
+    if metered.why is not None:
+        curves, doubts = metered.curves[-1:], [_no_verdict(metered.why)]
+    else:
+        curves, doubts = metered.curves, [each for each in judged.doubts_about(traces.paired) if each.invalid]
+        record = msgspec.structs.replace(
+            record,
+            log_ratios=traces.log_ratios,
+            baseline_j=median(each.baseline_j for each in metered.joules),
+            candidate_j=median(each.candidate_j for each in metered.joules),
+        )
+    return msgspec.structs.replace(
+        record,
+        meter=meter.name,
+        quality=meter.quality,
+        doubts=tuple(msgspec.structs.replace(each, touches="energy") for each in doubts),
+        raw=experiment.keep(traces.answers, packed=True),
+        curve=curves[0] if curves else None,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _no_verdict(why: str) -> Doubt:
+    return Doubt(what="no verdict on energy", evidence=why, remedy=REMEDY, invalid=True, touches="energy")
 
 
 def meter_for(deployment: Deployment, sides: Sequence[Measurement]) -> tuple[DeployedMeter, list[EnergyReading]]:
@@ -159,51 +157,47 @@ def _variance_s(one: EnergyReading) -> float:
 
 def _for_meter(launch: wire.Launch, meter: DeployedMeter, plans: Plans) -> wire.Launch:
     changes = {
-        "meters": (use_of(meter),) if meter.on_board else (), "idle_ns": round(plans.idle_s * 1e9),
+        "meters": (use_of(meter),) if meter.on_board else (),
+        "idle_ns": round(plans.idle_s * 1e9),
         "timeout_ns": launch.timeout_ns + round(plans.pair_s * 1e9),
-    }  # fmt: skip
+    }
     return wire.Launch(**{**vars(launch), **changes})
 
 
-def _until_decided(
-    session: Session, plan: Plan, launches: tuple[wire.Launch, wire.Launch], meter: DeployedMeter, plans: Plans, rule: Rule,
-    number: int, kept: list[Answer], curves: list[PowerCurve | None], progress: Progress, label: str,
-) -> Iterator[list[PairJoules]]:  # fmt: skip
-    """All pairs' joules at each look, up to the one that decides. `kept` gets what the agent sent, `curves` each pair's. NoEnergyError."""
-    watches: list[Watch] = []
-    joules: list[PairJoules] = []
+class Metered:
+    """The pairs of two launches under one meter."""
+
+    def __init__(self, experiment: Experiment, meter: DeployedMeter) -> None:
+        self.experiment, self.meter = experiment, meter
+        self.watch: Watch | None = None  # of the newest job
+        self.joules: list[PairJoules] = []
+        self.curves: list[PowerCurve | None] = []
+        self.why: str | None = None  # the newest pair has no number
 
     @contextlib.contextmanager
-    def watching() -> Iterator[None]:
-        with Watch(session, plan, (meter,)) as watch:
-            watches.append(watch)
+    def watching(self) -> Iterator[None]:
+        with Watch(self.experiment.session, self.experiment.plan, (self.meter,)) as self.watch:
             yield
-            watch.ended()
+            self.watch.ended()
 
-    looks = look_by_look(
-        session, *launches, plans.shape, rule.looks, plan.tables.seed + number, f"{plan.path}, energy in turns",
-        lambda done: progress.step(done, rule.looks[-1], f"energy of {label}, beside its baseline"), cooling_of(plan), watching,
-    )  # fmt: skip
-    for answers in looks:
-        kept[:] = answers
-        for answer in answers[len(joules) :]:
-            if isinstance(answer, wire.LaunchFailed):
-                curves.append(None)
-                raise NoEnergyError(evidence(answer))
-            joules.append(_joules(answer, watches[-1], meter, curves))
-        yield joules
-        if decide([each.log_ratio for each in joules], rule) is not None:
-            return
+    def ratio_of(self, answer: PairAnswer) -> float | None:
+        """The log of candidate / baseline of a pair's joules. None where it has none: `why` says the reason."""
+        try:
+            self.joules.append(self._joules(answer))
+        except NoEnergyError as error:
+            self.why = str(error)
+            return None
+        return self.joules[-1].log_ratio
 
-
-def _joules(paired: wire.Paired, watch: Watch, meter: DeployedMeter, curves: list[PowerCurve | None]) -> PairJoules:
-    traces, sync = (paired.power, SAME_CLOCK) if meter.on_board else (watch.traces, watch.by_round_trips())
-    if len(traces) != 1:
-        curves.append(None)
-        raise NoEnergyError("the agent sent no trace of the meter")
-    curves.append(curve_of_pair(traces[0], paired, sync.offset_ns))
-    return joules_of_pair(paired, traces[0], sync)
-
-
-def _paired(answers: Sequence[Answer]) -> tuple[wire.Paired, ...]:
-    return tuple(answer for answer in answers if isinstance(answer, wire.Paired))
+    def _joules(self, answer: PairAnswer) -> PairJoules:
+        if isinstance(answer, wire.LaunchFailed):
+            self.curves.append(None)
+            raise NoEnergyError(evidence(answer))
+        traces, sync = answer.power, SAME_CLOCK
+        if not self.meter.on_board and self.watch is not None:
+            traces, sync = self.watch.traces, self.watch.by_round_trips()
+        if len(traces) != 1:
+            self.curves.append(None)
+            raise NoEnergyError("the agent sent no trace of the meter")
+        self.curves.append(curve_of_pair(traces[0], answer, sync.offset_ns))
+        return joules_of_pair(answer, traces[0], sync)

@@ -1,25 +1,18 @@
 """Each judged file beside its baseline: runs the pairs and puts them into a record."""
 
-import gzip
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from device_agent import wire
-from pipeline.baseline import beside_baselines
-from pipeline.measure.expected import asked_of
+from pipeline.measure.experiment import Experiment
 from pipeline.measure.pairs import ratio
+from pipeline.measure.pairs.judged import Judged
 from pipeline.measure.pairs.run import Traces, shape_of, until_decided
-from pipeline.measure.remedies import evidence, remedy
-from pipeline.measure.schedule import Candidate, cooling_of, launch_of
+from pipeline.measure.remedies import evidence
 from pipeline.measure.summary import P99_RUNS, quantiles_of
-from pipeline.measure.validity import Asked, doubts_of_pairs
-from pipeline.plan import Plan
-from pipeline.progress import Progress
-from pipeline.records import Deployment, Doubt, Glance, Measurement, NotMeasured, Paired, Side, TailRatios
+from pipeline.records import Glance, Measurement, NotMeasured, Paired, Side, TailRatios
 from pipeline.statistics.paired_test import Rule, rule_of
-from pipeline.store import Store
-from targets import Session
 
 TAILS = ((95, 130), (99, P99_RUNS))
 """Per cent, and the runs that it needs: fewer than ln 0.01 / ln 0.95 = 90 hold nothing beyond it in one case of a hundred; MLPerf
@@ -27,61 +20,37 @@ asks for 64 for a p90 and 662 for a p99, 130 lies between.
 """
 
 
-def beside(
-    session: Session, plan: Plan, deployment: Deployment, candidates: Sequence[Candidate], measurements: Sequence[Measurement],
-    store: Store, progress: Progress,
-) -> tuple[tuple[Paired, ...], tuple[NotMeasured, ...]]:  # fmt: skip
+def latency_in_pairs(
+    experiment: Experiment, measurements: Sequence[Measurement]
+) -> tuple[tuple[Paired, ...], tuple[NotMeasured, ...]]:
     """What was measured in pairs, and what could not be. Nothing without a limit on latency, or where it could judge nothing."""
-    limits = plan.tables.limits
-    if limits.latency_regression is None or deployment.board.emulated:
+    limits = experiment.plan.tables.limits
+    if limits.latency_regression is None or experiment.deployment.board.emulated:
         return (), ()
-    limit = limits.latency_regression
-    rule = rule_of(limit, limits.latency_margin)
+    rule = rule_of(limits.latency_regression, limits.latency_margin)
     found, failed = [], []
-    for number, one, baseline in beside_baselines(plan, measurements):
-        sides = tuple(candidate_of(each, candidates) for each in (baseline, one))
-        a, b = (launch_of("time", each, plan, deployment, 0) for each in sides)
-        slower_s = max(baseline.latency.median_s, one.latency.median_s)
+    for judged in Judged.all_of(experiment, measurements):
+        one = judged.candidate
+        shape = shape_of(max(judged.baseline.latency.median_s, one.latency.median_s))
         traces = until_decided(
-            session, a, b, shape_of(slower_s), [rule], plan.tables.seed + number, str(plan.path),
-            lambda done, label=one.label: progress.step(done, rule.looks[-1], f"{label}, beside its baseline"),  # type: ignore[misc]
-            cooling=cooling_of(plan),
-        )  # fmt: skip
+            experiment.session,
+            judged.pairing(judged.launches, shape, rule),
+            judged.tell(rule, f"{one.label}, beside its baseline"),
+        )
         if traces.failed is not None:
-            failed.append(_failure(one, traces.failed))
+            why = f"it could not be measured beside its baseline: {evidence(traces.failed)}"
+            failed.append(experiment.candidate_of(one).not_measured(why, traces.failed))
         else:
-            doubts = doubts_of_pairs(
-                traces.paired, *asked_of_pairs(traces.paired, sides, (baseline, one), deployment, store)
-            )
-            found.append(_paired(one, baseline, traces, rule, doubts, store))
+            found.append(_paired(judged, traces, rule))
     return tuple(found), tuple(failed)
 
 
-def asked_of_pairs(
-    pairs: Sequence[wire.Paired],
-    sides: Sequence[Candidate],
-    measured: Sequence[Measurement],
-    deployment: Deployment,
-    store: Store,
-) -> Iterator[Asked]:
-    """Of the baseline, then of the candidate."""
-    launches = [pair.a for pair in pairs], [pair.b for pair in pairs]
-    for candidate, one, mine in zip(sides, measured, launches, strict=True):
-        yield asked_of(candidate, deployment, store, mine, one.golden)
-
-
-def candidate_of(one: Measurement, candidates: Sequence[Candidate]) -> Candidate:
-    return next(each for each in candidates if each.label == one.label)
-
-
-def _paired(
-    one: Measurement, baseline: Measurement, traces: Traces, rule: Rule, doubts: tuple[Doubt, ...], store: Store
-) -> Paired:
+def _paired(judged: Judged, traces: Traces, rule: Rule) -> Paired:
     pairs = traces.paired
     runs = min(len(side.latency_ns) for pair in pairs for side in (pair.a, pair.b))
     return Paired(
-        subject=one.label,
-        baseline_subject=baseline.label,
+        subject=judged.candidate.label,
+        baseline_subject=judged.baseline.label,
         margin=rule.margin,
         limit=rule.limit,
         log_ratios=traces.log_ratios,
@@ -94,8 +63,8 @@ def _paired(
         candidate=_side([pair.b for pair in pairs]),
         seconds=traces.seconds,
         glances=_glances(pairs),
-        doubts=doubts,
-        raw=store.put_bytes(gzip.compress(b"".join(wire.encode(pair) for pair in pairs), mtime=0), "jsonl.gz"),
+        doubts=judged.doubts_about(pairs),
+        raw=judged.experiment.keep(pairs, packed=True),
     )
 
 
@@ -124,16 +93,4 @@ def _glances(pairs: Sequence[wire.Paired]) -> tuple[Glance, ...]:
         )
         for number, pair in enumerate(pairs)
         for block in pair.blocks
-    )
-
-
-def _failure(one: Measurement, failed: wire.LaunchFailed) -> NotMeasured:
-    return NotMeasured(
-        variant=one.variant,
-        format=one.format,
-        runtime=one.runtime,
-        name=one.name,
-        role=one.role,
-        evidence=f"it could not be measured beside its baseline: {evidence(failed)}",
-        remedy=remedy(failed),
     )

@@ -21,7 +21,11 @@ MAX_RUNS = 2000  # of one block: enough for a 10th percentile of a model of 10 m
 SLOW_S, SLOWEST_S = 0.02, 0.2
 MAX_KEPT = 2 * CYCLES * MAX_RUNS  # all of a pair for latency; a pair for the meters counts more than it keeps
 
-Answer = wire.Paired | wire.LaunchFailed
+PairAnswer = wire.Paired | wire.LaunchFailed
+RatioOf = Callable[[PairAnswer], float | None]
+"""The log of candidate / baseline of a pair. None: it has none, and no further pair is measured."""
+Around = Callable[[], AbstractContextManager[object]]
+"""Makes a context in which one job of pairs runs."""
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,37 +52,121 @@ def shape_of(latency_s: float) -> Shape:
     return Shape(cycles=CYCLES, min_ns=BLOCK_NS, min_runs=RUNS, max_runs=runs)
 
 
-def pairs(
-    baseline: wire.Launch, candidate: wire.Launch, shape: Shape, number: int, shuffle: random.Random
-) -> tuple[wire.Pair, ...]:
-    """`number` pairs, each started and alternated in an order of its own: what makes the test exact."""
-    a, b = (
-        wire.Launch(**{**vars(launch), "mode": "turns", "timed_max_runs": shape.runs})
-        for launch in (baseline, candidate)
-    )
-    return tuple(
-        wire.Pair(
-            a=a, b=b, starts=shuffle.choice(("AB", "BA")),
-            cycles=tuple(shuffle.choice(("ABBA", "BAAB")) for _ in range(shape.cycles)),
-            block_min_ns=shape.min_ns, block_min_runs=shape.min_runs, block_max_runs=shape.max_runs,
+class Pairing(msgspec.Struct, frozen=True, kw_only=True):
+    """Two launches to compare in pairs, and what decides that they are enough."""
+
+    baseline: wire.Launch
+    candidate: wire.Launch
+    shape: Shape
+    rules: tuple[Rule, ...]  # with the same looks; each has to decide
+    seed: int  # of the orders
+    label: str  # of the jobs on the board
+    factors: tuple[float, ...] = (
+        0.0,
+    )  # logs: each rule has to decide for the candidate slowed down by each, in arithmetic
+    cooling: Cooling = NO_COOLING
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        return self.rules[0].looks
+
+    def pairs(self, number: int, shuffle: random.Random) -> tuple[wire.Pair, ...]:
+        """`number` pairs, each started and alternated in an order of its own: what makes the test exact."""
+        shape = self.shape
+        a, b = (
+            wire.Launch(**{**vars(launch), "mode": "turns", "timed_max_runs": shape.runs})
+            for launch in (self.baseline, self.candidate)
         )
-        for _ in range(number)
-    )  # fmt: skip
+        return tuple(
+            wire.Pair(
+                a=a,
+                b=b,
+                starts=shuffle.choice(("AB", "BA")),
+                cycles=tuple(shuffle.choice(("ABBA", "BAAB")) for _ in range(shape.cycles)),
+                block_min_ns=shape.min_ns,
+                block_min_runs=shape.min_runs,
+                block_max_runs=shape.max_runs,
+            )
+            for _ in range(number)
+        )
+
+    def decided(self, log_ratios: Sequence[float]) -> bool:
+        """Whether this look, or one before it, has decided for every rule and factor."""
+        return all(
+            _known([ratio + factor for ratio in log_ratios], rule) for rule in self.rules for factor in self.factors
+        )
+
+
+def _known(log_ratios: Sequence[float], rule: Rule) -> bool:
+    return any(decide(log_ratios[:look], rule) is not None for look in rule.looks if look <= len(log_ratios))
+
+
+class Traces(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured until a look decided."""
+
+    answers: tuple[PairAnswer, ...]
+    log_ratios: tuple[float, ...]  # empty where a pair failed
+    seconds: float
+
+    @property
+    def failed(self) -> wire.LaunchFailed | None:
+        return next((answer for answer in self.answers if isinstance(answer, wire.LaunchFailed)), None)
+
+    @property
+    def paired(self) -> tuple[wire.Paired, ...]:
+        return tuple(answer for answer in self.answers if isinstance(answer, wire.Paired))
+
+
+def latency_ratio_of(answer: PairAnswer) -> float | None:
+    """Of latency. None for a pair that failed; StageError for what no board of ours sends."""
+    if isinstance(answer, wire.LaunchFailed):
+        return None
+    try:
+        return log_ratio(answer)
+    except (ValueError, KeyError) as error:
+        raise StageError(
+            f"the agent sent a pair that can not be read: {error}", hint="Run again; report it if it happens twice."
+        ) from error
+
+
+def until_decided(
+    session: Session,
+    pairing: Pairing,
+    tell: Callable[[int], None],
+    ratio_of: RatioOf = latency_ratio_of,
+    around: Around = nullcontext,
+) -> Traces:
+    """Measure until every rule has decided, or a pair has no ratio. `tell` hears how many pairs are measured; each look's job runs
+    in a context of `around`.
+    """
+    began = time.monotonic()
+    ratios: list[float] = []
+    answers: list[PairAnswer] = []
+    for answers in look_by_look(session, pairing, tell, around):
+        for answer in answers[len(ratios) :]:
+            ratio = ratio_of(answer)
+            if ratio is None:
+                break
+            ratios.append(ratio)
+        if len(ratios) < len(answers):
+            ratios = []
+            break
+        if pairing.decided(ratios):
+            break
+    return Traces(answers=tuple(answers), log_ratios=tuple(ratios), seconds=time.monotonic() - began)
 
 
 def look_by_look(
-    session: Session, baseline: wire.Launch, candidate: wire.Launch, shape: Shape, looks: Sequence[int], seed: int, label: str,
-    tell: Callable[[int], None], cooling: Cooling, around: Callable[[], AbstractContextManager[object]] = nullcontext,
-) -> Iterator[list[Answer]]:  # fmt: skip
-    """All answers so far, at each look. Whoever has enough stops asking. `tell` hears how many pairs are measured; each look's
-    job runs within a context of `around`.
-    """
-    shuffle = random.Random(seed)  # noqa: S311 - an order, not a secret
-    answers: list[Answer] = []
-    for look in looks:
-        wanted = pairs(baseline, candidate, shape, look - len(answers), shuffle)
+    session: Session, pairing: Pairing, tell: Callable[[int], None], around: Around = nullcontext
+) -> Iterator[list[PairAnswer]]:
+    """All answers so far, at each look: the one who asks stops when it has enough."""
+    shuffle = random.Random(pairing.seed)  # noqa: S311 - an order, not a secret
+    cooling = pairing.cooling
+    answers: list[PairAnswer] = []
+    for look in pairing.looks:
+        wanted = pairing.pairs(look - len(answers), shuffle)
         with around():
-            job_id = session.submit((), label, wanted, cooling)
+            job_id = session.submit((), pairing.label, wanted, cooling)
             for record in session.follow(job_id):
                 if isinstance(record, wire.Paired | wire.LaunchFailed):
                     answers.append(record)
@@ -93,55 +181,3 @@ def look_by_look(
         if cooling.limit_ns and cooling.from_mc is None and isinstance(first, wire.Paired):
             # one band for all of them. Not asked of the board now: a job that is found again has to be the same
             cooling = cooling._replace(from_mc=first.a.before.temperature_mc)
-        if any(isinstance(answer, wire.LaunchFailed) for answer in answers):
-            return
-
-
-class Traces(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured until a look decided."""
-
-    answers: tuple[Answer, ...]
-    log_ratios: tuple[float, ...]  # empty where a pair failed
-    seconds: float
-
-    @property
-    def failed(self) -> wire.LaunchFailed | None:
-        return next((answer for answer in self.answers if isinstance(answer, wire.LaunchFailed)), None)
-
-    @property
-    def paired(self) -> tuple[wire.Paired, ...]:
-        return tuple(answer for answer in self.answers if isinstance(answer, wire.Paired))
-
-
-def until_decided(
-    session: Session, baseline: wire.Launch, candidate: wire.Launch, shape: Shape, rules: Sequence[Rule], seed: int, label: str,
-    tell: Callable[[int], None], factors: Sequence[float] = (0.0,), cooling: Cooling = NO_COOLING,
-) -> Traces:  # fmt: skip
-    """Measure until every rule has decided, for the candidate as it is and slowed down by each factor (its log) in arithmetic."""
-    began = time.monotonic()
-    looks = rules[0].looks
-    ratios: list[float] = []
-    answers: list[Answer] = []
-    for answers in look_by_look(session, baseline, candidate, shape, looks, seed, label, tell, cooling):
-        if any(isinstance(answer, wire.LaunchFailed) for answer in answers):
-            ratios = []
-            break
-        ratios = [ratio_of(answer) for answer in answers if isinstance(answer, wire.Paired)]
-        if all(_known([ratio + factor for ratio in ratios], rule) for rule in rules for factor in factors):
-            break
-    return Traces(answers=tuple(answers), log_ratios=tuple(ratios), seconds=time.monotonic() - began)
-
-
-def ratio_of(paired: wire.Paired) -> float:
-    """StageError for what no board of ours sends."""
-    try:
-        return log_ratio(paired)
-    except (ValueError, KeyError) as error:
-        raise StageError(
-            f"the agent sent a pair that can not be read: {error}", hint="Run again; report it if it happens twice."
-        ) from error
-
-
-def _known(log_ratios: Sequence[float], rule: Rule) -> bool:
-    """Whether this look, or one before it, has decided."""
-    return any(decide(log_ratios[:look], rule) is not None for look in rule.looks if look <= len(log_ratios))

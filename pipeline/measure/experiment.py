@@ -1,0 +1,160 @@
+"""What one measurement is made of: the board, the plan, the files and the store, and what follows from them."""
+
+import dataclasses
+import gzip
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+from device_agent import wire
+from pipeline.measure import golden
+from pipeline.measure.candidate import (
+    MAX_RUNS,
+    MAX_RUNS_PER_S,
+    PROFILED_MAX_RUNS,
+    PROFILED_MIN_RUNS,
+    PROFILED_NS,
+    ROTATED_ROWS,
+    SLOWEST_S,
+    START_TIMEOUT_S,
+    TIMED_MIN_RUNS,
+    WARMUP_MAX_NS,
+    WARMUP_MIN_NS,
+    Answer,
+    Candidate,
+)
+from pipeline.measure.validity import Asked
+from pipeline.plan import Plan
+from pipeline.progress import Progress
+from pipeline.records import VARIANTS, Artifact, Converted, Data, Deployment, Measurement
+from pipeline.store import Store
+from targets import Session, provision
+from targets.session import Cooling
+
+OTHER_FILE = "the file of its model or of its inputs was written to meanwhile"
+
+
+Kept = wire.Launched | wire.LaunchFailed | wire.Paired | wire.PowerTrace
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """All that the parts of the stage share. `converted`: every file, also those of the ledger."""
+
+    session: Session
+    plan: Plan
+    data: Data
+    deployment: Deployment
+    converted: Sequence[Converted]
+    store: Store
+    progress: Progress
+
+    @cached_property
+    def candidates(self) -> list[Candidate]:
+        """Each file in each runtime; where the plan has several numbers of threads, with each, but not the files of the ledger."""
+        first, *others = self.plan.tables.measure.thread_counts
+        return [
+            Candidate(
+                converted=each, runtime=runtime.name, sites=runtime.sites, threads=threads, swept=threads != first
+            )
+            for each in self.converted
+            for runtime in self.deployment.runtimes
+            if each.artifact.format in provision.RUNTIMES[runtime.name].formats
+            for threads in (first, *(others if each.variant in VARIANTS else ()))
+        ]
+
+    def candidate_of(self, one: Measurement) -> Candidate:
+        return next(each for each in self.candidates if each.label == one.label)
+
+    @property
+    def inputs_sha256(self) -> str:
+        """Of the rows on the board; empty: zeros."""
+        return self.deployment.evaluation.artifact.sha256 if self.deployment.evaluation else ""
+
+    @property
+    def answered_rows(self) -> int:
+        """How many rows a file answers for its accuracy."""
+        rows = self.data.evaluation.rows if self.data.evaluation else 0
+        return min(rows, self.plan.tables.measure.evaluation_rows or rows)
+
+    @property
+    def cooling(self) -> Cooling:
+        table = self.plan.tables.measure
+        return Cooling(round(table.temperature_band_c * 1e3), round(table.cool_seconds * 1e9))
+
+    def launch_of(self, mode: str, candidate: Candidate) -> wire.Launch:
+        table = self.plan.tables.measure
+        profile = mode == "profile"
+        most = min(MAX_RUNS, max(TIMED_MIN_RUNS, round(table.timed_seconds * MAX_RUNS_PER_S)))
+        inferences = self.answered_rows if mode == "evaluate" else TIMED_MIN_RUNS
+        return wire.Launch(
+            mode=mode,
+            model_sha256=candidate.converted.artifact.sha256,
+            model_format=candidate.converted.artifact.format,
+            runtime=candidate.runtime,
+            sites=candidate.sites,
+            inputs_sha256=self.inputs_sha256,
+            rotated_rows=ROTATED_ROWS,
+            threads=candidate.threads,
+            cpus=table.cpus,
+            warmup_min_ns=WARMUP_MIN_NS,
+            warmup_max_ns=WARMUP_MAX_NS,
+            timed_min_ns=PROFILED_NS if profile else round(table.timed_seconds * 1e9),
+            timed_min_runs=PROFILED_MIN_RUNS if profile else TIMED_MIN_RUNS,
+            timed_max_runs=PROFILED_MAX_RUNS if profile else most,
+            timeout_ns=round((START_TIMEOUT_S + table.timed_seconds + inferences * SLOWEST_S) * 1e9),
+            meters=(),
+            idle_ns=0,
+            pattern_ns=0,
+        )
+
+    def expected_of(
+        self, candidate: Candidate, launches: Sequence[wire.Launched], answered: tuple[float, ...] | None
+    ) -> Asked:
+        """What the rules of validity hold `launches` against: the files, the runtime and its version, and the right answers to the
+        golden rows. `answered`: what a launch on the board answered whose answers to all rows were held against the host's; where
+        there was none, the host's own answers are taken.
+        """
+        sent = next((each.packages for each in self.deployment.runtimes if each.name == candidate.runtime), ())
+        return Asked(
+            runtime=candidate.runtime,
+            runtime_version=provision.version_of(candidate.runtime, sent),
+            model_sha256=candidate.converted.artifact.sha256,
+            inputs_sha256=self.inputs_sha256,
+            **self._golden(candidate, launches[0].delegates if launches else (), answered),
+        )
+
+    def _golden(
+        self, candidate: Candidate, delegates: tuple[str, ...], answered: tuple[float, ...] | None
+    ) -> dict[str, Any]:
+        if answered is not None:
+            return {"golden": answered, "golden_by": "the launch that answered all rows"}
+        reference = self.reference_of(candidate, delegates)
+        if reference is None:
+            return {}
+        first, within = golden.first_of_host(reference)
+        return {"golden": first, "golden_within": within}
+
+    def reference_of(self, candidate: Candidate, delegates: tuple[str, ...]) -> golden.Reference | None:
+        """The host's answers for this file. None: this host has no runtime for it, or there are no rows."""
+        return golden.reference_of(
+            candidate.converted, candidate.runtime, delegates, self.deployment.evaluation_indices, self.store
+        )
+
+    def as_expected(self, answer: Answer | None, candidate: Candidate) -> Answer | None:
+        """Of a launch that is not timed: one that has read another file than it was asked to is one that failed."""
+        if not isinstance(answer, wire.Launched):
+            return answer
+        wanted = candidate.converted.artifact.sha256, self.inputs_sha256
+        if (answer.model_sha256, answer.inputs_sha256) == wanted:
+            return answer
+        return wire.LaunchFailed(answer.seq, answer.index, "end", "another file", OTHER_FILE)
+
+    def keep(self, records: Iterable[Kept], *, packed: bool = False) -> Artifact:
+        """Write what the board sent into the store, one line a record; `packed`: with gzip."""
+        raw = b"".join(map(wire.encode, records))
+        return (
+            self.store.put_bytes(gzip.compress(raw, mtime=0), "jsonl.gz")
+            if packed
+            else self.store.put_bytes(raw, "jsonl")
+        )
