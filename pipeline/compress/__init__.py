@@ -4,7 +4,6 @@ From Python, without a plan: `apply`, which users call edgepress.compress (docs/
 """
 
 from pathlib import Path
-from typing import Any
 
 from pipeline import child, child_watch, frameworks
 from pipeline.compress import chain
@@ -16,6 +15,7 @@ from pipeline.compress.request import Request, files_in, identity, teachers
 from pipeline.compress.settings import Recover
 from pipeline.compress.table import PASSES, load_pass
 from pipeline.errors import PlanError
+from pipeline.frameworks.types import KerasModel, OpenModel
 from pipeline.plan import Plan, convert_table
 from pipeline.progress import Progress
 from pipeline.records import Compressed, Loaded
@@ -80,13 +80,13 @@ def _check_training(given: dict[str, object], model_format: str, where: str) -> 
 
 
 def apply(
-    model: Any,
+    model: OpenModel,
     name: str,
     *,
     training: Dataset | None = None,
     calibration: Dataset | None = None,
     evaluation: Dataset | None = None,
-    teacher: Any = None,
+    teacher: KerasModel | None = None,
     tell: child.Tell | None = None,
     seed: int = 0,
     folder: Path = Path(),

@@ -20,6 +20,7 @@ from pipeline.compress.context import Context
 from pipeline.compress.formats.base import Format
 from pipeline.compress.settings import PassSettings
 from pipeline.errors import PromiseError, StageError
+from pipeline.frameworks.types import OpenModel
 from pipeline.records import Record, SensitivityPoint
 
 Claims = dict[str, float]
@@ -41,7 +42,7 @@ class Step(Record, frozen=True):
 class Changed(NamedTuple):
     """What `apply` returns."""
 
-    model: Any
+    model: OpenModel
     notes: tuple[str, ...] = ()  # sentences: what was left as it was and why, what does not pay
     # all weights packed (codebooks.container_file): the base compares them with what was saved
     container: bytes | None = None
@@ -53,9 +54,9 @@ class Pass(Protocol):
 
     Settings: type[PassSettings]
 
-    def requires(self, model: Any, settings: Any, context: Context) -> None: ...
-    def apply(self, model: Any, settings: Any, context: Context) -> Changed: ...
-    def ensures(self, before: Any, after: Any, settings: Any) -> Claims: ...
+    def requires(self, model: OpenModel, settings: Any, context: Context) -> None: ...
+    def apply(self, model: OpenModel, settings: Any, context: Context) -> Changed: ...
+    def ensures(self, before: OpenModel, after: OpenModel, settings: Any) -> Claims: ...
 
 
 class Applied(NamedTuple):
@@ -67,7 +68,7 @@ class Applied(NamedTuple):
 
 
 def apply_pass(
-    name: str, the_pass: Pass, model: Any, settings: PassSettings, context: Context, model_format: Format
+    name: str, the_pass: Pass, model: OpenModel, settings: PassSettings, context: Context, model_format: Format
 ) -> Applied:
     """Apply one pass; `model` itself stays as it was.
 
@@ -99,7 +100,7 @@ def _broken(name: str) -> Iterator[None]:
         raise PromiseError(f"{name} broke its promise: {error.message}", hint=error.hint) from error
 
 
-def check_promises(name: str, before: Any, after: Any, model_format: Format) -> None:
+def check_promises(name: str, before: OpenModel, after: OpenModel, model_format: Format) -> None:
     """PromiseError if the pass changed the interface, or left a weight that is not a finite number."""
     for what, old, new in zip(
         ("input", "output"), model_format.interface(before), model_format.interface(after), strict=True

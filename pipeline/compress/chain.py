@@ -8,7 +8,6 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,6 +21,7 @@ from pipeline.compress.formats.base import VERSIONS, Format, weigh
 from pipeline.compress.request import Request, identity, teachers
 from pipeline.compress.table import load_pass
 from pipeline.errors import EdgepressError
+from pipeline.frameworks.types import OpenModel
 from pipeline.records import Compressed, Model, PassReport, Rows
 from pipeline.store import Store, key_of, versions
 
@@ -75,7 +75,7 @@ class Chain:
         self.store = Store(Path(argument.root), tmp=Path(argument.scratch))
         self.format: Format = FORMATS[argument.format]
         self.done: list[object] = []  # what led to the model as it is now
-        self.opened: tuple[Model, Any] | None = None
+        self.opened: tuple[Model, OpenModel] | None = None
 
     def step(self, record: Model, i: int, step: Step) -> PassReport:
         """One pass; from the store if it was done before with the same model, settings, data and seed."""
@@ -138,7 +138,7 @@ class Chain:
             sensitivity=applied.changed.sensitivity,
         )
 
-    def _open(self, record: Model) -> Any:
+    def _open(self, record: Model) -> OpenModel:
         if self.opened is None or self.opened[0] != record:
             self.tell(0, 0, f"loading {record.name}")
             self.opened = record, self.format.open(self.store.path(record.artifact), record.name)
@@ -165,7 +165,7 @@ class Chain:
             y=None if rows.y is None else frameworks.read_rows(self.store.path(rows.y)),
         )
 
-    def _answer(self, record: Model, model: Any) -> Model:
+    def _answer(self, record: Model, model: OpenModel) -> Model:
         """What the changed model answers for the evaluation rows."""
         rows = self._rows(self.argument.data.evaluation)
         if rows is None:

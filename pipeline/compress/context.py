@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipeline.child import Tell
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasModel
 
 
 class Dataset(NamedTuple):
@@ -25,7 +26,7 @@ class Context(NamedTuple):
     training: Dataset | None = None
     calibration: Dataset | None = None
     evaluation: Dataset | None = None  # to show how far it is; nothing may be chosen by it
-    original: Callable[[], Any] | None = None  # opens the model as it was before the first pass: the teacher
+    original: Callable[[], KerasModel] | None = None  # opens the model as it was before the first pass: the teacher
     folder: Path = Path()  # where paths of the settings start: the plan's folder
     tell: Tell = _silent
     seed: int = 0

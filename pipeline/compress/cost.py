@@ -7,9 +7,9 @@ normalisation are not. Where a call is of a kind that is not known here, nothing
 import inspect
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from pipeline.frameworks.keras_graph import graph_of, nodes_of
+from pipeline.frameworks.types import KerasLayer, KerasModel, KerasNode, KerasVariable
 
 Shape = Sequence[int | None]
 
@@ -20,7 +20,7 @@ PRODUCTS = frozenset(
 """Layers and operations without weights that multiply and that no rule below counts."""
 
 
-def of_keras(model: Any) -> int | None:
+def of_keras(model: KerasModel) -> int | None:
     """Of a Keras model; None if a shape is open (an axis other than the batch has no length) or a call is not known."""
     if graph_of(model) is None:
         return None
@@ -31,7 +31,7 @@ def of_keras(model: Any) -> int | None:
     return _sum(costs)
 
 
-def _given(node: Any) -> list[Shape]:
+def _given(node: KerasNode) -> list[Shape]:
     """The shapes of what a layer was called with, in the order that its `call` names them, whichever way they were passed."""
     import keras
 
@@ -44,7 +44,7 @@ def _given(node: Any) -> list[Shape]:
     return [one.shape[1:] for one in tensors if isinstance(one, keras.KerasTensor)]
 
 
-def _of_call(layer: Any, given: list[Shape], made: Shape) -> int | None:
+def _of_call(layer: KerasLayer, given: list[Shape], made: Shape) -> int | None:
     """Shapes without the batch axis: of all inputs, and of the first output."""
     from keras import layers
 
@@ -75,7 +75,7 @@ def _of_call(layer: Any, given: list[Shape], made: Shape) -> int | None:
     return None if multiplies or type(layer).__name__ in PRODUCTS else 0
 
 
-def _of_attention(layer: Any, given: list[Shape]) -> int | None:
+def _of_attention(layer: KerasLayer, given: list[Shape]) -> int | None:
     """The projections of query, key, value and output, and the two products of every query with every key."""
     queries, keys = (_product(*shape[:-1]) for shape in (given[0], given[min(1, len(given) - 1)]))
     if queries is None or keys is None:
@@ -88,7 +88,7 @@ def _of_attention(layer: Any, given: list[Shape]) -> int | None:
     return total
 
 
-def _of_einsum(layer: Any, given: Shape) -> int | None:
+def _of_einsum(layer: KerasLayer, given: Shape) -> int | None:
     """The lengths of all letters of the equation, the batch left aside."""
     terms, _, _ = layer.equation.replace(" ", "").partition("->")
     inputs, kernel = terms.split(",")
@@ -98,12 +98,12 @@ def _of_einsum(layer: Any, given: Shape) -> int | None:
     return _product(*lengths.values())
 
 
-def _places(shape: Shape, layer: Any) -> int | None:
+def _places(shape: Shape, layer: KerasLayer) -> int | None:
     """How often a kernel is applied: once for each place of the shape, channels left aside."""
     return _product(*(shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1]))
 
 
-def _size(weights: Any) -> int:
+def _size(weights: KerasVariable) -> int:
     return math.prod(int(length) for length in weights.shape)
 
 

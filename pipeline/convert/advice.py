@@ -1,7 +1,8 @@
 """What to do when a converter refuses a Keras model: what its own layers tell, before the next format is tried."""
 
 from collections.abc import Iterator
-from typing import Any
+
+from pipeline.frameworks.types import KerasLayer, KerasModel
 
 NEXT = {
     "tflite-int8": "Try tflite-fp32 or the ONNX formats",
@@ -11,7 +12,7 @@ NEXT = {
 }
 
 
-def for_model(model: Any, tried: str) -> str:
+def for_model(model: KerasModel, tried: str) -> str:
     """A hint. `tried` is the format that was refused, which is never what to try next."""
     layers = list(_layers(model))
     random = [
@@ -36,7 +37,7 @@ def for_model(model: Any, tried: str) -> str:
     return f"It uses an operator that this format does not have. {NEXT.get(tried, 'Try another format')}; if they refuse it too, replace the layer that uses it."
 
 
-def loops(model: Any) -> str:
+def loops(model: KerasModel) -> str:
     """The layers that run as a loop over time, for a sentence; "" where there are none."""
     found = [
         each
@@ -46,12 +47,12 @@ def loops(model: Any) -> str:
     return _named([each for each in found if not getattr(each, "unroll", False)])
 
 
-def _named(layers: list[Any]) -> str:
+def _named(layers: list[KerasLayer]) -> str:
     told = [f"{type(each).__name__} '{each.name}'" for each in layers[:3]]
     return ", ".join(told) + (f" and {len(layers) - 3} more" if len(layers) > 3 else "")
 
 
-def _layers(model: Any) -> Iterator[Any]:
+def _layers(model: KerasModel) -> Iterator[KerasLayer]:
     for layer in getattr(model, "operations", None) or model.layers:  # operations: also keras.ops in a functional model
         if getattr(layer, "layers", None):
             yield from _layers(layer)

@@ -1,7 +1,6 @@
 """Keras -> .onnx in floating point; an .onnx file stays as it is."""
 
 import re
-from typing import Any
 
 from pipeline import child, frameworks
 from pipeline.child import Tell
@@ -9,6 +8,7 @@ from pipeline.convert import advice
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks.said import cause_of
+from pipeline.frameworks.types import OnnxModel
 
 FILE = "onnx"
 SOURCES = ("keras", "onnx")
@@ -29,7 +29,7 @@ def convert(job: Job, tell: Tell) -> bytes:
     return data
 
 
-def proto_of(job: Job) -> Any:
+def proto_of(job: Job) -> OnnxModel:
     """The ONNX model of a Keras model, with a batch of exactly 1 and the input's own name."""
     import onnx
     import tensorflow as tf
@@ -40,7 +40,7 @@ def proto_of(job: Job) -> Any:
     signature = tf.TensorSpec((1, *job.input_shape), spec.dtype, name=spec.name)
     answer = tf.function(lambda rows: model(rows, training=False))  # from_keras fails on Sequential models
     try:
-        proto, _ = tf2onnx.convert.from_function(answer, input_signature=[signature], opset=OPSET)
+        proto: OnnxModel = tf2onnx.convert.from_function(answer, input_signature=[signature], opset=OPSET)[0]
     except Exception as error:
         raise StageError(
             f"tf2onnx can not convert {job.model.name}: {type(error).__name__}: {cause_of(error)}",
@@ -58,7 +58,7 @@ def proto_of(job: Job) -> Any:
     return proto
 
 
-def renumber(proto: Any) -> None:
+def renumber(proto: OnnxModel) -> None:
     """Number tf2onnx's own names by their place in the graph: it does so in the order of memory addresses, and the same
     model must give the same file, or every conversion would have to be pushed again.
     """
@@ -82,7 +82,7 @@ def renumber(proto: Any) -> None:
         things.sort(key=lambda thing: thing.name)
 
 
-def replace_erfc(proto: Any) -> None:
+def replace_erfc(proto: OnnxModel) -> None:
     """Erfc(x) -> 1 - Erf(x): ONNX has no Erfc, and tf2onnx writes one for the exact GELU (seen with TensorFlow 2.21, tf2onnx 1.17, ONNX Runtime 1.32)."""
     from onnx import helper
 

@@ -1,7 +1,7 @@
 """Keras or .onnx -> .onnx with 8-bit weights and activations (QDQ), one scale for each output channel; activations as activations.py says."""
 
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 from pipeline import child, frameworks
 from pipeline.child import Tell
@@ -9,7 +9,9 @@ from pipeline.convert import onnx_fp32
 from pipeline.convert.activations import SIGNED, UNSIGNED_7BIT
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
+from pipeline.frameworks.rows import Array
 from pipeline.frameworks.said import cause_of
+from pipeline.frameworks.types import OnnxReader
 
 FILE = "onnx"
 SOURCES = ("keras", "onnx")
@@ -63,7 +65,7 @@ def _raised(data: bytes, name: str) -> bytes:
     return raised
 
 
-def _prepare(source: Any, prepared: Any) -> None:
+def _prepare(source: Path, prepared: Path) -> None:
     """Fold batch normalisation and fuse: without it the int8 file runs slower than fp32 (seen with TensorFlow 2.21, tf2onnx 1.17, ONNX Runtime 1.32)."""
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -84,13 +86,13 @@ def audit(data: bytes, name: str) -> None:
         )
 
 
-def _reader(job: Job, name: str, tell: Tell) -> Any:
+def _reader(job: Job, name: str, tell: Tell) -> OnnxReader:
     from onnxruntime.quantization import CalibrationDataReader
 
     rows = job.calibration
     assert rows is not None  # pipeline.convert.check
 
-    def feeds() -> Iterator[dict[str, Any]]:
+    def feeds() -> Iterator[dict[str, Array]]:
         for i in range(len(rows)):
             tell(i, len(rows), f"{job.model.name} to ONNX int8: calibrating")
             yield {name: rows[i : i + 1]}
@@ -99,7 +101,7 @@ def _reader(job: Job, name: str, tell: Tell) -> Any:
         def __init__(self) -> None:
             self.feeds = feeds()
 
-        def get_next(self) -> dict[str, Any] | None:
+        def get_next(self) -> dict[str, Array] | None:
             return next(self.feeds, None)
 
     return Reader()

@@ -1,12 +1,13 @@
 """What should be known of an int8 file that works: weights that stayed as they were, answers that it cannot give."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline import frameworks, units
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import OnnxModel
 
 STAYED = 0.1  # of the weights' bytes: from here on it is said
 BEYOND = 0.02  # of the range, five of its 255 steps: a softmax ends at 0.996 in 8 bits, and nothing is lost by it
@@ -23,14 +24,14 @@ def of_int8(
     return _stayed(proto) + _clipped(_range_of_onnx(proto), outputs, source)
 
 
-def _range(scale: Any, zero: Any, dtype: Any) -> tuple[float, float] | None:
+def _range(scale: float, zero: int, dtype: npt.DTypeLike) -> tuple[float, float] | None:
     if not scale or not np.issubdtype(dtype, np.integer):
         return None
     limits = np.iinfo(dtype)
     return (limits.min - int(zero)) * float(scale), (limits.max - int(zero)) * float(scale)
 
 
-def _range_of_onnx(proto: Any) -> tuple[float, float] | None:
+def _range_of_onnx(proto: OnnxModel) -> tuple[float, float] | None:
     """Of the last DequantizeLinear."""
     from onnx import numpy_helper
 
@@ -60,7 +61,7 @@ def _clipped(limits: tuple[float, float] | None, outputs: Array, source: Array |
     )
 
 
-def _stayed(proto: Any) -> tuple[str, ...]:
+def _stayed(proto: OnnxModel) -> tuple[str, ...]:
     """The weights that the quantizer left in floating point, and the operators that read them."""
     from onnx import numpy_helper
 

@@ -1,10 +1,11 @@
 """What the child that makes one file gets, and what a converter gets of it."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipeline import frameworks
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasModel
 from pipeline.records import Data, Model, Record
 
 
@@ -32,7 +33,7 @@ class Job(NamedTuple):
     input_shape: tuple[int, ...]  # without the batch axis; no axis of unknown length
     activations: str = "signed"  # of onnx-int8: see pipeline/convert/activations.py
 
-    def keras(self) -> Any:
+    def keras(self) -> KerasModel:
         """Open the source as a Keras model, without the fake quantization that it may have: its weights stay rounded."""
         model = frameworks.open_keras(self.source, self.model.name)
         if not frameworks.is_fake_quantized(self.source):

@@ -1,7 +1,6 @@
 """Keras -> .tflite in floating point."""
 
 import re
-from typing import Any
 
 from pipeline import child, frameworks
 from pipeline.child import Tell
@@ -9,6 +8,7 @@ from pipeline.convert import advice
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks.said import cause_of
+from pipeline.frameworks.types import KerasModel, TfliteConverter
 from pipeline.safe_text import shortened
 
 FILE = "tflite"
@@ -26,7 +26,7 @@ def convert(job: Job, tell: Tell) -> bytes:
     return run(converter_of(job, model), model, "tflite-fp32")
 
 
-def converter_of(job: Job, model: Any) -> Any:
+def converter_of(job: Job, model: KerasModel) -> TfliteConverter:
     """A converter of the job's model with a batch of exactly 1.
 
     Through a SavedModel: from_keras_model fails on recurrent layers and leaves operators for the batch axis, and
@@ -50,7 +50,7 @@ def converter_of(job: Job, model: Any) -> Any:
     return tf.lite.TFLiteConverter.from_saved_model(folder)
 
 
-def run(converter: Any, model: Any, tried: str) -> bytes:
+def run(converter: TfliteConverter, model: KerasModel, tried: str) -> bytes:
     """Convert, or say in one sentence why it cannot be. `tried` is the format."""
     try:
         data: bytes = converter.convert()

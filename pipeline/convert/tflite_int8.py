@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pipeline import frameworks
 from pipeline.child import Tell
@@ -11,6 +10,7 @@ from pipeline.convert import advice, tflite_fp32
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasModel, TfliteConverter
 
 FILE = "tflite"
 SOURCES = ("keras",)
@@ -35,7 +35,7 @@ def convert(job: Job, tell: Tell) -> bytes:
     return data
 
 
-def _of_rows(job: Job, model: Any, tell: Tell) -> Any:
+def _of_rows(job: Job, model: KerasModel, tell: Tell) -> TfliteConverter:
     """A converter that looks for the ranges of the activations with the calibration rows."""
     import tensorflow as tf
 
@@ -61,7 +61,7 @@ def _of_rows(job: Job, model: Any, tell: Tell) -> Any:
     return converter
 
 
-def _of_ranges(job: Job, model: Any, tell: Tell) -> Any:
+def _of_ranges(job: Job, model: KerasModel, tell: Tell) -> TfliteConverter:
     """A converter that takes the ranges with which the model was trained.
 
     TFLITE_BUILTINS_INT8 would ask for calibration rows nevertheless (TensorFlow 2.21): that all is of integers is left to the audit.

@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from keras import layers
 
 from pipeline.frameworks.keras_graph import Copies, nodes_of, rebuild
 from pipeline.frameworks.rows import BATCH_ROWS, Array
+from pipeline.frameworks.types import KerasLayer, KerasModel, KerasNode, KerasTensor, LayerConfig, TfTensor
 
 K = TypeVar("K", bound=type)
 
@@ -55,14 +57,14 @@ class FakeQuantize(layers.Layer):  # type: ignore[misc]
         self.fixed = None if fixed is None else (float(fixed[0]), float(fixed[1]))
         self.observing = False
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: tuple[int | None, ...]) -> None:
         del shape
         self.low, self.high = (
             self.add_weight(name=name, shape=(), initializer=keras.initializers.Constant(value), trainable=False)
             for name, value in zip(("low", "high"), self.fixed or (0.0, 0.0), strict=True)
         )
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: TfTensor, training: bool | None = None) -> TfTensor:
         if self.fixed is None and self.observing:
             self.low.assign(tf.minimum(self.low, tf.reduce_min(x)))
             self.high.assign(tf.maximum(self.high, tf.reduce_max(x)))
@@ -71,12 +73,12 @@ class FakeQuantize(layers.Layer):  # type: ignore[misc]
         low, high = (tf.cast(limit, tf.float32) for limit in (self.low, self.high))
         return tf.cast(tf.quantization.fake_quant_with_min_max_vars(tf.cast(x, tf.float32), low, high), x.dtype)
 
-    def compute_output_spec(self, x: Any, training: bool | None = None) -> Any:
+    def compute_output_spec(self, x: KerasTensor, training: bool | None = None) -> KerasTensor:
         del training
         return keras.KerasTensor(x.shape, self.compute_dtype)
 
-    def get_config(self) -> dict[str, Any]:
-        config: dict[str, Any] = super().get_config()
+    def get_config(self) -> LayerConfig:
+        config: LayerConfig = super().get_config()
         return config | {"fixed": self.fixed}
 
     @property
@@ -96,7 +98,7 @@ class FakeQuantize(layers.Layer):  # type: ignore[misc]
 class _Factor:
     """Holds a variable that is none of the layer's weights: it is in no file, and what was traced before it changed reads it anew."""
 
-    def __init__(self, values: Any) -> None:
+    def __init__(self, values: npt.ArrayLike) -> None:
         self.variable = keras.Variable(np.asarray(values, np.float32), trainable=False, name="factor")
 
 
@@ -112,22 +114,22 @@ class Rounded:
 
     PER_CHANNEL = True
 
-    def __init__(self, weight_bits: int = 8, factor: Any = None, **options: Any) -> None:
+    def __init__(self, weight_bits: int = 8, factor: npt.ArrayLike | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.weight_bits = weight_bits
         self.stored_bits = weight_bits  # of the integers in a file; 8 where a converter has no smaller ones
         self.factor = _Factor(1.0 if factor is None else factor)
 
-    def get_config(self) -> dict[str, Any]:
-        config: dict[str, Any] = super().get_config()  # type: ignore[misc]
+    def get_config(self) -> LayerConfig:
+        config: LayerConfig = super().get_config()  # type: ignore[misc]
         factor = np.asarray(self.factor.variable)
         return config | {"weight_bits": self.weight_bits} | ({} if (factor == 1).all() else {"factor": factor.tolist()})
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: TfTensor) -> TfTensor:
         with keras.StatelessScope([(self.kernel, self.rounded(self.kernel))]):  # type: ignore[attr-defined]
             return super().call(inputs)  # type: ignore[misc]
 
-    def rounded(self, kernel: Any) -> Any:
+    def rounded(self, kernel: TfTensor) -> TfTensor:
         """The kernel as a runtime has it. Its gradient is that of the kernel times its factor."""
         columns = self.columns(kernel * self.factor.variable)
         limit = self.scales(columns) * levels(self.stored_bits)
@@ -137,11 +139,11 @@ class Rounded:
         rounded = fake(columns, -limit, limit, num_bits=self.stored_bits, narrow_range=True)
         return tf.reshape(rounded, kernel.shape)
 
-    def columns(self, kernel: Any) -> Any:
+    def columns(self, kernel: TfTensor) -> TfTensor:
         """The kernel with its output channels on the last axis."""
         return tf.cast(kernel, tf.float32)
 
-    def scales(self, columns: Any) -> Any:
+    def scales(self, columns: TfTensor) -> TfTensor:
         """Distance of two neighbouring values, of each channel or of all."""
         largest = tf.reduce_max(tf.abs(columns))
         limit = tf.reduce_max(tf.abs(columns), axis=range(len(columns.shape) - 1)) if self.PER_CHANNEL else largest
@@ -179,7 +181,7 @@ class FakeQuantizedConv2D(Rounded, layers.Conv2D):  # type: ignore[misc]
 class FakeQuantizedDepthwiseConv2D(Rounded, layers.DepthwiseConv2D):  # type: ignore[misc]
     """DepthwiseConv2D: input channel and multiplier together are the output channel."""
 
-    def columns(self, kernel: Any) -> Any:
+    def columns(self, kernel: TfTensor) -> TfTensor:
         height, width, channels, multiplier = kernel.shape
         return tf.reshape(tf.cast(kernel, tf.float32), (height, width, channels * multiplier))
 
@@ -198,7 +200,7 @@ class FakeQuantizedDense(Rounded, layers.Dense):  # type: ignore[misc]
     PER_CHANNEL = False
 
 
-ROUNDED: dict[Any, Any] = {
+ROUNDED: dict[type[KerasLayer], type[KerasLayer]] = {
     layers.Conv1D: FakeQuantizedConv1D,
     layers.Conv2D: FakeQuantizedConv2D,
     layers.DepthwiseConv2D: FakeQuantizedDepthwiseConv2D,
@@ -208,20 +210,20 @@ ROUNDED: dict[Any, Any] = {
 """Layer of Keras -> the same layer with a rounded kernel."""
 
 
-def is_rounding(layer: Any) -> bool:
+def is_rounding(layer: KerasLayer) -> bool:
     """Whether the layer is one of this module."""
     return isinstance(layer, FakeQuantize | Rounded)
 
 
-def ranges_of(model: Any) -> list[FakeQuantize]:
+def ranges_of(model: KerasModel) -> list[FakeQuantize]:
     return [layer for layer in model.layers if isinstance(layer, FakeQuantize)]
 
 
-def rounded_of(model: Any) -> list[Any]:
+def rounded_of(model: KerasModel) -> list[KerasLayer]:
     return [layer for layer in model.layers if isinstance(layer, Rounded)]
 
 
-def observe(model: Any, rows: Array) -> None:
+def observe(model: KerasModel, rows: Array) -> None:
     """Set the range of every activation to what these rows reach with the weights as they are."""
     ranges = [layer for layer in ranges_of(model) if layer.fixed is None]
     for layer in ranges_of(model):
@@ -239,7 +241,7 @@ def observe(model: Any, rows: Array) -> None:
         layer.set_range(float(layer.low), float(layer.high))
 
 
-def before_fixed_output(model: Any) -> Any:
+def before_fixed_output(model: KerasModel) -> KerasModel:
     """The same layers without the rounding of a prescribed output range: what a training sees, which looks for the final softmax."""
     ends = {
         id(node.outputs[0]): node.input_tensors[0]
@@ -249,7 +251,7 @@ def before_fixed_output(model: Any) -> Any:
     return keras.Model(model.inputs, [ends.get(id(x), x) for x in model.outputs], name=model.name)
 
 
-def settle(model: Any) -> None:
+def settle(model: KerasModel) -> None:
     """Round kernels and biases to what they are in a file, so that nothing is left for a converter to round."""
     scales: dict[int, float] = {}
     for node in nodes_of(model):
@@ -261,19 +263,19 @@ def settle(model: Any) -> None:
             scales[id(node.outputs[0])] = known
 
 
-def plain(model: Any) -> Any:
+def plain(model: KerasModel) -> KerasModel:
     """The model without fake quantization: rounded weights in Keras's own layers."""
     copies = Copies()
     kinds = {kind: base for base, kind in ROUNDED.items()}
 
-    def visit(node: Any, *args: Any, **options: Any) -> Any:
+    def visit(node: KerasNode, *args: Any, **options: Any) -> KerasTensor:
         layer = node.operation
         if isinstance(layer, FakeQuantize):
             return args[0]
         if not isinstance(layer, Rounded):
             return copies.call(layer, *args, **options)
 
-        def make(config: dict[str, Any]) -> Any:
+        def make(config: LayerConfig) -> KerasLayer:
             return kinds[type(layer)].from_config(
                 {key: config[key] for key in config if key not in {"weight_bits", "factor"}}
             )

@@ -6,7 +6,6 @@ import re
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,12 +13,13 @@ from pipeline.errors import ModelError
 from pipeline.frameworks import keras_archive
 from pipeline.frameworks.rows import BATCH_ROWS, Array, Count, one_each
 from pipeline.frameworks.said import cause_of
+from pipeline.frameworks.types import KerasModel, KerasTensor
 from pipeline.records import TensorSpec
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
 
 
-def open_keras(path: Path, name: str = "") -> Any:
+def open_keras(path: Path, name: str = "") -> KerasModel:
     """Open a .keras or .h5 file, whatever its name ends in. ModelError says what is wrong with it."""
     import keras
 
@@ -98,7 +98,7 @@ def is_fake_quantized(path: Path) -> bool:
         return "config.json" in file.namelist() and b"edgepress>FakeQuantize" in file.read("config.json")
 
 
-def save_keras(model: Any) -> bytes:
+def save_keras(model: KerasModel) -> bytes:
     """The model as a .keras file that depends on nothing but the model: the same model gives the same bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
@@ -113,7 +113,7 @@ def save_keras(model: Any) -> bytes:
     return data.getvalue()
 
 
-def check_weights(model: Any, name: str) -> None:
+def check_weights(model: KerasModel, name: str) -> None:
     """ModelError if a weight is NaN or infinite."""
     for variable in model.variables:
         values = np.asarray(variable)
@@ -124,7 +124,7 @@ def check_weights(model: Any, name: str) -> None:
             )
 
 
-def keras_specs(model: Any, name: str) -> tuple[TensorSpec, TensorSpec]:
+def keras_specs(model: KerasModel, name: str) -> tuple[TensorSpec, TensorSpec]:
     """The one input and the one output of a Keras model."""
     if not getattr(model, "built", False) or not getattr(model, "inputs", None):
         raise ModelError(
@@ -142,11 +142,11 @@ def keras_specs(model: Any, name: str) -> tuple[TensorSpec, TensorSpec]:
     return _keras_spec(model.inputs[0], model.inputs[0].name), _keras_spec(model.outputs[0], output)
 
 
-def _keras_spec(tensor: Any, name: str) -> TensorSpec:
+def _keras_spec(tensor: KerasTensor, name: str) -> TensorSpec:
     return TensorSpec(name=name, shape=tuple(tensor.shape[1:]), dtype=str(tensor.dtype))
 
 
-def keras_answers(model: Any, x: Array, count: Count) -> Array:
+def keras_answers(model: KerasModel, x: Array, count: Count) -> Array:
     """What the model answers for the rows, as float32."""
     import tensorflow as tf
 

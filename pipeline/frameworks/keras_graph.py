@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-Visit = Callable[..., Any]
+from pipeline.frameworks.rows import Array
+from pipeline.frameworks.types import KerasLayer, KerasModel, KerasNode, KerasTensor, LayerConfig, Nested
+
+Visit = Callable[..., KerasTensor]
 
 
-def rebuild(model: Any, visit: Visit, enter: Callable[[Any], Any] = lambda x: x) -> Any:
+def rebuild(model: KerasModel, visit: Visit, enter: Callable[[KerasTensor], KerasTensor] = lambda x: x) -> KerasModel:
     """The functional model that comes out when `visit(node, *inputs)` stands for every call of a layer, in the order of the graph.
 
     `node.operation` is the layer, `node.outputs` are the tensors that it gave in `model`, which stays as it was. Nested models are
@@ -20,22 +23,22 @@ def rebuild(model: Any, visit: Visit, enter: Callable[[Any], Any] = lambda x: x)
     return keras.Model(*one, name=model.name)
 
 
-def graph_of(model: Any) -> Any:
+def graph_of(model: KerasModel) -> KerasModel | None:
     """The Functional model that holds the calls; None where there is none, as in a subclassed model or a Sequential not yet built."""
     graph = getattr(model, "_functional", model)  # a Sequential has its calls in a Functional model of its own
     return graph if hasattr(graph, "_nodes_by_depth") else None
 
 
-def nodes_of(model: Any) -> Iterator[Any]:
+def nodes_of(model: KerasModel) -> Iterator[KerasNode]:
     """Every call of a layer, inputs before what takes them. A nested model is one call."""
-    graph = graph_of(model)
+    graph: KerasModel = graph_of(model)
     for depth in sorted(graph._nodes_by_depth, reverse=True):  # noqa: SLF001 - Keras has no public way to see the calls
         yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)  # noqa: SLF001
 
 
-def consumers(model: Any) -> dict[int, list[Any]]:
+def consumers(model: KerasModel) -> dict[int, list[KerasNode]]:
     """Id of a tensor -> the calls that take it, in a model without nested models; the model's own output is a None."""
-    found: dict[int, list[Any]] = {id(x): [None] for x in model.outputs}
+    found: dict[int, list[KerasNode]] = {id(x): [None] for x in model.outputs}
     for node in nodes_of(model):
         for x in node.input_tensors:
             found.setdefault(id(x), []).append(node)
@@ -46,18 +49,23 @@ class Copies:
     """Layers made anew, with the weights of the old ones: a layer that is called twice is copied once."""
 
     def __init__(self) -> None:
-        self.made: dict[int, Any] = {}
+        self.made: dict[int, KerasLayer] = {}
         self.names: set[str] = set()
 
-    def call(self, layer: Any, *args: Any, **options: Any) -> Any:
+    def call(self, layer: KerasLayer, *args: Any, **options: Any) -> KerasTensor:
         """What a copy of the layer gives."""
         if not hasattr(layer, "get_weights"):  # a function of keras.ops keeps nothing
             return layer(*args, **options)
         return self.replace(layer, lambda config: type(layer).from_config(config), layer.get_weights, *args, **options)
 
     def replace(
-        self, layer: Any, make: Callable[[dict[str, Any]], Any], weights: Callable[[], Any], *args: Any, **options: Any
-    ) -> Any:
+        self,
+        layer: KerasLayer,
+        make: Callable[[LayerConfig], KerasLayer],
+        weights: Callable[[], list[Array]],
+        *args: Any,
+        **options: Any,
+    ) -> KerasTensor:
         """What `make(config)` gives, a layer that takes the place of `layer`, with these weights."""
         known = self.made.get(id(layer))
         if known is not None:
@@ -76,7 +84,7 @@ class Copies:
         return name
 
 
-def _through(model: Any, inputs: Any, visit: Visit) -> list[Any]:
+def _through(model: KerasModel, inputs: Nested, visit: Visit) -> list[KerasTensor]:
     import keras
 
     found = dict(zip(map(id, model.inputs), keras.tree.flatten(inputs), strict=True))

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipeline.errors import ModelError
 from pipeline.frameworks.rows import BATCH_ROWS, Array, Count, one_each
 from pipeline.frameworks.said import cause_of
+from pipeline.frameworks.types import OnnxArgument, OnnxGraph, OnnxModel, OnnxTensor
 from pipeline.records import TensorSpec
 
 ONNX_DTYPES = {
@@ -61,7 +61,7 @@ class Onnx:
         return self._spec(self.input), self._spec(self.output)
 
     @staticmethod
-    def _spec(value: Any) -> TensorSpec:
+    def _spec(value: OnnxArgument) -> TensorSpec:
         shape = tuple(size if isinstance(size, int) else None for size in value.shape[1:])
         return TensorSpec(name=value.name, shape=shape, dtype=ONNX_DTYPES.get(value.type, value.type))
 
@@ -95,7 +95,7 @@ class Onnx:
         return np.concatenate(found)
 
 
-def onnx_proto(path: Path, name: str) -> Any:
+def onnx_proto(path: Path, name: str) -> OnnxModel:
     """The model as onnx reads it, all in one file. ModelError if it is damaged, or its weights lie in a second file."""
     import onnx
 
@@ -118,7 +118,7 @@ def onnx_proto(path: Path, name: str) -> Any:
     return proto
 
 
-def _tensors(graph: Any) -> Iterator[Any]:
+def _tensors(graph: OnnxGraph | OnnxFunction) -> Iterator[OnnxTensor]:
     """Of a graph, or of a function, which has nodes alone."""
     yield from getattr(graph, "initializer", ())
     for sparse in getattr(graph, "sparse_initializer", ()):
@@ -130,7 +130,7 @@ def _tensors(graph: Any) -> Iterator[Any]:
                 yield from _tensors(inner)
 
 
-def onnx_weights(model: Any) -> Iterator[tuple[str, Array]]:
+def onnx_weights(model: OnnxModel) -> Iterator[tuple[str, Array]]:
     """Name and values of every floating point constant of an onnx.ModelProto, initializer or Constant node."""
     from onnx import numpy_helper
 

@@ -1,13 +1,13 @@
 """TFLite files in LiteRT."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipeline.errors import ModelError
 from pipeline.frameworks.rows import BATCH_ROWS, Array, Count, one_each
 from pipeline.frameworks.said import cause_of
+from pipeline.frameworks.types import TfliteDetail
 from pipeline.records import TensorSpec
 
 
@@ -42,7 +42,7 @@ class Tflite:
         return self._spec(self.input), self._spec(self.output)
 
     @staticmethod
-    def _spec(detail: Any) -> TensorSpec:
+    def _spec(detail: TfliteDetail) -> TensorSpec:
         signature = detail.get("shape_signature", detail["shape"])
         shape = tuple(None if size < 0 else int(size) for size in signature[1:])
         return TensorSpec(name=detail["name"], shape=shape, dtype=np.dtype(detail["dtype"]).name)
@@ -87,7 +87,7 @@ class Tflite:
         ]
 
 
-def quantize(x: Array, detail: Any) -> Array:
+def quantize(x: Array, detail: TfliteDetail) -> Array:
     """Real numbers to what the input holds: round half to even, then clip, as the agent on the board does."""
     dtype = np.dtype(detail["dtype"])
     scale, zero = detail["quantization"]
@@ -98,7 +98,7 @@ def quantize(x: Array, detail: Any) -> Array:
     return np.clip(steps, limits.min, limits.max).astype(dtype)
 
 
-def dequantize(values: Array, detail: Any) -> Array:
+def dequantize(values: Array, detail: TfliteDetail) -> Array:
     scale, zero = detail["quantization"]
     if scale == 0 or np.issubdtype(values.dtype, np.floating):
         return values.astype(np.float32)

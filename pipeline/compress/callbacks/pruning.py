@@ -11,6 +11,7 @@ from pipeline.compress.keras_passes.prune_weights import Settings
 from pipeline.compress.sparsity.callback import pruning
 from pipeline.compress.sparsity.masks import Scope
 from pipeline.errors import PlanError
+from pipeline.frameworks.types import KerasCallback
 
 
 def PruneWeights(  # noqa: N802 - stands where Keras's callbacks stand, which are classes; keras is imported only here
@@ -23,7 +24,7 @@ def PruneWeights(  # noqa: N802 - stands where Keras's callbacks stand, which ar
     exclude: tuple[str, ...] = (),
     schedule: dict[str, Any] | None = None,
     seed: int = 0,
-) -> Any:
+) -> KerasCallback:
     """A callback that prunes the model it trains; arguments are the settings of `prune_weights` (docs/passes.md).
 
     Without `schedule` all is pruned before the first step. Afterwards the weights are exactly zero and the kernels' constraints are as

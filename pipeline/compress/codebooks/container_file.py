@@ -17,6 +17,7 @@ from pipeline.compress.codebooks.entropy import broken
 from pipeline.compress.codebooks.tables import Coded, code, decode
 from pipeline.errors import ModelError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasModel
 
 MAGIC = b"EDGEBOOK"
 VERSION = 1
@@ -227,7 +228,7 @@ def _read_indices(reader: _Reader, count: int, alphabet: int) -> Array:
     return entropy.decode(reader.take(reader.number("I")), count, frequency)
 
 
-def restore(model: Any, data: bytes) -> None:
+def restore(model: KerasModel, data: bytes) -> None:
     """Put the weights of a container into a Keras model of the same architecture. ModelError if they are not its weights."""
     found = list(read(data).items())
     shapes = [tuple(variable.shape) for variable in model.weights]

@@ -5,15 +5,17 @@ model.compile(...)
 model.fit(x, y, callbacks=[ObserveRanges(rows)])
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline import frameworks
 from pipeline.compress.fake_quantize import insert as insert_fake_quantization
 from pipeline.compress.fake_quantize.fold_batch_norm import fold_batch_norm
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasCallback, KerasModel, Logs
 
 EVERY = 100
 """Training steps between two looks at the ranges. With 500 rows and batches of 128 that is about 1 % of the training's time; a look in
@@ -23,7 +25,7 @@ FOLDING_ERROR = 1e-3
 """The most that folding may move an answer, as a share of the largest: what the converters to float32 are allowed too, which fold as well."""
 
 
-def fake_quantized(model: Any, rows: Array, weight_bits: Literal[4, 8] = 8) -> Any:
+def fake_quantized(model: KerasModel, rows: Array, weight_bits: Literal[4, 8] = 8) -> KerasModel:
     """A copy of the model that computes as an int8 file will, with the ranges that `rows` reach. Batch normalisation is folded.
 
     Raises StageError naming the layer that can not be computed in 8 bits.
@@ -38,7 +40,7 @@ def fake_quantized(model: Any, rows: Array, weight_bits: Literal[4, 8] = 8) -> A
     return quantized
 
 
-def _check_same(model: Any, folded: Any, x: Array) -> None:
+def _check_same(model: KerasModel, folded: KerasModel, x: Array) -> None:
     """StageError if the folded model answers something else: a training would learn that, and nothing behind it would notice."""
     import keras
 
@@ -56,7 +58,7 @@ def _check_same(model: Any, folded: Any, x: Array) -> None:
             )
 
 
-def ObserveRanges(rows: Array, freeze_after: float = 0.5, steps: int | None = None) -> Any:  # noqa: N802 - keras is imported only here
+def ObserveRanges(rows: Array, freeze_after: float = 0.5, steps: int | None = None) -> KerasCallback:  # noqa: N802 - keras is imported only here
     """A Keras callback that keeps the ranges of a fake-quantized model up to date while its weights change, then leaves them.
 
     They are observed anew every EVERY steps and, the last time, after the share `freeze_after` of the training; `steps` is the length of
@@ -70,27 +72,27 @@ def ObserveRanges(rows: Array, freeze_after: float = 0.5, steps: int | None = No
         done = 0
         last = 0
 
-        def on_train_begin(self, logs: Any = None) -> None:
+        def on_train_begin(self, logs: Logs = None) -> None:
             del logs
             known = self.params or {}
             total = steps or (known.get("steps") or 0) * (known.get("epochs") or 0)
             self.done, self.last = 0, round(freeze_after * total)
 
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
             del batch, logs
             self.done += 1
             if self.done == self.last or (self.done < self.last and self.done % EVERY == 0):
                 fake_quantization.observe(self.model, rows)
 
-        def on_train_end(self, logs: Any = None) -> None:
+        def on_train_end(self, logs: Logs = None) -> None:
             del logs
             fake_quantization.settle(self.model)
 
-        def state(self) -> list[Any]:
+        def state(self) -> list[npt.ArrayLike]:
             """For a training that is stopped and resumed."""
             return [self.done]
 
-        def restore(self, state: list[Any]) -> None:
+        def restore(self, state: list[Array]) -> None:
             self.done = int(state[0])
 
     return Observing()

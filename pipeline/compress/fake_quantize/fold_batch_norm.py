@@ -12,14 +12,15 @@ import numpy as np
 
 from pipeline.frameworks import Array
 from pipeline.frameworks.keras_graph import Copies, consumers, nodes_of, rebuild
+from pipeline.frameworks.types import KerasLayer, KerasModel, KerasNode, KerasTensor, LayerConfig
 
 
 class Folded(NamedTuple):
-    model: Any
+    model: KerasModel
     factors: dict[str, Array]  # name of a layer -> what its kernel was multiplied by; never 0
 
 
-def fold_batch_norm(model: Any) -> Folded:
+def fold_batch_norm(model: KerasModel) -> Folded:
     """A model of equal answers without batch normalisation, Rescaling, separable convolutions and nested models.
 
     A normalisation right behind a convolution or dense layer that feeds nothing else goes into its kernel and bias. Any other one,
@@ -38,7 +39,7 @@ def fold_batch_norm(model: Any) -> Folded:
     folded = {id(norm) for norm in norms.values()}
     factors: dict[str, Array] = {}
 
-    def visit(node: Any, *args: Any, **options: Any) -> Any:
+    def visit(node: KerasNode, *args: Any, **options: Any) -> KerasTensor:
         layer = node.operation
         if id(node) in folded:
             return args[0]
@@ -50,7 +51,7 @@ def fold_batch_norm(model: Any) -> Folded:
             return copies.call(layer, *args, **options)
         norm = norms[id(layer)].operation
 
-        def make(config: dict[str, Any]) -> Any:
+        def make(config: LayerConfig) -> KerasLayer:
             factors[config["name"]] = _without_zeros(_along_kernel(layer, _affine(norm)[0]))
             return type(layer).from_config(config | {"use_bias": True})
 
@@ -59,13 +60,13 @@ def fold_batch_norm(model: Any) -> Folded:
     return Folded(rebuild(model, visit), factors)
 
 
-def _flat(model: Any) -> Any:
+def _flat(model: KerasModel) -> KerasModel:
     """Without nested models and separable convolutions."""
     import keras
 
     copies, seconds = Copies(), Copies()
 
-    def visit(node: Any, *args: Any, **options: Any) -> Any:
+    def visit(node: KerasNode, *args: Any, **options: Any) -> KerasTensor:
         layer = node.operation
         if not isinstance(layer, keras.layers.SeparableConv2D):
             return copies.call(layer, *args, **options)
@@ -76,7 +77,7 @@ def _flat(model: Any) -> Any:
     return rebuild(model, visit)
 
 
-def _spatial(config: dict[str, Any]) -> Any:
+def _spatial(config: LayerConfig) -> KerasLayer:
     """The first part of a separable convolution."""
     import keras
 
@@ -85,27 +86,27 @@ def _spatial(config: dict[str, Any]) -> Any:
     return keras.layers.DepthwiseConv2D(name=f"{config['name']}_depthwise", use_bias=False, **options)
 
 
-def _pointwise(config: dict[str, Any]) -> Any:
+def _pointwise(config: LayerConfig) -> KerasLayer:
     import keras
 
     same = ("name", "filters", "use_bias", "activation")
     return keras.layers.Conv2D(kernel_size=1, **{key: config[key] for key in same})
 
 
-def _takes_a_norm(layer: Any) -> bool:
+def _takes_a_norm(layer: KerasLayer) -> bool:
     from keras import activations, layers
 
     kinds = (layers.Conv1D, layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, layers.Dense)
     return isinstance(layer, kinds) and layer.activation is activations.linear
 
 
-def _only_norm(users: list[Any]) -> bool:
+def _only_norm(users: list[KerasNode]) -> bool:
     import keras
 
     return len(users) == 1 and users[0] is not None and isinstance(users[0].operation, keras.layers.BatchNormalization)
 
 
-def _affine(norm: Any) -> tuple[Array, Array]:
+def _affine(norm: KerasLayer) -> tuple[Array, Array]:
     """Factor and offset of each channel: gamma (x - mean) / sqrt(variance + epsilon) + beta = factor x + offset."""
     mean, variance = np.asarray(norm.moving_mean, np.float64), np.asarray(norm.moving_variance, np.float64)
     factor = 1 / np.sqrt(variance + norm.epsilon)
@@ -114,7 +115,7 @@ def _affine(norm: Any) -> tuple[Array, Array]:
     return factor, -mean * factor + (np.asarray(norm.beta) if norm.center else 0)
 
 
-def _folded(layer: Any, norm: Any) -> list[Array]:
+def _folded(layer: KerasLayer, norm: KerasLayer) -> list[Array]:
     """Kernel and bias with the normalisation in them."""
     factor, offset = _affine(norm)
     kernel = np.asarray(layer.kernel) * _along_kernel(layer, factor)
@@ -122,7 +123,7 @@ def _folded(layer: Any, norm: Any) -> list[Array]:
     return [kernel.astype(np.float32), (bias + offset).astype(np.float32)]
 
 
-def _along_kernel(layer: Any, factor: Array) -> Array:
+def _along_kernel(layer: KerasLayer, factor: Array) -> Array:
     """One value of each output channel, in a shape that broadcasts over the layer's kernel."""
     import keras
 
@@ -136,7 +137,9 @@ def _without_zeros(factor: Array) -> Array:
     return np.where(factor == 0, 1, factor)
 
 
-def _depthwise(layer: Any, affine: tuple[Array, Array], x: Any, copies: Copies, factors: dict[str, Array]) -> Any:
+def _depthwise(
+    layer: KerasLayer, affine: tuple[Array, Array], x: KerasTensor, copies: Copies, factors: dict[str, Array]
+) -> KerasTensor:
     """X * factor + offset of each channel, as a depthwise convolution of size 1."""
     import keras
 
@@ -144,7 +147,7 @@ def _depthwise(layer: Any, affine: tuple[Array, Array], x: Any, copies: Copies, 
     factor, offset = (np.broadcast_to(value, channels).astype(np.float32) for value in affine)
     image = x if len(x.shape) == 4 else keras.layers.Reshape((math.prod(x.shape[1:-1]), 1, channels))(x)
 
-    def make(config: dict[str, Any]) -> Any:
+    def make(config: LayerConfig) -> KerasLayer:
         factors[config["name"]] = _without_zeros(factor.reshape(channels, 1))
         return keras.layers.DepthwiseConv2D(1, name=config["name"])
 

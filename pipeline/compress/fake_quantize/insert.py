@@ -7,7 +7,9 @@ from typing import Any
 
 from pipeline.compress.fake_quantize.fold_batch_norm import Folded
 from pipeline.errors import StageError
+from pipeline.frameworks import Array
 from pipeline.frameworks.keras_graph import Copies, consumers, nodes_of, rebuild
+from pipeline.frameworks.types import KerasLayer, KerasModel, KerasNode, KerasTensor, LayerConfig
 
 FIXED = {"sigmoid": (0.0, 255 / 256), "softmax": (0.0, 255 / 256), "tanh": (-1.0, 127 / 128)}
 """Ranges that the specification prescribes for outputs: scale 1/256 with zero at -128, scale 1/128 with zero at 0."""
@@ -25,7 +27,7 @@ OWN_SCALE = {"Add", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "Multipl
 FOLDED = {"BatchNormalization", "Rescaling", "SeparableConv2D"}  # fold_batch_norm makes other layers of them
 
 
-def check(model: Any) -> None:
+def check(model: KerasModel) -> None:
     """StageError for the first layer that can not be computed in 8 bits."""
     import keras
 
@@ -68,7 +70,7 @@ def check(model: Any) -> None:
             )
 
 
-def insert(folded: Folded, weight_bits: int) -> Any:
+def insert(folded: Folded, weight_bits: int) -> KerasModel:
     """The model, as fold_batch_norm leaves it, with rounded weights and with a range behind every operator; nothing is observed yet.
 
     Kernels are as they were before batch normalisation was folded into them, with its factor beside them.
@@ -79,7 +81,7 @@ def insert(folded: Folded, weight_bits: int) -> Any:
     scales = _Scales(model)
     users, copies = consumers(model), Copies()
 
-    def visit(node: Any, *args: Any, **options: Any) -> Any:
+    def visit(node: KerasNode, *args: Any, **options: Any) -> KerasTensor:
         layer, output = node.operation, node.outputs[0]
         function, kind = function_of(layer), type(layer).__name__
         if type(layer) in ROUNDED:
@@ -87,11 +89,11 @@ def insert(folded: Folded, weight_bits: int) -> Any:
 
             factor = factors.get(layer.name, 1.0)
 
-            def make(config: dict[str, Any]) -> Any:
+            def make(config: LayerConfig) -> KerasLayer:
                 given = {"weight_bits": weight_bits, "activation": own, "factor": factor}
                 return ROUNDED[type(layer)].from_config(config | given)
 
-            def weights() -> list[Any]:
+            def weights() -> list[Array]:
                 kernel, *bias = layer.get_weights()
                 return [kernel / factor, *bias]
 
@@ -109,7 +111,7 @@ def insert(folded: Folded, weight_bits: int) -> Any:
     return rebuild(model, visit, enter=lambda x: scales.of_input(x.name)(x))
 
 
-def function_of(layer: Any) -> str | None:
+def function_of(layer: KerasLayer) -> str | None:
     """Name of the function that a layer applies to its result; None: it is no activation, and has none."""
     from pipeline.frameworks.fake_quantization import ROUNDED
 
@@ -127,7 +129,7 @@ def function_of(layer: Any) -> str | None:
     return str(getattr(layer.activation, "__name__", layer.activation))
 
 
-def _possible(node: Any) -> bool:
+def _possible(node: KerasNode) -> bool:
     from pipeline.frameworks.fake_quantization import ROUNDED
 
     layer, function, kind = node.operation, function_of(node.operation), type(node.operation).__name__
@@ -145,12 +147,12 @@ def _possible(node: Any) -> bool:
     return weighted or function is not None or kind in NOTHING | ONE_SCALE | OWN_SCALE | FOLDED
 
 
-def _told(layer: Any) -> str:
+def _told(layer: KerasLayer) -> str:
     function = function_of(layer)
     return type(layer).__name__ + (f", {function}" if function not in (None, "linear") else "")
 
 
-def _takes_relu(layer: Any) -> bool:
+def _takes_relu(layer: KerasLayer) -> bool:
     """Whether the converter makes a ReLU behind this operator a part of it."""
     from pipeline.frameworks.fake_quantization import ROUNDED
 
@@ -158,7 +160,7 @@ def _takes_relu(layer: Any) -> bool:
     return kind in {"Add", "Subtract", "Multiply"} or (type(layer) in ROUNDED and kind != "Conv2DTranspose")
 
 
-def _fuses(node: Any, users: list[Any]) -> bool:
+def _fuses(node: KerasNode, users: list[KerasNode]) -> bool:
     """Whether the only consumer is such a ReLU."""
     from pipeline.frameworks.fake_quantization import ROUNDED
 
@@ -168,7 +170,7 @@ def _fuses(node: Any, users: list[Any]) -> bool:
     return only is not None and type(only) not in ROUNDED and function_of(only) in FUSED
 
 
-def _activated(function: str | None, x: Any, name: str, scales: "_Scales") -> Any:
+def _activated(function: str | None, x: KerasTensor, name: str, scales: "_Scales") -> KerasTensor:
     import keras
 
     if function not in GATED:
@@ -181,10 +183,10 @@ def _activated(function: str | None, x: Any, name: str, scales: "_Scales") -> An
 class _Scales:
     """Which tensors have one range: one FakeQuantize layer for each set of them."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: KerasModel) -> None:
         self.parents: dict[int, int] = {}
         self.fixed: dict[int, tuple[float, float]] = {}
-        self.made: dict[int, Any] = {}
+        self.made: dict[int, KerasLayer] = {}
         self.inputs = {x.name: id(x) for x in model.inputs}
         self.names = {id(x): x.name for x in model.inputs}
         self.name = Copies().name
@@ -209,18 +211,18 @@ class _Scales:
             for x in node.input_tensors:
                 self._unite(id(x), id(node.outputs[0]))
 
-    def of(self, tensor: Any) -> Any:
+    def of(self, tensor: KerasTensor) -> KerasLayer:
         return self._of(id(tensor))
 
-    def of_input(self, name: str) -> Any:
+    def of_input(self, name: str) -> KerasLayer:
         return self._of(self.inputs[name])
 
-    def new(self, name: str, fixed: tuple[float, float] | None = None) -> Any:
+    def new(self, name: str, fixed: tuple[float, float] | None = None) -> KerasLayer:
         from pipeline.frameworks.fake_quantization import FakeQuantize
 
         return FakeQuantize(fixed, name=self.name(name))
 
-    def _of(self, key: int) -> Any:
+    def _of(self, key: int) -> KerasLayer:
         root = self._root(key)
         if root not in self.made:
             self.made[root] = self.new(f"{self.names[key]}_range", self._fixed(key))

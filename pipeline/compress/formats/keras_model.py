@@ -4,7 +4,6 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,23 +12,24 @@ from pipeline.compress import cost
 from pipeline.compress.formats.base import Interface
 from pipeline.errors import EdgepressError, StageError
 from pipeline.frameworks import Array, Count
+from pipeline.frameworks.types import KerasLayer, KerasModel
 from pipeline.records import TensorSpec
 
 
 class Keras:
-    def open(self, path: Path, name: str) -> Any:
+    def open(self, path: Path, name: str) -> KerasModel:
         return frameworks.open_keras(path, name)
 
-    def save(self, model: Any) -> bytes:
+    def save(self, model: KerasModel) -> bytes:
         return frameworks.save_keras(model)
 
-    def read_back(self, file: bytes) -> Any:
+    def read_back(self, file: bytes) -> KerasModel:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
             path.write_bytes(file)
             return frameworks.open_keras(path)
 
-    def reopened(self, model: Any) -> tuple[bytes, Any]:
+    def reopened(self, model: KerasModel) -> tuple[bytes, KerasModel]:
         """The file of the model, and what is read back from it. StageError names the layer that can not be saved or read."""
         try:
             file = self.save(model)
@@ -42,7 +42,7 @@ class Keras:
                 raise
             raise _not_reopened(model.name, error) from error
 
-    def is_rounded(self, model: Any) -> bool:
+    def is_rounded(self, model: KerasModel) -> bool:
         """Whether it went through quantize_aware."""
         from pipeline.frameworks import fake_quantization
 
@@ -53,7 +53,7 @@ class Keras:
 
         keras.utils.set_random_seed(seed)
 
-    def interface(self, model: Any) -> Interface:
+    def interface(self, model: KerasModel) -> Interface:
         """Shapes and dtypes of all inputs and outputs. (That a plan's model has one of each is the loader's rule.)"""
         inputs, outputs = (
             tuple(
@@ -63,21 +63,21 @@ class Keras:
         )
         return inputs, outputs
 
-    def weights(self, model: Any) -> Iterator[tuple[str, Array]]:
+    def weights(self, model: KerasModel) -> Iterator[tuple[str, Array]]:
         """Path and values of every floating point weight."""
         for variable in model.weights:
             values = np.asarray(variable)
             if np.issubdtype(values.dtype, np.floating):
                 yield variable.path, values
 
-    def multiply_accumulates(self, model: Any) -> int | None:
+    def multiply_accumulates(self, model: KerasModel) -> int | None:
         return cost.of_keras(model)
 
-    def answers(self, model: Any, x: Array, count: Count) -> Array:
+    def answers(self, model: KerasModel, x: Array, count: Count) -> Array:
         return frameworks.keras_answers(model, x, count)
 
 
-def _check_layers(model: Any) -> None:
+def _check_layers(model: KerasModel) -> None:
     """StageError for the first layer that can not be made anew from what a file holds of it."""
     from keras import saving
 
@@ -97,11 +97,11 @@ def _not_reopened(what: str, error: Exception) -> StageError:
     )
 
 
-def layers_of(model: Any) -> Iterator[Any]:
+def layers_of(model: KerasModel) -> Iterator[KerasLayer]:
     """Every layer of a Keras model once, also inside nested models, in the order of the graph."""
     seen: set[int] = set()
 
-    def walk(outer: Any) -> Iterator[Any]:
+    def walk(outer: KerasModel) -> Iterator[KerasLayer]:
         for layer in outer.layers:
             if id(layer) in seen:
                 continue

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pipeline import frameworks
 from pipeline.compress.formats.base import Interface
@@ -11,16 +10,17 @@ from pipeline.compress.onnx_graph.cost import of_onnx
 from pipeline.compress.onnx_graph.graph import Graph, refuse_external_data
 from pipeline.errors import ModelError
 from pipeline.frameworks import Array, Count
+from pipeline.frameworks.types import OnnxModel, OnnxValue
 from pipeline.records import TensorSpec
 
 
 class Onnx:
     """ONNX models on ONNX Runtime."""
 
-    def open(self, path: Path, name: str) -> Any:
+    def open(self, path: Path, name: str) -> OnnxModel:
         return read(path.read_bytes(), name)
 
-    def save(self, model: Any) -> bytes:
+    def save(self, model: OnnxModel) -> bytes:
         """Return the file. ModelError if it is not valid ONNX."""
         import onnx
 
@@ -34,14 +34,14 @@ class Onnx:
         data: bytes = model.SerializeToString(deterministic=True)
         return data
 
-    def read_back(self, file: bytes) -> Any:
+    def read_back(self, file: bytes) -> OnnxModel:
         return read(file, "the saved graph")
 
-    def reopened(self, model: Any) -> tuple[bytes, Any]:
+    def reopened(self, model: OnnxModel) -> tuple[bytes, OnnxModel]:
         file = self.save(model)
         return file, self.read_back(file)
 
-    def is_rounded(self, model: Any) -> bool:
+    def is_rounded(self, model: OnnxModel) -> bool:
         """No pass on ONNX graphs rounds."""
         del model
         return False
@@ -49,27 +49,27 @@ class Onnx:
     def set_seed(self, seed: int) -> None:
         """Nothing here draws from a common generator: passes make their own from the context's seed."""
 
-    def interface(self, model: Any) -> Interface:
+    def interface(self, model: OnnxModel) -> Interface:
         """Shapes without the batch axis, and dtypes, of all inputs and outputs."""
         constants = {tensor.name for tensor in model.graph.initializer}
         inputs = tuple(_spec(value) for value in model.graph.input if value.name not in constants)
         return inputs, tuple(_spec(value) for value in model.graph.output)
 
-    def weights(self, model: Any) -> Iterator[tuple[str, Array]]:
+    def weights(self, model: OnnxModel) -> Iterator[tuple[str, Array]]:
         """Name and values of every floating point constant."""
         yield from frameworks.onnx_weights(model)
 
-    def multiply_accumulates(self, model: Any) -> int | None:
+    def multiply_accumulates(self, model: OnnxModel) -> int | None:
         return of_onnx(model)
 
-    def answers(self, model: Any, x: Array, count: Count) -> Array:
+    def answers(self, model: OnnxModel, x: Array, count: Count) -> Array:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             path.write_bytes(model.SerializeToString())
             return frameworks.Onnx(path, "the graph").answers(x, count)
 
 
-def read(file: bytes, name: str) -> Any:
+def read(file: bytes, name: str) -> OnnxModel:
     """Read an .onnx file; Constant nodes become initializers. ModelError if it can not be read or is in several files."""
     import onnx
 
@@ -85,7 +85,7 @@ def read(file: bytes, name: str) -> Any:
     return model
 
 
-def _spec(value: Any) -> TensorSpec:
+def _spec(value: OnnxValue) -> TensorSpec:
     from onnx import helper
 
     tensor = value.type.tensor_type

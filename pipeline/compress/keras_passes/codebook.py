@@ -5,8 +5,6 @@ coder makes them nearly free. All kernels take part, also depthwise ones, embedd
 as they are. At run time the weights are floating point numbers again.
 """
 
-from typing import Any
-
 import numpy as np
 
 from pipeline import units
@@ -25,6 +23,7 @@ from pipeline.compress.sparsity.kernels import Kernel, kernels_of
 from pipeline.compress.training import batch_norm
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import Constraint, KerasModel, TfTensor
 
 
 class Settings(CodebookSettings, frozen=True):
@@ -32,7 +31,7 @@ class Settings(CodebookSettings, frozen=True):
     recover: Recover | None = None  # train; weights that share a level go on sharing it
 
 
-def requires(model: Any, settings: Settings, context: Context) -> None:
+def requires(model: KerasModel, settings: Settings, context: Context) -> None:
     """Refuse settings that name no layer, and models without kernels."""
     check_names(settings.exclude, [layer.name for layer in layers_of(model)], "codebook.exclude")
     kernels = kernels_of(model, settings.exclude)
@@ -47,7 +46,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
         batch_norm.check(model, context)
 
 
-def apply(model: Any, settings: Settings, context: Context) -> Changed:
+def apply(model: KerasModel, settings: Settings, context: Context) -> Changed:
     """Put every kernel on its levels, train them if asked to, and pack all weights of the model into a container."""
     kernels = kernels_of(model, settings.exclude)
     indices: list[Array] = []
@@ -78,7 +77,7 @@ def _what_it_buys(container_bytes: int, raw_bytes: int) -> str:
     )
 
 
-def pack(model: Any, settings: Settings) -> bytes:
+def pack(model: KerasModel, settings: Settings) -> bytes:
     """The container of all weights of the model, in the order of `model.weights`."""
     axes = {id(kernel.variable): settings.axes(kernel.outputs) for kernel in kernels_of(model, settings.exclude)}
     tensors: dict[str, container_file.Weights] = {}
@@ -89,7 +88,7 @@ def pack(model: Any, settings: Settings) -> bytes:
     return container_file.write(list(tensors.values()))
 
 
-def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims:
     """No table has more than 2^bits levels, and zeros are zero. (The base looks into the container.)"""
     kernels = kernels_of(after, settings.exclude)
     for old, new in zip(kernels_of(before, settings.exclude), kernels, strict=True):
@@ -116,7 +115,7 @@ def _on_levels(kernel: Kernel, settings: Settings) -> Array:
 
 
 def _recover(
-    model: Any, kernels: list[Kernel], indices: list[Array], how: Recover, context: Context
+    model: KerasModel, kernels: list[Kernel], indices: list[Array], how: Recover, context: Context
 ) -> tuple[str, ...]:
     before = [kernel.variable.constraint for kernel in kernels]
     for kernel, places in zip(kernels, indices, strict=True):
@@ -130,7 +129,7 @@ def _recover(
     return notes
 
 
-def sharing(values: Array, places: Array, also: Any = None) -> Any:
+def sharing(values: Array, places: Array, also: Constraint | None = None) -> Constraint:
     """A Keras constraint: weights on one level (`places`) share their mean, behind the constraint `also`; zeros stay zero.
 
     That is the nearest kernel, in least squares, in which they are equal: each step is one of projected gradient descent. For plain
@@ -151,7 +150,7 @@ def sharing(values: Array, places: Array, also: Any = None) -> Any:
     )
     shares = keras.Variable(np.where(zero, 0, 1 / members), trainable=False, dtype="float32", name="shares")
 
-    def share(kernel: Any) -> Any:
+    def share(kernel: TfTensor) -> TfTensor:
         moved = ops.reshape(kernel if also is None else also(kernel), (-1,))
         sums = ops.segment_sum(ops.take(moved, order), level_of_ordered, sorted=True)
         return ops.reshape(ops.take(sums * ops.cast(shares, moved.dtype), level_of), kernel.shape)

@@ -5,7 +5,8 @@ others; `width` gives the same architecture with so many channels, and weights d
 same training, beginning with the teacher's weights was better by 2.8 points (measured on Fashion-MNIST, half the channels).
 """
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 from msgspec import Meta
 
@@ -15,6 +16,7 @@ from pipeline.compress.base import Changed, Claims
 from pipeline.compress.context import Context
 from pipeline.compress.settings import Distill, PassSettings, Recover
 from pipeline.errors import PlanError, PromiseError, StageError
+from pipeline.frameworks.types import KerasModel
 from pipeline.plan import Text
 
 
@@ -33,7 +35,7 @@ class Settings(Recover, PassSettings, frozen=True):
             raise ValueError("`distill` can not be false here: without a teacher the pass is `recover`")
 
 
-def requires(model: Any, settings: Settings, context: Context) -> None:
+def requires(model: KerasModel, settings: Settings, context: Context) -> None:
     """Refuse rows that do not fit the model, and a student that is not there."""
     train.check(model, settings, context)
     if settings.student is not None and not (context.folder / settings.student).is_file():
@@ -43,7 +45,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
         )
 
 
-def apply(model: Any, settings: Settings, context: Context) -> Changed:
+def apply(model: KerasModel, settings: Settings, context: Context) -> Changed:
     """Make the student, and train it."""
     student, notes = _student(model, settings, context)
     pruned = settings.ratio is not None  # else zeros are what an initializer made: they have yet to learn
@@ -51,7 +53,7 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
     return Changed(train.without_training_state(student), notes)
 
 
-def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims:
     """A student that was made of the model is smaller."""
     parameters = before.count_params(), after.count_params()
     if settings.student is None and parameters[1] >= parameters[0]:
@@ -62,7 +64,7 @@ def ensures(before: Any, after: Any, settings: Settings) -> Claims:
     return {"parameters_ratio": parameters[1] / parameters[0]}
 
 
-def _student(model: Any, settings: Settings, context: Context) -> tuple[Any, tuple[str, ...]]:
+def _student(model: KerasModel, settings: Settings, context: Context) -> tuple[KerasModel, tuple[str, ...]]:
     if settings.student is not None:
         return _given(model, context.folder / settings.student, settings.student), ()
     from pipeline.compress.surgery import Selection, groups_of, prune_model
@@ -85,7 +87,7 @@ def _student(model: Any, settings: Settings, context: Context) -> tuple[Any, tup
     return (pruned.model if settings.width is None else _fresh(pruned.model)), notes
 
 
-def _fresh(model: Any) -> Any:
+def _fresh(model: KerasModel) -> KerasModel:
     """The same architecture with weights of the layers' own initializers. What a Normalization was told of the data stays."""
     import keras
 
@@ -96,7 +98,7 @@ def _fresh(model: Any) -> Any:
     return fresh
 
 
-def _given(model: Any, path: Any, name: str) -> Any:
+def _given(model: KerasModel, path: Path, name: str) -> KerasModel:
     student = frameworks.open_keras(path)
     sides = [frameworks.keras_specs(each, each.name) for each in (model, student)]
     for what, of_model, of_student in zip(("input", "output"), *sides, strict=True):

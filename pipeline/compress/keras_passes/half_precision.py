@@ -4,8 +4,6 @@ The Keras model still stores them in 32 bits: what they become in the format `tf
 one, and every accuracy, see the numbers that the board will see.
 """
 
-from typing import Any
-
 import numpy as np
 
 from pipeline.compress.base import Changed, Claims
@@ -13,6 +11,7 @@ from pipeline.compress.context import Context
 from pipeline.compress.settings import PassSettings
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasModel, KerasVariable
 
 LARGEST = float(np.finfo(np.float16).max)  # 65504
 LEAST_NORMAL = float(np.finfo(np.float16).smallest_normal)  # 2^-14; below, fewer than 11 significant bits are left
@@ -22,7 +21,7 @@ class Settings(PassSettings, frozen=True):
     """There is nothing to choose."""
 
 
-def requires(model: Any, settings: Settings, context: Context) -> None:
+def requires(model: KerasModel, settings: Settings, context: Context) -> None:
     """Refuse weights that 16 bits can not hold."""
     del settings, context
     for weight in _floating(model):
@@ -34,7 +33,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
             )
 
 
-def apply(model: Any, settings: Settings, context: Context) -> Changed:
+def apply(model: KerasModel, settings: Settings, context: Context) -> Changed:
     """Round."""
     del settings, context
     for weight in _floating(model):
@@ -43,7 +42,7 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
     return Changed(model, notes=(note,))
 
 
-def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims:
     """Every weight is the nearest float16 number to what it was."""
     del settings
     errors, subnormal, lost = [0.0], 0, 0
@@ -75,5 +74,5 @@ def _largest_relative_error(was: Array, value: Array) -> float:
     return float(errors.max(initial=0))
 
 
-def _floating(model: Any) -> list[Any]:
+def _floating(model: KerasModel) -> list[KerasVariable]:
     return [weight for weight in model.weights if np.issubdtype(weight.numpy().dtype, np.floating)]

@@ -6,7 +6,7 @@ and is told with its reason. Without training, a pruned net answers worse: give 
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -23,6 +23,7 @@ from pipeline.compress.surgery.importance import Importance
 from pipeline.compress.surgery.selection import Scope, check, select
 from pipeline.compress.training import batch_norm
 from pipeline.errors import PromiseError, StageError
+from pipeline.frameworks.types import KerasModel
 
 Ratio = Annotated[float, Meta(ge=0, lt=1)]
 
@@ -48,7 +49,7 @@ class Settings(PassSettings, frozen=True):
         )  # fmt: skip
 
 
-def requires(model: Any, settings: Settings, context: Context) -> None:
+def requires(model: KerasModel, settings: Settings, context: Context) -> None:
     """Refuse settings that do not fit the model, and models of which no channel can go."""
     found = grouped(walk(model), settings.exclude)
     check(settings.selection, found)
@@ -62,7 +63,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
         batch_norm.check(model, context)
 
 
-def apply(model: Any, settings: Settings, context: Context) -> Changed:
+def apply(model: KerasModel, settings: Settings, context: Context) -> Changed:
     """Prune; then train, or estimate the statistics of batch normalisation anew."""
     pruned = prune_model(model, settings.selection, context.seed)
     notes = list(_sentences(pruned.left))
@@ -79,7 +80,7 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
     return Changed(pruned.model, tuple(notes))
 
 
-def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims:
     """Every layer has as many channels as were to stay, as counted in the saved model."""
     wiring, now = walk(before), walk(after)
     found = grouped(wiring, settings.exclude)

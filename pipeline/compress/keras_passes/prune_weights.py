@@ -7,7 +7,6 @@ Depthwise kernels, embeddings, biases, normalisation and the last layer with wei
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
@@ -33,6 +32,7 @@ from pipeline.compress.sparsity.settings import (
 from pipeline.compress.training import batch_norm
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasModel
 
 
 class Settings(PruningSettings, frozen=True):
@@ -50,7 +50,7 @@ class Settings(PruningSettings, frozen=True):
             raise ValueError("schedule prunes during training: give recover too")
 
 
-def requires(model: Any, settings: Settings, context: Context) -> None:
+def requires(model: KerasModel, settings: Settings, context: Context) -> None:
     """Refuse settings that name no layer or leave a kernel nothing, models with nothing to prune, and a schedule that does not fit."""
     check_names(settings.exclude, [layer.name for layer in layers_of(model)], "prune_weights.exclude")
     kernels = prunable_kernels(model, settings.exclude)
@@ -69,7 +69,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
         settings.schedule.over(train.steps_of(settings.recover, context), settings.selection(0).final_sparsity)
 
 
-def apply(model: Any, settings: Settings, context: Context) -> Changed:
+def apply(model: KerasModel, settings: Settings, context: Context) -> Changed:
     """Prune, and train with the masks held."""
     before = weigh(FORMATS["keras"].weights(model))
     selection = settings.selection(context.seed)
@@ -109,7 +109,7 @@ def _empty_held(kernels: list[Kernel], masks: list[Array]) -> Iterator[None]:
 
 
 def _recover(
-    model: Any, settings: Settings, how: Recover, context: Context, at_once: Callable[[], None]
+    model: KerasModel, settings: Settings, how: Recover, context: Context, at_once: Callable[[], None]
 ) -> tuple[str, ...]:
     """Train. Zeros of before stay zero in every training; a schedule makes more of them."""
     if settings.schedule is None:
@@ -125,7 +125,7 @@ def _recover(
     return notes
 
 
-def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims:
     """Every weight that had to go is exactly zero; without training, nothing else has changed but what was recalibrated."""
     kernels = prunable_kernels(after, settings.exclude)
     values = [np.asarray(kernel.variable) for kernel in kernels]
@@ -145,7 +145,7 @@ def _masks(kernels: list[Kernel], selection: Selection) -> list[Array]:
     return selection.masks([np.asarray(each.variable) for each in kernels], [each.inputs for each in kernels])
 
 
-def _check_rest(before: Any, after: Any, *, recalibrated: bool) -> None:
+def _check_rest(before: KerasModel, after: KerasModel, *, recalibrated: bool) -> None:
     kernels = {id(kernel.variable) for kernel in prunable_kernels(after)}
     moving = batch_norm.statistics_of(after) if recalibrated else set()
     for old, new in zip(before.weights, after.weights, strict=True):

@@ -5,7 +5,7 @@ layer), and every activation (256 values over the range that calibration rows re
 answers as the trained model does. Without `recover` only the ranges are set: quantization after training.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -21,6 +21,7 @@ from pipeline.compress.sparsity.kernels import pruned_kernels
 from pipeline.compress.training import batch_norm
 from pipeline.errors import DataError, PromiseError, StageError
 from pipeline.frameworks import Array, check_fits
+from pipeline.frameworks.types import KerasModel
 
 
 class Settings(PassSettings, frozen=True):
@@ -32,7 +33,7 @@ class Settings(PassSettings, frozen=True):
     recover: Recover | None = None
 
 
-def requires(model: Any, settings: Settings, context: Context) -> None:
+def requires(model: KerasModel, settings: Settings, context: Context) -> None:
     """Refuse layers that have no 8-bit form, and models without rows to see their ranges."""
     insert_fake_quantization.check(model)
     rows = context.calibration or context.training
@@ -51,7 +52,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
     train.check(model, settings.recover, context)
 
 
-def apply(model: Any, settings: Settings, context: Context) -> Changed:
+def apply(model: KerasModel, settings: Settings, context: Context) -> Changed:
     """Fold, round, observe, train."""
     from pipeline.frameworks import fake_quantization
 
@@ -73,7 +74,7 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
     return Changed(train.without_training_state(quantized), notes)
 
 
-def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims:
     """Every kernel has at most 2^weight_bits - 1 values in each channel and its zeros of before, and every activation has a range."""
     from pipeline.frameworks import fake_quantization
 
@@ -115,7 +116,7 @@ def _drawn(settings: Settings, context: Context) -> Array:
     return np.asarray(found.x[chosen])
 
 
-def _notes(model: Any, settings: Settings) -> tuple[str, ...]:
+def _notes(model: KerasModel, settings: Settings) -> tuple[str, ...]:
     notes = []
     if any(batch_norm.norms_of(model)):
         notes.append("batch normalisation is folded into the layers before it, with its statistics as they were")

@@ -3,8 +3,6 @@
 It makes nothing smaller. It wins back accuracy that the passes before it lost; zeros in kernels stay zeros.
 """
 
-from typing import Any
-
 import numpy as np
 
 from pipeline.compress import training as train
@@ -13,24 +11,25 @@ from pipeline.compress.context import Context
 from pipeline.compress.settings import FAULT, PassSettings, Recover
 from pipeline.compress.sparsity.kernels import pruned_kernels
 from pipeline.errors import PromiseError
+from pipeline.frameworks.types import KerasModel
 
 
 class Settings(Recover, PassSettings, frozen=True):
     """The keys of the table `recover` that other passes have, as keys of the pass."""
 
 
-def requires(model: Any, settings: Settings, context: Context) -> None:
+def requires(model: KerasModel, settings: Settings, context: Context) -> None:
     """Refuse rows that do not fit the model."""
     train.check(model, settings, context)
 
 
-def apply(model: Any, settings: Settings, context: Context) -> Changed:
+def apply(model: KerasModel, settings: Settings, context: Context) -> Changed:
     """Train."""
     notes = train.recover(model, settings, context)
     return Changed(train.without_training_state(model), notes)
 
 
-def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims:
     """Zeros of kernels are zeros still. (No weight has changed where the training made it worse.)"""
     del settings
     held = {id(variable) for variable in pruned_kernels(before)}

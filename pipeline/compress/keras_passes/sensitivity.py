@@ -8,7 +8,7 @@ lost is no forecast for a model that is trained afterwards, but it ranks the par
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -26,6 +26,7 @@ from pipeline.compress.sparsity.kernels import Kernel, kernels_of
 from pipeline.compress.training.checkpoint import digest_of
 from pipeline.errors import DataError, PromiseError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasModel
 from pipeline.records import SensitivityPoint
 from pipeline.store import key_of, sealed, unsealed, versions, write_atomically
 
@@ -41,7 +42,7 @@ class Settings(PassSettings, frozen=True):
     exclude: tuple[str, ...] = ()
 
 
-def requires(model: Any, settings: Settings, context: Context) -> None:
+def requires(model: KerasModel, settings: Settings, context: Context) -> None:
     """Refuse names that no layer has, and a plan without rows to answer."""
     frameworks.keras_specs(model, model.name)  # one input and one output
     check_names(settings.exclude, [layer.name for layer in layers_of(model)], "sensitivity.exclude")
@@ -52,7 +53,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
         )
 
 
-def apply(model: Any, settings: Settings, context: Context) -> Changed:
+def apply(model: KerasModel, settings: Settings, context: Context) -> Changed:
     """Change one part after the other, look at the answers, and put it back."""
     judge = _Judge(model, settings, context)
     kernels = _kernels(model, settings)
@@ -78,7 +79,7 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
     return Changed(model, sensitivity=tuple(points.found))
 
 
-def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims:
     """Nothing has changed."""
     del settings
     for old, new in zip(before.weights, after.weights, strict=True):
@@ -128,7 +129,7 @@ class _Points:
 class _Judge:
     """Answers the same rows with each changed model, and compares with the answers of before."""
 
-    def __init__(self, model: Any, settings: Settings, context: Context) -> None:
+    def __init__(self, model: KerasModel, settings: Settings, context: Context) -> None:
         import tensorflow as tf
 
         dataset = context.training or context.calibration
@@ -144,7 +145,7 @@ class _Judge:
         rows = [self.rows.x] if self.rows.y is None else [self.rows.x, np.asarray(self.rows.y)]
         return digest_of([np.asarray(weight) for weight in self.model.weights]), digest_of(rows)
 
-    def of_another(self, part: str, change: str, amount: float, make: Callable[[], Any]) -> SensitivityPoint:
+    def of_another(self, part: str, change: str, amount: float, make: Callable[[], KerasModel]) -> SensitivityPoint:
         """The point of a model that is made for it."""
         return self._point(part, change, amount, make())
 
@@ -160,7 +161,7 @@ class _Judge:
             kernel.variable.assign(values)
         return point
 
-    def _point(self, part: str, change: str, amount: float, model: Any) -> SensitivityPoint:
+    def _point(self, part: str, change: str, amount: float, model: KerasModel) -> SensitivityPoint:
         after, labels = self._answers(model), self.rows.y
         same = float(np.mean(after.argmax(-1) == self.before.argmax(-1))) if self.classes else None
         return SensitivityPoint(
@@ -172,7 +173,7 @@ class _Judge:
             error=float(np.sqrt(np.mean((after - self.before) ** 2))),
         )
 
-    def _answers(self, model: Any) -> Array:
+    def _answers(self, model: KerasModel) -> Array:
         """The given model is asked often, with other weights each time. A pruned one is asked once: tracing would take longer."""
         ask = self.graph if model is self.model else model
         parts = range(0, len(self.rows.x), frameworks.BATCH_ROWS)
@@ -185,7 +186,7 @@ def _drawn(dataset: Dataset, rows: int, seed: int) -> Dataset:
     return Dataset(np.asarray(dataset.x[chosen]), None if dataset.y is None else dataset.y[chosen])
 
 
-def _kernels(model: Any, settings: Settings) -> list[tuple[str, list[Kernel]]]:
+def _kernels(model: KerasModel, settings: Settings) -> list[tuple[str, list[Kernel]]]:
     """Each layer with its kernels."""
     found: dict[str, list[Kernel]] = {}
     for kernel in kernels_of(model, settings.exclude):
@@ -193,7 +194,7 @@ def _kernels(model: Any, settings: Settings) -> list[tuple[str, list[Kernel]]]:
     return list(found.items())
 
 
-def _without_channels(model: Any, layer: str, ratio: float, seed: int) -> Any:
+def _without_channels(model: KerasModel, layer: str, ratio: float, seed: int) -> KerasModel:
     return surgery.prune_model(model, surgery.Selection(ratios={layer: ratio}, round_to=1, min_channels=1), seed).model
 
 

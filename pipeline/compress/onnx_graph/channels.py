@@ -9,13 +9,14 @@ The numbers of a tensor have its rank, with length 1 along every axis where they
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.compress.onnx_graph.graph import Graph, attribute, name_of
 from pipeline.compress.onnx_graph.numbering import Numbers
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import OnnxNode
 
 PASSING = (
     "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Gelu", "Mish", "ThresholdedRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh",
@@ -31,7 +32,7 @@ SAME_VALUES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 class Cut(NamedTuple):
     """An axis of a constant that loses the entries whose channel dies."""
 
-    node: Any
+    node: OnnxNode
     at: int  # the node's input where it stands
     axis: int
     ids: Array  # (length of the axis,)
@@ -46,7 +47,7 @@ class Channels:
         self.numbers = Numbers()
         self.ids: dict[str, Array] = {}
         self.cuts: list[Cut] = []
-        self.reshapes: list[tuple[Any, int]] = []  # nodes whose target shape may change, and the input where it stands
+        self.reshapes: list[tuple[OnnxNode, int]] = []  # whose target shape may change, and the input where it stands
         self.layers = {layer.node.output[0]: layer for layer in graph.layers()}
         self.exclude = set(exclude)
         for value in graph.model.graph.input:
@@ -69,7 +70,7 @@ class Channels:
 
     # --- operators
 
-    def _trace(self, node: Any) -> None:
+    def _trace(self, node: OnnxNode) -> None:
         data = [name for name in node.input if name in self.ids]
         if not data:
             return  # computed from constants and shapes alone
@@ -105,7 +106,7 @@ class Channels:
         if not done:
             self._unknown(node, data)
 
-    def _unknown(self, node: Any, data: list[str]) -> None:
+    def _unknown(self, node: OnnxNode, data: list[str]) -> None:
         why = f"{node.op_type} '{name_of(node)}' reads them"
         for name in data:
             self.keep(name, why)
@@ -128,7 +129,7 @@ class Channels:
         shape[axis] = length
         return np.broadcast_to(flat[:, 0], length).reshape(shape)
 
-    def _layer(self, node: Any) -> bool:
+    def _layer(self, node: OnnxNode) -> bool:
         layer, given, output = self.layers.get(node.output[0]), node.input[0], node.output[0]
         if layer is None or given not in self.ids or (layer.groups > 1 and not self.graph.depthwise(layer)):
             return False
@@ -150,7 +151,7 @@ class Channels:
             self.cuts.append(Cut(node, 2, bias.ndim - 1, made, "follows"))
         return True
 
-    def _elementwise(self, node: Any) -> bool:
+    def _elementwise(self, node: OnnxNode) -> bool:
         output, rank = node.output[0], len(self.shapes[node.output[0]])
         parts: list[tuple[int, Array, tuple[int, ...]]] = []
         for i, name in enumerate(node.input):
@@ -182,7 +183,7 @@ class Channels:
                 self._follow(node, i, total, true)
         return self._store(output, total)
 
-    def _follow(self, node: Any, index: int, ids: Array, true: tuple[int, ...]) -> None:
+    def _follow(self, node: OnnxNode, index: int, ids: Array, true: tuple[int, ...]) -> None:
         """Let a constant that is added or multiplied lose what its channels lose."""
         lost = ids.ndim - len(self.graph.value(node.input[index]).shape)  # type: ignore[union-attr]  # it is a constant
         for axis in range(ids.ndim):
@@ -191,7 +192,7 @@ class Channels:
                 self.numbers.join(flat, flat[:, :1])
                 self.cuts.append(Cut(node, index, axis - lost, flat[:, 0], "follows"))
 
-    def _normalise(self, node: Any) -> bool:
+    def _normalise(self, node: OnnxNode) -> bool:
         ids = self._along(node.input[0], 1)
         for i in range(1, len(node.input)):
             if self.graph.input_value(node, i) is None:
@@ -199,7 +200,7 @@ class Channels:
             self.cuts.append(Cut(node, i, 0, ids.reshape(-1), "follows"))
         return self._store(node.output[0], ids)
 
-    def _reshape(self, node: Any) -> bool:
+    def _reshape(self, node: OnnxNode) -> bool:
         given, output = node.input[0], node.output[0]
         ids = np.broadcast_to(self.ids[given], self.shapes[given]).reshape(self.shapes[output])
         if node.op_type == "Reshape":
@@ -208,7 +209,7 @@ class Channels:
             return False
         return self._store(output, ids)
 
-    def _concat(self, node: Any) -> bool:
+    def _concat(self, node: OnnxNode) -> bool:
         axis = attribute(node, "axis", 1) % len(self.shapes[node.output[0]])
         parts = []
         for name in node.input:
@@ -226,7 +227,7 @@ class Channels:
         ]
         return self._store(node.output[0], np.concatenate(wide, axis))
 
-    def _reduce(self, node: Any) -> bool:
+    def _reduce(self, node: OnnxNode) -> bool:
         given, output = node.input[0], node.output[0]
         rank = len(self.shapes[given])
         axes = attribute(node, "axes", None)
@@ -238,7 +239,7 @@ class Channels:
         ids = self.ids[given]
         return self._store(output, ids if len(self.shapes[output]) == rank else ids.squeeze(tuple(over)))
 
-    def _same_channels(self, node: Any) -> bool:
+    def _same_channels(self, node: OnnxNode) -> bool:
         """Padding and resizing along the axes that hold no channels."""
         given, output = node.input[0], node.output[0]
         ids = self.ids[given]
@@ -266,7 +267,7 @@ class Channels:
                         )
             settled = len(self.numbers.kept) == before
 
-    def _length_can_change(self, node: Any, index: int, axis: int) -> bool:
+    def _length_can_change(self, node: OnnxNode, index: int, axis: int) -> bool:
         if self.graph.input_value(node, index) is not None:
             return True
         maker = self.graph.producer.get(node.input[index])

@@ -3,15 +3,15 @@ recurrent cells.
 """
 
 import math
-from typing import Any
 
 from pipeline.compress.onnx_graph.graph import attribute
+from pipeline.frameworks.types import OnnxModel, OnnxNode
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 Shapes = dict[str, tuple[int | None, ...]]
 
 
-def of_onnx(model: Any) -> int | None:
+def of_onnx(model: OnnxModel) -> int | None:
     """Return the count for a batch of 1; None if a shape that it needs is open."""
     shapes = shapes_of(model)
     total = 0
@@ -23,7 +23,7 @@ def of_onnx(model: Any) -> int | None:
     return total
 
 
-def shapes_of(model: Any) -> Shapes:
+def shapes_of(model: OnnxModel) -> Shapes:
     """Shape of every tensor that can be told without running, for a batch of 1."""
     import onnx
 
@@ -48,7 +48,7 @@ def shapes_of(model: Any) -> Shapes:
     return shapes
 
 
-def _of_node(node: Any, shapes: Shapes) -> int | None:
+def _of_node(node: OnnxNode, shapes: Shapes) -> int | None:
     if node.op_type in ("Conv", "ConvTranspose"):
         places = shapes.get(node.output[0] if node.op_type == "Conv" else node.input[0])
         return _product(shapes.get(node.input[1]), None if places is None else places[2:])

@@ -4,12 +4,11 @@ The int8 converter folds too (ONNX Runtime's own preparation), so ranges and err
 the same but for rounding.
 """
 
-from typing import Any
-
 import numpy as np
 
 from pipeline.compress.onnx_graph.graph import Graph, Layer, attribute
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import OnnxNode
 
 
 def fold(graph: Graph) -> None:
@@ -43,7 +42,7 @@ def scale_outputs(graph: Graph, layer: Layer, scale: Array, shift: Array | None 
         graph.put_bias(layer, bias)
 
 
-def _affine(graph: Graph, layer: Layer, after: Any) -> tuple[Array, Array] | None:
+def _affine(graph: Graph, layer: Layer, after: OnnxNode) -> tuple[Array, Array] | None:
     """Scale and shift for each channel that a node applies to the layer's output; None if it is no such node."""
     channels = graph.channels(layer)
     if after.op_type == "BatchNormalization" and not attribute(after, "training_mode", 0):

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.errors import ModelError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import OnnxModel, OnnxNode, OnnxTensor
 
 RESHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 """Of a constant these are computed once. None of them makes more values than it gets."""
@@ -22,22 +23,22 @@ class Layer(NamedTuple):
     """
 
     name: str
-    node: Any
+    node: OnnxNode
     output_axis: int
     input_axis: int
     groups: int
     output: str  # the tensor behind the bias
     channel_axis: int  # of that tensor
-    bias: tuple[Any, int] | None
+    bias: tuple[OnnxNode, int] | None
 
 
 class Graph:
     """The connections of an onnx.ModelProto, which is changed in place. Constant nodes become initializers."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: OnnxModel) -> None:
         self.model = model
         self._lift_constants()
-        self.constants: dict[str, Any] = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.constants: dict[str, OnnxTensor] = {tensor.name: tensor for tensor in model.graph.initializer}
         self._drop_default_inputs()
         self._fold_reshaped_constants()
         self.connect()
@@ -47,7 +48,7 @@ class Graph:
         graph = self.model.graph
         self.nodes = list(graph.node)
         self.producer = {name: node for node in self.nodes for name in node.output if name}
-        self.readers: dict[str, list[Any]] = {}
+        self.readers: dict[str, list[OnnxNode]] = {}
         for node in self.nodes:
             for name in reads(node):
                 self.readers.setdefault(name, []).append(node)
@@ -105,7 +106,7 @@ class Graph:
         values: Array = numpy_helper.to_array(tensor)
         return values
 
-    def input_value(self, node: Any, index: int) -> Array | None:
+    def input_value(self, node: OnnxNode, index: int) -> Array | None:
         """Return the constant that a node reads; None if the input is absent or computed."""
         return self.value(node.input[index]) if index < len(node.input) else None
 
@@ -115,7 +116,7 @@ class Graph:
 
         self.constants[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), name))
 
-    def put(self, node: Any, index: int, values: Array) -> None:
+    def put(self, node: OnnxNode, index: int, values: Array) -> None:
         """Let a node read these values; other readers of the same constant keep the old ones."""
         from onnx import numpy_helper
 
@@ -134,7 +135,7 @@ class Graph:
         self.uses[name] = 1
         self.readers.setdefault(name, []).append(node)
 
-    def only_reader(self, name: str) -> Any | None:
+    def only_reader(self, name: str) -> OnnxNode | None:
         """Return the one node that reads this tensor; None if there are several, or it is an output."""
         return self.readers[name][0] if self.uses[name] == 1 and name not in self.outputs else None
 
@@ -173,7 +174,7 @@ class Graph:
         """Whether each output channel reads just one input channel of its own."""
         return layer.node.op_type == "Conv" and layer.groups > 1 and self.weight(layer).shape[1] == 1
 
-    def norm_behind(self, layer: Layer) -> Any | None:
+    def norm_behind(self, layer: Layer) -> OnnxNode | None:
         """Return the batch normalisation that alone reads what a layer answers, if its values are constants."""
         node = self.only_reader(layer.output)
         if node is None or node.op_type != "BatchNormalization" or node.input[0] != layer.output:
@@ -193,7 +194,7 @@ class Graph:
                 if weight is not None and np.issubdtype(weight.dtype, np.floating) and weight.ndim >= 2:
                     yield from self._layer(node, weight)
 
-    def _layer(self, node: Any, weight: Array) -> Iterator[Layer]:
+    def _layer(self, node: OnnxNode, weight: Array) -> Iterator[Layer]:
         name, output = name_of(node), node.output[0]
         if node.op_type in ("Conv", "ConvTranspose"):
             out, groups = (0 if node.op_type == "Conv" else 1), attribute(node, "group", 1)
@@ -208,14 +209,14 @@ class Graph:
             place = None if adder is None else self.added(adder, output, weight.shape[1])
             yield Layer(name, node, 1, 0, 1, adder.output[0] if adder and place else output, -1, place)
 
-    def _plain_bias(self, node: Any, channels: int) -> bool:
+    def _plain_bias(self, node: OnnxNode, channels: int) -> bool:
         """Whether a node's third input is absent, or a constant with one value for each channel or for all."""
         if len(node.input) < 3 or not node.input[2]:
             return True
         values = self.input_value(node, 2)
         return values is not None and values.size in (1, channels)
 
-    def added(self, adder: Any, output: str, channels: int) -> tuple[Any, int] | None:
+    def added(self, adder: OnnxNode, output: str, channels: int) -> tuple[OnnxNode, int] | None:
         """Return node and input of the bias if this node adds one value for each entry of the last axis."""
         if adder.op_type != "Add" or output not in adder.input:
             return None
@@ -225,31 +226,31 @@ class Graph:
         return (adder, index) if fits else None
 
 
-def copy_of(model: Any) -> Graph:
+def copy_of(model: OnnxModel) -> Graph:
     """Return the graph of a copy: the model itself stays as it is."""
     copy = type(model)()
     copy.CopyFrom(model)
     return Graph(copy)
 
 
-def plain_gemm(node: Any) -> bool:
+def plain_gemm(node: OnnxNode) -> bool:
     """Whether a Gemm is just x W + b."""
     return not attribute(node, "transA", 0) and attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1.0
 
 
-def name_of(node: Any) -> str:
+def name_of(node: OnnxNode) -> str:
     """Return what a node is called in settings and messages: its name, or that of its output where it has none."""
     return str(node.name or node.output[0])
 
 
-def attribute(node: Any, name: str, default: Any) -> Any:
+def attribute(node: OnnxNode, name: str, default: Any) -> Any:
     """Return the value of a node's attribute."""
     from onnx import helper
 
     return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
 
 
-def reads(node: Any) -> list[str]:
+def reads(node: OnnxNode) -> list[str]:
     """Names of all tensors that a node reads, those of the bodies of loops and branches included."""
     found = [name for name in node.input if name]
     for each in node.attribute:
@@ -258,7 +259,7 @@ def reads(node: Any) -> list[str]:
     return found
 
 
-def refuse_external_data(model: Any, name: str) -> None:
+def refuse_external_data(model: OnnxModel, name: str) -> None:
     """ModelError if weights stand in a second file."""
     from onnx.external_data_helper import uses_external_data
 

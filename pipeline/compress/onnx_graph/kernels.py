@@ -1,7 +1,7 @@
 """Where the kernels of an ONNX graph are: the constants that a node multiplies with, which passes on weights change."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from pipeline.compress.onnx_graph.graph import Graph, name_of
 from pipeline.compress.settings import FAULT
 from pipeline.errors import PromiseError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import OnnxNode
 
 Kind = Literal["dense", "depthwise"]
 RECURRENT = ("LSTM", "GRU", "RNN")
@@ -81,7 +82,7 @@ def check_rest(old: Graph, new: Graph, changed: set[str], exclude: Sequence[str]
             raise PromiseError(f"'{name}', which was to be kept, has changed", hint=FAULT)
 
 
-def _first_output(node: Any) -> str:
+def _first_output(node: OnnxNode) -> str:
     return str(next(name for name in node.output if name))
 
 

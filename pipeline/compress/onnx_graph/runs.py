@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from pipeline.compress.context import Context
 from pipeline.compress.onnx_graph.graph import Layer, reads
 from pipeline.errors import DataError, StageError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import OnnxModel
 
 MOST_ROWS = 256
 """Rows that statistics are taken from. Their standard error is 1/16 of a channel's standard deviation, or less where a channel has
@@ -31,7 +32,7 @@ def rows_of(context: Context, name: str) -> Array:
     return np.array(rows.x[:MOST_ROWS])
 
 
-def part_of(model: Any, names: Sequence[str]) -> Any:
+def part_of(model: OnnxModel, names: Sequence[str]) -> OnnxModel:
     """Return a model with only what is needed to compute these tensors, which become its outputs."""
     import onnx
 
@@ -52,7 +53,7 @@ def part_of(model: Any, names: Sequence[str]) -> Any:
     return part
 
 
-def run(model: Any, names: Sequence[str], rows: Array) -> Iterator[list[Array]]:
+def run(model: OnnxModel, names: Sequence[str], rows: Array) -> Iterator[list[Array]]:
     """Answer each row with the values of these tensors. One row at a time: exported files may hold a batch of 1 inside."""
     import onnxruntime
 
@@ -81,7 +82,7 @@ class Moments(NamedTuple):
     deviation: Array
 
 
-def moments(model: Any, layers: Sequence[Layer], rows: Array) -> list[Moments]:
+def moments(model: OnnxModel, layers: Sequence[Layer], rows: Array) -> list[Moments]:
     """Mean and standard deviation of what these layers answer."""
     sums = [(0.0, 0.0, 0)] * len(layers)
     for answers in run(model, [layer.output for layer in layers], rows):
@@ -97,7 +98,7 @@ def moments(model: Any, layers: Sequence[Layer], rows: Array) -> list[Moments]:
     return found
 
 
-def difference(one: Any, other: Any, rows: Array) -> float:
+def difference(one: OnnxModel, other: OnnxModel, rows: Array) -> float:
     """Largest difference of two models' outputs, relative to the largest output (at least 1)."""
     names = [value.name for value in one.graph.output]
     worst = largest = 0.0
@@ -108,7 +109,7 @@ def difference(one: Any, other: Any, rows: Array) -> float:
     return worst / max(1.0, largest)
 
 
-def shapes_of_run(model: Any, rows: Array) -> dict[str, tuple[int, ...]]:
+def shapes_of_run(model: OnnxModel, rows: Array) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor that is computed from the input, for one row."""
     names = [name for node in model.graph.node for name in node.output if name]
     (found,) = run(model, names, rows[:1])

@@ -12,7 +12,6 @@ mean can do harm (half of the weights gone: 82.7 % became 26.5 %).
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from pipeline.compress.onnx_graph.fold import scale_outputs
 from pipeline.compress.onnx_graph.graph import Graph
 from pipeline.compress.onnx_graph.runs import moments
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import OnnxNode
 
 NO_ROWS = "The statistics were not set right, because there are no rows: give data.calibration, 100 to 500 rows without labels."
 SAME = 1e-5  # changes below this share of the standard deviation are rounding: the layer sees nothing of the pruning
@@ -62,7 +62,7 @@ def restore(
             _put_into_norm(changed, norm, scale, shift)
 
 
-def _put_into_norm(graph: Graph, norm: Any, scale: Array, shift: Array) -> None:
+def _put_into_norm(graph: Graph, norm: OnnxNode, scale: Array, shift: Array) -> None:
     """Let batch normalisation answer for y' what it would answer for scale * y' + shift: gamma * scale, (mean - shift) / scale."""
     gamma, mean = graph.input_value(norm, 1), graph.input_value(norm, 3)
     assert gamma is not None  # norm_behind looked

@@ -7,8 +7,6 @@ Mean and spread of what every layer answers are set right afterwards (`statistic
 output channel has a table of its own, whose levels are then scaled alike. One table for a whole kernel would not stay one.
 """
 
-from typing import Any
-
 import numpy as np
 
 from pipeline import units
@@ -27,13 +25,14 @@ from pipeline.compress.onnx_graph.runs import has_rows, rows_of
 from pipeline.compress.settings import FAULT, check_names
 from pipeline.errors import ModelError, PromiseError, StageError
 from pipeline.frameworks import onnx_weights
+from pipeline.frameworks.types import OnnxModel
 
 
 class Settings(CodebookSettings, frozen=True):
     recalibrate: bool = True  # set mean and spread of the layers right, where there are rows
 
 
-def requires(model: Any, settings: Settings, context: Context) -> None:
+def requires(model: OnnxModel, settings: Settings, context: Context) -> None:
     """Refuse settings that name no node, and graphs without kernels."""
     del context
     graph = copy_of(model)
@@ -47,7 +46,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
         )
 
 
-def apply(model: Any, settings: Settings, context: Context) -> Changed:
+def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
     """Find the levels of every table and put the nearest in the place of each weight."""
     graph, original = Graph(model), copy_of(model)
     kernels = kernels_of(graph, settings.exclude)
@@ -91,7 +90,7 @@ def _on_levels(graph: Graph, kernel: Kernel, settings: Settings) -> None:
     graph.replace(kernel.constant, from_rows(found, values.shape, settings.axes(kernel.outputs)).astype(values.dtype))
 
 
-def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+def ensures(before: OnnxModel, after: OnnxModel, settings: Settings) -> Claims:
     """No table has more than 2^bits values, zeros are still zeros, and nothing else has changed but what was recalibrated."""
     old, new = copy_of(before), copy_of(after)
     kernels = kernels_of(old, settings.exclude)
@@ -119,7 +118,7 @@ def ensures(before: Any, after: Any, settings: Settings) -> Claims:
     }
 
 
-def restore(model: Any, data: bytes) -> None:
+def restore(model: OnnxModel, data: bytes) -> None:
     """Put the weights of a container into a graph that has constants of the same names. ModelError if it has not."""
     graph = Graph(model)
     for name, values in container_file.read(data).items():

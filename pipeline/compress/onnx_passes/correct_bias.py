@@ -8,7 +8,7 @@ No node is added: a convolution without a bias gets one as its third input. The 
 it is, its answers are off by what the correction anticipates. Batch normalisation is folded first.
 """
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from msgspec import Meta
@@ -21,6 +21,7 @@ from pipeline.compress.onnx_graph.runs import moments, rows_of, run
 from pipeline.compress.settings import PassSettings, check_names
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import OnnxModel
 
 HELD_SHARE = 10  # of the rows, one part compares
 
@@ -31,7 +32,7 @@ class Settings(PassSettings, frozen=True):
     exclude: tuple[str, ...] = ()  # names of nodes whose bias stays
 
 
-def requires(model: Any, settings: Settings, context: Context) -> None:
+def requires(model: OnnxModel, settings: Settings, context: Context) -> None:
     """Refuse settings that name no layer, graphs without a bias, and plans without rows."""
     graph = copy_of(model)
     check_names(settings.exclude, [layer.name for layer in graph.layers()], "correct_bias.exclude", "node with weights")
@@ -43,7 +44,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
         )
 
 
-def apply(model: Any, settings: Settings, context: Context) -> Changed:
+def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
     """Correct one layer after the other; on rows that nothing was taken from, look whether it helps."""
     graph = Graph(model)
     fold(graph)
@@ -91,7 +92,7 @@ def _split(rows: Array, seed: int) -> tuple[Array, Array]:
     return (rows[order[held:]], rows[order[:held]]) if held else (rows, rows)
 
 
-def _better(exact: Any, unaided: Any, corrected: Any, rows: Array) -> _Kept:
+def _better(exact: OnnxModel, unaided: OnnxModel, corrected: OnnxModel, rows: Array) -> _Kept:
     """How far the answers with rounded weights are from those of the model, without the correction and with it."""
     before, after = (_apart(exact, each, rows) for each in (unaided, corrected))
     told = (
@@ -102,7 +103,7 @@ def _better(exact: Any, unaided: Any, corrected: Any, rows: Array) -> _Kept:
     return _Kept(worse, f"{told}: the biases are left as they were." if worse else f"{told}.")
 
 
-def _apart(exact: Any, other: Any, rows: Array) -> float:
+def _apart(exact: OnnxModel, other: OnnxModel, rows: Array) -> float:
     names = [value.name for value in exact.graph.output]
     squares = [
         float(np.square(one.astype(np.float64) - two).mean())
@@ -112,7 +113,7 @@ def _apart(exact: Any, other: Any, rows: Array) -> float:
     return float(np.mean(squares))
 
 
-def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+def ensures(before: OnnxModel, after: OnnxModel, settings: Settings) -> Claims:
     """No node was added, and nothing but biases has changed."""
     old, new = copy_of(before), copy_of(after)
     fold(old)

@@ -8,7 +8,7 @@ normalisation is folded first. Sweeps over all pairs are repeated until nothing 
 It pays where one scale holds for a whole weight tensor; onnx-int8 gives every output channel its own and gains less.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from pipeline.compress.onnx_graph.graph import Graph, Layer, attribute, copy_of
 from pipeline.compress.settings import PassSettings, check_names
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import OnnxModel, OnnxNode
 
 ANYWHERE = ("Relu", "LeakyRelu", "PRelu", "Identity", "Dropout")
 POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
@@ -48,7 +49,7 @@ class Pair(NamedTuple):
     )
 
 
-def requires(model: Any, settings: Settings, context: Context) -> None:
+def requires(model: OnnxModel, settings: Settings, context: Context) -> None:
     """Refuse settings that name no layer, and graphs without a pair."""
     del context
     graph = copy_of(model)
@@ -63,7 +64,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
         )
 
 
-def apply(model: Any, settings: Settings, context: Context) -> Changed:
+def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
     """Scale every pair until the ranges are equal."""
     graph = Graph(model)
     fold(graph)
@@ -75,7 +76,7 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
     return Changed(model, notes=left)
 
 
-def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+def ensures(before: OnnxModel, after: OnnxModel, settings: Settings) -> Claims:
     """In every pair, both layers have the same range in each channel; no node was added."""
     old, new = copy_of(before), copy_of(after)
     if len(new.nodes) > len(old.nodes):
@@ -123,7 +124,7 @@ def pairs_of(graph: Graph, settings: Settings) -> tuple[list[Pair], tuple[str, .
     )
 
 
-def _behind(graph: Graph, layer: Layer, shapes: Shapes) -> tuple[Any | None, str, Lie]:
+def _behind(graph: Graph, layer: Layer, shapes: Shapes) -> tuple[OnnxNode | None, str, Lie]:
     """Return the first node behind a layer that is not homogeneous, what it reads, and how the layer's channels lie there.
 
     None if something on the way is read twice.
@@ -137,7 +138,7 @@ def _behind(graph: Graph, layer: Layer, shapes: Shapes) -> tuple[Any | None, str
     return node, tensor, lie
 
 
-def _through(graph: Graph, node: Any, lie: Lie, shapes: Shapes) -> Lie | None:
+def _through(graph: Graph, node: OnnxNode, lie: Lie, shapes: Shapes) -> Lie | None:
     """Where the channels lie behind a homogeneous node; None if it is not one for them."""
     if node.op_type in ANYWHERE or (node.op_type in POOLS and lie.axis == 1):
         return lie

@@ -11,7 +11,7 @@ channels: they must answer the same, on the first rows.
 Then the statistics are set right without labels (`statistics`).
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -27,6 +27,7 @@ from pipeline.compress.settings import PassSettings, check_names
 from pipeline.compress.surgery.importance import sizes_along
 from pipeline.errors import PlanError, PromiseError, StageError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import OnnxModel, OnnxNode
 
 LARGEST_RATIO = 0.25
 ROUNDING = 1e-5  # largest difference from the masked original, relative to the largest answer
@@ -80,7 +81,7 @@ class Selected(Channels):
             rounded += step
         return min(count, max(rounded, self.settings.min_channels, 1))
 
-    def _importance(self, node: Any, axis: int) -> Array:
+    def _importance(self, node: OnnxNode, axis: int) -> Array:
         values = self.graph.input_value(node, 1)
         assert values is not None  # Channels looked
         if self.settings.importance == "random":
@@ -137,7 +138,7 @@ class Selected(Channels):
         self.graph.tidy()
 
     @staticmethod
-    def _groups(node: Any, stays: Array) -> int:
+    def _groups(node: OnnxNode, stays: Array) -> int:
         each = len(stays) // int(attribute(node, "group", 1))
         return int(stays.sum()) // each
 
@@ -151,7 +152,7 @@ class Selected(Channels):
         return new
 
 
-def requires(model: Any, settings: Settings, context: Context) -> None:
+def requires(model: OnnxModel, settings: Settings, context: Context) -> None:
     """Refuse ratios that nothing but training would repair, names that no node has, and plans without rows."""
     if settings.ratio > LARGEST_RATIO:
         raise PlanError(
@@ -166,7 +167,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
     rows_of(context, "prune_channels")
 
 
-def apply(model: Any, settings: Settings, context: Context) -> Changed:
+def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
     """Choose, cut, compare, and set the statistics right."""
     graph = Graph(model)
     fold(graph)
@@ -201,7 +202,7 @@ def _told(whole: dict[str, str], most: int = 5) -> str:
     return f"All channels stay in {', '.join(some)}{more}." if some else ""
 
 
-def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+def ensures(before: OnnxModel, after: OnnxModel, settings: Settings) -> Claims:
     """There are fewer channels, no layer lost more than it may, and the nodes are the same."""
     del settings  # rounding may take less or more than the ratio, but never more than LARGEST_RATIO
     old, new = copy_of(before), copy_of(after)

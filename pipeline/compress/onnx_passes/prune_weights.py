@@ -5,8 +5,6 @@ matrix products and recurrent nodes are pruned; depthwise kernels and the last k
 what every layer answers are set right (`statistics`), which scales the weights of whole channels: zeros stay zeros.
 """
 
-from typing import Any
-
 import numpy as np
 
 from pipeline.compress.base import Changed, Claims
@@ -27,6 +25,7 @@ from pipeline.compress.sparsity.settings import (
 )
 from pipeline.errors import StageError
 from pipeline.frameworks import Array, onnx_weights
+from pipeline.frameworks.types import OnnxModel
 
 
 class Settings(PruningSettings, frozen=True):
@@ -35,7 +34,7 @@ class Settings(PruningSettings, frozen=True):
     recalibrate: bool = True  # set mean and spread of every layer right, where there are rows
 
 
-def requires(model: Any, settings: Settings, context: Context) -> None:
+def requires(model: OnnxModel, settings: Settings, context: Context) -> None:
     """Refuse settings that name no node or leave a kernel nothing, and graphs with nothing to prune."""
     graph = copy_of(model)
     check_names(settings.exclude, names_of(graph), "prune_weights.exclude", "node with a kernel")
@@ -51,7 +50,7 @@ def requires(model: Any, settings: Settings, context: Context) -> None:
     refuse_empty([kernel.layer for kernel in kernels], values, masks)
 
 
-def apply(model: Any, settings: Settings, context: Context) -> Changed:
+def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
     """Prune all kernels."""
     before = weigh(onnx_weights(model))
     graph = Graph(model)
@@ -70,7 +69,7 @@ def apply(model: Any, settings: Settings, context: Context) -> Changed:
     return Changed(model, notes=tuple(notes))
 
 
-def ensures(before: Any, after: Any, settings: Settings) -> Claims:
+def ensures(before: OnnxModel, after: OnnxModel, settings: Settings) -> Claims:
     """What had to go is exactly zero; nothing has changed but layers whose statistics were set right."""
     old, new = copy_of(before), copy_of(after)
     kernels = _prunable(old, settings)

@@ -3,7 +3,7 @@
 Masks hold in the graph, as constraints of the kernels that the optimizer applies; Python runs only where the schedule changes them.
 """
 
-from typing import Any
+import numpy.typing as npt
 
 from pipeline.compress.formats.keras_model import layers_of
 from pipeline.compress.settings import check_names
@@ -13,22 +13,24 @@ from pipeline.compress.sparsity.schedules import Rise, Schedule
 from pipeline.compress.sparsity.settings import refuse_empty
 from pipeline.errors import PlanError, StageError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import Constraint, KerasCallback, KerasVariable, Logs
 
 
-def pruning(selection: Selection, exclude: tuple[str, ...], schedule: Schedule | None) -> Any:
+def pruning(selection: Selection, exclude: tuple[str, ...], schedule: Schedule | None) -> KerasCallback:
     """The callback of `PruneWeights`; `release()` takes the constraints away where a training broke off."""
     import keras
 
     class Pruning(keras.callbacks.Callback):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.held: list[tuple[Any, Any, Any]] = []  # kernel, mask, the constraint of before
+            # kernel, mask, the constraint of before
+            self.held: list[tuple[KerasVariable, KerasVariable, Constraint | None]] = []
             self.inputs: list[tuple[int, ...]] = []
             self.layers: list[str] = []
             self.rise = Rise(0, 0, 0, 0, 1, 1)
             self.done = self.epoch_began = -1  # optimizer steps; -1: not begun
 
-        def on_train_begin(self, logs: Any = None) -> None:
+        def on_train_begin(self, logs: Logs = None) -> None:
             del logs
             self.release()
             kernels = prunable_kernels(self.model, exclude)
@@ -61,13 +63,13 @@ def pruning(selection: Selection, exclude: tuple[str, ...], schedule: Schedule |
                 )
             return schedule.over(steps * epochs if steps else (schedule.end_step or 0) + 1, selection.final_sparsity)
 
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
             del logs
             steps = self.params.get("steps")
             self.epoch_began = epoch * steps if steps else max(self.done, 0)
             self._advance(self.epoch_began)
 
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
             del logs
             self._advance(self.epoch_began + batch + 1)
 
@@ -88,7 +90,7 @@ def pruning(selection: Selection, exclude: tuple[str, ...], schedule: Schedule |
             refuse_empty(self.layers, values, masks)
             return masks
 
-        def on_train_end(self, logs: Any = None) -> None:
+        def on_train_end(self, logs: Logs = None) -> None:
             """Once more, for what changed the weights behind the optimizer's back (an average of weights, a restored epoch)."""
             del logs
             for kernel, mask, _ in self.held:
@@ -106,11 +108,11 @@ def pruning(selection: Selection, exclude: tuple[str, ...], schedule: Schedule |
             if self.model.compiled:
                 self.model.make_train_function(force=True)
 
-        def state(self) -> list[Any]:
+        def state(self) -> list[npt.ArrayLike]:
             """For a training that is stopped and resumed: the step, and the masks."""
             return [self.done, *(keras.ops.convert_to_numpy(mask) for _, mask, _ in self.held)]
 
-        def restore(self, state: list[Any]) -> None:
+        def restore(self, state: list[Array]) -> None:
             self.done = int(state[0])
             for (_, mask, _), stays in zip(self.held, state[1:], strict=True):
                 mask.assign(stays)

@@ -4,11 +4,12 @@ Also those inside composite layers: the cells of recurrent layers, the projectio
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from pipeline.compress.formats.keras_model import layers_of
+from pipeline.frameworks.types import KerasLayer, KerasModel, KerasVariable
 
 Kind = Literal["dense", "depthwise", "embedding"]
 
@@ -17,13 +18,13 @@ class Kernel(NamedTuple):
     """One kernel. `inputs` and `outputs` are the axes that are summed over and that number the outputs."""
 
     layer: str  # as a user knows it: the layer of the model, not the projection or cell inside
-    variable: Any
+    variable: KerasVariable
     kind: Kind
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
 
-def kernels_of(model: Any, exclude: Sequence[str] = (), *, last: bool = True) -> list[Kernel]:
+def kernels_of(model: KerasModel, exclude: Sequence[str] = (), *, last: bool = True) -> list[Kernel]:
     """Every floating point kernel once, in the order of the graph; without `last`, not those of the last layer with weights."""
     weighted = [layer for layer in layers_of(model) if layer.weights]
     found: dict[int, Kernel] = {}
@@ -38,7 +39,7 @@ def kernels_of(model: Any, exclude: Sequence[str] = (), *, last: bool = True) ->
     return list(found.values())
 
 
-def prunable_kernels(model: Any, exclude: Sequence[str] = ()) -> list[Kernel]:
+def prunable_kernels(model: KerasModel, exclude: Sequence[str] = ()) -> list[Kernel]:
     """What `prune_weights` prunes.
 
     Depthwise kernels are few and losing from them costs most; embeddings are looked up and not multiplied; the last layer's kernel is
@@ -47,11 +48,11 @@ def prunable_kernels(model: Any, exclude: Sequence[str] = ()) -> list[Kernel]:
     return [kernel for kernel in kernels_of(model, exclude, last=False) if kernel.kind == "dense"]
 
 
-def pruned_kernels(model: Any) -> list[Any]:
+def pruned_kernels(model: KerasModel) -> list[KerasVariable]:
     """The kernels, as variables, that hold zeros, except those that are zero because their initializer made them so: they have yet to learn."""
     from keras import initializers
 
-    found: dict[int, Any] = {}
+    found: dict[int, KerasVariable] = {}
     untrained: set[int] = set()
     for layer in model._flatten_layers():  # noqa: SLF001 - the only way into wrappers, cells and attention
         for variable in layer.weights:
@@ -68,7 +69,7 @@ def pruned_kernels(model: Any) -> list[Any]:
     return [variable for key, variable in found.items() if key not in untrained]
 
 
-def _of_layer(layer: Any) -> Iterator[tuple[Any, Kind, tuple[int, ...], tuple[int, ...]]]:
+def _of_layer(layer: KerasLayer) -> Iterator[tuple[KerasVariable, Kind, tuple[int, ...], tuple[int, ...]]]:
     from keras import layers
 
     if isinstance(layer, layers.SeparableConv1D | layers.SeparableConv2D):

@@ -4,12 +4,13 @@ A mask is a boolean array of the kernel's shape; True: the weight stays. Masks a
 smallest go: `magnitudes` or, as the control of every pruning paper, `random_scores`. Only `holding` needs a framework.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import Constraint, KerasVariable, TfTensor
 
 Scope = Literal["layer", "global"]
 
@@ -124,7 +125,7 @@ def keeps_pattern(kernel: Array, pattern: Pattern, axes: tuple[int, ...]) -> boo
     return bool((kernel[~keep_pattern(np.abs(kernel), pattern, axes)] == 0).all())
 
 
-def holding(mask: Any, also: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
+def holding(mask: Array | KerasVariable, also: Constraint | None = None) -> Constraint:
     """A Keras constraint that puts what the mask takes away back to zero, behind the constraint `also`.
 
     The optimizer applies it in the graph, in each step right after it has changed the kernel. `mask` is a boolean array, or a boolean
@@ -135,13 +136,13 @@ def holding(mask: Any, also: Callable[[Any], Any] | None = None) -> Callable[[An
 
     stays = mask if isinstance(mask, keras.Variable) else mask_variable(mask)
 
-    def hold(kernel: Any) -> Any:
+    def hold(kernel: TfTensor) -> TfTensor:
         return ops.where(stays, kernel if also is None else also(kernel), ops.zeros_like(kernel))
 
     return hold
 
 
-def mask_variable(mask: Array) -> Any:
+def mask_variable(mask: Array) -> KerasVariable:
     """A mask as a Variable, so that it is no constant of the graph."""
     import keras
 

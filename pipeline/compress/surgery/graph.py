@@ -9,9 +9,10 @@ from pipeline.compress.surgery.rules import rule_of
 from pipeline.compress.surgery.wiring import Call, Tensor, Wiring
 from pipeline.errors import StageError
 from pipeline.frameworks.keras_graph import graph_of, nodes_of
+from pipeline.frameworks.types import KerasLayer, KerasModel, KerasNode
 
 
-def functional(model: Any) -> Any:
+def functional(model: KerasModel) -> KerasModel:
     """The graph of a Functional or Sequential model. StageError if it has none."""
     graph = graph_of(model)
     if graph is None:
@@ -22,14 +23,14 @@ def functional(model: Any) -> Any:
     return graph
 
 
-def is_model(layer: Any) -> bool:
+def is_model(layer: KerasLayer) -> bool:
     """Whether this layer is a model with a graph of its own."""
     import keras
 
     return isinstance(layer, keras.Model) and (hasattr(layer, "_nodes_by_depth") or hasattr(layer, "_functional"))
 
 
-def walk(model: Any) -> Wiring:
+def walk(model: KerasModel) -> Wiring:
     """Find how channels run through the model. StageError if it has no graph."""
     wiring = Wiring()
     inputs = [Tensor((None,) * len(tensor.shape), tuple(tensor.shape)) for tensor in functional(model).inputs]
@@ -39,7 +40,7 @@ def walk(model: Any) -> Wiring:
     return wiring
 
 
-def _through(model: Any, inputs: Sequence[Tensor], wiring: Wiring) -> list[Tensor]:
+def _through(model: KerasModel, inputs: Sequence[Tensor], wiring: Wiring) -> list[Tensor]:
     graph = functional(model)
     found: dict[int, Tensor] = {}
     for tensor, outer in zip(graph.inputs, inputs, strict=True):
@@ -56,7 +57,7 @@ def _through(model: Any, inputs: Sequence[Tensor], wiring: Wiring) -> list[Tenso
     return [found[id(tensor)] for tensor in graph.outputs]
 
 
-def _called(node: Any, given: Sequence[Tensor], found: dict[int, Tensor], wiring: Wiring) -> list[Tensor]:
+def _called(node: KerasNode, given: Sequence[Tensor], found: dict[int, Tensor], wiring: Wiring) -> list[Tensor]:
     layer, shapes = node.operation, [tuple(tensor.shape) for tensor in node.outputs]
     call = Call(layer, layer.name, wiring, _arguments(node, found), given, shapes)
     rule = rule_of(layer)
@@ -73,11 +74,11 @@ def _fits(axes: Axes, shape: tuple[int | None, ...]) -> bool:
     return all(ids is None or len(ids) == size for ids, size in zip(axes, shape, strict=True))
 
 
-def _arguments(node: Any, found: dict[int, Tensor]) -> dict[str, Any]:
+def _arguments(node: KerasNode, found: dict[int, Tensor]) -> dict[str, Any]:
     """What the layer was called with, by the names of its `call`."""
     import keras
 
-    def known(value: Any) -> Any:
+    def known(value: object) -> object:
         return found[id(value)] if isinstance(value, keras.KerasTensor) else value
 
     args, kwargs = (keras.tree.map_structure(known, each) for each in (node.arguments.args, node.arguments.kwargs))

@@ -1,7 +1,5 @@
 """The same model with fewer channels: every layer made anew from its config, every weight without what is gone."""
 
-from typing import Any
-
 import numpy as np
 
 from pipeline.compress.surgery.channels import Axes, Ids
@@ -10,9 +8,10 @@ from pipeline.compress.surgery.wiring import Size, Wiring
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
 from pipeline.frameworks.keras_graph import nodes_of
+from pipeline.frameworks.types import KerasLayer, KerasModel, KerasTensor, LayerConfig, Nested
 
 
-def rebuilt(model: Any, wiring: Wiring, of: Ids, dead: Ids) -> Any:
+def rebuilt(model: KerasModel, wiring: Wiring, of: Ids, dead: Ids) -> KerasModel:
     """Return a smaller copy, not compiled, with the names, the dtypes and the trainable flags of the original."""
     alive = np.isin(of, dead, invert=True)
     builder = Builder(wiring, alive)
@@ -30,15 +29,15 @@ class Builder:
 
     def __init__(self, wiring: Wiring, alive: Array) -> None:
         self.wiring, self.alive = wiring, alive
-        self.copies: dict[int, Any] = {}
-        self.made: list[tuple[Any, Any]] = []  # layers, each with its copy; a model after what is inside
+        self.copies: dict[int, KerasLayer] = {}
+        self.made: list[tuple[KerasLayer, KerasLayer]] = []  # layers, each with its copy; a model after what is inside
 
-    def copy(self, layer: Any) -> Any:
+    def copy(self, layer: KerasLayer) -> KerasLayer:
         if id(layer) not in self.copies:
             self.copies[id(layer)] = self.model(layer) if is_model(layer) else self._layer(layer)
         return self.copies[id(layer)]
 
-    def model(self, model: Any) -> Any:
+    def model(self, model: KerasModel) -> KerasModel:
         """Not by keras.models.clone_model: it compiles the copy, and fails on a loss that is a function."""
         import keras
 
@@ -51,7 +50,7 @@ class Builder:
         self.made.append((model, new))
         return new
 
-    def _functional(self, model: Any, graph: Any, inputs: Any) -> Any:
+    def _functional(self, model: KerasModel, graph: KerasModel, inputs: Nested) -> KerasModel:
         import keras
 
         known = {id(old): new for old, new in zip(graph.inputs, keras.tree.flatten(inputs), strict=True)}
@@ -65,7 +64,7 @@ class Builder:
         except TypeError as error:
             raise _no_copy(model, error) from error
 
-    def _input(self, tensor: Any) -> Any:
+    def _input(self, tensor: KerasTensor) -> KerasTensor:
         import keras
 
         layer = tensor._keras_history.operation  # noqa: SLF001 - the tensor's own name is lost when a model is saved
@@ -73,7 +72,7 @@ class Builder:
         shape = tuple(size if ids is None else self._count(ids) for size, ids in zip(tensor.shape, axes, strict=True))
         return keras.Input(batch_shape=shape, dtype=tensor.dtype, sparse=tensor.sparse, name=layer.name)
 
-    def _layer(self, layer: Any) -> Any:
+    def _layer(self, layer: KerasLayer) -> KerasLayer:
         import keras
 
         try:
@@ -84,8 +83,8 @@ class Builder:
             self.made.append((layer, new))
         return new
 
-    def _config(self, layer: Any) -> dict[str, Any]:
-        config: dict[str, Any] = layer.get_config()
+    def _config(self, layer: KerasLayer) -> LayerConfig:
+        config: LayerConfig = layer.get_config()
         self._resize(config, layer)
         for key, inner in (("layer", "layer"), ("layer", "forward_layer"), ("backward_layer", "backward_layer")):
             if isinstance(config.get(key), dict) and id(getattr(layer, inner, None)) in self.wiring.sizes:
@@ -93,19 +92,19 @@ class Builder:
                 config[key].pop("build_config", None)  # the shapes that the inner layer had
         return config
 
-    def _resize(self, config: dict[str, Any], layer: Any) -> None:
+    def _resize(self, config: LayerConfig, layer: KerasLayer) -> None:
         sizes = self.wiring.sizes.get(id(layer), {})
         ids = [each for size in sizes.values() for each in (size if isinstance(size, tuple) else (size,))]
         if any(isinstance(each, np.ndarray) and not self.alive[each].all() for each in ids):
             config.update({key: self._count(size) for key, size in sizes.items()})
 
-    def _count(self, size: Size) -> Any:
+    def _count(self, size: Size) -> int | tuple[int | None, ...]:
         if isinstance(size, tuple):
             return tuple(int(self.alive[each].sum()) if isinstance(each, np.ndarray) else each for each in size)
         return int(self.alive[size].sum())
 
 
-def _fill(old: Any, new: Any, wiring: Wiring, alive: Array) -> None:
+def _fill(old: KerasLayer, new: KerasLayer, wiring: Wiring, alive: Array) -> None:
     """Copy the weights, and the states of random generators."""
     for source, target in zip(old.variables, new.variables, strict=True):
         target.assign(_sliced(np.asarray(source), wiring.axes.get(id(source), ()), alive))
@@ -118,7 +117,7 @@ def _sliced(values: Array, axes: Axes, alive: Array) -> Array:
     return values
 
 
-def _no_copy(layer: Any, error: Exception) -> StageError:
+def _no_copy(layer: KerasLayer, error: Exception) -> StageError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return StageError(
         f"layer '{layer.name}' ({type(layer).__name__}) can not be made anew from its config: {lines[-1].strip()[:200]}",

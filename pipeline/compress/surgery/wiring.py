@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pipeline.compress.surgery.channels import Axes, Channels, Ids
+from pipeline.frameworks.types import KerasLayer, KerasTensor, KerasVariable
 
 Size = Ids | tuple[int | Ids | None, ...]
 """A number in a layer's config that counts channels, or a shape of which some numbers do."""
@@ -13,10 +14,12 @@ Size = Ids | tuple[int | Ids | None, ...]
 class Producer(NamedTuple):
     """A layer that makes channels of its own."""
 
-    layer: Any
+    layer: KerasLayer
     name: str
     ids: Ids
-    kernels: tuple[tuple[Any, int], ...]  # weights whose slices along this axis tell how important a channel is
+    kernels: tuple[
+        tuple[KerasVariable, int], ...
+    ]  # weights whose slices along this axis tell how important a channel is
     kind: str = "channels"  # or heads
 
 
@@ -38,7 +41,7 @@ class Wiring:
         self.producers: dict[tuple[int, str], Producer] = {}  # id of the layer, kind
         self.put_out: dict[str, list[Ids]] = {}  # name of a layer -> the ids of what it puts out
 
-    def runs_along(self, thing: Any, axes: Axes, name: str) -> None:
+    def runs_along(self, thing: KerasVariable | KerasTensor, axes: Axes, name: str) -> None:
         """Say what runs along a weight or an input; what is used several times is tied here."""
         for before, now in zip(self.axes.setdefault(id(thing), axes), axes, strict=True):
             self.tie(before, now, f"'{name}' is called several times, also with channels that have to stay")
@@ -56,7 +59,7 @@ class Call:
     """One call of a layer or an operation. A rule tells here what happens to channels, and returns the axes of each output."""
 
     def __init__(
-        self, layer: Any, name: str, wiring: Wiring, arguments: dict[str, Any], inputs: Sequence[Tensor],
+        self, layer: KerasLayer, name: str, wiring: Wiring, arguments: dict[str, Any], inputs: Sequence[Tensor],
         out_shapes: Sequence[tuple[int | None, ...]],
     ) -> None:  # fmt: skip
         self.layer, self.name, self.wiring = layer, name, wiring
@@ -77,12 +80,12 @@ class Call:
     def tie(self, one: Ids | None, other: Ids | None) -> None:
         self.wiring.tie(one, other, f"'{self.name}' joins its channels with some that have to stay")
 
-    def weight(self, variable: Any, *axes: Ids | None) -> None:
+    def weight(self, variable: KerasVariable | None, *axes: Ids | None) -> None:
         """Say what runs along the axes of a weight. None: the layer has no such weight."""
         if variable is not None:
             self.wiring.runs_along(variable, axes, self.name)
 
-    def size(self, layer: Any = None, **sizes: Size) -> None:
+    def size(self, layer: KerasLayer | None = None, **sizes: Size) -> None:
         """Say which numbers in the config of this layer (or of one inside it) count channels."""
         known = self.wiring.sizes.setdefault(id(self.layer if layer is None else layer), {})
         for key, size in sizes.items():
@@ -96,7 +99,7 @@ class Call:
         for a, b in zip(one, other, strict=True):
             self.wiring.tie(None if isinstance(a, int) else a, None if isinstance(b, int) else b, why)
 
-    def makes(self, ids: Ids, *kernels: tuple[Any, int], kind: str = "channels") -> None:
+    def makes(self, ids: Ids, *kernels: tuple[KerasVariable, int], kind: str = "channels") -> None:
         """The layer makes these channels, and the slices of `kernels` along an axis tell how important each is."""
         producer = Producer(self.layer, self.name, ids, kernels, kind)
         self.wiring.producers.setdefault((id(self.layer), kind), producer)

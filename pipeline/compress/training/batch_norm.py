@@ -6,13 +6,13 @@ with them and 86.8 % when nothing but them had been estimated anew (measured on 
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from pipeline.compress.context import Context
 from pipeline.errors import StageError
-from pipeline.frameworks import check_fits
+from pipeline.frameworks import Array, check_fits
+from pipeline.frameworks.types import KerasLayer, KerasModel, TfFunction, TfTensor, TfVariable
 from pipeline.records import TensorSpec
 
 ROWS = 8192
@@ -23,7 +23,7 @@ BATCH_ROWS = 256
 """At least, where there are so many: each batch stands for all rows in the layers behind the first normalisation."""
 
 
-def recalibrate(model: Any, context: Context) -> bool:
+def recalibrate(model: KerasModel, context: Context) -> bool:
     """Forget the moving statistics of every BatchNormalization, and set them to those of `context`'s rows.
 
     The average over whole batches drawn by the seed, each normalised by its own statistics ("PreciseBN" of Wu and Johnson,
@@ -52,7 +52,7 @@ def recalibrate(model: Any, context: Context) -> bool:
     return True
 
 
-def check(model: Any, context: Context) -> None:
+def check(model: KerasModel, context: Context) -> None:
     """StageError or DataError if there is something to estimate, and rows that do not fit."""
     rows = context.training or context.calibration
     if rows is None or not len(rows.x) or not any(norms_of(model)):
@@ -68,7 +68,7 @@ def check(model: Any, context: Context) -> None:
     check_fits(rows.x, spec, "data.training" if context.training else "data.calibration", "keras")
 
 
-def recalibrate_or_say(model: Any, context: Context) -> tuple[str, ...]:
+def recalibrate_or_say(model: KerasModel, context: Context) -> tuple[str, ...]:
     """`recalibrate`; where the rows for it are missing, the sentence that says so."""
     if recalibrate(model, context) or not any(norms_of(model)):
         return ()
@@ -76,12 +76,12 @@ def recalibrate_or_say(model: Any, context: Context) -> tuple[str, ...]:
     return (f"Batch normalisation keeps the statistics of the model as it was, {why}.",)
 
 
-def statistics_of(model: Any) -> set[int]:
+def statistics_of(model: KerasModel) -> set[int]:
     """The ids of the weights that `recalibrate` sets, and no others."""
     return {id(weight) for layer in norms_of(model) for weight in (layer.moving_mean, layer.moving_variance)}
 
 
-def norms_of(model: Any) -> Iterator[Any]:
+def norms_of(model: KerasModel) -> Iterator[KerasLayer]:
     """Every BatchNormalization of a Keras model once, also inside nested models and wrappers."""
     import keras
 
@@ -90,14 +90,14 @@ def norms_of(model: Any) -> Iterator[Any]:
             yield layer
 
 
-def _seeing(model: Any) -> Any:
+def _seeing(model: KerasModel) -> TfFunction:
     import tensorflow as tf
 
     return tf.function(lambda x: model(x, training=False), reduce_retracing=True, autograph=False)
 
 
 @contextlib.contextmanager
-def _collecting(norms: list[Any]) -> Iterator[list[list[Any]]]:
+def _collecting(norms: list[KerasLayer]) -> Iterator[list[list[TfVariable]]]:
     """Meanwhile each of these layers works as in training, and sums up [calls, means, squares of means, variances]."""
     import tensorflow as tf
 
@@ -115,12 +115,14 @@ def _collecting(norms: list[Any]) -> Iterator[list[list[Any]]]:
             layer.momentum, layer.trainable = momentum, trainable
 
 
-def _summing(layer: Any, calls: Any, means: Any, mean_squares: Any, variances: Any) -> Any:
+def _summing(
+    layer: KerasLayer, calls: TfVariable, means: TfVariable, mean_squares: TfVariable, variances: TfVariable
+) -> TfFunction:
     import tensorflow as tf
 
     as_usual = layer.call
 
-    def call(inputs: Any, training: Any = None, mask: Any = None) -> Any:
+    def call(inputs: TfTensor, training: bool | None = None, mask: TfTensor | None = None) -> TfTensor:
         del training
         outputs = as_usual(inputs, training=True, mask=mask)
         mean = tf.cast(layer.moving_mean.value, "float64")
@@ -133,7 +135,7 @@ def _summing(layer: Any, calls: Any, means: Any, mean_squares: Any, variances: A
     return call
 
 
-def _set(layer: Any, mean: Any, variance: Any) -> None:
+def _set(layer: KerasLayer, mean: Array, variance: Array) -> None:
     if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
         raise StageError(
             f"the statistics of batch normalisation '{layer.name}' can not be estimated: its inputs are not finite",

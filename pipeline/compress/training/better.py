@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from pipeline.compress.settings import Recover
 from pipeline.compress.training import batch_norm, distillation
 from pipeline.compress.training.objective import Lesson
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasVariable
 from pipeline.records import UNTRAINED
 
 SURE = 2.0  # standard errors of the mean difference, row by row
@@ -23,7 +24,9 @@ class Untrained(NamedTuple):
     """What the pass makes without training: it must keep the promise, too."""
 
     finish: Callable[[], None]  # turns the weights as they are before the training into it
-    hidden: Sequence[Any] = ()  # variables that are no weights of the model and that `finish` or the training changes
+    hidden: Sequence[
+        KerasVariable
+    ] = ()  # variables that are no weights of the model and that `finish` or the training changes
 
 
 AS_IT_IS = Untrained(lambda: None)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,13 +13,14 @@ from pipeline.compress.training import logits
 from pipeline.compress.training.checkpoint import Checkpoint, digest_of
 from pipeline.errors import PlanError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasLayer, KerasModel, KerasVariable, TfTensor
 
 CACHE_BYTES = 2**29  # of the teacher's answers for all rows; more are asked for in each step instead
 BATCH_ROWS = 500
 PROBE_ROWS = 64  # tell probabilities from logits
 
 
-def softened_divergence(teacher: Any, student: Any, temperature: float) -> Any:
+def softened_divergence(teacher: TfTensor, student: TfTensor, temperature: float) -> TfTensor:
     """T^2 KL(softmax(teacher / T) || softmax(student / T)), the mean over the rows; both are logits (rows, classes).
 
     T^2 keeps the size of its gradient the same whatever T is (Hinton, Vinyals, Dean: arXiv 1503.02531, section 2.1).
@@ -32,7 +33,7 @@ def softened_divergence(teacher: Any, student: Any, temperature: float) -> Any:
     return temperature**2 * tf.reduce_mean(each)
 
 
-def distillation_loss(teacher: Any, student: Any, labels: Any, settings: Distill) -> Any:
+def distillation_loss(teacher: TfTensor, student: TfTensor, labels: TfTensor | None, settings: Distill) -> TfTensor:
     """Weight T^2 KL(teacher || student) + (1 - weight) cross entropy(labels, student), a scalar.
 
     `teacher` and `student` are logits (rows, classes), `labels` (rows,) integers; None where weight is 1.
@@ -43,14 +44,14 @@ def distillation_loss(teacher: Any, student: Any, labels: Any, settings: Distill
     return settings.weight * soft + (1 - settings.weight) * cross_entropy(labels, student)
 
 
-def cross_entropy(labels: Any, scores: Any) -> Any:
+def cross_entropy(labels: TfTensor, scores: TfTensor) -> TfTensor:
     """Mean over the rows; `scores` are logits (rows, classes)."""
     import tensorflow as tf
 
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=scores))
 
 
-def mean_square(one: Any, other: Any) -> Any:
+def mean_square(one: TfTensor, other: TfTensor) -> TfTensor:
     import tensorflow as tf
 
     return tf.reduce_mean(tf.math.squared_difference(tf.cast(one, "float32"), tf.cast(other, "float32")))
@@ -59,13 +60,13 @@ def mean_square(one: Any, other: Any) -> Any:
 class Answering(NamedTuple):
     """A model that is asked for [outputs of layers..., answers]; the answers of a classifier are logits."""
 
-    model: Any
-    outputs: Any  # the same layers as `model`, with more outputs
+    model: KerasModel
+    outputs: KerasModel  # the same layers as `model`, with more outputs
     layers: tuple[str, ...]
     classes: bool  # they are class scores
     probabilities: bool  # they are, and no final softmax could be left out
 
-    def __call__(self, x: Any, *, training: bool) -> list[Any]:
+    def __call__(self, x: TfTensor, *, training: bool) -> list[TfTensor]:
         """Features and answers as tensors, in a tf.function that is being traced."""
         if not self.classes:
             return self._listed(self.outputs(x, training=training))
@@ -73,7 +74,7 @@ class Answering(NamedTuple):
             *features, answers = self._listed(self.outputs(x, training=training))
         return [*features, logits.as_logits(answers, probabilities=self.probabilities)]
 
-    def _listed(self, found: Any) -> list[Any]:
+    def _listed(self, found: TfTensor | list[TfTensor]) -> list[TfTensor]:
         return list(found) if isinstance(found, list | tuple) else [found]
 
     def widths(self) -> list[tuple[int | None, ...]]:
@@ -81,7 +82,7 @@ class Answering(NamedTuple):
         return [tuple(self.model.get_layer(name).output.shape[1:]) for name in self.layers]
 
 
-def answering(model: Any, x: Array, layers: tuple[str, ...], *, classes: bool) -> Answering:
+def answering(model: KerasModel, x: Array, layers: tuple[str, ...], *, classes: bool) -> Answering:
     """`x`: some rows, to see whether class scores are probabilities. PlanError names a layer that the graph does not have once."""
     import keras
 
@@ -106,14 +107,18 @@ class Teaching(NamedTuple):
     settings: Distill
     teacher: Answering
     answers: Array | None  # (rows, ...) float32 for the rows that are trained on; None: asked for in each step
-    projections: tuple[Any, ...]  # from a layer of the student to the width of the teacher's; None: as wide already
+    projections: tuple[
+        KerasLayer | None, ...
+    ]  # from a layer of the student to the width of the teacher's; None: as wide already
 
     @property
-    def variables(self) -> list[Any]:
+    def variables(self) -> list[KerasVariable]:
         """Trained with the student, and thrown away."""
         return [variable for each in self.projections if each is not None for variable in each.variables]
 
-    def loss(self, x: Any, soft: Any, labels: Any, student: Sequence[Any]) -> Any:
+    def loss(
+        self, x: TfTensor, soft: TfTensor | None, labels: TfTensor | None, student: Sequence[TfTensor]
+    ) -> TfTensor:
         """`soft`: the cached answers for these rows. `student`: its features and its answers."""
         *features, answers = student
         if soft is None:
@@ -154,7 +159,7 @@ def _names(features: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]
     return tuple(teacher for teacher, _, _ in pairs), tuple(student or teacher for teacher, _, student in pairs)
 
 
-def _open(settings: Distill, context: Context, student: Any) -> Any:
+def _open(settings: Distill, context: Context, student: KerasModel) -> KerasModel:
     if settings.teacher is not None:
         path = context.folder / settings.teacher
         if not path.is_file():
@@ -204,11 +209,11 @@ def asking(model: Answering) -> Callable[[Array], Array]:
     return lambda x: np.asarray(asked(tf.constant(np.ascontiguousarray(x))), np.float32)
 
 
-def _projections(student: Answering, teacher: Answering, seed: int) -> tuple[Any, ...]:
+def _projections(student: Answering, teacher: Answering, seed: int) -> tuple[KerasLayer | None, ...]:
     """A learned linear map, the same at every place, where the number of channels differs (FitNets: arXiv 1412.6550, section 2.2)."""
     import keras
 
-    found: list[Any] = []
+    found: list[KerasLayer | None] = []
     for i, (have, want) in enumerate(zip(student.widths(), teacher.widths(), strict=True)):
         if have[:-1] != want[:-1]:
             raise PlanError(

@@ -5,17 +5,17 @@ Probabilities near 0 and 1 have lost the differences that a loss is made of: in 
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasLayer, KerasModel, TfTensor
 
 LEAST_PROBABILITY = 1e-7  # Keras's own epsilon, to which its cross entropy clips
 
 
 @contextlib.contextmanager
-def without_softmax(model: Any) -> Iterator[None]:
+def without_softmax(model: KerasModel) -> Iterator[None]:
     """Meanwhile the model answers what goes into its final softmax. Trace a tf.function inside; a model without one stays as it is."""
     import keras
 
@@ -36,7 +36,7 @@ def without_softmax(model: Any) -> Iterator[None]:
             del last.call
 
 
-def final_softmax(model: Any) -> Any | None:
+def final_softmax(model: KerasModel) -> KerasLayer | None:
     """The operation of the graph that makes the answers, if it is (or ends in) a softmax over the classes and does nothing else."""
     import keras
 
@@ -52,13 +52,13 @@ def final_softmax(model: Any) -> Any | None:
     return last if getattr(last, "activation", None) is keras.activations.softmax else None
 
 
-def answers_probabilities(model: Any, x: Array) -> bool:
+def answers_probabilities(model: KerasModel, x: Array) -> bool:
     """Whether the answers for these rows are probabilities: not negative, and 1 together."""
     outputs = np.asarray(model(x, training=False), np.float32)
     return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3))
 
 
-def as_logits(answers: Any, *, probabilities: bool) -> Any:
+def as_logits(answers: TfTensor, *, probabilities: bool) -> TfTensor:
     """In float32; of probabilities the logarithm, which a softmax turns back into them."""
     import tensorflow as tf
 

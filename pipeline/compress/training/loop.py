@@ -2,8 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from pipeline.compress.training.better import AS_IT_IS, Trial, Untrained
 from pipeline.compress.training.checkpoint import Checkpoint, digest_of
 from pipeline.compress.training.not_finite import NotFinite
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasCallback, KerasModel, TfFunction, TfTensor
 from pipeline.store import versions
 
 LARGEST_MOMENTUM = 0.9
@@ -27,14 +27,14 @@ a student read 77.3 % and 86.8 % after they were estimated anew (measured on Fas
 TELL_SECONDS = 0.1
 
 
-def check(model: Any, how: Recover | None, context: Context) -> None:
+def check(model: KerasModel, how: Recover | None, context: Context) -> None:
     """Raise if the model can not be trained so on these rows: before a pass begins with what it does first."""
     if how is not None:
         objective.fitting(model, how, context.training)
 
 
 def recover(
-    model: Any, how: Recover, context: Context, callbacks: Sequence[Any] = (), *, hold_zeros: bool = True,
+    model: KerasModel, how: Recover, context: Context, callbacks: Sequence[KerasCallback] = (), *, hold_zeros: bool = True,
     untrained: Untrained = AS_IT_IS,
 ) -> tuple[str, ...]:  # fmt: skip
     """Train the model in place, and return what is to be said of it.
@@ -58,7 +58,7 @@ def recover(
     return (*notes, *trial.better())
 
 
-def without_training_state(model: Any) -> Any:
+def without_training_state(model: KerasModel) -> KerasModel:
     """The same model without optimizer, loss and metrics: they would be saved with it, and be its user's no longer."""
     model.optimizer = None
     model.compiled = False
@@ -68,7 +68,9 @@ def without_training_state(model: Any) -> Any:
 class Training:
     """One call of `recover`."""
 
-    def __init__(self, to_learn: objective.Lesson, how: Recover, context: Context, callbacks: Sequence[Any]) -> None:
+    def __init__(
+        self, to_learn: objective.Lesson, how: Recover, context: Context, callbacks: Sequence[KerasCallback]
+    ) -> None:
         import keras
 
         self.lesson, self.how, self.context, self.callbacks = to_learn, how, context, callbacks
@@ -142,14 +144,14 @@ class Training:
                 arrays |= {f"callback {i} {j}": np.asarray(each) for j, each in enumerate(state)}
         self.checkpoint.write(arrays)
 
-    def step_in(self, policy: str | None) -> Any:
+    def step_in(self, policy: str | None) -> TfFunction:
         """A compiled function: one batch -> (loss, how many answers were right, whether loss and gradients are finite).
 
         If they are not, no weight is changed, so that the cause can still be seen.
         """
         import tensorflow as tf
 
-        def step(batch: dict[str, Any]) -> tuple[Any, Any, Any]:
+        def step(batch: dict[str, TfTensor]) -> tuple[TfTensor, TfTensor, TfTensor]:
             with mixed_precision.computing_in(self.model, policy), tf.GradientTape() as tape:
                 loss, right = self.lesson.loss(batch)
                 loss = tf.add_n(
@@ -160,7 +162,7 @@ class Training:
                 tf.add_n([loss, *_sums(gradients)])
             )  # a ReLU can turn NaN into 0, and its gradient can not
 
-            def learn() -> Any:
+            def learn() -> TfTensor:
                 self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
                 return finite
 
@@ -168,7 +170,7 @@ class Training:
 
         return tf.function(step, input_signature=[self.lesson.signature()], autograph=False)
 
-    def epoch(self, epoch: int, step: Any, called: Any) -> tuple[float, float | None]:
+    def epoch(self, epoch: int, step: TfFunction, called: KerasCallback) -> tuple[float, float | None]:
         """Mean loss, and the share of right answers where there are labels."""
         total, correct, seen = 0.0, 0, 0
         for i, batch in enumerate(self.lesson.batches(epoch)):
@@ -196,19 +198,19 @@ class Training:
         return f"epoch {epoch + 1} of {self.how.epochs}{of_step}"
 
 
-def _sums(gradients: Sequence[Any]) -> list[Any]:
+def _sums(gradients: Sequence[TfTensor | None]) -> list[TfTensor]:
     """NaN or infinite where one value of a gradient is. An Embedding's is sparse, that of a variable without use is None."""
     import tensorflow as tf
 
     return [tf.reduce_sum(tf.cast(getattr(each, "values", each), "float32")) for each in gradients if each is not None]
 
 
-def _bound(step: Any, batch: dict[str, Array]) -> Any:
+def _bound(step: TfFunction, batch: dict[str, Array]) -> Callable[[], list[Array]]:
     return lambda: [each.numpy() for each in step(batch)]
 
 
 @contextlib.contextmanager
-def zeros_held(model: Any) -> Iterator[None]:
+def zeros_held(model: KerasModel) -> Iterator[None]:
     """Meanwhile the weights of every floating point kernel that are exactly zero now stay zero: what was pruned stays pruned."""
     before = []
     for variable in pruned_kernels(model):
@@ -222,7 +224,7 @@ def zeros_held(model: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _all_layers_train(model: Any) -> Iterator[None]:
+def _all_layers_train(model: KerasModel) -> Iterator[None]:
     """A model saved with frozen layers would not recover: all train here, and are afterwards as they were."""
     layers = model._flatten_layers()  # noqa: SLF001 - Keras offers no other way into wrappers
     trainable = [(layer, layer.trainable) for layer in layers]

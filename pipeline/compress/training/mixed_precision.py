@@ -7,11 +7,11 @@ instructions for it convert back and forth and are slower with it: so it is meas
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
 from pipeline import units
+from pipeline.frameworks.types import KerasModel, KerasVariable
 
 POLICY = "mixed_bfloat16"
 GAIN = 1.1  # it must be faster by this: below, noise would decide, and differently in the next run
@@ -19,7 +19,7 @@ WARM_UP_STEPS, TIMED_STEPS = 2, 5
 
 
 @contextlib.contextmanager
-def computing_in(model: Any, policy: str | None) -> Iterator[None]:
+def computing_in(model: KerasModel, policy: str | None) -> Iterator[None]:
     """Meanwhile every layer of the model computes as this dtype policy says. Trace a tf.function inside. None: as they do."""
     layers = model._flatten_layers() if policy else []  # noqa: SLF001 - Keras offers no other way into wrappers
     before = [layer.dtype_policy for layer in layers]
@@ -32,7 +32,9 @@ def computing_in(model: Any, policy: str | None) -> Iterator[None]:
             layer.dtype_policy = was
 
 
-def is_faster(step_in: Callable[[str | None], Callable[[], Any]], variables: list[Any]) -> tuple[bool, str]:
+def is_faster(
+    step_in: Callable[[str | None], Callable[[], object]], variables: list[KerasVariable]
+) -> tuple[bool, str]:
     """Time a few training steps in float32 and in bfloat16, and put all variables back. Also the sentence that tells the result.
 
     `step_in` makes a step that computes with the given policy.
@@ -48,7 +50,7 @@ def is_faster(step_in: Callable[[str | None], Callable[[], Any]], variables: lis
     )
 
 
-def _seconds(step: Callable[[], Any]) -> float:
+def _seconds(step: Callable[[], object]) -> float:
     for _ in range(WARM_UP_STEPS):
         step()
     times = []

@@ -1,25 +1,26 @@
 """Where the numbers of a training stopped being numbers."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasModel, KerasVariable
 
 HINT = "A smaller recover.learning_rate usually helps (a tenth)."
 
 
 class NotFinite(NamedTuple):
-    model: Any
+    model: KerasModel
     where: str  # epoch 2 of 3, step 14 of 40
 
     def check_weights(self) -> None:
         """StageError names the first weights that are NaN or infinite."""
         self._check(self.model.weights)
 
-    def _check(self, weights: Iterable[Any]) -> None:
+    def _check(self, weights: Iterable[KerasVariable]) -> None:
         for weight in weights:
             if not np.isfinite(weight.numpy()).all():
                 raise StageError(

@@ -1,7 +1,7 @@
 """What a training learns from: checked rows in their order, labels, and a teacher's answers."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from pipeline.compress.training.checkpoint import digest_of
 from pipeline.compress.training.distillation import Answering, Teaching
 from pipeline.errors import DataError, StageError
 from pipeline.frameworks import Array
+from pipeline.frameworks.types import KerasModel, KerasVariable, TfSpec, TfTensor
 
 EVALUATION_ROWS = 1000  # for the accuracy that is shown after each epoch: its standard error is at most 1.6 points
 IDENTITY_ROWS = 64
@@ -37,7 +38,7 @@ class Lesson(NamedTuple):
         return self.y is not None
 
     @property
-    def variables(self) -> list[Any]:
+    def variables(self) -> list[KerasVariable]:
         return [] if self.teaching is None else self.teaching.variables
 
     def identity(self) -> tuple[object, ...]:
@@ -61,7 +62,7 @@ class Lesson(NamedTuple):
                 batch["soft"] = soft[positions]
             yield batch
 
-    def signature(self) -> dict[str, Any]:
+    def signature(self) -> dict[str, TfSpec]:
         """Of a batch."""
         import tensorflow as tf
 
@@ -70,7 +71,7 @@ class Lesson(NamedTuple):
             for name, array in next(self.batches(0)).items()
         }
 
-    def loss(self, batch: dict[str, Any]) -> tuple[Any, Any]:
+    def loss(self, batch: dict[str, TfTensor]) -> tuple[TfTensor, TfTensor]:
         """(loss, how many answers are right) as tensors, in a tf.function that is being traced."""
         import tensorflow as tf
 
@@ -86,7 +87,7 @@ class Lesson(NamedTuple):
         return loss, tf.reduce_sum(tf.cast(right, tf.int32))
 
 
-def prepare(model: Any, how: Recover, context: Context) -> Lesson:
+def prepare(model: KerasModel, how: Recover, context: Context) -> Lesson:
     """Check that the model can learn from the rows. DataError, PlanError or StageError says what does not fit."""
     x, y, classes = fitting(model, how, context.training)
     held, count = _held(len(x)), trained_rows(how, len(x))
@@ -114,7 +115,7 @@ def _held(rows: int) -> int:
     return min(MOST_HELD, rows // HELD_SHARE)
 
 
-def fitting(model: Any, how: Recover, training: Dataset | None) -> tuple[Array, Array | None, bool]:
+def fitting(model: KerasModel, how: Recover, training: Dataset | None) -> tuple[Array, Array | None, bool]:
     """The checked rows, their labels if they are learned from, and whether the model's answers are class scores.
 
     A row of numbers is taken for class scores where there are labels, or where it is probabilities. Else it may be anything, and is
@@ -149,7 +150,7 @@ def fitting(model: Any, how: Recover, training: Dataset | None) -> tuple[Array, 
     return training.x, training.y, True
 
 
-def _softened(model: Any, x: Array) -> bool:
+def _softened(model: KerasModel, x: Array) -> bool:
     probe = x[: distillation.PROBE_ROWS]
     return logits.final_softmax(model) is not None or logits.answers_probabilities(model, probe)
 

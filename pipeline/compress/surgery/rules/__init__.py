@@ -11,7 +11,6 @@ Only Keras's own classes are looked up: a class derived from one may do somethin
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from pipeline.compress.surgery.channels import Axes
 from pipeline.compress.surgery.rules import (
@@ -27,6 +26,7 @@ from pipeline.compress.surgery.rules import (
     wrappers,
 )
 from pipeline.compress.surgery.wiring import Call
+from pipeline.frameworks.types import KerasLayer
 
 Rule = Callable[[Call], list[Axes]]
 
@@ -107,7 +107,7 @@ OPERATIONS: dict[str, Rule] = {
 """Class name of an operation of keras.ops -> its rule."""
 
 
-def rule_of(layer: Any) -> Rule | None:
+def rule_of(layer: KerasLayer) -> Rule | None:
     """The rule of a layer or an operation; None: what it does with channels is not known."""
     import keras
 

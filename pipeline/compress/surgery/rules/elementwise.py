@@ -1,11 +1,13 @@
 """What treats every channel for itself, and what sets channels against each other."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from pipeline.compress.surgery.channels import Axes, Ids
 from pipeline.compress.surgery.wiring import Call, Tensor
+from pipeline.frameworks.types import TfTensor
 
 PER_CHANNEL = {
     "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu", "linear",
@@ -15,7 +17,7 @@ PER_CHANNEL = {
 """keras.activations that treat every value for itself; softmax, log_softmax, sparsemax and glu do not."""
 
 
-def activated(call: Call, activation: Any, ids: Ids | None) -> None:
+def activated(call: Call, activation: Callable[..., TfTensor] | None, ids: Ids | None) -> None:
     """Keep channels whose values an activation compares with each other, or may."""
     if activation is None:
         return

@@ -1,12 +1,11 @@
 """Recurrent layers: every unit has a column for each gate, and a row in the recurrent kernel."""
 
-from typing import Any
-
 import numpy as np
 
 from pipeline.compress.surgery.channels import Axes, Ids
 from pipeline.compress.surgery.rules.elementwise import activated
 from pipeline.compress.surgery.wiring import Call, Tensor
+from pipeline.frameworks.types import KerasLayer, KerasVariable
 
 
 def recurrent(call: Call) -> list[Axes]:
@@ -41,7 +40,7 @@ def bidirectional(call: Call) -> list[Axes]:
     return [*(_spread(shape, merged) for shape in outputs), *states]
 
 
-def _cell(call: Call, layer: Any, units: Ids) -> None:
+def _cell(call: Call, layer: KerasLayer, units: Ids) -> None:
     cell = layer.cell
     call.only(call.x, -1)
     gates = np.tile(units, cell.kernel.shape[1] // layer.units)
@@ -54,7 +53,7 @@ def _cell(call: Call, layer: Any, units: Ids) -> None:
         activated(call, activation, units)
 
 
-def _kernels(layer: Any) -> list[tuple[Any, int]]:
+def _kernels(layer: KerasLayer) -> list[tuple[KerasVariable, int]]:
     return [(layer.cell.kernel, 1), (layer.cell.recurrent_kernel, 1)]
 
 

@@ -1,12 +1,11 @@
 """What works along the lengths of a tensor and leaves channels alone: pooling, padding, cropping, upsampling; and reductions."""
 
-from typing import Any
-
 from pipeline.compress.surgery.channels import Axes
 from pipeline.compress.surgery.wiring import Call
+from pipeline.frameworks.types import KerasLayer
 
 
-def channel_axis(layer: Any) -> int:
+def channel_axis(layer: KerasLayer) -> int:
     return 1 if getattr(layer, "data_format", None) == "channels_first" else -1
 
 
