@@ -152,7 +152,7 @@ def pmic(root, world, noisy, _gain):
 
     (root / "vcgencmd").touch()
     patches = mock.patch.multiple(
-        pi5_pmic, facts=SimpleNamespace(program=lambda _: "vcgencmd", LIMIT_S=2), subprocess=SimpleNamespace(
+        pi5_pmic, procfs=SimpleNamespace(program=lambda _: "vcgencmd", LIMIT_S=2), subprocess=SimpleNamespace(
             run=lambda *_, **__: SimpleNamespace(stdout=said["text"].encode()), DEVNULL=0, PIPE=0, TimeoutExpired=TimeoutError))  # fmt: skip
     return (), show, patches
 
