@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.errors import ModelError
 from pipeline.frameworks.rows import BATCH_ROWS, Array, Count, one_each
 from pipeline.frameworks.said import cause_of
-from pipeline.frameworks.types import OnnxArgument, OnnxGraph, OnnxModel, OnnxTensor
+from pipeline.frameworks.types import OnnxArgument, OnnxFunction, OnnxGraph, OnnxModel, OnnxTensor
 from pipeline.records import TensorSpec
 
 ONNX_DTYPES = {
@@ -101,8 +101,9 @@ def onnx_proto(path: Path, name: str) -> OnnxModel:
 
     try:
         proto = onnx.load(path, load_external_data=False)
+        parts: tuple[OnnxGraph | OnnxFunction, ...] = (proto.graph, *proto.functions)
         elsewhere = sorted({
-            entry.value for part in (proto.graph, *proto.functions) for tensor in _tensors(part) for entry in tensor.external_data
+            entry.value for part in parts for tensor in _tensors(part) for entry in tensor.external_data
             if tensor.data_location == onnx.TensorProto.EXTERNAL and entry.key == "location"
         })  # fmt: skip
     except Exception as error:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     TfliteConverter: TypeAlias = tf.lite.TFLiteConverter
     OnnxModel: TypeAlias = onnx.ModelProto
     OnnxGraph: TypeAlias = onnx.GraphProto
+    OnnxFunction: TypeAlias = onnx.FunctionProto
     OnnxNode: TypeAlias = onnx.NodeProto
     OnnxTensor: TypeAlias = onnx.TensorProto
     OnnxValue: TypeAlias = onnx.ValueInfoProto
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 else:
     KerasModel = KerasLayer = KerasNode = KerasTensor = KerasVariable = KerasCallback = Any
     TfTensor = TfVariable = TfSpec = TfFunction = TfliteConverter = Any
-    OnnxModel = OnnxGraph = OnnxNode = OnnxTensor = OnnxValue = OnnxArgument = OnnxReader = Any
+    OnnxModel = OnnxGraph = OnnxFunction = OnnxNode = OnnxTensor = OnnxValue = OnnxArgument = OnnxReader = Any
 
 
 class TfliteDetail(TypedDict):
