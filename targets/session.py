@@ -268,10 +268,7 @@ class Session:
         return found
 
     def start_python(self, code: str) -> Channel:
-        """See Connection.start_python."""
         return self._board.start_python(code)
-
-    # --- the end
 
     def close(self, *, hurry: bool = False) -> None:
         """Cancel what still runs, and end the agent."""
