@@ -54,7 +54,7 @@ DAMAGES = {
     ),
     "a .pyc of other code": plant_compiled,
     "a source removed": lambda folder, text: (folder / "device_agent/files/layout.py").unlink(),
-    "a .pyc removed": lambda folder, text: compiled(folder, "place").unlink(),
+    "a .pyc removed": lambda folder, text: compiled(folder, "channel").unlink(),
     "a module of Python's own name added": lambda folder, text: (folder / "glob.py").write_text(text),
     "a package in front of a module": lambda folder, text: [
         (folder / "device_agent" / "wire").mkdir(),

@@ -5,6 +5,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -138,3 +139,20 @@ def where(argument: TensorSpec, tell) -> TensorSpec:
 
 def runs_out(argument: TensorSpec, tell) -> TensorSpec:
     np.empty(2**60, np.uint8)
+
+
+TAKES = "import os, time; kept = bytearray(os.urandom(1) * (200 << 20)); print(flush=True); time.sleep(600)"
+
+
+def starts(argument: TensorSpec, tell) -> TensorSpec:
+    """A program in a session of its own; its number goes into the file `argument.name`."""
+    started = subprocess.Popen([sys.executable, "-c", TAKES], start_new_session=True, stdout=subprocess.PIPE)
+    started.stdout.readline()
+    Path(argument.name).write_text(str(started.pid))
+    if argument.dtype == "stays":
+        time.sleep(600)
+    return argument
+
+
+def has_no_room(argument: TensorSpec, tell) -> TensorSpec:
+    raise OSError(int(argument.name), os.strerror(int(argument.name)))

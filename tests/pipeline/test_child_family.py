@@ -11,36 +11,20 @@ from pipeline import child, child_watch
 from pipeline.child_watch import Bounds
 from pipeline.errors import OS_HINTS, ChildError, StageError
 from pipeline.records import TensorSpec
+from tests.pipeline import child_helpers
 
-HELPERS = """
-import errno, os, subprocess, sys, time
-from pipeline.records import TensorSpec
-
-TAKES = "import time; kept = bytearray(os.urandom(1) * (200 << 20)); print(flush=True); time.sleep(600)"
-
-def starts(argument: TensorSpec, tell) -> TensorSpec:
-    started = subprocess.Popen([sys.executable, "-c", "import os, " + TAKES[7:]], start_new_session=True, stdout=subprocess.PIPE)
-    started.stdout.readline()
-    with open(argument.name, "w") as file:
-        file.write(str(started.pid))
-    if argument.dtype == "stays":
-        time.sleep(600)
-    return argument
-
-def has_no_room(argument: TensorSpec, tell) -> TensorSpec:
-    raise OSError(int(argument.name), os.strerror(int(argument.name)))
-"""
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def helpers(tmp_path, monkeypatch):
-    (tmp_path / "family_helpers.py").write_text(HELPERS)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+def helpers(monkeypatch):
+    """The child finds them, too."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def called(name, argument, limits):
     argument = TensorSpec(name=str(argument[0]), shape=(), dtype=argument[1])
-    return child.run(f"family_helpers:{name}", argument, TensorSpec, lambda *_: None, doing="trying", limits=limits)
+    return child.run(getattr(child_helpers, name), argument, TensorSpec, lambda *_: None, doing="trying", limits=limits)
 
 
 def is_gone(process):

@@ -63,7 +63,7 @@ def never(*_, **__):
 @pytest.mark.frameworks
 @pytest.mark.parametrize("name", ["prune_channels", "prune_weights", "codebook", "quantize_aware"])
 def test_rows_to_recover_with_are_checked_first(name, sets, monkeypatch):
-    monkeypatch.setattr(f"pipeline.compress.{name}.apply", never)
+    monkeypatch.setattr(f"pipeline.compress.keras_passes.{name}.apply", never)
     flat = Dataset(sets.training[0][..., 0], sets.training[1])
     with pytest.raises(DataError, match=r"a row of data\.training has shape \(8, 8\)"):
         compress.apply(
