@@ -24,9 +24,8 @@ PEAK_RATIO, PEAK_SLACK_BYTES = 0.95, 64 << 20
 COUNTER_FACTOR, COUNTER_SLACK_US = 2, 10_000_000
 OF_ALL_CPUS, OF_THE_TIME, ONE_BY_ONE = ("busy_us", "steal_us", "own_us"), ("cpu_stalled_us", "memory_stalled_us", "io_stalled_us"), ("swapped_in_pages",)  # fmt: skip
 REPEATED = ("sha256", "job_id")  # what an answer says again of its request
-STARTED_AGO_SLACK_S = (
-    120.0  # of a job behind its own limit: device_agent.jobs.job.SLACK_NS, and the reading of two clocks
-)
+# Of a job, after its own limit: device_agent/jobs/job.py, SLACK_NS, and the reading of two clocks.
+STARTED_AGO_SLACK_S = 120.0
 
 AGAIN = "Run again; report it if it happens twice."
 
