@@ -1,4 +1,4 @@
-"""Make a recorded board of a file that somebody has shared: a new tree of tests/device_agent/boards, which the tests of boards then read.
+"""Make a recorded board of a file that somebody has shared: a new tree of tests/boards, which the tests of boards then read.
 
     .venv/bin/python scripts/adopt_board.py board.json [--name pi5_bookworm]
 

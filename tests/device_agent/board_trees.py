@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-BOARDS = Path(__file__).parent / "boards"
+BOARDS = Path(__file__).parents[1] / "boards"
 NAMES = sorted(path.name for path in BOARDS.iterdir() if path.is_dir())
 ADOPTED = sorted(
     path.parent.name for path in BOARDS.glob("*/expected.json")

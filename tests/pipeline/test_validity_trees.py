@@ -1,6 +1,6 @@
 """Each rule of validity fires when a board is disturbed during a launch, and not when it is left alone.
 
-The real agent looks at the tree of a board (tests/device_agent/boards), which is changed while its launch runs; what it says
+The real agent looks at the tree of a board (tests/boards), which is changed while its launch runs; what it says
 is judged by the rule. Rules that only arithmetic can fire have their cases in records.
 """
 
