@@ -33,7 +33,7 @@ from pipeline.plan import read
 from pipeline.progress import Silent
 from pipeline.statistics.order import median_interval
 from targets import Session, inventory, open_session, provision
-from tests.device_agent.agent_process import sha256
+from tests.support.agent_process import sha256
 
 PLAN = Path(__file__).parents[1] / "examples" / "fashion_mnist" / "edge.toml"
 CPU = max(os.sched_getaffinity(0))

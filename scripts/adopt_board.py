@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from targets.sharing import Shared  # noqa: E402
-from tests.device_agent.board_trees import BOARDS, environment, tree_of  # noqa: E402
+from tests.support.board_trees import BOARDS, environment, tree_of  # noqa: E402
 
 PATH = re.compile(r"(?:proc|sys|etc|usr|var)(?:/[A-Za-z0-9@:._,+-]+)+")
 PROGRAM = re.compile(r"[a-z][a-z_0-9]*(?: [A-Za-z0-9_-]+)*")

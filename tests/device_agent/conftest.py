@@ -4,8 +4,8 @@ import threading
 import pytest
 
 from device_agent.files.layout import Place
-from tests.device_agent.agent_inside import Host
-from tests.device_agent.agent_process import Agent
+from tests.support.agent_inside import Host
+from tests.support.agent_process import Agent
 
 
 @pytest.fixture

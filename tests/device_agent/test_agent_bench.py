@@ -15,7 +15,7 @@ from device_agent import wire
 from device_agent.bench import runner
 from device_agent.board.scheduling import Waited
 from device_agent.record import replace
-from tests.device_agent.agent_process import LAUNCH, children_of, is_alive, sleep_model, wait_until, wheel
+from tests.support.agent_process import LAUNCH, children_of, is_alive, sleep_model, wait_until, wheel
 
 STEPS = ["python", "runtime_imported", "model_loaded", "inputs_ready", "first_inference", "end"]
 

@@ -13,9 +13,9 @@ import pytest
 from device_agent import wire
 from device_agent.board import conditions, contention, machine, memory, procfs, throttling
 from targets import boards
-from tests.device_agent import board_trees
-from tests.device_agent.agent_process import PACKAGE, pythons, wait_until
-from tests.timing import quickest_s
+from tests.support import board_trees
+from tests.support.agent_process import PACKAGE, pythons, wait_until
+from tests.support.timing import quickest_s
 
 BOOKWORM, RASPBIAN = "Debian GNU/Linux 12 (bookworm)", "Raspbian GNU/Linux 12 (bookworm)"
 A53 = "cortex-a53"

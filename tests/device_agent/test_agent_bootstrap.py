@@ -14,7 +14,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from tests.device_agent.agent_process import (
+from tests.support.agent_process import (
     BOOT_MARK,
     BOOTSTRAP,
     LAUNCH,

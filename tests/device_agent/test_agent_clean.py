@@ -9,7 +9,7 @@ import pytest
 from device_agent import wire
 from device_agent.files import layout
 from device_agent.record import replace
-from tests.device_agent.agent_process import LAUNCH, names, sha256, sleep_model, wheel
+from tests.support.agent_process import LAUNCH, names, sha256, sleep_model, wheel
 
 ALL = wire.Clean(0, 0, dry_run=False)
 QUICK = {"timed_min_ns": 0, "timed_min_runs": 1, "warmup_min_ns": 0, "warmup_max_ns": 0}

@@ -15,9 +15,9 @@ from device_agent import wire
 from device_agent.meters import METERS
 from device_agent.record import replace
 from device_agent.runtimes import RUNTIMES, fitted
-from tests.device_agent.agent_process import LAUNCH, PACKAGE, bundle, pythons, sha256, sleep_model, wheel
+from tests.support.agent_process import LAUNCH, PACKAGE, bundle, pythons, sha256, sleep_model, wheel
 
-MODELS = Path(__file__).parent / "models"
+MODELS = Path(__file__).parents[1] / "models"
 # runtimes whose library is not called as they are
 LIBRARY = {"sleep": "json", "onnxruntime_cuda": "onnxruntime", "onnxruntime_tensorrt": "onnxruntime"}
 GPU = {"onnxruntime_cuda": "CUDAExecutionProvider", "onnxruntime_tensorrt": "TensorrtExecutionProvider"}
@@ -43,7 +43,7 @@ def runtime_or_skip(name: str):
 
 
 def dense(rows):
-    """What the dense models answer (models/make.py), by numpy."""
+    """What the dense models answer (tests/models/make.py), by numpy."""
     np = pytest.importorskip("numpy")
     weights = np.array([[((i + 2 * j) % 5 - 2) / 4 for j in range(3)] for i in range(4)], "float32")
     return rows @ weights + np.array([0.5, -0.25, 0], "float32")

@@ -6,8 +6,8 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from tests.device_agent import board_trees
-from tests.device_agent.agent_process import LAUNCH, sleep_model
+from tests.support import board_trees
+from tests.support.agent_process import LAUNCH, sleep_model
 
 TEMPERATURE = "sys/class/thermal/thermal_zone0/temp"
 JOB = "c" * 32

@@ -11,7 +11,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from tests.device_agent.agent_process import LAUNCH, children_of, is_alive, names, sleep_model, wait_until
+from tests.support.agent_process import LAUNCH, children_of, is_alive, names, sleep_model, wait_until
 
 
 def launch(model: str, **changes) -> wire.Launch:

@@ -20,8 +20,8 @@ from device_agent.files.layout import MARGIN_BYTES, locked
 from device_agent.jobs import requests
 from device_agent.jobs.job import Job
 from device_agent.record import replace
-from tests.device_agent.agent_inside import GONE, is_locked, job_id, made_job, process_of, refused, request
-from tests.device_agent.agent_process import LAUNCH, is_alive, names, sha256, sleep_model, wait_until
+from tests.support.agent_inside import GONE, is_locked, job_id, made_job, process_of, refused, request
+from tests.support.agent_process import LAUNCH, is_alive, names, sha256, sleep_model, wait_until
 
 ID = job_id(1)
 HASH = sha256(sleep_model(hang=True))

@@ -15,8 +15,8 @@ from device_agent.channel import Channel, HostGone
 from device_agent.files.layout import locked
 from device_agent.jobs import requests
 from device_agent.record import replace
-from tests.device_agent.agent_inside import GONE, job_id, made_job, process_of, refused, write_process
-from tests.device_agent.agent_process import names
+from tests.support.agent_inside import GONE, job_id, made_job, process_of, refused, write_process
+from tests.support.agent_process import names
 
 ID = job_id(1)
 EVENT = wire.Event(1, 0, "load", 1, 2)

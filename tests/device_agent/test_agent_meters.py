@@ -11,8 +11,8 @@ from device_agent import wire
 from device_agent.meters import METERS, _i2c, ina228, listed, open_meter, pi5_pmic, rapl
 from device_agent.meters._sampler import Sampler
 from device_agent.record import replace
-from tests.device_agent import board_trees
-from tests.device_agent.agent_process import LAUNCH, pythons, sleep_model, wait_until
+from tests.support import board_trees
+from tests.support.agent_process import LAUNCH, pythons, sleep_model, wait_until
 
 
 def use(name: str, **settings: object) -> wire.MeterUse:

@@ -11,7 +11,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.files.layout import MARGIN_BYTES
-from tests.device_agent.agent_process import frames, names, sha256, wait_until
+from tests.support.agent_process import frames, names, sha256, wait_until
 
 DATA = random.Random(1).randbytes(300_000)
 

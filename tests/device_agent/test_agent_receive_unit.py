@@ -16,8 +16,8 @@ from device_agent.channel import HostGone, Refused
 from device_agent.files import layout as places
 from device_agent.files import transfer
 from device_agent.files.layout import CHUNK_BYTES, MARGIN_BYTES, locked
-from tests.device_agent.agent_inside import is_held, refused
-from tests.device_agent.agent_process import frames, names, sha256
+from tests.support.agent_inside import is_held, refused
+from tests.support.agent_process import frames, names, sha256
 
 DATA = random.Random(1).randbytes(1000)
 NAME = sha256(DATA)

@@ -9,7 +9,7 @@ import os
 import pytest
 
 from device_agent.files import transfer
-from tests.device_agent.agent_process import sha256
+from tests.support.agent_process import sha256
 
 
 class Slow(io.FileIO):

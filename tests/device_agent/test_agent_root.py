@@ -10,8 +10,8 @@ import pytest
 from device_agent import wire
 from device_agent.files.layout import Place
 from device_agent.files.transfer import explained
-from tests.device_agent.agent_process import BOOT_MARK, bundle, sha256
 from tests.device_agent.test_agent_bootstrap import boot, request
+from tests.support.agent_process import BOOT_MARK, bundle, sha256
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away and mount")
 OTHER = 12345

@@ -6,7 +6,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from tests.device_agent.agent_process import LAUNCH, bundle, pythons, sha256, sleep_model
+from tests.support.agent_process import LAUNCH, bundle, pythons, sha256, sleep_model
 
 EVIL = "import pathlib; pathlib.Path({mark!r}).write_text('ran')\n"
 OLDEST, NEWEST = min(pythons(), key=lambda each: int(each[2:])), max(pythons(), key=lambda each: int(each[2:]))

@@ -11,8 +11,8 @@ import pytest
 from device_agent import wire
 from device_agent.files.layout import Place
 from device_agent.record import replace
-from tests.device_agent import board_trees
-from tests.device_agent.agent_process import LAUNCH, Agent, is_alive, pythons, sleep_model, wait_until
+from tests.support import board_trees
+from tests.support.agent_process import LAUNCH, Agent, is_alive, pythons, sleep_model, wait_until
 
 CPU = "sys/devices/system/cpu"
 MINUTE_NS = 60 * 10**9

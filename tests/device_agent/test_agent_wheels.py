@@ -9,7 +9,7 @@ import pytest
 from device_agent import wire
 from device_agent.files.wheels import SEAL
 from device_agent.record import replace
-from tests.device_agent.agent_process import LAUNCH, names, pythons, sha256, sleep_model, wheel
+from tests.support.agent_process import LAUNCH, names, pythons, sha256, sleep_model, wheel
 
 CODE = {
     "pack/__init__.py": b"answer = 42\n",

@@ -10,7 +10,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from tests.device_agent.agent_process import LAUNCH, names, sleep_model
+from tests.support.agent_process import LAUNCH, names, sleep_model
 
 pytestmark = pytest.mark.faults
 

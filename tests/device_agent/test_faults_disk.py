@@ -12,7 +12,7 @@ from device_agent.__main__ import serve
 from device_agent.channel import Channel, HostGone
 from device_agent.files.layout import Place
 from device_agent.record import replace
-from tests.device_agent.agent_process import LAUNCH, Agent, frames, names, sha256, sleep_model, wheel
+from tests.support.agent_process import LAUNCH, Agent, frames, names, sha256, sleep_model, wheel
 
 pytestmark = pytest.mark.faults
 

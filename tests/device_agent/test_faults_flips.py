@@ -6,8 +6,8 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from tests.device_agent.agent_process import LAUNCH, frames, sha256, sleep_model, wheel
-from tests.targets.faults import seeded
+from tests.support.agent_process import LAUNCH, frames, sha256, sleep_model, wheel
+from tests.support.faults import seeded
 
 pytestmark = pytest.mark.faults
 

@@ -20,8 +20,8 @@ from device_agent.channel import Channel, HostGone
 from device_agent.files.layout import Place
 from device_agent.jobs import requests as job_requests
 from device_agent.record import hints_of
-from tests.device_agent.agent_process import LAUNCH, frames, sha256, wheel
-from tests.targets.faults import seeded
+from tests.support.agent_process import LAUNCH, frames, sha256, wheel
+from tests.support.faults import seeded
 
 pytestmark = pytest.mark.faults
 

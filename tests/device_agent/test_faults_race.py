@@ -12,8 +12,8 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from tests.device_agent.agent_process import LAUNCH, sleep_model, wait_until
-from tests.targets.faults import told
+from tests.support.agent_process import LAUNCH, sleep_model, wait_until
+from tests.support.faults import told
 
 pytestmark = pytest.mark.faults
 

@@ -14,7 +14,7 @@ import pytest
 from device_agent import wire
 from device_agent.board import machine_lock
 from device_agent.record import replace
-from tests.device_agent.agent_process import LAUNCH, sleep_model
+from tests.support.agent_process import LAUNCH, sleep_model
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from tests.commands import edgepress
 from tests.pipeline.test_flow import QUICK
+from tests.support.commands import edgepress
 
 OURS = ("pipeline", "targets", "device_agent", "edgepress")
 MARK = "a file of the user's was run in place of one of ours"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import selftest
-from tests.commands import edgepress
+from tests.support.commands import edgepress
 from tests.targets.own_sshd import own_sshd
 
 PLAN = '[model]\npath = "m.tflite"\n[board]\nname = "pi"\n'

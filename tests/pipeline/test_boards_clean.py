@@ -7,7 +7,7 @@ import os
 import pytest
 
 from targets import inventory, open_session
-from tests.commands import edgepress
+from tests.support.commands import edgepress
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pipeline import deploy, selftest
 from pipeline.plan import read
 from targets.errors import VirtualUnavailable
 from targets.virtual import loopback
-from tests.commands import EDGEPRESS, edgepress, without_extras
+from tests.support.commands import EDGEPRESS, edgepress, without_extras
 
 TFLITE = b"\x1c\x00\x00\x00TFL3" + bytes(200)
 

@@ -15,7 +15,7 @@ from pipeline.errors import PlanError
 from pipeline.plan import CompareTable, ConvertTable, DataTable, LimitsTable, ModelTable, Plan, Tables
 from pipeline.records import BoardAccuracy, Data, Doubt, Measured, NotMeasured, Outcome, Paired, Rows, Side, TailRatios
 from pipeline.store import Store
-from tests.pipeline.test_report_sample import measurement, run_of
+from tests.support.sample_run import measurement, run_of
 
 ROWS = 1000
 

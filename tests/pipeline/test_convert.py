@@ -16,7 +16,7 @@ from pipeline.plan import CompareTable
 from pipeline.progress import Silent
 from pipeline.records import Artifact, Compressed, Data, Loaded, Model, TensorSpec, file_of
 from tests.pipeline.conftest import FORMATS, through
-from tests.pipeline.test_report_sample import pass_report
+from tests.support.sample_run import pass_report
 
 
 def silent(*_):

@@ -11,7 +11,7 @@ from pipeline.measure.validity import doubts_about
 from pipeline.records import Outcome
 from targets import inventory
 from tests.pipeline.test_compare import World, store  # noqa: F401 - a fixture
-from tests.pipeline.test_report_sample import board, comparison, measurement, run_of
+from tests.support.sample_run import board, comparison, measurement, run_of
 
 EMULATED = board(is_board=False, emulated=True)
 DOUBTS = doubts_about(EMULATED)

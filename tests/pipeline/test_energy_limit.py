@@ -30,11 +30,11 @@ from pipeline.statistics.paired_test import rule_of
 from pipeline.store import Store
 from targets import inventory, open_session
 from targets.errors import MeterUnavailable
-from tests.pipeline.experiments import experiment_of
 from tests.pipeline.test_compare import World
 from tests.pipeline.test_compare import plan as plan_of
-from tests.pipeline.test_report_sample import measurement, run_of
 from tests.pipeline.test_validity import CLEAN
+from tests.support.experiments import experiment_of
+from tests.support.sample_run import measurement, run_of
 from tests.targets.test_provision import BOOKWORM
 from tests.targets.test_session import MODEL, SHA, launch
 

@@ -19,9 +19,9 @@ from pipeline.handover import Manifest
 from pipeline.records import Outcome, RunRecord
 from pipeline.store import Store
 from targets.folders import cache_folder
-from tests.commands import EDGEPRESS, edgepress, without_extras
 from tests.pipeline.conftest import PLAN
 from tests.pipeline.store.conftest import flip
+from tests.support.commands import EDGEPRESS, edgepress, without_extras
 from tests.targets.conftest import eventually, leftovers, processes_with
 
 pytestmark = pytest.mark.frameworks

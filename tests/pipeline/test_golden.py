@@ -9,7 +9,7 @@ from device_agent import wire
 from pipeline.measure import golden
 from pipeline.records import Converted
 from pipeline.store import Store
-from tests.pipeline.experiments import experiment_of
+from tests.support.experiments import experiment_of
 
 RNG = np.random.default_rng(5)
 EVERY = np.arange(300)

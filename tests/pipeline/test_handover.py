@@ -13,7 +13,7 @@ from pipeline import handover, plan, product
 from pipeline.errors import PlanError, StageError
 from pipeline.handover import MANIFEST, Item, Manifest, hand_over
 from pipeline.store import Store
-from tests.pipeline.test_report_sample import artifact, run_of, whole_run
+from tests.support.sample_run import artifact, run_of, whole_run
 
 ABOUT = Manifest(
     edgepress_version="0", created_utc="", plan=handover.Source(path="/p/edge.toml", sha256="0" * 64),

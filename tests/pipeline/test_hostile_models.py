@@ -16,7 +16,7 @@ from pipeline.frameworks import keras_archive, rows
 from pipeline.frameworks.said import cause_of
 from pipeline.progress import Silent
 from pipeline.records import TensorSpec
-from tests.commands import EDGEPRESS
+from tests.support.commands import EDGEPRESS
 
 pytestmark = pytest.mark.frameworks
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.commands import edgepress
+from tests.support.commands import edgepress
 
 MODEL = b'{"latency_us": 1000}'
 HOST = """

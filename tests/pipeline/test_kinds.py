@@ -16,9 +16,9 @@ from pipeline.progress import Silent
 from pipeline.records import Agreement, BoardAccuracy, Measured
 from pipeline.report.compose import view_of
 from pipeline.store import Store
-from tests.pipeline.experiments import experiment_of
 from tests.pipeline.test_compare import plan as plan_of
-from tests.pipeline.test_report_sample import measurement, run_of
+from tests.support.experiments import experiment_of
+from tests.support.sample_run import measurement, run_of
 
 SOFTMAX = np.array([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]])
 
@@ -124,7 +124,7 @@ def files(tmp_path_factory):
     import tensorflow as tf
     from onnxruntime import quantization as q
 
-    from tests.pipeline.compress.onnx_graphs import Build
+    from tests.support.onnx_graphs import Build
 
     folder = tmp_path_factory.mktemp("kinds")
     keras.utils.set_random_seed(0)

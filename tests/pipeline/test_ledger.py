@@ -10,7 +10,7 @@ from pipeline.compare import _steps
 from pipeline.records import UNTRAINED, Compared, Compressed, Outcome, SensitivityPoint, step_variant
 from pipeline.report.compose import view_of
 from pipeline.store import Store
-from tests.pipeline.test_report_sample import (
+from tests.support.sample_run import (
     CONTENDED,
     artifact,
     measurement,

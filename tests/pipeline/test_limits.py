@@ -12,7 +12,7 @@ from pipeline.plan import LimitsTable
 from pipeline.records import Measured, Outcome
 from pipeline.units import UNKNOWN
 from tests.pipeline.test_compare import plan
-from tests.pipeline.test_report_sample import measurement
+from tests.support.sample_run import measurement
 
 ROOMY = {
     "size_bytes": 10**9, "accuracy_drop_points": 50.0, "latency_regression": 0.5, "energy_regression": 0.5,

@@ -13,7 +13,7 @@ from pipeline import plan as plans
 from pipeline.deploy import architecture, processors
 from pipeline.errors import PlanError
 from pipeline.plan import MeasureTable, ModelTable, Plan, Tables
-from tests.commands import edgepress
+from tests.support.commands import edgepress
 from tests.targets.test_provision import BOOKWORM
 
 

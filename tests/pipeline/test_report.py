@@ -24,7 +24,7 @@ from pipeline.report.renderers import terminal
 from pipeline.report.renderers.markdown import escape
 from pipeline.safe_text import UNSAFE, clean
 from pipeline.store import Store
-from tests.pipeline.test_report_sample import (
+from tests.support.sample_run import (
     CAN_NOT_RUN,
     CONTENDED,
     THROTTLED,

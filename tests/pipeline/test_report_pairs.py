@@ -21,7 +21,7 @@ from pipeline.report.renderers.markdown import escape
 from pipeline.report.trust import Trust
 from pipeline.safe_text import UNSAFE
 from pipeline.store import Store
-from tests.pipeline.test_report_sample import (
+from tests.support.sample_run import (
     CAN_NOT_RUN,
     THROTTLED,
     WITHHELD,

@@ -22,7 +22,7 @@ from pipeline.report.pictures import pairs, power, svg
 from pipeline.report.trust import Trust
 from pipeline.store import Store
 from tests.pipeline.test_energy import RAN, S, counter, trace
-from tests.pipeline.test_report_sample import measurement, run_of
+from tests.support.sample_run import measurement, run_of
 
 TOLD = [trace(), trace(0.1), counter()]
 

@@ -13,7 +13,7 @@ from pipeline.report.renderers.markdown import escape
 from pipeline.report.trust import Trust
 from pipeline.report.view import Place, Shown
 from pipeline.store import Store
-from tests.pipeline.test_report_sample import CAN_NOT_RUN, measurement, paired_run, run_of, whole_run
+from tests.support.sample_run import CAN_NOT_RUN, measurement, paired_run, run_of, whole_run
 
 RUNS = {
     "whole": whole_run(),

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import selftest
 from pipeline.statistics.paired_test import LOOKS, rule_of, smallest_limit
-from tests.commands import edgepress
+from tests.support.commands import edgepress
 
 RULE, SHARPER = rule_of(0.03, None), rule_of(0.03, 0.005)
 

@@ -15,8 +15,8 @@ from pipeline.records import Processor
 from pipeline.store import Store, runs
 from pipeline.store.store import _unusable
 from targets import folders
-from tests.commands import edgepress, without_extras
 from tests.pipeline.test_commands import TFLITE, no_trace, refused, write
+from tests.support.commands import edgepress, without_extras
 
 PLAN = '[model]\npath = "m.tflite"\n'
 

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.commands.streams import json_for
 from pipeline.store import Store
-from tests.commands import EDGEPRESS, edgepress
-from tests.pipeline.test_report_sample import board, measurement, run_of, whole_run
+from tests.support.commands import EDGEPRESS, edgepress
+from tests.support.sample_run import board, measurement, run_of, whole_run
 
 
 @pytest.fixture

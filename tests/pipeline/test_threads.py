@@ -15,8 +15,8 @@ from pipeline.plan import LimitsTable, read, with_threads
 from pipeline.records import Converted, Data, DeployedRuntime, Measured, NotMeasured
 from pipeline.report.compose import view_of
 from pipeline.store import Store
-from tests.pipeline.experiments import experiment_of
-from tests.pipeline.test_report_sample import artifact, measurement, run_of
+from tests.support.experiments import experiment_of
+from tests.support.sample_run import artifact, measurement, run_of
 
 PLAN = '[model]\npath = "m.tflite"\n[measure]\nthreads = %s\n'
 

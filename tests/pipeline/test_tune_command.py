@@ -11,8 +11,8 @@ from pipeline.measure.tuning import tuned
 from pipeline.plan import read
 from pipeline.progress import Silent
 from targets import inventory, open_session
-from tests.commands import edgepress
-from tests.device_agent import board_trees
+from tests.support import board_trees
+from tests.support.commands import edgepress
 
 GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 

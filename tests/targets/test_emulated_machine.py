@@ -19,7 +19,7 @@ from targets import inventory, open_session
 from targets.errors import EmulatorNotRunning, EmulatorUnavailable
 from targets.virtual.emulated import build, machine
 from targets.virtual.emulated.machine import State
-from tests.commands import edgepress
+from tests.support.commands import edgepress
 from tests.targets.test_emulated_device_tree import written
 
 DTB = written(({"model": b"linux,dummy-virt\0", "compatible": b"linux,dummy-virt\0"}, {}))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from targets import errors, open_session
-from tests.targets import faults
+from tests.support import faults
 
 pytestmark = pytest.mark.faults
 

@@ -14,7 +14,7 @@ import pytest
 from device_agent import wire as w
 from targets import inventory, open_session
 from targets.virtual.loopback import find_sshd, loopback_sshd
-from tests.targets import faults
+from tests.support import faults
 from tests.targets.conftest import eventually, leftovers, processes_with
 from tests.targets.test_session import MODEL, SHA, launch
 

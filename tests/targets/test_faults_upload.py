@@ -11,7 +11,7 @@ import pytest
 from device_agent import wire
 from targets import connection, errors, open_session
 from targets.conversation import Conversation
-from tests.targets import faults
+from tests.support import faults
 from tests.targets.conftest import eventually, leftovers
 
 pytestmark = pytest.mark.faults

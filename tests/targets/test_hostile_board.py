@@ -10,9 +10,9 @@ import pytest
 
 from targets import connection, errors, waiting
 from targets.session import Session
-from tests.targets import hostile_host
-from tests.targets.hostile_board import HELLO, START
-from tests.targets.hostile_host import HostileLink, hostile_python, inventory, short_command
+from tests.support import hostile_host
+from tests.support.hostile_board import HELLO, START
+from tests.support.hostile_host import HostileLink, hostile_python, inventory, short_command
 from tests.targets.own_sshd import own_sshd
 
 MOST_MB = 300

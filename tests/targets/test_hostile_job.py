@@ -16,8 +16,8 @@ from pipeline.measure.pairs.run import Pairing, Shape
 from targets import connection, errors, following, session, waiting
 from targets.following import Following
 from targets.session import Session
-from tests.targets import hostile_host
-from tests.targets.hostile_host import HostileLink
+from tests.support import hostile_host
+from tests.support.hostile_host import HostileLink
 from tests.targets.test_session import MODEL, SHA, launch
 
 MOST_MB = 300
@@ -142,7 +142,7 @@ def test_an_upload_has_time_by_its_size_and_no_more(board, monkeypatch):
 
 @contextlib.contextmanager
 def a_job_that_runs(scenario, root):
-    command = [sys.executable, "-m", "tests.targets.hostile_host", "job", scenario, str(root)]
+    command = [sys.executable, "-m", "tests.support.hostile_host", "job", scenario, str(root)]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": hostile_host.ROOT}
     with subprocess.Popen(command, start_new_session=True, **options) as process:
         try:
@@ -198,7 +198,7 @@ def test_ctrl_c_ends_the_job_of_a_sound_board(tmp_path):
 
 @pytest.mark.parametrize(("what", "scenario"), [("job", "results_flood"), ("job", "events_flood")])
 def test_a_flood_takes_no_memory(what, scenario, tmp_path):
-    command = [sys.executable, "-m", "tests.targets.hostile_host", what, scenario, str(tmp_path / "root")]
+    command = [sys.executable, "-m", "tests.support.hostile_host", what, scenario, str(tmp_path / "root")]
     code, out, err, memory_mb = hostile_host.run(command, 100)
     end_jobs(tmp_path / "root")
     assert (code, err) == (4, b""), out[-300:]

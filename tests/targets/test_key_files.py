@@ -23,8 +23,8 @@ from targets.errors import AuthenticationRefused
 from targets.inventory import Target
 from targets.ssh import SshLink, key_file, passwords
 from targets.ssh.passwords import Secret
-from tests.commands import edgepress
-from tests.targets.own_sshd import free_port, keygen, own_sshd, public
+from tests.support.commands import edgepress
+from tests.support.own_sshd import free_port, keygen, own_sshd, public
 
 SK = b"sk-ssh-ed25519@openssh.com"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from targets.errors import HostKeyChanged, HostKeyUnknown
 from targets.ssh import SshLink, host_key, known_hosts
 from targets.ssh.known_hosts import HostKey
-from tests.targets.own_sshd import fingerprint, keygen, own_sshd, public
+from tests.support.own_sshd import fingerprint, keygen, own_sshd, public
 
 KEY = base64.b64encode(b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00 " + bytes(32)).decode()
 SHOWN = HostKey("ssh-ed25519", base64.b64decode(KEY))

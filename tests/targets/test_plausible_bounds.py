@@ -10,7 +10,7 @@ from targets import errors, plausible
 from targets.submission import submission
 from tests.pipeline.test_validity import CLEAN, LATER
 from tests.pipeline.test_validity import PAIR as PAIRED
-from tests.targets.scripted_board import HELLO
+from tests.support.scripted_board import HELLO
 from tests.targets.test_session import launch
 
 S = 10**9

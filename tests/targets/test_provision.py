@@ -22,9 +22,9 @@ from pipeline.errors import PlanError
 from pipeline.plan import BoardTable, LimitsTable, MeasureTable, ModelTable, Plan, Tables
 from targets import inventory, open_session, provision, tags
 from targets.errors import RuntimeUnavailable
-from tests.device_agent.agent_process import pythons, sha256
+from tests.support.agent_process import pythons, sha256
 
-MODELS = Path(__file__).parent.parent / "device_agent" / "models"
+MODELS = Path(__file__).parents[1] / "models"
 DENSE = {"tflite_runtime": "dense_float.tflite", "ai_edge_litert": "dense_float.tflite", "onnxruntime": "dense.onnx"}
 BOOKWORM = Machine(
     model="Raspberry Pi 5 Model B Rev 1.0", cpu="Cortex-A76", cpu_count=4, cpus=(0, 1, 2, 3), arch="aarch64", bits=64, kernel="6.6", os="Debian GNU/Linux 12",
@@ -294,7 +294,7 @@ def test_runtimes_run_from_separate_sites(version, name, tmp_path_factory):
         assert isinstance(launched, wire.Launched), launched
         weights = np.array(
             [[((i + 2 * j) % 5 - 2) / 4 for j in range(3)] for i in range(4)], "float32"
-        )  # models/make.py
+        )  # tests/models/make.py
         answers = np.load(io.BytesIO(session.get(launched.outputs_sha256, 1 << 20)))
         np.testing.assert_allclose(answers, rows @ weights + np.array([0.5, -0.25, 0], "float32"), atol=1e-5)
 

@@ -11,7 +11,7 @@ from targets import waiting
 from targets.errors import ConnectionLost, TargetError
 from targets.inventory import Target
 from targets.ssh import SshLink, host_key, link
-from tests.targets.own_sshd import keygen
+from tests.support.own_sshd import keygen
 
 
 @contextlib.contextmanager

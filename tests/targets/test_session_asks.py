@@ -15,7 +15,7 @@ from targets import session as session_module
 from targets.session import RUNNING, Cooling, Session
 from targets.submission import submission
 from targets.upload import limit_s
-from tests.targets.scripted_board import CUT, HELLO, ScriptedBoard
+from tests.support.scripted_board import CUT, HELLO, ScriptedBoard
 from tests.targets.test_session import SHA, launch
 
 ADDRESS = ScriptedBoard.address

@@ -13,7 +13,7 @@ from targets.errors import AuthenticationRefused, HostKeyChanged, HostKeyUnknown
 from targets.inventory import Target
 from targets.ssh import SshLink, config
 from targets.ssh.route import route
-from tests.targets.own_sshd import fingerprint, keygen, own_sshd, public
+from tests.support.own_sshd import fingerprint, keygen, own_sshd, public
 
 USER = getpass.getuser()
 
@@ -207,7 +207,7 @@ def test_no_ssh_on_this_machine(board, monkeypatch, tmp_path):
 
 
 def test_trust_pins_the_jump_host_first(pair, tmp_path):
-    from tests.commands import edgepress
+    from tests.support.commands import edgepress
 
     jump, behind = pair
     known = tmp_path / "known"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from targets.errors import AuthenticationRefused, ConnectionLost, TargetError, Unreachable
 from targets.inventory import Target
 from targets.ssh import SshLink
-from tests.targets.own_sshd import keygen, own_sshd, public
+from tests.support.own_sshd import keygen, own_sshd, public
 
 
 @contextlib.contextmanager

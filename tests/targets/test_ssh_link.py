@@ -14,8 +14,8 @@ from targets.errors import ConnectionLost, DroppedByServer, Unreachable
 from targets.session import Session
 from targets.ssh import SshLink, link, login, tcp, watchdog
 from targets.ssh.route import route
-from tests.targets.own_sshd import StallingWire, own_sshd
-from tests.timing import quickest_s
+from tests.support.own_sshd import StallingWire, own_sshd
+from tests.support.timing import quickest_s
 
 SHORT = {"connect_timeout_s": 1.0, "keepalive_s": 0.5}  # given up after 1.5 s
 NOTICED_S = 5.0  # with SHORT, on a machine that is busy

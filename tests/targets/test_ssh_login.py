@@ -17,7 +17,7 @@ import pytest
 from targets.errors import AuthenticationRefused, ConnectionLost
 from targets.inventory import Target
 from targets.ssh import SshLink, key_file, passwords, tcp
-from tests.targets.own_sshd import fingerprint, keygen, own_sshd, public
+from tests.support.own_sshd import fingerprint, keygen, own_sshd, public
 
 PASSWORD = "correct horse"
 

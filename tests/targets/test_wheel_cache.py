@@ -12,7 +12,7 @@ import pytest
 
 from targets import wheel_cache
 from targets.errors import WheelsUnavailable
-from tests.device_agent.agent_process import wheel
+from tests.support.agent_process import wheel
 
 ASKED = ("one==1", "two==2")
 

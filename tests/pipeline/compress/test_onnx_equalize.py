@@ -13,7 +13,7 @@ from pipeline.compress.onnx_graph.graph import Graph, copy_of
 from pipeline.compress.onnx_graph.runs import difference, moments
 from pipeline.compress.onnx_passes import correct_bias, equalize
 from pipeline.errors import DataError, PlanError, StageError
-from tests.pipeline.compress.onnx_graphs import GRAPHS, Build, made
+from tests.support.onnx_graphs import GRAPHS, Build, made
 
 pytestmark = pytest.mark.frameworks
 

@@ -14,7 +14,7 @@ from pipeline.compress.onnx_graph.graph import Graph, copy_of
 from pipeline.compress.onnx_graph.runs import difference, moments, run, shapes_of_run
 from pipeline.compress.onnx_passes.prune_channels import Selected, Settings
 from pipeline.errors import DataError, PlanError, StageError
-from tests.pipeline.compress.onnx_graphs import GRAPHS, Build, made
+from tests.support.onnx_graphs import GRAPHS, Build, made
 
 pytestmark = pytest.mark.frameworks
 CHANNELS = {  # of each convolution and matrix product, 25 % taken out in steps of 2

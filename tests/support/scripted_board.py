@@ -7,7 +7,7 @@ from device_agent import wire as w
 from targets import bundle
 from targets.conversation import BOOT_MARK
 from targets.errors import ConnectionLost
-from tests.targets.hostile_board import MACHINE
+from tests.support.hostile_board import MACHINE
 
 HELLO = {**MACHINE, "cpus": tuple(MACHINE["cpus"]), "packages": ()}
 

@@ -486,9 +486,3 @@ def verdict(
         outcome=outcome,
         why=f"SAMPLE reason for {outcome.lower()}.",
     )
-
-
-def test_the_sample_is_a_record_that_reads_back():
-    run = whole_run()
-    assert msgspec.json.decode(msgspec.json.encode(run), type=RunRecord) == run
-    assert math.isclose(run.measured.measurements[0].latency.median_s, 1.25e-3)

@@ -1,8 +1,8 @@
 """The host that meets a hostile board: links to one, boards.toml of many, and the command with short deadlines.
 
-python -m tests.targets.hostile_host command SECONDS ARGUMENT...   the edgepress command, with so many seconds for each request
-python -m tests.targets.hostile_host job SCENARIO ROOT             a long job on such a board, which obeys signals as the command does
-python -m tests.targets.hostile_host get SCENARIO ROOT             a file that was put there is fetched
+python -m tests.support.hostile_host command SECONDS ARGUMENT...   the edgepress command, with so many seconds for each request
+python -m tests.support.hostile_host job SCENARIO ROOT             a long job on such a board, which obeys signals as the command does
+python -m tests.support.hostile_host get SCENARIO ROOT             a file that was put there is fetched
 """
 
 import os
@@ -84,7 +84,7 @@ def _most_kb(pid):
 
 
 def short_command(seconds, *arguments):
-    return [sys.executable, "-m", "tests.targets.hostile_host", "command", str(seconds), *map(str, arguments)]
+    return [sys.executable, "-m", "tests.support.hostile_host", "command", str(seconds), *map(str, arguments)]
 
 
 def command(seconds, *arguments):

@@ -8,7 +8,7 @@ import signal
 import statistics
 from pathlib import Path
 
-from tests.device_agent.agent_process import children_of
+from tests.support.agent_process import children_of
 
 AGENT = b"bytes.fromhex("  # how the host starts it
 
