@@ -24,12 +24,11 @@ from machine import describe
 from wan import wan_link
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.targets.own_sshd import own_sshd
-
 from device_agent import wire
 from targets import bundle, inventory, open_session
 from targets.errors import TargetError
 from targets.ssh import SshLink
+from tests.support.own_sshd import own_sshd
 
 VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 RUNS = 11

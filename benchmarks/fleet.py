@@ -21,11 +21,10 @@ from _results import results
 from machine import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.targets.own_sshd import own_sshd
-
 from targets import fleet
 from targets.errors import TargetError
 from targets.ssh import SshLink
+from tests.support.own_sshd import own_sshd
 
 OPEN_FILES = 4096
 

@@ -22,12 +22,11 @@ from _results import results
 from machine import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.targets.own_sshd import own_sshd
-
 from device_agent import wire
 from targets import open_session
 from targets.errors import Busy
 from targets.virtual.proxy import Proxy
+from tests.support.own_sshd import own_sshd
 
 RUNS = 15
 HOSTS = 20

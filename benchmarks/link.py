@@ -16,9 +16,8 @@ from _results import results
 from machine import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.targets.own_sshd import own_sshd
-
 from targets.ssh import SshLink
+from tests.support.own_sshd import own_sshd
 
 ROUNDS = 5  # the two take turns, because other work on the machine comes and goes
 EXECS, MESSAGES, CONNECTS = 15, 15, 4

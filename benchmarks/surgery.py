@@ -21,9 +21,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
-from tests.pipeline.compress.masked import masked, randomise
 
 from pipeline.compress.surgery import Selection, prune_model
+from tests.support.masked import masked, randomise
 
 SIDES = {
     "ResNet50": 64, "VGG16": 64, "MobileNetV2": 64, "EfficientNetB0": 64, "DenseNet121": 64, "InceptionV3": 96, "NASNetMobile": 64,

@@ -25,7 +25,7 @@ FIRST = """
 import json, sys, tempfile
 from pathlib import Path
 from targets import open_session
-from tests.targets.own_sshd import own_sshd
+from tests.support.own_sshd import own_sshd
 with tempfile.TemporaryDirectory() as folder, own_sshd(Path(folder) / "sshd") as target:
     took = []
     for _ in range(6):

@@ -29,14 +29,13 @@ from machine import describe
 from wan import wan_link
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.targets.own_sshd import own_sshd
-
 from targets import open_session
 from targets.conversation import Conversation
 from targets.inventory import Target
 from targets.ssh import SshLink
 from targets.upload import send_blob
 from targets.waiting import Wait
+from tests.support.own_sshd import own_sshd
 
 TURNS = 5
 MB = 1_000_000

@@ -26,18 +26,9 @@ from tests.support.agent_process import (
     sleep_model,
     wait_until,
 )
+from tests.support.bootstrapped import boot, request
 
 ALL = [f"3.{minor}" for minor in range(8, 14)]
-
-
-def boot(request: bytes, python: str = sys.executable, **options) -> Pipes:
-    pipes = Pipes([python, "-I", "-S", "-c", BOOTSTRAP], **options)
-    pipes.write(request)
-    return pipes
-
-
-def request(root, data: bytes, name: str | None = None) -> bytes:
-    return json.dumps({"root": str(root), "sha256": name or sha256(data), "size_bytes": len(data)}).encode() + b"\n"
 
 
 def failure(pipes: Pipes) -> str:

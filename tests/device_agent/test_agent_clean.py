@@ -9,7 +9,7 @@ import pytest
 from device_agent import wire
 from device_agent.files import layout
 from device_agent.record import replace
-from tests.support.agent_process import LAUNCH, names, sha256, sleep_model, wheel
+from tests.support.agent_process import LAUNCH, another, names, sha256, sleep_model, wheel
 
 ALL = wire.Clean(0, 0, dry_run=False)
 QUICK = {"timed_min_ns": 0, "timed_min_runs": 1, "warmup_min_ns": 0, "warmup_max_ns": 0}
@@ -27,12 +27,6 @@ def unused(agent, name, seconds):
 
 def launch(agent, **fields):
     return replace(LAUNCH, model_sha256=agent.store(sleep_model(**fields)), **QUICK)
-
-
-def another(start, agent):
-    """One that has asked for nothing yet, when the first is gone."""
-    agent.end()
-    return start(agent.root)
 
 
 def test_everything_that_no_job_needs(agent, start):

@@ -11,7 +11,7 @@ from device_agent.files.verified import Contents
 from device_agent.record import replace
 from pipeline.measure.summary import summarise
 from pipeline.measure.validity import Asked, doubts_of
-from tests.device_agent.test_agent_pairs import pair, side
+from tests.support.agent_pairs import pair, side
 from tests.support.agent_process import LAUNCH, sha256, sleep_model
 
 MODEL, OTHER = sleep_model(latency_us=500, prints=""), sleep_model(latency_us=900, prints="")

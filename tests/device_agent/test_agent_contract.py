@@ -16,30 +16,10 @@ from device_agent.meters import METERS
 from device_agent.record import replace
 from device_agent.runtimes import RUNTIMES, fitted
 from tests.support.agent_process import LAUNCH, PACKAGE, bundle, pythons, sha256, sleep_model, wheel
+from tests.support.models import DENSE, GPU, MODELS, runtime_or_skip
 
-MODELS = Path(__file__).parents[1] / "models"
-# runtimes whose library is not called as they are
-LIBRARY = {"sleep": "json", "onnxruntime_cuda": "onnxruntime", "onnxruntime_tensorrt": "onnxruntime"}
-GPU = {"onnxruntime_cuda": "CUDAExecutionProvider", "onnxruntime_tensorrt": "TensorrtExecutionProvider"}
-DENSE = {
-    "tflite_runtime": "dense_float.tflite",
-    "ai_edge_litert": "dense_float.tflite",
-    "onnxruntime": "dense.onnx",
-    "onnxruntime_cuda": "dense.onnx",
-    "onnxruntime_tensorrt": "dense.onnx",
-}
 TFLITE = ["tflite_runtime", "ai_edge_litert"]
 FILES = sorted(PACKAGE.rglob("*.py"))
-
-
-def runtime_or_skip(name: str):
-    library = LIBRARY.get(name, name)
-    found = pytest.importorskip(
-        library, reason=f"{library} is not installed here (tflite_runtime needs numpy < 2)", exc_type=ImportError
-    )
-    if name in GPU and GPU[name] not in found.get_available_providers():
-        pytest.skip(f"the onnxruntime here has no {GPU[name]}")
-    return importlib.import_module(RUNTIMES[name])
 
 
 def dense(rows):

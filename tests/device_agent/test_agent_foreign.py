@@ -14,9 +14,8 @@ from device_agent import wire
 from device_agent.channel import Refused
 from device_agent.files import layout
 from device_agent.jobs import requests
-from tests.device_agent.test_agent_clean import another
-from tests.device_agent.test_agent_root import as_root, refusal
-from tests.support.agent_process import names
+from tests.support.agent_process import another, names
+from tests.support.bootstrapped import as_root, refusal
 
 PRECIOUS = {"tmp": "thesis", "jobs": "applications", "blobs": "photo.jpg", "partial": "x", "sites": "home.html"}
 

@@ -10,8 +10,8 @@ import pytest
 from device_agent import wire
 from device_agent.board import memory
 from device_agent.record import replace
-from tests.device_agent.test_agent_contract import DENSE, MODELS, runtime_or_skip
 from tests.support.agent_process import LAUNCH, sleep_model, wait_until
+from tests.support.models import DENSE, MODELS, runtime_or_skip
 
 HELD = 8 << 20
 STATUS = "VmHWM:\t    9000 kB\nVmRSS:\t    8000 kB\nRssAnon:\t    3000 kB\nRssFile:\t    5000 kB\n"

@@ -10,22 +10,10 @@ import pytest
 from device_agent import wire
 from device_agent.files.layout import Place
 from device_agent.files.transfer import explained
-from tests.device_agent.test_agent_bootstrap import boot, request
-from tests.support.agent_process import BOOT_MARK, bundle, sha256
+from tests.support.agent_process import bundle, sha256
+from tests.support.bootstrapped import as_root, refusal
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away and mount")
 OTHER = 12345
-
-
-def refusal(root, data=b"") -> dict[str, str]:
-    import json
-
-    pipes = boot(request(root, bundle()) + data)
-    pipes.process.stdin.close()  # one that is not refused waits for the agent
-    last = pipes.read_to_end().strip().splitlines()[-1]
-    assert last.startswith(BOOT_MARK + b"FAIL "), last
-    assert pipes.process.wait(10) == 1
-    return json.loads(last[len(BOOT_MARK + b"FAIL ") :])
 
 
 @pytest.fixture

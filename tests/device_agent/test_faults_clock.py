@@ -11,40 +11,11 @@ import pytest
 from device_agent import wire
 from device_agent.record import replace
 from tests.support.agent_process import LAUNCH, names, sleep_model
+from tests.support.clock import SHIM
 
 pytestmark = pytest.mark.faults
 
 TEN_YEARS_S = 10 * 365 * 24 * 3600
-
-
-# Preloaded into the agent and what it starts: the time of day, moved by so many seconds as the file says, and no other clock.
-# (libfaketime 0.9.10 moves it too, but then every sleep of Python 3.11 fails with EINVAL.)
-SHIM = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/time.h>
-#include <time.h>
-static long moved(void) {
-    long seconds = 0;
-    FILE *file = fopen(getenv("CLOCK_MOVED"), "r");
-    if (file) { if (fscanf(file, "%ld", &seconds) != 1) seconds = 0; fclose(file); }
-    return seconds;
-}
-int clock_gettime(clockid_t id, struct timespec *at) {
-    int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
-    int result = real(id, at);
-    if (id == CLOCK_REALTIME) at->tv_sec += moved();
-    return result;
-}
-time_t time(time_t *at) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (at) *at = now.tv_sec;
-    return now.tv_sec;
-}
-"""
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from tests.pipeline.test_flow import QUICK
 from tests.support.commands import edgepress
+from tests.support.tiny_model import QUICK
 
 OURS = ("pipeline", "targets", "device_agent", "edgepress")
 MARK = "a file of the user's was run in place of one of ours"

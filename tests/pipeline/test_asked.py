@@ -6,8 +6,8 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from tests.pipeline.test_validity import CLEAN
 from tests.support.experiments import experiment_of
+from tests.support.launched import CLEAN
 
 MODEL, ROWS = "a" * 64, "b" * 64
 CANDIDATE = SimpleNamespace(converted=SimpleNamespace(artifact=SimpleNamespace(sha256=MODEL)))

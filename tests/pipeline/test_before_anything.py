@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import selftest
 from tests.support.commands import edgepress
-from tests.targets.own_sshd import own_sshd
+from tests.support.own_sshd import own_sshd
 
 PLAN = '[model]\npath = "m.tflite"\n[board]\nname = "pi"\n'
 

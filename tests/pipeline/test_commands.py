@@ -14,36 +14,7 @@ from pipeline import deploy, selftest
 from pipeline.plan import read
 from targets.errors import VirtualUnavailable
 from targets.virtual import loopback
-from tests.support.commands import EDGEPRESS, edgepress, without_extras
-
-TFLITE = b"\x1c\x00\x00\x00TFL3" + bytes(200)
-
-
-def write(folder, plan, **files):
-    for name, content in files.items():
-        (folder / name.replace("_", ".")).write_bytes(content)
-    path = folder / "edge.toml"
-    path.write_text(plan)
-    return path
-
-
-def refused(said, code, *parts):
-    """One sentence that begins with our name, one hint, the exit code, and no traceback."""
-    assert said.returncode == code, said.stderr
-    assert "Traceback" not in said.stderr
-    error = [line for line in said.stderr.splitlines() if line.startswith("edgepress: ")]
-    assert len(error) == 1, said.stderr
-    assert "  what to do: " in said.stderr
-    for part in parts:
-        assert part in said.stderr
-    assert said.stdout == ""
-
-
-def no_trace(folder):
-    for name in ("tmp", "store", "runs", "answers", "reports"):
-        place = folder / ".edgepress" / name
-        assert not place.exists() or not list(place.iterdir()), name
-
+from tests.support.commands import EDGEPRESS, TFLITE, edgepress, no_trace, refused, without_extras, write
 
 MODEL = '[model]\npath = "m.keras"\n'
 

@@ -14,32 +14,10 @@ from pipeline.convert.table import CONVERTERS, load_converter
 from pipeline.errors import ChildError, DataError, ModelError, PlanError, StageError
 from pipeline.plan import CompareTable
 from pipeline.progress import Silent
-from pipeline.records import Artifact, Compressed, Data, Loaded, Model, TensorSpec, file_of
-from tests.pipeline.conftest import FORMATS, through
+from pipeline.records import Compressed, Data, Loaded, Model, TensorSpec, file_of
+from tests.support.conversions import job, largest_error, model_of, silent
 from tests.support.sample_run import pass_report
-
-
-def silent(*_):
-    pass
-
-
-def model_of(format, digit="0"):  # noqa: A002
-    artifact = Artifact(sha256=digit * 64, format=format, size_bytes=1)
-    return Model(name="m", artifact=artifact, input=None, output=None, parameters=None)
-
-
-def job(model, folder, calibration=None):
-    """What a converter gets, for a model made here."""
-    path = folder / "source.keras"
-    model.save(path)
-    return conversion.Job(path, model_of("keras"), calibration, folder, tuple(model.inputs[0].shape[1:]))
-
-
-def largest_error(model, data, format, folder, x):  # noqa: A002
-    path = folder / "made"
-    path.write_bytes(data)
-    return np.abs(frameworks.open_file(path, format, "made").answers(x, silent) - model.predict(x, verbose=0)).max()
-
+from tests.support.tiny_model import FORMATS, through
 
 # --- which files
 

@@ -7,7 +7,7 @@ from pipeline import child, convert
 from pipeline.convert import advice, conversion, onnx_int8, remarks
 from pipeline.errors import ModelError, StageError
 from pipeline.progress import Silent
-from tests.pipeline.conftest import through
+from tests.support.tiny_model import through
 
 pytestmark = pytest.mark.frameworks
 

@@ -10,10 +10,9 @@ from pipeline.deploy import board_facts
 from pipeline.measure.validity import doubts_about
 from pipeline.records import Outcome
 from targets import inventory
-from tests.pipeline.test_compare import World, store  # noqa: F401 - a fixture
-from tests.support.sample_run import board, comparison, measurement, run_of
+from tests.support.compared import World
+from tests.support.sample_run import EMULATED, board, comparison, measurement, run_of
 
-EMULATED = board(is_board=False, emulated=True)
 DOUBTS = doubts_about(EMULATED)
 
 
@@ -43,7 +42,7 @@ def test_a_real_board_is_not_doubted_for_what_it_is():
 
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("slower", [0.1, 1.0, 10.0])
-def test_no_limit_on_latency_is_judged_by_an_emulator(store, slower, which):  # noqa: F811
+def test_no_limit_on_latency_is_judged_by_an_emulator(store, slower, which):
     world = World(store)
     doubts = [(), ()]
     doubts[which] = DOUBTS
@@ -65,7 +64,7 @@ def test_no_limit_on_latency_is_judged_by_an_emulator(store, slower, which):  # 
         ({"accuracy_drop_points": 0.1, "latency_regression": 0.03}, Outcome.REGRESSED),
     ],
 )
-def test_accuracy_and_size_are_judged_as_on_any_board(store, limits, outcome):  # noqa: F811
+def test_accuracy_and_size_are_judged_as_on_any_board(store, limits, outcome):
     world = World(store)
     pair = world.measured(doubts=DOUBTS), world.measured("compressed", wrong=range(20), doubts=DOUBTS)
     assert world.judge(*pair, paired=(), **limits).outcome is outcome
@@ -80,7 +79,7 @@ def emulated_run():
 
 
 @pytest.mark.parametrize("name", ["terminal", "markdown", "html"])
-def test_every_report_says_so_before_the_first_time(name, store):  # noqa: F811
+def test_every_report_says_so_before_the_first_time(name, store):
     text = html.unescape(report.renderer(name).render(emulated_run(), store))
     said = " ".join(text.split())
     assert "an emulated machine, not a board" in said
@@ -89,13 +88,13 @@ def test_every_report_says_so_before_the_first_time(name, store):  # noqa: F811
     assert "emulated machine, not a board" not in report.renderer(name).render(run_of((measurement(),)), store)
 
 
-def test_the_record_says_so(store):  # noqa: F811
+def test_the_record_says_so(store):
     read = report.read(report.renderer("json").render(emulated_run(), store).encode())
     assert read.deployment.board.emulated
     assert all(doubt.decides_nothing for one in read.measured.measurements for doubt in one.doubts)
 
 
-def test_no_sentence_claims_that_anything_became_faster(store):  # noqa: F811
+def test_no_sentence_claims_that_anything_became_faster(store):
     text = " ".join(report.renderer("terminal").render(emulated_run(), store).split())
     assert "faster on" not in text
     assert "The fastest is" not in text

@@ -14,7 +14,7 @@ from targets import inventory, open_session
 from targets.errors import MeterUnavailable
 from targets.meters import csv as csv_meter
 from targets.meters import shelly
-from tests.targets.test_session import MODEL, SHA, launch
+from tests.support.sessions import MODEL, SHA, launch
 
 
 @pytest.fixture

@@ -24,24 +24,22 @@ from pipeline.measure.pairs import energy
 from pipeline.measure.pairs.judged import Judged
 from pipeline.measure.pairs.run import Pairing, look_by_look
 from pipeline.plan import LimitsTable, read
-from pipeline.records import DeployedMeter, Doubt, Energy, EnergyPaired, EnergyParts, EnergyReading, Measured, Outcome
+from pipeline.records import Doubt, Energy, EnergyPaired, EnergyParts, EnergyReading, Measured, Outcome
 from pipeline.report.compose import view_of
 from pipeline.statistics.paired_test import rule_of
 from pipeline.store import Store
 from targets import inventory, open_session
 from targets.errors import MeterUnavailable
-from tests.pipeline.test_compare import World
-from tests.pipeline.test_compare import plan as plan_of
-from tests.pipeline.test_validity import CLEAN
+from tests.support.compared import World
+from tests.support.compared import plan as plan_of
+from tests.support.energy_board import BASE, METER, ONE, deployed
 from tests.support.experiments import experiment_of
-from tests.support.sample_run import measurement, run_of
-from tests.targets.test_provision import BOOKWORM
-from tests.targets.test_session import MODEL, SHA, launch
+from tests.support.launched import CLEAN
+from tests.support.machines import BOOKWORM
+from tests.support.sample_run import run_of
+from tests.support.sessions import MODEL, SHA, launch
 
 S = 10**9
-METER = DeployedMeter(
-    name="ina226", settings=(), on_board=True, rail="5 V", quality="measured", period_s=0.01, accumulates=False
-)
 LIMITS = LimitsTable(energy_regression=0.05)
 
 
@@ -52,7 +50,6 @@ def energy_verdict(one, base, turns):
 
 
 RULE = rule_of(0.05, None)
-BASE, ONE = measurement(), measurement("compressed")
 
 
 def reading(meter="ina226", invalid="", scatter=0.0, edge_s=0.005, window_s=5.0):
@@ -65,10 +62,6 @@ def reading(meter="ina226", invalid="", scatter=0.0, edge_s=0.005, window_s=5.0)
 
 def with_readings(one, *readings):
     return msgspec.structs.replace(one, energy=Energy(readings=readings, note=""))
-
-
-def deployed(*meters):
-    return msgspec.structs.replace(run_of((BASE,)).deployment, meters=meters)
 
 
 class Board:

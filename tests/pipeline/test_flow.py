@@ -19,13 +19,12 @@ from pipeline.handover import Manifest
 from pipeline.records import Outcome, RunRecord
 from pipeline.store import Store
 from targets.folders import cache_folder
-from tests.pipeline.conftest import PLAN
-from tests.pipeline.store.conftest import flip
 from tests.support.commands import EDGEPRESS, edgepress, without_extras
-from tests.targets.conftest import eventually, leftovers, processes_with
+from tests.support.damage import flip
+from tests.support.processes import eventually, leftovers, processes_with
+from tests.support.tiny_model import PLAN, QUICK
 
 pytestmark = pytest.mark.frameworks
-QUICK = "[measure]\ntimed_seconds = 0.02\nlaunches = 6\nevaluation_rows = 100\n"
 
 
 @pytest.fixture

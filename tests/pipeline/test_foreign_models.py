@@ -9,7 +9,7 @@ from pipeline import frameworks
 from pipeline.errors import ModelError
 from pipeline.frameworks import keras_archive
 from pipeline.load import keras_model, onnx_model, tflite_model
-from tests.pipeline.test_hostile_models import hdf5, keras_file
+from tests.support.hostile_files import hdf5, keras_file
 
 
 @pytest.mark.parametrize("packed", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

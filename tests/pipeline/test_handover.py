@@ -12,28 +12,13 @@ import pytest
 from pipeline import handover, plan, product
 from pipeline.errors import PlanError, StageError
 from pipeline.handover import MANIFEST, Item, Manifest, hand_over
-from pipeline.store import Store
+from tests.support.handed_over import ABOUT, items
 from tests.support.sample_run import artifact, run_of, whole_run
-
-ABOUT = Manifest(
-    edgepress_version="0", created_utc="", plan=handover.Source(path="/p/edge.toml", sha256="0" * 64),
-    model=handover.Source(path="/p/m.keras", sha256="1" * 64), run_id="0001", verdict="REGRESSED", board=None,
-    versions={}, runtimes={},
-)  # fmt: skip
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / ".edgepress")
 
 
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "out"
-
-
-def items(**contents):
-    return [Item(name.replace("_", "."), content, "model", "tflite") for name, content in contents.items()]
 
 
 def names(out):
@@ -90,7 +75,7 @@ def test_killed_at_any_write_the_next_one_puts_it_right(store, out, tmp_path):
         from pathlib import Path
         from pipeline import handover
         from pipeline.store import Store
-        from tests.pipeline.test_handover import ABOUT, items
+        from tests.support.handed_over import ABOUT, items
         real, left = Path.replace, [int(sys.argv[2])]
         def replace(self, other):
             if left[0] == 0:

@@ -1,6 +1,5 @@
 """Model files that are damaged, made up, too large when unpacked, or without an end: one sentence each, in bounded time and memory."""
 
-import io
 import os
 import signal
 import subprocess
@@ -17,26 +16,9 @@ from pipeline.frameworks.said import cause_of
 from pipeline.progress import Silent
 from pipeline.records import TensorSpec
 from tests.support.commands import EDGEPRESS
+from tests.support.hostile_files import hdf5, keras_file
 
 pytestmark = pytest.mark.frameworks
-
-
-def hdf5(**datasets):
-    import h5py
-
-    made = io.BytesIO()
-    with h5py.File(made, "w") as file:
-        for name, options in datasets.items():
-            file.create_dataset(name, **options)
-    return made.getvalue()
-
-
-def keras_file(path, weights, compression=zipfile.ZIP_STORED):
-    with zipfile.ZipFile(path, "w", compression, compresslevel=1) as file:
-        file.writestr("config.json", "{}")
-        file.writestr("metadata.json", "{}")
-        file.writestr("model.weights.h5", weights)
-    return path
 
 
 ZEROS = {"shape": (300, 2**20), "dtype": "u1", "chunks": (1, 2**20)}

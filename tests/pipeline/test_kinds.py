@@ -16,7 +16,7 @@ from pipeline.progress import Silent
 from pipeline.records import Agreement, BoardAccuracy, Measured
 from pipeline.report.compose import view_of
 from pipeline.store import Store
-from tests.pipeline.test_compare import plan as plan_of
+from tests.support.compared import plan as plan_of
 from tests.support.experiments import experiment_of
 from tests.support.sample_run import measurement, run_of
 

@@ -11,7 +11,7 @@ from pipeline.metrics import METRICS
 from pipeline.plan import LimitsTable
 from pipeline.records import Measured, Outcome
 from pipeline.units import UNKNOWN
-from tests.pipeline.test_compare import plan
+from tests.support.compared import plan
 from tests.support.sample_run import measurement
 
 ROOMY = {

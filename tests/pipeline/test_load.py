@@ -17,7 +17,7 @@ from pipeline.errors import DataError, ModelError, PlanError, StageError
 from pipeline.load import answers, onnx_model, tflite_model
 from pipeline.load.table import LOADERS
 from pipeline.records import Artifact, Data, Model, Rows, TensorSpec
-from tests.pipeline.conftest import PLAN, tiny_model
+from tests.support.tiny_model import PLAN, tiny_model
 
 TFLITE = struct.pack("<I", 16) + b"TFL3" + bytes(24)
 ONNX = b"\x08\x08" + b"\x3a\x03abc"  # ir_version 8, a graph of three bytes

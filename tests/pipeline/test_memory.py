@@ -21,7 +21,7 @@ from pipeline.plan import CompareTable, LimitsTable, MeasureTable, ModelTable, P
 from pipeline.records import Measured, Memory, Outcome
 from pipeline.report.tables import memory as memory_table
 from pipeline.report.trust import Trust
-from tests.pipeline.test_validity import CLEAN
+from tests.support.launched import CLEAN
 from tests.support.sample_run import measurement, run_of
 
 LIMIT = 128 << 10

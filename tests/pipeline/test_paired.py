@@ -19,8 +19,8 @@ from pipeline.records import Outcome
 from pipeline.statistics.paired_test import Rule, judged
 from targets import inventory, open_session
 from targets.session import NO_COOLING, Cooling
-from tests.pipeline.test_validity import CLEAN
 from tests.support.agent_process import LAUNCH
+from tests.support.launched import CLEAN
 
 RULE = Rule(margin=0.005, limit=0.03)
 

@@ -12,26 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline import compare, compress, convert, plan, spelling
 from pipeline.errors import PlanError
-
-MODEL = '[model]\npath = "m.keras"\n'
-
-
-def read(folder, text):
-    path = folder / "edge.toml"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return plan.read(path)
-
-
-def refused(folder, text, *parts):
-    with pytest.raises(PlanError) as caught:
-        read(folder, text)
-    error = caught.value
-    assert "edge.toml" in error.message
-    assert len(error.message) < 600
-    for part in parts:
-        assert part in f"{error.message}\n{error.hint}", error
-    return error
-
+from tests.support.plans import MODEL, read, refused
 
 # --- sizes and shares
 

@@ -8,8 +8,8 @@ from pipeline import compress, spelling, state
 from pipeline.deploy import runtimes
 from pipeline.errors import PlanError
 from pipeline.plan import check_file
-from tests.pipeline.test_plan import MODEL, read, refused
 from tests.support.commands import edgepress
+from tests.support.plans import MODEL, read, refused
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pipeline.deploy import architecture, processors
 from pipeline.errors import PlanError
 from pipeline.plan import MeasureTable, ModelTable, Plan, Tables
 from tests.support.commands import edgepress
-from tests.targets.test_provision import BOOKWORM
+from tests.support.machines import BOOKWORM
 
 
 def plan(**measure):

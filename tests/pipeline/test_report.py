@@ -41,11 +41,6 @@ FOLDER = Path(pipeline.report.__file__).parent
 HOSTILE = "<script>alert(1)</script>|\n`x` \x1b[31mred\x9b0m \u202egnp.exe [a](b) @someone"
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / ".edgepress")
-
-
 def all_texts(run: RunRecord, store: Store) -> dict[str, str]:
     return {name: report.renderer(name).render(run, store) for name in report.RENDERERS}
 

@@ -20,7 +20,6 @@ from pipeline.report.renderers import terminal
 from pipeline.report.renderers.markdown import escape
 from pipeline.report.trust import Trust
 from pipeline.safe_text import UNSAFE
-from pipeline.store import Store
 from tests.support.sample_run import (
     CAN_NOT_RUN,
     THROTTLED,
@@ -33,11 +32,6 @@ from tests.support.sample_run import (
     paired_run,
     run_of,
 )
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / ".edgepress")
 
 
 def of_one(change: float = 0.055, low: float = 0.051, high: float = 0.059, **changes) -> RunRecord:

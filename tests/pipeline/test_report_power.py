@@ -21,7 +21,7 @@ from pipeline.records import Doubt, Energy, EnergyPaired, EnergyReading, PowerCu
 from pipeline.report.pictures import pairs, power, svg
 from pipeline.report.trust import Trust
 from pipeline.store import Store
-from tests.pipeline.test_energy import RAN, S, counter, trace
+from tests.support.power import RAN, S, counter, trace
 from tests.support.sample_run import measurement, run_of
 
 TOLD = [trace(), trace(0.1), counter()]

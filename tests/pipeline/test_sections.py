@@ -12,7 +12,6 @@ from pipeline.report.renderers import html, terminal
 from pipeline.report.renderers.markdown import escape
 from pipeline.report.trust import Trust
 from pipeline.report.view import Place, Shown
-from pipeline.store import Store
 from tests.support.sample_run import CAN_NOT_RUN, measurement, paired_run, run_of, whole_run
 
 RUNS = {
@@ -21,11 +20,6 @@ RUNS = {
     "one measurement": run_of((measurement(),)),
     "failures only": run_of((), failures=(CAN_NOT_RUN,), outcome=Outcome.INVALID),
 }
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path)
 
 
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)

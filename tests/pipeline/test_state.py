@@ -15,8 +15,7 @@ from pipeline.records import Processor
 from pipeline.store import Store, runs
 from pipeline.store.store import _unusable
 from targets import folders
-from tests.pipeline.test_commands import TFLITE, no_trace, refused, write
-from tests.support.commands import edgepress, without_extras
+from tests.support.commands import TFLITE, edgepress, no_trace, refused, without_extras, write
 
 PLAN = '[model]\npath = "m.tflite"\n'
 

@@ -120,7 +120,7 @@ def test_numbers_that_are_none(command, text):
 def test_a_sweep_on_this_machine(tmp_path, monkeypatch):
     """The real agent: the file of the `sleep` runtime is no format of a plan, so a dense TFLite file runs."""
     pytest.importorskip("ai_edge_litert")
-    from tests.device_agent.test_agent_contract import MODELS
+    from tests.support.models import MODELS
 
     (tmp_path / "m.tflite").write_bytes((MODELS / "dense_float.tflite").read_bytes())
     (tmp_path / "edge.toml").write_text(

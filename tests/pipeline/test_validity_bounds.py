@@ -8,19 +8,7 @@ from device_agent.wire import Conditions, Core
 from pipeline.measure.summary import summarise
 from pipeline.measure.validity import RULES, Asked, Seen, doubts_of_pairs
 from pipeline.measure.validity.evidence import Side
-from tests.pipeline.test_validity import (
-    CALM,
-    CLEAN,
-    FIXED,
-    LATER,
-    PAIR,
-    blocks,
-    conditions,
-    launch,
-    names,
-    pair_names,
-    share,
-)
+from tests.support.launched import CALM, CLEAN, FIXED, LATER, PAIR, blocks, conditions, launch, names, pair_names, share
 
 
 def fires(what, *launches, asked=None, latency=None):

@@ -20,10 +20,10 @@ from device_agent import wire
 from device_agent.record import replace
 from pipeline.measure.summary import summarise
 from pipeline.measure.validity import RULES, Asked, Seen, alone, in_pairs
-from tests.device_agent.test_faults_clock import SHIM
-from tests.pipeline.test_validity import CLEAN, PAIR, blocks
 from tests.support import board_trees
 from tests.support.agent_process import LAUNCH, Agent, sleep_model
+from tests.support.clock import SHIM
+from tests.support.launched import CLEAN, PAIR, blocks
 
 CPU = "sys/devices/system/cpu"
 CORES = range(4)

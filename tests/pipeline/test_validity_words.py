@@ -8,8 +8,8 @@ from pipeline.measure.summary import summarise
 from pipeline.measure.validity import RULES, Asked, Seen, doubts_about, doubts_of, doubts_of_pairs
 from pipeline.measure.validity.evidence import Side
 from pipeline.records import Doubt
-from tests.pipeline.test_emulated_board import EMULATED
-from tests.pipeline.test_validity import CALM, CLEAN, FIXED, LATER, PAIR, blocks, conditions, doubts, launch, share
+from tests.support.launched import CALM, CLEAN, FIXED, LATER, PAIR, blocks, conditions, doubts, launch, share
+from tests.support.sample_run import EMULATED
 
 AGAIN = "then measure again."
 TUNE = "Fix the clocks (`edgepress boards tune`), then measure again."

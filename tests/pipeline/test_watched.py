@@ -7,12 +7,12 @@ import pytest
 from device_agent import wire
 from device_agent.record import replace
 from pipeline.measure.energy.launches import watch_all
-from tests.pipeline.test_compare import plan as plan_of
-from tests.pipeline.test_energy_limit import METER, deployed
-from tests.pipeline.test_validity import CLEAN
+from tests.support.compared import plan as plan_of
+from tests.support.energy_board import METER, deployed
 from tests.support.experiments import experiment_of
+from tests.support.launched import CLEAN
 from tests.support.sample_run import measurement
-from tests.targets.test_session import launch
+from tests.support.sessions import launch
 
 MODEL = CLEAN.model_sha256
 ONE = measurement("compressed")

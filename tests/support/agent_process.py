@@ -1,4 +1,4 @@
-"""The real agent over real pipes: what the tests of this folder talk to."""
+"""The real agent over real pipes: what the tests of the agent talk to."""
 
 import base64
 import hashlib
@@ -290,3 +290,9 @@ def wait_until(condition, limit_s: float = 10) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not become true in time"
         time.sleep(0.01)
+
+
+def another(start, agent):
+    """One that has asked for nothing yet, when the first is gone."""
+    agent.end()
+    return start(agent.root)

@@ -96,7 +96,7 @@ def command(seconds, *arguments):
 
 
 def job(scenario, root):
-    from tests.targets.test_session import MODEL, SHA, launch
+    from tests.support.sessions import MODEL, SHA, launch
 
     session.GOODBYE_S = 1.0
     with session.Session(lambda _: HostileLink(scenario), sys.executable, root) as board:
@@ -107,7 +107,7 @@ def job(scenario, root):
 
 
 def get(scenario, root):
-    from tests.targets.test_session import MODEL, SHA
+    from tests.support.sessions import MODEL, SHA
 
     with session.Session(lambda _: HostileLink(scenario), sys.executable, root) as board:
         board.put(MODEL, SHA)

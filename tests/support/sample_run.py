@@ -486,3 +486,6 @@ def verdict(
         outcome=outcome,
         why=f"SAMPLE reason for {outcome.lower()}.",
     )
+
+
+EMULATED = board(is_board=False, emulated=True)

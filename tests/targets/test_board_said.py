@@ -17,7 +17,7 @@ from targets.conversation import Conversation
 from targets.errors import AgentFailed, ConnectionLost, DiskFull, NoAnswer, NoPython, RootUnusable, TargetError
 from targets.local import LocalLink
 from targets.session import Session
-from tests.targets.own_sshd import own_sshd
+from tests.support.own_sshd import own_sshd
 
 LIBRARY = "python3: error while loading shared libraries: libpython3.9.so.1.0: cannot open shared object file: No such file or directory"
 

@@ -15,7 +15,7 @@ from targets import inventory, open_session, provision
 from targets.errors import EmulatorNotRunning, EmulatorUnavailable, JobEnded
 from targets.virtual.emulated import build, machine
 from tests.support.commands import edgepress
-from tests.targets.test_session import MODEL, SHA, launch, until_timed
+from tests.support.sessions import MODEL, SHA, launch, until_timed
 
 pytestmark = pytest.mark.timeout(1800)
 

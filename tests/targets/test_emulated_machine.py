@@ -20,7 +20,7 @@ from targets.errors import EmulatorNotRunning, EmulatorUnavailable
 from targets.virtual.emulated import build, machine
 from targets.virtual.emulated.machine import State
 from tests.support.commands import edgepress
-from tests.targets.test_emulated_device_tree import written
+from tests.support.device_trees import written
 
 DTB = written(({"model": b"linux,dummy-virt\0", "compatible": b"linux,dummy-virt\0"}, {}))
 

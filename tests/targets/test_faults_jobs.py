@@ -15,8 +15,8 @@ from device_agent import wire as w
 from targets import inventory, open_session
 from targets.virtual.loopback import find_sshd, loopback_sshd
 from tests.support import faults
-from tests.targets.conftest import eventually, leftovers, processes_with
-from tests.targets.test_session import MODEL, SHA, launch
+from tests.support.processes import eventually, leftovers, processes_with
+from tests.support.sessions import MODEL, SHA, launch
 
 pytestmark = pytest.mark.faults
 

@@ -12,7 +12,7 @@ from device_agent import wire
 from targets import connection, errors, open_session
 from targets.conversation import Conversation
 from tests.support import faults
-from tests.targets.conftest import eventually, leftovers
+from tests.support.processes import eventually, leftovers
 
 pytestmark = pytest.mark.faults
 

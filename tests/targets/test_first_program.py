@@ -4,8 +4,8 @@ import math
 import time
 
 from targets.ssh import SshLink
+from tests.support.own_sshd import own_sshd
 from tests.support.timing import TRIES
-from tests.targets.own_sshd import own_sshd
 
 
 def test_nobody_waits_for_a_delayed_acknowledgement(tmp_path):

@@ -19,7 +19,7 @@ from targets.errors import TargetError
 from targets.ssh import SshLink
 from targets.ssh.link import CONNECT_TIMEOUT_S
 from tests.support.commands import edgepress
-from tests.targets.own_sshd import own_sshd
+from tests.support.own_sshd import own_sshd
 
 ASKED_WITHIN_S = 15.0  # of 200, two cores that others use too
 

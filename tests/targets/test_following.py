@@ -7,9 +7,9 @@ from device_agent.record import replace
 from targets import errors, following
 from targets.following import Following
 from targets.submission import NO_COOLING, Cooling, submission
-from tests.pipeline.test_validity import CLEAN
-from tests.pipeline.test_validity import PAIR as PAIRED
-from tests.targets.test_session import launch
+from tests.support.launched import CLEAN
+from tests.support.launched import PAIR as PAIRED
+from tests.support.sessions import launch
 
 S = 10**9
 PAIR = w.Pair(launch(mode="turns"), launch(mode="turns"), "AB", ("ABBA",), 1, 1, 9)

@@ -13,7 +13,7 @@ from targets.session import Session
 from tests.support import hostile_host
 from tests.support.hostile_board import HELLO, START
 from tests.support.hostile_host import HostileLink, hostile_python, inventory, short_command
-from tests.targets.own_sshd import own_sshd
+from tests.support.own_sshd import own_sshd
 
 MOST_MB = 300
 MOST_OUTPUT_BYTES = 4000  # that one board can make us print

@@ -18,7 +18,7 @@ from targets.following import Following
 from targets.session import Session
 from tests.support import hostile_host
 from tests.support.hostile_host import HostileLink
-from tests.targets.test_session import MODEL, SHA, launch
+from tests.support.sessions import MODEL, SHA, launch
 
 MOST_MB = 300
 BLOB = os.urandom(200_000)

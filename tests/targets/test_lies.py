@@ -13,8 +13,8 @@ from targets import bundle, errors
 from targets.conversation import BOOT_MARK, Conversation
 from targets.local import LocalLink
 from targets.session import Session
-from tests.targets.conftest import eventually
-from tests.targets.test_session import MODEL, SHA, launch
+from tests.support.processes import eventually
+from tests.support.sessions import MODEL, SHA, launch
 
 DATA = os.urandom(1000)
 DATA_SHA = hashlib.sha256(DATA).hexdigest()

@@ -9,7 +9,7 @@ import pytest
 
 from targets import errors, open_session, patience
 from targets.patience import Patience
-from tests.targets.test_session import LONG, MODEL, SHA, launch, until_timed
+from tests.support.sessions import LONG, MODEL, SHA, launch, until_timed
 
 
 class Board:

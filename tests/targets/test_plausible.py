@@ -9,7 +9,7 @@ from device_agent.record import replace
 from targets import errors, plausible
 from targets.local import LocalLink
 from targets.session import Session
-from tests.targets.test_session import MODEL, SHA, launch
+from tests.support.sessions import MODEL, SHA, launch
 
 S = 10**9
 PAIR = w.Pair(

@@ -8,10 +8,10 @@ from device_agent import wire as w
 from device_agent.record import replace
 from targets import errors, plausible
 from targets.submission import submission
-from tests.pipeline.test_validity import CLEAN, LATER
-from tests.pipeline.test_validity import PAIR as PAIRED
+from tests.support.launched import CLEAN, LATER
+from tests.support.launched import PAIR as PAIRED
 from tests.support.scripted_board import HELLO
-from tests.targets.test_session import launch
+from tests.support.sessions import launch
 
 S = 10**9
 GIB = 1 << 30

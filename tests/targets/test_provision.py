@@ -23,14 +23,10 @@ from pipeline.plan import BoardTable, LimitsTable, MeasureTable, ModelTable, Pla
 from targets import inventory, open_session, provision, tags
 from targets.errors import RuntimeUnavailable
 from tests.support.agent_process import pythons, sha256
+from tests.support.machines import BOOKWORM
 
 MODELS = Path(__file__).parents[1] / "models"
 DENSE = {"tflite_runtime": "dense_float.tflite", "ai_edge_litert": "dense_float.tflite", "onnxruntime": "dense.onnx"}
-BOOKWORM = Machine(
-    model="Raspberry Pi 5 Model B Rev 1.0", cpu="Cortex-A76", cpu_count=4, cpus=(0, 1, 2, 3), arch="aarch64", bits=64, kernel="6.6", os="Debian GNU/Linux 12",
-    python="3.11.2", libc="glibc", libc_version="2.36", memory_bytes=8 << 30, cpu_max_khz=2400000, governor="ondemand",
-    release=None, power_mode=None, emulator=None, packages=(),
-)  # fmt: skip
 JETSON = ("numpy 1.21.5", "onnxruntime-gpu 1.18.0", "tensorrt 10.3.0")
 
 

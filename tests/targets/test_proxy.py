@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from targets.virtual.proxy import Proxy
+from tests.support.processes import eventually, ssh_command
 from tests.support.timing import quickest_s
-from tests.targets.conftest import eventually, ssh_command
 
 
 class Board:

@@ -14,7 +14,7 @@ from device_agent.bench import check, runner
 from device_agent.board import machine
 from device_agent.record import MAX_TEXT, hints_of, replace, shortened, to_fields
 from targets import ranges
-from tests.pipeline.test_validity import CLEAN
+from tests.support.launched import CLEAN
 
 
 def values(hint, name: str):

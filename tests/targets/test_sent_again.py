@@ -8,7 +8,7 @@ import pytest
 from pipeline import flow
 from targets import errors, fleet, open_session
 from tests.support.agent_process import sha256, wheel
-from tests.targets.test_session import MODEL, SHA, launch
+from tests.support.sessions import MODEL, SHA, launch
 
 WHEEL = wheel({"pack/__init__.py": b"answer = 42\n"})
 SITE = sha256(WHEEL)

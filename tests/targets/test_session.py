@@ -1,7 +1,6 @@
 """The agent over a real SSH server, and everything that can go wrong on the way."""
 
 import hashlib
-import json
 import os
 import socket
 import subprocess
@@ -15,19 +14,8 @@ from targets import connection, errors, open_session
 from targets import session as session_module
 from targets.local import LocalLink
 from targets.session import Session
-from tests.targets.conftest import eventually, leftovers
-
-MODEL = json.dumps({"latency_us": 300, "outputs": [0.1, 0.9]}).encode()
-SHA = hashlib.sha256(MODEL).hexdigest()
-
-
-def launch(sha=SHA, **changes):
-    fields = {
-        "mode": "time", "model_sha256": sha, "model_format": "sleep", "runtime": "sleep", "sites": (), "inputs_sha256": "",
-        "threads": 1, "warmup_min_ns": 1, "warmup_max_ns": 10**8, "timed_min_ns": 10**7, "timed_min_runs": 5, "timed_max_runs": 500,
-        "timeout_ns": 30 * 10**9, "rotated_rows": 1, "cpus": (), "meters": (), "idle_ns": 0, "pattern_ns": 0,
-    }  # fmt: skip
-    return w.Launch(**{**fields, **changes})
+from tests.support.processes import eventually, leftovers
+from tests.support.sessions import LONG, MODEL, SHA, launch, until_timed
 
 
 def test_agent_is_pushed_once_and_measures_over_ssh(sshd):
@@ -173,21 +161,12 @@ def test_disk_full_before_the_agent_is_there(sshd, need_mount):
     assert not list((need_mount / "edgepress").glob("agents/*"))
 
 
-LONG = {"timed_min_ns": 20 * 10**9, "timed_max_runs": 10**6}
-
-
 def no_return(monkeypatch):
     """The board does not come back."""
     monkeypatch.setattr(connection, "RETURN_S", 0.0)
     monkeypatch.setattr(
         connection.Connection, "open", lambda self, limit_s: (_ for _ in ()).throw(errors.Unreachable("gone", hint=""))
     )
-
-
-def until_timed(session, job_id):
-    for record in session.follow(job_id):
-        if isinstance(record, w.Event) and record.phase == "timed":
-            return
 
 
 def test_cut_while_sending_it_goes_on_there(proxied):

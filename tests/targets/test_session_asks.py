@@ -16,7 +16,7 @@ from targets.session import RUNNING, Cooling, Session
 from targets.submission import submission
 from targets.upload import limit_s
 from tests.support.scripted_board import CUT, HELLO, ScriptedBoard
-from tests.targets.test_session import SHA, launch
+from tests.support.sessions import SHA, launch
 
 ADDRESS = ScriptedBoard.address
 DATA = os.urandom(50_000)  # rounded to 0.1 MB

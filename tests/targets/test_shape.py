@@ -3,7 +3,6 @@
 import os
 import re
 import resource
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,19 +16,10 @@ from targets import inventory, open_session
 from targets.shape import SHAPES, Shape
 from targets.virtual.limits import CGROUP_ROOT, PREFIX, Limits, collect_leftovers, is_leftover, new_name
 from targets.virtual.loopback import find_sshd, loopback_sshd
-from tests.targets.conftest import eventually, ssh_command
+from tests.support.processes import ssh_command
+from tests.support.virtual_boards import detach_job, on_board, shaped
 
 pytestmark = pytest.mark.skipif(find_sshd() is None, reason="no sshd on this machine")
-
-
-def shaped(**shape):
-    return msgspec.structs.replace(inventory.find("virtual", Path()), virtual=Shape(**shape))
-
-
-def on_board(target, code, *, check=True):
-    """Run Python code on the board."""
-    command = ssh_command(target, f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}")
-    return subprocess.run(command, check=check, capture_output=True, text=True, timeout=60)
 
 
 def need_cgroups(target, *controllers):
@@ -44,25 +34,6 @@ def groups(name=PREFIX):
 
 def marked(target):
     return Path(target.key).parent.name
-
-
-DETACH = """
-import os, sys
-if os.fork(): os._exit(0)
-os.setsid()
-if os.fork(): os._exit(0)
-for f in range(3): os.close(f)
-open(sys.argv[1], "w").write(str(os.getpid()))
-import time; time.sleep(300)
-"""
-
-
-def detach_job(target, tmp_path):
-    """A job as an agent would start it: forked twice, in a session of its own; its process id."""
-    pid_file = tmp_path / f"pid-{target.port}"
-    on_board(target, DETACH.replace("sys.argv[1]", repr(str(pid_file))))
-    assert eventually(lambda: pid_file.exists() and pid_file.read_text())
-    return int(pid_file.read_text())
 
 
 def runs(pid):
@@ -170,7 +141,8 @@ def test_two_boards_at_once_do_not_collide(tmp_path):
 
 OWNER = """
 import sys, time
-from tests.targets.test_shape import detach_job, shaped, loopback_sshd
+from targets.virtual.loopback import loopback_sshd
+from tests.support.virtual_boards import detach_job, shaped
 from pathlib import Path
 with loopback_sshd(shaped(), Path(sys.argv[2])) as target:
     job = detach_job(target, Path(sys.argv[1]))

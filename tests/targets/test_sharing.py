@@ -23,10 +23,10 @@ from targets.inventory import Target
 from targets.sharing import Leak, Shared, fetch, redact
 from targets.sharing.fetch import Collected
 from targets.sharing.redact import Redactor
-from tests.device_agent.test_agent_boards import CONDITIONS, MACHINES
 from tests.support import board_trees
+from tests.support.board_facts import CONDITIONS, MACHINES
 from tests.support.commands import edgepress
-from tests.targets.own_sshd import own_sshd
+from tests.support.own_sshd import own_sshd
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))

@@ -130,7 +130,7 @@ def test_host_key_alias(pair, board, tmp_path):
 
 def test_a_key_of_an_agent(pair, board, tmp_path):
     """IdentityFile names the public half; the agent at IdentityAgent signs."""
-    from tests.targets.test_ssh_login import agent
+    from tests.support.ssh_agent import agent
 
     _, behind = pair
     (tmp_path / "only.pub").write_text(public(behind.key))

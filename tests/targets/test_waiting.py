@@ -7,7 +7,7 @@ import pytest
 
 from targets import errors, waiting
 from targets.waiting import Wait
-from tests.targets.conftest import eventually
+from tests.support.processes import eventually
 
 
 def test_it_has_an_end():

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.wan import BOARD_ADDRESS, wan_link
 from targets.virtual.loopback import find_sshd
-from tests.targets.conftest import eventually, processes_with, ssh_command
+from tests.support.processes import eventually, processes_with, ssh_command
 
 MAY = os.geteuid() == 0 and os.access("/dev/net/tun", os.W_OK)
 pytestmark = [

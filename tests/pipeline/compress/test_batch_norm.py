@@ -7,7 +7,7 @@ from pipeline import frameworks
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.training import batch_norm
 from pipeline.errors import StageError
-from tests.pipeline.conftest import rows, tiny_model
+from tests.support.tiny_model import rows, tiny_model
 
 pytestmark = pytest.mark.frameworks
 

@@ -7,7 +7,7 @@ from pipeline.compress.callbacks import PruneWeights
 from pipeline.compress.sparsity.kernels import prunable_kernels
 from pipeline.compress.sparsity.masks import Pattern, keeps_pattern
 from pipeline.errors import PlanError, StageError
-from tests.pipeline.conftest import tiny_model
+from tests.support.tiny_model import tiny_model
 
 pytestmark = pytest.mark.frameworks
 

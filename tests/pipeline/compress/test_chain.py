@@ -1,14 +1,13 @@
 """Passes in general: their settings, their promises, and the chain of them."""
 
 import threading
-import types
 
 import msgspec
 import numpy as np
 import pytest
 
 from pipeline import child, compress, frameworks
-from pipeline.compress.base import Applied, Changed, apply_pass
+from pipeline.compress.base import Changed
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.keras_passes import prune_weights
@@ -19,15 +18,12 @@ from pipeline.errors import ChildError, PlanError, PromiseError, StageError
 from pipeline.progress import Silent
 from tests.pipeline.compress import kinds_of_networks
 from tests.pipeline.compress.examples import EXAMPLES
-from tests.pipeline.conftest import PLAN, tiny_model
+from tests.pipeline.compress.liars import keras_pass, lying
+from tests.support.tiny_model import PLAN, tiny_model
 
 MODEL = '[model]\npath = "m.keras"\n'
 SETTINGS = prune_weights.Settings(sparsity=0.5)
 EVERY = [(kind, name) for kind, passes in PASSES.items() for name in passes]
-
-
-def keras_pass(the_pass, model, settings, name="liar") -> Applied:
-    return apply_pass(name, the_pass, model, settings, Context(), FORMATS["keras"])
 
 
 # --- settings
@@ -146,16 +142,6 @@ def test_which_passes_take_several_inputs_and_outputs(name):
 
 
 # --- promises
-
-
-def lying(**functions):
-    """A pass that does what it must not do."""
-    return types.SimpleNamespace(
-        Settings=PassSettings,
-        requires=functions.get("requires", lambda model, settings, context: None),
-        apply=functions.get("apply", lambda model, settings, context: Changed(model)),
-        ensures=functions.get("ensures", lambda before, after, settings: {}),
-    )
 
 
 def with_more_outputs(model, *_):

@@ -13,8 +13,8 @@ from pipeline.compress.keras_passes import codebook
 from pipeline.compress.sparsity.kernels import kernels_of
 from pipeline.errors import ModelError, PlanError, PromiseError, StageError
 from tests.pipeline.compress.kinds_of_networks import gan_generator, recurrent, transformer
-from tests.pipeline.compress.test_chain import keras_pass, lying
-from tests.pipeline.conftest import tiny_model
+from tests.pipeline.compress.liars import keras_pass, lying
+from tests.support.tiny_model import tiny_model
 
 
 def kernels(model):

@@ -91,7 +91,7 @@ def test_a_sequential_model_has_a_cost_and_an_unknown_layer_none():
 def test_a_sequential_model_goes_through_a_plan(tiny):
     import keras
 
-    from tests.pipeline.conftest import through
+    from tests.support.tiny_model import through
 
     model = keras.models.load_model(tiny.folder / "tiny.keras")
     keras.Sequential([keras.Input((8, 8, 1)), model, keras.layers.Rescaling(1.0)]).save(tiny.folder / "tiny.keras")

@@ -10,7 +10,7 @@ from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Distill, Recover
 from pipeline.compress.training import distillation, logits
 from pipeline.errors import PlanError
-from tests.pipeline.conftest import rows, tiny_model
+from tests.support.tiny_model import rows, tiny_model
 
 pytestmark = pytest.mark.frameworks
 

@@ -10,7 +10,7 @@ from pipeline.compress import chain
 from pipeline.compress.context import Dataset
 from pipeline.errors import StageError
 from pipeline.progress import Silent
-from tests.pipeline.conftest import PLAN, rows, tiny_model
+from tests.support.tiny_model import PLAN, rows, tiny_model
 
 pytestmark = pytest.mark.frameworks
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pipeline import frameworks
-from tests.pipeline.conftest import tiny_model
+from tests.support.tiny_model import tiny_model
 
 pytestmark = pytest.mark.frameworks
 REALS = st.floats(-50, 50, width=32)

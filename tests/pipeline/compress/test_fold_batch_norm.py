@@ -82,7 +82,7 @@ def test_answers_stay(kind):
 def test_no_layer_is_added_where_a_norm_follows_its_convolution():
     import keras
 
-    from tests.pipeline.conftest import tiny_model
+    from tests.support.tiny_model import tiny_model
 
     folded = fold_batch_norm(tiny_model()).model
     assert [layer.name for layer in folded.layers if layer.weights] == [

@@ -10,9 +10,9 @@ from pipeline.compress.keras_passes import half_precision
 from pipeline.convert import tflite_fp16, tflite_fp32
 from pipeline.convert.table import load_converter
 from pipeline.errors import PromiseError, StageError
-from tests.pipeline.compress.test_recover import lying
-from tests.pipeline.conftest import through, tiny_model
-from tests.pipeline.test_convert import job, largest_error, silent
+from tests.pipeline.compress.liars import lying_with
+from tests.support.conversions import job, largest_error, silent
+from tests.support.tiny_model import through, tiny_model
 
 LEAST = 2.0**-24  # the smallest float16 above zero
 
@@ -63,7 +63,7 @@ def test_weights_that_16_bits_can_not_hold():
 @pytest.mark.frameworks
 def test_a_weight_that_was_not_rounded_breaks_the_promise():
     with pytest.raises(PromiseError, match="'stem/kernel' are not the nearest float16 numbers"):
-        lying(half_precision, lambda model: None)(tiny_model(), half_precision.Settings())
+        lying_with(half_precision, lambda model: None)(tiny_model(), half_precision.Settings())
 
 
 # --- the file

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.compress.sparsity.kernels import kernels_of, prunable_kernels
 from tests.pipeline.compress.kinds_of_networks import gan_generator, recurrent, transformer
-from tests.pipeline.conftest import tiny_model
+from tests.support.tiny_model import tiny_model
 
 
 def found_in(layer, *shapes):

@@ -11,8 +11,8 @@ from pipeline.compress.formats import FORMATS
 from pipeline.compress.onnx_graph.graph import Graph
 from pipeline.compress.onnx_graph.runs import difference
 from pipeline.errors import ModelError, PlanError, StageError
-from tests.pipeline.conftest import through
 from tests.support.onnx_graphs import GRAPHS, Build, made
+from tests.support.tiny_model import through
 
 pytestmark = pytest.mark.frameworks
 FORMAT = FORMATS["onnx"]

@@ -15,7 +15,7 @@ from pipeline.compress.onnx_graph.runs import run
 from pipeline.compress.onnx_passes import codebook, prune_weights
 from pipeline.compress.sparsity.masks import Pattern, keeps_pattern
 from pipeline.errors import ModelError, PlanError, PromiseError, StageError
-from tests.pipeline.compress.test_chain import lying
+from tests.pipeline.compress.liars import lying
 from tests.support.onnx_graphs import Build, made
 
 pytestmark = pytest.mark.frameworks

@@ -12,7 +12,7 @@ from pipeline.compress.formats import FORMATS
 from pipeline.compress.keras_passes import prune_channels
 from pipeline.compress.surgery import Selection, groups_of, prune_model
 from pipeline.errors import PlanError, PromiseError, StageError
-from tests.pipeline.conftest import tiny_model
+from tests.support.tiny_model import tiny_model
 
 pytestmark = pytest.mark.frameworks
 

@@ -15,8 +15,8 @@ from pipeline.compress.sparsity.masks import Pattern, keeps_pattern
 from pipeline.compress.sparsity.schedules import Schedule
 from pipeline.errors import PlanError, PromiseError, StageError
 from tests.pipeline.compress.kinds_of_networks import gan_generator, recurrent, transformer
-from tests.pipeline.compress.test_chain import keras_pass, lying
-from tests.pipeline.conftest import tiny_model
+from tests.pipeline.compress.liars import keras_pass, lying
+from tests.support.tiny_model import tiny_model
 
 DENSE = {"depthwise", "scores"}  # depthwise kernels and the last layer
 

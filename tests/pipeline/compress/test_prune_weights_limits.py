@@ -9,8 +9,8 @@ from pipeline.compress.callbacks import PruneWeights
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.keras_passes import prune_weights
 from pipeline.errors import PromiseError, StageError
-from tests.pipeline.compress.test_chain import keras_pass, lying
-from tests.pipeline.conftest import tiny_model
+from tests.pipeline.compress.liars import keras_pass, lying
+from tests.support.tiny_model import tiny_model
 
 # --- what may not go
 

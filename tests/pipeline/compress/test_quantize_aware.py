@@ -13,7 +13,7 @@ from pipeline.compress.settings import Recover
 from pipeline.convert import conversion, tflite_int8
 from pipeline.errors import DataError, PromiseError, StageError
 from pipeline.records import Artifact, Model
-from tests.pipeline.conftest import PLAN, through, tiny_model
+from tests.support.tiny_model import PLAN, through, tiny_model
 
 
 def silent(*_):

@@ -1,17 +1,14 @@
 """The passes recover and distill."""
 
-import types
-
 import numpy as np
 import pytest
 
 from pipeline import compress, frameworks
-from pipeline.compress.base import Changed, apply_pass
 from pipeline.compress.context import Context, Dataset
-from pipeline.compress.formats import FORMATS
 from pipeline.compress.keras_passes import distill, recover
 from pipeline.errors import DataError, PlanError, PromiseError, StageError
-from tests.pipeline.conftest import rows, tiny_model
+from tests.pipeline.compress.liars import lying_with
+from tests.support.tiny_model import rows, tiny_model
 
 pytestmark = pytest.mark.frameworks
 
@@ -50,19 +47,6 @@ def test_rows_are_asked_for_before_anything_is_done():
         apply(tiny_model(), "recover", rows=700)
 
 
-def lying(the_pass, change):
-    """The pass with another `apply`."""
-
-    def apply_it(model, settings, context):
-        change(model)
-        return Changed(model)
-
-    liar = types.SimpleNamespace(
-        Settings=the_pass.Settings, requires=lambda *_: None, apply=apply_it, ensures=the_pass.ensures
-    )
-    return lambda model, settings: apply_pass("liar", liar, model, settings, Context(), FORMATS["keras"])
-
-
 def test_a_zero_that_did_not_stay_breaks_the_promise():
     model = tiny_model()
     kernel = model.get_layer("hidden").kernel
@@ -72,7 +56,7 @@ def test_a_zero_that_did_not_stay_breaks_the_promise():
         model.get_layer("hidden").kernel.assign(np.ones((256, 12)))
 
     with pytest.raises(PromiseError, match="768 weights of 'hidden/kernel' that were zero are not zero any more"):
-        lying(recover, fill)(model, recover.Settings())
+        lying_with(recover, fill)(model, recover.Settings())
 
 
 # --- distill
@@ -154,7 +138,7 @@ def test_students_that_do_not_fit(tmp_path):
 
 def test_a_student_that_is_not_smaller_breaks_the_promise():
     with pytest.raises(PromiseError, match="the student has"):
-        lying(distill, lambda model: None)(tiny_model(), distill.Settings(ratio=0.5))
+        lying_with(distill, lambda model: None)(tiny_model(), distill.Settings(ratio=0.5))
 
 
 def test_another_student_in_the_same_file_is_another_answer(tmp_path):

@@ -8,7 +8,7 @@ from pipeline.compress.callbacks import fake_quantized
 from pipeline.compress.context import Dataset
 from pipeline.compress.keras_passes import prune_channels
 from pipeline.errors import DataError, PlanError, StageError
-from tests.pipeline.conftest import rows, tiny_model
+from tests.support.tiny_model import rows, tiny_model
 
 MODEL = '[model]\npath = "m.keras"\n[data]\ntraining = "t.npz"\n'
 CHANGES = {

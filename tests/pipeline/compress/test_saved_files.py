@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline import frameworks
-from tests.pipeline.conftest import tiny_model
+from tests.support.tiny_model import tiny_model
 
 pytestmark = pytest.mark.frameworks
 BEFORE = Path(__file__).with_name("saved_by_0_1.keras")

@@ -9,7 +9,7 @@ from pipeline import compress, frameworks, units
 from pipeline.compress.context import Dataset
 from pipeline.errors import DataError, PlanError
 from pipeline.store import sealed, unsealed
-from tests.pipeline.conftest import PLAN, through
+from tests.support.tiny_model import PLAN, through
 
 pytestmark = pytest.mark.frameworks
 

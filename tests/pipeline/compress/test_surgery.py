@@ -10,7 +10,7 @@ from pipeline.compress.formats import FORMATS
 from pipeline.compress.surgery import Selection, groups_of, prune_model
 from pipeline.compress.surgery.graph import functional
 from pipeline.errors import PlanError, StageError
-from tests.pipeline.compress.masked import masked, randomise
+from tests.support.masked import masked, randomise
 
 pytestmark = pytest.mark.frameworks
 HALF = Selection(ratio=0.5, round_to=2)

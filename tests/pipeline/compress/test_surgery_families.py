@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.compress.surgery import Selection, prune_model
-from tests.pipeline.compress.masked import masked, randomise
+from tests.support.masked import masked, randomise
 
 FAMILIES = {
     "MobileNet": 32, "MobileNetV2": 32, "MobileNetV3Small": 32, "EfficientNetB0": 32, "EfficientNetV2B0": 32, "ResNet50": 32,

@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from pipeline.compress.surgery import Selection, prune_model, rules
 from pipeline.compress.surgery.channels import Channels
-from tests.pipeline.compress.masked import masked, randomise
+from tests.support.masked import masked, randomise
 
 pytestmark = pytest.mark.frameworks
 

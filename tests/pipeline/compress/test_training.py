@@ -11,7 +11,7 @@ from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Distill, Recover
 from pipeline.compress.training import mixed_precision, objective
 from pipeline.compress.training.checkpoint import Checkpoint
-from tests.pipeline.conftest import tiny_model
+from tests.support.tiny_model import tiny_model
 
 pytestmark = pytest.mark.frameworks
 

@@ -7,7 +7,7 @@ from pipeline.compress import training
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Recover
 from pipeline.errors import DataError, StageError
-from tests.pipeline.conftest import rows, tiny_model
+from tests.support.tiny_model import rows, tiny_model
 
 pytestmark = pytest.mark.frameworks
 

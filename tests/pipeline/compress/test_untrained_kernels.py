@@ -5,7 +5,7 @@ import pytest
 
 from pipeline import compress
 from pipeline.compress.context import Dataset
-from tests.pipeline.conftest import rows
+from tests.support.tiny_model import rows
 
 pytestmark = pytest.mark.frameworks
 

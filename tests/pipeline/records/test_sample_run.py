@@ -4,9 +4,7 @@ import math
 
 import msgspec
 
-from pipeline.records import (
-    RunRecord,
-)
+from pipeline.records import RunRecord
 from tests.support.sample_run import whole_run
 
 

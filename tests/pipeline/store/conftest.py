@@ -33,14 +33,6 @@ class Folder:
         return {path.name for path in (self.root / folder).iterdir()}
 
 
-def flip(path, at=None, bit=0):
-    """One bit of a file, as a disk or somebody may change it."""
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2 if at is None else at % len(data)] ^= 1 << bit
-    with path.open("r+b") as file:
-        file.write(data)
-
-
 @pytest.fixture
 def folder(tmp_path):
     return Folder(tmp_path / "state")

@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import StageError
 from pipeline.store import Store, runs
 from pipeline.store.clean import Bound, clean, size_of
-from tests.pipeline.store.conftest import flip
+from tests.support.damage import flip
 
 PLAN = "/project/edge.toml"
 MODEL_BYTES = 50_000

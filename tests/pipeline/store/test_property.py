@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from pipeline.errors import PlanError, StageError
 from pipeline.store.clean import Bound, clean
-from tests.pipeline.store.conftest import Folder, flip
+from tests.pipeline.store.conftest import Folder
+from tests.support.damage import flip
 
 WHO = st.integers(0, 1)
 CONTENT = st.integers(0, 2)

@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.errors import StageError
 from pipeline.store import runs
-from tests.pipeline.store.conftest import NOW, flip
+from tests.pipeline.store.conftest import NOW
+from tests.support.damage import flip
 
 PLAN = Path("/somewhere/edge.toml")
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import StageError
 from pipeline.store import sealed, unsealed, verified, with_digest, without_digest
-from tests.pipeline.store.conftest import flip
+from tests.support.damage import flip
 
 
 def age(path, seconds):
