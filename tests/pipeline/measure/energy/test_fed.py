@@ -15,7 +15,7 @@ from device_agent import wire
 from pipeline.measure.energy.reading import reading_of
 from pipeline.records import Outcome
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[4] / "benchmarks"))
 import energy_fed as fed
 
 S = 10**9

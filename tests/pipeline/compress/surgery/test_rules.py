@@ -1,4 +1,4 @@
-"""The rule of each kind of layer: what exactly it says of channels, compared with surgery_rules.txt line by line.
+"""The rule of each kind of layer: what exactly it says of channels, compared with rules.txt line by line.
 
 test_surgery.py tries the rules on models that run. These tests see what no model shows, and which of several reasons is told.
 """
@@ -9,11 +9,11 @@ from keras import Model, layers, ops
 
 from pipeline.compress.surgery import Selection, prune_model
 from pipeline.compress.surgery.rules import rule_of
-from tests.pipeline.compress.ruled import expected, ruled
+from tests.pipeline.compress.surgery.ruled import expected, ruled
 
 pytestmark = pytest.mark.frameworks
 
-SAID = expected("surgery_rules.txt")
+SAID = expected("rules.txt")
 
 
 def relu(x):

@@ -17,7 +17,7 @@ from pipeline.measure.energy.pair import joules_of_pair
 from pipeline.measure.energy.reading import Idle, Sync, least_window_s, reading_of, sampler_cost_ratio
 from pipeline.measure.energy.trace import Curve, NoEnergyError
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[4] / "benchmarks"))
 import energy as simulated
 import energy_idle
 import energy_pairs as in_pairs

@@ -1,4 +1,4 @@
-"""The coder of indices, by numbers that were worked out by hand and by a coder of whole numbers; files are test_codebook_file.py's."""
+"""The coder of indices, by numbers that were worked out by hand and by a coder of whole numbers; files are test_container_file.py's."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The numbers of the paired test, against tables and by hand: what test_decision.py only holds within the noise of its draws."""
+"""The numbers of the paired test, against tables and by hand: what test_paired_test.py only holds within the noise of its draws."""
 
 import math
 from statistics import NormalDist
