@@ -24,8 +24,8 @@ from targets import inventory, open_session, provision, tags
 from targets.errors import RuntimeUnavailable
 from tests.support.agent_process import pythons, sha256
 from tests.support.machines import BOOKWORM
+from tests.support.models import MODELS
 
-MODELS = Path(__file__).parents[1] / "models"
 DENSE = {"tflite_runtime": "dense_float.tflite", "ai_edge_litert": "dense_float.tflite", "onnxruntime": "dense.onnx"}
 JETSON = ("numpy 1.21.5", "onnxruntime-gpu 1.18.0", "tensorrt 10.3.0")
 

@@ -206,6 +206,6 @@ def _group(path):
 
 
 def test_the_script_for_debian_installs_all_that_is_needed():
-    script = (Path(__file__).parents[2] / "scripts/debian_packages").read_text()
+    script = (Path(__file__).parents[4] / "scripts/debian_packages").read_text()
     listed = dict(line.split() for line in script.partition("<<'END'\n")[2].partition("\nEND\n")[0].splitlines())
     assert listed.items() >= build.PROGRAMS.items()

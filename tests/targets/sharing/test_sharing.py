@@ -28,7 +28,7 @@ from tests.support.board_facts import CONDITIONS, MACHINES
 from tests.support.commands import edgepress
 from tests.support.own_sshd import own_sshd
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import adopt_board  # noqa: E402

@@ -155,7 +155,7 @@ with loopback_sshd(shaped(), Path(sys.argv[2])) as target:
 def test_what_a_kill_9_left_is_collected_at_the_next_start(tmp_path, with_groups):
     root = CGROUP_ROOT if with_groups else tmp_path
     command = [sys.executable, "-c", OWNER, str(tmp_path), str(root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as owner:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as owner:
         try:
             job, folder = owner.stdout.readline().split()
             collect_leftovers(root)  # it lives: nothing of it may be touched
