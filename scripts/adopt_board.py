@@ -65,7 +65,7 @@ def main() -> None:
     print(f"adopted: {folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder}, {len(shared.files)} files")
     for line in differences(shared, folder):
         print(f"  {line}")
-    print("Now add its line to the table of README.md there, and run: .venv/bin/pytest tests/device_agent -q -k boards")
+    print("Now add its line to the table of README.md there, and run: .venv/bin/pytest tests/device_agent/board -q")
 
 
 def adopted(shared: Shared, name: str, boards: Path) -> Path:

@@ -36,33 +36,35 @@ class Group(NamedTuple):
 GROUPS = {
     "decision": Group(
         ("pipeline/statistics/paired_test.py",),
-        ("tests/pipeline/test_decision_numbers.py", "tests/pipeline/test_decision.py"),
+        ("tests/pipeline/statistics/test_paired_test_numbers.py", "tests/pipeline/statistics/test_paired_test.py"),
     ),
     "wire": Group(
         ("device_agent/wire.py", "device_agent/record.py"),
-        ("tests/device_agent/test_agent_record.py",),
+        ("tests/device_agent/test_record.py",),
     ),
     "receive": Group(
         ("device_agent/files/transfer.py",),
-        ("tests/device_agent/test_agent_receive_unit.py", "tests/device_agent/test_agent_receive_writer.py"),
+        ("tests/device_agent/files/test_transfer_answers.py", "tests/device_agent/files/test_transfer_writer.py"),
     ),
     "jobs": Group(
         ("device_agent/jobs/requests.py",),
-        ("tests/device_agent/test_agent_jobs_unit.py", "tests/device_agent/test_agent_jobs_start.py"),
+        ("tests/device_agent/jobs/test_requests.py", "tests/device_agent/jobs/test_start.py"),
     ),
-    "entropy": Group(("pipeline/compress/codebooks/entropy.py",), ("tests/pipeline/compress/test_entropy.py",)),
+    "entropy": Group(
+        ("pipeline/compress/codebooks/entropy.py",), ("tests/pipeline/compress/codebooks/test_entropy.py",)
+    ),
     "surgery": Group(
         ("pipeline/compress/surgery/rules/*",),
         # Not test_surgery.py, too: it runs models for minutes. What it alone would notice counts as a survivor.
-        ("tests/pipeline/compress/test_surgery_rules.py",),
+        ("tests/pipeline/compress/surgery/test_rules.py",),
         process="forkserver",
     ),
     "validity": Group(
         ("pipeline/measure/validity/*",),
         (
-            "tests/pipeline/test_validity_words.py",
-            "tests/pipeline/test_validity_bounds.py",
-            "tests/pipeline/test_validity.py",
+            "tests/pipeline/measure/validity/test_words.py",
+            "tests/pipeline/measure/validity/test_bounds.py",
+            "tests/pipeline/measure/validity/test_validity.py",
         ),
     ),
     "session": Group(("targets/session.py",), ("tests/targets/test_session_asks.py",)),

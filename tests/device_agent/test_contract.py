@@ -222,7 +222,7 @@ def test_sleep_times_without_numpy(start, tmp_path):
 
 @pytest.mark.parametrize("name", METERS)
 def test_meter_contract(name):
-    """What the table promises of each file; what each reads is in test_agent_meters.py."""
+    """What the table promises of each file; what each reads is in meters/test_meters.py."""
     meter = importlib.import_module(METERS[name])
     assert type(meter.AUTO) is bool
     for word in ("Rail", "Rate", "ccuracy"):
