@@ -1,5 +1,7 @@
 """What the agent reads of each tree of tests/boards."""
 
+from tests.support import board_trees
+
 BOOKWORM, RASPBIAN = "Debian GNU/Linux 12 (bookworm)", "Raspbian GNU/Linux 12 (bookworm)"
 A53 = "cortex-a53"
 MACHINES = {
@@ -47,3 +49,5 @@ CONDITIONS = {
     "agx_orin": (47218, 729600, "schedutil", 550, 20, 28914200, None),
     "pc": (41000, 900000, "powersave", 200, 0, 13914200, None),
 }
+MACHINES |= {name: board_trees.expected(name, "machine") for name in board_trees.ADOPTED}
+CONDITIONS |= {name: board_trees.expected(name, "conditions") for name in board_trees.ADOPTED}

@@ -21,8 +21,6 @@ from tests.support.timing import quickest_s
 KNOWN_BY_ITS_DEVICE_TREE = [
     name for name in board_trees.NAMES if (board_trees.BOARDS / name / "proc/device-tree/model").exists()
 ]
-MACHINES |= {name: board_trees.expected(name, "machine") for name in board_trees.ADOPTED}
-CONDITIONS |= {name: board_trees.expected(name, "conditions") for name in board_trees.ADOPTED}
 
 
 @pytest.fixture
