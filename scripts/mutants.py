@@ -48,7 +48,11 @@ GROUPS = {
     ),
     "jobs": Group(
         ("device_agent/jobs/requests.py",),
-        ("tests/device_agent/jobs/test_requests.py", "tests/device_agent/jobs/test_start.py"),
+        (
+            "tests/device_agent/jobs/test_requests.py",
+            "tests/device_agent/jobs/test_listed.py",
+            "tests/device_agent/jobs/test_start.py",
+        ),
     ),
     "entropy": Group(
         ("pipeline/compress/codebooks/entropy.py",), ("tests/pipeline/compress/codebooks/test_entropy.py",)
@@ -65,11 +69,22 @@ GROUPS = {
             "tests/pipeline/measure/validity/test_words.py",
             "tests/pipeline/measure/validity/test_bounds.py",
             "tests/pipeline/measure/validity/test_validity.py",
+            "tests/pipeline/measure/validity/test_pairs.py",
         ),
     ),
-    "session": Group(("targets/session.py",), ("tests/targets/test_session_asks.py",)),
+    "session": Group(
+        ("targets/session.py",),
+        (
+            "tests/targets/test_session_asks.py",
+            "tests/targets/test_session_jobs.py",
+            "tests/targets/test_session_follows.py",
+        ),
+    ),
     "following": Group(("targets/following.py",), ("tests/targets/test_following.py",)),
-    "plausible": Group(("targets/plausible.py",), ("tests/targets/test_plausible_bounds.py",)),
+    "plausible": Group(
+        ("targets/plausible.py",),
+        ("tests/targets/test_plausible_bounds.py", "tests/targets/test_plausible_pairs.py"),
+    ),
 }
 
 CONFIG = """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.store import Store
-from tests.support.tiny_model import Project, Sets, rows, through, tiny_model
+from tests.support.tiny_model import PLAN, QUICK, Project, Sets, rows, through, tiny_model
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +53,13 @@ def whole(tmp_path_factory, tiny_folder):
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / ".edgepress")
+
+
+@pytest.fixture
+def plan(tiny_folder, tmp_path):
+    """The tiny model's folder, and a plan that runs the whole way quickly on this machine."""
+    folder = tmp_path / "plan"
+    shutil.copytree(tiny_folder, folder)
+    path = folder / "edge.toml"
+    path.write_text(PLAN + QUICK)
+    return path

@@ -104,3 +104,6 @@ def is_locked(path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+ID = job_id(1)

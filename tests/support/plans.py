@@ -23,3 +23,7 @@ def refused(folder, text, *parts):
     for part in parts:
         assert part in f"{error.message}\n{error.hint}", error
     return error
+
+
+def plan_for(name, more=""):
+    return f'[model]\npath = "{name}"\n{more}'

@@ -112,3 +112,22 @@ class ScriptedBoard:
 
 
 CUT = object()
+
+
+ADDRESS = ScriptedBoard.address
+BUSY = w.Failure("busy", "somebody else", "")
+
+
+# --- what a job says
+
+
+def event(seq, index=0, phase="timed"):
+    return w.Event(seq, index, phase, 1, 2)
+
+
+def failed(seq, index, error="KeyError"):
+    return w.LaunchFailed(seq, index, "load", error, "what it said")
+
+
+def ended(job, state=w.FINISHED):
+    return w.Ended(0, job.job_id, state, "" if state == w.FINISHED else "why")

@@ -16,56 +16,15 @@ from packaging.utils import parse_wheel_filename
 from device_agent import wire
 from device_agent.record import replace
 from device_agent.wire import Machine
-from pipeline.deploy import untried_runtimes
-from pipeline.deploy.runtimes import choose
-from pipeline.errors import PlanError
-from pipeline.plan import BoardTable, LimitsTable, MeasureTable, ModelTable, Plan, Tables
 from targets import inventory, open_session, provision, tags
 from targets.errors import RuntimeUnavailable
 from tests.support.agent_process import pythons, sha256
-from tests.support.machines import BOOKWORM
+from tests.support.machines import BOARDS, board, of32
 from tests.support.models import MODELS
 
 DENSE = {"tflite_runtime": "dense_float.tflite", "ai_edge_litert": "dense_float.tflite", "onnxruntime": "dense.onnx"}
-JETSON = ("numpy 1.21.5", "onnxruntime-gpu 1.18.0", "tensorrt 10.3.0")
 
 
-def board(**changes):
-    return replace(BOOKWORM, **changes)
-
-
-def of32(python, libc_version, arch="armv7l"):
-    return board(arch=arch, bits=32, python=python, libc_version=libc_version, packages=("numpy 1.24.2",))
-
-
-ALL = {"tflite_runtime", "ai_edge_litert", "onnxruntime"}
-NEW = {"ai_edge_litert", "onnxruntime"}
-OLD = {"tflite_runtime", "onnxruntime"}
-GPU = {"onnxruntime_cuda", "onnxruntime_tensorrt"}
-# Each kind of system that the boards have (test_the_table_is_what_the_package_index_has asks the index itself).
-BOARDS = {
-    "bullseye 64 bit": (board(python="3.9.2", libc_version="2.31"), ALL),
-    "bookworm 64 bit": (board(), ALL),
-    "trixie": (board(python="3.13.5", libc_version="2.41"), NEW),
-    "bullseye 32 bit": (of32("3.9.2", "2.31"), {"tflite_runtime"}),
-    "bookworm 32 bit": (of32("3.11.2", "2.36"), {"tflite_runtime"}),
-    "64-bit kernel, 32-bit system": (of32("3.11.2", "2.36", "aarch64"), {"tflite_runtime"}),
-    "trixie 32 bit": (of32("3.13.5", "2.41"), set()),
-    "Python 3.11 of one's own on bullseye, 32 bit": (of32("3.11.2", "2.31"), set()),
-    "a 32-bit board without numpy": (board(arch="armv7l", bits=32), set()),
-    "Pi Zero of the first kind": (of32("3.11.2", "2.36", "armv6l"), set()),
-    "JetPack 4, Python 3.8 of Ubuntu": (board(python="3.8.0", libc_version="2.27"), OLD),
-    "JetPack 5": (board(python="3.8.10", libc_version="2.31"), OLD),
-    "JetPack 5, Python 3.11 of one's own": (board(python="3.11.9", libc_version="2.31"), NEW),
-    "JetPack 6": (board(python="3.10.12", libc_version="2.35"), ALL),
-    "JetPack 6 with NVIDIA's packages": (board(python="3.10.12", libc_version="2.35", packages=JETSON), ALL | GPU),
-    "Ubuntu 24.04": (board(python="3.12.3", libc_version="2.39"), NEW),
-    "Python 3.14": (board(python="3.14.0", libc_version="2.41"), NEW),
-    "Python 3.15": (board(python="3.15.0", libc_version="2.41"), set()),
-    "PC": (board(arch="x86_64", python="3.11.2"), ALL),
-    "PC, Python 3.8": (board(arch="x86_64", python="3.8.10", libc_version="2.31"), OLD),
-    "Alpine": (board(libc="musl", libc_version="1.2"), set()),
-}
 LEAST = {
     "tflite_runtime": "tflite-runtime>=2.13",
     "ai_edge_litert": "ai-edge-litert>=2.1",
@@ -110,55 +69,6 @@ def test_refusal_names_what_the_board_can_have():
 def test_unknown_runtime():
     with pytest.raises(RuntimeUnavailable, match="no runtime called tensorrt"):
         provision.check("tensorrt", board())
-
-
-def plan(*names, runtimes=None, **more):
-    tables = Tables(model=ModelTable(path="m.tflite"), measure=MeasureTable(runtimes=runtimes or names), **more)
-    return Plan(path=Path("edge.toml"), sha256="0" * 64, tables=tables)
-
-
-def test_a_family_without_a_runtime_is_an_error_that_names_one():
-    with pytest.raises(PlanError, match=r"no runtime for \.onnx files") as caught:
-        choose(plan("tflite_runtime"), {"tflite", "onnx"}, board())
-    assert "onnxruntime" in caught.value.hint
-
-
-def test_runtimes_are_chosen_for_the_files():
-    """One for each kind of file, the best that the board can have."""
-    assert choose(plan(), {"onnx"}, board()) == ("onnxruntime",)
-    assert choose(plan(), {"tflite"}, board()) == ("ai_edge_litert",)
-    assert choose(plan(), {"tflite", "onnx"}, board()) == ("ai_edge_litert", "onnxruntime")
-    assert choose(plan(), {"tflite"}, BOARDS["JetPack 5"][0]) == ("tflite_runtime",)
-    assert choose(plan(), {"tflite"}, BOARDS["bookworm 32 bit"][0]) == ("tflite_runtime",)
-
-
-def test_all_that_the_board_can_have():
-    every = plan(runtimes="all")
-    assert choose(every, {"tflite"}, board()) == ("ai_edge_litert", "tflite_runtime")
-    assert choose(every, {"tflite"}, BOARDS["trixie"][0]) == ("ai_edge_litert",)
-    assert choose(every, {"tflite", "onnx"}, board()) == ("ai_edge_litert", "tflite_runtime", "onnxruntime")
-
-
-def test_runtimes_that_the_plan_speaks_of_are_measured():
-    """To say a version of one, or to judge by it, is to name it: it stands in the place of the best."""
-    pinned = plan(board=BoardTable(runtimes={"tflite_runtime": "2.13.0"}))
-    assert choose(pinned, {"tflite", "onnx"}, board()) == ("tflite_runtime", "onnxruntime")
-    judged = plan(limits=LimitsTable(applies_to=("tflite-int8@tflite_runtime", "onnx-int8")))
-    assert choose(judged, {"tflite", "onnx"}, board()) == ("tflite_runtime", "onnxruntime")
-    with pytest.raises(RuntimeUnavailable, match="tflite_runtime"):
-        choose(judged, {"tflite"}, BOARDS["trixie"][0])
-
-
-def test_gpu_runtimes_are_chosen_only_where_the_plan_asks_and_the_system_has_them_and_are_called_untried():
-    jetson = BOARDS["JetPack 6 with NVIDIA's packages"][0]
-    assert choose(plan(), {"onnx"}, jetson) == ("onnxruntime",)
-    assert choose(plan(runtimes="all"), {"onnx"}, jetson) == ("onnxruntime", *sorted(GPU))
-    assert choose(plan("onnxruntime_cuda"), {"onnx"}, jetson) == ("onnxruntime_cuda",)
-    with pytest.raises(RuntimeUnavailable):
-        choose(plan("onnxruntime_cuda"), {"onnx"}, board())
-    said = "edgepress was not tried with onnxruntime_cuda and onnxruntime_tensorrt on hardware yet."
-    assert untried_runtimes(("onnxruntime", *sorted(GPU))) == said
-    assert untried_runtimes(tuple(DENSE)) is None
 
 
 @given(text=st.text(max_size=20), arch=st.text(max_size=10), libc=st.text(max_size=10))

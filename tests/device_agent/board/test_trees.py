@@ -1,40 +1,23 @@
 """What the agent says about boards, from trees of /proc and /sys (tests/boards/README.md), and about this machine."""
 
-import math
 import mmap
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from device_agent import wire
-from device_agent.board import conditions, contention, machine, memory, procfs, throttling
+from device_agent.board import conditions, machine, memory
 from targets import boards
 from tests.support import board_trees
-from tests.support.agent_process import PACKAGE, pythons, wait_until
+from tests.support.agent_process import PACKAGE, pythons
 from tests.support.board_facts import CONDITIONS, MACHINES
-from tests.support.timing import quickest_s
 
 KNOWN_BY_ITS_DEVICE_TREE = [
     name for name in board_trees.NAMES if (board_trees.BOARDS / name / "proc/device-tree/model").exists()
 ]
-
-
-@pytest.fixture
-def board(monkeypatch, tmp_path):
-    """Make the agent's code see a tree: that of a board by its name, with its programs, or a folder, with those of bin/."""
-    monkeypatch.setattr(procfs, "_silent", set())
-
-    def see(name):
-        root = board_trees.tree(name, tmp_path / "boards") if isinstance(name, str) else name
-        for variable, value in board_trees.environment(root).items():
-            monkeypatch.setenv(variable, value)
-        return root
-
-    return see
 
 
 @pytest.mark.parametrize("name", board_trees.NAMES)
@@ -114,158 +97,6 @@ def test_stand_ins_of_programs_print_the_samples(name, command, begins):
         assert process.stdout is not None
         assert process.stdout.readline().startswith(begins)
         process.kill()
-
-
-# --- sensors that block or fail
-
-
-def content(path):
-    try:
-        return path.read_bytes()
-    except OSError:  # a process that has just ended
-        return b""
-
-
-def one_zone(root, kind="gpu-thermal"):
-    zone = root / "sys/class/thermal/thermal_zone0"
-    zone.mkdir(parents=True)
-    (zone / "type").write_text(kind + "\n")
-    return zone / "temp"
-
-
-def test_a_zone_that_blocks_costs_its_time_once_and_hides_no_other(board, monkeypatch):
-    """Two zones of this tree are pipes without a writer, which block whoever opens them; one of them is known by its name."""
-    board("agx_orin")
-    monkeypatch.setattr(procfs, "LIMIT_S", 0.5)
-
-    def observe():
-        assert conditions.observe().temperature_mc == 47218
-
-    assert quickest_s(observe, below_s=math.inf) >= 0.5
-    assert quickest_s(observe, below_s=0.4) < 0.4
-    assert len(procfs._silent) == 1
-
-
-def test_whoever_asks_for_a_sensor_that_blocks_lives_and_can_end(start, tmp_path):
-    """The real agent: it answers, goes on, and its end leaves no process that holds its files."""
-    root = tmp_path / "tree"
-    os.mkfifo(one_zone(root))
-    agent = start(env={"EDGEPRESS_FS_ROOT": str(root)})
-    began = time.monotonic()
-    assert agent.ask(wire.Observe()).temperature_mc is None
-    assert agent.ask(wire.Observe()).temperature_mc is None
-    assert procfs.LIMIT_S <= time.monotonic() - began < 2 * procfs.LIMIT_S
-    assert agent.end() == 0
-    wait_until(
-        lambda: not [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(root).encode() in content(path)]
-    )
-
-
-def test_a_program_that_blocks_is_not_asked_again(board, tmp_path, monkeypatch):
-    monkeypatch.setattr(procfs, "LIMIT_S", 0.3)
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin/vcgencmd"
-    program.write_text("#!/bin/sh\necho $1 >> ${0%/*}/log\nexec /bin/sleep 30\n")
-    program.chmod(0o755)
-    board(tmp_path)
-    assert [conditions.observe().throttle_flags for _ in range(3)] == [None] * 3
-    assert sorted((tmp_path / "bin/log").read_text().split()) == ["get_throttled", "pmic_read_adc"]
-
-
-def test_no_process_can_be_started(board, monkeypatch):
-    """A board at its limit of processes tells less; it does not fail."""
-    board("pi5")
-
-    def refuse(*_, **__):
-        raise BlockingIOError("no more processes")
-
-    monkeypatch.setattr(subprocess, "Popen", refuse)
-    told = conditions.observe()
-    assert (told.temperature_mc, told.throttle_flags, told.cpu_khz) == (None, None, 2400000)
-
-
-@pytest.mark.parametrize("said", ["", "\n", "12 34", "0x10", "nan", "9" * 5000, "\0" * 10, "\u0663", "1.5"])
-def test_a_sensor_that_tells_no_number(board, tmp_path, said):
-    one_zone(tmp_path).write_text(said)
-    board(tmp_path)
-    assert conditions.observe().temperature_mc is None
-
-
-def test_what_is_not_a_number_in_proc_is_nothing(board, tmp_path):
-    (tmp_path / "proc/pressure").mkdir(parents=True)
-    (tmp_path / "proc/loadavg").write_text("1.2.3 " + "9" * 400 + "\n")
-    (tmp_path / "proc/pressure/cpu").write_text(f"some avg10={'9' * 400}.00 avg60=0\n")
-    (tmp_path / "proc/meminfo").write_text(f"MemTotal: {'9' * 30} kB\nMemAvailable: -5 kB\n")
-    board(tmp_path)
-    told = conditions.observe()
-    assert (told.load_average_milli, told.cpu_pressure_centi, told.available_bytes) == (None, None, None)
-    assert machine.describe().memory_bytes == 0
-
-
-def test_a_placeholder_is_no_temperature(board, tmp_path):
-    temp = one_zone(tmp_path)
-    temp.write_text("-256000\n")
-    board(tmp_path)
-    assert conditions.observe().temperature_mc is None
-    temp.write_text("-5000\n")  # a board in the cold is real
-    assert conditions.observe().temperature_mc == -5000
-
-
-def test_groups_of_cores_with_two_governors(board, tmp_path):
-    for core, name in ((0, "ondemand"), (1, "ondemand"), (4, "performance")):
-        path = tmp_path / f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor"
-        path.parent.mkdir(parents=True)
-        path.write_text(name + "\n")
-    board(tmp_path)
-    assert procfs.governor() == "ondemand+performance"
-
-
-def test_a_pc_tells_by_dmi_and_arm_ids_are_the_last_resort(board, tmp_path):
-    (tmp_path / "sys/class/dmi/id").mkdir(parents=True)
-    (tmp_path / "sys/class/dmi/id/sys_vendor").write_text("Acme\n")
-    (tmp_path / "sys/class/dmi/id/product_name").write_text("Box 1\n")
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0b\n")
-    board(tmp_path)
-    assert machine.describe().model == "Acme Box 1"
-    assert machine.describe().cpu == "implementer 0x41 part 0xd0b"
-
-
-def test_a_machine_that_tells_nothing_is_no_error(board, tmp_path):
-    board(tmp_path)
-    told = machine.describe()
-    assert (told.model, told.cpu, told.os, told.memory_bytes, told.cpu_max_khz, told.governor) == (
-        "",
-        "",
-        "",
-        0,
-        None,
-        None,
-    )
-    observed = conditions.observe()
-    told_always = {"t_ns", "wall_offset_ns", "cores", "own_us", "busiest", "busiest_us"}
-    assert {name for name, value in vars(observed).items() if value is not None} == told_always
-    assert (observed.cores, observed.busiest, observed.busiest_us) == ((), "", 0)
-    assert memory.snapshot("python") == wire.MemoryStep("python", None, None, None, None, None)
-
-
-@pytest.mark.parametrize(
-    ("script", "flags"),
-    [
-        ("echo throttled=0x50005", 0x50005),
-        ("echo throttled=0x0", 0),
-        ("echo 'VCHI initialization failed'; exit 1", None),
-        ("echo error=1", None),
-        ("echo throttled=0xfffffffffffffffffffffff", None),
-    ],
-)
-def test_vcgencmd(board, tmp_path, script, flags):
-    program = tmp_path / "bin" / "vcgencmd"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\n" + script + "\n")
-    program.chmod(0o755)
-    board(tmp_path)
-    assert conditions.observe().throttle_flags == flags
 
 
 # --- what a machine tells
@@ -394,122 +225,3 @@ def test_memory_of_this_process_agrees_with_the_kernel():
     assert 31 << 20 <= after.anonymous_bytes - before.anonymous_bytes <= 34 << 20
     assert memory.peak_bytes() >= after.resident_bytes - (1 << 20)
     block.close()
-
-
-# --- a glance between two blocks
-
-
-@pytest.mark.parametrize(
-    ("name", "cpus", "expected"),
-    [
-        ("pi4", (), (1500000, None, 52350)),
-        ("pi4", (1,), (600000, None, 52350)),
-        ("pi5", (2, 3), (2400000, None, 48300)),
-        ("agx_orin", (0,), (1728000, 306000, 47218)),
-        ("pi5", (77,), (None, None, 48300)),
-    ],
-)
-def test_a_glance_agrees_with_the_tree(board, name, cpus, expected, monkeypatch):
-    monkeypatch.setattr(conditions, "QUICK_NS", 10**9)  # a busy machine may take its time over a file
-    board(name)
-    conditions.observe()
-    assert conditions.glance(cpus) == dict(zip(("cpu_khz", "gpu_khz", "temperature_mc"), expected, strict=True))
-
-
-def test_a_glance_starts_no_process_and_asks_no_sensor_that_is_slow(board, monkeypatch):
-    board("pi5")
-    monkeypatch.setattr(conditions, "QUICK_NS", -1)
-    conditions.observe()
-    monkeypatch.setattr(subprocess, "Popen", None)
-    assert conditions.glance((0,)) == {"cpu_khz": 2400000, "gpu_khz": None, "temperature_mc": None}
-
-
-def test_a_glance_is_quick(board):
-    """0.2 ms at most, the best of some (seen: 0.03): the workers wait meanwhile."""
-    board("pi5")
-    conditions.observe()
-    times = []
-    for _ in range(20):
-        began = time.perf_counter()
-        conditions.glance((0, 1, 2, 3))
-        times.append(time.perf_counter() - began)
-    assert min(times) < 0.0002
-
-
-# --- heat, supply and company
-
-
-def put(root, path, text):
-    (root / path).parent.mkdir(parents=True, exist_ok=True)
-    (root / path).write_text(text)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("pi5", (0, None, None, False, 5115)),
-        ("pi4", (0x50000, None, None, False, None)),
-        ("jetson_nano", (None, None, None, None, None)),
-        ("pc", (None, None, None, None, None)),
-    ],
-)
-def test_what_slows_a_board_down(board, name, expected):
-    board(name)
-    assert tuple(throttling.look()) == expected
-
-
-def test_only_what_cools_processors_by_slowing_them_counts(board, tmp_path):
-    for number, (kind, state) in enumerate(
-        [("pwm-fan", 3), ("cpufreq-cpu0", 2), ("thermal-devfreq-0", 1), ("Processor", 0), ("Processor", -1), ("intel_powerclamp", 5)]
-    ):  # fmt: skip
-        put(tmp_path, f"sys/class/thermal/cooling_device{number}/type", kind + "\n")
-        put(tmp_path, f"sys/class/thermal/cooling_device{number}/cur_state", f"{state}\n")
-    board(tmp_path)
-    assert throttling.look().cooling_states == 3
-
-
-def stat(pid, name, ticks, parent=1, start=100):
-    return f"{pid} ({name}) R {parent} 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {start} 0 0\n"
-
-
-def test_who_used_most_since_the_last_look(board, tmp_path, monkeypatch):
-    monkeypatch.setattr(contention, "_before", {})
-    tick_us = 1_000_000 // os.sysconf("SC_CLK_TCK")
-    put(tmp_path, "proc/stat", "cpu  10 20 30 400 5 6 7 8 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
-    for pid, name, ticks, parent in (
-        (7, "old (one)) x", 5000, 1),
-        (8, "\x1b[31mnew", 10, 1),
-        (os.getpid(), "we", 10, 1),
-    ):
-        put(tmp_path, f"proc/{pid}/stat", stat(pid, name, ticks, parent))
-    board(tmp_path)
-    first = contention.seen()
-    assert (first.busy_us, first.steal_us, first.busiest, first.busiest_us) == (60 * tick_us, 8 * tick_us, "", 0)
-    put(tmp_path, "proc/7/stat", stat(7, "old (one)) x", 5003))
-    put(tmp_path, "proc/8/stat", stat(8, "\x1b[31mnew", 14))
-    put(tmp_path, f"proc/{os.getpid()}/stat", stat(os.getpid(), "we", 900))
-    put(tmp_path, "proc/9/stat", stat(9, "our child", 900, os.getpid(), 200))
-    second = contention.seen()
-    assert (second.busiest, second.busiest_us) == ("[31mnew", 4 * tick_us)
-    put(tmp_path, "proc/8/stat", stat(8, "another", 2, start=300))  # the number was used again
-    assert contention.seen().busiest == "another"
-
-
-def test_the_clocks_of_each_core(board):
-    board("agx_orin")
-    cores = conditions.observe().cores
-    assert [core.cpu for core in cores] == list(range(8))
-    assert {core.khz for core in cores} == {729600, 1728000}
-
-
-def test_cpu_time_of_this_machine_counts_on(agent):
-    """Beside what it says of itself: this process is busy meanwhile, and is the agent's parent, not its child."""
-    first = agent.ask(wire.Observe())
-    end = time.process_time() + 0.3
-    while time.process_time() < end:
-        pass
-    second = agent.ask(wire.Observe())
-    assert second.busy_us - first.busy_us >= 200_000
-    assert 0 <= second.own_us - first.own_us < 200_000
-    assert abs(second.wall_offset_ns - first.wall_offset_ns) < 10_000_000
-    assert second.cpu_stalled_us is None or second.cpu_stalled_us >= first.cpu_stalled_us

@@ -1,47 +1,14 @@
 """Jobs outlive whoever started them, tell their records by number, and say truly how they ended."""
 
-import json
 import os
-import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from device_agent import wire
-from device_agent.record import replace
-from tests.support.agent_process import LAUNCH, children_of, is_alive, names, sleep_model, wait_until
-
-
-def launch(model: str, **changes) -> wire.Launch:
-    return replace(LAUNCH, model_sha256=model, **changes)
-
-
-def lasting(agent, seconds: float, count: int = 1) -> list[wire.Launch]:
-    model = agent.store(sleep_model(latency_us=1000))
-    return [launch(model, timed_min_ns=round(seconds * 1e9), timed_max_runs=10**6)] * count
-
-
-@pytest.fixture
-def hanging(agent):
-    """An agent whose job has a launch that does not end, and the process of that launch."""
-    agent.start(launch(agent.store(sleep_model(hang=True)), timeout_ns=10**12))
-    while not isinstance(record := agent.receive(), wire.Event) or record.phase != "golden":
-        pass
-    (child,) = children_of(agent.supervisor())
-    yield agent, child
-    if is_alive(child):
-        os.kill(agent.supervisor(), signal.SIGKILL)
-
-
-def end_of(agent, job_id: str) -> wire.Ended:
-    return agent.follow(job_id)[-1]
-
-
-def nothing_runs(agent, child: int) -> None:
-    wait_until(lambda: not is_alive(child) and not is_alive(agent.supervisor()), 5)
-
+from tests.device_agent.jobs.lasting import end_of, lasting, launch, nothing_runs
+from tests.support.agent_process import is_alive, names, sleep_model
 
 # --- who goes away
 
@@ -177,106 +144,6 @@ def test_with_a_stand_in_for_systemd_run_a_job_runs_in_a_scope_of_its_own(start,
     asked = (tmp_path / "asked").read_text().splitlines() if lingers else []
     assert [f"--unit edgepress-{agent.last_job}" in line for line in asked] == ([False, True] if lingers else [])
     assert (tmp_path / "asked").exists() == lingers
-
-
-# --- how it ends
-
-
-def test_cancelled(hanging, start):
-    agent, child = hanging
-    agent.write(wire.encode(wire.Cancel(agent.last_job)))
-    assert agent.until(wire.Paused, wire.Cancelled) == wire.Paused(agent.last_job)
-    assert agent.until(wire.Cancelled).state == wire.CANCELLED
-    nothing_runs(agent, child)
-    assert (end_of(agent, agent.last_job).state, names(agent.root / "tmp")) == (wire.CANCELLED, [])
-
-
-def test_killed(hanging, start):
-    agent, child = hanging
-    os.kill(agent.supervisor(), signal.SIGKILL)
-    ended = agent.until(wire.Ended)
-    assert ended.state == wire.KILLED
-    assert "said nothing; the kernel has not killed for lack of memory" in ended.evidence
-    nothing_runs(agent, child)
-    assert start().follow(agent.last_job)[-1] == ended
-    assert names(agent.root / "tmp") == []  # by the new agent
-
-
-def test_two_agents_agree_on_the_end(hanging, start):
-    agent, _ = hanging
-    os.kill(agent.supervisor(), signal.SIGKILL)
-    ends = [end_of(other, agent.last_job) for other in (start(), start())]
-    assert ends[0] == ends[1] == agent.until(wire.Ended)
-
-
-def test_lost(hanging):
-    """Another boot: what process.json says of the boot is changed, because this machine can not be restarted here."""
-    agent, child = hanging
-    path = agent.root / "jobs" / agent.last_job / "process.json"
-    supervisor = agent.supervisor()
-    path.with_name("new").write_text(json.dumps({**json.loads(path.read_text()), "boot_id": "another"}))
-    path.with_name("new").rename(path)
-    ended = agent.until(wire.Ended)
-    assert (ended.state, ended.evidence) == (wire.LOST, "the board has restarted while the job ran")
-    (info,) = agent.ask(wire.Jobs()).jobs
-    assert (info.state, info.age_ns) == (wire.LOST, None)
-    os.kill(supervisor, signal.SIGKILL)
-    wait_until(lambda: not is_alive(child))
-
-
-def test_a_line_that_the_power_cut_in_the_middle_is_no_record(hanging, start):
-    agent, _ = hanging
-    agent.kill()  # it follows, and would say first how the job ended
-    os.kill(agent.supervisor(), signal.SIGKILL)
-    wait_until(lambda: not is_alive(agent.supervisor()))
-    with (agent.root / "jobs" / agent.last_job / "events").open("ab") as events:
-        events.write(b'{"kind":"Launched","seq":4,"index":0,"runtime_ver')
-    (ended,) = start().follow(agent.last_job)
-    assert ended.state == wire.KILLED
-
-
-def test_out_of_time(agent):
-    launches = [launch(agent.store(sleep_model(hang=True)), timeout_ns=10**12)]
-    for timeout_ns in (700_000_000, 20_000_000_000):  # a busy machine needs more until the model hangs
-        agent.submit(*launches, timeout_ns=timeout_ns)
-        ended = end_of(agent, agent.last_job)
-        assert ended.state == wire.TIMEOUT
-        if "phase golden" in ended.evidence:
-            break
-    assert "phase golden" in ended.evidence
-
-
-@pytest.mark.whole
-def test_a_hang_is_found_without_waiting_for_the_time_to_be_over(agent):
-    hang, good = agent.store(sleep_model(hang=True)), agent.store(sleep_model())
-    began = time.monotonic()
-    failed, launched, _ = agent.run(launch(hang, timeout_ns=10**12), launch(good))
-    assert time.monotonic() - began < 30
-    assert (failed.error, "no word from it and no CPU time for 20 s" in failed.message) == ("timeout", True)
-    assert isinstance(launched, wire.Launched)
-
-
-@pytest.mark.whole
-def test_a_supervisor_that_hangs_is_found(hanging):
-    agent, child = hanging
-    os.kill(agent.supervisor(), signal.SIGSTOP)
-    began = time.monotonic()
-    ended = agent.until(wire.Ended)
-    assert time.monotonic() - began < 30
-    assert (ended.state, "hung and was killed" in ended.evidence) == (wire.TIMEOUT, True)
-    nothing_runs(agent, child)
-
-
-def test_a_fault_of_the_supervisor_is_told(agent):
-    """Somebody removes its folder for temporary files."""
-    agent.start(*lasting(agent, 0.3, count=2))
-    while agent.until(wire.Event).phase != "golden":
-        pass
-    for work in (agent.root / "tmp").iterdir():
-        shutil.rmtree(work)
-    assert isinstance(agent.until(wire.Launched), wire.Launched)
-    ended = agent.until(wire.Ended)
-    assert (ended.state, "FileNotFoundError" in ended.evidence) == (wire.FAILED, True)
 
 
 # --- what stays, and what goes

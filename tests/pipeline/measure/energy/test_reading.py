@@ -1,6 +1,5 @@
 """Joules: by hand where a hand can, by simulated meters (benchmarks/energy.py) where not; and what is broken is no number."""
 
-import itertools
 import json
 import math
 import re
@@ -12,10 +11,8 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from pipeline.measure.energy.capture import found_by_pattern, offset_of
-from pipeline.measure.energy.pair import joules_of_pair
 from pipeline.measure.energy.reading import Idle, Sync, least_window_s, reading_of, sampler_cost_ratio
-from pipeline.measure.energy.trace import Curve, NoEnergyError
+from pipeline.measure.energy.trace import Curve
 
 sys.path.insert(0, str(Path(__file__).parents[4] / "benchmarks"))
 import energy as simulated
@@ -151,138 +148,6 @@ def test_the_shortest_window(period_s, accumulates, window_s):
 def test_the_cost_of_reading_is_the_median_of_its_pairs():
     assert sampler_cost_ratio([(100, 103), (100, 101), (100, 250)]) == pytest.approx(0.03)
     assert sampler_cost_ratio([]) is None
-
-
-# --- clocks
-
-
-def test_the_shortest_round_trip_tells_the_offset(monkeypatch):
-    """The board's clock is 1000 s ahead; of five round trips one is quick, the others wait on the way there."""
-    import time
-
-    delays = iter([0.5, 0.4, 0.002, 0.3, 0.2])
-    now = [5 * S]
-    monkeypatch.setattr(time, "monotonic_ns", lambda: now[0])
-
-    def observe():
-        now[0] += int(next(delays) * S)
-        board_ns = now[0] + 1000 * S
-        now[0] += 1_000_000
-        return wire.Conditions(**{**dict.fromkeys(wire.Conditions.__annotations__), "t_ns": board_ns})
-
-    offset_ns, half_s = offset_of(observe)
-    assert half_s == pytest.approx(0.0015)
-    assert abs(offset_ns - 1000 * S) <= half_s * S
-
-
-@pytest.mark.parametrize("own_clock", [False, True])
-def test_the_pattern_of_load_finds_the_clock(own_clock):
-    """3 x 0.5 s busy, 0.5 s idle; the meter's clock is 0.4 s ahead of the guess, or anywhere."""
-    busy = tuple((int((1 + n) * S), int((1.5 + n) * S)) for n in range(3))
-    ran = wire.EnergyWindow(
-        runs=1000,
-        start_ns=16 * S,
-        end_ns=25 * S,
-        lead_ns=0,
-        idle=((5 * S, 15 * S), (26 * S, 36 * S)),
-        busy=busy,
-        sampler=(),
-    )
-    load = lambda t: 5.0 if 16 <= t < 25 or any(a <= t * S < b for a, b in busy) else 2.0  # noqa: E731
-    t_s = np.arange(0, 37, 0.01)
-    ahead = 1234.4 if own_clock else 0.4
-    told = trace(t_ns=tuple(int((t + ahead) * S) for t in t_s), power_uw=tuple(round(load(t) * 1e6) for t in t_s))
-    sync = found_by_pattern(told, ran, None if own_clock else Sync(0, 0.5))
-    assert sync.offset_ns == pytest.approx(-ahead * S, abs=0.015 * S)
-    assert sync.uncertainty_s <= 0.02
-    flat = replace(told, power_uw=tuple(2_000_000 for _ in t_s))
-    if own_clock:
-        with pytest.raises(NoEnergyError, match="not to be seen"):
-            found_by_pattern(flat, ran, None)
-    else:
-        assert found_by_pattern(flat, ran, Sync(0, 0.5)) == Sync(0, 0.5)
-
-
-@pytest.mark.parametrize("busy", [((0, S), (2 * S, 2**62)), ((S, 0), (0, S)), ((2 * S, 3 * S), (-(2**62), 0))])
-def test_a_pattern_of_load_that_no_agent_made(busy):
-    """Nothing is searched for years, and no memory taken for it."""
-    ran = wire.EnergyWindow(
-        runs=1,
-        start_ns=16 * S,
-        end_ns=25 * S,
-        lead_ns=0,
-        idle=((5 * S, 15 * S), (26 * S, 36 * S)),
-        busy=busy,
-        sampler=(),
-    )
-    told = trace(t_ns=tuple(range(0, 37 * S, S // 100)), power_uw=(2_000_000,) * 3700)
-    for guess in (None, Sync(0, 0.5)):
-        with pytest.raises(NoEnergyError, match="can not be"):
-            found_by_pattern(told, ran, guess)
-
-
-def test_a_file_of_years_is_not_searched():
-    ran = wire.EnergyWindow(
-        runs=1, start_ns=16 * S, end_ns=25 * S, lead_ns=0, idle=((5 * S, 15 * S), (26 * S, 36 * S)), busy=((S, 2 * S),), sampler=()
-    )  # fmt: skip
-    with pytest.raises(NoEnergyError, match="too long"):
-        found_by_pattern(trace(t_ns=(0, 2**62), power_uw=(1, 2)), ran, None)
-
-
-# --- in turns
-
-
-def turns(t_s: np.ndarray, load, cycles=("ABBA", "BAAB")) -> wire.Paired:
-    """Two cycles of blocks of 0.5 s, 25 inferences each, from 2 s on, and 1 s of idle on each side."""
-    blocks, t = [], 2.0
-    for cycle, sides in enumerate(cycles):
-        for side in sides:
-            blocks.append(wire.Block(cycle, side, int(t * S), int((t + 0.5) * S), 25, 0, 0, 0, None, None, 0, None))
-            t += 0.5
-    level = np.array([load(next((b.side for b in blocks if b.start_ns <= x * S < b.end_ns), "")) for x in t_s])
-    told = trace(t_ns=tuple(int(x * S) for x in t_s), power_uw=tuple(round(watt * 1e6) for watt in level))
-    return wire.Paired(0, 0, None, None, tuple(blocks), ((S, 2 * S), (6 * S, 7 * S)), (told,))
-
-
-def test_the_joules_of_a_pair():
-    """B takes 3.3 W above idle where A takes 3; both 25 inferences in half a second."""
-    paired = turns(np.arange(0.005, 8, 0.01), lambda side: 2 + {"A": 3.0, "B": 3.3, "": 0.0}[side])
-    (told,) = paired.power
-    joules = joules_of_pair(paired, told)
-    assert (joules.baseline_j, joules.candidate_j) == (pytest.approx(0.06, rel=0.01), pytest.approx(0.066, rel=0.01))
-    assert joules.log_ratio == pytest.approx(math.log(1.1), abs=0.004)
-    with pytest.raises(NoEnergyError, match="no blocks"):
-        joules_of_pair(replace(paired, blocks=()), told)
-    with pytest.raises(NoEnergyError, match="one after the other"):
-        joules_of_pair(replace(paired, blocks=(*paired.blocks[1:], paired.blocks[0])), told)
-    with pytest.raises(NoEnergyError, match="one side only"):
-        joules_of_pair(replace(paired, blocks=paired.blocks[:1]), told)
-    with pytest.raises(NoEnergyError, match="readings are missing"):
-        joules_of_pair(paired, replace(told, t_ns=told.t_ns[::2], power_uw=told.power_uw[::2]))
-
-
-def test_of_an_error_of_idle_only_the_share_of_the_change_is_left():
-    """Idle that is 5 % of the net power off, which a pair of seconds may be: a change of 10 % is told as 10.5 %, and none as none."""
-    for more, told_as in ((0.1, 0.105), (0.0, 0.0)):
-        net = {"A": 2.0, "B": 2.0 * (1 + more)}
-        paired = turns(np.arange(0.005, 8, 0.01), lambda side, net=net: 2.1 if not side else 2 + net[side])
-        assert math.expm1(joules_of_pair(paired, paired.power[0]).log_ratio) == pytest.approx(told_as, abs=0.003)
-
-
-@pytest.mark.parametrize("late_s", [0.025, -0.025])
-def test_readings_as_late_as_they_may_be_cost_a_change_little_and_make_none(late_s):
-    """A twentieth of a block: what the last block loses to idle has a side that was drawn, so it is nothing in the mean."""
-    for more, told_as in ((0.05, 0.0472), (0.0, 0.0)):
-        net, found = {"A": 3.0, "B": 3.0 * (1 + more), "": 0.0}, []
-        for cycles in itertools.product(("ABBA", "BAAB"), repeat=2):
-            paired = turns(np.arange(0.005, 8, 0.01), lambda side, net=net: 2 + net[side], cycles)
-            told = paired.power[0]
-            late = replace(told, t_ns=tuple(t_ns + int(late_s * S) for t_ns in told.t_ns))
-            found.append(
-                joules_of_pair(replace(paired, idle=((S, int(1.9 * S)), (int(6.1 * S), 7 * S))), late).log_ratio
-            )
-        assert math.expm1(np.mean(found)) == pytest.approx(told_as, abs=0.001)
-        assert max(found) - min(found) < 0.03
 
 
 # --- simulated meters, a share of the figure

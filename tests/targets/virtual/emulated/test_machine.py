@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,66 +18,6 @@ from targets.errors import EmulatorNotRunning, EmulatorUnavailable
 from targets.virtual.emulated import build, machine
 from targets.virtual.emulated.machine import State
 from tests.support.commands import edgepress
-from tests.support.device_trees import written
-
-DTB = written(({"model": b"linux,dummy-virt\0", "compatible": b"linux,dummy-virt\0"}, {}))
-
-# Writes what QEMU would, then sleeps in the background; fails as QEMU does while the file "taken" is there.
-QEMU = f"""#!{sys.executable}
-import pathlib, subprocess, sys
-arguments = " ".join(sys.argv)
-if "dumpdtb" in arguments:
-    pathlib.Path("qemu.dtb").write_bytes({DTB!r})
-elif pathlib.Path("taken").exists():
-    pathlib.Path("taken").unlink()
-    sys.exit("qemu-system-aarch64: Could not set up host forwarding rule 'tcp:127.0.0.1:1-:22'")
-elif "-daemonize" in sys.argv:
-    pathlib.Path("console.log").write_text("Kernel panic - not syncing")
-    pathlib.Path("arguments").write_text(arguments)
-    sleeper = subprocess.Popen(["sleep", "600"], stdin=-3, stdout=-3, stderr=-3, start_new_session=True)
-    pathlib.Path("pid").write_text(str(sleeper.pid))
-"""
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    """A cache of its own for the test, with the machine's folder in it."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    folder = tmp_path / "cache/edgepress/virtual-aarch64/machine"
-    folder.mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
-def made(tmp_path):
-    folder = tmp_path / "0123abcd"
-    folder.mkdir()
-    for name in ("user_key", "kernel", "initrd.gz", "disk.ext4"):
-        (folder / name).write_text(name)
-    (folder / "host_key.pub").write_text("ssh-ed25519 AAAA comment\n")
-    return build.Image(folder=folder)
-
-
-@pytest.fixture
-def qemu(tmp_path, monkeypatch):
-    """The stand-in first in PATH, and stubs of the other programs."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name in build.PROGRAMS:
-        (folder / name).write_text("#!/bin/sh\n")
-    (folder / "qemu-system-aarch64").write_text(QEMU)
-    for path in folder.iterdir():
-        path.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-
-@pytest.fixture
-def process():
-    """A process that stands for QEMU."""
-    running = subprocess.Popen(["sleep", "600"])
-    yield running
-    running.kill()
-    running.wait()
 
 
 def state_of(process, **changes):
@@ -185,107 +123,6 @@ def test_missing_programs_are_named_with_their_packages(home, monkeypatch):
         machine.start("raspberry_pi_4", print)
     assert all(name in caught.value.message for name in build.PROGRAMS)
     assert all(package in caught.value.hint for package in build.PROGRAMS.values())
-
-
-def test_booting_leaves_a_state_a_pinned_key_and_a_tree_with_the_boards_name(home, made, qemu):
-    state = machine._boot("jetson_orin_nano", made, print, fresh=False)
-    try:
-        assert machine.running() == state
-        located = machine.located(inventory.find("virtual-aarch64", Path()))
-        assert (located.port, located.user, located.host) == (state.port, "edge", "127.0.0.1")
-        assert Path(located.known_hosts).read_text() == f"[127.0.0.1]:{state.port} ssh-ed25519 AAAA\n"
-        assert b"NVIDIA Jetson Orin Nano Developer Kit\0" in (home / "machine.dtb").read_bytes()
-        arguments = (home / "arguments").read_text()
-        assert f"hostfwd=tcp:127.0.0.1:{state.port}-:22" in arguments
-        assert "restrict=on" in arguments
-    finally:
-        assert machine.stop(print)
-    assert machine.running() is None
-
-
-def test_a_port_that_somebody_took_meanwhile_is_replaced(home, made, qemu):
-    (home / "taken").touch()
-    machine._boot("raspberry_pi_4", made, print, fresh=False)
-    assert not (home / "taken").exists()
-    assert machine.stop(print)
-
-
-def test_another_failure_of_qemu_is_told_and_not_repeated(home, made, qemu, tmp_path):
-    (tmp_path / "bin/qemu-system-aarch64").write_text("#!/bin/sh\necho 'no such machine' >&2\nexit 1\n")
-    with pytest.raises(EmulatorUnavailable, match="no such machine"):
-        machine._boot("raspberry_pi_4", made, print, fresh=False)
-    assert machine.running() is None
-
-
-def test_a_disk_of_another_image_is_not_used_and_a_fresh_one_is_fresh(home, made, qemu):
-    (home / "disk-of-old-image.qcow2").touch()
-    disk = home / f"disk-{made.folder.name}.qcow2"
-    disk.write_text("kept")
-    for fresh in (False, True):
-        machine._boot("raspberry_pi_4", made, print, fresh=fresh)
-        assert machine.stop(print)
-        assert not (home / "disk-of-old-image.qcow2").exists()
-        assert disk.exists() != fresh  # the stub of qemu-img makes none
-
-
-def test_no_room_on_the_disk_is_said_before_anything_is_done(home, made, qemu, monkeypatch):
-    monkeypatch.setattr(machine, "DISK_BYTES", 1 << 60)
-    with pytest.raises(EmulatorUnavailable, match="MiB free"):
-        machine._boot("raspberry_pi_4", made, print, fresh=False)
-
-
-def test_a_boot_that_never_answers_is_ended_and_told_with_the_console(home, made, qemu, monkeypatch):
-    monkeypatch.setattr(machine, "BOOT_LIMIT_S", 1.0)
-    monkeypatch.setattr(machine, "image", lambda _: made)
-    with pytest.raises(EmulatorUnavailable, match=r"did not answer.*Kernel panic"):
-        machine.start("raspberry_pi_4", print)
-    assert machine.running() is None
-    assert machine.start_ticks(int((home / "pid").read_text())) is None
-
-
-def test_a_machine_that_dies_while_booting_is_told_at_once(home, made, qemu, monkeypatch):
-    monkeypatch.setattr(machine, "image", lambda _: made)
-
-    def kill():
-        while not (state := machine.running()):
-            time.sleep(0.01)
-        os.kill(state.pid, signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    began = time.monotonic()
-    with pytest.raises(EmulatorUnavailable, match="ended while booting"):
-        machine.start("raspberry_pi_4", print)
-    killer.join()
-    assert time.monotonic() - began < 30
-
-
-def test_start_waits_for_what_the_guest_itself_says(home, made, qemu, monkeypatch):
-    """QEMU takes connections long before the guest can: one that is taken and says nothing is not an answer."""
-    monkeypatch.setattr(machine, "image", lambda _: made)
-    monkeypatch.setattr(machine, "BANNER_LIMIT_S", 0.3)
-    answered = []
-
-    def guest():
-        while not (state := machine.running()):
-            time.sleep(0.01)
-        with socket.create_server(("127.0.0.1", state.port)) as server:
-            silent, _ = server.accept()
-            second, _ = server.accept()
-            answered.append(time.monotonic())
-            second.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
-            silent.close()
-            second.close()
-
-    thread = threading.Thread(target=guest)
-    thread.start()
-    state = machine.start("raspberry_pi_4", print)
-    assert answered
-    thread.join()
-    with pytest.raises(EmulatorUnavailable, match="runs already, as raspberry_pi_4"):
-        machine.start("jetson_orin_nano", print)
-    assert machine.running() == state
-    assert machine.stop(print)
 
 
 def test_a_reset_that_qemu_does_not_obey_is_told(home, process):
