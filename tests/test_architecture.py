@@ -20,11 +20,19 @@ SOURCES = [
     for folder in ("edgepress", "pipeline", "targets", "device_agent")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
+TESTS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if not path.is_relative_to(ROOT / "tests" / "boards")]
 LONGEST = 300
 LONGER = {
     "device_agent/wire.py": "all that host and agent ever say to each other",
+    "tests/support/hostile_board.py": "one program, started in the place of a board's python3",
+    "tests/support/sample_run.py": "one run in which every kind of record occurs",
 }
 """Files above LONGEST lines, each with its reason."""
+ROOMS_OF_TESTS = {
+    "tests/device_agent/faults": "a fault is injected into the whole agent",
+    "tests/targets/faults": "a fault is injected between the host and the whole agent",
+}
+"""Folders of tests that the source does not have, each with its reason."""
 
 
 def test_stages_are_folders_commands_and_calls_in_one_order():
@@ -65,7 +73,7 @@ def test_help_takes_less_than_the_limit():
     assert min(times) < 0.3
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_stay_small(path):
     name, lines = str(path.relative_to(ROOT)), len(path.read_text().splitlines())
     assert lines <= LONGEST or name in LONGER, f"{name} has {lines} lines"
@@ -74,6 +82,27 @@ def test_files_stay_small(path):
 def test_no_reason_is_kept_for_a_file_that_became_short():
     for name in LONGER:
         assert len((ROOT / name).read_text().splitlines()) > LONGEST, f"{name} needs no exception"
+
+
+def test_a_test_lies_in_the_room_of_what_it_tests():
+    """tests/pipeline/load/ holds the tests of pipeline/load/; what is of no one room lies in the folder above."""
+    rooms = {str(path.parent.relative_to(ROOT)) for path in TESTS if path.parent.parent != ROOT}
+    sources = {f"tests/{path.parent.relative_to(ROOT)}" for path in SOURCES}
+    assert rooms - sources == {"tests/support", "tests/models", *ROOMS_OF_TESTS}
+    for name in ROOMS_OF_TESTS:
+        assert not (ROOT / name.removeprefix("tests/")).exists(), f"{name} needs no exception"
+
+
+def test_no_test_file_imports_from_another():
+    """What two of them share lies in tests/support, in a conftest.py, or beside them under a name of its own."""
+    found = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in [*TESTS, *sorted((ROOT / "benchmarks").rglob("*.py")), *sorted((ROOT / "scripts").glob("*.py"))]
+        for line in path.read_text().splitlines()
+        if re.match(r"\s*(from|import) [\w.]*\btest_\w+", line)
+        or re.match(r"\s*from tests[\w.]* import .*\btest_", line)
+    ]
+    assert found == []
 
 
 def test_only_commands_print():
