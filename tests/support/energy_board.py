@@ -1,4 +1,4 @@
-"""A deployment on a board that has a meter, and files to compare there."""
+"""A board that has a meter, what it read of two files, and the verdict on them."""
 
 import msgspec
 
@@ -9,11 +9,12 @@ from pipeline.records import DeployedMeter, Energy, EnergyParts, EnergyReading, 
 from pipeline.statistics.paired_test import rule_of
 from tests.support.sample_run import measurement, run_of
 
+S = 10**9
+LIMITS = LimitsTable(energy_regression=0.05)
+RULE = rule_of(0.05, None)
 METER = DeployedMeter(
     name="ina226", settings=(), on_board=True, rail="5 V", quality="measured", period_s=0.01, accumulates=False
 )
-
-
 BASE, ONE = measurement(), measurement("compressed")
 
 
@@ -21,17 +22,10 @@ def deployed(*meters):
     return msgspec.structs.replace(run_of((BASE,)).deployment, meters=meters)
 
 
-S = 10**9
-LIMITS = LimitsTable(energy_regression=0.05)
-
-
 def energy_verdict(one, base, turns):
     measured = Measured(measurements=(one,), energy_paired=(turns,) if turns else ())
     (verdict,) = energy_limit.judge(Case(candidate=one, baseline=base, measured=measured, limits=LIMITS))
     return verdict
-
-
-RULE = rule_of(0.05, None)
 
 
 def reading(meter="ina226", invalid="", scatter=0.0, edge_s=0.005, window_s=5.0):

@@ -1,4 +1,4 @@
-"""What boards say of themselves."""
+"""What boards say of themselves, and which runtimes each can have."""
 
 from device_agent.record import replace
 from device_agent.wire import Machine
@@ -8,8 +8,6 @@ BOOKWORM = Machine(
     python="3.11.2", libc="glibc", libc_version="2.36", memory_bytes=8 << 30, cpu_max_khz=2400000, governor="ondemand",
     release=None, power_mode=None, emulator=None, packages=(),
 )  # fmt: skip
-
-
 JETSON = ("numpy 1.21.5", "onnxruntime-gpu 1.18.0", "tensorrt 10.3.0")
 
 

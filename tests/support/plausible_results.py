@@ -45,15 +45,11 @@ def between(name, value, least, most):
     return f"{name} = {value} in launch 1: {must}"
 
 
-# --- meters
-
-
 def trace(t_ns=(10, 20), power_uw=(1, 2), energy_uj=(), meter="ina219"):
     return w.PowerTrace(meter, "", "measured", None, None, 1, 0, t_ns, power_uw, energy_uj, 0, 0, 0, "")
 
 
-# --- pairs: each side 10 times in each of two blocks
-
+# A pair: each side runs 10 times in each of two blocks.
 SIDE = launch(mode="turns", timed_max_runs=20)
 PAIR = w.Pair(SIDE, SIDE, "AB", ("ABBA",), 1, 10, 10)
 TIMES = result(latency_ns=(100,) * 20)

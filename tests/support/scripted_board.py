@@ -112,13 +112,8 @@ class ScriptedBoard:
 
 
 CUT = object()
-
-
 ADDRESS = ScriptedBoard.address
 BUSY = w.Failure("busy", "somebody else", "")
-
-
-# --- what a job says
 
 
 def event(seq, index=0, phase="timed"):

@@ -89,9 +89,6 @@ def session(board, said, waits):
         opened._job_id = None  # nobody would answer
 
 
-# --- jobs
-
-
 @pytest.fixture
 def job(board, session):
     """A job of two launches: its Submit, as the session is to send it."""

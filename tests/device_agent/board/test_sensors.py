@@ -13,8 +13,6 @@ from device_agent.board import conditions, machine, memory, procfs
 from tests.support.agent_process import wait_until
 from tests.support.timing import quickest_s
 
-# --- sensors that block or fail
-
 
 def content(path):
     try:

@@ -12,8 +12,6 @@ from device_agent import wire
 from tests.device_agent.jobs.lasting import end_of, lasting, launch, nothing_runs
 from tests.support.agent_process import is_alive, names, sleep_model, wait_until
 
-# --- how it ends
-
 
 def test_cancelled(hanging, start):
     agent, child = hanging

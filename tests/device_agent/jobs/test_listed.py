@@ -10,8 +10,6 @@ from device_agent.jobs import requests
 from tests.support.agent_inside import ID, job_id, made_job, process_of, refused
 from tests.support.agent_process import names
 
-# --- listed, forgotten, collected
-
 
 def test_listed_by_age_whatever_the_times_of_the_files(place, process):
     for number, age_ns in ((1, 5 * 10**9), (2, 10**9), (3, 9 * 10**9)):

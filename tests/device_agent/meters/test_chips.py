@@ -5,8 +5,6 @@ import pytest
 from device_agent.meters import METERS, _i2c, ina228, listed, open_meter
 from tests.support.meters import use
 
-# --- chips on a bus
-
 
 class Chip:
     """Registers as the data sheets have them; `sizes`: bytes of a register that has not two."""

@@ -13,8 +13,6 @@ from device_agent.record import replace
 from tests.support.agent_process import LAUNCH, sleep_model, wait_until
 from tests.support.meters import use
 
-# --- the sampler
-
 
 def recording(folder: Path, seconds: float, watts: float = 4.0, step_s: float = 0.005) -> Path:
     path = folder / "trace"

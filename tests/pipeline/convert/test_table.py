@@ -14,8 +14,6 @@ from tests.support.conversions import model_of
 from tests.support.sample_run import pass_report
 from tests.support.tiny_model import FORMATS
 
-# --- which files
-
 
 def plan_with(project, path, *formats, calibration=True, more=""):
     (project.folder / path).write_bytes(b"x")

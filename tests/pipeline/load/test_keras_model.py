@@ -13,8 +13,6 @@ from pipeline.records import TensorSpec
 from tests.support.plans import plan_for
 from tests.support.tiny_model import PLAN, tiny_model
 
-# --- Keras
-
 
 @pytest.mark.frameworks
 def test_a_keras_model_and_its_answers(whole, sets):

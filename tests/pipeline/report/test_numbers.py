@@ -17,8 +17,6 @@ from tests.support.sample_run import (
     run_of,
 )
 
-# --- numbers
-
 
 def energy_of(net_j, meter="ina226", quality="measured"):
     """By one meter, within 10 %; None: it has no valid number."""

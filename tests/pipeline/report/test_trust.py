@@ -23,9 +23,6 @@ from tests.support.sample_run import (
     whole_run,
 )
 
-# --- trust
-
-
 TIMED = ("latency", "95 % interval", "x time", "its interval", "cold start")
 
 

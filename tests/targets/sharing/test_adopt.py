@@ -10,8 +10,6 @@ from tests.support import board_trees
 from tests.targets.sharing.adopting import adopt_board
 from tests.targets.sharing.shared import shared_of
 
-# --- a file of a stranger
-
 
 @pytest.mark.parametrize(
     "change",

@@ -12,9 +12,6 @@ from tests.support.tiny_model import rows, tiny_model
 pytestmark = pytest.mark.frameworks
 
 
-# --- logits
-
-
 X, _ = rows(200, 1)
 
 

@@ -10,8 +10,6 @@ from pipeline.measure.energy.reading import Sync
 from pipeline.measure.energy.trace import NoEnergyError
 from tests.support.power import S, trace
 
-# --- clocks
-
 
 def test_the_shortest_round_trip_tells_the_offset(monkeypatch):
     """The board's clock is 1000 s ahead; of five round trips one is quick, the others wait on the way there."""

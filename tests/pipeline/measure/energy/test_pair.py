@@ -12,8 +12,6 @@ from pipeline.measure.energy.pair import joules_of_pair
 from pipeline.measure.energy.trace import NoEnergyError
 from tests.support.power import S, trace
 
-# --- in turns
-
 
 def turns(t_s: np.ndarray, load, cycles=("ABBA", "BAAB")) -> wire.Paired:
     """Two cycles of blocks of 0.5 s, 25 inferences each, from 2 s on, and 1 s of idle on each side."""

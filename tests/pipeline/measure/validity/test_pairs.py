@@ -17,8 +17,6 @@ from tests.support.launched import (
     pair_names,
 )
 
-# --- pairs
-
 
 @pytest.mark.parametrize(
     ("changes", "expected"),

@@ -17,8 +17,6 @@ from tests.support.sample_run import (
     verdict,
 )
 
-# --- what others wrote
-
 
 @given(st.text())
 def test_cleaned_text_holds_nothing_that_a_terminal_obeys(text):

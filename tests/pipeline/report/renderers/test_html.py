@@ -17,8 +17,6 @@ from tests.support.sample_run import (
     whole_run,
 )
 
-# --- the page
-
 
 def test_the_page_needs_nothing_but_itself(store):
     page = report.renderer("html").render(whole_run(), store)

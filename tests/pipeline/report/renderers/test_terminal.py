@@ -13,8 +13,6 @@ from tests.support.sample_run import (
     whole_run,
 )
 
-# --- the terminal
-
 
 @pytest.mark.parametrize("width", [40, 80, 120, 200])
 def test_the_table_fits_the_terminal_and_nothing_is_cut_off(width, store):

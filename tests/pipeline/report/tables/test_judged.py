@@ -19,8 +19,6 @@ from tests.support.sample_run import (
     run_of,
 )
 
-# --- the table
-
 
 def lines(run: RunRecord) -> list[dict[str, str]]:
     table = view_of(run).table("judged")
