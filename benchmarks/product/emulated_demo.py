@@ -17,14 +17,16 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from _results import results
-from machine import describe
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
 from pipeline.records import RunRecord
 from pipeline.store import Store
 from targets.virtual.emulated import build, machine
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "fashion_mnist"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion_mnist"
 EDGEPRESS = Path(sys.executable).with_name("edgepress")
 HERE, THERE = "local", "virtual-aarch64"
 

@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import msgspec
-from _results import ROOT, change, results
-from machine import describe
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.machine import describe
+from benchmarks._support.results import ROOT, change, results
 from pipeline.records import RunRecord
 
 EDGEPRESS = Path(sys.executable).with_name("edgepress")

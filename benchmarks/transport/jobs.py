@@ -18,10 +18,11 @@ import time
 from pathlib import Path
 
 import msgspec
-from _results import results
-from machine import describe
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
 from device_agent import wire
 from targets import open_session
 from targets.errors import Busy

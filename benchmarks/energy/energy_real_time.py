@@ -20,9 +20,11 @@ from unittest import mock
 
 import msgspec
 import numpy as np
-from _results import results
-from energy import World
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.results import results
+from benchmarks.energy.energy_curves import World
 from device_agent import wire
 from device_agent.meters._sampler import Sampler
 from pipeline.measure.energy.reading import reading_of

@@ -6,9 +6,13 @@ Accuracy of the file on the 10,000 test images; the difference is paired by seed
 """
 
 import statistics
+import sys
+from pathlib import Path
 
-from _results import results
-from experiment import Laboratory, accuracy, of_seeds, parser, spread, table
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.experiment import Laboratory, accuracy, of_seeds, parser, spread, table
+from benchmarks._support.results import results
 
 FP32, INT8 = "tflite-fp32", "tflite-int8"
 HALF = '[[compress]]\npass = "prune_channels"\nratio = 0.5\nimportance = "%s"\n'

@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 
 import paramiko
-from _results import results
-from machine import describe
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
 from targets.ssh import SshLink
 from tests.support.own_sshd import own_sshd
 

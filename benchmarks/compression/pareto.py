@@ -7,13 +7,17 @@ The training rows of all chains together take about 40 minutes on two quiet core
 """
 
 import math
+import sys
 import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from _results import change, results
-from experiment import Laboratory, accuracy, kilobytes, of_seeds, parser, spread, table
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.experiment import Laboratory, accuracy, kilobytes, of_seeds, parser, spread, table
+from benchmarks._support.results import change, results
 
 FP32, INT8, FP16 = "tflite-fp32", "tflite-int8", "tflite-fp16"
 SHORT = "{ epochs = 2, rows = 20_000, distill = { temperature = 4 } }"

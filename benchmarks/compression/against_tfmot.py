@@ -19,10 +19,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _results import change, results
-from experiment import EXAMPLE, SEEDS, of_seeds, spread, table
-from machine import describe
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.experiment import EXAMPLE, SEEDS, of_seeds, spread, table
+from benchmarks._support.machine import describe
+from benchmarks._support.results import change, results
 from pipeline.child import ENVIRONMENT
 
 ROWS, EPOCHS, BATCH, RATE = 20_000, 2, 128, 5e-4

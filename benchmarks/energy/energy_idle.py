@@ -7,10 +7,13 @@ Ten seconds of idle before and after a window, read ten times a second without a
 
 import math
 import sys
+from pathlib import Path
 
 import numpy as np
-from _results import results
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.results import results
 from device_agent import wire
 from pipeline.measure.energy.reading import Idle
 from pipeline.measure.energy.trace import Curve

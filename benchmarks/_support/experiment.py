@@ -12,14 +12,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from machine import describe
-
+from benchmarks._support.machine import describe
 from pipeline import deploy, flow, measure, units
 from pipeline.plan import Plan, read
 from pipeline.progress import Silent
 from pipeline.records import Converted, Measured
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "fashion_mnist"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion_mnist"
 SEEDS = (1, 2, 3)
 HEAD = """
 seed = {seed}

@@ -13,15 +13,14 @@ import sys
 import time
 from pathlib import Path
 
-from _results import results
-from machine import describe
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import keras
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
 from pipeline.compress.surgery import Selection, prune_model
 from tests.support.masked import masked, randomise
 

@@ -20,16 +20,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples/fashion_mnist"))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import data
 import msgspec
 import numpy as np
-from _results import results
-from machine import describe
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples/fashion_mnist"))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
 from device_agent import wire
 from pipeline import flow, plan
 from pipeline.measure import golden

@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 
 import msgspec
-from _results import results
-from machine import describe
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
 from targets import inventory
 from targets.shape import Shape
 from targets.virtual.loopback import loopback_sshd

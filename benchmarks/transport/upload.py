@@ -24,11 +24,12 @@ from pathlib import Path
 
 import msgspec
 import paramiko
-from _results import change, results
-from machine import describe
-from wan import wan_link
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.machine import describe
+from benchmarks._support.results import change, results
+from benchmarks._support.wan import wan_link
 from targets import open_session
 from targets.conversation import Conversation
 from targets.inventory import Target

@@ -13,10 +13,12 @@ import time
 import venv
 from pathlib import Path
 
-from _results import results
-from machine import describe
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-ROOT = Path(__file__).parents[1]
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
+
+ROOT = Path(__file__).parents[2]
 EDGEPRESS = Path(sys.executable).with_name("edgepress")
 PLAN = ROOT / "examples" / "fashion_mnist" / "edge.toml"
 

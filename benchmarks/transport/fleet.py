@@ -17,10 +17,11 @@ from pathlib import Path
 
 import msgspec
 import paramiko
-from _results import results
-from machine import describe
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
 from targets import fleet
 from targets.errors import TargetError
 from targets.ssh import SshLink

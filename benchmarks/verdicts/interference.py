@@ -24,10 +24,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from _results import results
-from experiment import table
-from machine import describe
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support.experiment import table
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
 from device_agent import wire
 from device_agent.record import replace
 from pipeline import units

@@ -17,10 +17,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from _results import change, results
-from machine import describe
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-HERE = Path(__file__).parents[1]
+from benchmarks._support.machine import describe
+from benchmarks._support.results import change, results
+
+HERE = Path(__file__).parents[2]
 FIRST = """
 import json, sys, tempfile
 from pathlib import Path

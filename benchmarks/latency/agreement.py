@@ -22,11 +22,11 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from _results import results
-from machine import describe
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
 from device_agent import wire
 from pipeline import flow, units
 from pipeline.plan import read
@@ -35,7 +35,7 @@ from pipeline.statistics.order import median_interval
 from targets import Session, inventory, open_session, provision
 from tests.support.agent_process import sha256
 
-PLAN = Path(__file__).parents[1] / "examples" / "fashion_mnist" / "edge.toml"
+PLAN = Path(__file__).parents[2] / "examples" / "fashion_mnist" / "edge.toml"
 CPU = max(os.sched_getaffinity(0))
 LIMIT = 0.02
 TIMED_S = 0.5

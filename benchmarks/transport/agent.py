@@ -19,11 +19,12 @@ import time
 from pathlib import Path
 
 import msgspec
-from _results import results
-from machine import describe
-from wan import wan_link
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
+from benchmarks._support.wan import wan_link
 from device_agent import wire
 from targets import bundle, inventory, open_session
 from targets.errors import TargetError

@@ -12,11 +12,25 @@ import math
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
-from _results import results
-from energy import COUNTERS, DRIFT, FAULTS, GAINS, PERIODS_S, Board, World, broken, sampled, trial
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.results import results
+from benchmarks.energy.energy_curves import (
+    COUNTERS,
+    DRIFT,
+    FAULTS,
+    GAINS,
+    PERIODS_S,
+    Board,
+    World,
+    broken,
+    sampled,
+    trial,
+)
 from device_agent import wire
 from pipeline.measure.energy.pair import joules_of_pair
 from pipeline.measure.energy.trace import NoEnergyError

@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
-from machine import processor
 
-ROOT = Path(__file__).parents[1]
+from benchmarks._support.machine import processor
+
+ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("EDGEPRESS_RESULTS") or Path(__file__).with_name("results"))
 SCHEMA = 1
 

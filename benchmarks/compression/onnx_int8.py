@@ -14,22 +14,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples/fashion_mnist"))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import data
 import numpy as np
 import onnxruntime
-from _results import results
-from machine import describe
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples/fashion_mnist"))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
 from pipeline import flow, plan
 from pipeline.progress import Silent
 from pipeline.records import Converted
 from pipeline.store import Store
 
-EXAMPLE = Path(__file__).parents[1] / "examples/fashion_mnist/model.keras"
+EXAMPLE = Path(__file__).parents[2] / "examples/fashion_mnist/model.keras"
 FORMS = ("signed", "unsigned", "unsigned-7bit", "auto")
 PLAN = """
 [model]

@@ -23,11 +23,11 @@ from statistics import stdev
 
 import msgspec
 import numpy as np
-from _results import results
-from machine import describe
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
 from device_agent import wire
 from device_agent.record import replace
 from pipeline import units

@@ -17,8 +17,10 @@ from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
-from _results import results
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.results import results
 from device_agent import wire
 from device_agent.meters import _i2c, pi5_pmic
 from device_agent.meters import _sampler as sampler

@@ -21,11 +21,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import rivals
-from _results import results
-from experiment import EXAMPLE, table
-from machine import describe
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import other_tools
+from benchmarks._support.experiment import EXAMPLE, table
+from benchmarks._support.machine import describe
+from benchmarks._support.results import results
 from device_agent import wire
 from pipeline import flow, selftest, units
 from pipeline.plan import read
@@ -119,7 +120,7 @@ def collect(name: str, slower: bool, number: int, cpu: int | None) -> None:
             one = {
                 "log_ratios": traces.log_ratios, "seconds": traces.seconds, "load": os.getloadavg()[0],
                 "pressure": [pair.a.before.cpu_pressure_centi for pair in paired], "latency_s": latency_s,
-                "pairs": [{side: rivals.reduced(getattr(pair, side).latency_ns) for side in "ab"} for pair in paired],
+                "pairs": [{side: other_tools.reduced(getattr(pair, side).latency_ns) for side in "ab"} for pair in paired],
             }  # fmt: skip
             file.write(json.dumps(one) + "\n")
             file.flush()
@@ -170,7 +171,7 @@ def _show(add, name_of: str, found: list[dict], slower: bool) -> None:
         )
         return
     print()
-    rules = rivals.RULES
+    rules = other_tools.RULES
     lines = []
     for label, judge in rules.items():
         hits = [

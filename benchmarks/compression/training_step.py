@@ -13,13 +13,16 @@ The teacher's answers are computed before, once; features of the teacher can not
 import argparse
 import contextlib
 import statistics
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from _results import change, results
-from machine import describe
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks._support.machine import describe
+from benchmarks._support.results import change, results
 from pipeline import frameworks
 from pipeline.compress import training
 from pipeline.compress.context import Context, Dataset
@@ -27,7 +30,7 @@ from pipeline.compress.settings import Distill, Recover
 from pipeline.compress.sparsity import masks
 from pipeline.compress.training import objective
 
-MODEL = Path(__file__).parents[1] / "examples" / "fashion_mnist" / "model.keras"
+MODEL = Path(__file__).parents[2] / "examples" / "fashion_mnist" / "model.keras"
 GOAL = 1.10
 JUDGED = (
     "recover", "recover, 50 % zeros held", "recover, distilled from cached answers", "recover, zeros held and distilled",
