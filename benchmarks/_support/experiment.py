@@ -1,24 +1,28 @@
 """Chains of passes over the Fashion-MNIST example, with several seeds, for the figures on compression.
 
-Everything is done by the product itself: each chain is a plan, and its stages are called as `edgepress convert` does. What was done
-once with the same source and seed is taken from the store in `--folder`.
+The product itself does everything: each chain is a plan, and its stages are called as `edgepress convert` calls them. Results of the
+same source and seed are taken from the store in `--folder`.
 """
 
 import argparse
 import contextlib
+import importlib.util
 import shutil
 import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
+from benchmarks._support import command
 from benchmarks._support.machine import describe
-from pipeline import deploy, flow, measure, units
+from benchmarks._support.results import ROOT
+from pipeline import deploy, flow, measure
 from pipeline.plan import Plan, read
 from pipeline.progress import Silent
 from pipeline.records import Converted, Measured
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion_mnist"
+EXAMPLE = ROOT / "examples" / "fashion_mnist"
 SEEDS = (1, 2, 3)
 HEAD = """
 seed = {seed}
@@ -37,8 +41,9 @@ runtimes = ["ai_edge_litert"]
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(description=doc.splitlines()[0])
-    made.add_argument("--folder", type=Path, default=Path("build/experiments"), help="where the store is kept")
+    """Return the parser of a script that runs chains, with the options that they share."""
+    made = command.parser(doc)
+    made.add_argument("--folder", type=Path, default=ROOT / "build" / "experiments", help="where the store is kept")
     made.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     made.add_argument("--only", nargs="+", help="names of the chains to run")
     return made
@@ -60,11 +65,11 @@ class Laboratory:
         return read(path)
 
     def run(self, passes: str, formats: Sequence[str], seed: int) -> flow.Run:
-        """Load, compress and convert; the host's answers for the 10,000 test images give the accuracy."""
+        """Load, compress and convert. The host's answers for the 10,000 test images give the accuracy."""
         return flow.run(self.plan(passes, formats, seed), Silent(), until="convert")
 
     def measure(self, now: flow.Run, files: Sequence[Converted]) -> Measured:
-        """Latency of many files side by side, on this machine: fresh processes in shuffled rounds."""
+        """Measure the latency of many files side by side on this machine: fresh processes in shuffled rounds."""
         plan = self.plan("", [files[0].format], 1)
         data = now.loaded.data
         with contextlib.closing(flow.store_of(plan)) as store, deploy.reach(plan, print) as reached:
@@ -75,27 +80,27 @@ class Laboratory:
 
 
 def accuracy(one: Converted) -> float:
-    """On the host, in percent."""
+    """Return the accuracy on the host, in percent."""
     if one.agreement is None or one.agreement.accuracy_ratio is None:
         sys.exit(f"{one.variant} {one.format} has no accuracy: are the extras installed?")
     return 100 * one.agreement.accuracy_ratio
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Mean and standard deviation over the seeds."""
+    """Return the mean and the standard deviation over the seeds as text."""
     mean = statistics.fmean(values)
     deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{mean:.{digits}f}{deviation}"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def of_seeds(values: Sequence[float], digits: int = 2) -> dict[str, object]:
-    """For a figure that is the mean over the seeds: its interval, one standard deviation to each side."""
+    """Return the interval of a figure that is the mean over the seeds: one standard deviation to each side."""
     if len(values) < 2:
         return {}
     mean, deviation = statistics.fmean(values), statistics.stdev(values)
@@ -103,5 +108,11 @@ def of_seeds(values: Sequence[float], digits: int = 2) -> dict[str, object]:
     return {"interval": ends, "interval_is": f"sd over {len(values)} seeds"}
 
 
-def kilobytes(size_bytes: float) -> str:
-    return units.size(size_bytes)
+def example_data() -> ModuleType:
+    """Return the example's module `data`, whose functions load the training, calibration and evaluation rows."""
+    spec = importlib.util.spec_from_file_location("data", EXAMPLE / "data.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,4 +1,4 @@
-"""Names the machine, so that every figure says where it comes from."""
+"""The machine that a figure was measured on."""
 
 import os
 import platform
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def processor() -> str:
-    """The processor, the system and the Python."""
+    """Return the processor, the system and the Python in one line."""
     cpu = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         "?",
@@ -15,5 +15,5 @@ def processor() -> str:
 
 
 def describe() -> str:
-    """The same, and the load at this moment."""
+    """Return the same line with the load average at this moment."""
     return f"{processor()}, load average {os.getloadavg()[0]:.2f}"

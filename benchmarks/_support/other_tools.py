@@ -1,7 +1,7 @@
-"""How others decide that something became slower, on the traces of a trial: baseline first, then the candidate, as they measure.
+"""The rules by which other tools decide that something became slower, applied to the traces of a trial.
 
-Each rule gets the pairs of a trial and a slowdown; it takes side A of the first half of the pairs and side B of the second half, so that
-it sees what it would have seen in the same wall time. Sources: pyperf (Welch's t), google/benchmark's compare.py (Mann-Whitney, 5 %;
+They measure the baseline first and then the candidate. So each rule gets the pairs of a trial and a slowdown, and takes side A of the first
+half of the pairs and side B of the second half: what it would have measured in the same wall time. Sources: pyperf (Welch's t), google/benchmark's compare.py (Mann-Whitney, 5 %;
 here 1 % like the others), criterion.rs src/report.rs (interval of the change above a noise threshold of 1 %), the usual 10 % rule of CI.
 """
 
@@ -18,7 +18,7 @@ NORMAL = statistics.NormalDist()
 
 
 def reduced(latency_ns: Sequence[int]) -> dict:
-    """What the rules need of one process: a random sample of its times, and its median."""
+    """Return what the rules need of one process: a random sample of its times, and its median."""
     times = np.asarray(latency_ns)
     drawn = np.random.default_rng(len(times)).choice(times, SAMPLES)
     return {"median": float(np.median(times)), "sample": drawn.tolist()}
@@ -40,14 +40,16 @@ def welch(pairs: list[dict], share: float, _: random.Random) -> bool:
 def mann_whitney(pairs: list[dict], share: float, _: random.Random) -> bool:
     a, b = _halves(pairs, share)
     ordered = np.sort(np.concatenate((a, b)))
-    ranks = (np.searchsorted(ordered, b, "left") + np.searchsorted(ordered, b, "right") + 1) / 2  # mean rank of ties
+    ranks = (
+        np.searchsorted(ordered, b, "left") + np.searchsorted(ordered, b, "right") + 1
+    ) / 2  # the mean rank of ties
     above = ranks.sum() - len(b) * (len(b) + 1) / 2
     n, m = len(a), len(b)
     return 1 - NORMAL.cdf((above - n * m / 2) / math.sqrt(n * m * (n + m + 1) / 12)) < ALPHA
 
 
 def criterion(pairs: list[dict], share: float, shuffle: random.Random) -> bool:
-    """Bootstrap interval (95 %) of the change of the mean, wholly above 1 %."""
+    """Return whether the bootstrap interval (95 %) of the change of the mean lies wholly above 1 %."""
     a, b = _halves(pairs, share)
     draw = np.random.default_rng(shuffle.randrange(2**32))
     changes = [draw.choice(b, len(b)).mean() / draw.choice(a, len(a)).mean() - 1 for _ in range(400)]

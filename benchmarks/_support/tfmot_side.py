@@ -1,4 +1,6 @@
-"""The side of TensorFlow's own toolkit in benchmarks/beside_tfmot.py: runs in an environment with the legacy Keras, prints JSON.
+"""The side of TensorFlow's own toolkit in benchmarks/compression/against_tfmot.py.
+
+Runs in an environment with the legacy Keras, and prints JSON.
 
     python tfmot_side.py DATA.npz sparsity 0.8 2 SEED      prune_low_magnitude, polynomial decay
     python tfmot_side.py DATA.npz clusters 16 2 SEED       cluster_weights, linear centroids
@@ -23,7 +25,7 @@ RATE = 5e-4
 
 
 def build():
-    """The net of examples/fashion_mnist/train.py in the legacy Keras."""
+    """Return the net of examples/fashion_mnist/train.py in the legacy Keras."""
 
     def normalise(x):
         return layers.BatchNormalization(momentum=0.9)(x)
@@ -77,7 +79,6 @@ def main():
         "sparse_categorical_crossentropy",
     )
     began = []
-
     clock = tf_keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: began.append(time.perf_counter()))
     wrapped.fit(data["x"], data["y"], batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[*callbacks, clock])
     seconds = time.perf_counter() - began[-1]  # of the last epoch: the first one traces the graph

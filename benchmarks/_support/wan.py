@@ -3,8 +3,8 @@
     with wan_link(rtt_s=0.020, rate_bit_s=1e9) as link, link.board_sshd() as board:
         subprocess.run(link.host_command(["scp", "-P", str(board.port), "-i", board.key, ...]))
 
-Unlike the proxy of targets/virtual, which ends TCP, the kernel's own TCP runs from end to end here: for figures. A Python
-client that shall use the link runs as a process of its own, by `host_command([sys.executable, ...])`.
+The kernel's own TCP runs from end to end here, unlike with the proxy of targets/virtual, which terminates TCP; so this link is the one for
+figures. A Python client that uses the link runs as a process of its own, by `host_command([sys.executable, ...])`.
 """
 
 import contextlib
@@ -28,22 +28,22 @@ START_TIMEOUT_S = 10.0
 
 @dataclasses.dataclass(frozen=True)
 class WanLink:
-    """Both ends are network namespaces that live as long as the link."""
+    """Both ends of the link: network namespaces that live as long as it does."""
 
     host_namespace: str
     board_namespace: str
 
     def host_command(self, command: Sequence[str]) -> list[str]:
-        """The command as it is run at the host's end (10.9.0.1)."""
+        """Return the command that runs this one at the host's end (10.9.0.1)."""
         return ["nsenter", f"--net={self.host_namespace}", "--", *command]
 
     def board_command(self, command: Sequence[str]) -> list[str]:
-        """The command as it is run at the board's end (10.9.0.2)."""
+        """Return the command that runs this one at the board's end (10.9.0.2)."""
         return ["nsenter", f"--net={self.board_namespace}", "--", *command]
 
     @contextlib.contextmanager
     def board_sshd(self) -> Iterator[Target]:
-        """An sshd on port 22 of the board's end with keys of its own; a Target that reaches it from the host's end."""
+        """Start an sshd with keys of its own on port 22 of the board's end; yield a Target that reaches it from the host's end."""
         sshd = find_sshd()
         if sshd is None:
             raise SystemExit("this machine has no sshd: apt-get install openssh-server")
@@ -61,9 +61,15 @@ class WanLink:
                 kind, key = (folder / "host_key.pub").read_text().split()[:2]
                 (folder / "known_hosts").write_text(f"{BOARD_ADDRESS} {kind} {key}\n")
                 yield Target(
-                    name="wan", host=BOARD_ADDRESS, user=getpass.getuser(), key=str(folder / "user_key"), python=sys.executable,
-                    known_hosts=str(folder / "known_hosts"), root=str(folder / "board"), board="this_machine",
-                )  # fmt: skip
+                    name="wan",
+                    host=BOARD_ADDRESS,
+                    user=getpass.getuser(),
+                    key=str(folder / "user_key"),
+                    known_hosts=str(folder / "known_hosts"),
+                    python=sys.executable,
+                    root=str(folder / "board"),
+                    board="this_machine",
+                )
             finally:
                 process.terminate()
                 process.wait()
@@ -71,9 +77,9 @@ class WanLink:
 
 @contextlib.contextmanager
 def wan_link(*, rtt_s: float, rate_bit_s: float, queue_bytes: int | None = None) -> Iterator[WanLink]:
-    """Build and start the link. The queue holds one round trip of bytes if not said otherwise.
+    """Build and start the link. Its queue holds the bytes of one round trip unless `queue_bytes` says otherwise.
 
-    SystemExit says what is missing here. Whatever ends this process ends the link and its namespaces.
+    SystemExit says what this machine lacks. The link and its namespaces end with this process, however it ends.
     """
     compiler = shutil.which("cc")
     if compiler is None:
@@ -85,11 +91,15 @@ def wan_link(*, rtt_s: float, rate_bit_s: float, queue_bytes: int | None = None)
             program = f"{folder}/wan_link"
             subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", program, str(SOURCE)], check=True)
             arguments = [f"{rtt_s / 2 * 1e6:.0f}", f"{rate_bit_s:.0f}", str(queue_bytes)]
-            # A session of its own, so that Ctrl-C at the terminal leaves its end to us.
+            # A session of its own, so that Ctrl-C at the terminal reaches this process alone, which then ends the link.
             process = subprocess.Popen(
-                [program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                text=True, start_new_session=True,
-            )  # fmt: skip
+                [program, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
             stack.enter_context(process)
             stack.callback(process.kill)
             assert process.stdout is not None

@@ -1,6 +1,6 @@
-"""The example, from nothing to its report: how long it takes, and what it finds.
+"""How long does the example take from nothing to its report, and what does it find?
 
-.venv/bin/python benchmarks/demo.py
+.venv/bin/python benchmarks/product/demo.py
 """
 
 import shutil
@@ -14,14 +14,20 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
 from benchmarks._support.machine import describe
 from benchmarks._support.results import ROOT, change, results
-from pipeline.records import RunRecord
+from pipeline.records import Measurement, RunRecord
 
 EDGEPRESS = Path(sys.executable).with_name("edgepress")
 
 
+def is_uncompressed_fp32(one: Measurement, runtime: str) -> bool:
+    return (one.variant, one.runtime) == ("original", runtime) and one.format.endswith("-fp32")
+
+
 def main() -> None:
+    command.parser(__doc__).parse_args()
     print(describe())
     with results(__file__) as add, tempfile.TemporaryDirectory() as folder:
         example = Path(folder) / "example"
@@ -35,17 +41,11 @@ def main() -> None:
             if one.agreement and one.agreement.accuracy_ratio is not None:
                 add("accuracy", round(100 * one.agreement.accuracy_ratio, 2), "%", of=f"{one.variant} {one.format}")
         for one in record.measured.measurements:
-            base = next(
-                each for each in record.measured.measurements
-                if (each.variant, each.runtime) == ("original", one.runtime) and each.format.endswith("-fp32")
-            )  # fmt: skip
+            base = next(each for each in record.measured.measurements if is_uncompressed_fp32(each, one.runtime))
             smaller = base.artifact.size_bytes / one.artifact.size_bytes
             add("size against the uncompressed fp32", round(smaller, 2), "x smaller", of=one.label)
-            add(
-                "latency against the uncompressed fp32",
-                *change(base.latency.median_s / one.latency.median_s),
-                of=one.label,
-            )
+            faster = change(base.latency.median_s / one.latency.median_s)
+            add("latency against the uncompressed fp32", *faster, of=one.label)
             print(f"{one.label}: {one.latency.median_s * 1e6:.1f} µs, {one.artifact.size_bytes:,} bytes")
 
 

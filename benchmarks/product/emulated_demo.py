@@ -1,12 +1,11 @@
-"""The example, whole, on the emulated ARM machine and on this one: what it takes, and whether both answer alike.
+"""How long does the whole example take on the emulated ARM machine, and does it give the same answers there as on this machine?
 
-    .venv/bin/python benchmarks/emulated_demo.py [--as jetson-orin-nano] [--rows 1000]
+    .venv/bin/python benchmarks/product/emulated_demo.py [--as jetson-orin-nano] [--rows 1000]
 
-Builds the machine anew in a cache of its own, so that its time is measured too. It answers 1,000 evaluation rows in some
-minutes, all 10,000 (without --rows) in an hour or more. Latencies there are the emulator's and are not printed.
+Builds the machine again in a cache of its own, so that this time is measured, too. It answers 1,000 evaluation rows in some
+minutes, and all 10,000 (without --rows) in an hour or more. Latencies there are those of the emulator and are not printed.
 """
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -20,39 +19,36 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
 from benchmarks._support.machine import describe
-from benchmarks._support.results import results
+from benchmarks._support.results import ROOT, results
 from pipeline.records import RunRecord
 from pipeline.store import Store
 from targets.virtual.emulated import build, machine
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion_mnist"
+EXAMPLE = ROOT / "examples" / "fashion_mnist"
 EDGEPRESS = Path(sys.executable).with_name("edgepress")
 HERE, THERE = "local", "virtual-aarch64"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = command.parser(__doc__)
     parser.add_argument("--as", dest="kind", default="raspberry-pi-4")
-    parser.add_argument("--rows", type=int, help="so many evaluation rows, on both; without it, all")
-    chosen = parser.parse_args()
+    parser.add_argument("--rows", type=int, help="how many evaluation rows, on both machines; all by default")
+    given = parser.parse_args()
     print(describe())
     with tempfile.TemporaryDirectory() as name:
         os.environ["XDG_CACHE_HOME"] = str(Path(name) / "cache")
         folder = Path(name) / "example"
         shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns(".edgepress", "__pycache__"))
         try:
-            measure(folder, chosen.kind.replace("-", "_"), chosen.rows)
+            with results(__file__) as add:
+                demo_on_both(add, folder, given.kind.replace("-", "_"), given.rows)
         finally:
             machine.stop(quiet)
 
 
-def measure(folder: Path, kind: str, rows: int | None) -> None:
-    with results(__file__) as add:
-        everything(add, folder, kind, rows)
-
-
-def everything(add, folder: Path, kind: str, rows: int | None) -> None:
+def demo_on_both(add, folder: Path, kind: str, rows: int | None) -> None:
     began = time.monotonic()
     with build.locked(quiet):
         image = build.image(quiet)
@@ -75,7 +71,7 @@ def everything(add, folder: Path, kind: str, rows: int | None) -> None:
 
 
 def run(add, folder: Path, board: str, rows: int | None) -> RunRecord:
-    """The example's plan with that board."""
+    """Run the example's plan with that board; return its record."""
     plan = folder / f"{board}.toml"
     text = (folder / "edge.toml").read_text().replace('name = "virtual"', f'name = "{board}"')
     if rows is not None:
@@ -95,7 +91,7 @@ def run(add, folder: Path, board: str, rows: int | None) -> RunRecord:
 
 
 def size_mb(folder: Path) -> float:
-    """What is really on the disk, in megabytes."""
+    """Return the size of the blocks on the disk, in megabytes."""
     return sum(path.stat().st_blocks * 512 for path in folder.iterdir()) / 1e6
 
 

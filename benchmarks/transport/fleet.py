@@ -1,17 +1,16 @@
-"""200 boards at a time: how long until all are connected and asked, and what one that is dead costs the others.
+"""How long does it take until 200 boards are connected and have answered, and what does a dead one cost the others?
 
-    .venv/bin/python benchmarks/fleet.py [boards]
+    .venv/bin/python benchmarks/transport/fleet.py [BOARDS]
 
-One sshd imitates the boards, so both ends of every key exchange are on this machine. Asked means that a program there
-answered. Beside it: paramiko as it comes (SSHClient, a thread for each of as many workers, no dead one among them), and
-starting the agent on each, which measures how fast this machine starts Python.
+One sshd imitates the boards, so both ends of every key exchange run on this machine. A board has answered when a program there has printed.
+For comparison: paramiko as it comes (SSHClient, the same number of threads, no dead board), and an agent started on each board, which
+measures how fast this machine starts Python.
 """
 
 import contextlib
 import resource
 import socket
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -20,12 +19,13 @@ import paramiko
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
+from benchmarks._support.loopback import loopback_board
 from benchmarks._support.machine import describe
 from benchmarks._support.results import results
 from targets import fleet
 from targets.errors import TargetError
 from targets.ssh import SshLink
-from tests.support.own_sshd import own_sshd
 
 OPEN_FILES = 4096
 
@@ -47,15 +47,15 @@ def by_paramiko(target):
     return client, time.monotonic()
 
 
-def run(add, name, ask, targets):
+def run(add, name, connect, targets):
     began = time.monotonic()
-    answers = [answer for _, answer in fleet.side_by_side(targets, ask)]
+    answers = [answer for _, answer in fleet.side_by_side(targets, connect)]
     good = [answer for answer in answers if not isinstance(answer, TargetError)]
     last_s = max(at for _, at in good) - began
     print(
-        f"{name}: {len(good)} of {len(targets)} connected and asked after {last_s:.1f} s ({len(good) / last_s:.0f} a second)"
+        f"{name}: {len(good)} of {len(targets)} connected and answered after {last_s:.1f} s ({len(good) / last_s:.0f} a second)"
     )
-    add(f"{len(targets)} boards: connected and asked", round(last_s, 1), "s", of=name)
+    add(f"{len(targets)} boards: connected and answered", round(last_s, 1), "s", of=name)
     for answer in answers:
         if isinstance(answer, TargetError):
             print(f"  the dead one: {answer.message}; everything ended after {time.monotonic() - began:.1f} s")
@@ -67,15 +67,16 @@ def run(add, name, ask, targets):
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    parser = command.parser(__doc__)
+    parser.add_argument("boards", metavar="BOARDS", type=int, nargs="?", default=200)
+    count = parser.parse_args().boards
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, OPEN_FILES), hard))
     print(describe())
     with results(__file__) as add, contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        one = stack.enter_context(own_sshd(folder / "sshd", "MaxStartups 1000", "MaxSessions 1000"))
+        one = stack.enter_context(loopback_board("MaxStartups 1000", "MaxSessions 1000"))
         hole = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        alive = [msgspec.structs.replace(one, name=f"pi{number}", root=str(folder / "root")) for number in range(count)]
+        alive = [msgspec.structs.replace(one, name=f"pi{number}") for number in range(count)]
         with_dead = [*alive[:3], msgspec.structs.replace(alive[3], port=hole.getsockname()[1]), *alive[4:]]
         run(add, "edgepress, one of them dead", by_edgepress, with_dead)
         run(add, "paramiko as it comes, none dead", by_paramiko, alive)

@@ -1,9 +1,9 @@
-"""Jobs over a real sshd on the loopback: how soon one starts, is followed again after a cut, and is refused to twenty others.
+"""How soon does a job start, how soon is it followed again after a cut, and how soon do twenty hosts know which one has the board?
 
-    .venv/bin/python benchmarks/jobs.py
+    .venv/bin/python benchmarks/transport/jobs.py
 
-The cut is a proxy's; the link comes back at once, or after a second without one. The twenty hosts are threads of this process,
-each with a connection of its own, connected before they submit together.
+Over a real sshd on the loopback. A proxy cuts the link, which returns at once or after a second. The twenty hosts are threads of this
+process; each has a connection of its own, and all submit a job at the same moment.
 """
 
 import concurrent.futures
@@ -12,7 +12,6 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -21,13 +20,16 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
+from benchmarks._support.launches import LAUNCH
+from benchmarks._support.loopback import loopback_board
 from benchmarks._support.machine import describe
 from benchmarks._support.results import results
 from device_agent import wire
+from device_agent.record import replace
 from targets import open_session
 from targets.errors import Busy
 from targets.virtual.proxy import Proxy
-from tests.support.own_sshd import own_sshd
 
 RUNS = 15
 HOSTS = 20
@@ -37,15 +39,22 @@ SHA256 = hashlib.sha256(MODEL).hexdigest()
 
 
 def launch(seconds: float, number: int) -> wire.Launch:
-    """`number` makes another job of it: the same one would be found where it was."""
-    return wire.Launch(
-        mode="time", model_sha256=SHA256, model_format="sleep", runtime="sleep", sites=(), inputs_sha256="", rotated_rows=1, threads=1, cpus=(),
-        warmup_min_ns=0, warmup_max_ns=10**8, timed_min_ns=int(seconds * 1e9), timed_min_runs=1, timed_max_runs=900_000 + number,
-        timeout_ns=60 * 10**9, meters=(), idle_ns=0, pattern_ns=0,
-    )  # fmt: skip
+    """Return a launch of that many seconds; another `number` makes another job, whereas the agent would find the same job again."""
+    return replace(
+        LAUNCH,
+        model_sha256=SHA256,
+        model_format="sleep",
+        runtime="sleep",
+        warmup_min_ns=0,
+        warmup_max_ns=10**8,
+        timed_min_ns=int(seconds * 1e9),
+        timed_min_runs=1,
+        timed_max_runs=900_000 + number,
+        timeout_ns=60 * 10**9,
+    )
 
 
-def told(add, what: str, times: list[float]) -> None:
+def keep(add, what: str, times: list[float]) -> None:
     print(
         f"{what}: median {1000 * statistics.median(times):.0f} ms, max {1000 * max(times):.0f} ms of {len(times)}, "
         f"load {os.getloadavg()[0]:.1f}",
@@ -68,8 +77,8 @@ def starting(add, target) -> None:
             first.append(time.perf_counter() - began)
             list(records)
             session.forget(job)
-    told(add, "from submit to accepted", accepted)
-    told(add, "from submit to the first event", first)
+    keep(add, "from submit to accepted", accepted)
+    keep(add, "from submit to the first event", first)
 
 
 def reattaching(add, target) -> None:
@@ -79,29 +88,29 @@ def reattaching(add, target) -> None:
         through.write_text(known.read_text().replace(f":{target.port}", f":{proxy.port}"))
         board = msgspec.structs.replace(target, port=proxy.port, known_hosts=str(through))
         for gone_s in (0.0, 1.0):
-            back: list[float] = []
+            returned: list[float] = []
             took = []
 
-            def disturb(gone_s=gone_s, back=back):
+            def cut(gone_s=gone_s, returned=returned):
                 proxy.refuse()
                 proxy.cut()
                 time.sleep(gone_s)
                 proxy.resume()
-                back.append(time.perf_counter())
+                returned.append(time.perf_counter())
 
-            def say(text, took=took, back=back):
+            def on_message(text, took=took, returned=returned):
                 if text.endswith("is there again"):
-                    took.append(time.perf_counter() - back[-1])
+                    took.append(time.perf_counter() - returned[-1])
 
             for number in range(RUNS):
-                with open_session(board, say) as session:
+                with open_session(board, on_message) as session:
                     job = session.submit((launch(1.5, number),), "benchmark")
-                    timer = threading.Timer(0.5, disturb)
+                    timer = threading.Timer(0.5, cut)
                     timer.start()
                     list(session.follow(job))
                     timer.join()
                     session.forget(job)
-            told(add, f"followed again after the link's return (gone for {gone_s:g} s)", took)
+            keep(add, f"followed again after the link's return (gone for {gone_s:g} s)", took)
 
 
 def racing(add, target) -> None:
@@ -131,17 +140,15 @@ def racing(add, target) -> None:
             entered[winner].forget(job)
         for session in sessions:
             session.__exit__(None, None, None)
-    told(add, f"{HOSTS} hosts race: the winner is told", won)
-    told(add, "20 hosts race: the losers are told", lost)
-    told(add, "20 hosts race: cancelled, and the board is free", free)
+    keep(add, f"{HOSTS} hosts race: the winner is told", won)
+    keep(add, "20 hosts race: the losers are told", lost)
+    keep(add, "20 hosts race: cancelled, and the board is free", free)
 
 
 def main() -> None:
+    command.parser(__doc__).parse_args()
     print(describe())
-    with results(__file__) as add, tempfile.TemporaryDirectory() as folder, own_sshd(Path(folder) / "sshd") as target:
-        board = msgspec.structs.replace(
-            target, kind="ssh", board="this_machine", root=f"{folder}/board", python=sys.executable
-        )
+    with results(__file__) as add, loopback_board() as board:
         starting(add, board)
         reattaching(add, board)
         racing(add, board)

@@ -1,13 +1,13 @@
-"""Round trips on the loopback: edgepress's link beside paramiko as it comes (SSHClient defaults), side by side in one run.
+"""How long does a round trip over SSH take with edgepress's link, and how long with paramiko as it comes (SSHClient defaults)?
 
-    .venv/bin/python benchmarks/link.py
+    .venv/bin/python benchmarks/transport/link.py
 
-A program started and ended (exec of `true`), and messages of 20 B to 40 kB to a program that sends each line back.
+Measured on the loopback: a program that starts and ends (exec of `true`), and messages of 20 B to 40 kB to a program that sends each line
+back. The two clients alternate in one run.
 """
 
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -15,12 +15,13 @@ import paramiko
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
+from benchmarks._support.loopback import loopback_board
 from benchmarks._support.machine import describe
 from benchmarks._support.results import results
 from targets.ssh import SshLink
-from tests.support.own_sshd import own_sshd
 
-ROUNDS = 5  # the two take turns, because other work on the machine comes and goes
+ROUNDS = 5  # the two clients alternate, because other load on the machine comes and goes
 EXECS, MESSAGES, CONNECTS = 15, 15, 4
 SIZES = (20, 4_000, 40_000)
 ECHO = "import sys\nfor line in sys.stdin.buffer:\n sys.stdout.buffer.write(line)\n sys.stdout.buffer.flush()"
@@ -96,9 +97,10 @@ def echo(link, size):
 
 
 def main() -> None:
+    command.parser(__doc__).parse_args()
     print(describe())
     times = {(kind.name, what): [] for kind in (Edgepress, Paramiko) for what in ("connect", "exec", *SIZES)}
-    with tempfile.TemporaryDirectory() as folder, own_sshd(Path(folder) / "sshd") as target:
+    with loopback_board() as target:
         for _ in range(ROUNDS):
             for kind in (Edgepress, Paramiko):
                 for _ in range(CONNECTS):

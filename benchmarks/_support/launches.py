@@ -1,0 +1,24 @@
+"""The launch that benchmarks change with device_agent.record.replace: one thread, one row, no meters."""
+
+from device_agent import wire
+
+LAUNCH = wire.Launch(
+    mode="time",
+    model_sha256="",
+    model_format="",
+    runtime="",
+    sites=(),
+    inputs_sha256="",
+    rotated_rows=1,
+    threads=1,
+    cpus=(),
+    warmup_min_ns=200_000_000,
+    warmup_max_ns=10**10,
+    timed_min_ns=300_000_000,
+    timed_min_runs=20,
+    timed_max_runs=60_000,
+    timeout_ns=10**11,
+    meters=(),
+    idle_ns=0,
+    pattern_ns=0,
+)
