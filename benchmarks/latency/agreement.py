@@ -1,15 +1,15 @@
-"""Our median beside that of others: same file, same runtime version, one thread on the same CPU, processes by turns.
+"""Does our median agree with that of LiteRT's own benchmark tool and of a bare loop around the runtime?
 
-    .venv/bin/python benchmarks/agreement.py [--rounds 10]
+    .venv/bin/python benchmarks/latency/agreement.py [--rounds 10]
 
-Others are LiteRT's own benchmark tool and a bare loop around the runtime in a process of its own. The tool rounds to 0.01 ms, which is
-14 % of a small model's time, so its `round` is replaced; nothing else is. It calls LiteRT by another interface (CompiledModel) than the
-agent (Interpreter): what that costs a call is measured apart, both in one process by turns. The files are those of the example (made here
-if they are absent) and a MobileNetV2 of random weights, of which a call is a small part.
+All use the same file, the same runtime version and one thread on the same CPU, each in a process of its own, and alternate. LiteRT's tool
+rounds to 0.01 ms, which is 14 % of a small model's time, so its `round` is replaced; nothing else is. It calls LiteRT through another
+interface (CompiledModel) than the agent (Interpreter): what that adds to a call is measured on its own, alternately in one process. The
+files are those of the example (made here if they are absent) and a MobileNetV2 of random weights, where a call is a small part of the time.
 """
 
-import argparse
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -25,17 +25,19 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
+from benchmarks._support.launches import LAUNCH
 from benchmarks._support.machine import describe
-from benchmarks._support.results import results
+from benchmarks._support.results import ROOT, results
 from device_agent import wire
+from device_agent.record import replace
 from pipeline import flow, units
 from pipeline.plan import read
 from pipeline.progress import Silent
 from pipeline.statistics.order import median_interval
 from targets import Session, inventory, open_session, provision
-from tests.support.agent_process import sha256
 
-PLAN = Path(__file__).parents[2] / "examples" / "fashion_mnist" / "edge.toml"
+PLAN = ROOT / "examples" / "fashion_mnist" / "edge.toml"
 CPU = max(os.sched_getaffinity(0))
 LIMIT = 0.02
 TIMED_S = 0.5
@@ -97,44 +99,37 @@ print(statistics.median(differences) / 1e9)
 
 
 def run(*arguments: object) -> str:
-    """What a program of this Python prints, on CPU."""
+    """Return what a program prints that this Python runs on CPU."""
     done = subprocess.run(
-        [sys.executable, "-P", "-c", *map(str, arguments)], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, preexec_fn=lambda: os.sched_setaffinity(0, {CPU}),
-    )  # fmt: skip
+        [sys.executable, "-P", "-c", *map(str, arguments)],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, {CPU}),
+    )
     return done.stdout
 
 
 def tool(path: Path, runs: int) -> float:
-    """The median of LiteRT's tool in seconds."""
+    """Return the median of LiteRT's tool in seconds."""
     with tempfile.NamedTemporaryFile(suffix=".json") as result:
-        run(
-            TOOL,
-            "--model",
-            path,
-            "--num_threads",
-            1,
-            "--num_runs",
-            runs,
-            "--warmup_runs",
-            runs,
-            "--result_json",
-            result.name,
-        )
+        counts = ("--num_threads", 1, "--num_runs", runs, "--warmup_runs", runs)
+        run(TOOL, "--model", path, *counts, "--result_json", result.name)
         return float(json.loads(Path(result.name).read_text())["latency"]["median_ms"]) / 1e3
 
 
 def ours(session: Session, launch: wire.Launch) -> float:
-    """The median of one launch of ours in seconds, as the agent measures it."""
+    """Return the median of one launch of ours in seconds, as the agent measures it."""
     job = session.submit((launch,), "benchmark")
     (answer,) = (each for each in session.follow(job) if not isinstance(each, wire.Event))
-    session.forget(job)  # the same launch again must be measured again
+    session.forget(job)  # so that the same launch is measured again
     if not isinstance(answer, wire.Launched):
         sys.exit(f"our launch failed: {answer}")
     return statistics.median(answer.latency_ns) / 1e9
 
 
-def by_turns(rounds: int, mine: Callable[[], float], other: Callable[[], float]) -> list[tuple[float, float]]:
+def alternately(rounds: int, mine: Callable[[], float], other: Callable[[], float]) -> list[tuple[float, float]]:
     pairs = []
     for number in range(rounds):
         if number % 2:
@@ -158,7 +153,7 @@ def mobilenet(folder: Path) -> Path:
 
 
 def files(folder: Path) -> list[tuple[str, Path, tuple[int, ...]]]:
-    """(name, path, shape of the input)"""
+    """Return (name, path, shape of the input) of each file."""
     now = flow.run(read(PLAN), Silent(), until="convert")
     found = []
     for name in ("tflite-fp32", "tflite-int8", "onnx-int8"):
@@ -169,8 +164,8 @@ def files(folder: Path) -> list[tuple[str, Path, tuple[int, ...]]]:
     return [*found, ("MobileNetV2 tflite-fp32", mobilenet(folder), (1, 96, 96, 3))]
 
 
-def told(add, name: str, other: str, pairs: Sequence[tuple[float, float]]) -> float:
-    """Print one comparison, with the 95 % interval of its median; how far its ratio is from 1."""
+def keep(add, name: str, other: str, pairs: Sequence[tuple[float, float]]) -> float:
+    """Print and keep one comparison with the 95 % interval of its median; return how far its ratio is from 1."""
     ratios = [mine / theirs for mine, theirs in pairs]
     ratio, (low, high) = statistics.median(ratios), median_interval(np.array(ratios))
     mine, theirs = (units.seconds(statistics.median(side)) for side in zip(*pairs, strict=True))
@@ -179,50 +174,56 @@ def told(add, name: str, other: str, pairs: Sequence[tuple[float, float]]) -> fl
         f"{name}: ours {mine}, {other} {theirs}, ratio {ratio:.3f} ({low:.3f} to {high:.3f}), {verdict} {LIMIT:.0%}; pairs {min(ratios):.3f} to {max(ratios):.3f}",
         flush=True,
     )
-    add(
-        f"our median against {other}", round(100 * (ratio - 1), 1), "%", of=name, interval_is=f"95 %, {len(pairs)} pairs",
-        interval=[round(100 * (end - 1), 1) for end in (low, high)],
-    )  # fmt: skip
+    value, *interval = (round(100 * (each - 1), 1) for each in (ratio, low, high))
+    figure = f"our median against {other}"
+    add(figure, value, "%", of=name, interval=interval, interval_is=f"95 %, {len(pairs)} pairs")
     return abs(ratio - 1)
 
 
 def compared(
     add, session: Session, folder: Path, name: str, path: Path, shape: tuple[int, ...], rounds: int
 ) -> list[float]:
-    """How far each ratio of this file is from 1."""
+    """Return how far each ratio of this file is from 1."""
     rows = folder / "row.npy"
     np.save(rows, np.random.default_rng(0).uniform(0, 1, shape).astype("float32"))
     runtime = "onnxruntime" if path.suffix == ".onnx" else "ai_edge_litert"
     sites, _ = provision.install(session, provision.wheels(runtime, session.machine))
-    sent = [sha256(file.read_bytes()) for file in (path, rows)]
+    sent = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (path, rows)]
     for file, name_of_it in zip((path, rows), sent, strict=True):
         session.put(file.read_bytes(), name_of_it)
-    launch = wire.Launch(
-        mode="time", model_sha256=sent[0], model_format=path.suffix[1:], runtime=runtime, sites=sites, inputs_sha256=sent[1],
-        rotated_rows=1, threads=1, cpus=(CPU,), warmup_min_ns=500_000_000, warmup_max_ns=10**10, timed_min_ns=round(TIMED_S * 1e9),
-        timed_min_runs=20, timed_max_runs=100_000, timeout_ns=10**11, meters=(), idle_ns=0, pattern_ns=0,
-    )  # fmt: skip
+    launch = replace(
+        LAUNCH,
+        model_sha256=sent[0],
+        model_format=path.suffix[1:],
+        runtime=runtime,
+        sites=sites,
+        inputs_sha256=sent[1],
+        cpus=(CPU,),
+        warmup_min_ns=500_000_000,
+        timed_min_ns=round(TIMED_S * 1e9),
+        timed_max_runs=100_000,
+    )
     runs = max(20, round(TIMED_S / ours(session, launch)))
 
     def mine() -> float:
         return ours(session, launch)
 
-    off = [told(add, name, "a bare loop", by_turns(rounds, mine, lambda: float(run(BARE, path, rows, runs))))]
+    off = [keep(add, name, "a bare loop", alternately(rounds, mine, lambda: float(run(BARE, path, rows, runs))))]
     if runtime == "ai_edge_litert":
-        pairs = by_turns(rounds, mine, lambda: tool(path, runs))
-        off.append(told(add, name, "LiteRT's tool", pairs))
+        pairs = alternately(rounds, mine, lambda: tool(path, runs))
+        off.append(keep(add, name, "LiteRT's tool", pairs))
         cost_s = float(run(INTERFACES, path, "", runs))
         print(f"LiteRT's interface takes {units.seconds(cost_s)} more for a call")
         less = "LiteRT's tool, less what its interface takes more for a call"
-        told(add, name, less, [(one, theirs - cost_s) for one, theirs in pairs])
+        keep(add, name, less, [(one, theirs - cost_s) for one, theirs in pairs])
     return off
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--only", nargs="+", help="names of the files")
-    asked = parser.parse_args()
+    given = parser.parse_args()
     print(describe(), flush=True)
     off = []
     with results(__file__) as add, tempfile.TemporaryDirectory() as temporary:
@@ -230,12 +231,11 @@ def main() -> None:
         target = msgspec.structs.replace(inventory.find("local", folder), root=str(folder / "board"))
         with open_session(target) as session:
             for name, path, shape in files(folder):
-                if asked.only is None or name in asked.only:
-                    off += compared(add, session, folder, name, path, shape, asked.rounds)
+                if given.only is None or name in given.only:
+                    off += compared(add, session, folder, name, path, shape, given.rounds)
     print(f"load average at the end {os.getloadavg()[0]:.2f}; largest difference {max(off):.1%}")
     sys.exit(max(off) > LIMIT)
 
 
 if __name__ == "__main__":
-    os.chdir(PLAN.parents[2])
     main()

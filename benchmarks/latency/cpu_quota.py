@@ -1,8 +1,9 @@
-"""What a CPU quota does to timings: blocks of 6 ms of work on a virtual board with a whole CPU and with half of one.
+"""What does a CPU quota do to timings?
 
-    .venv/bin/python benchmarks/cpu_quota.py
+    .venv/bin/python benchmarks/latency/cpu_quota.py
 
-Needs control groups that may be written (docs/virtual-boards.md).
+Times blocks of 6 ms of work on a virtual board with a whole CPU and on one with half a CPU. Needs writable control groups
+(docs/virtual-boards.md).
 """
 
 import json
@@ -15,6 +16,7 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
 from benchmarks._support.machine import describe
 from benchmarks._support.results import results
 from targets import inventory
@@ -22,8 +24,8 @@ from targets.shape import Shape
 from targets.virtual.loopback import loopback_sshd
 
 ROUNDS, BLOCKS, BLOCK_S = 3, 300, 0.006
-LONG_S = 0.040  # a block that was stopped: the quota's pause is 50 ms of each 100 ms
-WORK = f"""
+LONG_S = 0.040  # a longer block was stopped: the quota's pause is 50 ms of each 100 ms
+BLOCKS_CODE = f"""
 import json, time
 def block(count):
     began = time.perf_counter()
@@ -38,21 +40,30 @@ print(json.dumps([block(count) for _ in range({BLOCKS})]))
 
 def times_on(shape: Shape) -> list[float]:
     with loopback_sshd(msgspec.structs.replace(inventory.find("virtual", Path()), virtual=shape)) as board:
-        command = [
-            "ssh", "-F", "none", "-i", board.key, "-p", str(board.port), "-o", f"UserKnownHostsFile={board.known_hosts}",
-            f"{board.user}@127.0.0.1", f"{shlex.quote(sys.executable)} -c {shlex.quote(WORK)}",
-        ]  # fmt: skip
-        return sorted(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+        options = [
+            "-F",
+            "none",
+            "-i",
+            board.key,
+            "-p",
+            str(board.port),
+            "-o",
+            f"UserKnownHostsFile={board.known_hosts}",
+        ]
+        there = f"{shlex.quote(sys.executable)} -c {shlex.quote(BLOCKS_CODE)}"
+        run = ["ssh", *options, f"{board.user}@127.0.0.1", there]
+        return sorted(json.loads(subprocess.run(run, check=True, capture_output=True).stdout))
 
 
 def main() -> None:
+    command.parser(__doc__).parse_args()
     print(describe())
     with results(__file__) as add:
-        rounds(add)
+        measure(add)
 
 
-def rounds(add) -> None:
-    for number in range(ROUNDS):  # side by side, so that what else the machine does meets both
+def measure(add) -> None:
+    for number in range(ROUNDS):  # alternately, so that other load on the machine meets both
         for name, shape in (("a whole CPU ", Shape()), ("half a CPU  ", Shape(cpu=0.5))):
             times = times_on(shape)
             median, p90, p99 = (1000 * times[int(part * BLOCKS)] for part in (0.5, 0.9, 0.99))

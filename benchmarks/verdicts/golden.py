@@ -1,11 +1,11 @@
-"""How often the check of a board's answers calls right answers wrong, and wrong ones right.
+"""How often does the check of a board's answers call right answers wrong, and wrong ones right?
 
-    .venv/bin/python benchmarks/golden.py [--redraws 500] [--rows 1000]
+    .venv/bin/python benchmarks/verdicts/golden.py [--redraws 500] [--rows 1000]
 
 Right answers: of INT8 files in the runtimes themselves (this machine is the board; versions and threads as named), and in other kernels
-than the reference's, which stand for another processor's: LiteRT's plain reference kernels, XNNPACK against the built-in ones. Wrong
+than the reference's, which stand in for those of another processor: LiteRT's plain reference kernels, XNNPACK against the built-in ones. Wrong
 answers: the same files with one fault in one layer, run by the right kernels. A fault is *grave* where it changes the class of 1 % of the
-rows or more. Rows are drawn anew each time; intervals are 95 % (Clopper and Pearson). `before` is the rule until 0.1: the first 4 rows
+rows or more. New rows are drawn each time; intervals are 95 % (Clopper and Pearson). `before` is the rule until 0.1: the first 4 rows
 against XNNPACK, relative L2 above 0.10.
 """
 
@@ -20,17 +20,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import data
 import msgspec
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples/fashion_mnist"))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from benchmarks._support import command
+from benchmarks._support.experiment import example_data
+from benchmarks._support.launches import LAUNCH
 from benchmarks._support.machine import describe
 from benchmarks._support.results import results
 from device_agent import wire
+from device_agent.record import replace
 from pipeline import flow, plan
 from pipeline.measure import golden
 from pipeline.progress import Silent
@@ -51,10 +52,21 @@ formats = ["tflite-int8", "onnx-int8"]
 OLD_ROWS, OLD_VALUES, OLD_RATIO = 4, 64, 0.10
 GRAVE = 0.01
 DRAWS = (50, 300)  # rows
-RUNS = {
-    "tflite": (("tflite_runtime", None, 1), ("tflite_runtime", None, 2), ("ai_edge_litert", None, 1), ("ai_edge_litert", None, 2), ("ai_edge_litert", "2.1.0", 1)),
-    "onnx": (("onnxruntime", None, 1), ("onnxruntime", None, 2), ("onnxruntime", "1.23.2", 1), ("onnxruntime", "1.20.1", 1)),
-}  # fmt: skip
+RUNS = {  # (runtime, its version, None for the one installed with edgepress; threads)
+    "tflite": (
+        ("tflite_runtime", None, 1),
+        ("tflite_runtime", None, 2),
+        ("ai_edge_litert", None, 1),
+        ("ai_edge_litert", None, 2),
+        ("ai_edge_litert", "2.1.0", 1),
+    ),
+    "onnx": (
+        ("onnxruntime", None, 1),
+        ("onnxruntime", None, 2),
+        ("onnxruntime", "1.23.2", 1),
+        ("onnxruntime", "1.20.1", 1),
+    ),
+}
 
 
 class Answered(NamedTuple):
@@ -62,7 +74,7 @@ class Answered(NamedTuple):
     answers: Any
     delegates: tuple[str, ...]
     runtime: str
-    grave: bool | None = None  # None: they are right
+    grave: bool | None = None  # None where they are right
 
 
 # --- files
@@ -98,7 +110,7 @@ def resnet8(shape: tuple[int, ...]) -> Any:
 
 
 def untrained(shape: tuple[int, ...]) -> Any:
-    """Eight layers of random weights, whose errors add up: the public case on which the old rule was wrong most often."""
+    """Return eight layers of random weights, whose errors add up: the public case on which the old rule was wrong most often."""
     import keras
     from keras import layers
 
@@ -111,7 +123,7 @@ def untrained(shape: tuple[int, ...]) -> Any:
     )
 
 
-# (how it is made, epochs of training, by what the calibration rows are too large: then steps are coarse, and right kernels far apart)
+# (how it is made, epochs of training, factor by which the calibration rows are too large: then steps are coarse, and right kernels far apart)
 NETS: dict[str, tuple[Callable[[tuple[int, ...]], Any], int, float]] = {
     "MobileNet": (mobilenet, 2, 1),
     "ResNet8": (resnet8, 2, 1),
@@ -121,10 +133,11 @@ NETS: dict[str, tuple[Callable[[tuple[int, ...]], Any], int, float]] = {
 
 
 def files(folder: Path, name: str, rows: int) -> tuple[Store, list[Converted]]:
-    """Trained and converted by the product itself, with all that it keeps about them."""
+    """Train a net and convert it with the product itself; return the store and the INT8 files."""
     import keras
 
     make, epochs, too_large = NETS[name]
+    data = example_data()
     (x, y), (test, labels) = data.training(), data.evaluation()
     keras.utils.set_random_seed(0)
     model = make(x.shape[1:])
@@ -148,20 +161,32 @@ def on_board(session: Session, file: Converted, store: Store, rows: bytes) -> It
         session.put(each, hashlib.sha256(each).hexdigest())
     for runtime, version, threads in RUNS[file.artifact.format]:
         sites, _ = provision.install(session, provision.wheels(runtime, session.machine, version))
-        launch = wire.Launch(
-            mode="evaluate", model_sha256=hashlib.sha256(model).hexdigest(), model_format=file.artifact.format, runtime=runtime, sites=sites,
-            inputs_sha256=hashlib.sha256(rows).hexdigest(), rotated_rows=4, threads=threads, cpus=(), warmup_min_ns=0, warmup_max_ns=1,
-            timed_min_ns=1, timed_min_runs=1, timed_max_runs=1, timeout_ns=10**12, meters=(), idle_ns=0, pattern_ns=0,
-        )  # fmt: skip
-        job = session.submit((launch,), "benchmarks/golden.py")
-        (said,) = (each for each in session.follow(job) if not isinstance(each, wire.Event))
+        launch = replace(
+            LAUNCH,
+            mode="evaluate",
+            model_sha256=hashlib.sha256(model).hexdigest(),
+            model_format=file.artifact.format,
+            runtime=runtime,
+            sites=sites,
+            inputs_sha256=hashlib.sha256(rows).hexdigest(),
+            rotated_rows=4,
+            threads=threads,
+            warmup_min_ns=0,
+            warmup_max_ns=1,
+            timed_min_ns=1,
+            timed_min_runs=1,
+            timed_max_runs=1,
+            timeout_ns=10**12,
+        )
+        job = session.submit((launch,), "benchmarks/verdicts/golden.py")
+        (launched,) = (each for each in session.follow(job) if not isinstance(each, wire.Event))
         session.forget(job)
-        answers = np.load(io.BytesIO(session.get(said.outputs_sha256)))
-        yield Answered(f"{runtime} {said.runtime_version}, {threads} threads", answers, said.delegates, runtime)
+        answers = np.load(io.BytesIO(session.get(launched.outputs_sha256)))
+        yield Answered(f"{runtime} {launched.runtime_version}, {threads} threads", answers, launched.delegates, runtime)
 
 
 def by_host(data: bytes, x: Any, kind: str) -> Any:
-    """What LiteRT answers with one of its sets of kernels."""
+    """Return the answers of LiteRT with one of its sets of kernels."""
     from ai_edge_litert import interpreter as litert
 
     from pipeline.frameworks import dequantize, quantize
@@ -183,7 +208,7 @@ def by_host(data: bytes, x: Any, kind: str) -> Any:
 
 
 def faulty_tflite(path: Path) -> Iterator[tuple[str, bytes]]:
-    """(fault, file) for each layer with weights."""
+    """Yield (fault, file) for each layer with weights."""
     from ai_edge_litert.tools import flatbuffer_utils
 
     def fresh() -> tuple[Any, Any, list[Any]]:
@@ -191,9 +216,9 @@ def faulty_tflite(path: Path) -> Iterator[tuple[str, bytes]]:
         graph = model.subgraphs[0]
         return model, graph, [each for each in graph.operators if len(each.inputs) == 3]
 
-    def edited(number: int, place: int, dtype: str, change: Callable[[Any], Any]) -> bytes:
+    def edited(number: int, operand: int, dtype: str, change: Callable[[Any], Any]) -> bytes:
         model, graph, layers = fresh()
-        tensor = graph.tensors[layers[number].inputs[place]]
+        tensor = graph.tensors[layers[number].inputs[operand]]
         buffer = model.buffers[tensor.buffer]
         values = np.frombuffer(bytes(buffer.data), dtype).reshape(tensor.shape).copy()
         buffer.data = np.frombuffer(change(values).tobytes(), np.uint8)
@@ -212,7 +237,9 @@ def faulty_tflite(path: Path) -> Iterator[tuple[str, bytes]]:
         return np.frombuffer(bytes(model.buffers[tensor.buffer].data), "i1").reshape(tensor.shape)
 
     for number in range(len(fresh()[2])):
-        axis = 3 if layer_weights(number).shape[0] == 1 else 0  # of the output channels: depthwise ones have them last
+        axis = (
+            3 if layer_weights(number).shape[0] == 1 else 0
+        )  # that of the output channels: the last one in a depthwise layer
         yield (
             "channels permuted",
             edited(number, 1, "i1", lambda w, axis=axis: np.ascontiguousarray(np.roll(w, 1, axis))),
@@ -226,7 +253,7 @@ def faulty_tflite(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def wrong(file: Converted, store: Store, x: Any, right: Any) -> Iterator[Answered]:
-    """Faults of a TFLite file's layers, by its built-in kernels, whose right answers are `right`."""
+    """Yield the answers of a TFLite file with faults in its layers, from the built-in kernels, whose right answers are `right`."""
     cases = [
         (name, by_host(data, x, "BUILTIN_WITHOUT_DEFAULT_DELEGATES"))
         for name, data in faulty_tflite(store.path(file.artifact))
@@ -244,7 +271,7 @@ def wrong(file: Converted, store: Store, x: Any, right: Any) -> Iterator[Answere
 
 
 def alarms(one: Answered, file: Converted, store: Store, redraws: int, rows: int, of: int) -> tuple[int, int]:
-    """(Of the rule before, of the rule now) in so many redraws of so many rows."""
+    """Count the alarms of the rule before and of the rule now in `redraws` draws of `rows` rows of all `of`."""
     drawn, before, now = np.random.default_rng(0), 0, 0
     xnnpack, every = np.load(store.path(file.outputs)), io.BytesIO()
     np.save(every, np.arange(of))
@@ -260,7 +287,7 @@ def alarms(one: Answered, file: Converted, store: Store, redraws: int, rows: int
     return before, now
 
 
-def told(hits: int, of: int) -> str:
+def rate(hits: int, of: int) -> str:
     low, high = proportion_interval(hits, of)
     return f"{hits:>6,} of {of:<6,} {100 * hits / of:6.2f} % ({100 * low:.2f} to {100 * high:.2f})"
 
@@ -277,35 +304,39 @@ def table(add, name: str, cases: Sequence[Answered], file: Converted, store: Sto
             before, now = (sum(each) for each in zip(*pairs, strict=True))
             count = each_redraws * len(members)
             print(
-                f"{name:<27}{kind:<7}{what:<44}{rows:>4} rows  before {told(before, count):<42} now {told(now, count)}",
+                f"{name:<27}{kind:<7}{what:<44}{rows:>4} rows  before {rate(before, count):<42} now {rate(now, count)}",
                 flush=True,
             )
             for figure, hits in (("called wrong", now), ("called wrong by the rule before", before)):
-                low, high = (round(100 * end, 2) for end in proportion_interval(hits, count))
-                add(
-                    f"{figure}, {rows} rows", round(100 * hits / count, 2), "%", of=f"{name}, {kind}: {what}", interval=(low, high),
-                    interval_is="95 %",
-                )  # fmt: skip
+                share, interval = in_percent(hits, count)
+                case = f"{name}, {kind}: {what}"
+                add(f"{figure}, {rows} rows", share, "%", of=case, interval=interval, interval_is="95 %")
+
+
+def in_percent(hits: int, of: int) -> tuple[float, tuple[float, float]]:
+    low, high = proportion_interval(hits, of)
+    return round(100 * hits / of, 2), (round(100 * low, 2), round(100 * high, 2))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    parser = command.parser(__doc__)
     parser.add_argument("--redraws", type=int, default=500)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--only", nargs="+", choices=NETS, default=list(NETS))
-    asked = parser.parse_args()
+    given = parser.parse_args()
     print(describe(), flush=True)
     with results(__file__) as add:
-        everything(add, asked)
+        check_nets(add, given)
     print(f"load average at the end {os.getloadavg()[0]:.2f}")
 
 
-def everything(add, asked: argparse.Namespace) -> None:
-    for name in asked.only:
+def check_nets(add, given: argparse.Namespace) -> None:
+    for name in given.only:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             with contextlib.redirect_stdout(io.StringIO()):
-                store, converted = files(folder, name, asked.rows)
+                store, converted = files(folder, name, given.rows)
             buffer = io.BytesIO()
             x = np.load(folder / "evaluation.npz")["x"]
             np.save(buffer, x)
@@ -316,16 +347,11 @@ def everything(add, asked: argparse.Namespace) -> None:
                     if file.artifact.format == "tflite":
                         model = store.path(file.artifact).read_bytes()
                         builtin = np.load(store.path(file.other_outputs))
-                        cases.append(
-                            Answered("plain reference kernels", by_host(model, x, "BUILTIN_REF"), (), "tflite_runtime")
-                        )
-                        cases.append(
-                            Answered(
-                                "XNNPACK held against built-in", np.load(store.path(file.outputs)), (), "tflite_runtime"
-                            )
-                        )
+                        plain, xnnpack = by_host(model, x, "BUILTIN_REF"), np.load(store.path(file.outputs))
+                        cases.append(Answered("plain reference kernels", plain, (), "tflite_runtime"))
+                        cases.append(Answered("XNNPACK against built-in", xnnpack, (), "tflite_runtime"))
                         cases += wrong(file, store, x, builtin)
-                    table(add, f"{name} {file.format}", cases, file, store, asked.redraws, len(x))
+                    table(add, f"{name} {file.format}", cases, file, store, given.redraws, len(x))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """Is the verdict ever wrong while the board throttles, or while other programs run on it?
 
-    .venv/bin/python benchmarks/disturbed.py collect --trials 10              # adds to build/disturbed/; may be stopped and repeated
-    .venv/bin/python benchmarks/disturbed.py collect --trials 10 --busy 2     # beside so many programs that only compute
-    .venv/bin/python benchmarks/disturbed.py show
+    .venv/bin/python benchmarks/verdicts/interference.py collect --trials 10              # adds to build/interference/; may be stopped and repeated
+    .venv/bin/python benchmarks/verdicts/interference.py collect --trials 10 --busy 2     # while two programs compute on the same CPUs
+    .venv/bin/python benchmarks/verdicts/interference.py show
 
-A trial is the model of `edgepress selftest` against itself, measured until the verdict is known for every slowdown; the slowdowns
-are put in by arithmetic. So is the throttling: from one random moment to the next, 8 s on average, all times that are then measured,
-of both sides, are 15 % longer. It is drawn DRAWS times for each trial; the draws of one trial are not independent.
-Wrong is: REGRESSED where it became slower by the limit or less, or PASS where it became slower by the limit or more.
+A trial compares the model of `edgepress selftest` with itself until the verdict is known for every slowdown. The slowdowns are added by
+arithmetic, and so is the throttling: from one random moment to the next, 8 s on average, all measured times of both sides are 15 % longer.
+It is drawn DRAWS times for each trial; the draws of one trial are not independent. A verdict is wrong if it is REGRESSED where the file
+became slower by the limit or less, or PASS where it became slower by the limit or more.
 """
 
-import argparse
 import contextlib
 import hashlib
 import json
@@ -26,9 +25,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
 from benchmarks._support.experiment import table
+from benchmarks._support.launches import LAUNCH
 from benchmarks._support.machine import describe
-from benchmarks._support.results import results
+from benchmarks._support.results import ROOT, results
 from device_agent import wire
 from device_agent.record import replace
 from pipeline import units
@@ -39,18 +40,19 @@ from pipeline.selftest import MODEL
 from pipeline.statistics.paired_test import judged, rule_of
 from targets import inventory, open_session, provision
 
-FOLDER = Path("build/disturbed")
+FOLDER = ROOT / "build" / "interference"
 RULE = rule_of(0.03, None)
 FACTORS = (1.0, 1.03, 1.10)
 DRAWS = 20
 SLOWER, DWELL_S = 1.15, 8.0
 BUSY = "while True: sum(range(100_000))"
 RUNTIME = "ai_edge_litert"
+OUTCOMES = ("REGRESSED", "PASS", "INCONCLUSIVE", "INVALID")
 
 
 @contextlib.contextmanager
 def competing(number: int) -> Iterator[None]:
-    """So many programs that only compute, on the CPUs that everybody uses."""
+    """Run this number of programs that only compute, on the CPUs that all processes share."""
     running = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(number)]
     try:
         yield
@@ -65,14 +67,10 @@ def collect(trials: int, busy: int) -> None:
     with open_session(inventory.find("local", Path())) as session, (FOLDER / f"busy-{busy}.jsonl").open("a") as file:
         sites, _ = provision.install(session, provision.wheels(RUNTIME, session.machine))
         data, seed = MODEL.read_bytes(), random.SystemRandom().randrange(2**31)
-        launch = wire.Launch(
-            mode="time", model_sha256=put(session, data), model_format="tflite", runtime=RUNTIME, sites=sites, inputs_sha256="",
-            rotated_rows=1, threads=1, cpus=(), warmup_min_ns=200_000_000, warmup_max_ns=10**10, timed_min_ns=300_000_000,
-            timed_min_runs=20, timed_max_runs=60_000, timeout_ns=10**11, meters=(), idle_ns=0, pattern_ns=0,
-        )  # fmt: skip
-        (first,) = (
-            each for each in session.follow(session.submit((launch,), "disturbed")) if isinstance(each, wire.Launched)
-        )
+        model = put(session, data)
+        launch = replace(LAUNCH, model_sha256=model, model_format="tflite", runtime=RUNTIME, sites=sites)
+        job = session.submit((launch,), "interference")
+        (first,) = (each for each in session.follow(job) if isinstance(each, wire.Launched))
         latency_s = sorted(first.latency_ns)[len(first.latency_ns) // 2] / 1e9
         with competing(busy):
             for trial in range(trials):
@@ -82,7 +80,7 @@ def collect(trials: int, busy: int) -> None:
                     shape=shape_of(latency_s),
                     rules=(RULE,),
                     seed=seed + trial,
-                    label="disturbed",
+                    label="interference",
                     factors=tuple(map(math.log, FACTORS)),
                 )
                 traces = until_decided(session, pairing, lambda _: None)
@@ -90,9 +88,13 @@ def collect(trials: int, busy: int) -> None:
                 draws = [throttled(traces.paired, random.Random(seed + trial * DRAWS + draw)) for draw in range(DRAWS)]
                 doubts = doubts_of_pairs(traces.paired)
                 one = {
-                    "log_ratios": traces.log_ratios, "throttled": draws, "seconds": traces.seconds, "load": os.getloadavg()[0],
-                    "doubts": [doubt.what for doubt in doubts], "invalid": any(doubt.invalid for doubt in doubts),
-                }  # fmt: skip
+                    "log_ratios": traces.log_ratios,
+                    "throttled": draws,
+                    "seconds": traces.seconds,
+                    "load": os.getloadavg()[0],
+                    "doubts": [doubt.what for doubt in doubts],
+                    "invalid": any(doubt.invalid for doubt in doubts),
+                }
                 file.write(json.dumps(one) + "\n")
                 file.flush()
 
@@ -104,17 +106,17 @@ def put(session, data: bytes) -> str:
 
 
 def throttled(pairs: Sequence[wire.Paired], draw: random.Random) -> list[float]:
-    """The log ratios of the pairs, had the board been slower from time to time."""
+    """Return the log ratios of the pairs as they would be if the board had been slower from time to time."""
     now_s, slow, steps = 0.0, draw.random() < 0.5, []
     start_ns = pairs[0].blocks[0].start_ns
     while now_s * 1e9 < pairs[-1].blocks[-1].end_ns - start_ns:
         now_s += draw.expovariate(1 / DWELL_S)
         steps.append((start_ns + now_s * 1e9, slow))
         slow = not slow
-    return [log_ratio(_slowed(pair, steps)) for pair in pairs]
+    return [log_ratio(_slower(pair, steps)) for pair in pairs]
 
 
-def _slowed(pair: wire.Paired, steps: list[tuple[float, bool]]) -> wire.Paired:
+def _slower(pair: wire.Paired, steps: list[tuple[float, bool]]) -> wire.Paired:
     times: dict[str, list[int]] = {"A": [], "B": []}
     left = {"A": list(pair.a.latency_ns), "B": list(pair.b.latency_ns)}
     for block in pair.blocks:
@@ -157,23 +159,21 @@ def show_all(add) -> None:
                 note = f"load average {loads[0]:.1f} to {loads[-1]:.1f}"
                 change = f"{factor - 1:+.0%}".replace("%", " %")
                 add(f"wrong verdicts at {change}", wrong, f"of {len(outcomes)}", of=f"{path.stem}, {name}", note=note)
-                lines.append(
-                    [path.stem, name, f"x{factor:.2f}", *(str(count[each]) for each in ("REGRESSED", "PASS", "INCONCLUSIVE", "INVALID")),
-                     str(wrong)]
-                )  # fmt: skip
+                counts = (str(count[each]) for each in OUTCOMES)
+                lines.append([path.stem, name, f"x{factor:.2f}", *counts, str(wrong)])
     print()
-    print(table(("load", "", "true", "REGRESSED", "PASS", "INCONCLUSIVE", "INVALID", "wrong"), lines))
+    print(table(("load", "", "true", *OUTCOMES, "wrong"), lines))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser(__doc__)
     parser.add_argument("what", choices=("collect", "show"))
     parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--busy", type=int, default=0)
-    asked = parser.parse_args()
+    given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the competing programs end, too
-    if asked.what == "collect":
-        collect(asked.trials, asked.busy)
+    if given.what == "collect":
+        collect(given.trials, given.busy)
     else:
         show()
 

@@ -1,15 +1,15 @@
-"""Memory verdicts of the product, asked many times: how often is an unchanged model called larger, and is 256 kB more found?
+"""How often does the verdict on memory call an unchanged model larger, and does it find 256 kB more?
 
-    .venv/bin/python benchmarks/memory.py [--same 100] [--more 20] [--launches 5]
+    .venv/bin/python benchmarks/verdicts/memory.py [--same 100] [--more 20] [--launches 5]
 
-Three runtimes: `sleep`, whose model holds 256 kB more of touched memory when told; LiteRT and ONNX Runtime, whose candidate has one more
-layer of 256 x 256 float32 weights, 256 KiB, which both copy into anonymous memory. Each comparison is of launches of its own, 5 a side in
-shuffled rounds, judged by the code that judges a plan's `memory_regression_bytes`. Needs the extras (LiteRT's model is made by TensorFlow).
+Three runtimes: `sleep`, whose model can hold 256 kB more of touched memory; LiteRT and ONNX Runtime, whose candidate has one more layer of
+256 x 256 float32 weights, 256 KiB, which both copy into anonymous memory. Each comparison has its own launches, 5 a side in shuffled rounds,
+and is judged by the code that judges a plan's `memory_regression_bytes`. Needs the extras (TensorFlow makes LiteRT's model).
 """
 
-import argparse
 import contextlib
 import functools
+import hashlib
 import io
 import json
 import os
@@ -26,6 +26,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
+from benchmarks._support.launches import LAUNCH
 from benchmarks._support.machine import describe
 from benchmarks._support.results import results
 from device_agent import wire
@@ -37,18 +39,18 @@ from pipeline.measure.memory import memory_of
 from pipeline.plan import LimitsTable
 from pipeline.records import Measured, Memory, Verdict
 from targets import Session, inventory, open_session, provision
-from tests.support.agent_process import sha256
-from tests.support.sample_run import measurement
+from tests.pipeline.test_report_sample import measurement
 
 LIMIT_BYTES = 128 * 1024
 WIDE = 256
 MORE_BYTES = 4 * WIDE * WIDE
 Keep = Callable[[str, int, int, str], None]  # anonymous or peak, called REGRESSED, of how many, a note
 BATCH = 10  # comparisons in one job
-LAUNCH = wire.Launch(
-    mode="time", model_sha256="", model_format="", runtime="", sites=(), inputs_sha256="", rotated_rows=1, threads=1, cpus=(), warmup_min_ns=0,
-    warmup_max_ns=20_000_000, timed_min_ns=1, timed_min_runs=20, timed_max_runs=20, timeout_ns=10**11, meters=(), idle_ns=0, pattern_ns=0,
-)  # fmt: skip
+BRIEF = replace(LAUNCH, warmup_min_ns=0, warmup_max_ns=20_000_000, timed_min_ns=1, timed_max_runs=20)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def sleep_model(layers: int) -> bytes:
@@ -98,7 +100,7 @@ class Comparisons:
             data = make(layers)
             session.put(data, sha256(data))
             self.sides.append(
-                replace(LAUNCH, model_sha256=sha256(data), model_format=ending, runtime=runtime, sites=sites)
+                replace(BRIEF, model_sha256=sha256(data), model_format=ending, runtime=runtime, sites=sites)
             )
         self.drawn = random.Random(0)
 
@@ -139,12 +141,12 @@ class Comparisons:
         return sorted(answers, key=lambda each: each.index)
 
 
-def told(found: Sequence[tuple[list[Verdict], Memory, Memory]], what: str, keep: Keep) -> Counter[str]:
-    """Print one line for each of the two verdicts and keep its figures; how often the anonymous memory had which outcome."""
+def tell(found: Sequence[tuple[list[Verdict], Memory, Memory]], what: str, keep: Keep) -> Counter[str]:
+    """Print one line for each of the two verdicts and keep its figures; return the number of each outcome for anonymous memory."""
     counts = []
-    for place, (name, field) in enumerate((("anonymous", "launch_growth_bytes"), ("peak", "launch_peak_bytes"))):
-        outcomes = Counter(str(verdicts[place].outcome) for verdicts, *_ in found)
-        changes = sorted(verdicts[place].change for verdicts, *_ in found)
+    for index, (name, field) in enumerate((("anonymous", "launch_growth_bytes"), ("peak", "launch_peak_bytes"))):
+        outcomes = Counter(str(verdicts[index].outcome) for verdicts, *_ in found)
+        changes = sorted(verdicts[index].change for verdicts, *_ in found)
         within = [stdev(getattr(memory, field)) for _, *memories in found for memory in memories]
         print(
             f"  {what}, {name}: {dict(outcomes)}; change {units.size_change(changes[0])} to {units.size_change(changes[-1])}, "
@@ -158,19 +160,19 @@ def told(found: Sequence[tuple[list[Verdict], Memory, Memory]], what: str, keep:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser(__doc__)
     parser.add_argument("--same", type=int, default=100)
     parser.add_argument("--more", type=int, default=20)
     parser.add_argument("--launches", type=int, default=5)
     parser.add_argument("--runtimes", nargs="+", default=list(RUNTIMES), choices=RUNTIMES)
-    asked = parser.parse_args()
-    print(f"{describe()}; {asked.launches} launches a side, limit {units.size(LIMIT_BYTES)}", flush=True)
+    given = parser.parse_args()
+    print(f"{describe()}; {given.launches} launches a side, limit {units.size(LIMIT_BYTES)}", flush=True)
     missed = False
     with results(__file__) as add, tempfile.TemporaryDirectory() as folder:
         target = msgspec.structs.replace(inventory.find("local", Path(folder)), root=folder)
         with open_session(target) as session:
-            for runtime in asked.runtimes:
-                sides = Comparisons(session, runtime, asked.launches)
+            for runtime in given.runtimes:
+                sides = Comparisons(session, runtime, given.launches)
                 print(f"{runtime}:", flush=True)
 
                 def keep(name: str, hits: int, of: int, note: str, runtime=runtime, what="") -> None:
@@ -179,10 +181,10 @@ def main() -> None:
 
                 unchanged = functools.partial(keep, what="unchanged: false alarms")
                 larger = functools.partial(keep, what=f"{units.size(MORE_BYTES)} more: REGRESSED")
-                same = told(sides.verdicts(asked.same, larger=False), f"unchanged, {asked.same} comparisons", unchanged)
-                found = sides.verdicts(asked.more, larger=True)
-                more = told(found, f"{units.size(MORE_BYTES)} more, {asked.more} comparisons", larger)
-                missed |= same["REGRESSED"] > 0 or more["REGRESSED"] < asked.more
+                same = tell(sides.verdicts(given.same, larger=False), f"unchanged, {given.same} comparisons", unchanged)
+                found = sides.verdicts(given.more, larger=True)
+                more = tell(found, f"{units.size(MORE_BYTES)} more, {given.more} comparisons", larger)
+                missed |= same["REGRESSED"] > 0 or more["REGRESSED"] < given.more
     print(f"load average at the end {os.getloadavg()[0]:.2f}")
     print("MISSED" if missed else "no false alarm, and every addition found")
     sys.exit(missed)

@@ -1,15 +1,14 @@
-"""How often edgepress's verdict on latency is wrong: trials of a file against itself, slowed down by arithmetic, and against a really
-slower file; the same traces judged by the rules of others.
+"""How often is edgepress's verdict on latency wrong, and how often are the rules of other tools wrong on the same traces?
 
-    .venv/bin/python benchmarks/selftest.py collect --model tflite --trials 300     # adds to build/selftest/; may be stopped and repeated
-    .venv/bin/python benchmarks/selftest.py collect --model tflite --slower --trials 100
-    .venv/bin/python benchmarks/selftest.py show                                    # the tables of all that was collected
+    .venv/bin/python benchmarks/verdicts/selftest.py collect --model tflite --trials 300     # adds to build/selftest/; may be stopped and repeated
+    .venv/bin/python benchmarks/verdicts/selftest.py collect --model tflite --slower --trials 100
+    .venv/bin/python benchmarks/verdicts/selftest.py show                                    # the tables of all that was collected
 
-A trial lasts until the verdict is known for every slowdown, so one set of traces serves them all. --cpu binds the processes to one
-CPU; two collections side by side, each with its own XDG_CACHE_HOME and CPU, disturb each other as other jobs would.
+A trial compares a file with itself, slowed down by arithmetic, or with a file that is really slower (--slower). It lasts until the verdict is
+known for every slowdown, so one set of traces serves them all. --cpu binds the processes to one CPU. Two collections at the same time, each
+with its own XDG_CACHE_HOME and CPU, disturb each other as other jobs would.
 """
 
-import argparse
 import contextlib
 import json
 import math
@@ -23,11 +22,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks._support import other_tools
+from benchmarks._support import command, other_tools
 from benchmarks._support.experiment import EXAMPLE, table
+from benchmarks._support.launches import LAUNCH
 from benchmarks._support.machine import describe
-from benchmarks._support.results import results
+from benchmarks._support.results import ROOT, results
 from device_agent import wire
+from device_agent.record import replace
 from pipeline import flow, selftest, units
 from pipeline.plan import read
 from pipeline.progress import Silent
@@ -35,7 +36,7 @@ from pipeline.selftest import SLOWDOWNS
 from pipeline.statistics.paired_test import LOOKS, detectable, effect, rule_of
 from targets import inventory, open_session, provision
 
-FOLDER = Path("build/selftest")
+FOLDER = ROOT / "build" / "selftest"
 RULE, SHARPER = rule_of(0.03, None), rule_of(0.03, 0.005)
 RUNTIMES = {"tflite": "ai_edge_litert", "onnx": "onnxruntime"}
 WIDER = 304  # channels of the widest layer, 256 in the example: some 3 % more work
@@ -52,7 +53,7 @@ formats = ["tflite-fp32", "onnx-fp32"]
 
 
 def files(slower: bool) -> dict[str, Path]:
-    """The example's uncompressed model in both formats, or one like it with a wider layer (untrained: its speed is what counts)."""
+    """Return the example's uncompressed model in both formats, or one with a wider layer (untrained, for only its speed matters)."""
     folder = FOLDER / ("slower" if slower else "model")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "data.py").write_bytes((EXAMPLE / "data.py").read_bytes())
@@ -76,7 +77,7 @@ def files(slower: bool) -> dict[str, Path]:
 
 
 def _rebuilt(config):
-    """Shapes that were stored with each layer no longer fit."""
+    """Return the configuration without the shapes that were stored with each layer: they no longer fit."""
     for layer in config["layers"]:
         layer.pop("build_config", None)
     return config
@@ -84,7 +85,7 @@ def _rebuilt(config):
 
 @contextlib.contextmanager
 def launches(name: str, slower: bool, cpu: int | None) -> Iterator[tuple]:
-    """(session, launch, launch of the slower file or None)."""
+    """Yield (session, launch, launch of the slower file or None)."""
     known = [files(False), files(True)] if slower else [files(False)]
     with open_session(inventory.find("local", Path())) as session:
         sites, _ = provision.install(session, provision.wheels(RUNTIMES[name], session.machine))
@@ -94,14 +95,17 @@ def launches(name: str, slower: bool, cpu: int | None) -> Iterator[tuple]:
         made = []
         for each in known:
             session.put(each[name].read_bytes(), each[name].stem)
-            made.append(
-                wire.Launch(
-                    mode="time", model_sha256=each[name].stem, model_format=name, runtime=RUNTIMES[name], sites=sites,
-                    inputs_sha256=rows_sha256, rotated_rows=8, threads=1, cpus=() if cpu is None else (cpu,),
-                    warmup_min_ns=200_000_000, warmup_max_ns=10**10, timed_min_ns=300_000_000, timed_min_runs=20,
-                    timed_max_runs=60_000, timeout_ns=10**11, meters=(), idle_ns=0, pattern_ns=0,
-                )
-            )  # fmt: skip
+            launch = replace(
+                LAUNCH,
+                model_sha256=each[name].stem,
+                model_format=name,
+                runtime=RUNTIMES[name],
+                sites=sites,
+                inputs_sha256=rows_sha256,
+                rotated_rows=8,
+                cpus=() if cpu is None else (cpu,),
+            )
+            made.append(launch)
         yield session, made[0], made[1] if slower else None
 
 
@@ -118,10 +122,15 @@ def collect(name: str, slower: bool, number: int, cpu: int | None) -> None:
         for traces in selftest.trials(session, pairing, number, Silent()):
             paired = traces.paired
             one = {
-                "log_ratios": traces.log_ratios, "seconds": traces.seconds, "load": os.getloadavg()[0],
-                "pressure": [pair.a.before.cpu_pressure_centi for pair in paired], "latency_s": latency_s,
-                "pairs": [{side: other_tools.reduced(getattr(pair, side).latency_ns) for side in "ab"} for pair in paired],
-            }  # fmt: skip
+                "log_ratios": traces.log_ratios,
+                "seconds": traces.seconds,
+                "load": os.getloadavg()[0],
+                "pressure": [pair.a.before.cpu_pressure_centi for pair in paired],
+                "latency_s": latency_s,
+                "pairs": [
+                    {side: other_tools.reduced(getattr(pair, side).latency_ns) for side in "ab"} for pair in paired
+                ],
+            }
             file.write(json.dumps(one) + "\n")
             file.flush()
 
@@ -159,10 +168,9 @@ def _show(add, name_of: str, found: list[dict], slower: bool) -> None:
                 f"{name}, slowed by {rate.slowdown:.0%}: REGRESSED {rate.regressed} of {rate.trials} ({rate.regressed_low:.1%} to {rate.regressed_high:.1%}), "
                 f"PASS {rate.passed} (at most {rate.passed_high:.1%}), INCONCLUSIVE {rate.inconclusive}"
             )
-            add(
-                f"{name}, slowed by {rate.slowdown:.0%}: REGRESSED".replace("%", " %"), rate.regressed, f"of {rate.trials} trials", of=name_of,
-                note=f"{100 * rate.regressed_low:.1f} to {100 * rate.regressed_high:.1f} % (95 %); PASS {rate.passed}",
-            )  # fmt: skip
+            figure = f"{name}, slowed by {rate.slowdown:.0%}: REGRESSED".replace("%", " %")
+            note = f"{100 * rate.regressed_low:.1f} to {100 * rate.regressed_high:.1f} % (95 %); PASS {rate.passed}"
+            add(figure, rate.regressed, f"of {rate.trials} trials", of=name_of, note=note)
     if slower:
         whole = effect([ratio for trial in ratios for ratio in trial][:20], RULE)
         every = statistics.fmean(ratio for trial in ratios for ratio in trial)
@@ -189,7 +197,7 @@ def _show(add, name_of: str, found: list[dict], slower: bool) -> None:
 
 
 def _share(log_ratios: list[float]) -> float:
-    """Of a trial's time, what the verdict on the unchanged file needed."""
+    """Return the share of a trial's time that the verdict on the unchanged file needed."""
     needed = next(
         (look for look in LOOKS if selftest.judged(log_ratios[:look], RULE) != "INCONCLUSIVE"), len(log_ratios)
     )
@@ -197,18 +205,18 @@ def _share(log_ratios: list[float]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser(__doc__)
     parser.add_argument("what", choices=("collect", "show"))
     parser.add_argument("--model", choices=RUNTIMES, default="tflite")
     parser.add_argument("--slower", action="store_true")
     parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--cpu", type=int)
-    said = parser.parse_args()
-    if said.what == "collect":
-        collect(said.model, said.slower, said.trials, said.cpu)
+    given = parser.parse_args()
+    if given.what == "collect":
+        collect(given.model, given.slower, given.trials, given.cpu)
     else:
         show()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
