@@ -11,18 +11,22 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from _results import FOLDER, ROOT, Figure, read
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks._support import command
+from benchmarks._support.results import FOLDER, ROOT, Figure, read
 
 PAGE = ROOT / "docs" / "figures.md"
 HEAD = """# Figures
 
 Generated from [benchmarks/results](../benchmarks/results) by `benchmarks/figures.py`: do not edit it. `make bench` measures the short
-ones again, `make bench WHOLE=1` all of them (hours).
+ones again, `make bench WHOLE=1` all of them (hours). [benchmarks/README.md](../benchmarks/README.md) lists the scripts.
 
 **No real board was at hand: what runs on ARM, what a board's sensors say, and the energy of a real board are not measured yet.**
 
 - Every row names the commit that it was measured at. Where that is not the code that you have, the figure is not one of your code:
   `python benchmarks/figures.py --old` lists those. A `+` after a commit means that files had been changed since.
+- A command is given as it was run at that commit; scripts may have moved or been renamed since.
 - Rows of `8c92e9e` were measured at that commit or, some of them, shortly before it.
 - A load average far above the number of CPUs means that other work slowed these figures down.
 - An interval is written as "low to high", with what it is. Columns without one had none recorded.
@@ -34,8 +38,8 @@ def number(value: float) -> str:
     return f"{int(value):,}" if value == int(value) and abs(value) >= 1000 else f"{value:,.10g}"
 
 
-def said(one: Figure) -> str:
-    """The value with its unit: "3.6x faster", "0.06 s", "0 of 305"."""
+def value(one: Figure) -> str:
+    """Return the value with its unit: "3.6x faster", "0.06 s", "0 of 305"."""
     return number(one.value) + ("" if one.unit[:1] == "x" or not one.unit else " ") + one.unit
 
 
@@ -47,7 +51,7 @@ def interval(one: Figure) -> str:
 
 
 def source(one: Figure) -> str:
-    """Where and when: what all figures of one measurement have in common."""
+    """Return where and when it was measured: what all figures of one measurement have in common."""
     load = f"load average {one.load}" if one.load else "load not recorded"
     return f"`{one.commit}`, {one.date}; {one.machine}; {load}; `{one.command}`"
 
@@ -57,16 +61,16 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def single(figures: Sequence[Figure]) -> list[str]:
-    """One row each."""
+    """Return a table with a row for each figure."""
     rows = [
-        (one.figure, said(one), interval(one), one.note, f"`{one.commit}`, load {one.load or 'not recorded'}")
+        (one.figure, value(one), interval(one), one.note, f"`{one.commit}`, load {one.load or 'not recorded'}")
         for one in figures
     ]
     return table(("what", "figure", "interval", "note", "measured at"), rows)
 
 
 def crossed(figures: Sequence[Figure]) -> list[str]:
-    """Those that are `of` something: a row each, with the figures as columns; a table for those that share one."""
+    """Return tables of the figures that are `of` a case: a row for each case, with the figures as columns; cases that share one share a table."""
     cells: dict[str, dict[str, Figure]] = {}
     for one in figures:
         cells.setdefault(one.of, {})[one.figure] = one
@@ -90,7 +94,7 @@ def cell(one: Figure | None) -> str:
     if one is None:
         return ""
     ends = interval(one)
-    return "; ".join(filter(None, [said(one) + (f" ({ends})" if ends else ""), one.note]))
+    return "; ".join(filter(None, [value(one) + (f" ({ends})" if ends else ""), one.note]))
 
 
 def measured_at(figures: Iterable[Figure]) -> str:
@@ -99,20 +103,27 @@ def measured_at(figures: Iterable[Figure]) -> str:
 
 def section(path: Path) -> str:
     figures = read(path)
-    script = path.with_suffix(".py")
-    lines = [f"## {path.stem}", "", title(ROOT / "benchmarks" / script.name), ""]
+    script = script_of(path)
+    link = f"[{script.parent.name}/{script.name}](../{script.relative_to(ROOT)})"
+    lines = [f"## {path.stem}", "", f"{title(script)} {link}", ""]
     alone, of = [one for one in figures if not one.of], [one for one in figures if one.of]
     for kind, some in ((single, alone), (crossed, of)):
         if some:
             lines += [*kind(some), ""]
     if (PAGE.parent / f"{path.stem}.svg").exists():
-        lines += [f"![What {path.stem}.py found]({path.stem}.svg)", ""]
+        lines += [f"![What {script.name} found]({path.stem}.svg)", ""]
     lines += [f"- {each}" for each in dict.fromkeys(map(source, figures))]
     return "\n".join(lines) + "\n"
 
 
+def script_of(path: Path) -> Path:
+    """Return the script that wrote these results: the one of that name in some room."""
+    (script,) = (ROOT / "benchmarks").glob(f"[!_]*/{path.stem}.py")
+    return script
+
+
 def title(script: Path) -> str:
-    """The first sentence of the script that measures it."""
+    """Return the question that the docstring of a script begins with."""
     doc = ast.get_docstring(ast.parse(script.read_text())) or ""
     return " ".join(doc.split("\n\n")[0].split())
 
@@ -123,27 +134,36 @@ def page() -> str:
 
 
 def old() -> list[str]:
-    """Figures whose commit has other code than the one that is checked out; a commit that is not known is one of them."""
-    ask = ["git", "-C", str(ROOT), "diff", "--quiet"]
+    """List the figures whose commit has other code than the one that is checked out, or is not known here."""
+    compare = ["git", "-C", str(ROOT), "diff", "--quiet"]
     same: dict[str, bool] = {}
     found = []
     for path in sorted(FOLDER.glob("*.json")):
         for one in read(path):
             if one.commit not in same:
-                done = subprocess.run([*ask, one.commit.rstrip("+"), "--", *CODE], capture_output=True, check=False)
+                done = subprocess.run([*compare, one.commit.rstrip("+"), "--", *CODE], capture_output=True, check=False)
                 same[one.commit] = done.returncode == 0 and not one.commit.endswith("+")
             if not same[one.commit]:
                 found.append(f"{path.stem}: {one.figure}{f' of {one.of}' if one.of else ''} ({one.commit})")
     return found
 
 
+def write() -> None:
+    PAGE.write_text(page())
+
+
 def main() -> None:
-    if sys.argv[1:] == ["--old"]:
+    parser = command.parser(__doc__)
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--check", action="store_true")
+    kind.add_argument("--old", action="store_true")
+    given = parser.parse_args()
+    if given.old:
         print("\n".join(old()))
-    elif sys.argv[1:] == ["--check"]:
+    elif given.check:
         sys.exit(PAGE.read_text() != page())
     else:
-        PAGE.write_text(page())
+        write()
 
 
 if __name__ == "__main__":

@@ -8,56 +8,64 @@ A benchmark that fails or misses its aim is named at the end; the figures of the
 
 import subprocess
 import sys
+from pathlib import Path
 
-from _results import ROOT
-from machine import describe
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import figures
+from benchmarks._support import command
+from benchmarks._support.machine import describe
+from benchmarks._support.results import ROOT
 
 SHORT = (
-    "command_line.py",
-    "agent.py",
-    "link.py",
-    "jobs.py",
-    "fleet.py 200",
-    "upload.py",
-    "surgery.py",
-    "demo.py",
+    "product/command_line.py",
+    "transport/agent.py",
+    "transport/link.py",
+    "transport/jobs.py",
+    "transport/fleet.py 200",
+    "transport/upload.py",
+    "compression/channel_surgery.py",
+    "product/demo.py",
 )
 WHOLE = (
-    "agreement.py --rounds 20",
-    "memory.py",
-    "training_step.py",
-    "onnx_int8.py",
-    "cpu_quota.py",
-    "golden.py",
-    "energy.py 200 501",
-    "energy_pairs.py 100 501",
-    "energy_idle.py",
-    "energy_fed.py",
-    "controls.py",
-    "pareto.py --picture docs/pareto.svg",
-    "selftest.py collect --model onnx",
-    "selftest.py collect --model tflite",
-    "selftest.py collect --model onnx --slower --trials 100",
-    "selftest.py collect --model tflite --slower --trials 100",
-    "selftest.py show",
-    "disturbed.py collect",
-    "disturbed.py show",
+    "latency/agreement.py --rounds 20",
+    "latency/cpu_quota.py",
+    "compression/training_step.py",
+    "compression/onnx_int8.py",
+    "compression/controls.py",
+    "compression/pareto.py --picture docs/pareto.svg",
+    "energy/energy_curves.py 200 501",
+    "energy/energy_pairs.py 100 501",
+    "energy/energy_idle.py",
+    "energy/energy_real_time.py",
+    "verdicts/memory.py",
+    "verdicts/golden.py",
+    "verdicts/selftest.py collect --model onnx",
+    "verdicts/selftest.py collect --model tflite",
+    "verdicts/selftest.py collect --model onnx --slower --trials 100",
+    "verdicts/selftest.py collect --model tflite --slower --trials 100",
+    "verdicts/selftest.py show",
+    "verdicts/interference.py collect",
+    "verdicts/interference.py show",
 )
 BY_HAND = {
-    "beside_tfmot.py": "needs an environment with TensorFlow's toolkit; its docstring says how to make one",
-    "emulated_demo.py": "builds and boots the emulated ARM machine: `make test-slow` gets its packages",
-    "two_checkouts.py": "compares with another checkout, which it is given",
+    "compression/against_tfmot.py": "needs an environment with TensorFlow's toolkit; its docstring says how to make one",
+    "product/emulated_demo.py": "builds and boots the emulated ARM machine: `make test-slow` gets its packages",
+    "product/two_checkouts.py": "compares with another checkout, which it is given",
 }
 
 
 def main() -> None:
+    parser = command.parser(__doc__)
+    parser.add_argument("--whole", action="store_true", help="all, for hours")
+    given = parser.parse_args()
     print(describe())
     failed = []
-    for command in (*SHORT, *(WHOLE if "--whole" in sys.argv else ())):
-        print(f"\n== benchmarks/{command}", flush=True)
-        if subprocess.run([sys.executable, *f"benchmarks/{command}".split()], cwd=ROOT, check=False).returncode:
-            failed.append(command)
-    subprocess.run([sys.executable, "benchmarks/figures.py"], cwd=ROOT, check=True)
+    for line in (*SHORT, *(WHOLE if given.whole else ())):
+        print(f"\n== benchmarks/{line}", flush=True)
+        if subprocess.run([sys.executable, *f"benchmarks/{line}".split()], cwd=ROOT, check=False).returncode:
+            failed.append(line)
+    figures.write()
     for script, why in BY_HAND.items():
         print(f"not run: {script}, which {why}")
     if failed:

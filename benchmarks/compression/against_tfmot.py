@@ -1,15 +1,15 @@
-"""Our pruning and clustering beside those of TensorFlow's toolkit: same net, same weights, same rows, same epochs.
+"""Are our pruning and clustering as accurate and as fast as those of TensorFlow's Model Optimization Toolkit?
 
     python3.11 -m venv build/tfmot && build/tfmot/bin/pip install tensorflow-cpu tf_keras six dm-tree
     build/tfmot/bin/pip install --no-deps tensorflow-model-optimization
-    .venv/bin/python benchmarks/beside_tfmot.py --toolkit build/tfmot/bin/python [--seeds 1 2 3]
+    .venv/bin/python benchmarks/compression/against_tfmot.py --toolkit build/tfmot/bin/python [--seeds 1 2 3]
 
-The toolkit works only with the legacy Keras, so it runs in an environment of its own. Goals: accuracy at least as good within the
-spread, and an epoch at most 1.1x as long. Both sides: Adam at 5e-4 along a cosine, batches of 128, two epochs of 20,000 rows, the
-sparsity raised along a polynomial over the first half. The sides alternate, seed by seed. The time is that of the last epoch.
+Both sides get the same net, weights, rows and epochs. The toolkit works only with the legacy Keras, so it runs in an environment of its
+own. Goals: the accuracy at least as good within the spread, and an epoch at most 1.1x as long. Both sides use Adam at 5e-4 along a cosine,
+batches of 128, two epochs of 20,000 rows, and raise the sparsity along a polynomial over the first half. The sides alternate, seed by seed.
+The time is that of the last epoch.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -22,9 +22,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks._support.experiment import EXAMPLE, SEEDS, of_seeds, spread, table
+from benchmarks._support import command
+from benchmarks._support.experiment import EXAMPLE, SEEDS, example_data, of_seeds, spread, table
 from benchmarks._support.machine import describe
-from benchmarks._support.results import change, results
+from benchmarks._support.results import ROOT, change, results
 from pipeline.child import ENVIRONMENT
 
 ROWS, EPOCHS, BATCH, RATE = 20_000, 2, 128, 5e-4
@@ -32,20 +33,19 @@ CASES = (("sparsity", 0.5), ("sparsity", 0.8), ("sparsity", 0.9), ("clusters", 1
 
 
 def ours(path: Path, what: str, amount: float, seed: int) -> dict[str, float]:
-    """In a process of its own, as the product does it: `python beside_tfmot.py --ours ...`."""
-    command = [sys.executable, __file__, "--ours", str(path), what, str(amount), str(seed)]
-    return _answer(command)
+    """Run our side in a process of its own, as the product does: `python against_tfmot.py --ours ...`."""
+    return _answer([sys.executable, __file__, "--ours", str(path), what, str(amount), str(seed)])
 
 
 def theirs(python: Path, path: Path, what: str, amount: float, seed: int) -> dict[str, float]:
-    side = Path(__file__).with_name("tfmot_side.py")
-    return _answer([str(python), str(side), str(path), what, str(amount), str(EPOCHS), str(seed)])
+    script = ROOT / "benchmarks/_support/tfmot_side.py"
+    return _answer([str(python), str(script), str(path), what, str(amount), str(EPOCHS), str(seed)])
 
 
-def _answer(command: list[str]) -> dict[str, float]:
-    done = subprocess.run(command, env=os.environ | ENVIRONMENT, capture_output=True, text=True, check=False)
+def _answer(run: list[str]) -> dict[str, float]:
+    done = subprocess.run(run, env=os.environ | ENVIRONMENT, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+        sys.exit(f"{' '.join(run)} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -59,22 +59,24 @@ def one_of_ours(path: Path, what: str, amount: float, seed: int) -> None:
     data = np.load(path)
     model = frameworks.open_keras(EXAMPLE / "model.keras")
     recover = {"epochs": EPOCHS, "batch_size": BATCH, "learning_rate": RATE, "recalibrate": False}
-    seen: list[tuple[float, int, int]] = []
+    steps_done: list[tuple[float, int, int]] = []
 
-    def tell(done: int, of: int, note: str) -> None:
+    def on_progress(done: int, of: int, note: str) -> None:
         if of and "epoch" in note:
-            seen.append((time.perf_counter(), done, of))
+            steps_done.append((time.perf_counter(), done, of))
 
     half = EPOCHS * -(-len(data["x"]) // BATCH) // 2
     settings = {"sparsity": amount, "schedule": {"kind": "polynomial", "end_step": half, "frequency": 10}}
-    if what == "clusters":  # of the same kernels as the toolkit's side: its depthwise and last ones stay as they are
+    if (
+        what == "clusters"
+    ):  # the same kernels as on the toolkit's side, where the depthwise and the last ones stay as they are
         dense = [layer.name for layer in model.layers if "depthwise" in layer.name] + [model.layers[-1].name]
         settings = {"bits": int(np.log2(amount)), "exclude": dense}
     name = "prune_weights" if what == "sparsity" else "codebook"
     applied = compress.apply(
-        model, name, training=Dataset(data["x"], data["y"]), tell=tell, seed=seed, recover=recover, **settings
+        model, name, training=Dataset(data["x"], data["y"]), tell=on_progress, seed=seed, recover=recover, **settings
     )
-    last = [(at, done) for at, done, of in seen if done >= of / EPOCHS * (EPOCHS - 1)]
+    last = [(at, done) for at, done, of in steps_done if done >= of / EPOCHS * (EPOCHS - 1)]
     (first_at, first_done), (last_at, last_done) = last[0], last[-1]
     steps = -(-len(data["x"]) // BATCH)
     after = applied.changed.model
@@ -93,14 +95,12 @@ def one_of_ours(path: Path, what: str, amount: float, seed: int) -> None:
 
 
 def prepare(path: Path) -> None:
-    """Weights and rows for both sides."""
+    """Write the weights and rows for both sides."""
     import tensorflow as tf
 
     from pipeline import frameworks
 
-    sys.path.insert(0, str(EXAMPLE))
-    import data
-
+    data = example_data()
     tf.config.set_visible_devices([], "GPU")
     model = frameworks.open_keras(EXAMPLE / "model.keras")
     weights = [values for layer in model.layers if layer.weights for values in layer.get_weights()]
@@ -116,7 +116,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--ours"]:
         one_of_ours(Path(sys.argv[2]), sys.argv[3], float(sys.argv[4]), int(sys.argv[5]))
         return
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser(__doc__)
     parser.add_argument("--toolkit", type=Path, required=True, help="the Python of the toolkit's environment")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--only", nargs="+", help="sparsity, clusters", default=["sparsity", "clusters"])

@@ -1,8 +1,9 @@
-"""Controls: does a method help, or only the training that comes with it? Equal epochs, equal rows, three seeds.
+"""Does a method help, or only the training that comes with it?
 
-    .venv/bin/python benchmarks/controls.py [--seeds 1 2 3] [--only NAME ...]
+    .venv/bin/python benchmarks/compression/controls.py [--seeds 1 2 3] [--only NAME ...]
 
-Accuracy of the file on the 10,000 test images; the difference is paired by seed.
+Method and control train for the same epochs on the same rows, with three seeds. Compared is the accuracy of the file on the 10,000 test
+images; the difference is paired by seed.
 """
 
 import statistics
@@ -21,22 +22,16 @@ SHARP, SOFT = "distill = { temperature = 1 }\n", "distill = { temperature = 4 }\
 SCRATCH = '[[compress]]\npass = "distill"\nwidth = 0.5\nepochs = 2\nrows = 20_000\nlearning_rate = 2e-3\n' + SOFT
 MORE = '[[compress]]\npass = "recover"\nepochs = 1\nrows = 20_000\nlearning_rate = 2e-4\n'
 AWARE = '[[compress]]\npass = "quantize_aware"\nrecover = { epochs = 1, rows = 20_000, learning_rate = 2e-4 }\n'
-CONTROLS = {
-    "distilled (temperature 1) against plain recovery, channels 50 %": (
-        (HALF % "l1") + RECOVER % SHARP, (HALF % "l1") + RECOVER % "", FP32,
-    ),
-    "distilled (temperature 4) against plain recovery, channels 50 %": (
-        (HALF % "l1") + RECOVER % SOFT, (HALF % "l1") + RECOVER % "", FP32,
-    ),
-    "pruned teacher against the same net from scratch, both distilled": (
-        (HALF % "l1") + RECOVER % SOFT, SCRATCH, FP32,
-    ),
-    "channel importance L1 against random": ((HALF % "l1") + RECOVER % "", (HALF % "random") + RECOVER % "", FP32),
+HALF_L1, HALF_RANDOM = HALF % "l1", HALF % "random"
+PLAIN, DISTILLED_1, DISTILLED_4 = RECOVER % "", RECOVER % SHARP, RECOVER % SOFT
+CONTROLS = {  # (method, control, format)
+    "distilled (temperature 1) against plain recovery, channels 50 %": (HALF_L1 + DISTILLED_1, HALF_L1 + PLAIN, FP32),
+    "distilled (temperature 4) against plain recovery, channels 50 %": (HALF_L1 + DISTILLED_4, HALF_L1 + PLAIN, FP32),
+    "pruned teacher against the same net from scratch, both distilled": (HALF_L1 + DISTILLED_4, SCRATCH, FP32),
+    "channel importance L1 against random": (HALF_L1 + PLAIN, HALF_RANDOM + PLAIN, FP32),
     "quantization-aware against post-training, int8": (AWARE, MORE, INT8),
-    "the same after channels 50 %": (
-        (HALF % "l1") + RECOVER % SOFT + AWARE, (HALF % "l1") + RECOVER % SOFT + MORE, INT8,
-    ),
-}  # fmt: skip
+    "the same after channels 50 %": (HALF_L1 + DISTILLED_4 + AWARE, HALF_L1 + DISTILLED_4 + MORE, INT8),
+}
 
 
 def main() -> None:
@@ -50,9 +45,8 @@ def main() -> None:
         for seed in given.seeds:
             for values, passes in zip(found, (method, control), strict=True):
                 now = laboratory.run(passes, [wanted], seed)
-                values.append(
-                    accuracy(next(one for one in now.converted if (one.variant, one.format) == ("compressed", wanted)))
-                )
+                file = next(one for one in now.converted if (one.variant, one.format) == ("compressed", wanted))
+                values.append(accuracy(file))
             print(f"  {name}, seed {seed}: {found[0][-1]:.2f} % against {found[1][-1]:.2f} %", flush=True)
         differences = [one - other for one, other in zip(*found, strict=True)]
         rows.append((name, f"{spread(found[0])} %", f"{spread(found[1])} %", spread(differences)))

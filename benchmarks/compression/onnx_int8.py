@@ -1,11 +1,11 @@
-"""The forms of onnx-int8 side by side: time, accuracy, agreement with fp32 and size of the example's files in ONNX Runtime here.
+"""Which form of onnx-int8 is the fastest in ONNX Runtime on this machine, and how accurate and how large is each?
 
-    .venv/bin/python benchmarks/onnx_int8.py [--rounds 40] [--rows 10000]
+    .venv/bin/python benchmarks/compression/onnx_int8.py [--rounds 40] [--rows 10000]
 
-One thread; the files take turns, 50 inferences each, so that other load meets all alike. The minimum is what a busy machine disturbs least.
+The files are those of the example, run with one thread. They alternate, 50 inferences each, so that other load meets all alike. A busy
+machine disturbs the minimum least.
 """
 
-import argparse
 import os
 import statistics
 import sys
@@ -14,14 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import data
 import numpy as np
-import onnxruntime
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples/fashion_mnist"))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from benchmarks._support import command
+from benchmarks._support.experiment import EXAMPLE, example_data
 from benchmarks._support.machine import describe
 from benchmarks._support.results import results
 from pipeline import flow, plan
@@ -29,7 +27,6 @@ from pipeline.progress import Silent
 from pipeline.records import Converted
 from pipeline.store import Store
 
-EXAMPLE = Path(__file__).parents[2] / "examples/fashion_mnist/model.keras"
 FORMS = ("signed", "unsigned", "unsigned-7bit", "auto")
 PLAN = """
 [model]
@@ -44,7 +41,7 @@ onnx_int8_activations = "{form}"
 
 
 def made(folder: Path, form: str) -> tuple[Store, tuple[Converted, ...]]:
-    (folder / "edge.toml").write_text(PLAN.format(model=EXAMPLE, form=form))
+    (folder / "edge.toml").write_text(PLAN.format(model=EXAMPLE / "model.keras", form=form))
     now = flow.run(plan.read(folder / "edge.toml"), Silent(), until="convert")
     return now.store, now.converted
 
@@ -59,15 +56,19 @@ def timed(session: Any, row: Any) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--rows", type=int, default=10_000)
-    asked = parser.parse_args()
+    given = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import onnxruntime
+
+    data = example_data()
     print(f"{describe()}; ONNX Runtime {onnxruntime.__version__}", flush=True)
     with results(__file__) as add, tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         x, y = data.evaluation()
-        np.savez(folder / "evaluation.npz", x=x[: asked.rows], y=y[: asked.rows])
+        np.savez(folder / "evaluation.npz", x=x[: given.rows], y=y[: given.rows])
         np.savez(folder / "calibration.npz", x=data.calibration()[0])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -81,18 +82,18 @@ def main() -> None:
                 str(store.path(file.artifact)), options, providers=["CPUExecutionProvider"]
             )
             took[name] = []
-        for _ in range(asked.rounds):
+        for _ in range(given.rounds):
             for name, session in sessions.items():
                 took[name] += timed(session, x[:1])
         print(f"{'form':<16}{'min us':>9}{'median us':>11}{'accuracy %':>12}{'same class %':>14}{'bytes':>10}  why")
         for name, file in files.items():
-            told = file.agreement
+            agreement = file.agreement
             add("median", round(statistics.median(took[name])), "µs", of=name)
-            add("accuracy", round(100 * told.accuracy_ratio, 2), "%", of=name)
+            add("accuracy", round(100 * agreement.accuracy_ratio, 2), "%", of=name)
             add("size", file.artifact.size_bytes, "bytes", of=name)
             print(
-                f"{name:<16}{min(took[name]):>9.0f}{statistics.median(took[name]):>11.0f}{100 * told.accuracy_ratio:>12.2f}"
-                f"{100 * told.top1_agreement_ratio:>14.2f}{file.artifact.size_bytes:>10,}  {file.note}"
+                f"{name:<16}{min(took[name]):>9.0f}{statistics.median(took[name]):>11.0f}{100 * agreement.accuracy_ratio:>12.2f}"
+                f"{100 * agreement.top1_agreement_ratio:>14.2f}{file.artifact.size_bytes:>10,}  {file.note}"
             )
     print(f"load average at the end {os.getloadavg()[0]:.2f}")
 

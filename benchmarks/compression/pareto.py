@@ -1,9 +1,10 @@
-"""What combinations of passes buy on the Fashion-MNIST example: size, deflated size, accuracy and latency beside the fp32 TFLite file.
+"""What do combinations of passes achieve on the Fashion-MNIST example: how much smaller and faster, at what loss of accuracy?
 
-    .venv/bin/python benchmarks/pareto.py [--seeds 1 2 3] [--only NAME ...] [--picture docs/pareto.svg]
+    .venv/bin/python benchmarks/compression/pareto.py [--seeds 1 2 3] [--only NAME ...] [--picture docs/pareto.svg]
 
 Goal: at least 10x smaller and 3x faster than the fp32 TFLite file on the same runtime, at 1.0 accuracy point or less.
-The training rows of all chains together take about 40 minutes on two quiet cores.
+Size, deflated size, accuracy and latency are compared with the fp32 TFLite file. Training all chains takes about 40 minutes on two quiet
+cores.
 """
 
 import math
@@ -16,20 +17,22 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks._support.experiment import Laboratory, accuracy, kilobytes, of_seeds, parser, spread, table
+from benchmarks._support.experiment import Laboratory, accuracy, of_seeds, parser, spread, table
 from benchmarks._support.results import change, results
+from pipeline import units
 
 FP32, INT8, FP16 = "tflite-fp32", "tflite-int8", "tflite-fp16"
 SHORT = "{ epochs = 2, rows = 20_000, distill = { temperature = 4 } }"
 WIDE = '[[compress]]\npass = "prune_channels"\nratio = %s\nrecover = { epochs = %d, distill = { temperature = 4 }, learning_rate = 2e-3 }\n'
 QAT = '[[compress]]\npass = "quantize_aware"\nrecover = { epochs = 1, learning_rate = 1e-4, distill = { temperature = 4 } }\n'
+QAT_ONLY = '[[compress]]\npass = "quantize_aware"\nrecover = { epochs = 1, rows = 20_000, learning_rate = 1e-4 }\n'
 SPARSE = '[[compress]]\npass = "prune_weights"\nsparsity = %s\nrecover = %s\n'
 CODEBOOK = '[[compress]]\npass = "codebook"\nbits = %d\nrecover = { epochs = 1, rows = 20_000, learning_rate = 1e-4 }\n'
-CHAINS: dict[str, tuple[str, str]] = {
+CHAINS: dict[str, tuple[str, str]] = {  # (passes, format)
     "as given": ("", FP32),
     "float16 weights": ("", FP16),
     "int8": ("", INT8),
-    "quantize_aware": ('[[compress]]\npass = "quantize_aware"\nrecover = { epochs = 1, rows = 20_000, learning_rate = 1e-4 }\n', INT8),
+    "quantize_aware": (QAT_ONLY, INT8),
     "weights 50 %, int8": (SPARSE % (0.5, SHORT), INT8),
     "weights 80 %, int8": (SPARSE % (0.8, SHORT), INT8),
     "weights 2:4, int8": (f'[[compress]]\npass = "prune_weights"\npattern = "2:4"\nrecover = {SHORT}\n', INT8),
@@ -41,7 +44,7 @@ CHAINS: dict[str, tuple[str, str]] = {
     "channels 50 %, quantize_aware": (WIDE % (0.5, 6) + QAT, INT8),
     "channels 50 %, weights 50 %, int8": (WIDE % (0.5, 6) + SPARSE % (0.5, SHORT), INT8),
     "channels 50 %, codebook 4 bits": (WIDE % (0.5, 6) + CODEBOOK % 4, FP32),
-}  # fmt: skip
+}
 POINTS_ALLOWED, TIMES_SMALLER, TIMES_FASTER = 1.0, 10.0, 3.0
 
 
@@ -110,13 +113,19 @@ def report(results: list[Result]) -> str:
         lost = base.accuracies[0] - sum(one.accuracies) / len(one.accuracies)
         smaller, faster = base.size_bytes / one.size_bytes, base.latency_s / one.latency_s
         reached = lost <= POINTS_ALLOWED and smaller >= TIMES_SMALLER and faster >= TIMES_FASTER
-        rows.append(
-            (
-                one.name, f"{spread(one.accuracies)} %", f"{lost:+.2f}", kilobytes(one.size_bytes), f"{smaller:.1f}x",
-                kilobytes(one.deflated_bytes), f"{base.size_bytes / one.deflated_bytes:.1f}x",
-                f"{one.latency_s * 1e6:.1f} µs", f"{faster:.1f}x", "reached" if reached else "",
-            )
-        )  # fmt: skip
+        cells = (
+            one.name,
+            f"{spread(one.accuracies)} %",
+            f"{lost:+.2f}",
+            units.size(one.size_bytes),
+            f"{smaller:.1f}x",
+            units.size(one.deflated_bytes),
+            f"{base.size_bytes / one.deflated_bytes:.1f}x",
+            f"{one.latency_s * 1e6:.1f} µs",
+            f"{faster:.1f}x",
+            "reached" if reached else "",
+        )
+        rows.append(cells)
     headings = (
         "chain",
         "accuracy",
@@ -136,7 +145,7 @@ WIDTH, HEIGHT, LEFT, BOTTOM = 760, 420, 60, 370
 
 
 def picture(results: list[Result]) -> str:
-    """Accuracy over times smaller; the area of a point is its latency. One self-contained SVG."""
+    """Return one self-contained SVG: accuracy over "times smaller"; the area of a point is its latency."""
     base = results[0]
     means = [sum(one.accuracies) / len(one.accuracies) for one in results]
     smaller = [base.size_bytes / one.deflated_bytes for one in results]

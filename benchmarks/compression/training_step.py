@@ -1,16 +1,14 @@
-"""What the machinery of a recovery adds to a training step: ratios to a plain step, in one run, side by side.
+"""How much time does a recovery add to a plain training step?
 
-    .venv/bin/python benchmarks/training_step.py [--rounds 7] [--rows 2560] [--batch-size 128]
+    .venv/bin/python benchmarks/compression/training_step.py [--rounds 7] [--rows 2560] [--batch-size 128]
 
-The example model on rows of noise: what they show does not change the time. Each round runs one epoch of every kind, one after the
-other, in an order that turns by one place from round to round. What else the machine does only adds time: the ratio is that of the
-fastest epochs, and beside it stands the median over rounds of (kind / plain step) in the same round. The
-plain step is the least that trains the same: a compiled function with a tape, cross entropy and Adam. Keras's own `fit` stands beside it;
-its time holds what it sets up in each call.
-The teacher's answers are computed before, once; features of the teacher can not be, so that each step runs the teacher too.
+The example model trains on rows of noise, for their content does not change the time. Each round runs one epoch of every kind, one after
+the other, in an order that rotates by one from round to round. Other load on the machine only adds time, so the ratio is that of the
+fastest epochs; the median over the rounds of (kind / plain step) in the same round is printed, too. The plain step is the least code that
+trains the same way: a compiled function with a tape, cross entropy and Adam. Keras's own `fit` is listed for comparison; its time includes
+what it sets up in each call. The teacher's answers are computed once, in advance; its features cannot be, so each step runs the teacher, too.
 """
 
-import argparse
 import contextlib
 import statistics
 import sys
@@ -21,8 +19,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
 from benchmarks._support.machine import describe
-from benchmarks._support.results import change, results
+from benchmarks._support.results import ROOT, change, results
 from pipeline import frameworks
 from pipeline.compress import training
 from pipeline.compress.context import Context, Dataset
@@ -30,15 +29,18 @@ from pipeline.compress.settings import Distill, Recover
 from pipeline.compress.sparsity import masks
 from pipeline.compress.training import objective
 
-MODEL = Path(__file__).parents[2] / "examples" / "fashion_mnist" / "model.keras"
+MODEL = ROOT / "examples" / "fashion_mnist" / "model.keras"
 GOAL = 1.10
 JUDGED = (
-    "recover", "recover, 50 % zeros held", "recover, distilled from cached answers", "recover, zeros held and distilled",
-)  # fmt: skip
+    "recover",
+    "recover, 50 % zeros held",
+    "recover, distilled from cached answers",
+    "recover, zeros held and distilled",
+)
 
 
 def plain_step(data, how):
-    """Seconds of one epoch of the least that trains the same: no checks, no progress, no accuracy."""
+    """Return a function that measures the seconds of one epoch of the plain step: no checks, no progress, no accuracy."""
     import keras
     import tensorflow as tf
 
@@ -68,7 +70,7 @@ def plain_step(data, how):
 
 
 def keras_fit(data, how):
-    """Seconds of one epoch of `model.fit`, compiled as a recovery trains: Adam, cross entropy, accuracy."""
+    """Return a function that measures the seconds of one epoch of `model.fit`, compiled as a recovery trains: Adam, cross entropy, accuracy."""
     import keras
 
     model = frameworks.open_keras(MODEL)
@@ -85,7 +87,7 @@ def keras_fit(data, how):
 
 
 def recovery(data, how, *, sparse=False):
-    """Seconds of one epoch of `recover`: rows by index, checks for NaN, progress, and what `how` adds."""
+    """Return a function that measures the seconds of one epoch of `recover`: rows by index, checks for NaN, progress, and what `how` adds."""
     import keras
 
     model = frameworks.open_keras(MODEL)
@@ -108,11 +110,11 @@ def recovery(data, how, *, sparse=False):
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--rounds", type=int, default=7)
-    asked.add_argument("--rows", type=int, default=2560)
-    asked.add_argument("--batch-size", type=int, default=128)
-    given = asked.parse_args()
+    parser = command.parser(__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rows", type=int, default=2560)
+    parser.add_argument("--batch-size", type=int, default=128)
+    given = parser.parse_args()
     print(describe())
     generator = np.random.default_rng(0)
     x = generator.random((given.rows, 28, 28, 1), np.float32)
@@ -132,16 +134,16 @@ def main() -> None:
         epoch()  # traces
     names, times = list(kinds), {name: [] for name in kinds}
     for round_ in range(given.rounds):
-        turned = names[round_ % len(names) :] + names[: round_ % len(names)]
-        for name in turned:
+        rotated = names[round_ % len(names) :] + names[: round_ % len(names)]
+        for name in rotated:
             times[name].append(kinds[name]())
     steps = -(-given.rows // given.batch_size)
     with results(__file__) as add:
         for name, seconds in times.items():
-            told(add, name, seconds, times["plain step"], steps)
+            keep(add, name, seconds, times["plain step"], steps)
 
 
-def told(add, name, seconds, plain, steps):
+def keep(add, name, seconds, plain, steps):
     least = min(seconds) / min(plain)
     middle = statistics.median(one / plain_one for one, plain_one in zip(seconds, plain, strict=True))
     judged = f", goal {GOAL:.2f}: {'kept' if least <= GOAL else 'missed'}" if name in JUDGED else ""

@@ -1,11 +1,11 @@
-"""Energy with simulated meters: does a known power curve come out right, and is what is broken called INVALID?
+"""Are the joules of a known power curve right with each simulated meter, and is a broken trace called INVALID?
 
-    .venv/bin/python benchmarks/energy.py [RUNS [SEED [METER...]]]
+    .venv/bin/python benchmarks/energy/energy_curves.py [RUNS [SEED [METER...]]]
 
-No meter's hardware was at hand. What is simulated is the board's power and time; what runs is the agent's sampler and meters,
-on an INA3221's tree of files, a PMIC's text, an INA226's registers, RAPL's counters and a stand-in for the Joulescope's
-driver, and the host's arithmetic. Half of the runs have a gain error within what the meter states; the other half none, so that
-a wide gain does not hide an error of the rest. benchmarks/energy_pairs.py has the verdict, benchmarks/energy_fed.py real time.
+No meter's hardware was at hand. The board's power and time are simulated. The agent's sampler and meters and the host's arithmetic are real;
+they read an INA3221's tree of files, a PMIC's text, an INA226's registers, RAPL's counters and a stand-in for the Joulescope's driver. Half
+of the runs have a gain error within what the meter states; the other half have none, so that a wide gain does not hide an error of the rest.
+energy_pairs.py has the verdict, energy_real_time.py real time.
 """
 
 import math
@@ -20,6 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
 from benchmarks._support.results import results
 from device_agent import wire
 from device_agent.meters import _i2c, pi5_pmic
@@ -34,15 +35,15 @@ PERIODS_S = {"jetson_ina3221": 0.01, "pi5_pmic": 0.1, "ina226": 0.01, "rapl": 0.
 COUNTERS = {"rapl", "joulescope"}
 GAINS = {"jetson_ina3221": 0.01, "pi5_pmic": 0.05, "ina226": 0.012, "rapl": 0.03, "joulescope": 0.005}
 NOISE = {"jetson_ina3221": 0.02, "pi5_pmic": 0.03, "ina226": 0.005, "rapl": 0.0, "joulescope": 0.0}
-RANGE_UJ = 20_000_000  # of the simulated RAPL: it wraps within each run
+RANGE_UJ = 20_000_000  # the simulated RAPL wraps within each run
 SHUNT_OHM = 0.02
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # files are written some thousand times in each run
-DRIFT = 0.15  # of idle power, over a whole run
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # files are written thousands of times in each run
+DRIFT = 0.15  # of the idle power, over a whole run
 FAULTS = ("dropped samples", "stepped clock", "idle drift", "a meter that dies")
 
 
 class Board:
-    """What of a simulated board and model is the same in every run."""
+    """A simulated board and model, as they are in every run."""
 
     def __init__(self, rng):
         self.idle_w, self.burst_w = rng.uniform(1.5, 6), rng.uniform(1, 8)
@@ -53,7 +54,7 @@ class World:
     """A board whose power is known at every moment: idle, then inferences with bursts and pauses, then idle."""
 
     def __init__(self, rng, spans, total_s, idle_drift=None, board=None):
-        """`spans`: (start_s, end_s, power factor, seconds of an inference) of the times that it works."""
+        """`spans`: (start_s, end_s, power factor, seconds of an inference) of each time that it works."""
         board = board or Board(rng)
         drift = rng.uniform(-0.015, 0.015) if idle_drift is None else idle_drift
         wander = [(rng.uniform(0.0005, 0.003), rng.uniform(3, 40), rng.uniform(0, 2 * math.pi)) for _ in range(3)]
@@ -79,14 +80,14 @@ class World:
         return _between(sums, end_s * GRID_HZ) - _between(sums, start_s * GRID_HZ)
 
 
-def _between(sums, place):
-    """Of the cumulative sums, at a place between two of them."""
-    first = min(max(int(place), 0), len(sums) - 2)
-    return float(sums[first] + (place - first) * (sums[first + 1] - sums[first]))
+def _between(sums, index):
+    """Interpolate the cumulative sums at an index between two of them."""
+    first = min(max(int(index), 0), len(sums) - 2)
+    return float(sums[first] + (index - first) * (sums[first + 1] - sums[first]))
 
 
 class Simulated:
-    """Stands for `time` in the sampler: sleeping is free, and the device shows what it would show then."""
+    """Replaces `time` in the sampler: sleeping is free, and the device shows what it would show at that moment."""
 
     def __init__(self, world, rng, show):
         self.world, self.rng, self.show, self.now_ns, self.reader = world, rng, show, 1_000_000_000_000, None
@@ -97,17 +98,17 @@ class Simulated:
         return (self.now_ns - self.zero_ns) / 1e9
 
     def monotonic_ns(self):
-        self.now_ns += int(self.rng.uniform(20_000, 150_000))  # to read costs time
+        self.now_ns += int(self.rng.uniform(20_000, 150_000))  # reading takes time
         return self.now_ns
 
     def sleep(self, seconds):
-        self.now_ns += max(0, int(seconds * 1e9)) + int(self.rng.exponential(60_000))  # a sleeper wakes late
+        self.now_ns += max(0, int(seconds * 1e9)) + int(self.rng.exponential(60_000))  # a sleep ends late
         self.reader.stopped = self.now_s >= self.world.end_s - 0.05
         self.show(max(0.0, self.now_s))
 
 
 def sampled(name, world, rng, gain):
-    """(trace, board clock less the trace's) as the real sampler and meter make it of this world."""
+    """Return (trace, start of the board's clock, Sync) as the real sampler and meter record this world."""
     noisy = lambda watts: watts * gain * (1 + rng.normal(0, NOISE[name]))  # noqa: E731
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         root = Path(folder)
@@ -144,19 +145,19 @@ def ina3221(root, world, noisy, _gain):
 
 
 def pmic(root, world, noisy, _gain):
-    said = {}
+    output = {}
 
     def show(now_s):
         watts = noisy(world.watts(now_s))
-        said["text"] = (
+        output["text"] = (
             f" VDD_CORE_A current(7)={0.7 * watts / 0.9:.8f}A\n DDR_VDD2_A current(3)={0.3 * watts / 1.1:.8f}A\n VDD_CORE_V volt(15)=0.90000000V\n DDR_VDD2_V volt(11)=1.10000000V\n EXT5V_V volt(24)=5.1V\n"
         )
 
     (root / "vcgencmd").touch()
-    patches = mock.patch.multiple(
-        pi5_pmic, procfs=SimpleNamespace(program=lambda _: "vcgencmd", LIMIT_S=2), subprocess=SimpleNamespace(
-            run=lambda *_, **__: SimpleNamespace(stdout=said["text"].encode()), DEVNULL=0, PIPE=0, TimeoutExpired=TimeoutError))  # fmt: skip
-    return (), show, patches
+    procfs = SimpleNamespace(program=lambda _: "vcgencmd", LIMIT_S=2)
+    run = lambda *_, **__: SimpleNamespace(stdout=output["text"].encode())  # noqa: E731
+    programs = SimpleNamespace(run=run, DEVNULL=0, PIPE=0, TimeoutExpired=TimeoutError)
+    return (), show, mock.patch.multiple(pi5_pmic, procfs=procfs, subprocess=programs)
 
 
 def ina226(_root, world, noisy, _gain):
@@ -187,7 +188,7 @@ DEVICES = {"jetson_ina3221": ina3221, "pi5_pmic": pmic, "ina226": ina226, "rapl"
 
 
 def by_joulescope(world, rng, gain):
-    """The stand-in calls back at 10 Hz, some milliseconds late, on this machine's clock; the board's is elsewhere."""
+    """Record with the stand-in, which calls back at 10 Hz, some milliseconds late, on this machine's clock; the board has another clock."""
     there = SimpleNamespace(**dict.fromkeys(("open", "publish", "subscribe", "unsubscribe", "close"), lambda *_: None))
     meter = joulescope._Joulescope(there, "u/js220/1", {"gain_percent": str(100 * GAINS["joulescope"])})
     meter.start()
@@ -203,7 +204,7 @@ def by_joulescope(world, rng, gain):
 
 
 def trial(name, rng, with_gain, fault=None, board=None, each=None):
-    """(what edgepress says, true gross, true net): joules of an inference, of `each` seconds."""
+    """Return (reading of edgepress, true gross, true net): joules of an inference of `each` seconds."""
     window_s = least_window_s(PERIODS_S[name], accumulates=name in COUNTERS)
     each = each or rng.uniform(0.002, 0.08)
     runs = math.ceil(window_s / each)
@@ -223,25 +224,31 @@ def trial(name, rng, with_gain, fault=None, board=None, each=None):
     if not with_gain:
         trace = replace(trace, gain_ppm=None)
     at = lambda span: tuple(zero_ns + int(edge * 1e9) for edge in span)  # noqa: E731
+    start_ns, end_ns = at((start, end))
     ran = wire.EnergyWindow(
-        runs=runs, start_ns=at((start,))[0], end_ns=at((end,))[0], lead_ns=int(LEAD_S * 1e9), idle=(at(idle_1), at(idle_2)),
-        busy=tuple(map(at, busy)) if name == "joulescope" else (), sampler=(),
-    )  # fmt: skip
-    trace = broken(trace, rng, fault, ran.start_ns, ran.end_ns, guess)
+        runs=runs,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        lead_ns=int(LEAD_S * 1e9),
+        idle=(at(idle_1), at(idle_2)),
+        busy=tuple(map(at, busy)) if name == "joulescope" else (),
+        sampler=(),
+    )
+    trace = broken(trace, rng, fault, start_ns, end_ns, guess)
     sync = found_by_pattern(trace, ran, guess) if not fault else guess
     gross = world.joules(start, end)
     return reading_of(trace, ran, sync), gross / runs, (gross - world.joules(start, end, world.idle_sums)) / runs
 
 
 def broken(trace, rng, fault, start_ns, end_ns, guess):
-    """The trace with that fault between the two moments of the board's clock."""
+    """Return the trace with that fault between the two moments of the board's clock."""
     t_ns, values = np.array(trace.t_ns), np.array(trace.power_uw or trace.energy_uj)
     begin, end = start_ns - guess.offset_ns, end_ns - guess.offset_ns
     moment = begin + int(rng.uniform(0.2, 0.7) * (end - begin))
     keep = np.ones(len(t_ns), bool)
     if fault == "dropped samples":
         inside = np.flatnonzero((t_ns > begin) & (t_ns < end))
-        share = rng.uniform(0.05, 0.3)  # but 3 at the least: of 50 readings one more or less is no fault
+        share = rng.uniform(0.05, 0.3)  # at least 3: one reading more or less of 50 is not a fault
         keep[rng.choice(inside, max(3, round(share * len(inside))), replace=False)] = False
     elif fault == "a meter that dies":
         keep = t_ns < moment
@@ -252,29 +259,32 @@ def broken(trace, rng, fault, start_ns, end_ns, guess):
 
 
 def main():
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    names = sys.argv[3:] or list(GAINS)
+    parser = command.parser(__doc__)
+    parser.add_argument("runs", metavar="RUNS", type=int, nargs="?", default=200)
+    parser.add_argument("seed", metavar="SEED", type=int, nargs="?", default=0)
+    parser.add_argument("meters", metavar="METER", nargs="*", help=f"of {', '.join(GAINS)}; all by default")
+    given = parser.parse_args()
+    runs, seed, names = given.runs, given.seed, given.meters or list(GAINS)
     began = time.monotonic()
     print(f"{runs} random runs of each meter with a gain error and {runs} without, seed {seed}; simulated, no hardware")
     print(
-        "meter | gross inside, net inside | of exact gain: gross, net | median net uncertainty | of exact gain | broken: numbers given"
+        "meter | gross inside, net inside | with exact gain: gross, net | median net uncertainty | with exact gain | broken traces with a number"
     )
     with results(__file__) as add:
         for name in names:
-            measured(add, name, runs, seed)
+            measure(add, name, runs, seed)
     print(f"took {time.monotonic() - began:.0f} s")
 
 
-def measured(add, name, runs, seed):
+def measure(add, name, runs, seed):
     cells = []
     for with_gain, kind in ((True, "with an error of gain"), (False, "gain exact")):
         rng = np.random.default_rng((seed, list(GAINS).index(name), with_gain))
         found = [trial(name, rng, with_gain) for _ in range(runs)]
         valid = [each for each in found if not each[0].invalid]
-        gross = sum(abs(said.gross_j - gross_j) <= said.gross.total_j for said, gross_j, _ in valid)
-        net = sum(abs(said.net_j - net_j) <= said.net.total_j for said, _, net_j in valid)
-        width = np.median([said.net.total_j / said.net_j for said, _, _ in valid])
+        gross = sum(abs(reading.gross_j - gross_j) <= reading.gross.total_j for reading, gross_j, _ in valid)
+        net = sum(abs(reading.net_j - net_j) <= reading.net.total_j for reading, _, net_j in valid)
+        width = np.median([reading.net.total_j / reading.net_j for reading, _, _ in valid])
         cells.append((f"{gross / runs:.1%}, {net / runs:.1%}", f"{width:.2%}"))
         add(f"net inside, {kind}", round(100 * net / runs, 1), "%", of=name)
         add(f"median half-width, {kind}", round(100 * float(width), 1), "%", of=name)

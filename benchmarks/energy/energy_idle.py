@@ -1,8 +1,9 @@
-"""Idle power while the board is busy, which nobody sees: how often does it lie within what is stated, by the kind of its noise?
+"""How often does the idle power while the board is busy, which cannot be measured, lie within the stated uncertainty?
 
-    .venv/bin/python benchmarks/energy_idle.py [DRAWS]
+    .venv/bin/python benchmarks/energy/energy_idle.py [DRAWS]
 
-Ten seconds of idle before and after a window, read ten times a second without an error. The kinds are made up; none is a board's.
+Ten seconds of idle before and after a window are read ten times a second without an error. The kinds of noise are made up; none was recorded
+on a board.
 """
 
 import math
@@ -13,6 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
 from benchmarks._support.results import results
 from device_agent import wire
 from pipeline.measure.energy.reading import Idle
@@ -22,7 +24,7 @@ STEP_S, IDLE_S, GAP_S = 0.1, 10.0, 0.3
 
 
 def remembers(seconds):
-    """A process that forgets in so long (Ornstein and Uhlenbeck's)."""
+    """Return noise with this correlation time (an Ornstein-Uhlenbeck process)."""
 
     def noise(rng, t_s):
         kept, x = math.exp(-STEP_S / seconds), rng.normal(size=len(t_s))
@@ -34,7 +36,7 @@ def remembers(seconds):
 
 
 def swings(low_s, high_s):
-    """Three swings with periods between these."""
+    """Return noise of three sine waves with periods between these."""
 
     def noise(rng, t_s):
         sizes, periods, phases = (
@@ -60,24 +62,40 @@ KINDS = {
 
 
 def inside(kind, window_s, draws, rng):
-    """How often, of `draws`."""
+    """Count how many of the draws lie inside."""
     start_s, found = IDLE_S + GAP_S, 0
     after = start_s + window_s + GAP_S
     t_s = np.arange(0, after + IDLE_S, STEP_S)
     for _ in range(draws):
-        power_uw = tuple(int(watt * 1e6) for watt in 2 * (1 + KINDS[kind](rng, t_s)))
-        trace = wire.PowerTrace(
-            meter="m", rail="", quality="measured", gain_ppm=None, offset_uw=None, period_ns=int(STEP_S * 1e9), delay_ns=0,
-            t_ns=tuple(int(t * 1e9) for t in t_s), power_uw=power_uw, energy_uj=(), failed=0, missed=0, reading_ns=0, note="",
-        )  # fmt: skip
-        curve = Curve(trace, 0)
+        curve = Curve(trace_of(t_s, 2 * (1 + KINDS[kind](rng, t_s))), 0)
         idle = Idle(curve, [(0, IDLE_S), (after, after + IDLE_S)])
         found += abs(idle.watt - curve.joules((start_s, start_s + window_s)) / window_s) <= idle.uncertainty_w
     return found
 
 
+def trace_of(t_s, watts):
+    return wire.PowerTrace(
+        meter="m",
+        rail="",
+        quality="measured",
+        gain_ppm=None,
+        offset_uw=None,
+        period_ns=int(STEP_S * 1e9),
+        delay_ns=0,
+        t_ns=tuple(int(t * 1e9) for t in t_s),
+        power_uw=tuple(int(watt * 1e6) for watt in watts),
+        energy_uj=(),
+        failed=0,
+        missed=0,
+        reading_ns=0,
+        note="",
+    )
+
+
 def main():
-    draws = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    parser = command.parser(__doc__)
+    parser.add_argument("draws", metavar="DRAWS", type=int, nargs="?", default=1000)
+    draws = parser.parse_args().draws
     print(f"idle inside the stated 95 %, {draws} draws each; simulated\nkind | around 5 s | around 30 s")
     with results(__file__) as add:
         for number, kind in enumerate(KINDS):

@@ -1,11 +1,11 @@
-"""The limit on energy with simulated meters: how often is its verdict wrong on two files of which one uses so much more?
+"""How often is the verdict on energy wrong with simulated meters, and how long does it take?
 
-    .venv/bin/python benchmarks/energy_pairs.py [TRIALS [SEED [METER...]]]
+    .venv/bin/python benchmarks/energy/energy_pairs.py [TRIALS [SEED [METER...]]]
 
-What is simulated is the board (benchmarks/energy.py); what runs is the agent's sampler and meter, and the host's plan of the pairs,
-arithmetic and test. Each verdict has a board and a model of its own, which is first measured alone, as a plan does; each process of
-a pair uses more or less by chance. A limit of 5 %, by the sharper rule: `energy_margin` is a sixth of it. The time is that of the blocks and idle times, with 2 s a pair for the start of
-its processes.
+The candidate uses the same energy as its baseline, or 5 % more. The board is simulated as in energy_curves.py; the agent's sampler and
+meter are real, and so are the host's plan of the pairs, its arithmetic and its test. Each verdict has a board and a model of its own, which
+is first measured on its own, as in a plan. Each process of a pair uses more or less by chance. The limit is 5 %, by the sharper rule:
+`energy_margin` is a sixth of it. The time is that of the blocks and idle times, with 2 s a pair for the start of its processes.
 """
 
 import math
@@ -18,6 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
 from benchmarks._support.results import results
 from benchmarks.energy.energy_curves import (
     COUNTERS,
@@ -38,26 +39,31 @@ from pipeline.measure.pairs.energy import plans_for
 from pipeline.records import DeployedMeter
 from pipeline.statistics.paired_test import decide, rule_of
 
-PROCESS_SD = 0.004  # of a process's power, by chance
+PROCESS_SD = 0.004  # standard deviation of the power of a process
 RULE = rule_of(0.05, 0.05 / 6)
 
 
 class Case:
-    """One board, model and meter; `plans` of its pairs."""
+    """One board, model and meter, with the `plans` of its pairs."""
 
     def __init__(self, name, rng):
         self.name, self.rng, self.board, self.each = name, rng, Board(rng), rng.uniform(0.002, 0.03)
         self.gain = 1 + rng.uniform(-1, 1) * GAINS[name]
         meter = DeployedMeter(
-            name=name, settings=(), on_board=name != "joulescope", rail="", quality="measured", period_s=PERIODS_S[name],
+            name=name,
+            settings=(),
+            on_board=name != "joulescope",
+            rail="",
+            quality="measured",
+            period_s=PERIODS_S[name],
             accumulates=name in COUNTERS,
-        )  # fmt: skip
+        )
         alone = [trial(name, rng, True, board=self.board, each=self.each)[0] for _ in range(2)]
         self.invalid = next((one.invalid for one in alone if one.invalid), "")
         self.plans = None if self.invalid else plans_for(meter, alone, 10, RULE)
 
     def pair(self, change, fault=None):
-        """Log of candidate / baseline of one pair as a plan would run it. NoEnergyError."""
+        """Return the log of candidate / baseline of one pair as a plan would run it. NoEnergyError where it has no number."""
         rng, plans = self.rng, self.plans
         process = {"A": math.exp(rng.normal(0, PROCESS_SD)), "B": (1 + change) * math.exp(rng.normal(0, PROCESS_SD))}
         t, spans, blocks = plans.idle_s, [], []
@@ -72,16 +78,16 @@ class Case:
         trace, zero_ns, sync = sampled(self.name, world, rng, self.gain)
         at = lambda s: zero_ns + int(s * 1e9)  # noqa: E731
         trace = broken(trace, rng, fault, at(plans.idle_s), at(t), sync)
-        of = tuple(
+        ran = tuple(
             wire.Block(cycle, side, at(a), at(b), runs, 0, 0, 0, None, None, 0, None)
             for cycle, side, a, b, runs in blocks
         )
         idle = ((at(0.05), at(plans.idle_s)), (at(t), at(t + plans.idle_s)))
-        return joules_of_pair(wire.Paired(0, 0, None, None, of, idle, (trace,)), trace, sync).log_ratio
+        return joules_of_pair(wire.Paired(0, 0, None, None, ran, idle, (trace,)), trace, sync).log_ratio
 
 
 def verdict(name, rng, change):
-    """(what is said, after how many simulated seconds)."""
+    """Return (the verdict, after how many simulated seconds)."""
     case = Case(name, rng)
     if case.invalid:
         return f"INVALID alone: {case.invalid[:40]}", math.nan
@@ -97,7 +103,7 @@ def verdict(name, rng, change):
 
 
 def number_given(name, rng, fault):
-    """Whether a pair with this fault has a number."""
+    """Return whether a pair with this fault has a number."""
     case = Case(name, rng)
     assert not case.invalid, case.invalid
     try:
@@ -108,37 +114,43 @@ def number_given(name, rng, fault):
 
 
 def main():
-    trials = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    names = sys.argv[3:] or list(PERIODS_S)
+    parser = command.parser(__doc__)
+    parser.add_argument("trials", metavar="TRIALS", type=int, nargs="?", default=100)
+    parser.add_argument("seed", metavar="SEED", type=int, nargs="?", default=0)
+    parser.add_argument("meters", metavar="METER", nargs="*", help=f"of {', '.join(PERIODS_S)}; all by default")
+    given = parser.parse_args()
+    trials, seed, names = given.trials, given.seed, given.meters or list(PERIODS_S)
     began = time.monotonic()
     print(f"{trials} verdicts of each meter and change, limit {RULE.limit:.0%}, seed {seed}; simulated, no hardware")
     print("meter | true change | verdicts | simulated time to a verdict: median, longest | within 60 s")
     with results(__file__) as add:
-        everything(add, names, trials, seed)
+        judge_pairs(add, names, trials, seed)
+        judge_faults(add, names, trials, seed)
     print(f"took {time.monotonic() - began:.0f} s")
 
 
-def everything(add, names, trials, seed):
+def judge_pairs(add, names, trials, seed):
     for name in names:
         number = list(PERIODS_S).index(name)
         for change in (0.0, 0.05):
             rng = np.random.default_rng((seed, number, round(100 * change)))
             found = [verdict(name, rng, change) for _ in range(trials)]
-            told = ", ".join(f"{what} {count}" for what, count in Counter(what for what, _ in found).most_common())
+            verdicts = Counter(what for what, _ in found)
+            counts = ", ".join(f"{what} {count}" for what, count in verdicts.most_common())
             seconds = np.array([seconds for _, seconds in found])
             case, wanted = ("unchanged", "PASS") if not change else ("+5 %", "REGRESSED")
-            others = ", ".join(
-                f"{count} {what}" for what, count in Counter(what for what, _ in found).items() if what != wanted
-            )
-            add(f"{case}: {wanted}", sum(what == wanted for what, _ in found), f"of {trials}", of=name, note=others)
+            others = ", ".join(f"{count} {what}" for what, count in verdicts.items() if what != wanted)
+            add(f"{case}: {wanted}", verdicts[wanted], f"of {trials}", of=name, note=others)
             add(f"{case}: time to the verdict, median", round(float(np.nanmedian(seconds))), "s", of=name)
             add(f"{case}: within 60 s", int(np.count_nonzero(seconds <= 60)), f"of {trials}", of=name)
             print(
-                f"{name} | {change:+.0%} | {told} | {np.nanmedian(seconds):.0f} s, {np.nanmax(seconds):.0f} s"
+                f"{name} | {change:+.0%} | {counts} | {np.nanmedian(seconds):.0f} s, {np.nanmax(seconds):.0f} s"
                 f" | {np.count_nonzero(seconds <= 60)}",
                 flush=True,
             )
+
+
+def judge_faults(add, names, trials, seed):
     print("\nmeter | pairs with a fault that have a number: " + ", ".join(FAULTS))
     for name in names:
         rng = np.random.default_rng((seed, 100 + list(PERIODS_S).index(name)))

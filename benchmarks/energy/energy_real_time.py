@@ -1,11 +1,11 @@
-"""A tree of an INA3221 that a process feeds in real time, read by the real agent: the joules that were shown against those told.
+"""Are the joules right that the real agent measures in real time, on the files of an INA3221 that a process writes?
 
-    .venv/bin/python benchmarks/energy_fed.py [RUNS]
+    .venv/bin/python benchmarks/energy/energy_real_time.py [RUNS]
 
-First a known curve of power, RUNS times (10), under the agent's sampler. Then the whole way: `edgepress run` on this machine with a
-limit on energy, where the feeder shows 2 W and 4 W more for each runner that computes, by the CPU time that it really used; the
-candidate is the baseline's copy, then a file of 30 % more layers. No hardware: what is shown is made up, and logged with the moment
-from which it could be read. The truth is the integral of that log, so a feeder that is late is no error.
+First a known curve of power, RUNS times, under the agent's sampler. Then the whole way: `edgepress run` on this machine with a limit on
+energy, where the writer shows 2 W and 4 W more for each runner that computes, by the CPU time that it really used. The candidate is a copy of
+the baseline, and then a file with 30 % more layers. There is no hardware: the values are made up, and logged with the moment from which they
+could be read. The truth is the integral of that log, so a late writer is not an error.
 """
 
 import os
@@ -23,6 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks._support import command
 from benchmarks._support.results import results
 from benchmarks.energy.energy_curves import World
 from device_agent import wire
@@ -34,12 +35,12 @@ from targets import ranges
 
 STEP_S, LOOK_S = 0.004, 0.2
 IDLE_W, BUSY_W = 2.0, 4.0
-IDLE_S, LEAD_S, WINDOW_S = 2.0, 0.3, 5.0  # of the known curve
+IDLE_S, LEAD_S, WINDOW_S = 2.0, 0.3, 5.0  # the parts of the known curve
 CHIP = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1"
-BESIDE = '[compare]\nbaseline = "old.onnx"\n'
+COMPARE = '[compare]\nbaseline = "old.onnx"\n'
 PLAN = (
     '[model]\npath = "new.onnx"\n'
-    + BESIDE
+    + COMPARE
     + """[board]
 name = "local"
 [measure]
@@ -55,11 +56,11 @@ energy_idle_seconds = {idle}
 LIMIT = "[limits]\nenergy_regression = 0.05\n"
 
 
-# --- the feeder
+# --- the writer
 
 
 def curve(seed, start_ns):
-    """Watts at a moment (ns) of the world that `seed` makes."""
+    """Return the function from a moment (ns) to watts in the world of this seed."""
     made = world(seed)
     return lambda now_ns: made.watts(max(0.0, (now_ns - start_ns) / 1e9))
 
@@ -72,7 +73,7 @@ def world(seed):
 
 
 class Load:
-    """Watts by the CPU time of the runners of the agent that looks at this tree."""
+    """Watts by the CPU time of the runners of the agent that reads this tree."""
 
     def __init__(self, root):
         self.mark, self.used_ns = f"EDGEPRESS_FS_ROOT={root}\0".encode(), {}
@@ -97,31 +98,31 @@ class Load:
 
     def _runners(self):
         found = set()
-        for place in Path("/proc").glob("[0-9]*"):
+        for process in Path("/proc").glob("[0-9]*"):
             try:
                 if (
-                    b"device_agent.bench.runner" in (place / "cmdline").read_bytes()
-                    and self.mark in (place / "environ").read_bytes()
+                    b"device_agent.bench.runner" in (process / "cmdline").read_bytes()
+                    and self.mark in (process / "environ").read_bytes()
                 ):
-                    found.add(int(place.name))
+                    found.add(int(process.name))
             except OSError:  # it ended, or is not ours
                 continue
         return found
 
 
 def cpu_ns(pid):
-    """Of a process, exact also while it runs (clock_getcpuclockid(3)); None: it ended."""
+    """Return the CPU time of a process, exact while it runs, too (clock_getcpuclockid(3)), or None if it ended."""
     try:
         return time.clock_gettime_ns((~pid << 3) | 2)
     except OSError:
         return None
 
 
-def feed(root, log, watts):
-    """Show them until SIGTERM. Whoever reads meanwhile finds the old value or the new: rename(2)."""
-    chip, shown, parent, going = Path(root, CHIP), [], os.getppid(), [True]
-    signal.signal(signal.SIGTERM, lambda *_: going.clear())
-    while going and os.getppid() == parent:
+def write(root, log, watts):
+    """Write the watts until SIGTERM. A reader finds the old value or the new one, by rename(2)."""
+    chip, shown, parent, running = Path(root, CHIP), [], os.getppid(), [True]
+    signal.signal(signal.SIGTERM, lambda *_: running.clear())
+    while running and os.getppid() == parent:
         ampere_8 = max(0, round(watts(time.monotonic_ns()) / 5 * 1000 / 8))  # LSB: 40 uV at 5 mOhm
         (chip / "new").write_text(f"{ampere_8 * 8}\n")
         (chip / "new").rename(chip / "curr1_input")
@@ -130,11 +131,11 @@ def feed(root, log, watts):
     np.save(log, np.array(shown, np.int64))
 
 
-# --- those who look
+# --- the readers
 
 
-class Fed:
-    """A tree and its feeder; use as a context manager. Afterwards `joules` of what was shown."""
+class Writer:
+    """A tree and the process that writes it, as a context manager. Afterwards `joules` integrates what was shown."""
 
     def __init__(self, root, *what):
         self.root, self.what, self.log = Path(root), what, Path(root, "log.npy")
@@ -149,7 +150,7 @@ class Fed:
             ("curr1_input", "400"),
         ):
             (chip / name).write_text(text + "\n")
-        self.process = subprocess.Popen([sys.executable, __file__, "feed", self.root, *map(str, self.what)])
+        self.process = subprocess.Popen([sys.executable, __file__, "write", self.root, *map(str, self.what)])
         return self
 
     def __exit__(self, *_):
@@ -158,14 +159,14 @@ class Fed:
         self.shown = np.load(self.log)
 
     def joules(self, start_ns, end_ns):
-        """Of steps: each value holds from its moment to the next."""
+        """Return the integral of steps: each value holds from its moment to the next."""
         t_ns, power_uw = self.shown.T
         edges = np.clip(np.append(t_ns, end_ns), start_ns, end_ns)
         return float((np.diff(edges) * power_uw).sum()) / 1e15
 
 
 def known(seed):
-    """(reading, true gross, true net) of a known curve, in real time."""
+    """Return (reading, true gross, true net) of a known curve, in real time."""
     made = world(seed)
     at = (
         (0.0, IDLE_S),
@@ -173,8 +174,8 @@ def known(seed):
         (IDLE_S + 0.6 + 2 * LEAD_S + WINDOW_S, made.end_s - 0.5),
     )
     with tempfile.TemporaryDirectory() as root, mock.patch.dict("os.environ", EDGEPRESS_FS_ROOT=root):
-        start_ns = time.monotonic_ns() + 2_000_000_000  # the feeder is there by then
-        with Fed(root, "curve", seed, start_ns) as fed:
+        start_ns = time.monotonic_ns() + 2_000_000_000  # the writer is running by then
+        with Writer(root, "curve", seed, start_ns) as writer:
             time.sleep(max(0.0, (start_ns - time.monotonic_ns()) / 1e9))
             sampler = Sampler((wire.MeterUse("jetson_ina3221", ()),))
             sampler.enter("timed")
@@ -182,12 +183,12 @@ def known(seed):
             sampler.stop()
     before, window, after = (tuple(start_ns + round(edge * 1e9) for edge in span) for span in at)
     ran = wire.EnergyWindow(1, *window, round(LEAD_S * 1e9), (before, after), (), ())
-    gross_j = fed.joules(*window)
+    gross_j = writer.joules(*window)
     return reading_of(sampler.traces()[0], ran), gross_j, gross_j - made.joules(*at[1], made.idle_sums)
 
 
 def model(path, layers):
-    """x (1, 256) through so many products with a matrix."""
+    """Save a file that multiplies x (1, 256) by a matrix `layers` times."""
     from onnx import TensorProto, helper, numpy_helper, save
 
     weights = numpy_helper.from_array(np.eye(256, dtype=np.float32)[::-1].copy(), "w")
@@ -197,88 +198,97 @@ def model(path, layers):
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
 
 
-def the_whole_way(folder, layers, *, limit=True, idle_s=1):
-    """(what `edgepress run` said, its record or None, the feeder, the folder's store)."""
+def edgepress_run(folder, layers, *, limit=True, idle_s=1):
+    """Return (the ended process of `edgepress run`, its record or None, the writer, the store of the folder)."""
     model(folder / "old.onnx", 40)
     model(folder / "new.onnx", layers)
     plan = folder / "edge.toml"
     text = PLAN.format(idle=idle_s)
-    plan.write_text(text + LIMIT if limit else text.replace(BESIDE, ""))
+    plan.write_text(text + LIMIT if limit else text.replace(COMPARE, ""))
     root, store = folder / "tree", Store(folder / ".edgepress")
-    with Fed(root, "load") as fed:
+    with Writer(root, "load") as writer:
         environment = os.environ | {"EDGEPRESS_FS_ROOT": str(root)}
-        said = subprocess.run(
-            [sys.executable, "-m", "pipeline", "run", str(plan)], capture_output=True, text=True, check=False, env=environment
-        )  # fmt: skip
+        run = [sys.executable, "-m", "pipeline", "run", str(plan)]
+        done = subprocess.run(run, capture_output=True, text=True, check=False, env=environment)
     latest = store.latest_run()
-    return said, msgspec.json.decode(latest, type=RunRecord) if latest else None, fed, store
+    return done, msgspec.json.decode(latest, type=RunRecord) if latest else None, writer, store
 
 
-def shown_j(measurement, fed, store):
-    """Gross joules of an inference of the launch for the meters, as they were shown."""
+def shown_j(measurement, writer, store):
+    """Return the gross joules of an inference in the launch for the meters, as they were shown."""
     lines = store.path(measurement.energy.raw).read_bytes().splitlines(keepends=True)
     ran = ranges.decode(lines[0]).energy
-    return fed.joules(ran.start_ns, ran.end_ns) / ran.runs
+    return writer.joules(ran.start_ns, ran.end_ns) / ran.runs
 
 
 def main():
+    parser = command.parser(__doc__)
+    parser.add_argument("runs", metavar="RUNS", type=int, nargs="?", default=10)
+    runs = parser.parse_args().runs
+    began = time.monotonic()
     with results(__file__) as add:
-        everything(add, int(sys.argv[1]) if len(sys.argv) > 1 else 10)
+        known_curves(add, runs)
+        for layers, what in ((40, "a copy"), (52, "30 % more layers")):
+            folder = Path(tempfile.mkdtemp())
+            try:
+                whole_run(add, folder, layers, what)
+            finally:
+                shutil.rmtree(folder)
+    print(f"took {time.monotonic() - began:.0f} s")
 
 
-def everything(add, runs):
-    began, inside = time.monotonic(), {"gross": 0, "net": 0}
-    print(f"{runs} known curves, INA3221 fed by a process, in real time, load {os.getloadavg()[0]:.1f}; no hardware")
-    print("gross told, shown (J) | off, stated | net off, stated | missing")
+def known_curves(add, runs):
+    inside = {"gross": 0, "net": 0}
+    print(
+        f"{runs} known curves, an INA3221 written by a process, in real time, load {os.getloadavg()[0]:.1f}; no hardware"
+    )
+    print("gross measured, shown (J) | error, stated | net error, stated | missing")
     for seed in range(runs):
-        said, gross_j, net_j = known(seed)
-        if said.invalid:
-            print(f"INVALID: {said.invalid}", flush=True)
+        found, gross_j, net_j = known(seed)
+        if found.invalid:
+            print(f"INVALID: {found.invalid}", flush=True)
             continue
-        off = said.gross_j - gross_j, said.net_j - net_j
-        inside["gross"] += abs(off[0]) <= said.gross.total_j
-        inside["net"] += abs(off[1]) <= said.net.total_j
+        errors = found.gross_j - gross_j, found.net_j - net_j
+        inside["gross"] += abs(errors[0]) <= found.gross.total_j
+        inside["net"] += abs(errors[1]) <= found.net.total_j
         print(
-            f"{said.gross_j:.3f}, {gross_j:.3f} | {off[0] / gross_j:+.2%}, {said.gross.total_j / gross_j:.2%}"
-            f" | {off[1] / net_j:+.2%}, {said.net.total_j / net_j:.2%} | {said.dropped} of {said.expected}",
+            f"{found.gross_j:.3f}, {gross_j:.3f} | {errors[0] / gross_j:+.2%}, {found.gross.total_j / gross_j:.2%}"
+            f" | {errors[1] / net_j:+.2%}, {found.net.total_j / net_j:.2%} | {found.dropped} of {found.expected}",
             flush=True,
         )
     print(f"inside: gross {inside['gross']}, net {inside['net']} of {runs}")
     for what, count in inside.items():
         add(f"{what} joules inside what is stated", count, f"of {runs} curves")
-    for layers, what in ((40, "a copy"), (52, "30 % more layers")):
-        folder = Path(tempfile.mkdtemp())
-        try:
-            said, record, fed, store = the_whole_way(folder, layers)
-            print(f"\nedgepress run, {what}: exit {said.returncode}")
-            if record is None:
-                print(said.stderr)
-                continue
-            for one in record.measured.measurements:
-                told = one.energy.best
-                if told is None:
-                    print(f"  {one.label}: {[reading.invalid for reading in one.energy.readings]}")
-                    continue
-                print(f"  {one.label}: gross {told.gross_j * 1e6:.1f} uJ +- {told.gross.total_j / told.gross_j:.1%}, shown {shown_j(one, fed, store) * 1e6:.1f}; net {told.net_j * 1e6:.1f} +- {told.net.total_j / told.net_j:.1%}")  # fmt: skip
-            for verdict in record.compared.verdicts:
-                change = (
-                    "-"
-                    if verdict.change is None
-                    else f"{verdict.change:+.1%} [{verdict.low:+.1%}, {verdict.high:+.1%}], {verdict.pairs} pairs, {verdict.seconds:.0f} s"
-                )
-                print(f"  {verdict.outcome} {verdict.metric}: {change}; {verdict.why}")
-                if verdict.change is not None:
-                    found = f"{verdict.outcome}, {verdict.pairs} pairs, {verdict.seconds:.0f} s"
-                    name = f"`edgepress run`, {what}: {verdict.metric}"
-                    add(name, round(100 * verdict.change, 1), "% more", note=found)
-        finally:
-            shutil.rmtree(folder)
-    print(f"took {time.monotonic() - began:.0f} s")
+
+
+def whole_run(add, folder, layers, what):
+    done, record, writer, store = edgepress_run(folder, layers)
+    print(f"\nedgepress run, {what}: exit {done.returncode}")
+    if record is None:
+        print(done.stderr)
+        return
+    for one in record.measured.measurements:
+        best = one.energy.best
+        if best is None:
+            print(f"  {one.label}: {[reading.invalid for reading in one.energy.readings]}")
+            continue
+        gross = f"{best.gross_j * 1e6:.1f} uJ +- {best.gross.total_j / best.gross_j:.1%}"
+        net = f"{best.net_j * 1e6:.1f} +- {best.net.total_j / best.net_j:.1%}"
+        print(f"  {one.label}: gross {gross}, shown {shown_j(one, writer, store) * 1e6:.1f}; net {net}")
+    for verdict in record.compared.verdicts:
+        if verdict.change is None:
+            print(f"  {verdict.outcome} {verdict.metric}: -; {verdict.why}")
+            continue
+        effort = f"{verdict.pairs} pairs, {verdict.seconds:.0f} s"
+        change = f"{verdict.change:+.1%} [{verdict.low:+.1%}, {verdict.high:+.1%}], {effort}"
+        print(f"  {verdict.outcome} {verdict.metric}: {change}; {verdict.why}")
+        name = f"`edgepress run`, {what}: {verdict.metric}"
+        add(name, round(100 * verdict.change, 1), "% more", note=f"{verdict.outcome}, {effort}")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["feed"]:
+    if sys.argv[1:2] == ["write"]:
         root, kind, *settings = sys.argv[2:]
-        feed(root, Path(root, "log.npy"), curve(*map(int, settings)) if kind == "curve" else Load(root))
+        write(root, Path(root, "log.npy"), curve(*map(int, settings)) if kind == "curve" else Load(root))
     else:
         main()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.wan import BOARD_ADDRESS, wan_link
+from benchmarks._support.wan import BOARD_ADDRESS, wan_link
 from targets.virtual.loopback import find_sshd
 from tests.support.processes import eventually, processes_with, ssh_command
 
@@ -76,7 +76,7 @@ def test_the_board_is_reached_over_ssh_and_only_from_the_hosts_end():
 
 OWNER = """
 import time
-from benchmarks.wan import wan_link
+from benchmarks._support.wan import wan_link
 with wan_link(rtt_s=0.002, rate_bit_s=1e9) as link, link.board_sshd() as board:
     print(board.key, link.host_namespace.split("/")[2], flush=True)
     time.sleep(300)

@@ -1,23 +1,19 @@
-"""Joules: by hand where a hand can, by simulated meters (benchmarks/energy.py) where not; and what is broken is no number."""
+"""Joules: by hand where a hand can, by simulated meters (benchmarks/energy/energy_curves.py) where not; and what is broken is no number."""
 
 import json
 import math
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.energy import energy_curves as simulated
+from benchmarks.energy import energy_idle
+from benchmarks.energy import energy_pairs as in_pairs
 from device_agent import wire
 from device_agent.record import replace
 from pipeline.measure.energy.reading import Idle, Sync, least_window_s, reading_of, sampler_cost_ratio
 from pipeline.measure.energy.trace import Curve
-
-sys.path.insert(0, str(Path(__file__).parents[4] / "benchmarks"))
-import energy as simulated
-import energy_idle
-import energy_pairs as in_pairs
 
 from tests.support.power import RAN, S, counter, trace, watts
 
