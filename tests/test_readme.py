@@ -129,10 +129,10 @@ def test_every_figure_of_the_readme_names_its_command_and_its_commit():
     rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
     assert 5 <= len(rows) <= 6
     for row in rows:
-        (command,) = re.findall(r"benchmarks/\w+\.py", row)
+        (command,) = re.findall(r"benchmarks/\w+/\w+\.py", row)
         assert (ROOT / command).exists()
         (commit,) = re.findall(r"\(([0-9a-f]{7})\)", row)
-        kept = (ROOT / "benchmarks" / "results" / Path(command).with_suffix(".json").name).read_text()
+        kept = (ROOT / "benchmarks" / "results" / f"{Path(command).stem}.json").read_text()
         assert f'"commit": "{commit}"' in kept
 
 

@@ -31,7 +31,8 @@ class Distill(Table, frozen=True):
     """
 
     teacher: Text | None = None  # a Keras model's file beside the plan; None: the model as it was before the first pass
-    temperature: Annotated[float, Meta(gt=0, le=100)] = 1.0  # short recoveries lose with more: benchmarks/controls.py
+    # Short recoveries lose accuracy with more: benchmarks/compression/controls.py.
+    temperature: Annotated[float, Meta(gt=0, le=100)] = 1.0
     weight: Annotated[float, Meta(ge=0, le=1)] = 0.9  # of the soft labels; the rest is the labels' own
     features: tuple[
         str, ...

@@ -1,6 +1,6 @@
 """How onnx-int8 writes activations: ONNX Runtime has fast kernels for one form on x86 and for the other on Arm.
 
-Measured on x86 with VNNI (benchmarks/onnx_int8.py): with signed activations ONNX Runtime leaves half of the convolutions in floating point,
+Measured on x86 with VNNI (benchmarks/compression/onnx_int8.py): with signed activations ONNX Runtime leaves half of the convolutions in floating point,
 and the file is three times slower than with unsigned ones, at the same accuracy and size. On Arm nothing was measured; ONNX Runtime's own
 guide asks for signed ones there.
 """

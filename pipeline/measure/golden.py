@@ -4,7 +4,7 @@ The reference is what the same kernels answer here: LiteRT's built-in ones where
 own choice. On the same kind of processor they answer bit for bit the same (measured: tflite-runtime 2.14 and LiteRT 2.3 built-in, LiteRT
 2.1 and 2.3 with XNNPACK, 1 to 4 threads). On another one they round otherwise here and there, which is no fault: how far apart right
 answers may be is told by the file itself, by how far its answers are from those of other kernels of this host and from those of the model that it
-was made of. benchmarks/golden.py measures how often this calls right answers wrong, and wrong ones right.
+was made of. benchmarks/verdicts/golden.py measures how often this calls right answers wrong, and wrong ones right.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float32]
 Wide = npt.NDArray[np.float64]
 
 AT_LEAST = 0.01  # relative L2: floating point in another order, or TF32 on a GPU
-TIMES_OWN_ERROR = 2.0  # other right kernels were 0.3 to 0.8 of the file's own error apart (benchmarks/golden.py)
+TIMES_OWN_ERROR = 2.0  # other right kernels were 0.3 to 0.8 of the file's own error apart (benchmarks/verdicts/golden.py)
 # Of one column of the answers. The error of one column of few rows is known less well, and a column that is dead is off by its whole spread.
 TIMES_OWN_ERROR_OF_COLUMN, SPREAD_OF_COLUMN = 4.0, 0.5
 LEAST_ROWS_OF_COLUMN = 16

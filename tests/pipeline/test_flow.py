@@ -148,7 +148,7 @@ def test_a_second_run_takes_what_is_unchanged_from_the_cache(done):
     assert said.returncode == 0
     for stage in ("load", "compress", "convert", "deploy"):
         assert f"{stage:<9} unchanged, from the cache" in said.stderr
-    assert took < 10  # benchmarks/command_line.py has the figure; here other tests share the machine
+    assert took < 10  # benchmarks/product/command_line.py has the figure; here other tests share the machine
 
 
 def test_limits_are_judged_again_without_a_board(done, tmp_path):

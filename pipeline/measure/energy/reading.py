@@ -2,7 +2,7 @@
 
 Gross: all that was used between start and end. Net: less what the board uses when it waits, as measured before and after.
 Uncertainties are half-widths of 95 % intervals; a data sheet's limit is taken as one. Sources of the rules: MLPerf Power's
-window and clock rules (its tolerance is 800 ms), and a simulation of meters of 1 to 1000 Hz (benchmarks/energy.py).
+window and clock rules (its tolerance is 800 ms), and a simulation of meters of 1 to 1000 Hz (benchmarks/energy/energy_curves.py).
 """
 
 import itertools

@@ -18,7 +18,7 @@ from tests.support.faults import told
 pytestmark = pytest.mark.faults
 
 HOSTS = 20
-# Nobody waits for the job, which takes 60 s. benchmarks/jobs.py has the figures; here other programs may be at work, too.
+# Nobody waits for the job, which takes 60 s. benchmarks/transport/jobs.py has the figures; here other programs may be at work, too.
 TOLD_LIMIT_S = 10.0  # from a host's submit to its answer
 FREE_LIMIT_S = 10.0  # from the end of the job to a free board
 
