@@ -1,8 +1,8 @@
-"""Make a recorded board of a file that somebody has shared: a new tree of tests/boards, which the tests of boards then read.
+"""Make a recorded board from a file that somebody has shared: a new tree of tests/boards, which the tests of boards then read.
 
     .venv/bin/python scripts/adopt_board.py board.json [--name pi5_bookworm]
 
-docs/adopt-a-board.md says how such a file is made. It is data of a stranger: each path is checked before anything is written.
+docs/adopt-a-board.md says how such a file is made. It comes from a stranger, so each path is checked before anything is written.
 """
 
 import argparse
@@ -26,15 +26,15 @@ PROGRAM = re.compile(r"[a-z][a-z_0-9]*(?: [A-Za-z0-9_-]+)*")
 NAME = re.compile("[a-z][a-z0-9_]{1,40}")
 MOST_BYTES = 8_000_000
 STAND_IN = """#!/bin/sh
-# Prints what the program of such a board was seen to print: ../said, see ../../README.md.
+# Prints what this program printed on such a board: ../said, see ../../README.md.
 exec /bin/cat "${0%/*}/../said/${0##*/} $*"
 """
 EXPECTED = """
 import json
 from device_agent.board import conditions, machine
-told, now = machine.describe(), conditions.observe()
+known, now = machine.describe(), conditions.observe()
 print(json.dumps({
-    "machine": [told.model, told.cpu, told.os, told.memory_bytes // 1024, told.cpu_max_khz, told.governor, told.release, told.power_mode],
+    "machine": [known.model, known.cpu, known.os, known.memory_bytes // 1024, known.cpu_max_khz, known.governor, known.release, known.power_mode],
     "conditions": [now.temperature_mc, now.cpu_khz, now.governor, now.load_average_milli, now.cpu_pressure_centi,
                    (now.available_bytes or 0) // 1024, now.throttle_flags],
 }))
@@ -47,13 +47,13 @@ SAME = (
     "governor",
     "release",
     "power_mode",
-)  # the board's own answers to be found again
+)  # the tree must give the board's own answers
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path)
-    parser.add_argument("--name", help="of the tree; its kind if it is left out")
+    parser.add_argument("--name", help="of the tree; the kind of board by default")
     given = parser.parse_args()
     if given.file.stat().st_size > MOST_BYTES:
         sys.exit(f"{given.file} has more than {MOST_BYTES:,} bytes")
@@ -78,10 +78,10 @@ def adopted(shared: Shared, name: str, boards: Path) -> Path:
     paths = [*shared.files, *shared.links, *shared.failing, *shared.blocking, *shared.root_only]
     for path in paths:
         if not PATH.fullmatch(path) or ".." in path.split("/"):
-            raise ValueError(f"{path!r} is no path of a board's tree")
+            raise ValueError(f"{path!r} is not a path of a board's tree")
     for command in shared.programs:
         if not PROGRAM.fullmatch(command):
-            raise ValueError(f"{command!r} is no program that is asked")
+            raise ValueError(f"{command!r} is not a program that the agent runs")
     for link, target in shared.links.items():
         leads = os.path.normpath(f"{link}/../{target}")
         if not PATH.fullmatch(leads) or target.startswith("/"):
@@ -103,13 +103,13 @@ def _write(shared: Shared, root: Path) -> None:
         (root / link).symlink_to(target)
     lines = [f"fifo {path}" for path in shared.blocking] + [f"mode 0400 {path}" for path in shared.root_only]
     for path in shared.root_only:
-        _file(root / path, "0\n")  # what is in it is not known
+        _file(root / path, "0\n")  # its content is not known
     for path in shared.blocking:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
     if lines:
         _file(root / "manifest", "\n".join(lines) + "\n")
-    for command, said in shared.programs.items():
-        _file(root / "said" / command, said)
+    for command, output in shared.programs.items():
+        _file(root / "said" / command, output)
         program = root / "bin" / command.split()[0]
         _file(program, STAND_IN)
         program.chmod(0o755)
@@ -121,22 +121,19 @@ def _file(path: Path, text: str) -> None:
 
 
 def as_the_agent_reads(root: Path) -> dict[str, list[object]]:
-    """In a process of its own, which sees the tree with what git cannot hold."""
+    """Return what the agent reads from the tree with what git cannot hold, in a process of its own."""
     with tree_of(root) as whole:
-        done = subprocess.run(
-            [sys.executable, "-c", EXPECTED], env=environment(whole) | {"PYTHONPATH": str(ROOT)}, capture_output=True,
-            text=True, check=True, timeout=60,
-        )  # fmt: skip
+        run, variables = [sys.executable, "-c", EXPECTED], environment(whole) | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(run, env=variables, capture_output=True, text=True, check=True, timeout=60)
     found: dict[str, list[object]] = json.loads(done.stdout)
     return found
 
 
 def differences(shared: Shared, root: Path) -> list[str]:
-    """Where the agent reads something else from the tree than it told on the board: a file is missing in the list of collect.py."""
-    told = json.loads((root / "expected.json").read_text())["machine"]
-    read = dict(
-        zip(("model", "cpu", "os", "memory_kib", "cpu_max_khz", "governor", "release", "power_mode"), told, strict=True)
-    )
+    """List where the agent reads something else from the tree than on the board: a file is missing in the list of collect.py."""
+    known = json.loads((root / "expected.json").read_text())["machine"]
+    names = ("model", "cpu", "os", "memory_kib", "cpu_max_khz", "governor", "release", "power_mode")
+    read = dict(zip(names, known, strict=True))
     return [
         f"{name}: {shared.machine.get(name)!r} on the board, {read[name]!r} from its tree"
         for name in SAME

@@ -1,7 +1,7 @@
-"""Draw docs/diagrams. They are read in light and in dark, on a desk and on a phone: narrow, with large text.
+"""Draw docs/diagrams. They are read in light and in dark mode, on a desk and on a phone: narrow, with large text.
 
-python scripts/draw_diagrams.py             # write them
-python scripts/draw_diagrams.py --check     # exit code 1 where one is not as it would be drawn
+.venv/bin/python scripts/draw_diagrams.py             # write them
+.venv/bin/python scripts/draw_diagrams.py --check     # exit code 1 where a file differs from what would be drawn
 """
 
 import sys
@@ -29,21 +29,22 @@ def box(x: float, y: float, width: float, height: float, kind: str = "box") -> s
 
 
 def labelled(x: float, y: float, width: float, title: str, *lines: str, kind: str = "box") -> str:
-    """A box with a title and lines below it, as high as they need."""
+    """Return a box with a title and lines below it, as high as they need."""
     parts = [box(x, y, width, 30 + 18 * len(lines), kind), text(x + 10, y + 20, title, "strong")]
     parts += [text(x + 10, y + 40 + 18 * number, line, "small") for number, line in enumerate(lines)]
     return "".join(parts)
 
 
 def down(x: float, y: float, length: float, words: str = "", second: str = "") -> str:
-    """An arrow downwards, with words on its right side."""
+    """Return an arrow downwards, with words on its right side."""
     tip = y + length
-    said = text(x + 12, y + length / 2 + (0 if second else 5), words, "small") if words else ""
-    said += text(x + 12, y + length / 2 + 17, second, "small") if second else ""
-    return f'<path class="line" d="M{x} {y}V{tip - 6}"/><path class="tip" d="M{x - 5} {tip - 8}h10l-5 8z"/>{said}'
+    label = text(x + 12, y + length / 2 + (0 if second else 5), words, "small") if words else ""
+    label += text(x + 12, y + length / 2 + 17, second, "small") if second else ""
+    return f'<path class="line" d="M{x} {y}V{tip - 6}"/><path class="tip" d="M{x - 5} {tip - 8}h10l-5 8z"/>{label}'
 
 
 def processes() -> tuple[str, int, str]:
+    job = ("a process of its own: it outlives the connection", "holds the board's lock; numbered records on disk")
     parts = [
         labelled(10, 10, 460, "Your machine: edgepress", "makes the files, keeps the store, judges, writes the report"),
         down(60, 58, 52, "one SSH connection, host key pinned:", "JSON lines, no port, no pickle, no shell text"),
@@ -51,14 +52,7 @@ def processes() -> tuple[str, int, str]:
         text(20, 132, "The board: sshd and Python 3.8, nothing else", "strong"),
         labelled(28, 146, 424, "agent", "ends when the connection ends", "named by its content, checked at each start"),
         down(60, 212, 46, "submits a job, follows its records"),
-        labelled(
-            28,
-            258,
-            424,
-            "job",
-            "a process of its own: it outlives the connection",
-            "holds the board's lock; numbered records on disk",
-        ),
+        labelled(28, 258, 424, "job", *job),
         down(60, 324, 46, "starts a fresh process for each launch"),
         labelled(28, 370, 206, "runner: baseline", "fresh process, own runtime", kind="a"),
         labelled(246, 370, 206, "runner: candidate", "a crash is an answer", kind="b"),
@@ -69,12 +63,20 @@ def processes() -> tuple[str, int, str]:
 
 
 def pair() -> tuple[str, int, str]:
+    number = (
+        "the pair's number: the median ratio of its ten cycles",
+        "one number a pair, however noisy the times were",
+    )
+    test = ("sign-flip test of the log ratios against the limit", "exact; stops at the first look that knows")
     parts = [
         text(10, 24, "One pair, on the same CPU: time goes to the right", "strong"),
-        text(10, 62, "A: baseline", "small"), text(10, 112, "B: candidate", "small"),
-        box(96, 44, 62, 28, "idle"), text(127, 63, "warm up", "small", "middle"),
-        box(160, 94, 62, 28, "idle"), text(191, 113, "warm up", "small", "middle"),
-    ]  # fmt: skip
+        text(10, 62, "A: baseline", "small"),
+        text(10, 112, "B: candidate", "small"),
+        box(96, 44, 62, 28, "idle"),
+        text(127, 63, "warm up", "small", "middle"),
+        box(160, 94, 62, 28, "idle"),
+        text(191, 113, "warm up", "small", "middle"),
+    ]
     x = 230
     for cycle in ("ABBA", "BAAB"):
         start = x
@@ -90,13 +92,13 @@ def pair() -> tuple[str, int, str]:
         text(10, 190, "A block is 20 ms and at least 5 inferences. Which cycle comes", "small"),
         text(10, 208, "next is drawn at random, so drift meets both sides alike.", "small"),
         down(60, 218, 34, "each cycle: p10 of B / p10 of A"),
-        labelled(10, 252, 460, "the pair's number: the median ratio of its ten cycles", "one number a pair, however noisy the times were"),
+        labelled(10, 252, 460, *number),
         down(60, 300, 34, "look after 10, 14 and 20 pairs"),
-        labelled(10, 334, 460, "sign-flip test of the log ratios against the limit", "exact; stops at the first look that knows"),
+        labelled(10, 334, 460, *test),
         down(60, 382, 30),
-    ]  # fmt: skip
-    for number, (word, width) in enumerate((("REGRESSED", 118), ("PASS", 80), ("INCONCLUSIVE", 138), ("INVALID", 100))):
-        at = 10 + (0, 126, 214, 360)[number]
+    ]
+    for index, (word, width) in enumerate((("REGRESSED", 118), ("PASS", 80), ("INCONCLUSIVE", 138), ("INVALID", 100))):
+        at = 10 + (0, 126, 214, 360)[index]
         parts += [box(at, 412, width, 30), text(at + width / 2, 432, word, "strong", "middle")]
     words = "In a pair, two fresh processes take turns in blocks, ABBA or BAAB; each pair gives one ratio, and a test judges the pairs"
     return "".join(parts), 456, words
@@ -119,19 +121,24 @@ def records() -> tuple[str, int, str]:
         y = 36 + 62 * number
         on_board = stage in ("deploy", "measure")
         parts += [
-            box(10, y, 104, 44, "b" if on_board else "a"), text(62, y + 27, stage, "strong", "middle"),
+            box(10, y, 104, 44, "b" if on_board else "a"),
+            text(62, y + 27, stage, "strong", "middle"),
             f'<path class="line" d="M116 {y + 22}h16"/><path class="tip" d="M130 {y + 17}v10l8 -5z"/>',
-            box(140, y, 330, 44), text(150, y + 18, record, "strong"), text(150, y + 36, holds, "small"),
-        ]  # fmt: skip
+            box(140, y, 330, 44),
+            text(150, y + 18, record, "strong"),
+            text(150, y + 36, holds, "small"),
+        ]
         if stage != "report":
             parts.append(down(62, y + 44, 18))
     y = 36 + 62 * len(STAGES)
     parts += [
-        box(10, y, 18, 14, "a"), text(34, y + 12, "on your machine", "small"),
-        box(170, y, 18, 14, "b"), text(194, y + 12, "talks to the board", "small"),
+        box(10, y, 18, 14, "a"),
+        text(34, y + 12, "on your machine", "small"),
+        box(170, y, 18, 14, "b"),
+        text(194, y + 12, "talks to the board", "small"),
         text(10, y + 38, "Files lie in the store under their sha256. An unchanged", "small"),
         text(10, y + 56, "stage is found again by its inputs, settings and versions.", "small"),
-    ]  # fmt: skip
+    ]
     return "".join(parts), y + 66, "Seven stages, and the record that each hands on to the next"
 
 
@@ -154,7 +161,7 @@ def main() -> None:
             wrong += [name] if not path.exists() or path.read_text() != drawn(name) else []
         else:
             path.write_text(drawn(name))
-    sys.exit(f"not as they would be drawn: {', '.join(wrong)}" if wrong else 0)
+    sys.exit(f"these differ from what would be drawn: {', '.join(wrong)}" if wrong else 0)
 
 
 if __name__ == "__main__":

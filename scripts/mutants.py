@@ -1,10 +1,10 @@
 """How many small changes of the source do the tests notice? `make mutants`, or python scripts/mutants.py [GROUP...].
 
 mutmut makes the changes, one at a time, and runs the tests that reach the changed function. Each group below is run on a copy of
-the tree, for mutmut writes beside the source. The score is the share that some test fails on. A survivor that changes nothing that
-can be seen is listed in equivalent_mutants.toml with the reason, and does not count.
+the tree, because mutmut writes into it. The score is the share of mutants that make some test fail. A survivor without any visible
+effect is listed in equivalent_mutants.toml with the reason, and does not count.
 
-A group of many mutants takes long: --sample 150 tries so many of them, drawn with --seed, and tells the 95 % interval of the score.
+A group of many mutants takes long: --sample 150 tries 150 of them, drawn with --seed, and prints the 95 % interval of the score.
 """
 
 import argparse
@@ -32,7 +32,7 @@ class Group(NamedTuple):
     process: str = "fork"  # or forkserver: tests run in the fork of a process that only imported; for TensorFlow, which has threads
 
 
-# The tests of a group run in mutmut's own process, or in a fork of it: code that is pushed to an agent is none of its mutants.
+# The tests of a group run in mutmut's own process, or in a fork of it: code that is pushed to an agent is not mutated.
 GROUPS = {
     "decision": Group(
         ("pipeline/statistics/paired_test.py",),
@@ -124,11 +124,11 @@ class Sample(NamedTuple):
 
     def of(self, mutants: dict[str, str]) -> list[str]:
         names = sorted(mutants)
-        return random.Random(self.seed).sample(names, min(self.size, len(names)))  # noqa: S311 - no secret is made of it
+        return random.Random(self.seed).sample(names, min(self.size, len(names)))  # noqa: S311 - it makes no secret
 
 
 def tried(name: str, children: int, excused: set[tuple[str, str, str]], sample: Sample | None = None) -> float:
-    """The score of a group; prints it, and what survived."""
+    """Return the score of a group; print it and the survivors."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = Path(folder)
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
@@ -148,11 +148,11 @@ def tried(name: str, children: int, excused: set[tuple[str, str, str]], sample: 
         run = ("run", "--max-children", str(children))
         done = mutmut(copy, *run, *chosen)
         if late := [mutant for mutant, outcome in outcomes_in(copy).items() if outcome == "timeout"]:
-            mutmut(copy, *run, *late)  # it may only have been the machine that was busy
+            mutmut(copy, *run, *late)  # perhaps the machine was only busy
         outcomes = {mutant: outcome for mutant, outcome in outcomes_in(copy).items() if not chosen or mutant in chosen}
         if not outcomes or "not checked" in outcomes.values():
             print(done[-4000:])
-            raise SystemExit(f"{name}: mutmut could not try every mutant; its last words are above")
+            raise SystemExit(f"{name}: mutmut could not try every mutant; the end of its output is above")
         left = {}
         for mutant, outcome in outcomes.items():
             if outcome not in {"killed", "timeout"}:
@@ -166,7 +166,7 @@ def tried(name: str, children: int, excused: set[tuple[str, str, str]], sample: 
     score = caught / tries
     print(f"{name}: {caught} of {tries} mutants caught, {score:.1%} ({len(outcomes) - tries} more change nothing)")
     for mutant in (each for each, outcome in outcomes.items() if outcome == "timeout"):
-        print(f"  {mutant}: caught by its timeout; on a busy machine, look whether it really never ends")
+        print(f"  {mutant}: caught by its timeout; on a busy machine, check that it really never ends")
     if sample is not None:
         low, high = proportion_interval(caught, tries)
         drawn = f"a sample of {len(chosen)} of {len(whole)}, seed {sample.seed}"
@@ -178,20 +178,18 @@ def tried(name: str, children: int, excused: set[tuple[str, str, str]], sample: 
 
 
 def outcomes_in(folder: Path) -> dict[str, str]:
-    """By the names of the mutants."""
+    """Return the outcome of each mutant by its name."""
     return dict(re.findall(r"^\s+(\S+): ([a-z ]+)$", mutmut(folder, "results", "--all", "true"), re.MULTILINE))
 
 
 def mutmut(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "mutmut", *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        check=False,
-    )  # fmt: skip
+    run = [sys.executable, "-m", "mutmut", *arguments]
+    done = subprocess.run(run, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return done.stdout
 
 
 def changed(diff: str) -> tuple[str, str]:
-    """The lines that a mutant takes out and puts in."""
+    """Return the lines that a mutant removes and adds."""
     out, new = (
         [line[1:].strip() for line in diff.splitlines() if line.startswith(sign) and not line.startswith(sign * 3)]
         for sign in "-+"

@@ -4,7 +4,7 @@
 
 First a known curve of power, RUNS times, under the agent's sampler. Then the whole way: `edgepress run` on this machine with a limit on
 energy, where the writer shows 2 W and 4 W more for each runner that computes, by the CPU time that it really used. The candidate is a copy of
-the baseline, and then a file with 30 % more layers. There is no hardware: the values are made up, and logged with the moment from which they
+the baseline, and then a file with 30 % more layers. No hardware is used: the values are made up, and logged with the moment from which they
 could be read. The truth is the integral of that log, so a late writer is not an error.
 """
 

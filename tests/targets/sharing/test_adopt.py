@@ -23,7 +23,7 @@ from tests.targets.sharing.shared import shared_of
 def test_a_file_that_would_write_elsewhere_is_refused(change, tmp_path):
     shared = msgspec.structs.replace(shared_of(board_trees.tree("pc", tmp_path)), **change)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ValueError, match=r"is no path|is no program|leads out"):
+    with pytest.raises(ValueError, match=r"is not a path|is not a program|leads out"):
         adopt_board.adopted(shared, "bad", tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
 
