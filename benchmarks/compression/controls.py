@@ -1,4 +1,4 @@
-"""Does a method help, or only the training that comes with it?
+"""Does a compression method help, or only the training that comes with it?
 
     .venv/bin/python benchmarks/compression/controls.py [--seeds 1 2 3] [--only NAME ...]
 
