@@ -93,7 +93,7 @@ def main() -> None:
             add("size", file.artifact.size_bytes, "bytes", of=name)
             print(
                 f"{name:<16}{min(took[name]):>9.0f}{statistics.median(took[name]):>11.0f}{100 * agreement.accuracy_ratio:>12.2f}"
-                f"{100 * agreement.top1_agreement_ratio:>14.2f}{file.artifact.size_bytes:>10,}  {file.note}"
+                f"{100 * agreement.top1_agreement_ratio:>14.2f}{file.artifact.size_bytes:>10,}  {' '.join(file.notes)}"
             )
     print(f"load average at the end {os.getloadavg()[0]:.2f}")
 

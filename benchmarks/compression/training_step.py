@@ -23,11 +23,10 @@ from benchmarks._support import command
 from benchmarks._support.machine import describe
 from benchmarks._support.results import ROOT, change, results
 from pipeline import frameworks
-from pipeline.compress import training
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Distill, Recover
 from pipeline.compress.sparsity import masks
-from pipeline.compress.training import objective
+from pipeline.compress.training import loop, objective
 
 MODEL = ROOT / "examples" / "fashion_mnist" / "model.keras"
 GOAL = 1.10
@@ -96,12 +95,12 @@ def recovery(data, how, *, sparse=False):
             (mask,) = masks.keep_largest(masks.magnitudes([weight.numpy()]), 0.5, "layer")
             weight.assign(weight.numpy() * mask)
     context = Context(training=data, original=lambda: frameworks.open_keras(MODEL))
-    running = training.Training(objective.prepare(model, how, context), how, context, ())
+    running = loop.Training(objective.prepare(model, how, context), how, context, ())
     called = keras.callbacks.CallbackList([], model=model)
     step = running.step_in(None)
 
     def epoch():
-        with training.zeros_held(model) if sparse else contextlib.nullcontext():
+        with loop.zeros_held(model) if sparse else contextlib.nullcontext():
             began = time.perf_counter()
             running.epoch(0, step, called)
             return time.perf_counter() - began

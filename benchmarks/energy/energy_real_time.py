@@ -181,9 +181,9 @@ def known(seed):
             sampler.enter("timed")
             time.sleep(made.end_s)
             sampler.stop()
-    before, window, after = (tuple(start_ns + round(edge * 1e9) for edge in span) for span in at)
-    ran = wire.EnergyWindow(1, *window, round(LEAD_S * 1e9), (before, after), (), ())
-    gross_j = writer.joules(*window)
+    before, (begin_ns, end_ns), after = (tuple(start_ns + round(edge * 1e9) for edge in span) for span in at)
+    ran = wire.EnergyWindow(1, begin_ns, end_ns, round(LEAD_S * 1e9), (before, after), (), ())
+    gross_j = writer.joules(begin_ns, end_ns)
     return reading_of(sampler.traces()[0], ran), gross_j, gross_j - made.joules(*at[1], made.idle_sums)
 
 

@@ -37,9 +37,9 @@ def main() -> None:
         done = subprocess.run([EDGEPRESS, "run", "--json", example / "edge.toml"], capture_output=True, check=True)
         add("the example, after the set-up", round(time.perf_counter() - began), "s")
         record = msgspec.json.decode(done.stdout, type=RunRecord)
-        for one in record.converted:
-            if one.agreement and one.agreement.accuracy_ratio is not None:
-                add("accuracy", round(100 * one.agreement.accuracy_ratio, 2), "%", of=f"{one.variant} {one.format}")
+        for file in record.converted:
+            if file.agreement and file.agreement.accuracy_ratio is not None:
+                add("accuracy", round(100 * file.agreement.accuracy_ratio, 2), "%", of=f"{file.variant} {file.format}")
         for one in record.measured.measurements:
             base = next(each for each in record.measured.measurements if is_uncompressed_fp32(each, one.runtime))
             smaller = base.artifact.size_bytes / one.artifact.size_bytes

@@ -10,6 +10,7 @@ The machine may be shared: the two checkouts are measured alternately, and each 
 """
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -55,9 +56,8 @@ def main() -> None:
     with results(__file__) as add:
         compare(add, "edgepress --help", help_s, given.other, 2 * given.repeats)
         with loopback_board() as board:
-            compare(
-                add, "first answer of the agent", lambda each: first_answer_s(each, board), given.other, given.repeats
-            )
+            first_answer = functools.partial(first_answer_s, board=board)
+            compare(add, "first answer of the agent", first_answer, given.other, given.repeats)
         compare_sizes(add, given.other)
         if given.demo:
             compare(add, "the example", example_s, given.other, given.demo)

@@ -33,6 +33,7 @@ from benchmarks._support.results import results
 from device_agent import wire
 from device_agent.record import replace
 from pipeline import units
+from pipeline.compare.by_interval import LAUNCHES
 from pipeline.compare.case import Case
 from pipeline.compare.limits import memory as memory_limit
 from pipeline.measure.memory import memory_of
@@ -163,9 +164,11 @@ def main() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--same", type=int, default=100)
     parser.add_argument("--more", type=int, default=20)
-    parser.add_argument("--launches", type=int, default=5)
+    parser.add_argument("--launches", type=int, default=LAUNCHES, help=f"of each side; {LAUNCHES} or more")
     parser.add_argument("--runtimes", nargs="+", default=list(RUNTIMES), choices=RUNTIMES)
     given = parser.parse_args()
+    if given.launches < LAUNCHES:
+        parser.error(f"with fewer than {LAUNCHES} launches there is no verdict")
     print(f"{describe()}; {given.launches} launches a side, limit {units.size(LIMIT_BYTES)}", flush=True)
     missed = False
     with results(__file__) as add, tempfile.TemporaryDirectory() as folder:

@@ -33,7 +33,7 @@ from pipeline import flow, selftest, units
 from pipeline.plan import read
 from pipeline.progress import Silent
 from pipeline.selftest import SLOWDOWNS
-from pipeline.statistics.paired_test import LOOKS, detectable, effect, rule_of
+from pipeline.statistics.paired_test import LOOKS, detectable, effect, judged, rule_of
 from targets import inventory, open_session, provision
 
 FOLDER = ROOT / "build" / "selftest"
@@ -198,9 +198,7 @@ def _show(add, name_of: str, found: list[dict], slower: bool) -> None:
 
 def _share(log_ratios: list[float]) -> float:
     """Return the share of a trial's time that the verdict on the unchanged file needed."""
-    needed = next(
-        (look for look in LOOKS if selftest.judged(log_ratios[:look], RULE) != "INCONCLUSIVE"), len(log_ratios)
-    )
+    needed = next((look for look in LOOKS if judged(log_ratios[:look], RULE) != "INCONCLUSIVE"), len(log_ratios))
     return min(1.0, needed / len(log_ratios))
 
 
