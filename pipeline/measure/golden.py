@@ -23,9 +23,8 @@ Array = npt.NDArray[np.float32]
 Wide = npt.NDArray[np.float64]
 
 AT_LEAST = 0.01  # relative L2: floating point in another order, or TF32 on a GPU
-TIMES_OWN_ERROR = (
-    2.0  # other right kernels were 0.3 to 0.8 of the file's own error apart (benchmarks/verdicts/golden.py)
-)
+# Other right kernels were 0.3 to 0.8 of the file's own error apart (benchmarks/verdicts/golden.py).
+TIMES_OWN_ERROR = 2.0
 # Of one column of the answers. The error of one column of few rows is known less well, and a column that is dead is off by its whole spread.
 TIMES_OWN_ERROR_OF_COLUMN, SPREAD_OF_COLUMN = 4.0, 0.5
 LEAST_ROWS_OF_COLUMN = 16
