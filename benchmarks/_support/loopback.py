@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from targets.inventory import Target
-from tests.targets.own_sshd import own_sshd
+from tests.support.own_sshd import own_sshd
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ def measure(add, name: str) -> str:
     import keras
 
     from pipeline.compress.surgery import Selection, prune_model
-    from tests.pipeline.compress.masked import masked, randomise
+    from tests.support.masked import masked, randomise
 
     half = Selection(ratio=0.5)
     side = SIDES[name]

@@ -40,7 +40,7 @@ from pipeline.measure.memory import memory_of
 from pipeline.plan import LimitsTable
 from pipeline.records import Measured, Memory, Verdict
 from targets import Session, inventory, open_session, provision
-from tests.pipeline.test_report_sample import measurement
+from tests.support.sample_run import measurement
 
 LIMIT_BYTES = 128 * 1024
 WIDE = 256

@@ -14,7 +14,6 @@ from device_agent import wire
 from device_agent.record import replace
 from pipeline.measure.energy.reading import Idle, Sync, least_window_s, reading_of, sampler_cost_ratio
 from pipeline.measure.energy.trace import Curve
-
 from tests.support.power import RAN, S, counter, trace, watts
 
 # --- by hand
