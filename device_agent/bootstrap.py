@@ -1,8 +1,8 @@
-"""The text that the host sends as `python3 -I -S -c ...`: becomes the agent of a given hash, installed anew where it is absent or changed.
+"""The text that the host sends as `python3 -I -S -c ...`: it becomes the agent of a given hash, and installs it if absent or changed.
 
-Reads one JSON line {"root", "sha256", "size_bytes"} and nothing ahead; says HAVE, or NEED (NEED DAMAGED) and takes size_bytes of zip, or
-says FAIL {"error", "message"} and ends with 1. The first answer waits for it: imports are few. Code is run only from folders to which
-none but this user and root can write, and only if all files there are what was installed: the seal is a hash of them all.
+It reads one JSON line {"root", "sha256", "size_bytes"} and not a byte more; prints HAVE, or NEED (NEED DAMAGED) and reads size_bytes of
+zip, or prints FAIL {"error", "message"} and exits with 1. The first answer waits for it, so imports are few. Code runs only from folders
+that only this user and root can write to, and only if all files there are what was installed: the seal is a hash of them all.
 """
 
 import errno, fcntl, json, os, stat, sys  # noqa: E401, I001 - few lines
@@ -16,7 +16,7 @@ ERRORS.update(dict.fromkeys((errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEX
 ERRORS.update({errno.EROFS: "read_only", errno.EDQUOT: "quota", errno.ENOENT: "no_home"})
 SEAL = ".sealed-" + str(sys.implementation.cache_tag)  # another Python has other .pyc files
 MOST_BYTES = 1 << 18
-LEAST_INODES = 500  # for a root that is new
+LEAST_INODES = 500  # for a new root
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
 OURS = ("agents", "blobs", "jobs", "partial", "sites", "tmp", "lock", "tuned.json")
 
@@ -44,34 +44,34 @@ def sync(path: str) -> None:
 
 
 def guard(root: str) -> None:
-    """Refused, where others could put something into this folder or one of those in it, or put another in its place."""
+    """Fail if others could write into this folder or one of its folders, or replace it."""
     guard_way(root, os.geteuid())
     for entry in os.scandir(root):
-        told = entry.stat(follow_symlinks=False)
-        if stat.S_ISLNK(told.st_mode) and told.st_uid == os.geteuid():
+        info = entry.stat(follow_symlinks=False)
+        if stat.S_ISLNK(info.st_mode) and info.st_uid == os.geteuid():
             guard_way(os.path.realpath(entry.path), os.geteuid())
-        elif told.st_uid != os.geteuid() or is_open(entry.path, told):
-            unsafe(entry.path, told)
+        elif info.st_uid != os.geteuid() or is_open(entry.path, info):
+            unsafe(entry.path, info)
 
 
 def guard_way(path: str, *owners: int) -> None:
-    """Each folder on the way is root's or ours, and nobody else may write there; where all may, each only his own (/tmp)."""
-    told = os.stat(path)
-    is_shared = not owners and told.st_mode & stat.S_ISVTX
-    if told.st_uid not in (owners or (0, os.geteuid())) or (is_open(path, told) and not is_shared):
-        unsafe(path, told)
+    """Require that each folder on the path is root's or ours and writable by no one else, or sticky (/tmp)."""
+    info = os.stat(path)
+    is_shared = not owners and info.st_mode & stat.S_ISVTX
+    if info.st_uid not in (owners or (0, os.geteuid())) or (is_open(path, info) and not is_shared):
+        unsafe(path, info)
     if path != os.path.dirname(path):
         guard_way(os.path.dirname(path))
 
 
-def is_open(path: str, told: os.stat_result) -> bool:
-    """Whether others may write. The group that a user has for himself alone is nobody else; the bit of the group tells of ACLs, too."""
-    if told.st_mode & OTHERS != stat.S_IWGRP:
-        return bool(told.st_mode & OTHERS)
+def is_open(path: str, info: os.stat_result) -> bool:
+    """Whether others may write. A user's private group does not count as others; the group bit also reflects ACLs."""
+    if info.st_mode & OTHERS != stat.S_IWGRP:
+        return bool(info.st_mode & OTHERS)
     import grp, pwd  # noqa: E401, I001 - few lines
 
     try:
-        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(told.st_gid)
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(info.st_gid)
         has_acl = "system.posix_acl_access" in os.listxattr(path, follow_symlinks=False)
     except (KeyError, OSError):
         return True
@@ -79,13 +79,13 @@ def is_open(path: str, told: os.stat_result) -> bool:
     return has_acl or (user.pw_gid, {user.pw_name}) != (group.gr_gid, {group.gr_name, *names})
 
 
-def unsafe(path: str, told: os.stat_result) -> "NoReturn":
-    what = "can be written to by others" if is_open(path, told) else "belongs to the user %d" % told.st_uid
-    fail("unsafe", "%s %s (mode %o); the agent runs as the user %d" % (path, what, told.st_mode & 0o7777, os.geteuid()))
+def unsafe(path: str, info: os.stat_result) -> "NoReturn":
+    what = "can be written to by others" if is_open(path, info) else "belongs to the user %d" % info.st_uid
+    fail("unsafe", "%s %s (mode %o); the agent runs as the user %d" % (path, what, info.st_mode & 0o7777, os.geteuid()))
 
 
 def prepare_root(root: str) -> None:
-    """The root and its folders (files/layout.py) are there, safe, and of use."""
+    """Make the root and its folders (files/layout.py); fail if they are unsafe or unusable."""
     there = root
     while not os.path.isdir(there):
         there = os.path.dirname(there)
@@ -94,11 +94,11 @@ def prepare_root(root: str) -> None:
         if room.f_flag & flag:
             fail(error, root)
     if there != root and room.f_files and room.f_favail < LEAST_INODES:
-        fail("no_inodes", "%s: %d inodes are free, and a runtime is a thousand files or more" % (root, room.f_favail))
+        fail("no_inodes", "%s: %d inodes are free, and a runtime has a thousand files or more" % (root, room.f_favail))
     guard(root) if there == root else guard_way(there)
     for name in {*OURS} & {*os.listdir(root)} if there == root and "agents" not in os.listdir(root) else ():
         if not os.path.isdir(root + "/" + name) or os.listdir(root + "/" + name):
-            fail("foreign", root + "/" + name)  # of a home, in which it would be taken for what place.py makes
+            fail("foreign", root + "/" + name)  # in a home it would be mistaken for what files/layout.py makes
     for name in OURS[:6]:
         os.makedirs(os.path.join(root, name), exist_ok=True)
     if there != root:
@@ -112,8 +112,8 @@ def why(error: OSError, root: str) -> str:
 
 
 def sealed(agent: str) -> str:
-    """A hash of all that lies there: every name and every content, so that nothing can be added either."""
-    from _blake2 import blake2b  # of Python itself: a third of the time of SHA-256, and no OpenSSL as hashlib has
+    """A hash of every name and content there, so that nothing can be added either."""
+    from _blake2 import blake2b  # part of Python: a third of the time of SHA-256, and without the OpenSSL of hashlib
 
     found, content = blake2b(), memoryview(bytearray(MOST_BYTES))
     for folder, folders, names in os.walk(agent):
@@ -128,22 +128,22 @@ def sealed(agent: str) -> str:
                 found.update(b"%d:" % size)
                 found.update(content[:size])
                 if size == len(content):
-                    return "no file of the agent is so long"
+                    return "a file is longer than any of the agent"
     return str(found.hexdigest())
 
 
 def hold(agent: str) -> str:
-    """HAVE, or why not. What is there stays: a shared lock on its folder keeps others from collecting it (files/layout.py)."""
+    """HAVE, or why not. A shared lock on the agent's folder keeps others from removing it (files/layout.py)."""
     if not os.path.lexists(agent):
-        return "NEED"  # not asked again below: another host may just be installing it
+        return "NEED"  # not checked again below: another host may be installing it now
     try:
         descriptor = os.open(agent, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-        told, names = os.fstat(descriptor), os.listdir(agent)
+        info, names = os.fstat(descriptor), os.listdir(agent)
         if SEAL not in names and any(name.startswith(".sealed-") for name in names):
-            return "NEED"  # of another Python
+            return "NEED"  # sealed by another Python
         with open(os.path.join(agent, SEAL)) as file:
-            if told.st_uid == os.geteuid() and not is_open(agent, told) and file.read() == sealed(agent):
+            if info.st_uid == os.geteuid() and not is_open(agent, info) and file.read() == sealed(agent):
                 return "HAVE"
     except OSError:
         pass
@@ -166,11 +166,11 @@ def install(agent: str, tmp: str, data: bytes) -> None:
                 archive.extract(name, new)
         compileall.compile_dir(new, quiet=2, ddir=agent)
         with open(os.path.join(new, SEAL), "w") as file:
-            file.write(sealed(new))  # its own name, too
+            file.write(sealed(new))  # includes its own name
         for folder, _, names in os.walk(new):
             for each in (*names, "."):
                 sync(os.path.join(folder, each))
-        if hold(agent) != "HAVE":  # else another host was quicker
+        if hold(agent) != "HAVE":  # else another host was faster
             if os.path.lexists(agent):
                 os.rename(agent, old)
             os.rename(new, agent)
@@ -178,14 +178,14 @@ def install(agent: str, tmp: str, data: bytes) -> None:
     except zipfile.BadZipFile as error:
         fail("bad_upload", error)
     except OSError as error:
-        fail(why(error, tmp), error)  # before it is tidied up, which may free what was short
+        fail(why(error, tmp), error)  # before the cleanup, which may free what was short
     finally:
         shutil.rmtree(work, ignore_errors=True)
         os.close(lock)
 
 
 def prepare() -> str:
-    """The agent is there, can be imported and stays. The root."""
+    """Make sure that the agent is there, importable and locked. Returns the root."""
     if sys.version_info < (3, 8):
         fail("old_python", "the agent needs Python 3.8 or newer, this is " + sys.version.split()[0])
     os.umask(0o077)
@@ -208,7 +208,7 @@ def prepare() -> str:
                 fail("bad_upload", "the bytes are not the agent that was announced")
             install(agent, os.path.join(root, "tmp"), data)
             if hold(agent) == "NEED DAMAGED":  # what is not sealed is not run, even now
-                fail("bad_upload", "what was just installed in %s is not read back as it was written" % agent)
+                fail("bad_upload", "what was just installed in %s does not read back as it was written" % agent)
     except OSError as error:
         fail(why(error, root), error)
     sys.path.insert(0, agent)

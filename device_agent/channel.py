@@ -1,4 +1,4 @@
-"""The two pipes to the host: lines and raw bytes in, records and files out. The end of the input is HostGone, everywhere."""
+"""The two pipes to the host: lines and raw bytes in, records and files out. The end of the input raises HostGone everywhere."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
 CHUNK_BYTES = 1 << 16
-SILENT_S = 30.0  # in the middle of an upload; the host gives a silent link up after 45
+SILENT_S = 30.0  # in the middle of an upload; the host gives up a silent link after 45
 
 
 class HostGone(Exception):
-    """Nobody is left to answer to, or the stream can not be kept in step: stop everything, clean up, end."""
+    """The host has gone, or the stream is out of step: stop everything, clean up, exit."""
 
 
 class Refused(Exception):
-    """A request that can not be served; becomes wire.Failure."""
+    """A request that cannot be served; it becomes wire.Failure."""
 
     def __init__(self, error: str, message: str, errno: str = "") -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class Channel:
         self.next_working = 0.0
 
     def read_line(self) -> bytes:
-        """The next line without its end. WireError if it is too long; it is skipped then."""
+        """Return the next line without its end. WireError if it is too long; it is skipped then."""
         start, skipping = 0, False
         while True:
             end = self.buffer.find(b"\n", start)
@@ -58,14 +58,14 @@ class Channel:
             self._fill()
 
     def read_exactly(self, size: int) -> bytearray:
-        """Of an upload. HostGone also where the host is silent: what it has begun is held for it meanwhile."""
+        """Read `size` bytes of an upload. HostGone also if the host falls silent: its upload holds a lock."""
         data = bytearray(size)
         view = memoryview(data)
         have = min(size, len(self.buffer))
         view[:have] = self.buffer[:have]
         del self.buffer[:have]
         while have < size:
-            if not self.waits(SILENT_S):
+            if not self.has_input(SILENT_S):
                 raise HostGone(f"the host has sent nothing for {SILENT_S:g} s in the middle of an upload")
             got = os.readv(self.input_fd, [view[have:]])
             if not got:
@@ -74,35 +74,35 @@ class Channel:
         return data
 
     def check(self) -> None:
-        """In long work: HostGone if the host has closed its end; tell it from time to time that we are at it. Never blocks.
+        """During long work, tell the host from time to time that we are working. HostGone if it has closed its end. Never blocks.
 
-        What the host has sent meanwhile is kept.
+        Input that has arrived is kept.
         """
-        while self.waits(0):
+        while self.has_input(0):
             if len(self.buffer) > wire.MAX_LINE_BYTES:
                 raise HostGone("the host does not wait for its answers")
             self._fill()
         if time.monotonic() >= self.next_working:
             self.send(wire.Working())
 
-    def waits(self, limit_s: float) -> bool:
-        """Whether the host has sent something (or is gone), within `limit_s`."""
+    def has_input(self, limit_s: float) -> bool:
+        """Whether the host sends something, or disconnects, within `limit_s`."""
         return bool(select.select([self.input_fd], [], [], limit_s)[0])
 
     def send_mark(self) -> None:
-        """Everything before it is noise; the newline ends a line that noise has begun."""
+        """Send the mark: everything before it is noise; the newline ends a line that noise may have begun."""
         self._write(b"\n" + wire.MARK + b"\n")
 
     def send(self, record: Any) -> None:
         self.send_line(wire.encode(record))
 
     def send_line(self, line: bytes) -> None:
-        """A record that is encoded already."""
+        """Send a record that is already encoded."""
         self._write(line)
         self.next_working = time.monotonic() + wire.WORKING_S
 
     def send_file(self, file: BinaryIO, size_bytes: int) -> None:
-        """Exactly `size_bytes`, which have been announced: a file that is cut short leaves nothing to do but to end."""
+        """Send exactly the `size_bytes` that were announced. HostGone if the file is shorter: the stream cannot recover."""
         while size_bytes:
             data = file.read(min(size_bytes, CHUNK_BYTES))
             if not data:

@@ -1,7 +1,7 @@
-"""What a record of the wire is, and its way into JSON and back. Types are checked strictly: the other side is not trusted.
+"""A record of the wire, and its conversion to JSON and back. Types are checked strictly: the other side is not trusted.
 
-Not dataclasses: to define forty of them takes 22 ms with their imports (here; several times that on a Pi), and every first
-answer of an agent would wait for it. For the same reason (5 ms) no module that the first answer needs imports typing when it runs:
+Not dataclasses: defining forty of them takes 22 ms with their imports (here; several times that on a Pi), and every first
+answer of an agent would wait for it. For the same reason (5 ms) no module that the first answer needs imports typing at run time:
 annotations stay text there, and `if TYPE_CHECKING:` is false without that import, too.
 """
 
@@ -22,7 +22,7 @@ else:
 
 SHA256 = re.compile("[0-9a-f]{64}")
 JOB_ID = re.compile("[0-9a-f]{32}")
-MAX_TEXT = 800  # characters of a text: the cause and the last words
+MAX_TEXT = 800  # characters of a text: the cause and the last output
 
 HINTS: Dict[Type[Any], Dict[str, Any]] = {}
 
@@ -32,9 +32,9 @@ class WireError(ValueError):
 
 
 class EdgepressError(Exception):
-    """The root of the errors of both host packages, pipeline.errors and targets.errors: neither may import the other's, and this is
-    what both import. `message` says what was wrong and with which input, `hint` what to do next. Both are shortened: they quote
-    models, files, child processes and boards, whose texts are of any length.
+    """The root of the errors of both host packages, pipeline.errors and targets.errors: neither may import the other's, and both
+    import this. `message` says what was wrong and with which input, `hint` what to do next. Both are shortened: they quote
+    models, files, child processes and boards, whose texts can be of any length.
     """
 
     exit_code = 5
@@ -46,7 +46,7 @@ class EdgepressError(Exception):
 
 @dataclass_transform(frozen_default=True)
 class Record:
-    """Immutable; its fields are its annotations, in their order, without defaults."""
+    """Immutable. Its fields are its annotations, in order, without defaults."""
 
     def __init__(self, *values: Any, **named: Any) -> None:
         names = list(getattr(type(self), "__annotations__", ()))
@@ -57,7 +57,7 @@ class Record:
         self.__dict__.update((name, given[name]) for name in names)
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError("%s can not be changed" % type(self).__name__)
+        raise AttributeError("%s cannot be changed" % type(self).__name__)
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.__dict__ == self.__dict__
@@ -70,12 +70,12 @@ class Record:
 
 
 def replace(record: R, **changes: Any) -> R:
-    """A copy with other values in some fields."""
+    """Return a copy with some fields changed."""
     return type(record)(**{**record.__dict__, **changes})
 
 
 def to_fields(record: Record) -> Dict[str, Any]:
-    """What json.dumps takes. A long text is shortened: what a runtime or a program says is of any length."""
+    """Return the fields for json.dumps. Long texts are shortened: a runtime or program may print any amount."""
     return {
         name: shortened(value) if type(value) is str and len(value) > MAX_TEXT else _plain(value)
         for name, value in record.__dict__.items()
@@ -83,7 +83,7 @@ def to_fields(record: Record) -> Dict[str, Any]:
 
 
 def shortened(text: str, most: int = MAX_TEXT) -> str:
-    """Its head, where a message says what it is of, and more of its tail, where programs say why they end."""
+    """Keep the head, which says what a message is about, and more of the tail, where programs say why they end."""
     if len(text) <= most:
         return text
     mark = " ... %d characters left out ... " if most > 100 else " ... "
@@ -93,7 +93,7 @@ def shortened(text: str, most: int = MAX_TEXT) -> str:
 
 
 def from_fields(kind: Type[R], fields: Dict[str, Any]) -> R:
-    """Build the record `kind` of decoded JSON, strictly: no field missing, none unknown, each of its type."""
+    """Build a record of `kind` from decoded JSON. WireError for a missing or unknown field, or a wrong type."""
     hints = hints_of(kind)
     missing, unknown = sorted(set(hints) - set(fields))[:5], sorted(set(fields) - set(hints))[:5]
     if missing or unknown:
@@ -102,7 +102,7 @@ def from_fields(kind: Type[R], fields: Dict[str, Any]) -> R:
 
 
 def hints_of(kind: Type[Any]) -> Dict[str, Any]:
-    """The types of the fields of a record, by their names."""
+    """Return the types of a record's fields, by name."""
     if kind not in HINTS:
         import typing
 

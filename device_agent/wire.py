@@ -1,7 +1,7 @@
 """The records between host and agent, and their text form: one JSON object a line. No I/O; the host imports this file.
 
 The agent starts with MARK on a line of its own (login shells and native libraries print before it), then Hello. Then, for
-each request line of the host, the agent answers one or more lines, the last of them neither an Event nor Working:
+each request line of the host, the agent answers one or more lines, of which the last is neither an Event nor Working:
 
     Have          -> Present
     Put           -> Ready, then the host sends frames (below), -> Stored
@@ -9,7 +9,7 @@ each request line of the host, the agent answers one or more lines, the last of 
     Observe       -> Conditions
     Tune          -> Tuned
     Meters        -> MeterList
-    Submit        -> Accepted: the job runs on its own from here on, whatever becomes of the connection
+    Submit        -> Accepted: the job runs on its own from here on, even if the connection breaks
     Follow        -> (Event | Launched | Paired | LaunchFailed)* -> Ended; any other request before that: -> Paused, and its own answer
     Cancel        -> Cancelled
     Jobs          -> JobList
@@ -18,18 +18,18 @@ each request line of the host, the agent answers one or more lines, the last of 
     Uninstall     -> Uninstalled, and the agent ends
     Get           -> Blob, then `size_bytes` raw bytes follow
     anything      -> Failure
-    meanwhile     -> Working, at least every WORKING_S, so that silence means trouble
+    (while busy)  -> Working, at least every WORKING_S, so that silence means trouble
 
 A frame carries a piece of a blob: FRAME (coding, bytes that follow, bytes of the blob in it), then the bytes. The coding is RAW
-or DEFLATED (zlib); a frame of the coding END, without bytes, ends an upload early. Failure may come before all frames are sent.
+or DEFLATED (zlib); a frame with the coding END and no bytes ends an upload early. Failure may come before all frames are sent.
 
 PROTOCOL history (an agent is pushed by the hash of its content, so versions never meet; the number is a second lock):
     1  first
     2  jobs that outlive the connection; uploads in frames, from an offset
-    3  pairs of launches that take turns; pinned processes; inputs in rotation
+    3  pairs of interleaved launches; pinned processes; inputs in rotation
     4  meters: several a launch, power or energy
-    5  cleaning up: Clean, Uninstall; a note beside Accepted; the numbers of the CPUs that a process may use; the time in which a
-       runner's waiting was counted; texts have a length
+    5  cleaning up: Clean, Uninstall; a note in Accepted; the numbers of the CPUs that a process may use; the time in which a
+       runner's delays were counted; a maximum length of texts
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from __future__ import annotations
 import json
 import struct
 
-from device_agent.record import MAX_TEXT as MAX_TEXT  # noqa: PLC0414 - the host finds all of these here
+from device_agent.record import MAX_TEXT as MAX_TEXT  # noqa: PLC0414 - the host imports all of these from here
 from device_agent.record import EdgepressError as EdgepressError  # noqa: PLC0414
 from device_agent.record import Record as Record  # noqa: PLC0414
 from device_agent.record import WireError as WireError  # noqa: PLC0414
@@ -58,26 +58,26 @@ FRAME = struct.Struct(">BII")
 RAW, DEFLATED, END = 0, 1, 2
 MAX_FRAME_BYTES = 1 << 20  # of the blob in one frame
 
-# The states of a job. Only FINISHED has results; each of the others says what is known in `evidence`.
+# The states of a job. Only FINISHED has results; `evidence` says what is known about the others.
 RUNNING = "RUNNING"
 FINISHED = "FINISHED"
 CANCELLED = "CANCELLED"
-FAILED = "FAILED"  # the agent could not go on: a fault in it, or a full disk
-TIMEOUT = "TIMEOUT"  # it hung, or did not end in its time
-KILLED = "KILLED"  # its process is gone, and it said nothing
+FAILED = "FAILED"  # the agent could not continue: a bug in it, or a full disk
+TIMEOUT = "TIMEOUT"  # it hung, or did not end within its time
+KILLED = "KILLED"  # its process disappeared without a word
 LOST = "LOST"  # the board has restarted since
 STATES = (RUNNING, FINISHED, CANCELLED, FAILED, TIMEOUT, KILLED, LOST)
 
 
 class Machine(Record):
-    """What the board is. Empty text or None: it does not tell."""
+    """What the board is. Empty text or None: unknown."""
 
     model: str  # device tree, else DMI
     cpu: str
     cpu_count: int  # that this process may use
     cpus: Tuple[int, ...]  # these, by the kernel's numbers
     arch: str  # uname -m
-    bits: int  # of the Python process: a 64-bit kernel may carry a 32-bit system
+    bits: int  # of the Python process: a 64-bit kernel may run a 32-bit system
     kernel: str
     os: str  # PRETTY_NAME of /etc/os-release
     python: str  # 3.11.2
@@ -87,7 +87,7 @@ class Machine(Record):
     cpu_max_khz: Optional[int]
     governor: Optional[str]
     release: Optional[str]  # of NVIDIA's board support package, "R36.4.3"
-    power_mode: Optional[str]  # nvpmodel's name of it, "15W"
+    power_mode: Optional[str]  # nvpmodel's name for it, "15W"
     emulator: Optional[str]  # "QEMU": an emulated machine, whose timings say nothing about a board
     packages: Tuple[str, ...]  # runtimes that the system's own Python has, "tensorrt 8.6.2": see runtimes/
 
@@ -116,10 +116,10 @@ class Put(Record):
 
 
 class Ready(Record):
-    """There is room and nobody else is sending this blob: send what is behind `offset_bytes`."""
+    """There is room, and no other host is sending this blob: send what follows `offset_bytes`."""
 
     sha256: str
-    offset_bytes: int  # of an upload that was cut off, as it lies on the board
+    offset_bytes: int  # already on the board, from an upload that was cut off
 
 
 class Stored(Record):
@@ -127,7 +127,7 @@ class Stored(Record):
 
 
 class Unpack(Record):
-    """Make the site `sha256` of the wheel that is the blob `sha256`. `name`, its file name, is for messages."""
+    """Unpack the wheel that is the blob `sha256` into the site `sha256`. `name`, its file name, is for messages."""
 
     name: str
     sha256: str
@@ -142,57 +142,57 @@ class Observe(Record):
 
 
 class Tune(Record):
-    """Fix governor and clocks, until the lease is over."""
+    """Fix governor and clocks until the lease ends."""
 
-    lease_ns: int  # 0: put back what was there
-    while_used: bool  # also put it back when the board has had no job for a minute
+    lease_ns: int  # 0: restore what was there
+    while_used: bool  # also restore it when the board has had no job for a minute
 
 
 class Tuned(Record):
     """For people, one line each."""
 
     changed: Tuple[str, ...]
-    refused: Tuple[str, ...]  # commands that would do what this user may not
-    restored: Tuple[str, ...]  # first, of a lease before
+    refused: Tuple[str, ...]  # commands for what this user may not do
+    restored: Tuple[str, ...]  # first, from an earlier lease
 
 
 class Core(Record):
     cpu: int
     khz: Optional[int]
-    min_khz: Optional[int]  # what the governor may choose from: the same as max_khz where the clock is fixed
+    min_khz: Optional[int]  # the governor's lower limit: equal to max_khz if the clock is fixed
     max_khz: Optional[int]
 
 
 class Conditions(Record):
-    """The state of the board at one moment. None: it does not tell. What counts on (`_us`, `_count`, `_pages`) has counted
-    since the board was started: of two moments the difference is said.
+    """The state of the board at one moment. None: unknown. Counters (`_us`, `_count`, `_pages`) run since the board was started:
+    only the difference between two moments matters.
     """
 
     t_ns: int  # CLOCK_MONOTONIC
     wall_offset_ns: int  # CLOCK_REALTIME - CLOCK_MONOTONIC: it changes when the clock is set, or while the board sleeps
     temperature_mc: Optional[int]  # milli-degrees Celsius, the hottest zone
     cpu_khz: Optional[int]  # the lowest of all cores
-    cores: Tuple[Core, ...]  # that are on and have a clock to tell
-    gpu_khz: Optional[int]  # of a Jetson
-    gpu_min_khz: Optional[int]  # the same as gpu_max_khz where the clock is fixed, as jetson_clocks does
+    cores: Tuple[Core, ...]  # those that are on and report a clock
+    gpu_khz: Optional[int]  # Jetson
+    gpu_min_khz: Optional[int]  # equal to gpu_max_khz if the clock is fixed, as by jetson_clocks
     gpu_max_khz: Optional[int]
     governor: Optional[str]
-    power_mode: Optional[str]  # nvpmodel's name of it, "15W"
+    power_mode: Optional[str]  # nvpmodel's name for it, "15W"
     throttle_flags: Optional[int]  # Raspberry Pi: vcgencmd get_throttled
     throttle_count: Optional[int]  # x86: how often a core or the package was too hot
-    cooling_states: Optional[int]  # of the kernel's cooling devices that slow processors down; 0: none does
+    cooling_states: Optional[int]  # of the kernel's cooling devices that slow processors down; 0: none is active
     undervoltage: Optional[bool]  # Raspberry Pi
     supply_mv: Optional[int]  # Raspberry Pi 5
     load_average_milli: Optional[int]  # 1 minute, in thousandths
-    cpu_pressure_centi: Optional[int]  # PSI cpu some avg10, in hundredths of a per cent
+    cpu_pressure_centi: Optional[int]  # PSI cpu some avg10, in hundredths of a percent
     cpu_stalled_us: Optional[int]  # PSI some, total: some task waited for a CPU
     memory_stalled_us: Optional[int]
     io_stalled_us: Optional[int]
     swapped_in_pages: Optional[int]
     busy_us: Optional[int]  # CPU time of all programs, on all CPUs
-    steal_us: Optional[int]  # that the hypervisor gave to others
-    own_us: int  # CPU time of the agent's process and of those that it has started and that have ended
-    busiest: str  # the program outside the job that has used most CPU time since the last look; "": none
+    steal_us: Optional[int]  # taken by the hypervisor
+    own_us: int  # CPU time of the agent's process and its ended children
+    busiest: str  # the program outside the job that used the most CPU time since the last observation; "": none
     busiest_us: int
     available_bytes: Optional[int]
 
@@ -212,11 +212,11 @@ class Meters(Record):
 
 class MeterInfo(Record):
     name: str
-    rail: str  # what it measures, and how exactly; "" where it can not be read
+    rail: str  # what it measures, and how exactly; "" if it cannot be read
     quality: str  # measured, coarse
     period_ns: int  # between two readings
-    accumulates: bool  # it adds up energy itself
-    error: str  # why it can not be read; "": it can
+    accumulates: bool  # it integrates energy itself
+    error: str  # why it cannot be read; "": it can
 
 
 class MeterList(Record):
@@ -224,35 +224,35 @@ class MeterList(Record):
 
 
 class Launch(Record):
-    """One fresh process: open one model in one runtime, and time it, let it answer all rows, profile its operators, or let it run
-    for the meters.
+    """One fresh process: open one model in one runtime, and time it, evaluate all rows, profile its operators, or run it for the
+    meters.
     """
 
-    mode: str  # time, evaluate, profile, energy, or turns: a side of a Pair
+    mode: str  # time, evaluate, profile, energy, or turns (a side of a Pair)
     model_sha256: str
-    model_format: str  # tflite, onnx, sleep: the ending that the runtime sees
+    model_format: str  # tflite, onnx, sleep: the file extension that the runtime sees
     runtime: str
-    sites: Tuple[str, ...]  # put on sys.path in this order; () for a runtime that needs no wheels
+    sites: Tuple[str, ...]  # put on sys.path in this order; (): the runtime needs no wheels
     inputs_sha256: str  # a .npy blob, (rows, ...); "" = zeros
-    rotated_rows: int  # so many of its first rows take turns as the input of what is timed
+    rotated_rows: int  # this number of its first rows rotate as the timed input
     threads: int
-    cpus: Tuple[int, ...]  # that the process is bound to; (): `threads` of the board's fastest
+    cpus: Tuple[int, ...]  # the process is bound to these; (): to `threads` of the board's fastest
     warmup_min_ns: int
     warmup_max_ns: int
     timed_min_ns: int
     timed_min_runs: int
     timed_max_runs: int
     timeout_ns: int
-    meters: Tuple[MeterUse, ...]  # of this board, read meanwhile
-    idle_ns: int  # mode "energy": so long it does nothing, before and after
-    pattern_ns: int  # mode "energy": first, three times so long busy and so long idle, by which a meter's clock is found; 0: none
+    meters: Tuple[MeterUse, ...]  # of this board, read during the launch
+    idle_ns: int  # mode "energy": idle time before and after
+    pattern_ns: int  # mode "energy": first, three times busy and idle for this long, to align a meter's clock; 0: none
 
 
 class Pair(Record):
-    """Two launches that take turns: both are warmed up, then each cycle is four short blocks, ABBA or BAAB.
+    """Two interleaved launches: both are warmed up, then each cycle is four short blocks, ABBA or BAAB.
 
-    A block ends after `block_min_ns` and `block_min_runs` inferences, but at the latest after `block_max_runs`. Of the launches'
-    own limits only those of the warm-up, `timeout_ns` and `timed_max_runs` count: of so many inferences the times are kept.
+    A block ends after both `block_min_ns` and `block_min_runs` inferences, or after `block_max_runs`. Of the launches' own limits,
+    only those of the warm-up, `timeout_ns` and `timed_max_runs` (how many times are kept) apply.
     """
 
     a: Launch
@@ -267,7 +267,7 @@ class Pair(Record):
 class Submit(Record):
     """Launches, then pairs, in the order in which they run. The host has chosen and recorded the order.
 
-    `job_id` is made of the job's content and owner, so that asking twice starts it once.
+    `job_id` is a hash of the job's content and owner, so that submitting it twice starts it once.
     """
 
     job_id: str
@@ -275,20 +275,20 @@ class Submit(Record):
     timeout_ns: int  # of the whole job
     launches: Tuple[Launch, ...]
     pairs: Tuple[Pair, ...]
-    band_mc: int  # before each of them the board cools down to what it was at the job's beginning, and so much above
-    cool_ns: int  # so long at the most, all waiting together; 0: it does not wait
-    band_from_mc: Optional[int]  # the temperature to begin at instead, of an earlier job; None: as it is now
+    band_mc: int  # before each, the board cools down to within this of its temperature at the job's start
+    cool_ns: int  # limit for all waiting together; 0: it does not wait
+    band_from_mc: Optional[int]  # use this start temperature, of an earlier job; None: the present one
 
 
 class Accepted(Record):
     job_id: str
     state: str  # RUNNING or FINISHED
     age_ns: int  # since it was started; 0: just now
-    note: str  # for people: what this board cannot promise meanwhile; "": nothing
+    note: str  # for people: what this board cannot guarantee during the job; "": nothing
 
 
 class Follow(Record):
-    """Everything that the job has said and will say behind record number `after_seq`; 0: from the beginning."""
+    """Send all of the job's records after number `after_seq`, past and future; 0: from the beginning."""
 
     job_id: str
     after_seq: int
@@ -304,7 +304,7 @@ class Cancel(Record):
 
 class Cancelled(Record):
     job_id: str
-    state: str  # in which it is now
+    state: str  # its state now
 
 
 class Jobs(Record):
@@ -317,7 +317,7 @@ class JobInfo(Record):
     state: str
     age_ns: Optional[int]  # None: from before the last restart
     launches: int  # and pairs
-    done: int  # of them with a result
+    done: int  # how many have a result
     evidence: str
 
 
@@ -336,13 +336,13 @@ class Forgotten(Record):
 
 
 class Clean(Record):
-    """Remove what nobody needs: files and unpacked wheels that no job uses and nobody has asked for, for so long; jobs whose
-    results nobody takes any more; agents of other versions.
+    """Remove what is not needed: files and unpacked wheels that no job uses and that were not requested for `unused_ns`; jobs
+    whose results can no longer be fetched; agents of other versions.
     """
 
     unused_ns: int
-    keep_bytes: int  # of files and unpacked wheels stays so much, what was used last
-    dry_run: bool  # only say what would be removed
+    keep_bytes: int  # this much of the most recently used files and unpacked wheels stays
+    dry_run: bool  # only report what would be removed
 
 
 class Cleaned(Record):
@@ -351,11 +351,11 @@ class Cleaned(Record):
     agent_count: int
     job_count: int
     removed_bytes: int
-    left_bytes: int  # of all that is below the root
+    left_bytes: int  # everything below the root
 
 
 class Uninstall(Record):
-    """Remove the whole root, but nothing that is not edgepress's own."""
+    """Remove the whole root, but only what belongs to edgepress."""
 
     dry_run: bool
 
@@ -363,24 +363,24 @@ class Uninstall(Record):
 class Uninstalled(Record):
     root: str
     removed_bytes: int
-    kept: Tuple[str, ...]  # names in the root that are not edgepress's: it stays for them
+    kept: Tuple[str, ...]  # names in the root that do not belong to edgepress: it stays for them
 
 
 class Working(Record):
-    """Still at it."""
+    """Still working."""
 
 
 class Event(Record):
     seq: int  # of the job's records, from 1
-    index: int  # of the launch, or behind the launches of the pair
+    index: int  # of the launch; pairs are counted after the launches
     phase: str  # cooling, started, load, golden, warmup, timed, evaluate; pattern, idle, without, with, settle (bench/energy.py)
     done: int
     of: int
 
 
 class MemoryStep(Record):
-    step: str  # python, runtime_imported, model_loaded, allocated (where that is a step of its own), inputs_ready, first_inference, end
-    resident_bytes: Optional[int]  # None: this kernel does not tell
+    step: str  # python, runtime_imported, model_loaded, allocated (if separate), inputs_ready, first_inference, end
+    resident_bytes: Optional[int]  # None: this kernel does not report it
     anonymous_bytes: Optional[int]  # needs Linux 4.5
     file_bytes: Optional[int]
     private_dirty_bytes: Optional[int]  # needs Linux 4.14
@@ -388,54 +388,54 @@ class MemoryStep(Record):
 
 
 class Operator(Record):
-    """One kernel that the runtime runs in each inference; it may stand for several operators of the file that were fused."""
+    """One kernel that the runtime runs in each inference; it may be several fused operators of the file."""
 
     name: str
     kind: str
-    shapes: str  # of the inputs and outputs, as the runtime tells them; "": it does not tell
-    mean_ns: int  # of all runs but the slowest tenth
+    shapes: str  # of the inputs and outputs, as reported by the runtime; "": unknown
+    mean_ns: int  # without the slowest tenth of the runs
     runs: int
 
 
 class PowerTrace(Record):
-    """What one meter told. One of `power_uw` and `energy_uj` is empty, the other as long as `t_ns`."""
+    """The readings of one meter. One of `power_uw` and `energy_uj` is empty, the other as long as `t_ns`."""
 
     meter: str
     rail: str
     quality: str  # measured, coarse
-    gain_ppm: Optional[int]  # at most so wrong, of the value; None: nobody says
-    offset_uw: Optional[int]  # and so much besides; None: nobody says
+    gain_ppm: Optional[int]  # maximum gain error; None: not specified
+    offset_uw: Optional[int]  # maximum offset error; None: not specified
     period_ns: int
-    delay_ns: int  # at most so long before `t_ns` was what it tells of
-    t_ns: Tuple[int, ...]  # of the readings, the middle of each; CLOCK_MONOTONIC
-    power_uw: Tuple[int, ...]  # microwatt, where it tells power
-    energy_uj: Tuple[int, ...]  # microjoule since some moment, where it adds up itself
+    delay_ns: int  # a reading shows the power at most this long before `t_ns`
+    t_ns: Tuple[int, ...]  # the middle of each reading; CLOCK_MONOTONIC
+    power_uw: Tuple[int, ...]  # microwatts, of a meter that reports power
+    energy_uj: Tuple[int, ...]  # microjoules since some moment, of a meter that integrates
     failed: int  # readings that failed
     missed: int  # periods without a reading, because the one before took longer
     reading_ns: int  # time spent on readings, in all
-    note: str  # why there is nothing, or what failed last; "" otherwise
+    note: str  # why there is nothing, or what failed last; else ""
 
 
 class EnergyWindow(Record):
-    """Mode "energy": what ran when. Times of CLOCK_MONOTONIC."""
+    """Mode "energy": what ran when, in CLOCK_MONOTONIC."""
 
     runs: int  # inferences from `start_ns` to `end_ns`
     start_ns: int
     end_ns: int
-    lead_ns: int  # the model ran so long before `start_ns` and after `end_ns`, too
+    lead_ns: int  # the model also ran this long before `start_ns` and after `end_ns`
     idle: Tuple[Tuple[int, int], ...]  # (start_ns, end_ns) before and after
     busy: Tuple[Tuple[int, int], ...]  # (start_ns, end_ns) of the pattern
-    sampler: Tuple[Tuple[int, int], ...]  # mean ns of an inference (without, with) the meters being read, in turns
+    sampler: Tuple[Tuple[int, int], ...]  # mean ns of an inference (without, with) the meters being read, alternating
 
 
 class Launched(Record):
     seq: int
     index: int
     runtime_version: str
-    delegates: Tuple[str, ...]  # what the runtime says that runs the model: its execution providers, or XNNPACK
-    model_sha256: str  # of what it has read; "": its file was written to meanwhile, and holds again what it did
+    delegates: Tuple[str, ...]  # what runs the model, according to the runtime: its execution providers, or XNNPACK
+    model_sha256: str  # of the file that it read; "": unknown, the file was changed and changed back
     inputs_sha256: str  # as model_sha256; without inputs ""
-    in_band: Optional[bool]  # False: the board did not cool down in time; None: no sensor, or nobody waited
+    in_band: Optional[bool]  # False: the board did not cool down in time; None: no sensor, or no waiting
     cold_start_ns: int  # from just before the process was started to the end of the first inference
     import_ns: int
     load_ns: int
@@ -443,27 +443,27 @@ class Launched(Record):
     warmup_ns: Tuple[int, ...]
     steady: bool  # False: the warm-up reached its limit before it became steady
     latency_ns: Tuple[int, ...]  # empty in mode "evaluate"
-    golden: Tuple[float, ...]  # what this process answered to the first GOLDEN_ROWS rows, each cut after GOLDEN_VALUES
-    cpus: Tuple[int, ...]  # that it was bound to; (): this kernel does not do that
+    golden: Tuple[float, ...]  # this process's outputs for the first GOLDEN_ROWS rows, GOLDEN_VALUES of each
+    cpus: Tuple[int, ...]  # it was bound to these; (): the kernel does not support that
     memory: Tuple[MemoryStep, ...]
     peak_bytes: Optional[int]
-    # so far the most of the whole job, all its launches and the page cache charged to it; None: it has no control group of its own
+    # peak of the whole job so far, with its page cache; None: it has no control group of its own
     job_peak_bytes: Optional[int]
     involuntary_switches: int  # of the runner while it was timed
-    major_faults: int  # pages that it had to read from a disk while it was timed
-    run_delay_ns: Optional[int]  # time that the runner waited for a CPU while it was timed, of all its threads
-    counted_ns: int  # how long these three were counted: all of it, not the inferences alone
-    power: Tuple[PowerTrace, ...]  # of each meter of the launch
+    major_faults: int  # pages read from a disk while it was timed
+    run_delay_ns: Optional[int]  # time that its threads waited for a CPU while it was timed
+    counted_ns: int  # how long these three were counted: more than the inferences alone
+    power: Tuple[PowerTrace, ...]  # one for each meter of the launch
     energy: Optional[EnergyWindow]  # mode "energy"
     outputs_sha256: str  # mode "evaluate": a .npy blob, float32 (rows, ...); else ""
-    operators: Tuple[Operator, ...]  # mode "profile": in the order in which they ran; else empty
-    operators_note: str  # mode "profile": where they come from, or why there are none; else ""
+    operators: Tuple[Operator, ...]  # mode "profile": in execution order; else empty
+    operators_note: str  # mode "profile": their source, or why they are missing; else ""
     before: Conditions
     after: Conditions
 
 
 class Block(Record):
-    """A turn of one side of a pair. Its times are the next `runs` of that side's `latency_ns`."""
+    """One block of one side of a pair. Its times are the next `runs` of that side's `latency_ns`."""
 
     cycle: int
     side: str  # A or B
@@ -472,8 +472,8 @@ class Block(Record):
     runs: int
     involuntary_switches: int
     run_delay_ns: Optional[int]
-    counted_ns: int  # as of Launched
-    cpu_khz: Optional[int]  # of the fastest CPU in use (those that idle clock down), just behind the block
+    counted_ns: int  # as in Launched
+    cpu_khz: Optional[int]  # of the fastest CPU in use (idle ones clock down), just after the block
     temperature_mc: Optional[int]
     major_faults: int
     gpu_khz: Optional[int]
@@ -485,12 +485,12 @@ class Paired(Record):
     a: Launched
     b: Launched
     blocks: Tuple[Block, ...]
-    idle: Tuple[Tuple[int, int], ...]  # (start_ns, end_ns) before and after the blocks, of `a.idle_ns`
-    power: Tuple[PowerTrace, ...]  # of the meters of `a`, over all of it
+    idle: Tuple[Tuple[int, int], ...]  # (start_ns, end_ns) before and after the blocks, each `a.idle_ns`
+    power: Tuple[PowerTrace, ...]  # of the meters of `a`, over the whole pair
 
 
 class LaunchFailed(Record):
-    """Of a pair, `message` names the side."""
+    """A launch or pair without a result. For a pair, `message` names the side."""
 
     seq: int
     index: int
@@ -524,7 +524,7 @@ class Failure(Record):
 
     error: str
     message: str
-    errno: str  # ENOSPC, EROFS...: what the board's kernel said; "" where it was not asked
+    errno: str  # ENOSPC, EROFS...: the error of the board's kernel; "" if it was not one
 
 
 KINDS = {
@@ -537,13 +537,13 @@ KINDS = {
 
 
 def encode(record: Record) -> bytes:
-    """One line, newline included."""
+    """Return the record as one line, with its newline."""
     text = json.dumps({"kind": type(record).__name__, **to_fields(record)}, separators=(",", ":"))
     return text.encode() + b"\n"
 
 
 def decode(line: bytes) -> Any:
-    """The record of one line. WireError names what is missing, unknown or of the wrong type."""
+    """Return the record in a line. WireError names what is missing, unknown or of the wrong type."""
     if len(line) > MAX_LINE_BYTES:
         raise WireError("a line of %d bytes is longer than the limit of %d" % (len(line), MAX_LINE_BYTES))
     try:

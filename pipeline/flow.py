@@ -160,7 +160,7 @@ def _convert(now: Run) -> bool:
 
 def _deploy(now: Run) -> bool:
     now.reached = now.held.enter_context(deploy.reach(now.plan, now.progress.say))
-    now.reached.session.patience.left_s = now.wait_s
+    now.reached.session.busy_retry.left_s = now.wait_s
     _deployed(now)
     return now.deployment.sent_bytes == 0
 

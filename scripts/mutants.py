@@ -80,7 +80,7 @@ GROUPS = {
             "tests/targets/test_session_follows.py",
         ),
     ),
-    "following": Group(("targets/following.py",), ("tests/targets/test_following.py",)),
+    "job_records": Group(("targets/job_records.py",), ("tests/targets/test_job_records.py",)),
     "plausible": Group(
         ("targets/plausible.py",),
         ("tests/targets/test_plausible_bounds.py", "tests/targets/test_plausible_pairs.py"),

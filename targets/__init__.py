@@ -1,4 +1,4 @@
-"""HOST: reaches boards. `open_session` is the way in; the rest of edgepress never sees how a board is reached."""
+"""HOST: reaches boards. `open_session` is the entry point; the rest of edgepress never sees how a board is reached."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -13,9 +13,9 @@ __all__ = ["Session", "open_session"]
 
 @contextlib.contextmanager
 def open_session(target: Target, say: Callable[[str], None] | None = None) -> Iterator[Session]:
-    """Reach the target and start the agent there; afterwards everything that was started is ended again.
+    """Reach the target and start the agent there; everything that was started is ended afterwards.
 
-    `say` is told when the link breaks and comes back, and what is waited for.
+    `say` is called when the link breaks and comes back, and with what is being waited for.
     """
     with contextlib.ExitStack() as stack:
         if target.kind == "local":
@@ -37,7 +37,7 @@ def _over_ssh(stack: contextlib.ExitStack, target: Target, say: Callable[[str], 
 
 
 def _located(target: Target) -> Target:
-    """Asked for each connection: an emulated machine that was started again has another port."""
+    """Return the target with its address. Called for each connection: an emulated machine changes its port when restarted."""
     if target.kind != "emulated":
         return target
     from targets.virtual.emulated.machine import located
@@ -46,7 +46,7 @@ def _located(target: Target) -> Target:
 
 
 def _virtual(stack: contextlib.ExitStack, target: Target, say: Callable[[str], None] | None) -> Session:
-    """VirtualUnavailable also where sshd runs but lets this user not in: a locked account, a shell that is none."""
+    """Start a virtual board. VirtualUnavailable also if sshd runs but refuses this user: a locked account, an invalid shell."""
     from targets.virtual.loopback import loopback_sshd
 
     started = stack.enter_context(loopback_sshd(target))
@@ -54,7 +54,7 @@ def _virtual(stack: contextlib.ExitStack, target: Target, say: Callable[[str], N
         session = _over_ssh(stack, started, say)
     except (AuthenticationRefused, AgentFailed, ConnectionLost, NoPython, Unreachable) as error:
         raise VirtualUnavailable(
-            f"sshd runs on this machine but does not let {started.user} work: {error.message}",
+            f"sshd runs on this machine, but {started.user} cannot use it: {error.message}",
             hint=error.hint,
         ) from error
     session.note = started.note

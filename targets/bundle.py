@@ -13,7 +13,7 @@ BOOTSTRAP = "bootstrap.py"  # sent as the program text; not needed in the bundle
 
 @cache
 def bundle() -> tuple[bytes, str]:
-    """(zip, sha256 of it). The same source gives the same bytes: names sorted, dates fixed."""
+    """Return the zip and its sha256. The same source gives the same bytes: names sorted, dates fixed."""
     package = Path(wire.__file__).parent
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -26,7 +26,7 @@ def bundle() -> tuple[bytes, str]:
 
 @cache
 def bootstrap() -> str:
-    """The program that receives the bundle, where it is not there yet, and becomes the agent."""
+    """Return the program that receives the bundle, if the board lacks it, and becomes the agent."""
     return (Path(wire.__file__).parent / BOOTSTRAP).read_text()
 
 

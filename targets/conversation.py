@@ -1,4 +1,4 @@
-"""A conversation with one agent over one channel: start it (push it first where it is absent), then lines and raw bytes."""
+"""A conversation with one agent over one channel: start it (push it first if it is absent), then lines and raw bytes."""
 
 import contextlib
 import json
@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from device_agent import wire
 from device_agent.wire import Record
-from targets import bundle, failures, plausible, ranges, said, waiting
+from targets import bundle, deadlines, diagnosis, failures, plausible, ranges
+from targets.deadlines import Say, Wait
 from targets.errors import (
     AgentFailed,
     ConnectionLost,
@@ -18,13 +19,12 @@ from targets.errors import (
     TargetError,
 )
 from targets.link import Channel, Link
-from targets.waiting import Say, Wait
 
 BOOT_MARK = b"--edgepress-boot-1--"
 NOISE_LIMIT_BYTES = 1 << 20  # what a login shell may print before the mark
 RECEIVE_BYTES = 128 * 1024
-ANSWER_BYTES = 1 << 20  # of one line; the results of a job may be longer (targets/following.py)
-LAST_WORDS_S = 1.0  # for what is still on its way from a program that has ended
+ANSWER_BYTES = 1 << 20  # of one line; results of a job may be longer (targets/job_records.py)
+LAST_WORDS_S = 1.0  # for output still in transit from a program that has ended
 
 R = TypeVar("R", bound=Record)
 
@@ -36,7 +36,7 @@ class Conversation:
         self.agent_sent_bytes = 0
         self.agent_was_damaged = False
         self._buffer = bytearray()
-        with Wait(self.address, "start the agent", waiting.START_S, say, link.close) as wait:
+        with Wait(self.address, "start the agent", deadlines.START_S, say, link.close) as wait:
             try:
                 self._channel: Channel = link.start([python, "-I", "-S", "-c", one_line(bundle.bootstrap())])
                 self._hello(python, root, wait)
@@ -54,7 +54,7 @@ class Conversation:
             if self.hello.protocol != wire.PROTOCOL or self.hello.agent_sha256 != self.agent_sha256:
                 raise AgentFailed(
                     f"the agent on {self.address} is not the one that was pushed ({self.hello})",
-                    hint=f"Remove {root}/agents on the board and run again.",
+                    hint=f"Remove {root}/agents on the board, then run again.",
                 )
         except BaseException:
             self._channel.close()
@@ -69,10 +69,10 @@ class Conversation:
         except (ConnectionLost, NoAnswer) as error:
             raise self._no_start(python, error) from error
         word, _, rest = self._line(wait, ANSWER_BYTES).strip().partition(b" ")
-        wait.news("say hello", waiting.START_S)
+        wait.news("say hello", deadlines.START_S)
         if word == b"NEED":
             self.agent_was_damaged = rest == b"DAMAGED"
-            wait.news("install the agent", waiting.INSTALL_S)
+            wait.news("install the agent", deadlines.INSTALL_S)
             self.send(data, wait)
             self.agent_sent_bytes = len(data)
             self._skip_to_boot_failure_or_agent(wait)
@@ -80,7 +80,7 @@ class Conversation:
             raise self._boot_failure(rest)
 
     def _skip_to_boot_failure_or_agent(self, wait: Wait) -> None:
-        """After the bundle was sent: either the agent's own mark follows, or why it could not be unpacked."""
+        """Read what follows the bundle: either the agent's own mark, or why it could not be unpacked."""
         skipped = 0
         while skipped <= NOISE_LIMIT_BYTES:
             line = self._line(wait, NOISE_LIMIT_BYTES)
@@ -89,7 +89,7 @@ class Conversation:
                 raise self._boot_failure(line[len(BOOT_MARK) :].strip().partition(b" ")[2])
             if line.startswith(wire.MARK):
                 self._buffer[:0] = line + b"\n"
-                wait.news("say hello", waiting.START_S)
+                wait.news("say hello", deadlines.START_S)
                 return
         raise self._babble(skipped)
 
@@ -98,11 +98,11 @@ class Conversation:
 
     def _no_start(self, python: str, lost: ConnectionLost | NoAnswer) -> TargetError:
         printed = self._printed()
-        code = self._channel.finish(waiting.FINISH_S) if isinstance(lost, ConnectionLost) else None
+        code = self._channel.finish(deadlines.FINISH_S) if isinstance(lost, ConnectionLost) else None
         return failures.no_agent(self.address, python, code, printed, self._channel.errors(), lost)
 
     def _printed(self) -> bytes:
-        """What has come in place of the agent's mark."""
+        """Return what has come in place of the agent's mark."""
         printed, until = bytes(self._buffer), time.monotonic() + LAST_WORDS_S
         with contextlib.suppress(TimeoutError, ConnectionLost):
             while len(printed) <= NOISE_LIMIT_BYTES and (left_s := until - time.monotonic()) > 0:
@@ -121,7 +121,7 @@ class Conversation:
         return answer
 
     def expect(self, kind: type[R], wait: Wait) -> R:
-        """The next record, which must be of this kind; a Failure is raised as what it says."""
+        """Return the next record, which must be of this kind; a Failure is raised as the error that it reports."""
         record = self.record(wait)
         if not isinstance(record, kind):
             raise self.unexpected(record)
@@ -134,11 +134,11 @@ class Conversation:
         view = memoryview(data)
         while view:
             with contextlib.suppress(TimeoutError):
-                view = view[self._channel.send(view, min(waiting.TURN_S, wait.left_s())) :]
+                view = view[self._channel.send(view, min(deadlines.POLL_S, wait.left_s())) :]
 
     def record(self, wait: Wait, line_bytes: int = ANSWER_BYTES, silent_s: float | None = None) -> Any:
-        """The next record that says more than that the agent is at it. ConnectionLost where it does not even say that, for
-        `silent_s`. NoAnswer, NotTheAgent.
+        """Return the next record other than Working. ConnectionLost after `silent_s` without any record. NoAnswer,
+        NotTheAgent.
         """
         while True:
             line = self._line(wait, line_bytes, silent_s)
@@ -146,12 +146,12 @@ class Conversation:
                 record = ranges.decode(line)
             except ranges.RangeError as error:
                 raise Implausible(
-                    f"{self.address} says {error}",
-                    hint="Nothing of this is used. Restart the board and run again; report it if it happens twice.",
+                    f"{self.address} reports {error}",
+                    hint="The answer was discarded. Restart the board and run again; report it if it happens twice.",
                 ) from error
             except wire.WireError as error:
                 raise NotTheAgent(
-                    f"{self.address} sent what is not of the protocol: {said.last_words(str(error))}",
+                    f"{self.address} sent something outside the protocol: {diagnosis.last_words(str(error))}",
                     hint="Does something on the board write into the agent's output? Run again; report it if it happens twice.",
                 ) from error
             if not isinstance(record, wire.Working):
@@ -159,13 +159,13 @@ class Conversation:
             wait.working()
 
     def pass_over(self, wait: Wait, *wanted: type[Record]) -> None:
-        """Read up to a record of one of these kinds. What comes before it is not looked at: there may be any amount of it."""
+        """Read up to a record of one of these kinds. Earlier records are not decoded: there may be any number of them."""
         heads = tuple(f'{{"kind":"{kind.__name__}"'.encode() for kind in wanted)
         while not self._line(wait, wire.MAX_LINE_BYTES).startswith(heads):
             pass
 
     def has_answer(self) -> bool:
-        """Whether a whole line is there to be read. Does not wait."""
+        """Whether a whole line can be read. Does not wait."""
         if b"\n" not in self._buffer:
             try:
                 self._buffer += self._channel.receive(RECEIVE_BYTES, 0.0)
@@ -182,7 +182,7 @@ class Conversation:
 
     def close(self, limit_s: float | None = None) -> None:
         """End the agent: it ends when its input does."""
-        self._channel.finish(waiting.FINISH_S if limit_s is None else limit_s)
+        self._channel.finish(deadlines.FINISH_S if limit_s is None else limit_s)
         self._channel.close()
 
     def _line(self, wait: Wait, limit_bytes: int, silent_s: float | None = None) -> bytes:
@@ -201,7 +201,7 @@ class Conversation:
         return line
 
     def _skip_to(self, mark: bytes, wait: Wait) -> None:
-        """Behind the mark and the spaces after it."""
+        """Skip everything up to and including the mark."""
         start = 0
         while (found := self._buffer.find(mark, start)) < 0:
             if len(self._buffer) > NOISE_LIMIT_BYTES:
@@ -213,7 +213,7 @@ class Conversation:
     def _receive(self, wait: Wait, silent_s: float | None = None) -> bytes:
         silent_from, data = time.monotonic(), None
         while data is None:
-            turn_s = min(waiting.TURN_S, wait.left_s())
+            turn_s = min(deadlines.POLL_S, wait.left_s())
             with contextlib.suppress(TimeoutError):
                 data = self._channel.receive(RECEIVE_BYTES, turn_s)
             if data is None and silent_s is not None and time.monotonic() - silent_from > silent_s:
@@ -224,22 +224,22 @@ class Conversation:
         if not data:
             if wait.is_over():  # its link was closed for that
                 raise wait.no_answer()
-            raise failures.ended(self.address, self._channel.finish(waiting.FINISH_S), self._channel.errors())
+            raise failures.ended(self.address, self._channel.finish(deadlines.FINISH_S), self._channel.errors())
         return data
 
     # --- failures
 
     def unexpected(self, record: object) -> TargetError:
-        """The error that a record means which was not asked for."""
+        """Return the error for an unexpected record."""
         return failures.of_record(self.address, record)
 
     def _babble(self, size: int) -> NotTheAgent:
         return NotTheAgent(
-            f"{self.address} printed {size} bytes and no agent answered{said.told(said.last_words(bytes(self._buffer[-4000:])))}",
-            hint="Something in the login shell's start files there prints without end.",
+            f"{self.address} printed {size} bytes and no agent answered{diagnosis.quoted(diagnosis.last_words(bytes(self._buffer[-4000:])))}",
+            hint="Something in the login shell's start-up files there prints endlessly.",
         )
 
 
 def one_line(source: str) -> str:
-    """Python source as one short line of letters and digits, which every login shell (csh, fish too) passes on."""
+    """Return Python source as one short line of letters and digits, which every login shell (also csh, fish) passes on."""
     return f'exec(__import__("zlib").decompress(bytes.fromhex("{zlib.compress(source.encode(), 9).hex()}")))'

@@ -1,29 +1,29 @@
-"""What can go wrong between here and a board, each with what to do next. All are EdgepressErrors.
+"""What can go wrong between this host and a board, each with what to do next. All are EdgepressErrors.
 
 TargetError                4
 UnknownTarget            2  the plan names a board that is in no inventory
-RuntimeUnavailable       2  the plan names a runtime that this board can not have
-MeterUnavailable         2  the plan or boards.toml names a power meter that can not be read
-Unreachable              4  nobody listens there, no such host, no way there
-DroppedByServer          4  sshd closed the connection before SSH began: too many log in at once
+RuntimeUnavailable       2  the plan names a runtime that this board cannot have
+MeterUnavailable         2  the plan or boards.toml names a power meter that cannot be read
+Unreachable              4  nothing listens there, no such host, no route
+DroppedByServer          4  sshd closed the connection before SSH began: too many logins at once
 HostKeyUnknown           4
 HostKeyChanged           4
 AuthenticationRefused    4
 NoPython                 4
 DiskFull                 4  of bytes or of inodes, or a quota is used up
-RootUnusable             4  `root` is on a noexec or read-only filesystem, or others could change what is run from it
-SentAgain                4  what a job needed was damaged on the board, and is removed there
-Busy                     4  another edgepress measures there
-ConnectionLost           4  cut in the middle, or silent for too long: worth another try
-NoAnswer                 4  the board is connected, and a request was not answered in its whole time
-NotTheAgent              4  what answers does not keep to the protocol
-Implausible              4  it says what cannot be: a value out of its range, or one that contradicts another
+RootUnusable             4  `root` is on a noexec or read-only filesystem, or others could change what runs from it
+SentAgain                4  a file that a job needed was damaged on the board and has been removed there
+Busy                     4  another edgepress is measuring there
+ConnectionLost           4  cut off, or silent for too long: worth another try
+NoAnswer                 4  the board is connected, but did not answer a request within its limit
+NotTheAgent              4  the answer does not follow the protocol
+Implausible              4  an impossible answer: a value out of range, or one that contradicts another
 JobEnded                 4  LOST, KILLED, TIMEOUT, CANCELLED or FAILED: a job without results
 AgentFailed              4  the agent answered with a failure
-UploadDamaged            4  what has arrived is not what was announced, and was thrown away there
+UploadDamaged            4  what arrived is not what was announced, and was discarded there
 WheelsUnavailable        4  the host could not get a runtime's wheels
-VirtualUnavailable       4  this machine can not run the virtual board
-EmulatorUnavailable      4  this machine can not build or run the emulated board
+VirtualUnavailable       4  this machine cannot run the virtual board
+EmulatorUnavailable      4  this machine cannot build or run the emulated board
 EmulatorNotRunning       4  the emulated board has not been started
 FolderUnusable           5  this machine has no folder for what edgepress keeps
 """

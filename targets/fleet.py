@@ -1,4 +1,4 @@
-"""Many boards side by side: a dead one costs its own time and delays nobody."""
+"""Check many boards in parallel: a dead one delays no other."""
 
 import contextlib
 import queue
@@ -19,7 +19,7 @@ from targets.inventory import Target
 
 # 32 workers connected to 200 servers no faster than 16 on two cores, where the key exchange is the work (measured).
 WORKERS = 16
-STOP_S = 2.0  # for those that are at it when Ctrl-C comes
+STOP_S = 2.0  # for running checks after Ctrl-C
 
 T = TypeVar("T")
 
@@ -30,27 +30,25 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a board said of itself, or why it did not."""
+    """What a board reported, or why it did not."""
 
     name: str
     address: str
     failed: Failed | None = None
-    kind: str | None = None  # one of targets.boards, by what the board says
+    kind: str | None = None  # one of targets.boards, by what the board reports
     machine: wire.Machine | None = None
     conditions: wire.Conditions | None = None
-    meters: tuple[
-        wire.MeterInfo, ...
-    ] = ()  # that the board has, and those of boards.toml; `error` says which can not be read
-    runtimes: dict[str, str | None] = {}  # why it can not have this one; None: it can
+    meters: tuple[wire.MeterInfo, ...] = ()  # the board's and those of boards.toml; `error`: why it cannot be read
+    runtimes: dict[str, str | None] = {}  # why it cannot have this one; None: it can
     first_answer_s: float | None = None
     agent_sent_bytes: int | None = None
-    note: str = ""  # of a virtual board: what holds it to its shape
+    note: str = ""  # of a virtual board: what enforces its shape
 
 
 def side_by_side(
     targets: Sequence[Target], ask: Callable[[Target], T], workers: int = WORKERS
 ) -> Iterator[tuple[int, T | Exception]]:
-    """`ask` each target, at most `workers` at a time; (its place in `targets`, the answer or what was raised), as they come."""
+    """Call `ask` for each target, at most `workers` at a time. Yields (index in `targets`, answer or exception) as they finish."""
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in range(len(targets)):
         waiting.put(number)
@@ -62,12 +60,12 @@ def side_by_side(
                 number = waiting.get_nowait()
                 try:
                     outcomes.put((number, ask(targets[number])))
-                except Exception as error:  # noqa: BLE001 - whoever asks decides: it must not take the others' answers
+                except Exception as error:  # noqa: BLE001 - the caller decides: it must not hide the others' answers
                     outcomes.put((number, error))
-                except BaseException as error:  # noqa: BLE001 - the thread's end would be the end of all waiting
+                except BaseException as error:  # noqa: BLE001 - if the thread ended, the caller would wait forever
                     outcomes.put((number, RuntimeError(f"{type(error).__name__}: {error}")))
 
-    # Not a ThreadPoolExecutor: Python does not end before its threads do, and one may wait for a dead board for a minute.
+    # Not a ThreadPoolExecutor: Python does not exit before its threads end, and one may wait a minute for a dead board.
     threads = [
         threading.Thread(target=work, name="edgepress-fleet", daemon=True) for _ in range(min(workers, len(targets)))
     ]
@@ -76,7 +74,7 @@ def side_by_side(
     try:
         for _ in targets:
             yield outcomes.get()
-    except BaseException:  # Ctrl-C: no more are begun, and those that can be told soon end in order
+    except BaseException:  # Ctrl-C: no more are started, and quick ones end in order
         with contextlib.suppress(queue.Empty):
             while True:
                 waiting.get_nowait()
@@ -87,25 +85,32 @@ def side_by_side(
 
 
 def check(target: Target, say: Callable[[str], None] | None = None) -> Checked:
-    """Start the agent there and note what the board is, how it is, and what it can have. Raises TargetError."""
+    """Start the agent there and record what the board is, its state, and what it can have. Raises TargetError."""
     with open_session(target, say) as session:
         return checked(session, target)
 
 
 def checked(session: Session, target: Target) -> Checked:
-    """The same, of a board whose agent has been started."""
+    """The same, for a board whose agent is running."""
     machine = session.machine
     return Checked(
-        name=target.name, address=session.address, machine=machine, conditions=session.observe(),
+        name=target.name,
+        address=session.address,
+        machine=machine,
+        conditions=session.observe(),
         meters=_meters(session, target),
         kind=recognise(machine.model) or target.board or generic(machine.arch, machine.bits),
-        runtimes={name: provision.why_not(name, machine) for name, each in provision.RUNTIMES.items() if not each.for_tests},
-        first_answer_s=session.first_answer_s, agent_sent_bytes=session.agent_sent_bytes, note=session.note,
-    )  # fmt: skip
+        runtimes={
+            name: provision.why_not(name, machine) for name, each in provision.RUNTIMES.items() if not each.for_tests
+        },
+        first_answer_s=session.first_answer_s,
+        agent_sent_bytes=session.agent_sent_bytes,
+        note=session.note,
+    )
 
 
 def _meters(session: Session, target: Target) -> tuple[wire.MeterInfo, ...]:
-    """Of the board, and what boards.toml names for it, read there or here."""
+    """Return the board's meters and those that boards.toml names for it, read there or here."""
     found = {info.name: info for info in session.meters()}
     uses = {
         name: wire.MeterUse(name, tuple((key, str(value)) for key, value in settings.items()))
@@ -122,8 +127,8 @@ def _meters(session: Session, target: Target) -> tuple[wire.MeterInfo, ...]:
 
 
 def check_all(targets: Sequence[Target], say: Callable[[str], None] | None = None) -> Iterator[tuple[int, Checked]]:
-    """`check` for each, side by side: (its place in `targets`, the record), as they come. What went wrong with one is in its
-    record. `say` is told what is waited for, with the board's name before it.
+    """Check the targets in parallel. Yields (index in `targets`, record) as they finish; the record holds any failure. `say` is
+    called with what is being waited for, prefixed by the board's name.
     """
 
     def ask(target: Target) -> Checked:
@@ -144,12 +149,12 @@ def _failed(error: Exception) -> Failed:
     place = "".join(f" ({Path(frame.filename).name}, line {frame.lineno})" for frame in where)
     return Failed(
         f"{type(error).__name__}: {error}{place}",
-        "This is a fault of edgepress itself; please report it. The other boards are not affected.",
+        "This is a bug in edgepress; please report it. The other boards are not affected.",
     )
 
 
 def address(target: Target) -> str:
-    """For people, before anything was asked."""
+    """Return the address for people, before any connection."""
     if target.kind != "ssh":
         return "this machine"
     return f"ssh {target.ssh}" if target.ssh else f"{target.user}@{target.host}:{target.port}"

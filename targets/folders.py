@@ -1,6 +1,6 @@
-"""Where this user's files lie, by the XDG base directory rules; also for a user who has no home and no name.
+"""Where this user's files are, by the XDG base directory rules; also for a user without a home or a name.
 
-https://specifications.freedesktop.org/basedir-spec/latest/ - a relative path in one of its variables is to be ignored.
+https://specifications.freedesktop.org/basedir-spec/latest/ - a relative path in one of its variables must be ignored.
 """
 
 import os
@@ -15,7 +15,7 @@ NAME = "edgepress"
 
 
 def home() -> Path | None:
-    """The user's home; None for one who has neither HOME nor an entry in the password database (`docker run -u 1234`)."""
+    """Return the user's home; None without HOME and without an entry in the password database (`docker run -u 1234`)."""
     given = os.environ.get("HOME", "")
     if not given:
         try:
@@ -26,7 +26,7 @@ def home() -> Path | None:
 
 
 def user() -> str:
-    """The name of the user; the number of one who has no name."""
+    """Return the user's name, or number if there is no name."""
     for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):  # the order of getpass.getuser
         if os.environ.get(variable):
             return os.environ[variable]
@@ -34,7 +34,7 @@ def user() -> str:
 
 
 def named_user() -> str | None:
-    """The user's name in the password database, where sshd looks."""
+    """Return the user's name in the password database, where sshd looks."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -42,23 +42,23 @@ def named_user() -> str | None:
 
 
 def cache_folder() -> Path:
-    """What this user's edgepress keeps between plans: wheels, and what `local` and `virtual` boards hold."""
+    """Return the folder for what edgepress keeps between plans: wheels, and the files of `local` and `virtual` boards."""
     return _given("XDG_CACHE_HOME") or _below_home(".cache") or _own_temporary("cache")
 
 
 def state_folder() -> Path:
-    """What is kept of plans in whose folders nothing can be written."""
+    """Return the folder for the results of plans whose own folder is not writable."""
     return _given("XDG_STATE_HOME") or _below_home(".local/state") or _own_temporary("state")
 
 
 def config_folder() -> Path | None:
-    """Where the user's own boards.toml is; None for one without a home."""
+    """Return the folder of the user's own boards.toml; None without a home."""
     own = home()
     return _given("XDG_CONFIG_HOME") or (own / ".config" / NAME if own else None)
 
 
 def writable(folder: Path) -> bool:
-    """Whether this user may write into that folder, or make it."""
+    """Whether this user may write into that folder, or create it."""
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
@@ -76,7 +76,7 @@ def _below_home(place: str) -> Path | None:
 
 
 def _own_temporary(purpose: str) -> Path:
-    """For a user without a home to write into. FolderUnusable where somebody else has taken the name."""
+    """Return a folder for a user without a writable home. FolderUnusable if another user has taken the name."""
     top = Path(tempfile.gettempdir(), f"{NAME}-{os.getuid()}")
     try:
         top.mkdir(mode=0o700, exist_ok=True)
@@ -84,9 +84,7 @@ def _own_temporary(purpose: str) -> Path:
     except OSError as error:
         raise FolderUnusable(f"{top} cannot be used: {error.strerror}", hint=_NAME_ANOTHER) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise FolderUnusable(
-            f"{top} is not a folder of this user alone, and there is no home to write into", hint=_NAME_ANOTHER
-        )
+        raise FolderUnusable(f"{top} is not private to this user, and there is no writable home", hint=_NAME_ANOTHER)
     return top / purpose
 
 

@@ -1,4 +1,4 @@
-"""What several parts of this folder need of the machine that edgepress runs on."""
+"""Helpers for the machine that edgepress runs on."""
 
 import errno
 import hashlib
@@ -22,8 +22,8 @@ def sha256_of(path: Path) -> str:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When that process was started, in clock ticks since boot (proc(5), field 22 of stat): with the number it names a process
-    for good. None: there is none, or it has ended.
+    """Return when that process was started, in clock ticks since boot (proc(5), field 22 of stat): with the number it identifies
+    a process. None: it does not exist, or has ended.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -33,11 +33,11 @@ def start_ticks(pid: int) -> int | None:
 
 
 def small_file(path: str | Path, limit_bytes: int) -> bytes:
-    """What is in a file of a person's own. OSError also for what is no file (a folder, a pipe, a device), and for a larger one.
+    """Return the content of a user's file. OSError also if it is not a file (a folder, a pipe, a device) or is larger.
 
-    /dev/null counts as an empty file: that is how ssh's users say "none".
+    /dev/null counts as an empty file: ssh users write it for "none".
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would keep us waiting
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would block
     try:
         kind = os.fstat(descriptor)
         if stat.S_ISDIR(kind.st_mode):
@@ -45,7 +45,7 @@ def small_file(path: str | Path, limit_bytes: int) -> bytes:
         if os.path.samestat(kind, os.stat(os.devnull)):  # noqa: PTH116
             return b""
         if not stat.S_ISREG(kind.st_mode):
-            raise OSError(errno.EINVAL, "it is no file", str(path))
+            raise OSError(errno.EINVAL, "it is not a file", str(path))
         if kind.st_size > limit_bytes:
             raise OSError(errno.EFBIG, f"it has {kind.st_size} bytes, more than {limit_bytes}", str(path))
         with open(descriptor, "rb", closefd=False) as file:

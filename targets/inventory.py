@@ -1,4 +1,4 @@
-"""boards.toml -> Target: a kind of board at an address. Those of ALWAYS need no entry.
+"""boards.toml -> Target: a kind of board at an address. The boards in ALWAYS need no entry.
 
 [pi5]
 host = "192.0.2.5"
@@ -11,7 +11,7 @@ address = 0x40
 shunt_ohm = 0.02
 
 [orin]
-ssh = "orin.lab"                  # a host of ~/.ssh/config; then nothing else about the way there is said here
+ssh = "orin.lab"                  # a host of ~/.ssh/config; then no other key about the connection is allowed
 
 [tiny]
 virtual = { memory = "512 MiB", cpu = 0.5, rtt_ms = 20, rate_mbit = 10 }     # targets/shape.py
@@ -41,11 +41,11 @@ VIRTUAL_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # becomes the name 
 METHODS = ("key", "ssh_agent", "password", "password_env")
 WAY = {"host", "user", "port", "known_hosts", "ssh", "ssh_config", "passphrase", "passphrase_env", *METHODS}
 LIMIT_BYTES = 1 << 20
-MOST_METERS = 32  # with those that a board has itself it tells of 64 at most (ranges.py)
+MOST_METERS = 32  # together with its own, a board reports at most 64 (ranges.py)
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a board is and how to get in. For those of ALWAYS most of it is unused."""
+    """Where a board is and how to log in. Mostly unused for the boards in ALWAYS."""
 
     host: str = ""
     user: str = ""
@@ -57,24 +57,24 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     password: str | None = None  # "ask"
     password_env: str | None = None
     ssh: str | None = None  # a host of the user's ssh_config, in place of all of the above and of known_hosts
-    ssh_config: str | None = None  # that file, where it is not ~/.ssh/config; beside boards.toml
+    ssh_config: str | None = None  # that file, if not ~/.ssh/config; relative to boards.toml
     python: str = "python3"
     root: str = "~/.edgepress"  # where edgepress keeps its files on the board
     board: str | None = None
     meters: dict[str, dict[str, int | float | str]] = {}  # name -> its settings
-    known_hosts: str = "known_hosts"  # beside boards.toml
+    known_hosts: str = "known_hosts"  # relative to boards.toml
     name: str = ""
     kind: str = "ssh"
     virtual: Shape | None = None  # of a virtual board
-    note: str = ""  # of a virtual board that runs: what holds it to its shape
+    note: str = ""  # of a running virtual board: what enforces its shape
 
 
-INNER = {"name", "kind", "note"}  # of a Target, but edgepress sets them
+INNER = {"name", "kind", "note"}  # fields of Target that edgepress sets itself
 KEYS = tuple(name for name in Target.__struct_fields__ if name not in INNER)
 
 
 def find(name: str, folder: Path) -> Target:
-    """The target of that name; UnknownTarget says which there are. `folder` is the plan's."""
+    """Return the target of that name; UnknownTarget lists the known ones. `folder` is the plan's."""
     if name == EMULATED:
         return Target(name=name, kind="emulated", host="127.0.0.1", user="", board="emulated_aarch64")
     if name in ALWAYS:
@@ -83,54 +83,60 @@ def find(name: str, folder: Path) -> Target:
     if name not in targets:
         known = (*ALWAYS, *targets)
         raise UnknownTarget(
-            f'there is no board called "{name[:80]}"{table.nearest(name, known)}; known are: {table.several(known)}',
+            f'there is no board called "{name[:80]}"{table.nearest(name, known)}; the known boards are: {table.several(known)}',
             hint=f"Add a table [{table.key(name)}] with host, user and key to {inventory_path(folder)}.",
         )
     return targets[name]
 
 
 def _on_this_machine(name: str, shape: Shape | None) -> Target:
-    # The interpreter that edgepress runs on, outside its virtual environment: a board brings no packages either.
+    # edgepress's interpreter, outside its virtual environment: a board has no packages either.
     base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     return Target(
-        name=name, kind="virtual" if shape else "local", host="127.0.0.1", user="", python=str(base) if base.exists() else sys.executable,
-        root=str(cache_folder() / f"{name}-board"), board="this_machine", virtual=shape,
-    )  # fmt: skip
+        name=name,
+        kind="virtual" if shape else "local",
+        host="127.0.0.1",
+        user="",
+        python=str(base) if base.exists() else sys.executable,
+        root=str(cache_folder() / f"{name}-board"),
+        board="this_machine",
+        virtual=shape,
+    )
 
 
 def read(folder: Path) -> dict[str, Target]:
-    """All boards of the inventory; empty where there is none. UnknownTarget where it can not be read."""
+    """Return all boards of the inventory; empty if there is none. UnknownTarget if it cannot be read."""
     path = inventory_path(folder)
     try:
-        text = small_file(path, LIMIT_BYTES).decode("utf-8-sig")  # some editors begin with a byte order mark
+        text = small_file(path, LIMIT_BYTES).decode("utf-8-sig")  # some editors write a byte order mark
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise UnknownTarget(
-            f"{path} can not be read: {error.strerror}", hint="Make it a file that you can read, then run again."
+            f"{path} cannot be read: {error.strerror}", hint="Make it a readable file, then run again."
         ) from error
     except UnicodeDecodeError as error:
         raise UnknownTarget(
-            f"{path} can not be read: it is not UTF-8 (byte {error.start + 1})",
+            f"{path} cannot be read: it is not UTF-8 (byte {error.start + 1})",
             hint="Save it as UTF-8, then run again.",
         ) from error
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError, OverflowError) as error:  # of what tomllib cannot read or hold
         raise UnknownTarget(
-            f"{path} can not be read: {table.unreadable(text, error)}", hint="Correct the file, then run again."
+            f"{path} cannot be read: {table.unreadable(text, error)}", hint="Correct the file, then run again."
         ) from error
     return {name: _target(name, each, path) for name, each in tables.items()}
 
 
 def _target(name: str, said: Any, path: Path) -> Target:
-    """A table of the inventory. UnknownTarget says what is wrong with it."""
+    """Return the target in a table of the inventory. UnknownTarget says what is wrong with it."""
     if not isinstance(said, dict):
         raise UnknownTarget(
             f"{path}: `{name[:80]}` is a list, not a table"
             if isinstance(said, list)
-            else f"{path}: `{name[:80]}` is in no board's table",
-            hint="Each board has a table of its own: a line [pi5], not [[pi5]], and below it host, user and key.",
+            else f"{path}: `{name[:80]}` is not in a board's table",
+            hint="Each board has its own table: a line [pi5], not [[pi5]], followed by host, user and key.",
         )
     virtual = "virtual" in said
     fault = _fault_of_name(name, virtual=virtual)
@@ -145,14 +151,17 @@ def _target(name: str, said: Any, path: Path) -> Target:
     if fault:
         raise UnknownTarget(f"{path}: [{name}]: {fault[0]}", hint=fault[1])
     return msgspec.structs.replace(
-        target, name=name, known_hosts=table.beside(path, target.known_hosts),
+        target,
+        name=name,
+        known_hosts=table.beside(path, target.known_hosts),
         key=table.beside(path, target.key) if target.key else None,
-        ssh_config=table.beside(path, target.ssh_config) if target.ssh_config else None, meters=_meters(target, path),
-    )  # fmt: skip
+        ssh_config=table.beside(path, target.ssh_config) if target.ssh_config else None,
+        meters=_meters(target, path),
+    )
 
 
 def _meters(target: Target, path: Path) -> dict[str, dict[str, int | float | str]]:
-    """The file that an instrument writes is beside boards.toml, as all that it names of this machine."""
+    """Resolve the file of an instrument relative to boards.toml, like all local paths in it."""
     csv = target.meters.get("csv", {})
     if not isinstance(csv.get("path"), str):
         return target.meters
@@ -160,9 +169,9 @@ def _meters(target: Target, path: Path) -> dict[str, dict[str, int | float | str
 
 
 def _fault_of_name(name: str, *, virtual: bool) -> table.Fault | None:
-    """What is wrong with a board's name, and what to do."""
+    """Return what is wrong with a board's name, and what to do."""
     if name in ALWAYS:
-        return f"{', '.join(ALWAYS)} are taken", "Give the board another name."
+        return f"{', '.join(ALWAYS)} are reserved names", "Give the board another name."
     if virtual and not VIRTUAL_NAME.fullmatch(name):
         return "the name of a virtual board has only letters, digits, - and _", "Give the board another name."
     if not name.isprintable() or name.split() != [name] or name.startswith("-"):
@@ -174,29 +183,29 @@ def _fault_of_name(name: str, *, virtual: bool) -> table.Fault | None:
 
 
 def _fault(target: Target, values: dict[str, object]) -> table.Fault | None:
-    """What is wrong with how this board is to be reached, and what to do."""
+    """Return what is wrong with how this board is to be reached, and what to do."""
     said = set(values)
     if inner := said & INNER:
-        return f"there is no `{min(inner)}`", HOW
+        return f"there is no key `{min(inner)}`", HOW
     if target.board and target.board not in BOARDS:
         return (
             f"`board` must be one of {', '.join(BOARDS)}{table.nearest(target.board, BOARDS)}",
-            "`edgepress boards facts KIND` says what each is.",
+            "`edgepress boards facts KIND` describes each.",
         )
     if fault := table.texts(values) or table.paths(values):
         return fault
     if len(target.meters) > MOST_METERS:
-        return f"`meters` has {len(target.meters)} meters", f"{MOST_METERS} are the most."
+        return f"`meters` has {len(target.meters)} meters", f"At most {MOST_METERS} are allowed."
     for secret in ("password", "passphrase"):
-        if getattr(target, secret) not in {None, "ask"}:  # not decoded as such: the decoder's message would show it
+        if getattr(target, secret) not in {None, "ask"}:  # checked here, since the decoder's message would show it
             return (
                 f'`{secret}` can only be "ask"',
-                f"A secret does not belong into a file; or name a variable: {secret}_env.",
+                f"A secret does not belong in a file. Or name an environment variable: {secret}_env.",
             )
     if target.ssh:
         beside = said & WAY - {"ssh", "ssh_config"}
         if beside:
-            return "`ssh` stands beside " + ", ".join(sorted(beside)), "With `ssh`, all of that comes from ssh_config."
+            return "`ssh` excludes " + ", ".join(sorted(beside)), "With `ssh`, all of that comes from ssh_config."
         return table.alias(target.ssh)
     if target.host and (fault := table.host(target.host, target.user or "pi")):
         return fault
@@ -205,20 +214,20 @@ def _fault(target: Target, values: dict[str, object]) -> table.Fault | None:
     if sum(bool(getattr(target, method)) for method in METHODS) != 1:
         return (
             f"exactly one of {', '.join(METHODS)} must be given (or `ssh`)",
-            "Trying several locks this host out of newer sshd (PerSourcePenalties), so one is named.",
+            "Trying several would lock this host out of newer sshd (PerSourcePenalties), so name one.",
         )
     if (target.passphrase or target.passphrase_env) and not target.key:
-        return "a passphrase is of a `key`, and none is given", HOW
+        return "a passphrase needs a `key`, and none is given", HOW
     if target.passphrase and target.passphrase_env:
-        return "one of passphrase and passphrase_env", HOW
+        return "only one of passphrase and passphrase_env may be given", HOW
     if target.ssh_config:
-        return "`ssh_config` says where the host of `ssh` is described, and no `ssh` is given", HOW
+        return "`ssh_config` names the file that describes the host of `ssh`, and no `ssh` is given", HOW
     if isinstance(target.ssh_agent, str) and not target.ssh_agent.startswith("SHA256:"):
-        return "`ssh_agent` is true or the SHA256:... of one of its keys", "ssh-add -l shows them."
+        return "`ssh_agent` must be true or the SHA256:... of one of its keys", "`ssh-add -l` shows them."
     return None
 
 
 def inventory_path(folder: Path) -> Path:
-    """Beside the plan if it is there, else the user's own."""
+    """Return the boards.toml in the plan's folder if it exists, else the user's own."""
     beside, config = folder / INVENTORY, config_folder()
     return beside if config is None or beside.exists() else config / INVENTORY

@@ -1,4 +1,4 @@
-"""What a link to a board offers: start a program there and talk to it over its standard input and output."""
+"""The interface of a link to a board: start a program there and talk to it over its standard input and output."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,21 +8,21 @@ class Channel(Protocol):
     """One running program on the board. All methods raise targets.errors.ConnectionLost when the link breaks."""
 
     def send(self, data: bytes | memoryview, timeout_s: float) -> int:
-        """Write some of `data` to its standard input; how many bytes. TimeoutError when it took none."""
+        """Write some of `data` to its standard input; return how many bytes. TimeoutError if it took none."""
 
     def receive(self, limit_bytes: int, timeout_s: float) -> bytes:
-        """At most `limit_bytes` of its standard output; b"" at its end; TimeoutError when nothing came."""
+        """Return at most `limit_bytes` of its standard output; b"" at its end; TimeoutError if nothing came."""
 
     def errors(self) -> str:
-        """The end of what it wrote to standard error so far."""
+        """Return the end of what it has written to standard error so far."""
 
     def finish(self, timeout_s: float) -> int | None:
-        """Close its standard input and wait for its end. Its exit code, 128 + n if signal n killed it; None if it did not end
-        in time, or the link ended first.
+        """Close its standard input and wait for its end. Returns its exit code, 128 + n if signal n killed it; None if it did not
+        end in time, or the link ended first.
         """
 
     def close(self) -> None:
-        """Let go of it, whatever state it is in."""
+        """Release it, whatever its state."""
 
 
 class Link(Protocol):

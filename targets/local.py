@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 
-from targets import said
+from targets import diagnosis
 from targets.errors import ConnectionLost, NoPython
 
 STDERR_TAIL_BYTES = 4000
@@ -30,8 +30,8 @@ class LocalChannel:
         except OSError as error:
             self._stderr.close()
             raise NoPython(
-                f"{argv[0]} can not be started on this machine: {error.strerror}",
-                hint="It is the Python that edgepress was installed with: install edgepress again, with one that is here.",
+                f"{argv[0]} cannot be started on this machine: {error.strerror}",
+                hint="It is the Python that edgepress was installed with: install edgepress again, with an existing one.",
             ) from error
 
         assert self._process.stdin is not None
@@ -45,7 +45,7 @@ class LocalChannel:
             return self._process.stdin.write(data) or 0
         except (BrokenPipeError, ValueError) as error:
             raise ConnectionLost(
-                f"the agent on this machine ended unexpectedly{said.told(said.last_words(self.errors()))}",
+                f"the agent on this machine ended unexpectedly{diagnosis.quoted(diagnosis.last_words(self.errors()))}",
                 hint="Run again.",
             ) from error
 
@@ -87,4 +87,4 @@ class LocalLink:
         return LocalChannel(argv)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is no connection."""

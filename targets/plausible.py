@@ -1,7 +1,7 @@
-"""What a board says of a job, held against what was asked of it, against itself and against this machine's clock.
+"""Check a board's results against the request, against each other and against this machine's clock.
 
-A board measures and is believed in what it measures, but not in what cannot be: times that are longer than the launch that they
-are of, inferences that nobody asked for, more memory than there is. Ranges of single fields are the wire's (ranges.py).
+Measured values are believed, impossible ones are not: times longer than their launch, inferences that were not requested, more
+memory than the board has. Ranges of single fields are in ranges.py.
 """
 
 import time
@@ -14,56 +14,60 @@ from targets.errors import Implausible
 
 Result = wire.Launched | wire.Paired | wire.LaunchFailed
 
-# The board's clock may run a little faster than ours; a job that is found again says itself how old it is, by another clock.
+# The board's clock may run a little faster than ours; a job that is found again reports its age by another clock.
 CLOCK_FACTOR, CLOCK_SLACK_S = 1.05, 60.0
-# A container's limit is no bound for what its processes share with others; the kernel counts resident pages a CPU at a time
+# A container's limit does not bound what its processes share with others; the kernel counts resident pages per CPU
 MEMORY_FACTOR, MEMORY_SLACK_BYTES = 2, 1 << 30
 PEAK_RATIO, PEAK_SLACK_BYTES = 0.95, 64 << 20
 
-# A kernel's counters are read one after the other, and in ticks; a page or a fault takes longer than a nanosecond.
+# Kernel counters are read one after another, and in ticks; a page or a fault takes longer than a nanosecond.
 COUNTER_FACTOR, COUNTER_SLACK_US = 2, 10_000_000
-OF_ALL_CPUS, OF_THE_TIME, ONE_BY_ONE = ("busy_us", "steal_us", "own_us"), ("cpu_stalled_us", "memory_stalled_us", "io_stalled_us"), ("swapped_in_pages",)  # fmt: skip
-REPEATED = ("sha256", "job_id")  # what an answer says again of its request
-# Of a job, after its own limit: device_agent/jobs/job.py, SLACK_NS, and the reading of two clocks.
+OF_ALL_CPUS = ("busy_us", "steal_us", "own_us")
+OF_THE_TIME = ("cpu_stalled_us", "memory_stalled_us", "io_stalled_us")
+ONE_BY_ONE = ("swapped_in_pages",)
+REPEATED = ("sha256", "job_id")  # what an answer repeats from its request
+# For a job, after its own limit: device_agent/jobs/job.py, SLACK_NS, and the reading of two clocks.
 STARTED_AGO_SLACK_S = 120.0
 
 AGAIN = "Run again; report it if it happens twice."
 
 
 def now_s() -> float:
-    """Of a clock that goes on while this machine sleeps, as the board's may: an hour of a job can be a second of ours."""
+    """Return the time of a clock that runs while this machine sleeps, as the board does: an hour of a job may be a second of ours."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def meters(address: str, found: Sequence[wire.MeterInfo], asked: Sequence[wire.MeterUse]) -> None:
     names = [meter.name for meter in found]
     if asked and names != [use.name for use in asked]:
-        raise Implausible(f"{address} told of the meters {names}, which were not asked for", hint="Run again.")
+        raise Implausible(f"{address} reports the meters {names}, which were not requested", hint="Run again.")
 
 
 def answer(address: str, asked: wire.Record, told: wire.Record) -> None:
-    """It is about what was asked for, and about nothing else."""
+    """Implausible unless the answer is about the request."""
     for name in REPEATED:
         wanted, found = getattr(asked, name, None), getattr(told, name, None)
         if wanted is not None and found is not None and found != wanted:
             raise Implausible(
-                f"{address} says {type(told).__name__}.{name} = {found[:12]}..., and was asked for {wanted[:12]}...",
+                f"{address} reports {type(told).__name__}.{name} = {found[:12]}..., not the requested {wanted[:12]}...",
                 hint=AGAIN,
             )
     if isinstance(asked, wire.Have) and isinstance(told, wire.Present):
         others = {*told.blobs, *told.sites} - {*asked.blobs, *asked.sites}
         if others:
-            raise Implausible(f"{address} says that it has {min(others)[:12]}..., which was not asked for", hint=AGAIN)
+            raise Implausible(
+                f"{address} reports that it has {min(others)[:12]}..., which was not requested", hint=AGAIN
+            )
 
 
 def accepted(address: str, request: wire.Submit, told: wire.Accepted, old_s: float) -> None:
-    """A job runs no longer than its own limit, and results that are older than `old_s` are not taken."""
+    """Implausible if a job is older than its own limit, or its results are older than `old_s`."""
     if told.state not in {wire.RUNNING, wire.FINISHED}:
-        raise Implausible(f"{address} says that a job that it has just taken is {told.state}", hint=AGAIN)
+        raise Implausible(f"{address} reports that a job that it has just accepted is {told.state}", hint=AGAIN)
     most_s = old_s if told.state == wire.FINISHED else request.timeout_ns / 1e9
     if told.age_ns / 1e9 > most_s + STARTED_AGO_SLACK_S:
         raise Implausible(
-            f"{address} says Accepted.age_ns = {told.age_ns} of a job that is {told.state}: it has {most_s:.0f} s at most",
+            f"{address} reports Accepted.age_ns = {told.age_ns} for a job that is {told.state}: it can be {most_s:.0f} s at most",
             hint=AGAIN,
         )
 
@@ -72,7 +76,7 @@ def conditions(address: str, machine: wire.Machine, told: wire.Conditions) -> No
     most, free = _most_memory(machine), told.available_bytes or 0
     if free > most:
         raise Implausible(
-            f"{address} says Conditions.available_bytes = {free}, and has {machine.memory_bytes} bytes of memory",
+            f"{address} reports Conditions.available_bytes = {free}, but has {machine.memory_bytes} bytes of memory",
             hint=AGAIN,
         )
 
@@ -84,7 +88,7 @@ def _most_memory(machine: wire.Machine) -> int:
 def size(address: str, size_bytes: int, most_bytes: int) -> None:
     if size_bytes > most_bytes:
         raise Implausible(
-            f"{address} says Blob.size_bytes = {size_bytes}: what was asked for has {most_bytes} at most", hint=AGAIN
+            f"{address} reports Blob.size_bytes = {size_bytes}: the requested file has {most_bytes} at most", hint=AGAIN
         )
 
 
@@ -92,18 +96,18 @@ def jobs(address: str, found: Iterable[wire.JobInfo]) -> None:
     for job in found:
         if job.done > job.launches:
             raise Implausible(
-                f"{address} says done = {job.done} of the job {job.job_id}, which has {job.launches} launches",
+                f"{address} reports done = {job.done} for the job {job.job_id}, which has {job.launches} launches",
                 hint=AGAIN,
             )
 
 
 class Results:
-    """Takes the results of one job in their order, which is known to be right (following.py). Implausible names the launch, the
-    field, its value and what it can be.
+    """Checks the results of one job, in their order, which is known to be right (following.py). Implausible names the launch,
+    the field, its value and its possible range.
     """
 
     def __init__(self, address: str, machine: wire.Machine, request: wire.Submit | None, began_s: float) -> None:
-        """`request` None: another's job, of which only what one result says of itself is checked."""
+        """`request` None: the job of another run, so each result is only checked against itself."""
         self.address, self.machine, self.began_s, self.request = address, machine, began_s, request
         self.last_ns = 0
 
@@ -122,7 +126,7 @@ class Results:
     # --- one launch
 
     def _launched(self, it: wire.Launched, asked: wire.Launch | None) -> None:
-        """Also of a side of a pair, whose times are those of the whole pair."""
+        """Check a launch or a side of a pair, whose times are those of the whole pair."""
         if it.after.t_ns < it.before.t_ns:
             self._wrong("after.t_ns", it.after.t_ns, f"before.t_ns is {it.before.t_ns}: its clock went back")
         whole_ns = it.after.t_ns - it.before.t_ns
@@ -131,27 +135,28 @@ class Results:
             if not it.cold_start_ns:
                 self._wrong("cold_start_ns", 0, "a process was started")
         self._bounds("import_ns", it.import_ns, 0, whole_ns)
-        self._bounds("the sum of warmup_ns and latency_ns", sum(it.warmup_ns) + sum(it.latency_ns), 0, whole_ns - it.cold_start_ns)  # fmt: skip
+        run_ns = sum(it.warmup_ns) + sum(it.latency_ns)
+        self._bounds("the sum of warmup_ns and latency_ns", run_ns, 0, whole_ns - it.cold_start_ns)
         self._bounds("counted_ns", it.counted_ns, 0, whole_ns)
         self._memory(it)
         self._counters(it, whole_ns)
         if it.energy is not None:
             self._energy(it.energy, it.before.t_ns, it.after.t_ns)
         if asked is not None and asked.cpus and it.cpus != asked.cpus:
-            self._wrong("cpus", list(it.cpus), f"{list(asked.cpus)} were asked for")
+            self._wrong("cpus", list(it.cpus), f"{list(asked.cpus)} were requested")
 
     def _of_its_mode(self, it: wire.Launched, asked: wire.Launch | None) -> None:
-        """A launch alone: as many times as it was to take, and what only its mode has."""
+        """Check a single launch: the number of its times, and the fields of its mode."""
         if asked is None:
             return
         least = min(asked.timed_min_runs, asked.timed_max_runs) if asked.mode == "time" else 0
         self._bounds("the number of latency_ns", len(it.latency_ns), least, asked.timed_max_runs if least else 0)
-        for operator in it.operators:  # of several threads each takes its time beside the others
+        for operator in it.operators:  # several threads work on one at the same time
             self._bounds(
                 "mean_ns * runs of an operator", operator.mean_ns * operator.runs, 0, it.after.t_ns - it.before.t_ns
             )
         if asked.mode != "profile" and it.operators:
-            self._wrong("operators", len(it.operators), "nobody asked for them")
+            self._wrong("operators", len(it.operators), "they were not requested")
         if bool(it.outputs_sha256) != (asked.mode == "evaluate"):
             self._wrong("outputs_sha256", repr(it.outputs_sha256[:12]), f"the mode is {asked.mode}")
         if (it.energy is not None) != (asked.mode == "energy"):
@@ -170,7 +175,7 @@ class Results:
         self._bounds("job_peak_bytes", it.job_peak_bytes or 0, 0, most)
 
     def _counters(self, it: wire.Launched, whole_ns: int) -> None:
-        """What the kernel has counted from before the launch to after it. One that went back is no reason to doubt the board."""
+        """Check the growth of the kernel's counters during the launch. A decreasing one is not a reason to doubt the board."""
         time_us = whole_ns // 1000 * COUNTER_FACTOR + COUNTER_SLACK_US
         cpus = self.machine.cpu_count
         self._bounds("after.busiest_us", it.after.busiest_us, 0, time_us * cpus)
@@ -211,7 +216,7 @@ class Results:
         turns = [(cycle, side) for cycle, sides in enumerate(asked.cycles) for side in sides]
         if [(block.cycle, block.side) for block in it.blocks] != turns:
             sides = "".join(block.side for block in it.blocks)
-            self._wrong("blocks", wire.shortened(sides, 100), f"{''.join(asked.cycles)} were asked for")
+            self._wrong("blocks", wire.shortened(sides, 100), f"{''.join(asked.cycles)} were requested")
         least = min(asked.block_min_runs, asked.block_max_runs)
         for block in it.blocks:
             self._bounds("the runs of a block", block.runs, least, asked.block_max_runs)
@@ -224,7 +229,7 @@ class Results:
         meters = [trace.meter for trace in traces]
         if asked is not None and meters != [use.name for use in asked]:
             wanted = ", ".join(use.name for use in asked)
-            self._wrong("power", ", ".join(meters) or "nothing", f"{wanted or 'no meter'} was asked for")
+            self._wrong("power", ", ".join(meters) or "nothing", f"{wanted or 'no meter'} was requested")
         for trace in traces:
             name = f"power of {trace.meter}"
             values = trace.energy_uj or trace.power_uw
@@ -241,7 +246,7 @@ class Results:
     # --- what all share
 
     def _follows(self, first: wire.Launched, last: wire.Launched) -> None:
-        """After the launch before, and within the time that this machine has seen pass."""
+        """Check that it follows the previous launch, and fits into the time that has passed on this machine."""
         self._bounds("before.t_ns", first.before.t_ns, self.last_ns, 2**63)
         self.last_ns = max(first.after.t_ns, last.after.t_ns)
         if self.request is not None:
@@ -250,7 +255,7 @@ class Results:
             self._bounds("after.t_ns - before.t_ns", self.last_ns - first.before.t_ns, 0, most_ns)
 
     def _in_order(self, name: str, spans: Iterable[tuple[int, int]], begin_ns: int, end_ns: int) -> None:
-        """Each ends after it begins, and no later than the next begins."""
+        """Check that each ends after it begins, and before the next begins."""
         for start_ns, stop_ns in spans:
             self._bounds(f"{name}, start", start_ns, begin_ns, end_ns)
             self._bounds(f"{name}, end", stop_ns, start_ns, end_ns)
@@ -264,6 +269,6 @@ class Results:
 
     def _wrong(self, name: str, value: object, why: str) -> NoReturn:
         raise Implausible(
-            f"{self.address} says {name} = {value} in {self.item}: {why}",
-            hint="No number of this job is used. Restart the board and measure again; report it if it happens twice.",
+            f"{self.address} reports {name} = {value} in {self.item}: {why}",
+            hint="The results of this job were discarded. Restart the board and measure again; report it if it happens twice.",
         )

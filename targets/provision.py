@@ -1,6 +1,6 @@
-"""The runtimes that a board can have, and how they get there: wheels for its Python, libc and CPU, downloaded here.
+"""The runtimes that a board can have, and how it gets them: wheels for its Python, libc and CPU, downloaded here.
 
-The board needs no internet and no pip: it gets the wheel files as blobs and unpacks them itself.
+The board needs neither internet nor pip: it receives the wheel files as blobs and unpacks them itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,12 +12,12 @@ from device_agent.wire import Machine
 from targets import wheel_cache
 from targets.errors import RuntimeUnavailable
 from targets.session import Session
-from targets.tags import dotted, fits, glibc_version, pip_options, python_version, said, wheel_arch
 from targets.wheel_cache import Wheel
+from targets.wheel_tags import described, dotted, fits, glibc_version, pip_options, python_version, wheel_arch
 
 
 class Exists(msgspec.Struct, frozen=True, kw_only=True):
-    """For what there are wheels of a runtime (and of its numpy), and the version of it that is taken there."""
+    """What wheels of a runtime (and of its numpy) exist for, and the version that is used there."""
 
     arches: tuple[str, ...]
     pythons: tuple[tuple[int, int], tuple[int, int]]  # first and last
@@ -26,23 +26,23 @@ class Exists(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
-    """How a board gets a runtime: by wheels from here, or it has it already."""
+    """How a board gets a runtime: by wheels from here, or from its own system."""
 
-    formats: tuple[str, ...]  # of the model files that it runs
-    distribution: str = ""  # installed without its own requirements: to run a model it needs no more than numpy
-    numpy_1: str = ""  # versions of it that work with numpy 1 only, as packaging writes it: "<1.19"
-    exists: tuple[Exists, ...] = ()  # the first that fits a board is taken
-    # the distribution that the system's own Python must have: nobody offers wheels for the package index
+    formats: tuple[str, ...]  # of model files that it runs
+    distribution: str = ""  # installed without its requirements: to run a model, numpy is enough
+    numpy_1: str = ""  # its versions that work only with numpy 1, as a version specifier: "<1.19"
+    exists: tuple[Exists, ...] = ()  # the first that fits the board is used
+    # the distribution that the system's Python must have: the package index has no wheels of it
     system: str = ""
     tried_on_hardware: bool = True
-    only_named: bool = False  # never chosen for a plan that does not name it or ask for all
-    for_tests: bool = False  # not for "all" either
+    only_named: bool = False  # only used if a plan names it or asks for all
+    for_tests: bool = False  # not part of "all" either
 
 
 PC, ARM = ("x86_64",), ("aarch64", "armv7l")
 BOTH = ("x86_64", "aarch64")
-# Where wheels exist, and the newest of each: the package index, asked on 2026-11-29 for each Python, CPU and glibc. A version is said
-# exactly, so that two hosts measure with the same one whenever they download it. The best for a format stands first.
+# Where wheels exist, and the newest of each: from the package index on 2026-11-29, for each Python, CPU and glibc. Versions are exact,
+# so that two hosts measure with the same one whenever they download it. The best for a format comes first.
 RUNTIMES = {
     "ai_edge_litert": Runtime(
         formats=("tflite",), distribution="ai-edge-litert", exists=(
@@ -67,25 +67,25 @@ RUNTIMES = {
             Exists(arches=BOTH, pythons=((3, 8), (3, 9)), glibc=(2, 27), version="1.19.2"),
         ),
     ),
-    # On a Jetson's GPU. NVIDIA builds them for each JetPack, with its CUDA and TensorRT, which come with the system.
+    # For a Jetson's GPU. NVIDIA builds them for each JetPack, with the system's CUDA and TensorRT.
     "onnxruntime_cuda": Runtime(formats=("onnx",), system="onnxruntime-gpu", tried_on_hardware=False, only_named=True),
     "onnxruntime_tensorrt": Runtime(formats=("onnx",), system="onnxruntime-gpu", tried_on_hardware=False, only_named=True),
-    # Sleeps as long as the model file says: a runtime of known speed, to check the measuring itself.
+    # Sleeps as long as the model file says: a runtime of known speed, to check the measurement itself.
     "sleep": Runtime(formats=("sleep",), only_named=True, for_tests=True),
 }  # fmt: skip
-# The newest for each Python, from that one on: of numpy 1 and of all.
+# The newest numpy 1, and the newest numpy, for each Python from that version on.
 NUMPY_1 = {(3, 8): "1.24.4", (3, 9): "1.26.4"}
 NUMPY = {(3, 8): "1.24.4", (3, 9): "2.0.2", (3, 10): "2.2.6", (3, 11): "2.4.6"}
 
 Chosen = str | Path
-"""What a plan says of a runtime that it does not leave to the table: its version, or a wheel file."""
+"""A plan's own choice for a runtime, in place of the table: a version, or a wheel file."""
 
 
 def why_not(name: str, machine: Machine) -> str | None:
-    """Why the board can not have this runtime; None: it can."""
+    """Return why the board cannot have this runtime; None: it can."""
     runtime = RUNTIMES[name]
     if runtime.system and not has_package(runtime.system, machine):
-        return f"it is the system's own {runtime.system}, and the board's Python has none"
+        return f"it needs the system's own {runtime.system}, which the board's Python does not have"
     if not runtime.distribution:
         return None
     python, arch = python_version(machine), wheel_arch(machine)
@@ -103,7 +103,7 @@ def why_not(name: str, machine: Machine) -> str | None:
     if glibc_version(machine) < glibc:
         return f"it needs glibc {dotted(glibc)} for Python {dotted(python)}, the board has {machine.libc_version}"
     if _brings_own_numpy(machine) and not has_package("numpy", machine):
-        return "it needs numpy, of which there are no wheels for this CPU: apt-get install python3-numpy on the board"
+        return "it needs numpy, which has no wheels for this CPU: apt-get install python3-numpy on the board"
     return None
 
 
@@ -113,24 +113,24 @@ def has_package(distribution: str, machine: Machine) -> bool:
 
 
 def possible(machine: Machine) -> tuple[str, ...]:
-    """The runtimes that this board can have (without `sleep`, which only tests want)."""
+    """Return the runtimes that this board can have (without `sleep`, which is for tests)."""
     return tuple(name for name, runtime in RUNTIMES.items() if not runtime.for_tests and why_not(name, machine) is None)
 
 
 def best(families: set[str], machine: Machine) -> tuple[str, ...]:
-    """One runtime for each family of files (tflite, onnx), the best that this board can have; none where it can have none."""
+    """Return the best runtime that this board can have for each family of files (tflite, onnx), if there is one."""
     can = [name for name in possible(machine) if not RUNTIMES[name].only_named]
     served = {family: next((name for name in can if family in RUNTIMES[name].formats), None) for family in families}
     return tuple(name for name in can if name in served.values())
 
 
 def check(name: str, machine: Machine) -> None:
-    """RuntimeUnavailable, naming those that the board can have."""
+    """RuntimeUnavailable if the board cannot have this runtime; it names those that it can have."""
     reason = f"there is no runtime called {name}" if name not in RUNTIMES else why_not(name, machine)
     if reason is not None:
         can = ", ".join(possible(machine)) or "none"
         raise RuntimeUnavailable(
-            f"this board can not have the runtime {name}: {reason}",
+            f"this board cannot have the runtime {name}: {reason}",
             hint=f"It can have: {can}. Name one of them in [measure] runtimes.",
         )
 
@@ -138,7 +138,7 @@ def check(name: str, machine: Machine) -> None:
 def wheels(
     name: str, machine: Machine, chosen: Chosen | None = None, say: Callable[[str], None] | None = None
 ) -> tuple[Wheel, ...]:
-    """The wheels of a runtime for this board; () for one that needs none. `chosen`: instead of the table's version.
+    """Return the wheels of a runtime for this board; () if it needs none. `chosen`: in place of the table's version.
 
     WheelsUnavailable; RuntimeUnavailable for a wheel file that is not for this board.
     """
@@ -149,15 +149,15 @@ def wheels(
         return wheel_cache.wheels(name, pip_options(machine), requirements(runtime, machine, chosen), say)
     if not fits(chosen.name, machine):
         raise RuntimeUnavailable(
-            f"{chosen.name} is not for this board, which has {said(machine)}",
-            hint="The end of a wheel's name says for which Python, system and processor it is.",
+            f"{chosen.name} is not for this board, which has {described(machine)}",
+            hint="The end of a wheel's name shows its Python, system and processor.",
         )
     numpy = requirements(runtime, machine, chosen.name.split("-")[1])[1:]
     return (wheel_cache.of_file(chosen), *(wheel_cache.wheels(name, pip_options(machine), numpy, say) if numpy else ()))
 
 
 def install(session: Session, files: tuple[Wheel, ...]) -> tuple[tuple[str, ...], int]:
-    """Put wheels on the board, each as a site. Returns (sites for wire.Launch, bytes sent: 0 where all were there)."""
+    """Put wheels on the board, each as a site. Returns (sites for wire.Launch, bytes sent: 0 if all were there)."""
     sites = tuple(each.sha256 for each in files)
     if not sites:
         return (), 0
@@ -174,14 +174,14 @@ def install(session: Session, files: tuple[Wheel, ...]) -> tuple[tuple[str, ...]
 
 
 def version_of(name: str, wheel_names: Sequence[str]) -> str | None:
-    """The version of the runtime itself among the files that were sent for it; None: it needs none, or is the system's own."""
+    """Return the version of the runtime in its wheel files; None: it needs none, or is the system's own."""
     distribution = RUNTIMES[name].distribution.replace("-", "_")
     versions = (wheel.split("-")[1] for wheel in wheel_names if distribution and wheel.startswith(distribution + "-"))
     return next(versions, None)
 
 
 def requirements(runtime: Runtime, machine: Machine, version: str | None = None) -> tuple[str, ...]:
-    """What is to be downloaded for this board, each in one version: all but a numpy that it must bring itself."""
+    """Return what to download for this board, each in one version, without a numpy that the board must have itself."""
     from packaging.specifiers import SpecifierSet
 
     version = version or _newest(runtime, machine).version
@@ -207,5 +207,5 @@ def _is_for(exists: Exists, machine: Machine) -> bool:
 
 
 def _brings_own_numpy(machine: Machine) -> bool:
-    """The package index has no numpy for 32-bit Arm."""
+    """Whether the board must have its own numpy: the package index has none for 32-bit Arm."""
     return wheel_arch(machine) == "armv7l"

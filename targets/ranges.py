@@ -1,8 +1,7 @@
-"""What a field of a record can hold: by its name, or by the unit at the end of its name. What a board sends beyond it is refused.
+"""The range of each field of a record, by its name or by the unit at the end of its name. Values outside it are refused.
 
-The ranges are wide: they hold what any board, kernel or clock can say. What a launch says of itself is checked more closely, against
-what was asked (plausible.py). A field without a range fails a test, so that none is forgotten. The host decides what it believes:
-nothing of this is in the agent.
+The ranges are wide enough for any board, kernel or clock. plausible.py checks a launch more closely, against its request. A field
+without a range fails a test, so that none is forgotten. The host decides what it believes: none of this is in the agent.
 """
 
 import functools
@@ -13,18 +12,18 @@ from typing import Any, NamedTuple
 
 from device_agent import wire
 
-# What a line of wire.MAX_LINE_BYTES can hold, counted before it is read: a list takes up to 20 times the memory of its text.
+# Limits on a line of wire.MAX_LINE_BYTES, counted before it is parsed: a list takes up to 20 times the memory of its text.
 MOST_OF = {b",": 2_200_000, b'"': 1_000_000, b"[": 200_000, b"{": 200_000}  # a million times, and two lists of readings
 CENTURY_NS = 100 * 365 * 86_400 * 10**9
-# One inference, as Python sees it. On a PC of 2024 two readings of the clock are 69 ns apart, and 104 ns with the call of an empty
-# function between them (measured): half of that leaves room for a faster one, and no runtime does its work in it.
+# One inference, as seen from Python. On a PC of 2024 two readings of the clock are 69 ns apart, and 104 ns with a call of an empty
+# function between them (measured): half of that leaves room for a faster PC, and no runtime can infer in it.
 LEAST_LATENCY_NS = 50
-MOST_TIMES = 1_000_000  # bench/check.py, MAX_RUNS, and as many readings of a meter
+MOST_TIMES = 1_000_000  # MAX_RUNS in bench/check.py, and the same for readings of a meter
 
 NUMBERS = {
     "latency_ns": (LEAST_LATENCY_NS, CENTURY_NS),
     "warmup_ns": (LEAST_LATENCY_NS, CENTURY_NS),
-    "wall_offset_ns": (-CENTURY_NS, 2**63 - 1),  # of a clock that was set to any date
+    "wall_offset_ns": (-CENTURY_NS, 2**63 - 1),  # the clock may be set to any date
     "protocol": (1, 10_000),
     "cpu_count": (1, 65_536),
     "bits": (32, 64),
@@ -33,7 +32,7 @@ NUMBERS = {
     "index": (0, 10**6),
     "cycle": (0, 10**6),
     "launches": (0, 10**6),
-    "threads": (0, 65_536),  # LIMITS of bench/check.py is sharper, and says more
+    "threads": (0, 65_536),  # LIMITS in bench/check.py is stricter, with a better message
     "cpu": (0, 65_535),
     "cpus": (0, 65_535),
     "done": (0, CENTURY_NS),  # of a phase: nanoseconds, rows or thousandths
@@ -44,19 +43,16 @@ NUMBERS = {
     "idle": (0, CENTURY_NS),
     "busy": (0, CENTURY_NS),
     "sampler": (0, CENTURY_NS),
-    "golden": (-sys.float_info.max, sys.float_info.max),  # the runner sends these ends for what is no number
+    "golden": (-sys.float_info.max, sys.float_info.max),  # the runner sends these limits for values that are not finite
 }
 UNITS = {
     "ns": (0, CENTURY_NS),
     "us": (0, 10**18),  # all CPUs together, since the board was started
     "bytes": (0, 2**50),
     "khz": (0, 10**8),
-    "mc": (
-        -100_000,
-        300_000,
-    ),  # no board lives beyond; what some firmware says for "unknown" (-273200) the agent keeps for itself
+    "mc": (-100_000, 300_000),  # no board survives more; the agent drops firmware's "unknown" (-273200)
     "mv": (0, 10**6),
-    "uw": (-(10**12), 10**12),  # a battery that is charged
+    "uw": (-(10**12), 10**12),  # negative: a battery being charged
     "uj": (0, 2**63 - 1),
     "ppm": (0, 10**13),
     "milli": (0, 10**12),
@@ -72,7 +68,7 @@ UNITS = {
 }
 
 HASH = "[0-9a-f]{64}"
-TEXTS = {  # what the whole text must match; others are for people, and of any characters
+TEXTS = {  # the whole text must match; other texts are for people, with any characters
     "sha256": HASH,
     "agent_sha256": HASH,
     "model_sha256": HASH + "|",
@@ -84,7 +80,7 @@ TEXTS = {  # what the whole text must match; others are for people, and of any c
     "side": "A|B",
     "state": "RUNNING|FINISHED|CANCELLED|FAILED|TIMEOUT|KILLED|LOST",
     "quality": "measured|coarse",
-    # the host makes names, folders and pip's options of these
+    # the host makes names, folders and pip options from these
     "arch": "[A-Za-z0-9_]{1,32}",
     "python": r"[0-9]{1,2}\.[0-9]{1,3}\.[0-9]{1,3}",
     "libc": "glibc|musl|",
@@ -95,7 +91,7 @@ TEXTS = {  # what the whole text must match; others are for people, and of any c
 }
 LONG_TEXTS = {"changed": 20_000, "refused": 20_000, "restored": 20_000}  # commands that name a file for each core
 
-ITEMS = {  # at most, of a list of any length
+ITEMS = {  # the maximum length of a list
     "latency_ns": MOST_TIMES,
     "warmup_ns": 65_536,  # runner.WARMUP_KEEP
     "golden": 256,  # wire.GOLDEN_ROWS x wire.GOLDEN_VALUES
@@ -130,11 +126,11 @@ ITEMS = {  # at most, of a list of any length
 
 
 class RangeError(wire.WireError):
-    """A record of the protocol, with a value that cannot be."""
+    """A record of the protocol with an impossible value."""
 
 
 class Limits(NamedTuple):
-    """Of one field. None: it holds nothing of that kind, or texts of any characters."""
+    """The limits of one field. None: it holds no value of that kind, or any text."""
 
     numbers: tuple[float, float] | None
     pattern: str | None
@@ -153,10 +149,10 @@ def of(field: str) -> Limits:
 
 
 def decode(line: bytes) -> Any:
-    """The record of a line that a board has sent, or that was kept of one. WireError; RangeError names the field and its range."""
+    """Return the record in a line that a board has sent. WireError; RangeError names the field and its range."""
     for what, most in MOST_OF.items():
         if line.count(what) > most:
-            raise wire.WireError(f"a line with more than {most} times {what.decode()} is no record")
+            raise wire.WireError(f"a line with more than {most} times {what.decode()} is not a record")
     record = wire.decode(line)
     try:
         check(record)
@@ -169,7 +165,7 @@ def decode(line: bytes) -> Any:
 
 
 def check(record: wire.Record) -> None:
-    """RangeError for the first value that cannot be."""
+    """RangeError for the first impossible value."""
     for name, value in vars(record).items():
         why_not = _refused(name, value)
         if why_not:
@@ -177,7 +173,7 @@ def check(record: wire.Record) -> None:
 
 
 def _refused(name: str, value: Any) -> str:
-    """Why this field, or an item of it, cannot be that; "": it can."""
+    """Return why this field, or an item of it, cannot have this value; "": it can."""
     limits = of(name)
     if isinstance(value, wire.Record):
         check(value)

@@ -1,7 +1,7 @@
-"""What the rest of edgepress asks of a board. A link that breaks is opened again, and what was asked is asked again.
+"""The requests that edgepress makes to a board. A broken link is reopened, and the request is sent again.
 
-Every request may be asked twice: blobs and sites are named by their content, an upload goes on where it was cut off, and a job
-is named by its content and owner, runs on while nobody is connected, and tells its records by number.
+Every request may be sent twice: blobs and sites are named by their content, an upload resumes where it was cut off, and a job
+is named by its content and owner, keeps running without a connection, and numbers its records.
 """
 
 import hashlib
@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn, Self, TypeVar
 
 from device_agent import wire
-from targets import failures, plausible, waiting
+from targets import deadlines, failures, plausible
+from targets.busy_retry import BusyRetry
 from targets.connection import ROUNDS, Connection
 from targets.conversation import Conversation
+from targets.deadlines import SLOWEST_BYTES_S, Say, Wait
 from targets.errors import (
     AgentFailed,
     Busy,
@@ -23,21 +25,19 @@ from targets.errors import (
     RootUnusable,
     SentAgain,
 )
-from targets.following import Following, Said
+from targets.job_records import ExpectedRecords, JobRecord
 from targets.link import Channel, Link
-from targets.patience import Patience
-from targets.submission import NO_COOLING as NO_COOLING  # noqa: PLC0414 - who asks for a job finds it here
+from targets.submission import NO_COOLING as NO_COOLING  # noqa: PLC0414 - callers import these from here
 from targets.submission import Cooling as Cooling  # noqa: PLC0414
 from targets.submission import submission
 from targets.upload import limit_s, send_blob, send_rest
-from targets.waiting import SLOWEST_BYTES_S, Wait
 
-SUBMIT_TRIES_S = 2.0  # for the agent of a link that has just broken to start the job that was submitted over it
-SILENT_S = 45.0  # an agent that follows a job says at least every 5 s that it is at it
-# To cancel the job and end the agent; in a hurry at Ctrl-C, which shall end within 5 s. The job has a share of it.
+SUBMIT_TRIES_S = 2.0  # for the agent of a broken link to start the job that was submitted over it
+SILENT_S = 45.0  # an agent that follows a job sends Working at least every 5 s
+# To cancel the job and end the agent; in a hurry after Ctrl-C, which must end within 5 s. The job gets a share of it.
 GOODBYE_S, HURRY_S, CANCEL_SHARE = 10.0, 3.0, 0.7
-OLD_RESULT_S = 3600.0  # results that were left on the board by a run that was killed; older ones are measured anew
-LACKING = ("damaged", "not_found")  # of a launch: the board no longer has what was put there for it
+OLD_RESULT_S = 3600.0  # of results left on the board by a killed run; older ones are measured again
+LACKING = ("damaged", "not_found")  # errors of a launch whose files are no longer on the board
 
 R = TypeVar("R", bound=wire.Record)
 
@@ -46,24 +46,23 @@ RUNNING: dict[str, str] = {}
 
 
 class Session:
-    """Use as a context manager: leaving it ends the agent; a job that still runs then is cancelled."""
+    """A context manager: leaving it ends the agent, and cancels a job that is still running."""
 
     def __init__(
-        self, connect: Callable[[float], Link], python: str, root: str, say: Callable[[str], None] | None = None,
-        name: str = "the board",
-    ) -> None:  # fmt: skip
+        self, connect: Callable[[float], Link], python: str, root: str, say: Say | None = None, name: str = "the board"
+    ) -> None:
         """Start the agent under `root` on the board with the interpreter `python`. `connect` opens a link, with a limit in
-        seconds; `say` is told what a person should know meanwhile; `name` is for messages.
+        seconds; `say` is called with news for the user; `name` is for messages.
         """
         self._say = say or (lambda _: None)
-        self.patience = Patience(self._say)  # with a board that is busy; none, unless somebody gives it seconds
+        self.busy_retry = BusyRetry(self._say)  # for a busy board; does not wait unless it is given seconds
         self._job_id: str | None = None
         self._submitted: dict[str, wire.Submit] = {}
-        self._began_s: dict[str, float] = {}  # of those, as plausible.now_s() tells the time
-        self._spoiled: str | None = None  # a job whose results cannot be: nobody shall find them again
+        self._began_s: dict[str, float] = {}  # when these began, by plausible.now_s()
+        self._spoiled: str | None = None  # a job with impossible results, which must not be found again
         self._fetched: list[str] = []
         self._noted: set[str] = set()
-        self.note = ""  # of a virtual board: what holds it to its shape
+        self.note = ""  # of a virtual board: what enforces its shape
         began = time.monotonic()
         self._board = Connection(connect, python, root, self._say, name)
         self.first_answer_s = time.monotonic() - self._board.connected_s
@@ -85,7 +84,7 @@ class Session:
         return self._ask(wire.Have(blobs, sites), wire.Present)
 
     def put(self, data: bytes | memoryview, sha256: str, sent: Callable[[int], None] | None = None) -> None:
-        """Send a blob; it is complete and durable on the board when this returns. `sent` is told the bytes so far."""
+        """Send a blob; it is complete and durable on the board when this returns. `sent` is called with the bytes so far."""
         first = self._board.talk
 
         def put_once() -> None:
@@ -94,11 +93,11 @@ class Session:
                     wait, lambda talk: (send_blob if talk is first else send_rest)(talk, data, sha256, sent, wait)
                 )
 
-        self.patience.until_free(put_once)
+        self.busy_retry.until_free(put_once)
 
     def unpack(self, name: str, sha256: str) -> None:
-        """Make a site of the wheel that was put there as a blob; done at once where it exists."""
-        self._ask(wire.Unpack(name, sha256), wire.Unpacked, waiting.UNPACK_S)
+        """Unpack a wheel that was put there as a blob into a site; returns at once if the site exists."""
+        self._ask(wire.Unpack(name, sha256), wire.Unpacked, deadlines.UNPACK_S)
 
     def observe(self) -> wire.Conditions:
         told = self._ask(wire.Observe(), wire.Conditions)
@@ -106,13 +105,13 @@ class Session:
         return told
 
     def tune(self, lease_s: float, *, while_used: bool = False) -> wire.Tuned:
-        """Fix governor and clocks where the board's user may; 0: put back what was there. The board does that by itself when the
-        lease is over, or if `while_used` a minute after its last job.
+        """Fix governor and clocks as far as the board's user may; 0: restore them. The board restores them by itself when the
+        lease ends, or with `while_used` a minute after its last job.
         """
         return self._ask(wire.Tune(round(lease_s * 1e9), while_used), wire.Tuned)
 
     def meters(self, uses: tuple[wire.MeterUse, ...] = ()) -> tuple[wire.MeterInfo, ...]:
-        """Whether the board can read these meters; without `uses`, which it has that need no settings."""
+        """Return whether the board can read these meters; without `uses`, those that it has and that need no settings."""
         meters = self._ask(wire.Meters(uses), wire.MeterList).meters
         plausible.meters(self.address, meters, uses)
         return meters
@@ -123,13 +122,13 @@ class Session:
         def fetch(talk: Conversation) -> bytes:
             size = talk.ask(wire.Get(sha256), wire.Blob, wait).size_bytes
             plausible.size(self.address, size, most_bytes)
-            wait.news(f"send a file of {size / 1e6:.1f} MB", waiting.ANSWER_S + size / SLOWEST_BYTES_S)
+            wait.news(f"send a file of {size / 1e6:.1f} MB", deadlines.ANSWER_S + size / SLOWEST_BYTES_S)
             return talk.receive_exactly(size, wait)
 
-        with self._board.wait("send a file", waiting.ANSWER_S) as wait:
+        with self._board.wait("send a file", deadlines.ANSWER_S) as wait:
             data = self._board.again(wait, fetch)
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise ConnectionLost(f"the file {sha256[:12]} came damaged from {self.address}", hint="Run again.")
+            raise ConnectionLost(f"the file {sha256[:12]} arrived damaged from {self.address}", hint="Run again.")
         return data
 
     # --- jobs
@@ -141,13 +140,13 @@ class Session:
         pairs: tuple[wire.Pair, ...] = (),
         cooling: Cooling = NO_COOLING,
     ) -> str:
-        """Start a job and return its number; or find it, where a run that was killed had started the same. Its results stay on
-        the board until forget(). `label` tells others who has the board. Busy names who has it now.
+        """Start a job and return its number; or find it, if a killed run had started the same. Its results stay on the board until
+        forget(). `label` shows others who has the board. Busy names the present user.
         """
         request = submission(launches, label, pairs, cooling, self.agent_sha256)
         self._submitted[request.job_id] = request
         try:
-            accepted = self.patience.until_free(lambda: self._accepted(request))
+            accepted = self.busy_retry.until_free(lambda: self._accepted(request))
             if accepted.state == wire.FINISHED and accepted.age_ns / 1e9 > OLD_RESULT_S:
                 self.forget(request.job_id)
                 accepted = self._ask(request, wire.Accepted)
@@ -160,35 +159,33 @@ class Session:
             self._noted.add(accepted.note)
             self._say(f"{self.address}: {accepted.note}")
         if accepted.age_ns:
-            self._say(f"{self.address} has had this job for {accepted.age_ns / 1e9:.0f} s: going on with it")
+            self._say(f"{self.address} has had this job for {accepted.age_ns / 1e9:.0f} s: continuing with it")
         return request.job_id
 
     def _accepted(self, request: wire.Submit) -> wire.Accepted:
         deadline = time.monotonic() + SUBMIT_TRIES_S
         while True:
             try:
-                self._job_id, RUNNING[request.job_id] = (
-                    request.job_id,
-                    self.address,
-                )  # Ctrl-C may come before the answer
+                # Ctrl-C may come before the answer
+                self._job_id, RUNNING[request.job_id] = request.job_id, self.address
                 return self._ask(request, wire.Accepted)
-            except Busy as busy:  # with this very job: the agent of a link that has just broken is starting it
+            except Busy as busy:  # with this job itself: the agent of a broken link is starting it
                 self._done_with(request.job_id)
                 if request.job_id not in busy.message or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
 
-    def follow(self, job_id: str, count: int | None = None) -> Iterator[Said]:
-        """What a job says, from its beginning to its end: each record once, however often the link breaks meanwhile. `count`: its
-        launches and pairs, where another run has submitted it.
+    def follow(self, job_id: str, count: int | None = None) -> Iterator[JobRecord]:
+        """Yield the records of a job, from its start to its end: each once, however often the link breaks. `count`: its launches
+        and pairs, if another run submitted it.
 
-        JobEnded where it ended without results; SentAgain where something that it needs is damaged or gone on the board; Implausible
-        for a result that cannot be.
+        JobEnded if it ended without results; SentAgain if a file that it needs is damaged or missing on the board; Implausible
+        for an impossible result.
         """
         results = plausible.Results(
             self.address, self.machine, self._submitted.get(job_id), self._began_s.get(job_id, 0.0)
         )
-        expected, seen, rounds = Following(self.address, self._submitted.get(job_id), count), 0, 0
+        expected, seen, rounds = ExpectedRecords(self.address, self._submitted.get(job_id), count), 0, 0
         with self._board.wait(expected.doing(), expected.left_s()) as wait:
             while True:
                 try:
@@ -223,9 +220,9 @@ class Session:
             raise failures.of_job(self.address, record)
         self._fetched.append(job_id)
 
-    def _record(self, wait: Wait, expected: Following) -> Said | wire.Ended:
+    def _record(self, wait: Wait, expected: ExpectedRecords) -> JobRecord | wire.Ended:
         record = self._board.talk.record(wait, expected.line_bytes, SILENT_S)
-        if isinstance(record, Said | wire.Ended):
+        if isinstance(record, JobRecord | wire.Ended):
             return record
         raise self._board.talk.unexpected(record)
 
@@ -234,14 +231,14 @@ class Session:
         RUNNING.pop(job_id, None)
 
     def _lacking(self, job_id: str, failed: wire.LaunchFailed) -> NoReturn:
-        """The rest of the job would lack it, too: end it, so that what is missing can be sent."""
-        self._cancel(self._board.talk, job_id, waiting.ANSWER_S)
+        """End the job, so that the missing file can be sent: the rest of the job would lack it, too."""
+        self._cancel(self._board.talk, job_id, deadlines.ANSWER_S)
         self._done_with(job_id)
         self.forget(job_id)
         raise SentAgain(f"{self.address}: {failed.message}", hint="Run again: it is sent again.")
 
     def cancel(self, job_id: str) -> str:
-        """End a job; the state in which it is then. AgentFailed where there is none of this number."""
+        """End a job and return its state. AgentFailed if there is no such job."""
         return self._ask(wire.Cancel(job_id), wire.Cancelled).state
 
     def forget(self, job_id: str) -> None:
@@ -249,17 +246,17 @@ class Session:
         self._ask(wire.Forget(job_id), wire.Forgotten)
 
     def forget_fetched(self) -> None:
-        """Remove the jobs whose results have come here, once they are safe."""
+        """Remove the jobs whose results were fetched, once these are stored."""
         while self._fetched:
             self.forget(self._fetched.pop())
 
     def clean(self, unused_s: float, keep_bytes: int = 0, *, dry_run: bool = False) -> wire.Cleaned:
-        """Remove what nobody needs and nobody has used for so long; `keep_bytes` of it stays. Busy: another one works there."""
-        return self._ask(wire.Clean(round(unused_s * 1e9), keep_bytes, dry_run), wire.Cleaned, waiting.UNPACK_S)
+        """Remove what was unused for `unused_s`, except `keep_bytes` of it. Busy: another edgepress works there."""
+        return self._ask(wire.Clean(round(unused_s * 1e9), keep_bytes, dry_run), wire.Cleaned, deadlines.UNPACK_S)
 
     def uninstall(self, *, dry_run: bool = False) -> wire.Uninstalled:
-        """Remove all of edgepress from the board, and the agent with it: ask nothing more. Busy: a job runs there."""
-        with self._board.wait(waiting.DOING[wire.Uninstall], waiting.UNPACK_S) as wait:
+        """Remove all of edgepress from the board, with the agent: no request may follow. Busy: a job runs there."""
+        with self._board.wait(deadlines.DOING[wire.Uninstall], deadlines.UNPACK_S) as wait:
             return self._board.talk.ask(wire.Uninstall(dry_run), wire.Uninstalled, wait)
 
     def jobs(self) -> tuple[wire.JobInfo, ...]:
@@ -271,18 +268,20 @@ class Session:
         return self._board.start_python(code)
 
     def close(self, *, hurry: bool = False) -> None:
-        """Cancel what still runs, and end the agent."""
+        """Cancel a running job, and end the agent."""
         limit_s = HURRY_S if hurry else GOODBYE_S
         job_id, self._job_id = self._job_id, None
         if job_id is None:
             self._board.close(limit_s)
         elif self._board.close(limit_s, lambda talk: self._cancel(talk, job_id, CANCEL_SHARE * limit_s)):
             RUNNING.pop(job_id, None)
-        elif not hurry:  # at Ctrl-C the command says it: RUNNING
-            self._say(f"{self.address} did not say that it has cancelled the job {job_id}: it may go on there")
+        elif not hurry:  # after Ctrl-C the command reports it, by RUNNING
+            self._say(
+                f"{self.address} did not confirm that the job {job_id} was cancelled: it may still be running there"
+            )
 
     def _cancel(self, talk: Conversation, job_id: str, limit_s: float) -> None:
-        """In the midst of what the job says."""
+        """Cancel a job while its records are arriving."""
         with self._board.wait("cancel the job", limit_s) as wait:
             talk.write(wire.Cancel(job_id), wait)
             talk.pass_over(wait, wire.Cancelled, wire.Failure)
@@ -296,5 +295,5 @@ class Session:
         self.close(hurry=kind is not None and not issubclass(kind, Exception))
 
     def _ask(self, request: wire.Record, kind: type[R], limit_s: float | None = None) -> R:
-        with self._board.wait(waiting.DOING[type(request)], limit_s or waiting.ANSWER_S) as wait:
+        with self._board.wait(deadlines.DOING[type(request)], limit_s or deadlines.ANSWER_S) as wait:
             return self._board.again(wait, lambda talk: talk.ask(request, kind, wait))

@@ -1,4 +1,4 @@
-"""A job as it is asked for, and its number."""
+"""A job request and its number."""
 
 import hashlib
 import socket
@@ -9,11 +9,11 @@ from targets.folders import user
 
 
 class Cooling(NamedTuple):
-    """Before each launch and pair the board cools down to the temperature at the job's beginning."""
+    """Before each launch and pair, the board cools down to near the temperature at the job's start."""
 
-    band_mc: int  # so much above it is cool enough
-    limit_ns: int  # of all waiting in one job; 0: it does not wait
-    from_mc: int | None = None  # the temperature to begin at instead, of an earlier job
+    band_mc: int  # this much above it is cool enough
+    limit_ns: int  # for all waiting in one job; 0: it does not wait
+    from_mc: int | None = None  # use this start temperature, of an earlier job
 
 
 NO_COOLING = Cooling(0, 0)
@@ -26,8 +26,8 @@ def submission(
     cooling: Cooling = NO_COOLING,
     agent_sha256: str = "",
 ) -> wire.Submit:
-    """The job of these launches and pairs. The same job of the same owner in the same agent has the same number: asking twice
-    does not start it twice.
+    """Return the job of these launches and pairs. The same job of the same owner in the same agent has the same number, so
+    submitting it twice does not start it twice.
     """
     owner = f"{user()}@{socket.gethostname()}, {label}"
     timeout_ns = cooling.limit_ns + sum(launch.timeout_ns for launch in launches)

@@ -1,4 +1,4 @@
-"""What is wrong with a board's table in boards.toml, and what to do: each a pair of sentences."""
+"""What is wrong with a board's table in boards.toml, and what to do: a pair of sentences each."""
 
 import difflib
 import ipaddress
@@ -12,15 +12,15 @@ from pathlib import Path
 Fault = tuple[str, str]
 
 HOW = (
-    "A board has host, user and one of key, ssh_agent, password, password_env; or ssh. Optional: port, passphrase, "
+    "A board needs host, user and one of key, ssh_agent, password, password_env; or ssh. Optional: port, passphrase, "
     "passphrase_env, known_hosts, ssh_config, python, root, board, meters. A virtual one has only `virtual`, and a name of letters, "
     "digits, - and _ (docs/virtual-boards.md)."
 )
 PATHS_HERE, PATHS_THERE = ("key", "known_hosts", "ssh_config"), ("python", "root")
-CSV = "meters.csv.path"  # of this machine, too
+CSV = "meters.csv.path"  # also on this machine
 HOST_PORT = re.compile(r"\[?([^\[\]]*)\]?:([0-9]{1,5})")
 HOME = re.compile(r"~[A-Za-z0-9._-]*(/|\Z)")
-# What msgspec calls them.
+# By msgspec's names.
 KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -34,25 +34,27 @@ LONGEST = 4000  # of a text: PATH_MAX
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A question after the name that was probably meant, in capitals or not; "" where none is near."""
+    """Suggest the name that was probably meant, ignoring case; "" if none is similar."""
     by_lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower()[:100], by_lower, 1)  # of a longer one the time grows with the square
+    near = difflib.get_close_matches(
+        name.lower()[:100], by_lower, 1
+    )  # cut, because the time grows with the square of the length
     return f'; did you mean "{by_lower[near[0]]}"?' if near else ""
 
 
 def several(names: Iterable[str], most: int = 30) -> str:
-    """A list that stays readable."""
+    """Return a readable list of at most `most` names."""
     every = list(names)
     return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")
 
 
 def key(name: str) -> str:
-    """As TOML writes a key: in quotes where it is not a bare one."""
+    """Write a key as in TOML: quoted unless it is a bare key."""
     return name if re.fullmatch("[A-Za-z0-9_-]+", name) else json.dumps(name[:80], ensure_ascii=False)
 
 
 def unreadable(text: str, error: Exception) -> str:
-    """What tomllib could not read of a text."""
+    """Return what tomllib could not read in a text."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if long := re.search("[0-9_]{4301}", text):  # sys.get_int_max_str_digits()
@@ -61,19 +63,19 @@ def unreadable(text: str, error: Exception) -> str:
 
 
 def texts(table: Mapping[str, object]) -> Fault | None:
-    """Of any text in a table."""
+    """Return what is wrong with any text in a table."""
     for key, value in table.items():
         if not isinstance(value, str):
             continue
         if not value.isprintable():
             return f"`{key}` has control characters", "Correct the table, then run again."
         if len(value) > LONGEST:
-            return f"`{key}` has {len(value)} characters", f"{LONGEST} are the most."
+            return f"`{key}` has {len(value)} characters", f"At most {LONGEST} are allowed."
     return None
 
 
 def paths(table: Mapping[str, object]) -> Fault | None:
-    """One rule for all: ~ at the beginning is a home folder, of this machine or of the board, and nothing else is expanded."""
+    """Check all paths by one rule: a leading ~ is a home folder, here or on the board, and nothing else is expanded."""
     of_meters = table.get("meters")
     csv = of_meters.get("csv") if isinstance(of_meters, dict) else None
     values = {**table, CSV: csv.get("path") if isinstance(csv, dict) else None}
@@ -86,19 +88,19 @@ def paths(table: Mapping[str, object]) -> Fault | None:
             return f"`{key}` is empty", "Name a path, or leave it out."
         if "$" in value:
             return (
-                f'`{key}` is "{value}", and no variables are put in for $',
-                f"Write the path out; ~ at its beginning is the home folder of {where}.",
+                f'`{key}` is "{value}", but $ is not expanded',
+                f"Write the path out; a leading ~ is the home folder of {where}.",
             )
         if value.startswith("~") and not HOME.match(value):
-            return f'`{key}` is "{value}", and that is nobody\'s home folder', "A path may begin with ~/ or ~user/."
+            return f'`{key}` is "{value}", which is not a home folder', "A path may begin with ~/ or ~user/."
         if key not in PATHS_THERE and value.startswith("~") and os.path.expanduser(value) == value:  # noqa: PTH111
-            return f'`{key}` is "{value}", and this machine knows no such home folder', "Write the path out."
+            return f'`{key}` is "{value}", but this machine has no such home folder', "Write the path out."
     root = table.get("root")
     if isinstance(root, str) and (
         posixpath.normpath(root) in {".", "..", "/", "//"} or re.fullmatch(r"~[^/]*/*\.?/*", root)
     ):
         return (
-            f'`root` is "{root}", where other things lie, too',
+            f'`root` is "{root}", which also holds other files',
             "Name a folder that only edgepress uses, such as ~/.edgepress.",
         )
     python = table.get("python")
@@ -107,47 +109,47 @@ def paths(table: Mapping[str, object]) -> Fault | None:
     ):  # sudo python3
         return (
             f'`python` is "{python}"',
-            "It is the path of the program alone, without options and without another command before it.",
+            "It must be the path of the program alone, without options and without another command before it.",
         )
     return None
 
 
 def host(host: str, user: str) -> Fault | None:
-    """Of an address and who logs in there: what belongs into other keys is named with them."""
+    """Check `host` and `user`, and suggest the right key for what belongs elsewhere."""
     if user != user.strip() or not user or user.startswith("-") or any(each.isspace() for each in user):
-        return f'`user` is "{user[:80]}"', "It is the name to log in with there, without spaces."
+        return f'`user` is "{user[:80]}"', "It must be the login name there, without spaces."
     if user.startswith("$"):
-        return f'`user` is "{user[:80]}", and no variables are put in for $', "Write the name out."
+        return f'`user` is "{user[:80]}", but $ is not expanded', "Write the name out."
     who, at, rest = host.rpartition("@")
     if "://" in host:
-        return f'`host` is "{host}"', "It is a name or an address alone: no ssh:// before it, no path behind it."
+        return f'`host` is "{host}"', "It must be a name or an address alone: no ssh:// before it, no path after it."
     if at:
-        return f'`host` is "{host}"', f'The user has a key of its own: user = "{who}", host = "{rest}".'
+        return f'`host` is "{host}"', f'The user has its own key: user = "{who}", host = "{rest}".'
     if is_address(host):
         return None
     if match := HOST_PORT.fullmatch(host):
-        return f'`host` is "{host}"', f'The port has a key of its own: host = "{match[1]}", port = {match[2]}.'
+        return f'`host` is "{host}"', f'The port has its own key: host = "{match[1]}", port = {match[2]}.'
     if is_address(host.strip("[]")):
-        return f'`host` is "{host}"', f'An address of IPv6 stands without brackets: host = "{host.strip("[]")}".'
+        return f'`host` is "{host}"', f'An IPv6 address is written without brackets: host = "{host.strip("[]")}".'
     if host.startswith("-") or len(host) > 253 or not all(each.isalnum() or each in "._-" for each in host):
-        return f'`host` is "{host[:80]}"', "It is a name such as pi5.local, or an address such as 192.0.2.5."
+        return f'`host` is "{host[:80]}"', "It must be a name such as pi5.local, or an address such as 192.0.2.5."
     if not all(0 < len(part) <= LONGEST_LABEL for part in host.removesuffix(".").split(".")):
-        return f'`host` is "{host[:80]}"', f"Between two dots of a name there are 1 to {LONGEST_LABEL} characters."
+        return f'`host` is "{host[:80]}"', f"A name has 1 to {LONGEST_LABEL} characters between two dots."
     return None
 
 
 def alias(ssh: str) -> Fault | None:
-    """Of `ssh`: a host of ssh_config."""
+    """Check `ssh`: a host of ssh_config."""
     if "@" in ssh or ssh.split() != [ssh] or "://" in ssh:
         return (
             f'`ssh` is "{ssh[:80]}"',
-            "It is the name of one host of ssh_config, which has its User and Port; without such a host, use host and user.",
+            "It must be the name of one host of ssh_config, which has its User and Port; without such a host, use host and user.",
         )
     return None
 
 
 def is_address(host: str) -> bool:
-    """Of IPv4 or IPv6, with a zone if need be."""
+    """Whether it is an IPv4 or IPv6 address, possibly with a zone."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -156,10 +158,10 @@ def is_address(host: str) -> bool:
 
 
 def refused(message: str, name: str, known: Iterable[str]) -> Fault:
-    """What msgspec says of a table, in our words."""
+    """Translate msgspec's message about a table."""
     if "$.meters" in message:
-        meter = f"a table of its own with a number or a text for each setting: [{name}.meters.ina226], shunt_ohm = 0.02"
-        return "`meters`: a meter's settings can not be read", f"Each meter has {meter}; docs/energy.md."
+        meter = f"its own table with a number or a text for each setting: [{name}.meters.ina226], shunt_ohm = 0.02"
+        return "`meters`: a meter's settings cannot be read", f"Each meter has {meter}; docs/energy.md."
     if match := re.match(r"Object contains unknown field `(.*?)`( - at .*)?\Z", message, re.DOTALL):
         return f"unknown key `{match[1][:80]}`{nearest(match[1], known)}", HOW
     what, _, at = message.partition(" - at `$")
@@ -170,10 +172,13 @@ def refused(message: str, name: str, known: Iterable[str]) -> Fault:
         what,
     )
     if key == "port":
-        return f"`port`: {what[:1].lower() + what[1:]}", "It is a number from 1 to 65535, not in quotes: port = 22."
+        return (
+            f"`port`: {what[:1].lower() + what[1:]}",
+            "It must be a number from 1 to 65535, not in quotes: port = 22.",
+        )
     return (f"`{key}`: {what[:1].lower() + what[1:]}" if key else what), HOW
 
 
 def beside(path: Path, file: str) -> str:
-    """A path of this machine, relative to the folder of `path`. Not resolved: a key that is a link has its certificate beside the link."""
+    """Return a local path, relative to the folder of `path`. Links are not resolved: a linked key has its certificate next to the link."""
     return str((path.parent / os.path.expanduser(file)).absolute())  # noqa: PTH111 - Path's fails for ~nobody

@@ -1,32 +1,32 @@
-"""A blob to the board: in frames, from where the last try ended, deflated where that is quicker."""
+"""Upload a blob to the board: in frames, from where the last attempt ended, deflated if that is faster."""
 
 import time
 import zlib
 from collections.abc import Callable
 
 from device_agent import wire
-from targets import plausible, waiting
+from targets import deadlines, plausible
 from targets.conversation import Conversation
+from targets.deadlines import SLOWEST_BYTES_S, Wait
 from targets.errors import Busy, NotTheAgent, UploadDamaged
-from targets.waiting import SLOWEST_BYTES_S, Wait
 
-SAMPLE_BYTES = 4096  # of a piece: tells in 0.1 ms whether zlib is of use at all
-WORTH = 0.9  # of its size: less gain is not worth the board's time
+SAMPLE_BYTES = 4096  # of a piece: shows in 0.1 ms whether zlib helps at all
+WORTH = 0.9  # of its size: a smaller gain is not worth the board's time
 LEVEL = 3
-# What the windows and buffers on the way take in before anything has arrived: sshd's window of a channel is 2 MiB.
+# What windows and buffers on the way hold before anything arrives: sshd's channel window is 2 MiB.
 BUFFERED_BYTES = 4 << 20
-OTHER_RECEIVER_S = 60.0  # for an agent that has lost its host, or is about to (channel.SILENT_S), and its last sync
+OTHER_RECEIVER_S = 60.0  # for an agent to notice that its host is gone (channel.SILENT_S), and its last sync
 
 
 class Pace:
-    """Deflate a piece, or send it as it is? Deflated pieces are sent until the link shows that it is quicker than zlib."""
+    """Decides whether to deflate a piece. Pieces are deflated until the link proves faster than zlib."""
 
     def __init__(self) -> None:
         self._sent_bytes, self._sending_s = 0, 0.0
         self._deflate_s_per_byte = 0.0
 
     def coded(self, piece: memoryview) -> tuple[int, bytes | memoryview]:
-        """(coding, bytes)."""
+        """Return (coding, bytes) of a piece."""
         sample = piece[:SAMPLE_BYTES]
         if len(zlib.compress(sample, 1)) > WORTH * len(sample) or not self._pays():
             return wire.RAW, piece
@@ -36,12 +36,12 @@ class Pace:
         return (wire.DEFLATED, deflated) if len(deflated) < len(piece) else (wire.RAW, piece)
 
     def sent(self, size: int, seconds: float) -> None:
-        """`seconds`: what the link took to take it; nothing, as long as it is quicker than zlib."""
+        """Record what was sent. `seconds`: how long the link took to accept it; 0 as long as it is faster than zlib."""
         self._sent_bytes += size
         self._sending_s += seconds
 
     def _pays(self) -> bool:
-        """Whether it takes less time to save a byte than to send one."""
+        """Whether saving a byte takes less time than sending one."""
         arrived = self._sent_bytes - BUFFERED_BYTES
         if arrived <= 0 or not self._deflate_s_per_byte:
             return True
@@ -57,26 +57,26 @@ def send_blob(
     *,
     deflate: bool = True,
 ) -> int:
-    """Send what is missing of a blob; it is complete and durable on the board when this returns. `sent` is told the bytes
-    that are there so far. Returns the bytes that went over the link. TargetErrors, as the agent or the link say.
+    """Send the missing part of a blob; it is complete and durable on the board when this returns. `sent` is called with the bytes
+    that are there so far. Returns the bytes that went over the link. TargetErrors of the agent and the link.
     """
     try:
         return _send(talk, data, sha256, sent, wait, deflate)
-    except UploadDamaged:  # what was there of an earlier try was damaged, as after a power cut; it is gone now
+    except UploadDamaged:  # an earlier partial upload was damaged, as by a power cut; the board has removed it
         wait.news(limit_s=limit_s(len(data)))
         return _send(talk, data, sha256, sent, wait, deflate)
 
 
 def limit_s(size_bytes: int) -> float:
-    """Of a whole upload: the board hashes what it has of it, takes the rest, and syncs it."""
-    return 2 * waiting.ANSWER_S + size_bytes / SLOWEST_BYTES_S
+    """Return the limit for a whole upload: the board hashes what it has of it, receives the rest, and syncs it."""
+    return 2 * deadlines.ANSWER_S + size_bytes / SLOWEST_BYTES_S
 
 
 def send_rest(
     talk: Conversation, data: bytes | memoryview, sha256: str, sent: Callable[[int], None] | None, wait: Wait
 ) -> None:
-    """send_blob after the link broke in the middle of it: the blob may be complete, only its acknowledgement was lost; or
-    the agent of the broken link may still be busy writing it.
+    """Send a blob again after the link broke: it may be complete, with only the acknowledgement lost, or the agent of the
+    broken link may still be writing it.
     """
     deadline = time.monotonic() + OTHER_RECEIVER_S
     while sha256 not in talk.ask(wire.Have((sha256,), ()), wire.Present, wait).blobs:
@@ -91,11 +91,16 @@ def send_rest(
 
 
 def _send(
-    talk: Conversation, data: bytes | memoryview, sha256: str, sent: Callable[[int], None] | None, wait: Wait, deflate: bool,
-) -> int:  # fmt: skip
+    talk: Conversation,
+    data: bytes | memoryview,
+    sha256: str,
+    sent: Callable[[int], None] | None,
+    wait: Wait,
+    deflate: bool,
+) -> int:
     offset = talk.ask(wire.Put(sha256, len(data)), wire.Ready, wait).offset_bytes
     if not 0 <= offset <= len(data):
-        raise NotTheAgent(f"{talk.address} wants the bytes from {offset} on, of {len(data)}", hint="Run again.")
+        raise NotTheAgent(f"{talk.address} asks for the bytes from {offset} on, of {len(data)}", hint="Run again.")
     view, pace, sent_bytes = memoryview(data), Pace(), 0
     while offset < len(data):
         piece = view[offset : offset + wire.MAX_FRAME_BYTES]
@@ -106,9 +111,9 @@ def _send(
         pace.sent(len(coded), time.monotonic() - began)
         sent_bytes += len(coded)
         offset += len(piece)
-        wait.detail = f" ({offset / 1e6:.1f} MB went so far)"
+        wait.detail = f" ({offset / 1e6:.1f} MB sent so far)"
         if sent is not None:
-            wait.news()  # it is shown
+            wait.news()  # the caller shows it
             sent(offset)
         if offset < len(data) and talk.has_answer():  # it can only be a failure
             talk.send(wire.FRAME.pack(wire.END, 0, 0), wait)

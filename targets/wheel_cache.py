@@ -1,7 +1,7 @@
-"""Wheels on this host: downloaded once, for a board's tags, kept in the user's cache and checked before each use.
+"""Wheels on this host: downloaded once for a board's tags, kept in the user's cache and checked before each use.
 
-What is downloaded is said exactly, `onnxruntime==1.32.0`. The user's pip configuration may say where from (an index of a company), but
-not what: constraints and requirements of its own are put aside, and what came is checked against what was asked for.
+Versions are exact, `onnxruntime==1.32.0`. The user's pip configuration may choose the source (a company's index), but not the
+content: its constraints and requirements are ignored, and the download is checked against the request.
 """
 
 import contextlib
@@ -20,17 +20,17 @@ from pathlib import Path
 
 import msgspec
 
+from targets.deadlines import Say, Wait
 from targets.errors import WheelsUnavailable
 from targets.folders import cache_folder
 from targets.host import sha256_of, sync
-from targets.waiting import Say, Wait
 
 DOWNLOAD_TIMEOUT_S = 600
 LOCK_POLL_S = 0.1
-MOST_NAMED = 12  # versions, the newest
-HASHES = "sha256sums"  # in each folder of wheels: what sha256sum prints of them
+MOST_NAMED = 12  # versions in a message, the newest
+HASHES = "sha256sums"  # in each folder of wheels: the output of sha256sum
 IGNORED = {"PIP_CONSTRAINT": os.devnull, "PIP_REQUIREMENT": os.devnull}
-"""An empty file in the place of the user's, in pip.conf too: pip lets a variable win, but takes an empty one for none."""
+"""An empty file in place of the user's, also of those in pip.conf: a variable takes precedence, but an empty one is ignored."""
 
 
 class Wheel(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class Wheel(msgspec.Struct, frozen=True):
 
 
 def wheels(name: str, options: Sequence[str], requirements: Sequence[str], say: Say | None = None) -> tuple[Wheel, ...]:
-    """What `pip download` gets for these `package==version`, from the cache if it is there and has not been damaged.
+    """Return what `pip download` gets for these `package==version`, from the cache if it is there and undamaged.
 
     `options` are pip's; `name` is for messages. WheelsUnavailable.
     """
@@ -55,30 +55,28 @@ def wheels(name: str, options: Sequence[str], requirements: Sequence[str], say: 
                 found = _kept(folder)
     except OSError as error:
         raise WheelsUnavailable(
-            f"the wheels of {name} can not be kept in {folder.parent}: {error}",
+            f"the wheels of {name} cannot be kept in {folder.parent}: {error}",
             hint="Free space there, or name another folder in XDG_CACHE_HOME.",
         ) from error
     return found
 
 
 def of_file(path: Path) -> Wheel:
-    """A wheel that the user gives. WheelsUnavailable."""
+    """Return a wheel that the user gives. WheelsUnavailable."""
     try:
         return Wheel(path, sha256_of(path))
     except OSError as error:
-        raise WheelsUnavailable(
-            f"{path} can not be read: {error.strerror}", hint="Give the path of a wheel."
-        ) from error
+        raise WheelsUnavailable(f"{path} cannot be read: {error.strerror}", hint="Give the path of a wheel.") from error
 
 
 @contextlib.contextmanager
 def _alone(folder: Path, wait: Wait) -> Iterator[None]:
-    """One process at a time looks into a folder of wheels and fills it; the others wait, for then it is filled."""
+    """Let one process at a time check and fill a folder of wheels; the others wait until it is filled."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("a") as file:
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free again when this process ends, however it ends
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when this process ends, however it ends
                 break
             except BlockingIOError:
                 if wait.is_over():
@@ -88,7 +86,7 @@ def _alone(folder: Path, wait: Wait) -> Iterator[None]:
 
 
 def _kept(folder: Path) -> tuple[Wheel, ...]:
-    """The wheels in a finished folder; () where one is absent or has not the hash that it had when it came."""
+    """Return the wheels in a finished folder; () if one is missing or its hash has changed since the download."""
     found = []
     try:
         for line in (folder / HASHES).read_text().splitlines():
@@ -103,7 +101,7 @@ def _kept(folder: Path) -> tuple[Wheel, ...]:
 
 
 def _download(name: str, options: Sequence[str], requirements: Sequence[str], folder: Path) -> None:
-    """Fill the folder, which nobody else does at this time, all at once; an interrupted download is removed by the next."""
+    """Fill the folder at once, under its lock; an interrupted download is removed by the next."""
     scratch = folder.with_suffix(".unfinished")
     shutil.rmtree(scratch, ignore_errors=True)
     new, temporary = scratch / "wheels", scratch / "tmp"
@@ -115,7 +113,7 @@ def _download(name: str, options: Sequence[str], requirements: Sequence[str], fo
         (new / HASHES).write_text("".join(f"{sha256_of(path)}  {path.name}\n" for path in paths))
         for path in (*paths, new / HASHES, new):
             sync(path)
-        shutil.rmtree(folder, ignore_errors=True)  # damaged, or of an older edgepress
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or from an older edgepress
         new.rename(folder)
         sync(folder.parent)
     finally:
@@ -127,9 +125,14 @@ def _ask_pip(name: str, options: Sequence[str], folder: Path, temporary: Path) -
                "--disable-pip-version-check", "--dest", str(folder), *options]  # fmt: skip
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=DOWNLOAD_TIMEOUT_S, check=False,
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=DOWNLOAD_TIMEOUT_S,
+            check=False,
             env=os.environ | IGNORED | {"TMPDIR": str(temporary)},
-        )  # fmt: skip
+        )
         if done.returncode == 0:
             return
         said = done.stderr.strip().splitlines()
@@ -139,15 +142,15 @@ def _ask_pip(name: str, options: Sequence[str], folder: Path, temporary: Path) -
     others = re.search(r"\(from versions: (?!none)([^)]*)\)", "\n".join(said))
     raise WheelsUnavailable(
         f"the wheels of {name} for this board could not be downloaded: {last[-1]}",
-        hint=f"For this board there are: {', '.join(others[1].split(', ')[-MOST_NAMED:])}. Name one in [board] runtimes."
+        hint=f"Available for this board: {', '.join(others[1].split(', ')[-MOST_NAMED:])}. Name one in [board] runtimes."
         if others
-        else "This host (not the board) needs the package index once; after that the wheels come from "
+        else "This host (not the board) needs the package index once; later the wheels come from "
         f"{folder.parent.parent}. A host without internet can be given that folder.",
     )
 
 
 def _check_versions(name: str, requirements: Sequence[str], files: Sequence[str]) -> None:
-    """WheelsUnavailable unless each requirement came as one wheel of that version, and nothing else did."""
+    """WheelsUnavailable unless each requirement came as one wheel of that version, and nothing else came."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name, parse_wheel_filename
 
@@ -158,6 +161,6 @@ def _check_versions(name: str, requirements: Sequence[str], files: Sequence[str]
         for each in asked
     ):
         raise WheelsUnavailable(
-            f"pip was asked for {', '.join(requirements)} (for {name}), and brought {', '.join(files) or 'nothing'}",
-            hint="Look into this host's pip configuration (pip config list): it makes pip bring something else.",
+            f"pip was asked for {', '.join(requirements)} (for {name}), but downloaded {', '.join(files) or 'nothing'}",
+            hint="Check this host's pip configuration (pip config list): it makes pip download something else.",
         )

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = {
-    "The host decides, targets reach boards, the agent measures": ("targets/tags.py", "import pipeline.units"),
+    "The host decides, targets reach boards, the agent measures": ("targets/wheel_tags.py", "import pipeline.units"),
     "The public face is for users: nothing inside imports it": ("pipeline/commands/run.py", "import edgepress"),
     "Commands -> flow -> the seven stages -> records, store, units, errors": (
         "pipeline/records/base.py",

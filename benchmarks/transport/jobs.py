@@ -99,7 +99,7 @@ def reattaching(add, target) -> None:
                 returned.append(time.perf_counter())
 
             def on_message(text, took=took, returned=returned):
-                if text.endswith("is there again"):
+                if text.endswith("is reachable again"):
                     took.append(time.perf_counter() - returned[-1])
 
             for number in range(RUNS):

@@ -33,10 +33,10 @@ from benchmarks._support.results import change, results
 from benchmarks._support.wan import wan_link
 from targets import open_session
 from targets.conversation import Conversation
+from targets.deadlines import Wait
 from targets.inventory import Target
 from targets.ssh import SshLink
 from targets.upload import send_blob
-from targets.waiting import Wait
 
 ROUNDS = 5
 MB = 1_000_000

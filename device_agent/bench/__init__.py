@@ -1,1 +1,1 @@
-"""What a job does: launches and pairs of them, each process a fresh one, and the raw numbers that they tell."""
+"""What a job does: it runs launches and pairs of them, each in a fresh process, and records raw numbers."""

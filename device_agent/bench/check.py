@@ -1,15 +1,15 @@
-"""What a job may ask for."""
+"""Check what a job asks for."""
 
 import os
 
 from device_agent import wire
 from device_agent.channel import Refused
-from device_agent.files.layout import Place
+from device_agent.files.layout import Layout
 from device_agent.meters import METERS
 from device_agent.runtimes import RUNTIMES
 
 MAX_RUNS = 1_000_000  # so that the raw answer stays below wire.MAX_LINE_BYTES
-MAX_PAIR_RUNS = 1_000_000  # whose times are kept, of both sides: they share a line
+MAX_PAIR_RUNS = 1_000_000  # times kept of both sides together: they share a line
 
 CHOICES = {
     "mode": ("time", "evaluate", "profile", "energy", "turns"),
@@ -21,23 +21,23 @@ LIMITS = {"threads": (1, 1024), "rotated_rows": (1, 1000), "timed_min_runs": (1,
           "idle_ns": (0, 15_000_000_000), "pattern_ns": (0, 15_000_000_000)}  # fmt: skip
 
 
-def check(place: Place, request: wire.Submit) -> None:
-    """Refused "bad_request" for what can not be launched."""
+def check(layout: Layout, request: wire.Submit) -> None:
+    """Refused "bad_request" for a job that cannot be run."""
     if request.band_mc < 0 or request.cool_ns < 0:
         raise Refused(
-            "bad_request", f"the board can not wait for a band of {request.band_mc}, {request.cool_ns} ns long"
+            "bad_request", f"the board cannot cool to a band of {request.band_mc} within {request.cool_ns} ns"
         )
     for launch in request.launches:
-        _check(place, launch)
+        _check(layout, launch)
         if launch.mode == "turns":
-            raise Refused("bad_request", "a launch alone has nobody to take turns with")
+            raise Refused("bad_request", "the mode turns is only for the sides of a pair")
     for pair in request.pairs:
-        _check(place, pair.a)
-        _check(place, pair.b)
+        _check(layout, pair.a)
+        _check(layout, pair.b)
         _check_pair(pair)
 
 
-def _check(place: Place, launch: wire.Launch) -> None:
+def _check(layout: Layout, launch: wire.Launch) -> None:
     for name, choices in CHOICES.items():
         if getattr(launch, name) not in choices:
             raise Refused("bad_request", f"{name} is {getattr(launch, name)!r}, not one of {', '.join(choices)}")
@@ -46,22 +46,26 @@ def _check(place: Place, launch: wire.Launch) -> None:
             raise Refused("bad_request", f"{name} is {getattr(launch, name)}, not {low} to {high}")
     unknown = [use.name for use in launch.meters if use.name not in METERS]
     if unknown:
-        raise Refused("bad_request", f"there is no meter {unknown[0]!r}, but {', '.join(METERS)}")
+        raise Refused("bad_request", f"there is no meter {unknown[0]!r}, only {', '.join(METERS)}")
     has = os.sched_getaffinity(0) if launch.cpus else set()
     if not has.issuperset(launch.cpus):
-        raise Refused("bad_request", f"the CPUs {list(launch.cpus)} are not all there: a program may use {sorted(has)}")
-    place.blob(launch.model_sha256)
+        raise Refused(
+            "bad_request", f"the CPUs {list(launch.cpus)} are not all available: a program may use {sorted(has)}"
+        )
+    layout.blob(launch.model_sha256)
     for site in launch.sites:
-        place.site(site)
+        layout.site(site)
     if launch.mode == "evaluate":
-        place.blob(launch.inputs_sha256)
+        layout.blob(launch.inputs_sha256)
 
 
 def _check_pair(pair: wire.Pair) -> None:
     if pair.starts not in ("AB", "BA") or not pair.cycles or not set(pair.cycles) <= {"ABBA", "BAAB"}:
         raise Refused("bad_request", f"a pair starts {pair.starts!r} and has the cycles {pair.cycles[:3]}")
     if {pair.a.mode, pair.b.mode} != {"turns"} or (pair.a.threads, pair.a.cpus) != (pair.b.threads, pair.b.cpus):
-        raise Refused("bad_request", "the two sides of a pair have the mode turns, the same threads and the same CPUs")
+        raise Refused(
+            "bad_request", "the two sides of a pair must have the mode turns, the same threads and the same CPUs"
+        )
     kept = min(4 * len(pair.cycles) * pair.block_max_runs, pair.a.timed_max_runs + pair.b.timed_max_runs)
     if not (
         0 <= pair.block_min_ns <= 1 << 62 and 1 <= pair.block_min_runs <= pair.block_max_runs and kept <= MAX_PAIR_RUNS

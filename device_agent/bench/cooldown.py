@@ -1,5 +1,5 @@
 """Wait until the board is as cool as when the job began, with a limit: a fixed pause is too long for one board and too short
-for another, and the first launches would be measured cooler than the last.
+for another, and without one the first launches would run cooler than the last.
 """
 
 import time
@@ -8,20 +8,20 @@ from typing import Callable, Optional
 from device_agent.bench.spool import Spool
 from device_agent.board import conditions
 
-LOOK_S = 1.0  # at the sensors: each look takes some milliseconds of CPU
+LOOK_S = 1.0  # between readings of the sensors: each takes a few milliseconds of CPU
 
 
 class Band:
-    """Of temperatures, up to `width_mc` above `from_mc`; None: above the one at the job's beginning."""
+    """A temperature band: from `from_mc` to `from_mc` + `width_mc`. `from_mc` None: from the temperature at the job's start."""
 
     def __init__(self, width_mc: int, limit_ns: int, from_mc: Optional[int]) -> None:
-        """`limit_ns`: of all waiting in this job together; 0: nobody waits."""
+        """`limit_ns` bounds all waiting in this job together; 0: no waiting."""
         began_mc = conditions.hottest_mc() if limit_ns and from_mc is None else from_mc
         self.top_mc = None if began_mc is None or not limit_ns else began_mc + width_mc
         self.limit_ns = self.left_ns = limit_ns
 
-    def enter(self, spool: Spool, tell: Callable[[str, int, int], None]) -> Optional[bool]:
-        """Wait; whether the board is inside then. None: it has no sensor, or nobody waits."""
+    def enter(self, spool: Spool, report: Callable[[str, int, int], None]) -> Optional[bool]:
+        """Wait, and return whether the board is inside then. None: it has no sensor, or the limit is 0."""
         while self.top_mc is not None:
             now_mc = conditions.hottest_mc()
             if now_mc is None:
@@ -30,7 +30,7 @@ class Band:
                 return True
             if self.left_ns <= 0:
                 return False
-            tell("cooling", self.limit_ns - self.left_ns, self.limit_ns)
+            report("cooling", self.limit_ns - self.left_ns, self.limit_ns)
             began_ns = time.monotonic_ns()
             with spool.cancellable():
                 time.sleep(min(LOOK_S, self.left_ns / 1e9))

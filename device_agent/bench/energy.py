@@ -1,7 +1,7 @@
 """Mode "energy" of a runner: idle, busy for a known time, idle again, while the agent reads the meters.
 
-The phases, told to the agent: pattern (busy and idle in turns), idle, without and with (short blocks, the meters paused and
-read in turns: what the reading costs), timed, settle (idle afterwards). The warm-up lies between idle and the blocks.
+The phases, reported to the agent: pattern (busy and idle, alternating), idle, without and with (short blocks, the meters paused
+and read, alternating: the cost of reading), timed, settle (idle afterwards). The warm-up is between idle and the blocks.
 """
 
 import time
@@ -11,9 +11,9 @@ from device_agent.wire import Launch
 
 PATTERN_CYCLES = 3
 SAMPLER_PAIRS = 6
-SAMPLER_BLOCK_NS = 250_000_000  # of at least one inference
-LEAD_NS = 300_000_000  # of the load before and after what is timed
-SWITCH_S = 0.05  # for the agent to hear of a phase, before it counts
+SAMPLER_BLOCK_NS = 250_000_000  # and at least one inference
+LEAD_NS = 300_000_000  # of load before and after the timed part
+SWITCH_S = 0.05  # for the agent to learn of a phase, before it counts
 
 clock = time.perf_counter_ns  # CLOCK_MONOTONIC
 
@@ -21,7 +21,7 @@ clock = time.perf_counter_ns  # CLOCK_MONOTONIC
 def measure(
     model: Any, rows: Iterator[Any], launch: Launch, enter: Callable[[str, int], None], warm_up: Callable[[], Any]
 ) -> Dict[str, Any]:
-    """The fields of wire.EnergyWindow. `enter` tells the agent a phase; `warm_up` runs until steady."""
+    """Return the fields of wire.EnergyWindow. `enter` reports a phase to the agent; `warm_up` runs until steady."""
 
     def invoke() -> None:
         model.feed(next(rows))
@@ -44,13 +44,18 @@ def measure(
     enter("settle", 1)
     after = _idle(launch.idle_ns)
     return {
-        "runs": runs, "start_ns": start_ns, "end_ns": end_ns, "lead_ns": LEAD_NS, "idle": (before, after),
-        "busy": tuple(busy), "sampler": tuple(sampler),
-    }  # fmt: skip
+        "runs": runs,
+        "start_ns": start_ns,
+        "end_ns": end_ns,
+        "lead_ns": LEAD_NS,
+        "idle": (before, after),
+        "busy": tuple(busy),
+        "sampler": tuple(sampler),
+    }
 
 
 def _run(invoke: Callable[[], None], least_ns: int) -> int:
-    """How many were run in that time; at least one."""
+    """Run for that time, at least once. Returns how often."""
     end_ns, runs = clock() + least_ns, 0
     while not runs or clock() < end_ns:
         invoke()
@@ -79,7 +84,7 @@ def _pattern(invoke: Callable[[], None], half_ns: int, enter: Callable[[str, int
 
 
 def _sampler_cost(invoke: Callable[[], None], enter: Callable[[str, int], None], with_first: bool) -> Tuple[int, int]:
-    """The mean ns of an inference (without, with) readings."""
+    """Return the mean ns of an inference (without, with) readings."""
     mean_ns = {}
     for phase in ("with", "without") if with_first else ("without", "with"):
         enter(phase, 1)

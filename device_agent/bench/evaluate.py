@@ -1,4 +1,4 @@
-"""Mode "evaluate": the model answers every row."""
+"""Mode "evaluate": run the model on every row."""
 
 import hashlib
 import io
@@ -7,11 +7,11 @@ import time
 from typing import Any, Dict
 
 from device_agent.bench.messages import Messages
-from device_agent.files import layout
+from device_agent.files.layout import Layout, commit
 
 
-def answered(model: Any, inputs: Any, messages: Messages, folder: str, where: layout.Place) -> Dict[str, Any]:
-    """Keep the answers as a .npy blob, written row by row: boards have little memory. Its hash, for wire.Launched."""
+def evaluate(model: Any, inputs: Any, messages: Messages, folder: str, layout: Layout) -> Dict[str, Any]:
+    """Keep the outputs as a .npy blob, written row by row: boards have little memory. Returns its hash, for wire.Launched."""
     import numpy as np
 
     rows, header, digest = len(inputs), io.BytesIO(), hashlib.sha256()
@@ -31,7 +31,7 @@ def answered(model: Any, inputs: Any, messages: Messages, folder: str, where: la
                 data = header.getvalue() + data
             digest.update(data)
             file.write(data)
-            messages.tell(row + 1, rows, time.perf_counter_ns())
+            messages.report(row + 1, rows, time.perf_counter_ns())
     sha256 = digest.hexdigest()
-    layout.commit(path, where.blob(sha256))
+    commit(path, layout.blob(sha256))
     return {"outputs_sha256": sha256}

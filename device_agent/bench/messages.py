@@ -1,15 +1,15 @@
-"""What a runner says to the agent, over a pipe of its own: see bench/runner_process.py."""
+"""Messages of a runner to the agent, over their own pipe: see bench/runner_process.py."""
 
 import json
 import os
 import time
 from typing import Any, Dict
 
-TELL_NS = 500_000_000  # between two events: each wakes the agent and sshd, which may share our only core
+REPORT_NS = 500_000_000  # between two events: each wakes the agent and sshd, which may share our only core
 
 
 class Messages:
-    """To the agent."""
+    """The runner's end of the pipe."""
 
     def __init__(self, descriptor: int) -> None:
         self.file = os.fdopen(descriptor, "wb", buffering=0)
@@ -19,15 +19,15 @@ class Messages:
     def enter(self, phase: str, of: int) -> None:
         self.phase = phase
         self._write({"event": [phase, 0, of]})
-        self.next_ns = time.perf_counter_ns() + TELL_NS
+        self.next_ns = time.perf_counter_ns() + REPORT_NS
 
-    def tell(self, done: int, of: int, now_ns: int) -> None:
+    def report(self, done: int, of: int, now_ns: int) -> None:
         if now_ns >= self.next_ns:
             self._write({"event": [self.phase, done, of]})
-            self.next_ns = now_ns + TELL_NS
+            self.next_ns = now_ns + REPORT_NS
 
     def be_silent(self) -> None:
-        """No events from here on."""
+        """Send no more events."""
         self.next_ns = 1 << 62
 
     def answer(self, kind: str, what: Any) -> None:

@@ -1,8 +1,9 @@
-"""The child process of one launch: open ONE model in ONE runtime, and time it, let it answer all rows or profile it. Raw numbers out.
+"""The child process of one launch: open ONE model in ONE runtime, and time, evaluate or profile it. It sends raw numbers.
 
-argv: the agent's folder (for sys.path, see child.START), the root, a folder for temporary files, the descriptor for messages,
-the agent's process number, the CPUs to be bound to ("2,3"), the files of the model and of the inputs ("": none), the clock when it
-started this process. On standard input comes a line with the Launch; in mode "turns" then, for each block, a line `min_ns min_runs max_runs`, and at last the line `end`.
+argv: the agent's folder (for sys.path, see runner_process.START), the root, a folder for temporary files, the descriptor for
+messages, the agent's process number, the CPUs to bind to ("2,3"), the files of the model and of the inputs ("": none), the clock when
+it started this process. Standard input has a line with the Launch; in mode "turns" then a line `min_ns min_runs max_runs` for each
+block, and finally the line `end`.
 """
 
 import array
@@ -28,8 +29,8 @@ from device_agent import wire
 from device_agent.bench import evaluate
 from device_agent.bench.messages import Messages
 from device_agent.board import memory
-from device_agent.board.scheduling import Counting
-from device_agent.files import layout
+from device_agent.board.scheduling import DelayCounter
+from device_agent.files.layout import Layout
 from device_agent.record import from_fields, to_fields
 from device_agent.runtimes import RUNTIMES, _profile
 
@@ -37,7 +38,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 OOM_SCORE = "500"  # of 1000
 STEADY_RUNS = 10  # measured: the 9th inference is within 1 % of the later ones (278 launches)
 STEADY_WITHIN = 0.02
-WARMUP_KEEP = 65_536  # raw warm-up times that are sent; a fast model makes millions
+WARMUP_KEEP = 65_536  # raw warm-up times that are sent; a fast model has millions
 
 clock = time.perf_counter_ns  # CLOCK_MONOTONIC
 
@@ -45,7 +46,7 @@ clock = time.perf_counter_ns  # CLOCK_MONOTONIC
 def main() -> None:
     _, root, folder, descriptor, agent, cpus, model, inputs, started_ns = sys.argv[1:]
     _die_with(int(agent))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # the supervisor's mask came along
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # the supervisor's mask is inherited
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not fill the board's disk
     _offer_to_the_oom_killer()
     if cpus:
@@ -53,7 +54,7 @@ def main() -> None:
     messages = Messages(int(descriptor))
     try:
         launch = from_fields(wire.Launch, json.loads(sys.stdin.readline()))
-        done = Runner(layout.Place(root), folder, messages, launch, (model, inputs), int(started_ns)).run()
+        done = Runner(Layout(root), folder, messages, launch, (model, inputs), int(started_ns)).run()
     except Exception as error:
         traceback.print_exc()
         failed = {"phase": messages.phase, "error": type(error).__name__, "message": str(error)}
@@ -62,11 +63,11 @@ def main() -> None:
         messages.end({"done": done})
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # everything is said; destructors of native runtimes have been seen to hang and crash
+    os._exit(0)  # all is sent; destructors of native runtimes have been seen to hang and crash
 
 
 def _die_with(agent: int) -> None:
-    """Also when the agent is killed by SIGKILL."""
+    """Make this process end with the agent, even after a SIGKILL."""
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     except (OSError, AttributeError) as error:  # no such libc; the agent still kills us when it ends in any other way
@@ -76,7 +77,7 @@ def _die_with(agent: int) -> None:
 
 
 def _offer_to_the_oom_killer() -> None:
-    """Where memory is short, the kernel shall take this process and not the supervisor, which tells (proc(5), oom_score_adj)."""
+    """If memory runs out, make the kernel kill this process, not the supervisor, which reports it (proc(5), oom_score_adj)."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write(OOM_SCORE)
 
@@ -84,31 +85,31 @@ def _offer_to_the_oom_killer() -> None:
 class Runner:
     def __init__(
         self,
-        where: layout.Place,
+        layout: Layout,
         folder: str,
         messages: Messages,
         launch: wire.Launch,
         files: Tuple[str, str],
         started_ns: int,
     ) -> None:
-        """`files`: where to open the model and the inputs, "" without."""
-        self.place, self.folder, self.messages, self.launch = where, folder, messages, launch
+        """`files`: the paths of the model and of the inputs; "": none."""
+        self.layout, self.folder, self.messages, self.launch = layout, folder, messages, launch
         self.files, self.started_ns = files, started_ns
-        # made before the first snapshot of the memory: they are not the model's
+        # allocated before the first memory snapshot: they are not the model's
         self.samples = array.array("q", bytes(8 * launch.timed_max_runs))
-        self.timed = 0  # of `samples` that are filled
-        self.rows: Iterator[Any] = iter(())  # as the model takes them, in rotation
+        self.timed = 0  # number of `samples` that are filled
+        self.rows: Iterator[Any] = iter(())  # in the model's form, in rotation
         self.warmup = array.array("q", bytes(8 * WARMUP_KEEP))
         self.memory: List[wire.MemoryStep] = []
-        self.model: Any = None  # held to the end, as its memory is
+        self.model: Any = None  # kept to the end, like its memory
         self.first_ns = self.cold_start_ns = 0
 
     def run(self) -> Dict[str, Any]:
-        """The fields of wire.Launched that are known here."""
+        """Run the launch. Returns the fields of wire.Launched that are known here."""
         launch = self.launch
         self._snapshot("python")
         self.messages.enter("load", 1)
-        sys.path[:0] = [self.place.site(site) for site in launch.sites]
+        sys.path[:0] = [self.layout.site(site) for site in launch.sites]
         start_ns = clock()
         runtime = importlib.import_module(RUNTIMES[launch.runtime])
         import_ns = clock() - start_ns
@@ -123,7 +124,7 @@ class Runner:
         os.symlink(self.files[0], link)
         if launch.mode == "profile":
             self.messages.enter("timed", 1)
-            done.update(_profile.told(launch, runtime, link, None if inputs is None else inputs[0], self.folder))
+            done.update(_profile.profiled(launch, runtime, link, None if inputs is None else inputs[0], self.folder))
         else:
             done.update(self._measure(runtime, link, inputs))
         self._snapshot("end")
@@ -133,7 +134,7 @@ class Runner:
         return done
 
     def _measure(self, runtime: Any, path: str, inputs: Any) -> Dict[str, Any]:
-        """All modes but "profile"."""
+        """Run any mode but "profile"."""
         launch, start_ns = self.launch, clock()
         self.model = model = runtime.open_model(path, launch.threads)
         load_ns = clock() - start_ns
@@ -149,15 +150,15 @@ class Runner:
         golden = self._golden(model, fitted[: wire.GOLDEN_ROWS])
         measure: Dict[str, Callable[[Any], Dict[str, Any]]] = {
             "time": self._time,
-            "turns": self._take_turns,
+            "turns": self._run_blocks,
             "energy": self._energy,
-            "evaluate": lambda model: evaluate.answered(model, inputs, self.messages, self.folder, self.place),
+            "evaluate": lambda model: evaluate.evaluate(model, inputs, self.messages, self.folder, self.layout),
         }
         return {"delegates": list(model.delegates), "load_ns": load_ns, "golden": golden, **measure[launch.mode](model)}
 
     def _golden(self, model: Any, rows: List[Any]) -> List[float]:
-        """What this very process answers for the first rows: the host knows what they should be. None without rows. The first
-        inference is here.
+        """Return this process's outputs for the first rows, which the host compares with the known ones; empty without rows. The
+        first inference is made here.
         """
         answers: List[float] = []
         self.messages.enter("golden", len(rows))
@@ -171,7 +172,7 @@ class Runner:
                 self._snapshot("first_inference")
             if self.launch.inputs_sha256:
                 answers += model.output().ravel()[: wire.GOLDEN_VALUES].tolist()
-        return [value if math.isfinite(value) else sys.float_info.max for value in answers]  # JSON knows no NaN
+        return [value if math.isfinite(value) else sys.float_info.max for value in answers]  # JSON has no NaN
 
     # --- modes "time" and "turns"
 
@@ -179,28 +180,28 @@ class Runner:
         warmup_ns, steady = self._warm_up(model)
         self.messages.enter("timed", 1000)
         model.invoke()  # not counted: that message has just woken the agent, which may share our only core
-        counting = Counting()
+        counting = DelayCounter()
         launch = self.launch
         self._timed(model, launch.timed_min_ns, launch.timed_min_runs, launch.timed_max_runs)
-        told = counting.told()
-        return {"warmup_ns": warmup_ns, "steady": steady, "latency_ns": self.samples[: self.timed].tolist(), **told}
+        counts = counting.fields()
+        return {"warmup_ns": warmup_ns, "steady": steady, "latency_ns": self.samples[: self.timed].tolist(), **counts}
 
-    def _take_turns(self, model: Any) -> Dict[str, Any]:
-        """A block at each order. The times are told at the end, so that telling them disturbs nobody's block."""
+    def _run_blocks(self, model: Any) -> Dict[str, Any]:
+        """Run a block at each order. The times are sent at the end, so that sending them disturbs no block."""
         warmup_ns, steady = self._warm_up(model)
         self.messages.be_silent()
         self.messages.answer("ready", True)
-        whole = Counting()
+        whole = DelayCounter()
         while len(order := sys.stdin.readline().split()) == 3:
-            runs, counting, start_ns = self.timed, Counting(), clock()
+            runs, counting, start_ns = self.timed, DelayCounter(), clock()
             end_ns = self._timed(model, *map(int, order))
-            block = {"start_ns": start_ns, "end_ns": end_ns, "runs": self.timed - runs, **counting.told()}
+            block = {"start_ns": start_ns, "end_ns": end_ns, "runs": self.timed - runs, **counting.fields()}
             self.messages.answer("block", block)
-        told = whole.told()
-        return {"warmup_ns": warmup_ns, "steady": steady, "latency_ns": self.samples[: self.timed].tolist(), **told}
+        counts = whole.fields()
+        return {"warmup_ns": warmup_ns, "steady": steady, "latency_ns": self.samples[: self.timed].tolist(), **counts}
 
     def _warm_up(self, model: Any) -> Tuple[List[int], bool]:
-        """Run until steady: the last 10 have the median of the 10 before within 2 %. Not before warmup_min_ns."""
+        """Run until steady: the median of the last 10 is within 2 % of that of the 10 before. At least warmup_min_ns."""
         launch = self.launch
         last: Deque[int] = collections.deque(maxlen=2 * STEADY_RUNS)
         self.messages.enter("warmup", launch.warmup_max_ns)
@@ -213,7 +214,7 @@ class Runner:
                 steady = _is_steady(last)
                 if steady or elapsed_ns >= launch.warmup_max_ns:
                     return self.warmup[: min(runs, WARMUP_KEEP)].tolist(), steady
-            self.messages.tell(elapsed_ns, launch.warmup_max_ns, start_ns + elapsed_ns)
+            self.messages.report(elapsed_ns, launch.warmup_max_ns, start_ns + elapsed_ns)
             model.feed(next(self.rows))
             before_ns = clock()
             model.invoke()
@@ -224,7 +225,7 @@ class Runner:
             runs += 1
 
     def _timed(self, model: Any, min_ns: int, min_runs: int, max_runs: int) -> int:
-        """Put the times of one block behind those in `samples`, as long as there is room; when it ended. The progress is told in
+        """Append the times of one block to `samples`, as long as there is room. Returns when it ended. Progress is reported in
         thousandths.
         """
         samples, rows, feed, invoke, begin = self.samples, self.rows, model.feed, model.invoke, self.timed
@@ -242,7 +243,7 @@ class Runner:
                 break
             if after_ns >= self.messages.next_ns:
                 part = min((after_ns - start_ns) / max(min_ns, 1), (run + 1) / min_runs)
-                self.messages.tell(int(1000 * min(part, 1)), 1000, after_ns)
+                self.messages.report(int(1000 * min(part, 1)), 1000, after_ns)
         return after_ns
 
     def _energy(self, model: Any) -> Dict[str, Any]:
@@ -254,7 +255,7 @@ class Runner:
     # --- both
 
     def _inputs(self) -> Optional[Any]:
-        """All rows, mapped, not read; None: zeros."""
+        """Return all rows, memory-mapped; None: zeros."""
         if not self.files[1]:
             return None
         import numpy as np

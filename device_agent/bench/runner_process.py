@@ -1,8 +1,8 @@
-"""One runner (bench/runner.py) as its parent sees it: a fresh process that may hang or crash without taking us along.
+"""One runner (bench/runner.py) as its parent sees it: a fresh process that may hang or crash without harm to us.
 
-The runner talks over a pipe of its own, one JSON object a line: {"event": [phase, done, of]} meanwhile; {"block": [...]} or
-{"ready": ...} where it was told to wait for orders; and {"failed": {...}} or {"done": {...}} at the end. What it prints (native
-libraries do) goes into another pipe, of which the last bytes are kept for messages. Orders go to its standard input.
+The runner talks over its own pipe, one JSON object a line: {"event": [phase, done, of]} as it works; {"ready": ...} and
+{"block": [...]} if it is to wait for orders; and {"failed": {...}} or {"done": {...}} at the end. What it prints (native
+libraries do) goes into another pipe, whose last bytes are kept for messages. Orders go to its standard input.
 """
 
 import contextlib
@@ -25,15 +25,15 @@ from device_agent.record import to_fields
 
 START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.bench.runner import main; main()"
 TAIL_BYTES = 4000
-EXIT_S = 10  # for a process that has said everything
-LOOK_S = 1.0  # at a runner that says nothing
-IDLE_S = 20.0  # without a word and without a tick of CPU time: it hangs. Loading from the slowest card takes ticks; more than the longest idle_ns
+EXIT_S = 10  # for a process that has sent everything
+LOOK_S = 1.0  # between looks at a silent runner
+IDLE_S = 20.0  # without a message or a tick of CPU time: it hangs. Loading from the slowest card takes ticks; more than the longest idle_ns
 
 Message = Dict[str, Any]
 
 
 class OutOfTime(Exception):
-    """The whole job."""
+    """The time of the whole job is over."""
 
 
 class Failed(Exception):
@@ -44,20 +44,27 @@ class Failed(Exception):
         self.phase, self.error, self.message = phase, error, message
 
 
-class Child:
-    """Use as a context manager: its whole process group is dead afterwards, whatever happens."""
+class RunnerProcess:
+    """A context manager: its whole process group is dead afterwards, whatever happens."""
 
     def __init__(
-        self, root: str, folder: str, cpus: Sequence[int], launch: wire.Launch, files: Sequence[Optional[int]], spool: Spool,
-        tell: Callable[[str, int, int], None], job_deadline_ns: int,
-    ) -> None:  # fmt: skip
-        """`files`: the descriptors of the model and of the inputs; `tell` hears (phase, done, of) of every event."""
-        self.spool, self.tell, self.launch = spool, tell, launch
+        self,
+        root: str,
+        folder: str,
+        cpus: Sequence[int],
+        launch: wire.Launch,
+        files: Sequence[Optional[int]],
+        spool: Spool,
+        report: Callable[[str, int, int], None],
+        job_deadline_ns: int,
+    ) -> None:
+        """`files`: the descriptors of the model and of the inputs. `report` is called with (phase, done, of) of every event."""
+        self.spool, self.report, self.launch = spool, report, launch
         self.deadline_ns, self.job_deadline_ns = time.monotonic_ns() + launch.timeout_ns, job_deadline_ns
         self.phase = "started"
         self.tail = b""
         self._pending = b""
-        self._heard: List[Message] = []
+        self._received: List[Message] = []
         self._ended = False
         self._kills = oom_kills()
         self._messages, write_end = os.pipe()
@@ -80,7 +87,7 @@ class Child:
         for source in (self._messages, self._printed):
             self._selector.register(source, selectors.EVENT_READ)
 
-    def __enter__(self) -> "Child":
+    def __enter__(self) -> "RunnerProcess":
         self.order(json.dumps(to_fields(self.launch)))
         return self
 
@@ -97,16 +104,16 @@ class Child:
             self.process.stdin.close()
 
     def order(self, line: str) -> None:
-        """A runner that died is noticed by the next answer()."""
+        """Send an order. A runner that died is noticed by the next answer()."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(line.encode() + b"\n")
             self.process.stdin.flush()
 
     def answer(self, kind: str) -> Any:
-        """What the runner says under this name; its events are told meanwhile. Failed, OutOfTime."""
+        """Wait for the message of this kind, and return its content. Events go to `report`. Failed, OutOfTime."""
         ticks, idle_since = 0, time.monotonic()
-        while not self._heard and not self._ended:
+        while not self._received and not self._ended:
             self._in_time()
             with self.spool.cancellable():
                 ready = self._selector.select(LOOK_S)
@@ -117,16 +124,16 @@ class Child:
             if now != ticks:
                 ticks, idle_since = now, time.monotonic()
             elif time.monotonic() - idle_since > IDLE_S:
-                self._timed_out(f"it hangs: no word from it and no CPU time for {IDLE_S:g} s")
-        if not self._heard:
+                self._timed_out(f"it hangs: no message and no CPU time for {IDLE_S:g} s")
+        if not self._received:
             self._died()
-        message = self._heard.pop(0)
+        message = self._received.pop(0)
         if "failed" in message:
             raise Failed(**message["failed"])
         return message[kind]
 
     def _read(self, source: int) -> bool:
-        """Whether the runner has said something."""
+        """Read from a pipe; whether the runner has sent a message."""
         data = os.read(source, CHUNK_BYTES)
         if source == self._printed:
             self.tail = (self.tail + data)[-TAIL_BYTES:]
@@ -142,9 +149,9 @@ class Child:
         for message in map(json.loads, lines):
             if "event" in message:
                 self.phase, done, of = message["event"]
-                self.tell(self.phase, done, of)
+                self.report(self.phase, done, of)
             else:
-                self._heard.append(message)
+                self._received.append(message)
         return True
 
     def _in_time(self) -> None:
@@ -158,7 +165,7 @@ class Child:
         raise Failed(self.phase, "timeout", f"{why}, in phase {self.phase}")
 
     def _drain(self) -> None:
-        """What was printed last matters most."""
+        """Read what is left: what was printed last matters most."""
         os.set_blocking(self._printed, False)
         with contextlib.suppress(BlockingIOError):
             self.tail = (self.tail + os.read(self._printed, CHUNK_BYTES))[-TAIL_BYTES:]
@@ -169,23 +176,23 @@ class Child:
         except subprocess.TimeoutExpired:
             self._timed_out(f"no end after {EXIT_S:g} s")
         error, message = _death(code, self._kills)
-        said = self.tail.decode(errors="replace").strip()
-        raise Failed(self.phase, error, message + (f"; it said last: {said}" if said else ""))
+        printed = self.tail.decode(errors="replace").strip()
+        raise Failed(self.phase, error, message + (f"; it said last: {printed}" if printed else ""))
 
 
 def _death(code: int, kills: Optional[int]) -> Tuple[str, str]:
-    """The error and its message."""
+    """Return the error and its message."""
     if code >= 0:
         return "exit", f"the runner ended with exit code {code} and no result"
     name = signal.Signals(-code).name
     now = oom_kills()
     why = ""
     if name == "SIGKILL" and kills is not None and now is not None and now > kills:
-        why = "; the kernel has killed a process for lack of memory meanwhile"
+        why = "; the kernel has killed a process for lack of memory since it started"
     return name, f"the runner was killed by {name}{why}"
 
 
 def _cpu_ticks(pid: int) -> int:
-    """CPU time that the process has used, in clock ticks (proc(5), stat, fields 14 and 15)."""
+    """Return the CPU time of the process, in clock ticks (proc(5), stat, fields 14 and 15)."""
     fields = stat(pid)
     return int(fields[11]) + int(fields[12]) if len(fields) > 12 else 0

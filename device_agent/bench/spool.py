@@ -1,4 +1,4 @@
-"""What a job has to tell, kept on the disk until a host takes it."""
+"""The records of a job, kept on the disk until a host fetches them."""
 
 import contextlib
 import os
@@ -10,14 +10,14 @@ from device_agent.record import replace
 
 
 class Spool:
-    """The records of a job, numbered. Results are on the disk before anybody hears of them."""
+    """Writes numbered records. Results are on the disk before a host can read them."""
 
     def __init__(self, folder: str) -> None:
         self.events = open(os.path.join(folder, "events"), "ab", buffering=0)  # noqa: SIM115 - as long as the process
         self.seq = 0
 
     def send(self, record: Any) -> None:
-        """OSError where the disk is full; then the record is not there, not even in part."""
+        """Append a record. OSError if the disk is full; then no part of the record is there."""
         whole_bytes = self.events.tell()
         view = memoryview(wire.encode(replace(record, seq=self.seq + 1)))
         try:
@@ -32,7 +32,7 @@ class Spool:
 
     @contextlib.contextmanager
     def cancellable(self) -> Iterator[None]:
-        """Only here a cancellation comes through: not while a record is written, and not while a launch is cleaned up after."""
+        """Let a cancellation interrupt this block; it cannot interrupt the writing of a record or a cleanup."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         try:
             yield

@@ -1,1 +1,1 @@
-"""What this board is, and what it is doing meanwhile: read from /proc and /sys."""
+"""What this board is, and what it is doing: read from /proc and /sys."""

@@ -1,4 +1,4 @@
-"""The state of the board at this moment: warm, slowed down, or busy with something else?"""
+"""The state of the board at this moment: warm, throttled, or busy with something else?"""
 
 import functools
 import os
@@ -9,27 +9,28 @@ from typing import Any, Dict, Optional, Tuple
 from device_agent.board import contention, machine, procfs, throttling
 from device_agent.wire import Conditions, Core
 
-# Zones that tell no temperature: PMIC-Die of the Jetson Nano is always 100000; reading the CV zones of an Orin Nano, whose
-# hardware is absent, fails or blocks for ever, so they are not even tried (tj is the hottest of all zones there).
+# Zones without a temperature: PMIC-Die of the Jetson Nano is always 100000; reading the CV zones of an Orin Nano, whose
+# hardware is absent, fails or blocks forever, so they are not tried (tj is the hottest of all zones there).
 NO_TEMPERATURE = re.compile("pmic-die|cv[0-9]", re.IGNORECASE)
-LEAST_MC, MOST_MC = (
-    -100_000,
-    300_000,
-)  # beyond: a broken sensor, or "unknown" (NVIDIA -256000, others -273200); the host refuses it
-CLOCK_GAP_NS, CLOCK_TRIES = 1_000_000, 5  # for two clocks at one moment: the kernel may run something else in between
-# Of a Jetson: "17000000.gpu", before JetPack 6 also "17000000.gv11b" and the like, by its chip. Another device's is not the model's.
+# Beyond these: a broken sensor, or "unknown" (NVIDIA -256000, others -273200); the host refuses it.
+LEAST_MC, MOST_MC = -100_000, 300_000
+CLOCK_GAP_NS, CLOCK_TRIES = (
+    1_000_000,
+    5,
+)  # two clocks are read at one moment, unless the kernel runs something else in between
+# On a Jetson "17000000.gpu", before JetPack 6 also "17000000.gv11b" and the like, by its chip. Other devices do not run models.
 GPU = re.compile(r"/[0-9a-f]+\.(?:gpu|g[a-z]1[01]b)$")
-QUICK_NS = 100_000  # for one sensor in glance(): the workers wait meanwhile, and cool
+QUICK_NS = 100_000  # for one sensor in sample(): the runners wait for it, and cool
 
-_quick_zone: Optional[str] = None  # the hottest of those that answered within QUICK_NS when observe() looked last
+_quick_zone: Optional[str] = None  # the hottest that answered within QUICK_NS at the last observe()
 
 
 def observe() -> Conditions:
-    """Takes some 20 ms, most of it for the thermal zones; at most procfs.LIMIT_S and a little where one blocks."""
+    """Read the board's state. Takes about 20 ms, mostly for the thermal zones; procfs.LIMIT_S and a little if one blocks."""
     load = procfs.field("proc/loadavg", r"^([0-9]{1,9}\.[0-9]+) ")
     pressure = procfs.field("proc/pressure/cpu", r"^some avg10=([0-9]{1,9}\.[0-9]+) ")
     temperature_mc = hottest_mc()
-    slow, others = throttling.look(), contention.seen()
+    slow, others = throttling.observe(), contention.usage()
     cores = tuple(filter(None, map(_core, procfs.of_cores(""))))
     t_ns, wall_offset_ns = _clocks()
     free_bytes = procfs.kib("proc/meminfo", "MemAvailable")
@@ -50,14 +51,14 @@ def observe() -> Conditions:
         memory_stalled_us=_stalled_us("memory"),
         io_stalled_us=_stalled_us("io"),
         swapped_in_pages=_count("proc/vmstat", r"^pswpin ([0-9]{1,18})$"),
-        available_bytes=free_bytes and min(free_bytes, machine.memory_bytes() or free_bytes),  # of a container
+        available_bytes=free_bytes and min(free_bytes, machine.memory_bytes() or free_bytes),  # in a container
         **slow._asdict(),
         **others._asdict(),
     )
 
 
 def _clocks() -> Tuple[int, int]:
-    """CLOCK_MONOTONIC, and what CLOCK_REALTIME is ahead of it, in ns; read again where something came in between."""
+    """Return CLOCK_MONOTONIC, and how far CLOCK_REALTIME is ahead of it, in ns; read again if interrupted in between."""
     for _ in range(CLOCK_TRIES):
         before_ns = time.monotonic_ns()
         wall_ns = time.time_ns()
@@ -68,7 +69,7 @@ def _clocks() -> Tuple[int, int]:
 
 
 def _core(folder: str) -> Optional[Core]:
-    """None: it has no clock that software can see."""
+    """Return the core; None: software cannot see its clock."""
     clocks = [procfs.number(f"{folder}scaling_{name}_freq") for name in ("cur", "min", "max")]
     cpu = re.search("/cpu([0-9]{1,6})/", folder)
     return Core(int(cpu.group(1)), *clocks) if cpu and clocks != [None] * 3 else None
@@ -84,7 +85,7 @@ def _count(path: str, pattern: str) -> Optional[int]:
 
 
 def hottest_mc() -> Optional[int]:
-    """In milli-degrees Celsius; None: no zone tells."""
+    """Return the highest zone temperature in milli-degrees Celsius; None: no zone reports one."""
     zones = [
         zone
         for zone in procfs.paths("sys/class/thermal/thermal_zone[0-9]*")
@@ -101,21 +102,21 @@ def hottest_mc() -> Optional[int]:
 
 
 def _temperature(reading: Optional[int]) -> Optional[int]:
-    """None: a sensor that says so says nothing."""
+    """Return a plausible reading; None otherwise."""
     return reading if reading is not None and LEAST_MC <= reading <= MOST_MC else None
 
 
 def _is_quick(path: str) -> bool:
-    """Of a sensor that has just answered, so that it does not block."""
+    """Whether a sensor is fast. It must have just answered, so that it does not block."""
     began_ns = time.perf_counter_ns()
     procfs.number(path)
     return time.perf_counter_ns() - began_ns <= QUICK_NS
 
 
-def glance(cpus: Tuple[int, ...]) -> Dict[str, Any]:
-    """For wire.Block, the clock of these cores (the fastest of them: those that idle are clocked down; (): of all), that of the GPU,
-    and the temperature of one zone. Takes some 0.1 ms and starts no process, for the time between two blocks. The
-    temperature is None until observe() has found a sensor that is quick.
+def sample(cpus: Tuple[int, ...]) -> Dict[str, Any]:
+    """Return for wire.Block the clock of these cores (the fastest of them, since idle ones clock down; (): of all), that of the
+    GPU, and the temperature of one zone. Takes about 0.1 ms between two blocks and starts no process. The temperature is None
+    until observe() has found a fast sensor.
     """
     clocks = procfs.numbers(_clock_files(procfs.root(), cpus))
     return {
@@ -126,7 +127,7 @@ def glance(cpus: Tuple[int, ...]) -> Dict[str, Any]:
 
 
 def _gpu_khz(name: str) -> Optional[int]:
-    """Its files hold Hz. None: the board has no such GPU."""
+    """Return a GPU clock; its files hold Hz. None: the board has no such GPU."""
     folder = _gpu(procfs.root())
     hz = procfs.number(f"{folder}/{name}_freq") if folder else None
     return None if hz is None else hz // 1000
@@ -139,7 +140,7 @@ def _gpu(root: str) -> Optional[str]:  # noqa: ARG001 - the key: another root is
 
 @functools.lru_cache(maxsize=16)
 def _clock_files(root: str, cpus: Tuple[int, ...]) -> Tuple[str, ...]:
-    """One for each group of cores that have their clock in common: cpufreq is a link to the group's folder then."""
+    """Return one file for each group of cores that share a clock: their cpufreq links to one folder."""
     files = [f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_cur_freq" for cpu in cpus]
     groups = {os.path.realpath(os.path.join(root, file)): file for file in files or procfs.of_cores("scaling_cur_freq")}
     return tuple(sorted(groups.values()))

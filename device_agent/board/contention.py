@@ -1,4 +1,4 @@
-"""Who else uses the board: CPU time of everybody, of this job, and of the process that used most of it."""
+"""What else uses the board: CPU time of all programs, of this job, and of the busiest other program."""
 
 import os
 import re
@@ -7,26 +7,26 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 from device_agent.board import procfs
 
 NAME_LIMIT = 32  # characters; the kernel itself cuts a program's name after 15
-_before: Dict[Tuple[int, int], int] = {}  # process (number, start) -> its CPU time in ticks, when seen() looked last
+_before: Dict[Tuple[int, int], int] = {}  # process (number, start) -> its CPU time in ticks at the last usage()
 
 
-class Seen(NamedTuple):
+class Usage(NamedTuple):
     busy_us: Optional[int]  # of all CPUs since boot, without interrupts
-    steal_us: Optional[int]  # that the hypervisor gave to others
-    own_us: int  # of this process and of those that it has started and that have ended
-    busiest: str  # the program outside this job that used most since the last look; "": none did
+    steal_us: Optional[int]  # taken by the hypervisor
+    own_us: int  # of this process and its ended children
+    busiest: str  # the program outside this job that used the most since the last usage(); "": none
     busiest_us: int
 
 
-def seen() -> Seen:
-    """Takes 20 us for each process that there is."""
+def usage() -> Usage:
+    """Read the counters. Takes 20 us for each process on the board."""
     tick_us = 1_000_000 // os.sysconf("SC_CLK_TCK")
     # proc(5): user nice system idle iowait irq softirq steal
     numbers = procfs.field("proc/stat", r"^cpu +((?:[0-9]{1,15} ){7}[0-9]{1,15})\b")
     ticks = [int(each) for each in numbers.split()] if numbers else []
     own = os.times()
     name, used = _busiest()
-    return Seen(
+    return Usage(
         busy_us=sum(ticks[:3]) * tick_us if ticks else None,
         steal_us=ticks[7] * tick_us if ticks else None,
         own_us=round((own.user + own.system + own.children_user + own.children_system) * 1e6),
@@ -44,7 +44,7 @@ class _Process(NamedTuple):
 
 
 def _busiest() -> Tuple[str, int]:
-    """The name and the ticks since the last look; at the first look nothing is known."""
+    """Return the name and its ticks since the last call; nothing is known at the first."""
     processes = [each for each in map(_process, procfs.paths("proc/[0-9]*/stat")) if each is not None]
     ours = _family(processes)
     used = [
@@ -60,7 +60,7 @@ def _busiest() -> Tuple[str, int]:
 
 
 def _process(path: str) -> Optional[_Process]:
-    """None: it has ended meanwhile."""
+    """Return one process; None: it has just ended."""
     match = re.match(r"([0-9]{1,9}) \((.*)\) (.*)$", procfs.text(path) or "", re.DOTALL)
     fields = match.group(3).split() if match else []
     if match is None or len(fields) < 20 or not all(re.fullmatch("[0-9]{1,18}", fields[at]) for at in (1, 11, 12, 19)):
@@ -70,7 +70,7 @@ def _process(path: str) -> Optional[_Process]:
 
 
 def _family(processes: List[_Process]) -> "set[int]":
-    """The numbers of this process, of the agent that has started it, and of everything that it has started."""
+    """Return the numbers of this process, of the agent that started it, and of all its descendants."""
     ours = {os.getpid(), os.getppid()} - {1}
     for each in sorted(processes, key=lambda process: process.start_ticks):  # parents are older than their children
         if each.parent in ours and each.parent != os.getppid():

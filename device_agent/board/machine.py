@@ -1,4 +1,4 @@
-"""What this board is: asked once, for Hello."""
+"""What this board is: read once, for Hello."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional, Tuple
 
-PACKAGES = (
-    "numpy",
-    "onnxruntime-gpu",
-    "tensorrt",
-)  # which a runtime may need of the system; by normalized name (PEP 503)
+# Those that a runtime may need from the system, by normalized name (PEP 503).
+PACKAGES = ("numpy", "onnxruntime-gpu", "tensorrt")
 
 
 def describe() -> Machine:
-    """Takes some milliseconds: the host waits for it. Only a Jetson is asked by a program, for its power mode."""
+    """Describe the board. Takes a few milliseconds, as the host waits for it. Only a Jetson runs a program, for its power mode."""
     uname = os.uname()
     libc, libc_version = _libc()
     cpus = tuple(sorted(os.sched_getaffinity(0)))
@@ -50,13 +47,13 @@ def describe() -> Machine:
 
 
 def _model() -> str:
-    """The device tree on ARM boards; the maker and product of DMI on PCs."""
+    """Return the device tree's model on ARM boards, maker and product from DMI on PCs."""
     names = [procfs.text("sys/class/dmi/id/" + name) for name in ("sys_vendor", "product_name")]
     return procfs.text("proc/device-tree/model") or " ".join(name for name in names if name)
 
 
 def _cpu() -> str:
-    """The device tree's core types: /proc/cpuinfo has no name on 64-bit ARM, and "ARMv7 Processor" on 32-bit ARM."""
+    """Return the device tree's core types: /proc/cpuinfo has no name on 64-bit ARM, and "ARMv7 Processor" on 32-bit."""
     cores = {
         (procfs.text(path) or "").split("\0")[0].split(",")[-1]
         for path in procfs.paths("proc/device-tree/cpus/cpu@*/compatible")
@@ -77,25 +74,25 @@ def _os() -> str:
 
 
 def _libc() -> Tuple[str, str]:
-    """Of this Python: ("glibc", "2.36") or ("musl", "1.2.4"). Wheels are chosen by it."""
+    """Return the libc of this Python: ("glibc", "2.36") or ("musl", "1.2.4"). Wheels are chosen by it."""
     try:
         name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")  # "glibc 2.36"
-    except (ValueError, OSError):  # the name is glibc's own
+    except (ValueError, OSError):  # the name is specific to glibc
         name = ""
     if name:
         return name, version
     for loader in glob.glob("/lib/ld-musl-*.so.1"):
         import subprocess
 
-        # musl has no call that tells its version; its loader prints it (PEP 656)
-        told = subprocess.run([loader], stderr=subprocess.PIPE, timeout=5, check=False).stderr.decode(errors="replace")
-        match = re.search(r"^Version (\S+)", told, re.MULTILINE)
+        # musl has no call that returns its version; its loader prints it (PEP 656)
+        printed = subprocess.run([loader], stderr=subprocess.PIPE, timeout=5, check=False).stderr
+        match = re.search(r"^Version (\S+)", printed.decode(errors="replace"), re.MULTILINE)
         return "musl", match.group(1) if match else ""
     return "", ""
 
 
 def memory_bytes() -> int:
-    """All that the board has, or what a container leaves of it: a cgroup's limit holds for all groups below (cgroups(7))."""
+    """Return the board's memory, or a container's limit: a cgroup's limit holds for all groups below it (cgroups(7))."""
     limits = [procfs.kib("proc/meminfo", "MemTotal")]
     groups = re.findall(r"^[0-9]+:([^:]*):/(.*)$", procfs.text("proc/self/cgroup") or "", re.MULTILINE)
     for controllers, path in groups:
@@ -117,11 +114,11 @@ def is_jetson() -> bool:
 
 
 def _release() -> Optional[str]:
-    """NVIDIA's Jetson Linux, from which the JetPack follows: "R36.4.3"."""
+    """Return the release of NVIDIA's Jetson Linux, which implies the JetPack: "R36.4.3"."""
     if not is_jetson():
         return None
-    said = procfs.text("etc/nv_tegra_release") or ""
-    match = re.match(r"# R([0-9]+) \(release\), REVISION: ([0-9.]+)", said)
+    release = procfs.text("etc/nv_tegra_release") or ""
+    match = re.match(r"# R([0-9]+) \(release\), REVISION: ([0-9.]+)", release)
     if match:
         return f"R{match.group(1)}.{match.group(2)}"
     version = procfs.field("var/lib/dpkg/status", r"^Package: nvidia-l4t-core\n(?:.+\n)*?Version: ([0-9.]+)")
@@ -129,7 +126,7 @@ def _release() -> Optional[str]:
 
 
 def power_mode() -> Optional[str]:
-    """Of a Jetson: nvpmodel's name of it, "15W"."""
+    """Return the power mode of a Jetson by nvpmodel's name, "15W"."""
     nvpmodel = procfs.program("nvpmodel") if is_jetson() else None
     if nvpmodel is None:
         return None
@@ -139,9 +136,9 @@ def power_mode() -> Optional[str]:
 
 
 def _emulator(arch: str) -> Optional[str]:
-    """A machine of QEMU's is known by its firmware device (as systemd-detect-virt does), or by DMI on a PC. With KVM it is not
-    emulated, which only a PC tells, by its clock: a virtual machine on Arm is called emulated, so nothing is claimed of it.
-    An Arm program that sees the CPU of a PC runs in QEMU's user mode.
+    """Return the emulator. QEMU is recognized by its firmware device (as systemd-detect-virt does), or by DMI on a PC. With KVM
+    nothing is emulated, but only a PC shows that, by its clock: a virtual machine on Arm is called emulated, so nothing is claimed
+    of it. An Arm program that sees the CPU of a PC runs in QEMU's user mode.
     """
     firmware = [procfs.text(path) or "" for path in procfs.paths("proc/device-tree/fw-cfg@*/compatible")]
     clocks = procfs.text("sys/devices/system/clocksource/clocksource0/available_clocksource") or ""
@@ -151,7 +148,7 @@ def _emulator(arch: str) -> Optional[str]:
 
 
 def _package_folders() -> List[str]:
-    """Where the runner's Python finds packages. Not sys.path: the agent itself is started without them (-S)."""
+    """Return where the runner's Python finds packages. Not sys.path: the agent itself runs without them (-S)."""
     import site
 
     folders = site.getsitepackages([sys.base_prefix, sys.base_exec_prefix])
@@ -159,7 +156,7 @@ def _package_folders() -> List[str]:
     try:
         with open(os.path.join(environment, "pyvenv.cfg"), encoding="utf-8") as file:
             config = file.read()
-    except OSError:  # no virtual environment (PEP 405)
+    except OSError:  # not a virtual environment (PEP 405)
         return folders
     own = os.path.join(environment, "lib", "python%d.%d" % sys.version_info[:2], "site-packages")
     shared = re.search(r"^include-system-site-packages\s*=\s*true", config, re.MULTILINE | re.IGNORECASE)
@@ -167,12 +164,12 @@ def _package_folders() -> List[str]:
 
 
 def _packages() -> Tuple[str, ...]:
-    """By the names of their folders of metadata (PEP 376): importlib.metadata alone takes 30 ms to import."""
+    """Find PACKAGES by their metadata folders (PEP 376): importing importlib.metadata alone takes 30 ms."""
     found = {}
-    for folder in reversed(_package_folders()):  # what is first there is imported
+    for folder in reversed(_package_folders()):  # the first one found is imported
         try:
             names = os.listdir(folder)
-        except OSError:  # not all of them need to exist
+        except OSError:  # some need not exist
             continue
         for name in names:
             match = re.fullmatch(r"(.+?)-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist|egg)-info", name)

@@ -16,10 +16,10 @@ ROLLUP = "proc/self/smaps_rollup"  # Linux 4.14, Documentation/ABI/testing/procf
 
 
 def snapshot(step: str) -> MemoryStep:
-    """The bytes that are resident now, and what the whole board has left.
+    """Return the bytes that are resident now, and what the whole board has left.
 
-    Anonymous memory is counted in the page tables where the kernel does that for us. RssAnon is a sum of counters that each CPU
-    keeps, and may be behind by some pages a CPU (proc_pid_status(5): "inaccurate").
+    Anonymous memory is counted in the page tables if the kernel offers that. RssAnon is a sum of counters that each CPU
+    keeps, and may lag by some pages a CPU (proc_pid_status(5): "inaccurate").
     """
     status, rollup = procfs.text(STATUS) or "", procfs.text(ROLLUP) or ""
     counted = procfs.kib_in(rollup, "Anonymous")
@@ -34,13 +34,13 @@ def snapshot(step: str) -> MemoryStep:
 
 
 def peak_bytes() -> Optional[int]:
-    """The most that was ever resident (VmHWM). Not ru_maxrss: that is inherited from the parent through fork and exec."""
+    """Return the peak of resident memory (VmHWM). Not ru_maxrss: that is inherited from the parent through fork and exec."""
     return procfs.kib(STATUS, "VmHWM")
 
 
 def job_peak_bytes() -> Optional[int]:
-    """The most that was ever charged to the job's control group, with the page cache. None: it has none that is surely its own, or
-    the kernel keeps no peak of it (version 2 from Linux 5.19 on; Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).
+    """Return the peak charged to the job's control group, with the page cache. None: it has none that is certainly its own, or
+    the kernel keeps no peak (version 2 from Linux 5.19 on; Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).
     """
     for controllers, path in re.findall(GROUP, procfs.text("proc/self/cgroup") or "", re.MULTILINE):
         if controllers == "":

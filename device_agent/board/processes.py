@@ -1,4 +1,4 @@
-"""What is known of a process by its number, and of this boot."""
+"""Processes by their number, and this boot."""
 
 import time
 from typing import List, Optional
@@ -11,13 +11,13 @@ def boot_id() -> str:
 
 
 def start_ticks(pid: int) -> Optional[int]:
-    """When the process was started, in clock ticks since boot (proc(5), stat, field 22). None: there is none, or a dead one."""
+    """Return when the process was started, in clock ticks since boot (proc(5), stat, field 22). None: it is dead or unknown."""
     fields = stat(pid)
     return int(fields[19]) if len(fields) > 19 and fields[0] not in "ZX" else None
 
 
 def stat(pid: int) -> List[str]:
-    """Of proc(5), from its field 3 on, after the name of the program; empty: there is no such process."""
+    """Return the fields of stat (proc(5)) from field 3 on, after the program's name; empty: no such process."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()
@@ -30,6 +30,6 @@ def boottime_ns() -> int:
 
 
 def oom_kills() -> Optional[int]:
-    """How often the kernel has killed a process for lack of memory since it booted, in any cgroup."""
+    """Return how often the kernel has killed a process for lack of memory since boot, in any cgroup."""
     kills = procfs.field("proc/vmstat", "^oom_kill ([0-9]+)$")
     return int(kills) if kills is not None else None

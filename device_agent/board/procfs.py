@@ -1,4 +1,4 @@
-"""Read what the kernel tells in /proc and /sys. What is absent, unreadable or not a number is None: boards differ.
+"""Read /proc and /sys. What is absent, unreadable or not a number is None: boards differ.
 
 EDGEPRESS_FS_ROOT names another root, so that recorded trees of boards can be read in tests.
 """
@@ -15,9 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, List, Optional, Sequence, Set, Tuple
 
-LIMIT_S = 2.0  # the slowest sensor that is common, a DS18B20, takes 0.75 s (its data sheet, at 12 bits)
+LIMIT_S = 2.0  # the slowest common sensor, a DS18B20, takes 0.75 s (its data sheet, at 12 bits)
 GRACE_S = 0.1
-SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"  # often not on PATH where no shell logs in; nvpmodel is there
+SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"  # often not on PATH without a login shell; nvpmodel is there
 _silent: Set[Tuple[str, ...]] = set()  # commands that did not end in time
 
 
@@ -26,11 +26,11 @@ def root() -> str:
 
 
 def text(path: str) -> Optional[str]:
-    """Of a file below the root, without the white space around it and the NUL that ends a device-tree string."""
+    """Return the text of a file below the root, without surrounding white space and the NUL of a device-tree string."""
     try:
         with open(os.path.join(root(), path), encoding="utf-8", errors="replace") as file:
             return file.read().strip(" \t\r\n\0")
-    except OSError:  # absent, or the kernel can not tell
+    except OSError:  # absent, or the kernel cannot read it
         return None
 
 
@@ -39,65 +39,65 @@ def number(path: str) -> Optional[int]:
 
 
 def numbers(files: Sequence[str]) -> List[int]:
-    """Of those that hold one."""
+    """Return the numbers in those files that hold one."""
     return [value for value in map(number, files) if value is not None]
 
 
 def paths(pattern: str) -> List[str]:
-    """The matching paths, relative to the root, sorted."""
+    """Return the matching paths, relative to the root, sorted."""
     base = root()
     return sorted(os.path.relpath(path, base) for path in glob.glob(os.path.join(glob.escape(base), pattern)))
 
 
 def field(path: str, pattern: str) -> Optional[str]:
-    """The first group of `pattern` (^ and $ match at lines) in the file."""
+    """Return the first group of `pattern` (^ and $ match at lines) in the file."""
     match = re.search(pattern, text(path) or "", re.MULTILINE)
     return match.group(1).strip() if match else None
 
 
 def kib(path: str, name: str) -> Optional[int]:
-    """A line `Name:  123 kB` of /proc/meminfo or /proc/self/status, in bytes."""
+    """Return the value of a line `Name:  123 kB` of /proc/meminfo or /proc/self/status, in bytes."""
     return kib_in(text(path) or "", name)
 
 
 def kib_in(content: str, name: str) -> Optional[int]:
-    """The same, of a file that was read before."""
+    """The same, in a text that was read before."""
     match = re.search("^" + name + r":\s+([0-9]{1,15}) kB$", content, re.MULTILINE)
     return int(match.group(1)) * 1024 if match else None
 
 
 def of_cores(name: str) -> List[str]:
-    """The paths of this file of each core's cpufreq. Not of cores that are off: what is left there is not true."""
+    """Return the paths of this file in each core's cpufreq. Cores that are off are left out: their values are stale."""
     cores = [path for path in paths("sys/devices/system/cpu/cpu[0-9]*") if text(path + "/online") != "0"]
     return [f"{core}/cpufreq/{name}" for core in cores]
 
 
 def governor() -> Optional[str]:
-    """The frequency governor; several, joined with +, where groups of cores have different ones."""
+    """Return the frequency governor; several are joined with + if groups of cores differ."""
     found = set(map(text, of_cores("scaling_governor")))
     return "+".join(sorted(name for name in found if name)) or None
 
 
 def sensors(files: Sequence[str]) -> Dict[str, int]:
-    """The numbers in these files of sensors, without those that fail or do not answer within LIMIT_S."""
+    """Return the numbers in these sensor files, without those that fail or do not answer within LIMIT_S."""
     cat = program("cat") or "/bin/cat"
     commands: Dict[Tuple[str, ...], str] = {(cat, os.path.join(root(), path)): path for path in files}
-    values = {commands[command]: _integer(said.strip()) for command, said in answers(list(commands)).items()}
+    values = {commands[command]: _integer(output.strip()) for command, output in answers(list(commands)).items()}
     return {path: value for path, value in values.items() if value is not None}
 
 
 def program(name: str) -> Optional[str]:
-    """The path of a program of the board."""
+    """Return the path of a program on the board."""
     import shutil  # here: with its compressions it would delay the first answer by 3 ms
 
     return shutil.which(name) or shutil.which(name, path=SYSTEM_FOLDERS)
 
 
 def answers(commands: Sequence[Tuple[str, ...]]) -> Dict[Tuple[str, ...], str]:
-    """What these programs print, all started at once; without those that can not be started or do not end within LIMIT_S.
+    """Return what these programs print, all started at once; without those that cannot be started or do not end within LIMIT_S.
 
-    Hardware that is absent or hangs can block whoever asks, in the kernel and beyond the reach of SIGKILL. So this process
-    asks nothing itself, and leaves a program that blocks behind: that holds nothing of ours, and is not started again.
+    Absent or hanging hardware can block its reader in the kernel, out of reach of SIGKILL. So this process reads nothing
+    itself, and abandons a program that blocks: it holds nothing of ours, and is not started again.
     """
     import subprocess  # here: it would delay the first answer
 
@@ -110,11 +110,11 @@ def answers(commands: Sequence[Tuple[str, ...]]) -> Dict[Tuple[str, ...], str]:
                 )
             except OSError:
                 continue
-    said, deadline = {}, time.monotonic() + LIMIT_S
+    outputs, deadline = {}, time.monotonic() + LIMIT_S
     for command, process in started.items():
         try:
             output, _ = process.communicate(timeout=max(GRACE_S, deadline - time.monotonic()))
-            said[command] = output.decode(errors="replace")
+            outputs[command] = output.decode(errors="replace")
         except subprocess.TimeoutExpired:
             _silent.add(command)
             process.kill()
@@ -122,7 +122,7 @@ def answers(commands: Sequence[Tuple[str, ...]]) -> Dict[Tuple[str, ...], str]:
             process.stdout.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE_S)
-    return said
+    return outputs
 
 
 def _integer(content: Optional[str]) -> Optional[int]:

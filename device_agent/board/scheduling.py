@@ -1,4 +1,4 @@
-"""What kept this process from running, of all its threads."""
+"""What kept the threads of this process from running."""
 
 import os
 import resource
@@ -8,42 +8,42 @@ from typing import Dict, NamedTuple, Optional
 from device_agent.board import procfs
 
 
-class Waited(NamedTuple):
+class Delays(NamedTuple):
     involuntary_switches: int
     major_faults: int  # pages that were not in memory, but on a disk or in swap
     run_delay_ns: Optional[int]
 
-    def since(self, before: "Waited") -> Dict[str, Optional[int]]:
-        """What has come to each, by name. None, where it is less than before: a thread that has ended took its part along."""
+    def since(self, before: "Delays") -> Dict[str, Optional[int]]:
+        """Return the increase of each, by name. None if it is less than before: a thread has ended, and its part with it."""
         return {
             name: None if now is None or old is None or now < old else now - old
             for name, now, old in zip(self._fields, self, before)  # noqa: B905 - Python 3.8
         }
 
 
-class Counting:
-    """From now on; `counted_ns` of what it tells is the whole time, with that of looking."""
+class DelayCounter:
+    """Counts delays from now on. `counted_ns` is the whole time, including that of reading the counters."""
 
     def __init__(self) -> None:
         self.start_ns = time.perf_counter_ns()
-        self.before = waited()
+        self.before = delays()
 
-    def told(self) -> Dict[str, Optional[int]]:
-        """The fields of wire.Launched and wire.Block."""
-        return {**waited().since(self.before), "counted_ns": time.perf_counter_ns() - self.start_ns}
+    def fields(self) -> Dict[str, Optional[int]]:
+        """Return the fields of wire.Launched and wire.Block."""
+        return {**delays().since(self.before), "counted_ns": time.perf_counter_ns() - self.start_ns}
 
 
-def waited() -> Waited:
+def delays() -> Delays:
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return Waited(used.ru_nivcsw, used.ru_majflt, run_delay_ns())
+    return Delays(used.ru_nivcsw, used.ru_majflt, run_delay_ns())
 
 
 def run_delay_ns() -> Optional[int]:
-    """How long this process's threads together have waited for a CPU (Documentation/scheduler/sched-stats.rst)."""
-    waited = []
+    """Return how long this process's threads together have waited for a CPU (Documentation/scheduler/sched-stats.rst)."""
+    delays = []
     for thread in os.listdir("/proc/self/task"):
         value = procfs.field(f"proc/self/task/{thread}/schedstat", "^[0-9]+ ([0-9]+) ")
         if value is None:
             return None
-        waited.append(int(value))
-    return sum(waited)
+        delays.append(int(value))
+    return sum(delays)

@@ -1,4 +1,4 @@
-"""What slows a board down from outside: heat and a weak supply. Each part of this is told by some boards only."""
+"""What slows a board down: heat and a weak supply. Each of these is reported by some boards only."""
 
 import re
 from typing import NamedTuple, Optional
@@ -10,15 +10,15 @@ from device_agent.board import procfs
 COOLING = re.compile("(?:thermal-)?(?:cpufreq|devfreq)-|Processor$|(?:cpu|gpu|emergency)-balanced$")
 
 
-class Slowed(NamedTuple):
-    throttle_flags: Optional[int]  # of the Raspberry Pi's firmware: bits 0-3 now, 16-19 since boot
-    throttle_count: Optional[int]  # of x86: how often a core or the package was too hot since boot
-    cooling_states: Optional[int]  # of COOLING, added up; 0: nothing is slowed down for its heat
-    undervoltage: Optional[bool]  # the Raspberry Pi's kernel driver: the supply is too weak now
+class Throttling(NamedTuple):
+    throttle_flags: Optional[int]  # Raspberry Pi's firmware: bits 0-3 now, 16-19 since boot
+    throttle_count: Optional[int]  # x86: how often a core or the package was too hot since boot
+    cooling_states: Optional[int]  # sum over COOLING; 0: nothing is slowed down by heat
+    undervoltage: Optional[bool]  # Raspberry Pi's kernel driver: the supply is too weak now
     supply_mv: Optional[int]  # Raspberry Pi 5
 
 
-def look() -> Slowed:
+def observe() -> Throttling:
     throttled, supply = _firmware()
     counts = procfs.numbers(procfs.paths("sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"))
     devices = procfs.paths("sys/class/thermal/cooling_device[0-9]*")
@@ -27,7 +27,7 @@ def look() -> Slowed:
     alarm = next(
         (value for value in map(_alarm, procfs.paths("sys/class/hwmon/hwmon[0-9]*")) if value is not None), None
     )
-    return Slowed(
+    return Throttling(
         throttle_flags=throttled,
         throttle_count=sum(counts) if counts else None,
         cooling_states=sum(states) if states else None,
@@ -37,17 +37,17 @@ def look() -> Slowed:
 
 
 def _firmware() -> "tuple[Optional[int], Optional[int]]":
-    """The throttle flags and the voltage of the supply in mV; one program, asked twice at once."""
+    """Return the throttle flags and the supply voltage in mV, from two runs of one program at once."""
     vcgencmd = procfs.program("vcgencmd")
     if vcgencmd is None:
         return None, None
     throttled, supply = (vcgencmd, "get_throttled"), (vcgencmd, "pmic_read_adc", "EXT5V_V")
-    said = procfs.answers([throttled, supply])
-    flags = re.match("throttled=0x([0-9a-fA-F]{1,8})$", said.get(throttled, ""), re.MULTILINE)
-    volt = re.search(r"^ *EXT5V_V volt\([0-9]+\)=([0-9]{1,3}\.[0-9]{1,9})V$", said.get(supply, ""), re.MULTILINE)
+    answered = procfs.answers([throttled, supply])
+    flags = re.match("throttled=0x([0-9a-fA-F]{1,8})$", answered.get(throttled, ""), re.MULTILINE)
+    volt = re.search(r"^ *EXT5V_V volt\([0-9]+\)=([0-9]{1,3}\.[0-9]{1,9})V$", answered.get(supply, ""), re.MULTILINE)
     return int(flags.group(1), 16) if flags else None, round(float(volt.group(1)) * 1000) if volt else None
 
 
 def _alarm(hwmon: str) -> Optional[int]:
-    """Of the driver raspberrypi-hwmon (the kernel's documentation of it): set while the voltage is too low."""
+    """Return the alarm of the driver raspberrypi-hwmon (see its kernel documentation): set while the voltage is too low."""
     return procfs.number(hwmon + "/in0_lcrit_alarm") if procfs.text(hwmon + "/name") == "rpi_volt" else None

@@ -1,1 +1,1 @@
-"""What lies in the agent's folder on the board, how it gets there, and how it is known to be whole."""
+"""The files in the agent's folder on the board, how they get there, and how they are verified."""

@@ -1,7 +1,7 @@
 """Blobs in and out: Have, Put, Get.
 
-A blob appears under its hash when every byte has arrived, has the right hash and lies on the disk; never before. What has
-come of an upload that was cut off stays in partial/ and is gone on with.
+A blob appears under its hash when every byte has arrived, has the right hash and is on the disk; never before. The received part
+of an upload that was cut off stays in partial/, and the next upload resumes there.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ from typing import Any, Iterator, Optional
 
 from device_agent import wire
 from device_agent.channel import Channel, HostGone, Refused
-from device_agent.files.layout import CHUNK_BYTES, Place, commit, sync, touch
+from device_agent.files.layout import CHUNK_BYTES, Layout, commit, sync, touch
 
-PIECES_AHEAD = 2  # of a blob, that have arrived and are not written: at most 1 MiB each
+PIECES_AHEAD = 2  # of a blob, received and not yet written: at most 1 MiB each
 WRITE = 2  # SYNC_FILE_RANGE_WRITE of linux/fs.h
 TROUBLE = {
     errno.ENOSPC: "no_space", errno.EFBIG: "no_space", errno.EDQUOT: "quota", errno.EROFS: "read_only",
@@ -27,32 +27,32 @@ TROUBLE = {
 }  # fmt: skip
 
 
-def have(place: Place, request: wire.Have) -> wire.Present:
-    """What is here is in use from now on: it is not collected as long as this agent runs, nor soon after."""
-    place.use()
-    blobs = tuple(sha256 for sha256 in request.blobs if os.path.isfile(place.blob(sha256)))
-    sites = tuple(sha256 for sha256 in request.sites if os.path.isdir(place.site(sha256)))
-    for path in (*map(place.blob, blobs), *map(place.site, sites)):
+def have(layout: Layout, request: wire.Have) -> wire.Present:
+    """Serve wire.Have. What is here counts as in use: it is not removed while this agent runs, nor soon after."""
+    layout.use()
+    blobs = tuple(sha256 for sha256 in request.blobs if os.path.isfile(layout.blob(sha256)))
+    sites = tuple(sha256 for sha256 in request.sites if os.path.isdir(layout.site(sha256)))
+    for path in (*map(layout.blob, blobs), *map(layout.site, sites)):
         touch(path)
     return wire.Present(blobs, sites)
 
 
-def put(place: Place, channel: Channel, request: wire.Put) -> Optional[wire.Stored]:
-    """Answer Ready, take frames of what is missing, return Stored; or answer Failure as soon as there is trouble: None then.
+def put(layout: Layout, channel: Channel, request: wire.Put) -> Optional[wire.Stored]:
+    """Answer Ready, read frames of what is missing, return Stored; or send Failure as soon as something fails, and return None.
 
     Failures: no_space, not_writable, busy, bad_upload. The conversation stays in step after each of them. A blob that is
-    already here (the host asks Have first, so somebody else has just been quicker) is taken once more: the host gets the
-    answers that it expects, and a copy that was damaged on the disk is replaced.
+    already here (the host sends Have first, so another host was faster) is received again: the host gets the answers that it
+    expects, and a copy that was damaged on the disk is replaced.
     """
     if request.size_bytes < 0:
         raise Refused("bad_request", f"size_bytes is {request.size_bytes}")
-    partial = place.partial(request.sha256)
-    place.use()
+    partial = layout.partial(request.sha256)
+    layout.use()
     try:
         with _only_receiver(partial, request.sha256) as file:
-            upload = _Upload(file, partial, request, place)
+            upload = _Upload(file, partial, request, layout)
             try:
-                place.require_room(request.size_bytes - upload.offset)
+                layout.require_room(request.size_bytes - upload.offset)
             except Refused:
                 upload.discard()
                 raise
@@ -62,18 +62,18 @@ def put(place: Place, channel: Channel, request: wire.Put) -> Optional[wire.Stor
             try:
                 sync(partial)
             except OSError:
-                upload.discard()  # the kernel reports a failed write once (fsync(2)): the next fsync would acknowledge it
+                upload.discard()  # the kernel reports a failed write once (fsync(2)): the next fsync would succeed
                 raise
-            commit(partial, place.blob(request.sha256))
+            commit(partial, layout.blob(request.sha256))
     except OSError as error:
-        raise explained(error, place) from error
+        raise explained(error, layout) from error
     return wire.Stored(request.sha256)
 
 
-def get(place: Place, channel: Channel, request: wire.Get) -> None:
+def get(layout: Layout, channel: Channel, request: wire.Get) -> None:
     """Send Blob, then the bytes. Refused: not_found."""
     try:
-        file = open(place.blob(request.sha256), "rb")  # noqa: SIM115 - closed below
+        file = open(layout.blob(request.sha256), "rb")  # noqa: SIM115 - closed below
     except FileNotFoundError:
         raise Refused("not_found", f"there is no blob {request.sha256}") from None
     with file:
@@ -84,7 +84,7 @@ def get(place: Place, channel: Channel, request: wire.Get) -> None:
 
 @contextlib.contextmanager
 def _only_receiver(path: str, sha256: str) -> Iterator[Any]:
-    """The partial file, locked: one host at a time sends a blob. Refused "busy" for the others."""
+    """Open and lock the partial file: only one host at a time sends a blob. Refused "busy" for the others."""
     while True:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b", buffering=0)
         with file:
@@ -93,7 +93,7 @@ def _only_receiver(path: str, sha256: str) -> Iterator[Any]:
             except BlockingIOError:
                 raise Refused("busy", f"another host is sending {sha256[:12]}") from None
             if not _is_still(path, file):
-                continue  # another host has just finished, or an agent has collected it
+                continue  # another host has just finished, or an agent has removed it
             yield file
             return
 
@@ -106,10 +106,10 @@ def _is_still(path: str, file: Any) -> bool:
 
 
 class _Upload:
-    """The blob as far as it is here, and its hash."""
+    """The received part of a blob, and its hash."""
 
-    def __init__(self, file: Any, path: str, request: wire.Put, place: Place) -> None:
-        self.file, self.path, self.request, self.place = file, path, request, place
+    def __init__(self, file: Any, path: str, request: wire.Put, layout: Layout) -> None:
+        self.file, self.path, self.request, self.layout = file, path, request, layout
         self.digest = hashlib.sha256()
         if os.fstat(file.fileno()).st_size > request.size_bytes:
             file.truncate(0)
@@ -118,7 +118,7 @@ class _Upload:
         self.offset: int = file.tell()
 
     def take(self, channel: Channel) -> bool:
-        """Whether the blob is here and right. If not, the host has been told at once, and the rest of its frames is consumed."""
+        """Receive the rest; whether the blob is complete and right. If not, Failure was sent at once and all frames were read."""
         sound, writer = True, _Writer(self.file, self.digest)
         try:
             while self.offset < self.request.size_bytes:
@@ -138,7 +138,7 @@ class _Upload:
                             writer.finish()
                     except (Refused, OSError) as error:
                         writer.stop()
-                        self.discard()  # others need the room now
+                        self.discard()  # frees its space now
                         sound = self._failed(channel, error, sound)
         finally:
             writer.stop()
@@ -153,15 +153,15 @@ class _Upload:
         os.unlink(self.path)
 
     def _failed(self, channel: Channel, error: "Refused | OSError", first: bool) -> bool:
-        """Tell the host, once."""
-        refused = error if isinstance(error, Refused) else explained(error, self.place)
+        """Send the failure if it is the first. Returns False."""
+        refused = error if isinstance(error, Refused) else explained(error, self.layout)
         if first:
             channel.send(refused.failure())
         return False
 
 
 class _Writer:
-    """Hashes and writes the pieces of a blob in a thread of its own while the next ones arrive: a tenth quicker."""
+    """Hashes and writes the pieces of a blob in its own thread while the next ones arrive: a tenth faster."""
 
     def __init__(self, file: Any, digest: Any) -> None:
         self.file, self.digest = file, digest
@@ -172,13 +172,13 @@ class _Writer:
         self.thread.start()
 
     def put(self, data: "bytes | bytearray") -> None:
-        """OSError: of this piece or one before it."""
+        """Queue a piece. OSError of an earlier piece."""
         if self.error is not None:
             raise self.error
         self.pieces.put(data)
 
     def finish(self) -> None:
-        """Until all is written. OSError as put()."""
+        """Wait until all is written. OSError as put()."""
         self.stop()
         if self.error is not None:
             raise self.error
@@ -201,14 +201,14 @@ class _Writer:
                 self.error = error
 
     def _write_out(self, size: int) -> None:
-        """Let the kernel begin now with what the sync at the end would wait for (sync_file_range(2)). Only a hint."""
+        """Let the kernel start writing now, so that the final sync waits less (sync_file_range(2)). Only a hint."""
         if self.sync_file_range is not None:
             start, length = ctypes.c_int64(self.file.tell() - size), ctypes.c_int64(size)
             self.sync_file_range(self.file.fileno(), start, length, WRITE)
 
 
 def _sync_file_range() -> Any:
-    """Of the C library; None where it has none."""
+    """Return sync_file_range of the C library; None if it has none."""
     try:
         return getattr(ctypes.CDLL(None), "sync_file_range", None)
     except OSError:
@@ -216,22 +216,22 @@ def _sync_file_range() -> Any:
 
 
 def _decoded(coding: int, data: "bytes | bytearray", size_bytes: int) -> "bytes | bytearray":
-    """The bytes of the blob in a frame. Refused "bad_upload" for anything but exactly `size_bytes`."""
+    """Return the blob's bytes in a frame. Refused "bad_upload" for anything but exactly `size_bytes`."""
     if coding == wire.DEFLATED:
         inflater = zlib.decompressobj()
         try:
             data = inflater.decompress(data, size_bytes + 1)
         except zlib.error as error:
-            raise Refused("bad_upload", f"a frame can not be inflated: {error}") from error
+            raise Refused("bad_upload", f"a frame cannot be inflated: {error}") from error
     if len(data) != size_bytes or coding not in (wire.RAW, wire.DEFLATED):
         raise Refused("bad_upload", f"a frame of coding {coding} holds {len(data)} bytes, not {size_bytes}")
     return data
 
 
-def explained(error: OSError, place: Place) -> Refused:
-    """What the board's kernel said, for the host. No space may also mean: no room for one more file (inodes)."""
+def explained(error: OSError, layout: Layout) -> Refused:
+    """Return the kernel's error for the host. ENOSPC may also mean that the file system is out of inodes."""
     name = errno.errorcode.get(error.errno or 0, "")
     kind = TROUBLE.get(error.errno or 0, "internal")
-    if kind == "no_space" and place.is_out_of_inodes():
+    if kind == "no_space" and layout.is_out_of_inodes():
         kind = "no_inodes"
     return Refused(kind, f"{error.strerror}: {error.filename or 'while writing'}", name)

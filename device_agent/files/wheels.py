@@ -1,8 +1,8 @@
-"""Unpack: make a folder for sys.path of a wheel, without pip: a Debian board refuses pip, a minimal one has none.
+"""Unpack a wheel into a folder for sys.path, without pip: Debian refuses a pip install, and a minimal board has no pip.
 
 A wheel is a zip with a RECORD of the hash of every file (packaging.python.org, "Binary distribution format"). Scripts and
-headers are left out: a site is imported from, nothing else. Each wheel is a site of its own, under the wheel's hash, so that
-a numpy that two runtimes need is unpacked once. (Two wheels may bring parts of one package only as PEP 420 has it.)
+headers are left out: a site is only imported from. Each wheel is its own site, under the wheel's hash, so that a numpy that
+two runtimes need is unpacked once. (Two wheels may share a package only as a namespace package, PEP 420.)
 """
 
 import base64
@@ -20,49 +20,49 @@ from typing import Iterator, List, Tuple
 
 from device_agent import wire
 from device_agent.channel import Channel, Refused
-from device_agent.files.layout import CHUNK_BYTES, Place, is_intact, sha256_of, sync
+from device_agent.files.layout import CHUNK_BYTES, Layout, is_intact, sha256_of, sync
 from device_agent.files.transfer import explained
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
 SAME_PLACE = (FileExistsError, NotADirectoryError)  # two of its files want the same path
-UNHASHED = ("RECORD", "RECORD.jws", "RECORD.p7s")  # of the .dist-info folder: a list can not hold its own hash
+UNHASHED = ("RECORD", "RECORD.jws", "RECORD.p7s")  # in the .dist-info folder: a list cannot hold its own hash
 SEAL = ".edgepress-sha256"  # "hash path" of each file
 ALGORITHMS = ("sha256", "sha384", "sha512")  # what the wheel format allows
 
 
-def unpack(place: Place, work: str, channel: Channel, request: wire.Unpack) -> wire.Unpacked:
-    """Refused: not_found (the wheel), bad_wheel, no_space, not_writable. A site that is already here is Unpacked at once."""
-    final = place.site(request.sha256)
+def unpack(layout: Layout, work: str, channel: Channel, request: wire.Unpack) -> wire.Unpacked:
+    """Serve wire.Unpack; at once if the site exists. Refused: not_found (the wheel), bad_wheel, no_space, not_writable."""
+    final = layout.site(request.sha256)
     if not os.path.isdir(final):
         with tempfile.TemporaryDirectory(prefix="site-", dir=work) as parent:
             site = os.path.join(parent, "site")
             os.mkdir(site)
             try:
-                _unpack_wheel(place, channel, request, site)
+                _unpack_wheel(layout, channel, request, site)
                 _compile(channel, site, final)
                 _seal(channel, site)
             except OSError as error:
-                if isinstance(error, FileNotFoundError) and os.path.isdir(final):  # another host has won, see below
+                if isinstance(error, FileNotFoundError) and os.path.isdir(final):  # another host was faster, see below
                     return wire.Unpacked(request.sha256)
-                raise explained(error, place) from error
+                raise explained(error, layout) from error
             os.sync()  # one for a thousand small files: an fsync of each takes minutes on an SD card
-            if not os.path.isdir(final):  # else another host has won
+            if not os.path.isdir(final):  # else another host was faster
                 os.rename(site, final)
             sync(os.path.dirname(final))
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(place.blob(request.sha256))  # half of the room that a runtime takes; the host has it
+        os.unlink(layout.blob(request.sha256))  # half of a runtime's space; the host has the wheel
     return wire.Unpacked(request.sha256)
 
 
-def _unpack_wheel(place: Place, channel: Channel, request: wire.Unpack, site: str) -> None:
-    name, path = request.name, place.blob(request.sha256)
+def _unpack_wheel(layout: Layout, channel: Channel, request: wire.Unpack, site: str) -> None:
+    name, path = request.name, layout.blob(request.sha256)
     if not os.path.isfile(path):
         raise Refused("not_found", f"the wheel {name} is not here")
     if not is_intact(path, channel.check):
-        raise Refused("bad_wheel", f"{name} was damaged on the board and is removed: send it again")
+        raise Refused("bad_wheel", f"{name} was damaged on the board and has been removed: send it again")
     try:
         with zipfile.ZipFile(path) as archive:
-            place.require_room(sum(member.file_size for member in archive.infolist()))
+            layout.require_room(sum(member.file_size for member in archive.infolist()))
             for member, recorded in _members(name, archive):
                 target = _place_in_site(member.filename)
                 actual = _extract(
@@ -71,11 +71,11 @@ def _unpack_wheel(place: Place, channel: Channel, request: wire.Unpack, site: st
                 if actual != recorded:
                     raise Refused("bad_wheel", f"{name}: {member.filename} does not have the hash of RECORD")
     except BROKEN_ZIP + SAME_PLACE as error:
-        raise Refused("bad_wheel", f"{name} is no readable wheel: {error}") from error
+        raise Refused("bad_wheel", f"{name} is not a readable wheel: {error}") from error
 
 
 def _members(name: str, archive: zipfile.ZipFile) -> Iterator[Tuple[zipfile.ZipInfo, str]]:
-    """Every file with its recorded hash ("" for RECORD itself), after the checks that need no content."""
+    """Yield every file with its recorded hash ("" for RECORD itself), after the checks that need no content."""
     files = [member for member in archive.infolist() if not member.is_dir()]
     names = [member.filename for member in files]
     for filename in names:
@@ -99,8 +99,8 @@ def _members(name: str, archive: zipfile.ZipFile) -> Iterator[Tuple[zipfile.ZipI
 
 
 def _extract(channel: Channel, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, recorded: str) -> str:
-    """Write a file, piece by piece: runtimes bring some that a small board can not hold in memory. Returns its hash in the
-    notation of RECORD, which is the algorithm, "=", base64 without padding; "" where RECORD has none.
+    """Write a file piece by piece: some are larger than a small board's memory. Returns its hash in the notation of RECORD: the
+    algorithm, "=", base64 without padding; "" if RECORD has none.
     """
     algorithm = recorded.partition("=")[0]
     if recorded and algorithm not in ALGORITHMS:
@@ -116,7 +116,7 @@ def _extract(channel: Channel, archive: zipfile.ZipFile, member: zipfile.ZipInfo
 
 
 def _place_in_site(filename: str) -> str:
-    """Where a wheel's file goes, relative to the site; "" for what is not installed."""
+    """Return where a wheel's file goes, relative to the site; "" if it is not installed."""
     top, _, rest = filename.partition("/")
     if not top.endswith(".data"):
         return filename
@@ -125,16 +125,15 @@ def _place_in_site(filename: str) -> str:
 
 
 def is_sound(site: str) -> bool:
-    """Whether every file of a site is as it was unpacked and compiled, and no other is there. A damaged site is removed: the host will find it missing.
+    """Whether a site has exactly the files that were unpacked and compiled. A damaged one is removed: the host will find it missing.
 
-    FileNotFoundError if it is not there.
+    FileNotFoundError if it is missing.
     """
     try:
         with open(os.path.join(site, SEAL), encoding="utf-8") as file:
             lines = [line.rstrip("\n").partition(" ") for line in file]
-        sound = {path for _, _, path in lines} == set(_files(site)) - {
-            SEAL
-        }  # nothing was added, which would be imported, too
+        present = set(_files(site)) - {SEAL}  # an added file would be imported, too
+        sound = {path for _, _, path in lines} == present
         sound = sound and all(sha256_of(os.path.join(site, path)) == sha256 for sha256, _, path in lines)
     except (OSError, UnicodeDecodeError):
         sound = False
@@ -144,14 +143,14 @@ def is_sound(site: str) -> bool:
 
 
 def _seal(channel: Channel, site: str) -> None:
-    """Keep the hash of every file: RECORD has none of what was compiled."""
+    """Store the hash of every file: RECORD has none of the compiled ones."""
     lines = [f"{sha256_of(os.path.join(site, path), channel.check)} {path}\n" for path in _files(site)]
     with open(os.path.join(site, SEAL), "w", encoding="utf-8") as file:
         file.writelines(lines)
 
 
 def _files(site: str) -> List[str]:
-    """Relative to the site; links to folders, too, of which there are none in a sound one."""
+    """Return all files, relative to the site; also links to folders, which a sound site does not have."""
     found = []
     for folder, folders, names in os.walk(site):
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
@@ -160,11 +159,11 @@ def _files(site: str) -> List[str]:
 
 
 def _compile(channel: Channel, site: str, final: str) -> None:
-    """Now, so that the first launch does not pay for it: its import time would be another one than that of all others."""
+    """Compile now, else the first launch would have a longer import time than all others."""
     for folder, _, names in os.walk(site):
         for name in names:
             if name.endswith(".py"):
                 channel.check()
                 path = os.path.join(folder, name)
-                # errors go to stderr: packages bring files for other versions of Python, which nobody imports
+                # errors go to stderr: packages contain files for other versions of Python, which are never imported
                 py_compile.compile(path, dfile=os.path.join(final, os.path.relpath(path, site)), doraise=False)

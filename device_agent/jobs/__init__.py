@@ -1,1 +1,1 @@
-"""A job on the board: it runs on its own, and is asked for, followed and cancelled by its number."""
+"""A job on the board: it runs on its own, and is queried, followed and cancelled by its number."""

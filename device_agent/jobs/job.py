@@ -1,14 +1,14 @@
-"""One job on the board: who runs it, what it has said, and how it ended.
+"""One job on the board: the process that runs it, its records, and how it ended.
 
-    jobs/<id>/submit        the Submit record, as it came
-    jobs/<id>/process.json  the process that runs it: number, start time, boot; written by that process (jobs/supervisor.py)
+    jobs/<id>/submit        the Submit record, as received
+    jobs/<id>/process.json  the process that runs it: number, start time, boot; written by itself (jobs/supervisor.py)
     jobs/<id>/events        its records, one a line, numbered from 1; Ended is the last
-    jobs/<id>/heartbeat     time of CLOCK_MONOTONIC in nanoseconds, by the running job every second
-    jobs/<id>/log           what it printed
+    jobs/<id>/heartbeat     CLOCK_MONOTONIC in nanoseconds, written by the running job every second
+    jobs/<id>/log           its output
 
-Process numbers are used again, so a process is known by its number and start time together; a boot by its boot_id. A job that
-is not running and has not said Ended gets an Ended that says why. Whoever starts a job, and then its process, holds a lock
-on its folder: until process.json is there, that tells a job that is just starting from one that never came up.
+Process numbers are reused, so a process is identified by its number and start time together; a boot by its boot_id. A job that
+is not running and has no Ended record gets one that says why. The agent that starts a job, and then the job's process, holds a
+lock on its folder: until process.json exists, that distinguishes a job that is starting from one that never came up.
 """
 
 import contextlib
@@ -24,20 +24,20 @@ from device_agent.board import procfs
 from device_agent.board.processes import boot_id, boottime_ns, oom_kills, start_ticks
 from device_agent.channel import Refused
 
-SLACK_NS = 60_000_000_000  # behind a job's own limit: it does not even obey that
-STALE_NS = 20_000_000_000  # of the heartbeat: the process is there, and hangs
+SLACK_NS = 60_000_000_000  # after a job's own limit, which it failed to obey
+STALE_NS = 20_000_000_000  # of the heartbeat: the process exists, but hangs
 ENDED_LIMIT_BYTES = 1 << 16
 
 
 class Process(NamedTuple):
-    """What process.json holds."""
+    """The content of process.json."""
 
     pid: int
     start_ticks: int
     boot_id: str
-    started_ns: int  # of CLOCK_BOOTTIME, which runs on while the board sleeps, and which nobody can set
-    ends_ns: int  # by CLOCK_BOOTTIME: its own limit, and SLACK_NS
-    oom_kills: Optional[int]  # of the kernel until then
+    started_ns: int  # CLOCK_BOOTTIME, which runs while the board sleeps, and which nobody can set
+    ends_ns: int  # CLOCK_BOOTTIME: its own limit, and SLACK_NS
+    oom_kills: Optional[int]  # by the kernel until then
 
     def is_alive(self) -> bool:
         return self.boot_id == boot_id() and start_ticks(self.pid) == self.start_ticks
@@ -61,7 +61,7 @@ class Job:
         return record
 
     def is_of_another_version(self) -> bool:
-        """Whether it was left there by an agent that kept its jobs in another form, or is damaged: of no use either way."""
+        """Whether an agent with another job format left it, or it is damaged: unusable either way."""
         try:
             self.submitted()
             self.process()
@@ -71,7 +71,7 @@ class Job:
         return False
 
     def process(self) -> Optional[Process]:
-        """None: it has not come up."""
+        """Return the job's process; None: it has not come up."""
         try:
             with open(os.path.join(self.folder, "process.json"), encoding="ascii") as file:
                 return Process(**json.load(file))
@@ -79,7 +79,7 @@ class Job:
             return None
 
     def ended(self) -> Optional[wire.Ended]:
-        """The last record, if it is that: a short one, so that the end of the file tells."""
+        """Return the last record if it is Ended. It is short, so the end of the file is enough."""
         try:
             with open(os.path.join(self.folder, "events"), "rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - ENDED_LIMIT_BYTES))
@@ -90,11 +90,11 @@ class Job:
         return record if isinstance(record, wire.Ended) else None
 
     def has_failures(self) -> bool:
-        """Whether a launch or a pair of it has failed."""
+        """Whether one of its launches or pairs has failed."""
         return any(line.startswith(b'{"kind":"LaunchFailed"') for line in self._lines())
 
     def is_starting(self) -> bool:
-        """Where process() is None: whether it may still come up. (Its process holds the lock to its end.)"""
+        """Whether it may still come up, if process() is None. (Its process holds the lock to its end.)"""
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -121,7 +121,7 @@ class Job:
         return self.state()
 
     def age_ns(self) -> Optional[int]:
-        """Since it was submitted; None: before the last restart of the board."""
+        """Return the time since it was submitted; None: before the last reboot of the board."""
         process = self.process()
         if process is None or process.boot_id != boot_id():
             return None
@@ -132,13 +132,18 @@ class Job:
         done = sum(line.startswith((b'{"kind":"Launch', b'{"kind":"Paired"')) for line in self._lines())
         ended = self.ended()
         return wire.JobInfo(
-            self.job_id, submitted.owner, state, self.age_ns(), len(submitted.launches) + len(submitted.pairs), done,
+            self.job_id,
+            submitted.owner,
+            state,
+            self.age_ns(),
+            len(submitted.launches) + len(submitted.pairs),
+            done,
             ended.evidence if ended else "",
-        )  # fmt: skip
+        )
 
     def _lines(self) -> Iterator[bytes]:
-        """The whole ones, one at a time: all may be more than the board has memory. The last may just be written, or was when
-        the power went.
+        """Yield complete lines, one at a time: all may exceed the board's memory. The last may be incomplete: it is being written,
+        or was when the power failed.
         """
         with contextlib.suppress(FileNotFoundError), open(os.path.join(self.folder, "events"), "rb") as file:
             yield from (line for line in file if line.endswith(b"\n"))
@@ -148,9 +153,9 @@ class Job:
         return time.monotonic_ns() - int(beat) if beat else 0
 
     def end(self, state: str, evidence: str) -> None:
-        """Say for the job what it can not say any more."""
+        """Record how the job ended, for a process that is gone."""
         with open(os.path.join(self.folder, "events"), "ab+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # another agent may have the same thought
+            fcntl.flock(file, fcntl.LOCK_EX)  # another agent may do the same
             if self.ended() is None:
                 sizes = [len(line) for line in self._lines()]
                 file.truncate(sum(sizes))
@@ -163,14 +168,10 @@ def _why_gone(process: Optional[Process]) -> "tuple[str, str]":
     if process is None:
         return wire.KILLED, "the job's process has not come up"
     if process.boot_id != boot_id():
-        return wire.LOST, "the board has restarted while the job ran"
+        return wire.LOST, "the board restarted while the job ran"
     kills = oom_kills()
     if kills is not None and process.oom_kills is not None and kills > process.oom_kills:
-        return (
-            wire.KILLED,
-            f"the job's process {process.pid} is gone, and the kernel has killed for lack of memory meanwhile",
-        )
-    return (
-        wire.KILLED,
-        f"the job's process {process.pid} is gone and said nothing; the kernel has not killed for lack of memory",
-    )
+        why = "the kernel has killed a process for lack of memory since it started"
+    else:
+        why = "it left no record; the kernel has not killed for lack of memory"
+    return wire.KILLED, f"the job's process {process.pid} is gone: {why}"

@@ -1,6 +1,6 @@
-"""Jobs that outlive the connection: start one, follow what it says, cancel it, remove it. See jobs/job.py for what one is.
+"""Jobs that outlive the connection: start one, follow its records, cancel it, remove it. jobs/job.py says what a job is.
 
-The job itself holds the lock of the root (files/layout.py) and that of the machine (board/machine_lock.py), with its owner's name inside.
+The job itself holds the locks of the root (files/layout.py) and the machine (board/machine_lock.py), with its owner's name inside.
 """
 
 import contextlib
@@ -19,38 +19,38 @@ from device_agent import wire
 from device_agent.board import machine_lock, procfs
 from device_agent.board.processes import boottime_ns
 from device_agent.channel import Channel, Refused
-from device_agent.files.layout import AGENT, Place, locked, newest_first, sync, write_durably
+from device_agent.files.layout import AGENT, Layout, locked, newest_first, sync, write_durably
 from device_agent.jobs.job import Job, Process
 
 START = "import sys; sys.path.insert(0, sys.argv[1]); from device_agent.jobs.supervisor import main; main()"
 START_LIMIT_S = 30.0  # for the job's process to come up on a slow board
 HEAD = re.compile(rb'{"kind":"(\w+)","seq":(\d+),')
-LOOK_S = 0.25  # between two looks at a job; each takes the CPU from it for 0.1 ms
+LOOK_S = 0.25  # between two looks at a job; each takes 0.1 ms of CPU from it
 KEPT = 8  # ended jobs that nobody has fetched
-# a file for each user whose manager stays when nobody is logged in: logind's own place
+# logind's folder: a file for each user whose manager stays without a login
 LINGER = "var/lib/systemd/linger"
-VIRTUAL = "EDGEPRESS_VIRTUAL"  # of a virtual board's sessions, which no job shall leave (targets/virtual)
+VIRTUAL = "EDGEPRESS_VIRTUAL"  # set in a virtual board's sessions, which no job may leave (targets/virtual)
 OWNER_LIMIT = 200  # characters of its name in the lock
 
 
-def submit(place: Place, request: wire.Submit) -> wire.Accepted:
-    """Start the job, or find it where it was started before and went well. Refused: busy, no_space, and whatever keeps its
+def submit(layout: Layout, request: wire.Submit) -> wire.Accepted:
+    """Start the job, or find the same one if it is running or went well. Refused: busy, no_space, and whatever keeps its
     process from starting.
     """
-    folder = place.job(request.job_id)
+    folder = layout.job(request.job_id)
     if os.path.isdir(folder):
         job = Job(folder)
         state, age_ns = job.state(), job.age_ns()
-        # one with a launch that failed is not asked again for its answer: the cause may be mended by now
+        # one with a failed launch is run again: the cause may be fixed by now
         if state == wire.RUNNING or (state == wire.FINISHED and age_ns is not None and not job.has_failures()):
             return wire.Accepted(request.job_id, state, age_ns or 0, "")
-        _remove(place, folder)
-    _collect(place)
-    place.require_room(0)  # else it would be found full after the measurement
-    locks, note = _locks(place, request)
+        _remove(layout, folder)
+    _collect(layout)
+    layout.require_room(0)  # else a full disk would be noticed only after the measurement
+    locks, note = _locks(layout, request)
     held = list(locks)
     try:
-        with place.workspace() as work:
+        with layout.workspace() as work:
             new = os.path.join(work, "job")
             os.mkdir(new, mode=0o700)
             held.append(os.open(new, os.O_RDONLY))
@@ -58,21 +58,21 @@ def submit(place: Place, request: wire.Submit) -> wire.Accepted:
             write_durably(os.path.join(new, "submit"), wire.encode(request))
             os.rename(new, folder)
         sync(os.path.dirname(folder))
-        _start(place, folder, locks, held)
+        _start(layout, folder, locks, held)
     finally:
         for lock in held:  # the job holds them now
             os.close(lock)
     return wire.Accepted(request.job_id, wire.RUNNING, 0, note)
 
 
-def follow(place: Place, channel: Channel, request: wire.Follow) -> Optional[wire.Paused]:
-    """Send every record behind `after_seq`, up to Ended. Another request of the host: Paused. Refused: not_found."""
-    job = _found(place, request.job_id)
+def follow(layout: Layout, channel: Channel, request: wire.Follow) -> Optional[wire.Paused]:
+    """Send every record after `after_seq`, up to Ended. Another request of the host: Paused. Refused: not_found."""
+    job = _found(layout, request.job_id)
     wait_s, gone, line = 0.01, False, b""
     with open(os.path.join(job.folder, "events"), "ab+") as events:
         events.seek(0)
         while True:
-            line += events.readline()  # one at a time: all of a job may be more than the board has memory
+            line += events.readline()  # one at a time: all together may exceed the board's memory
             if line.endswith(b"\n"):
                 kind, seq = _head(line)
                 if seq > request.after_seq or kind == b"Ended":
@@ -85,10 +85,10 @@ def follow(place: Place, channel: Channel, request: wire.Follow) -> Optional[wir
                 raise Refused("internal", f"the records of the job {request.job_id} have no end")
             gone = job.state() != wire.RUNNING
             if gone:
-                events.seek(-len(line), os.SEEK_CUR)  # half a line may have been replaced by the end
+                events.seek(-len(line), os.SEEK_CUR)  # half a line may have been replaced by Ended
                 line = b""
                 continue
-            if channel.buffer or channel.waits(wait_s):
+            if channel.buffer or channel.has_input(wait_s):
                 channel.check()
                 return wire.Paused(request.job_id)
             if time.monotonic() >= channel.next_working:
@@ -97,16 +97,16 @@ def follow(place: Place, channel: Channel, request: wire.Follow) -> Optional[wir
 
 
 def _head(line: bytes) -> Tuple[bytes, int]:
-    """The kind and the number of a job's record. To decode all of one takes the CPU from the job for 0.3 s: a million times."""
+    """Return the kind and the number of a job's record. Decoding a whole one takes up to 0.3 s of CPU: a million times."""
     match = HEAD.match(line)
     if match is None:
         raise Refused("internal", f"a record of the job is damaged: {line[:80]!r}")
     return match.group(1), int(match.group(2))
 
 
-def cancel(place: Place, request: wire.Cancel) -> wire.Cancelled:
+def cancel(layout: Layout, request: wire.Cancel) -> wire.Cancelled:
     """End the job; it has ended when this returns. Refused: not_found."""
-    job = _found(place, request.job_id)
+    job = _found(layout, request.job_id)
     while job.process() is None and job.is_starting():
         time.sleep(0.01)
     process = job.process()
@@ -120,54 +120,56 @@ def cancel(place: Place, request: wire.Cancel) -> wire.Cancelled:
     return wire.Cancelled(request.job_id, job.state())
 
 
-def listed(place: Place) -> wire.JobList:
+def listed(layout: Layout) -> wire.JobList:
     jobs = []
-    for job in reversed(_newest_first(place)):
+    for job in reversed(_newest_first(layout)):
         with contextlib.suppress(FileNotFoundError):  # another agent removes it
             jobs.append(job.info())
     return wire.JobList(tuple(jobs))
 
 
-def forget(place: Place, request: wire.Forget) -> wire.Forgotten:
-    """Refused: busy (it runs). One that is not here is forgotten: the host asks again where a broken link kept the answer,
-    and two runs of one plan may have followed it.
+def forget(layout: Layout, request: wire.Forget) -> wire.Forgotten:
+    """Remove a job. Refused: busy (it runs). A missing one counts as removed: the host asks again if a broken link lost the
+    answer, and two runs of one plan may have followed it.
     """
-    folder = place.job(request.job_id)
+    folder = layout.job(request.job_id)
     if os.path.isdir(folder):
         job = Job(folder)
         if job.is_starting() if job.is_of_another_version() else job.state() == wire.RUNNING:
             raise Refused("busy", f"the job {request.job_id} is running")
-        _remove(place, folder)
+        _remove(layout, folder)
     return wire.Forgotten(request.job_id)
 
 
-def _remove(place: Place, folder: str) -> None:
-    """All at once, as the next agent collects what is in tmp/: nothing could be said of half a job."""
-    aside = os.path.join(place.tmp, "job-" + os.path.basename(folder))
-    shutil.rmtree(aside, ignore_errors=True)  # of an agent that was killed here
-    with contextlib.suppress(FileNotFoundError):  # another agent was quicker
+def _remove(layout: Layout, folder: str) -> None:
+    """Remove a job at once, by moving it to tmp/, which the next agent cleans: half a job would be unreadable."""
+    aside = os.path.join(layout.tmp, "job-" + os.path.basename(folder))
+    shutil.rmtree(aside, ignore_errors=True)  # left by an agent that was killed here
+    with contextlib.suppress(FileNotFoundError):  # another agent was faster
         os.rename(folder, aside)
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _found(place: Place, job_id: str) -> Job:
-    folder = place.job(job_id)
+def _found(layout: Layout, job_id: str) -> Job:
+    folder = layout.job(job_id)
     if not os.path.isdir(folder):
         raise Refused("not_found", f"there is no job {job_id}")
     job = Job(folder)
     if job.is_of_another_version():
-        raise Refused("other_version", f"the job {job_id} is of another version of edgepress, which alone can read it")
+        raise Refused(
+            "other_version", f"the job {job_id} belongs to another version of edgepress, and only that can read it"
+        )
     return job
 
 
 # --- starting
 
 
-def _locks(place: Place, request: wire.Submit) -> Tuple[List[int], str]:
-    """Of the root and of the machine, and a note where the machine has none. Refused "busy" says who has it, and since when."""
+def _locks(layout: Layout, request: wire.Submit) -> Tuple[List[int], str]:
+    """Take the locks of the root and the machine; a note says why the machine has none. Refused "busy" names the holder."""
     now_ns = boottime_ns()
-    holder = {"owner": request.owner[:OWNER_LIMIT], "job_id": request.job_id, "since_ns": now_ns, "root": place.root}
-    lock = _lock(place, holder)
+    holder = {"owner": request.owner[:OWNER_LIMIT], "job_id": request.job_id, "since_ns": now_ns, "root": layout.root}
+    lock = _lock(layout, holder)
     try:
         taken = machine_lock.take(holder, now_ns)
     except BaseException:
@@ -176,11 +178,11 @@ def _locks(place: Place, request: wire.Submit) -> Tuple[List[int], str]:
     return ([lock] if taken.descriptor is None else [lock, taken.descriptor]), taken.note
 
 
-def _lock(place: Place, holder: Dict[str, Any]) -> int:
-    descriptor = os.open(place.lock, os.O_RDWR | os.O_CREAT, 0o600)
+def _lock(layout: Layout, holder: Dict[str, Any]) -> int:
+    descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        # who finds the lock taken shall find the name of its holder, too
-        with locked(os.path.join(place.root, "jobs")):
+        # a process that finds the lock taken must also find its holder's name
+        with locked(os.path.join(layout.root, "jobs")):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -198,20 +200,24 @@ def _holder(descriptor: int) -> str:
         held: Dict[str, Any] = json.loads(os.pread(descriptor, 1 << 12, 0))
         age_s = (boottime_ns() - held["since_ns"]) / 1e9
         return f"{held['owner']} has been measuring on this board for {age_s:.0f} s (job {held['job_id']})"
-    except (ValueError, KeyError, TypeError, RecursionError):  # damaged, or the disk was full: it is held all the same
-        return "another edgepress measures on this board, and its lock does not say who"
+    except (ValueError, KeyError, TypeError, RecursionError):  # damaged, or the disk was full; it is held all the same
+        return "another edgepress is measuring on this board; its lock does not name the owner"
 
 
-def _start(place: Place, folder: str, locks: List[int], held: List[int]) -> None:
-    """Returns when the job's process has written process.json: from then on it is known, and is alive or not. It holds all that
-    is held; the locks among it are given back before its end is told.
+def _start(layout: Layout, folder: str, locks: List[int], held: List[int]) -> None:
+    """Start the job's process, and return when it has written process.json: from then on it can be found. It inherits `held`,
+    and releases `locks` before it reports its end.
     """
-    command = [sys.executable, "-IB", "-c", START, AGENT, place.root, folder, ",".join(map(str, locks))]
+    command = [sys.executable, "-IB", "-c", START, AGENT, layout.root, folder, ",".join(map(str, locks))]
     with open(os.path.join(folder, "log"), "wb") as log:
         process = subprocess.Popen(
-            [*scope(os.path.basename(folder)), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=held,
+            [*scope(os.path.basename(folder)), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=held,
             start_new_session=True,
-        )  # fmt: skip
+        )
     deadline = time.monotonic() + START_LIMIT_S
     while not os.path.exists(os.path.join(folder, "process.json")):
         if process.poll() is not None or time.monotonic() > deadline:
@@ -219,45 +225,45 @@ def _start(place: Place, folder: str, locks: List[int], held: List[int]) -> None
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             with open(os.path.join(folder, "log"), errors="replace", encoding="utf-8") as log_text:
-                said = log_text.read()[-2000:].strip()
-            _remove(place, folder)
-            raise Refused("internal", f"the job's process did not come up: {said or 'it said nothing'}")
+                printed = log_text.read()[-2000:].strip()
+            _remove(layout, folder)
+            raise Refused("internal", f"the job's process did not come up: {printed or 'it printed nothing'}")
         time.sleep(0.002)
 
 
 def scope(name: str) -> List[str]:
-    """Where systemd would end our processes with the login session (KillUserProcesses=yes), a scope of the user's own keeps
-    them; it needs a user manager that lingers. Everywhere else a session of its own (setsid) is enough.
+    """Return the command prefix for a process that outlives the login. If systemd kills processes with the login session
+    (KillUserProcesses=yes), a scope of the user keeps them, and needs a lingering user manager. Elsewhere setsid is enough.
     """
     user, program = os.environ.get("USER", ""), shutil.which("systemd-run")
     lingers = bool(user) and os.path.exists(os.path.join(procfs.root(), LINGER, user))
     if program is None or not lingers or VIRTUAL in os.environ:
         return []
-    os.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")  # no login shell has set it
+    os.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")  # not set without a login shell
     command = [program, "--user", "--scope", "--quiet", "--collect"]
     if procfs.answers([(*command, "echo", "works")]).get((*command, "echo", "works"), "").strip() != "works":
         return []
     return [*command, "--unit", "edgepress-" + name]
 
 
-def _newest_first(place: Place) -> List[Job]:
-    """Jobs of this boot by their age, which no change of the clock changes; then the others by the time of their files."""
+def _newest_first(layout: Layout) -> List[Job]:
+    """Return jobs of this boot by age, which does not depend on the clock; then the others by the times of their files."""
     jobs = []
-    for job in map(Job, newest_first(os.path.join(place.root, "jobs"))):
+    for job in map(Job, newest_first(os.path.join(layout.root, "jobs"))):
         try:
             job.submitted()
             jobs.append((job.age_ns(), job))
-        except (OSError, ValueError, TypeError) as error:  # removed meanwhile, or of another version of the agent
+        except (OSError, ValueError, TypeError) as error:  # just removed, or from another version of the agent
             print(f"edgepress: the job {job.job_id} cannot be read: {error}", file=sys.stderr)
     return [job for _, job in sorted(jobs, key=lambda each: (each[0] is None, each[0] or 0))]
 
 
-def _collect(place: Place) -> None:
-    """Ended jobs that nobody has fetched, but the newest."""
-    for job in _newest_first(place)[KEPT:]:
+def _collect(layout: Layout) -> None:
+    """Remove ended jobs that were not fetched, except the newest."""
+    for job in _newest_first(layout)[KEPT:]:
         with contextlib.suppress(FileNotFoundError):  # another agent removes it
             if job.state() != wire.RUNNING:
-                _remove(place, job.folder)
+                _remove(layout, job.folder)
 
 
 def _wait_for_end(process: Process, limit_s: float) -> None:

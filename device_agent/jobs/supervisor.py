@@ -1,7 +1,7 @@
-"""The process of one job: holds the locks of the root and the machine, runs the launches, spools what there is to tell, and says how it ended.
+"""The process of one job: it holds the locks of the root and the machine, runs the launches, spools records, and records how it ended.
 
-argv: the agent's folder (for sys.path, see jobs.START), the root, the job's folder, the descriptors of the locks ("3,5"). It has
-a session of its own and keeps nothing of the connection.
+argv: the agent's folder (for sys.path, see requests.START), the root, the job's folder, the descriptors of the locks ("3,5"). It has
+its own session and keeps nothing of the connection.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from device_agent import wire
 from device_agent.bench import launches
 from device_agent.bench.runner_process import OutOfTime
 from device_agent.bench.spool import Spool
-from device_agent.files.layout import Place, hold, write_durably
+from device_agent.files.layout import Layout, hold, write_durably
 from device_agent.jobs.job import Job, this_process
 
 BEAT_S = 1.0
@@ -29,14 +29,14 @@ class Cancelled(Exception):
 
 
 class Heartbeat:
-    """Tells that this process is not stopped, in a thread of its own: one sync of a full SD card can take a minute."""
+    """Shows that this process is alive, from its own thread: one sync of a full SD card can take a minute."""
 
     def __init__(self, folder: str) -> None:
         self.file = os.open(os.path.join(folder, "heartbeat"), os.O_WRONLY | os.O_CREAT, 0o600)
         self._beat()
-        threading.Thread(target=self._go_on, daemon=True).start()
+        threading.Thread(target=self._beat_forever, daemon=True).start()
 
-    def _go_on(self) -> None:
+    def _beat_forever(self) -> None:
         while True:
             time.sleep(BEAT_S)
             with contextlib.suppress(OSError):  # a disk that is full now
@@ -49,25 +49,25 @@ class Heartbeat:
 def main() -> None:
     _, agent, root, folder, locks = sys.argv
     hold(agent)
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # in the threads, too
-    place, job, spool = Place(root), Job(folder), Spool(folder)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # also in the threads
+    layout, job, spool = Layout(root), Job(folder), Spool(folder)
     signal.signal(signal.SIGTERM, _cancel)
-    state, evidence = _run(place, job, spool)
+    state, evidence = _run(layout, job, spool)
     for lock in locks.split(","):
-        os.close(int(lock))  # who hears that the job has ended finds the board free
+        os.close(int(lock))  # a host that reads Ended must find the board free
     spool.send(wire.Ended(0, job.job_id, state, evidence))
-    os._exit(0)  # the heart beats on, and threads of meters may be there
+    os._exit(0)  # the heartbeat and threads of meters may still run
 
 
-def _run(place: Place, job: Job, spool: Spool) -> "tuple[str, str]":
-    """The job's state and evidence."""
+def _run(layout: Layout, job: Job, spool: Spool) -> "tuple[str, str]":
+    """Run the job. Returns its state and evidence."""
     try:
         request = job.submitted()
         Heartbeat(job.folder)
         process = this_process(request.timeout_ns)
         write_durably(os.path.join(job.folder, "process.json"), json.dumps(process._asdict()).encode())
-        with place.workspace() as work:
-            launches.run(place, work, spool, request)
+        with layout.workspace() as work:
+            launches.run(layout, work, spool, request)
     except Cancelled:
         return wire.CANCELLED, "it was cancelled"
     except OutOfTime as error:
@@ -80,5 +80,5 @@ def _run(place: Place, job: Job, spool: Spool) -> "tuple[str, str]":
 
 
 def _cancel(number: int, _: object) -> NoReturn:
-    signal.signal(number, signal.SIG_IGN)  # a second one must not disturb the cleaning up
+    signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the cleanup
     raise Cancelled

@@ -1,10 +1,10 @@
 """Power meters: one file each, one line in METERS.
 
-A meter's file says in its docstring the rail, the rate, the accuracy and the data sheet, and has
+A meter's docstring states the rail, the rate, the accuracy and the data sheet. Its file has
     AUTO: bool                  whether it can be found without settings
-    open_meter(settings)        an open Meter (_meter.py) by its settings, a dict of texts; OSError says why it can not be read,
+    open_meter(settings)        an open Meter (_meter.py); `settings` is a dict of texts. OSError says why it cannot be read,
                                 ValueError which setting is wrong
-None of them was tried on the hardware that it is for: none was at hand. The tests read recorded and simulated ones.
+None of them was tried on its hardware: none was available. The tests read recorded and simulated ones.
 """
 
 import importlib
@@ -26,9 +26,9 @@ METERS = {
 
 
 def open_meter(use: wire.MeterUse) -> Any:
-    """A Meter that has been read once. OSError: it can not be read; ValueError: a setting is wrong."""
+    """Return an open Meter that has been read once. OSError: it cannot be read; ValueError: a setting is wrong."""
     if use.name not in METERS:
-        raise ValueError("there is no meter %r, but %s" % (use.name, ", ".join(METERS)))
+        raise ValueError("there is no meter %r, only %s" % (use.name, ", ".join(METERS)))
     settings = dict(use.settings)
     meter = importlib.import_module(METERS[use.name]).open_meter(settings)
     if "gain_percent" in settings:
@@ -42,7 +42,7 @@ def open_meter(use: wire.MeterUse) -> Any:
 
 
 def listed(uses: Tuple[wire.MeterUse, ...]) -> wire.MeterList:
-    """What these are; for (), those that the board has and that need no settings."""
+    """Serve wire.Meters: describe these; for (), those that the board has and that need no settings."""
     wanted = uses or tuple(
         wire.MeterUse(name, ()) for name, path in METERS.items() if importlib.import_module(path).AUTO
     )

@@ -1,9 +1,9 @@
 """TI's current sensors on an I2C bus of the board, by the kernel's /dev/i2c-N.
 
 No smbus2: the agent runs without the packages of the board's Python, and a chip with 16-bit registers needs one write and one
-read (kernel Documentation/i2c/dev-interface.rst). Another program that reads the same chip meanwhile could move its register
-pointer between the two: use one.
-The data sheets' figures are from general knowledge of them; nobody has held them against the sheets or against a chip here.
+read (kernel Documentation/i2c/dev-interface.rst). Another program that reads the same chip could move its register pointer
+between the two: use only one.
+The figures are from general knowledge of the data sheets; they were not checked against the sheets or a chip.
 """
 
 import fcntl
@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Tuple
 from device_agent.board import procfs
 from device_agent.meters._meter import Meter, checked, number, whole
 
-I2C_SLAVE = 0x0703  # linux/i2c-dev.h; EBUSY where a driver of the kernel has the chip
+I2C_SLAVE = 0x0703  # linux/i2c-dev.h; EBUSY if a kernel driver has the chip
 TEXAS_INSTRUMENTS = 0x5449  # "TI", in the register of the maker
 KEYS = ("address", "bus", "shunt_ohm", "shunt_tolerance_percent", "rail")
 
@@ -30,7 +30,7 @@ class Bus:
             raise
 
     def read(self, register: int, size: int = 2) -> int:
-        """An unsigned number, the highest byte first. OSError also for a chip that sends less."""
+        """Return an unsigned number, big-endian. OSError also if the chip sends less."""
         os.write(self.file, bytes([register]))
         data = os.read(self.file, size)
         if len(data) != size:
@@ -54,10 +54,10 @@ def signed(value: int, bits: int) -> int:
 class Chip(Meter):
     """A chip at an address, with a shunt. `gain` and `offset_uv` are the data sheet's maxima."""
 
-    gain = 0.0  # of voltage and current together, of 1
+    gain = 0.0  # of voltage and current together, as a fraction
     offset_uv = 0.0  # of the shunt voltage
     identity: Tuple[Tuple[int, int], ...] = ()  # (register, what it must hold)
-    has_shunt = True  # outside, of the user's choice
+    has_shunt = True  # external, chosen by the user
 
     def __init__(self, settings: Dict[str, str]) -> None:
         checked(settings, KEYS if self.has_shunt else ("address", "bus", "rail"))

@@ -11,13 +11,13 @@ from device_agent import wire
 from device_agent.meters import open_meter
 from device_agent.meters._meter import Meter
 
-JOIN_S = 3.0  # for a reading that is on its way; a meter that blocks longer is left behind
+JOIN_S = 3.0  # for a reading in progress; a meter that blocks longer is abandoned
 NICE = -10
 READ_PHASES = ("idle", "pattern", "with", "timed", "settle")  # of a runner in mode "energy" (bench/energy.py)
 
 
 class Sampler:
-    """Reads the meters of a launch: each in a thread of its own, so that a slow one delays no other. The runner only infers."""
+    """Reads the meters of a launch, each in its own thread, so that a slow one delays no other."""
 
     def __init__(self, uses: Tuple[wire.MeterUse, ...]) -> None:
         self.readers = [_Reader(use) for use in uses]
@@ -33,7 +33,7 @@ class Sampler:
             (reader.running.set if phase in READ_PHASES else reader.running.clear)()
 
     def stop(self) -> None:
-        """May be called without enter(), and twice."""
+        """Stop all readers. May be called without enter(), and twice."""
         for reader in self.readers:
             reader.stopped = True
             reader.running.set()
@@ -45,7 +45,7 @@ class Sampler:
 
 
 class _Reader:
-    """One meter, read once in each period, at a random moment of it: in step with the inferences it would always meet the same
+    """One meter, read once in each period, at a random moment in it: in step with the inferences it would always hit the same
     part of one.
     """
 
@@ -70,14 +70,24 @@ class _Reader:
         readings, meter = list(self.readings), self.meter
         values = tuple(value for _, value in readings)
         return wire.PowerTrace(
-            meter=self.use.name, rail=meter.rail, quality=meter.quality, gain_ppm=meter.gain_ppm, offset_uw=meter.offset_uw,
-            period_ns=meter.period_ns, delay_ns=meter.delay_ns, t_ns=tuple(t_ns for t_ns, _ in readings),
-            power_uw=() if meter.accumulates else values, energy_uj=values if meter.accumulates else (), failed=self.failed,
-            missed=self.missed, reading_ns=self.reading_ns, note=self.note,
-        )  # fmt: skip
+            meter=self.use.name,
+            rail=meter.rail,
+            quality=meter.quality,
+            gain_ppm=meter.gain_ppm,
+            offset_uw=meter.offset_uw,
+            period_ns=meter.period_ns,
+            delay_ns=meter.delay_ns,
+            t_ns=tuple(t_ns for t_ns, _ in readings),
+            power_uw=() if meter.accumulates else values,
+            energy_uj=values if meter.accumulates else (),
+            failed=self.failed,
+            missed=self.missed,
+            reading_ns=self.reading_ns,
+            note=self.note,
+        )
 
     def _run(self) -> None:
-        # who wakes late has missed a period. Of this thread alone (setpriority(2), Linux), and only root may
+        # a thread that wakes late misses a period. Affects this thread alone (setpriority(2), Linux), and only root may
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         try:
@@ -90,7 +100,7 @@ class _Reader:
             self.meter.close()
 
     def _read_all(self) -> None:
-        moment = random.Random(0).random  # noqa: S311 - no secret
+        moment = random.Random(0).random  # noqa: S311 - not security
         begin_ns, period_ns, last = time.monotonic_ns(), self.meter.period_ns, -1
         while not self.stopped:
             if not self.running.is_set():

@@ -1,7 +1,7 @@
-"""TI INA219, 12 bits, over I2C: a shunt before the board, for example in its 5 V.
+"""TI INA219, 12 bits, over I2C: a shunt in the board's supply, for example at 5 V.
 
 Rail: what runs through the shunt (`rail` names it). Settings: shunt_ohm; address (0x40), bus (1), shunt_tolerance_percent (1).
-Rate: 100 Hz; one conversion of voltage and current takes 1.06 ms and is no average over the time between.
+Rate: 100 Hz; one conversion of voltage and current takes 1.06 ms and is not an average over the period.
 Accuracy: at most 0.5 % in current and 0.5 % in voltage at 25 degrees, 100 uV in offset, and the shunt's tolerance.
 Data sheet: TI SBOS448G (INA219A): the shunt's LSB is 10 uV, the bus's 4 mV.
 """
@@ -14,7 +14,7 @@ from device_agent.meters._meter import Meter
 AUTO = False
 CONFIG, SHUNT, BUS = 0x00, 0x01, 0x02
 FULL = 32_000  # 320 mV
-CONTINUOUS = 0x399F  # 32 V, gain / 8 (320 mV), 12 bits, both without end: the value after power-on
+CONTINUOUS = 0x399F  # 32 V, gain / 8 (320 mV), 12 bits, both continuous: the value after power-on
 
 
 def open_meter(settings: Dict[str, str]) -> Meter:

@@ -1,7 +1,7 @@
-"""TI INA226, 16 bits, over I2C: a shunt before the board, for example in its 5 V.
+"""TI INA226, 16 bits, over I2C: a shunt in the board's supply, for example at 5 V.
 
 Rail: what runs through the shunt (`rail` names it). Settings: shunt_ohm; address (0x40), bus (1), shunt_tolerance_percent (1).
-Rate: 100 Hz; each reading is the mean of 4 conversions of 1.1 ms of voltage and current: 8.8 ms of every 10 ms are seen.
+Rate: 100 Hz; each reading is the mean of 4 conversions of 1.1 ms of voltage and current: 8.8 ms of every 10 ms are covered.
 Accuracy: at most 0.1 % in current and 0.1 % in voltage, 10 uV in offset, and the shunt's tolerance.
 Data sheet: TI SBOS547A: the shunt's LSB is 2.5 uV, the bus's 1.25 mV.
 """
@@ -14,7 +14,7 @@ from device_agent.meters._meter import Meter
 AUTO = False
 CONFIG, SHUNT, BUS = 0x00, 0x01, 0x02
 FULL = 0x7FFF  # 81.92 mV
-AVERAGE_OF_4 = 0x4327  # AVG = 001, both conversions of 1.1 ms, both without end
+AVERAGE_OF_4 = 0x4327  # AVG = 001, both conversions of 1.1 ms, both continuous
 
 
 def open_meter(settings: Dict[str, str]) -> Meter:

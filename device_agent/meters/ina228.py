@@ -1,4 +1,4 @@
-"""TI INA228, 20 bits, over I2C: it adds up the energy itself, so nothing between two readings is lost.
+"""TI INA228, 20 bits, over I2C: it integrates the energy itself, so nothing between two readings is lost.
 
 Rail: what runs through the shunt (`rail` names it). Settings: shunt_ohm; max_ampere (10), address (0x40), bus (1),
 shunt_tolerance_percent (1).
@@ -15,7 +15,7 @@ from device_agent.meters._meter import Meter, number
 AUTO = False
 CONFIG, ADC_CONFIG, SHUNT_CAL, BUS, ENERGY, DIAGNOSIS = 0x00, 0x01, 0x02, 0x05, 0x09, 0x0B
 RESET_ACCUMULATORS = 0x4000
-CONTINUOUS = 0xB480  # shunt and bus without end, 150 us each, no average
+CONTINUOUS = 0xB480  # shunt and bus continuously, 150 us each, no average
 OVERFLOWS = 0x0A00  # ENERGYOF, MATHOF
 
 

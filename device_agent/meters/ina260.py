@@ -13,7 +13,7 @@ from device_agent.meters._meter import Meter
 
 AUTO = False
 CONFIG, CURRENT, BUS = 0x00, 0x01, 0x02
-AVERAGE_OF_4 = 0x6327  # AVG = 001, both conversions of 1.1 ms, both without end
+AVERAGE_OF_4 = 0x6327  # AVG = 001, both conversions of 1.1 ms, both continuous
 
 
 def open_meter(settings: Dict[str, str]) -> Meter:

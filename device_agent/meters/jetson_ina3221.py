@@ -1,12 +1,12 @@
 """The INA3221 on NVIDIA's Jetson modules.
 
-Rail: the whole module, VDD_IN or POM_5V_IN, where it is measured; else the sum of the rails that have a name (AGX). Not the
-carrier board: what hangs on its USB ports is not in it.
+Rail: the whole module, VDD_IN or POM_5V_IN, if it is measured; else the sum of the named rails (AGX). Not the carrier
+board: its USB devices are not included.
 Rate: 100 Hz; one reading is a transfer of some 0.3 ms for each voltage and current, one after the other (the kernel's driver).
-But the chip averages, and is no faster than `update_interval`, which is up to a second and more where a board's image asks for
-many samples: then four times in each, and what it tells may be two intervals old. JetPack 4 does not say.
+But the chip averages, and is no faster than `update_interval`, which is a second or more if a board's image asks for many
+samples: then it is read four times per interval, and a reading may be two intervals old. JetPack 4 does not report it.
 Accuracy: of the chip at most 0.25 % in gain, each of voltage and current, and 80 uV (16 mA at 5 mOhm) in offset; the shunts'
-tolerance and the settling are not published: the gain is not known, unless `gain_percent` says what a calibration found.
+tolerance and the settling are not published: the gain is unknown unless `gain_percent` gives the result of a calibration.
 Sources: TI SBOS576 (INA3221); kernel Documentation/hwmon/ina3221.rst (JetPack 5 and 6: mV and mA, no power*_input); NVIDIA's
 Jetson Linux documentation, "Jetson Orin: software-based power consumption modeling" (JetPack 4: iio, in_powerN_input in mW).
 """
@@ -30,7 +30,7 @@ def open_meter(settings: Dict[str, str]) -> Meter:
     rails = _hwmon() or _iio()
     total = [rail for rail in rails if rail[0] in TOTALS]
     if not rails:
-        raise OSError("the kernel shows no INA3221 with a rail that can be read")
+        raise OSError("the kernel shows no INA3221 with a readable rail")
     return _Ina3221(total[:1] or rails)
 
 
@@ -50,13 +50,13 @@ class _Ina3221(Meter):
         for name, read, _ in self.rails:
             value = read()
             if value is None:
-                raise OSError("the rail %s can not be read" % name)
+                raise OSError("the rail %s cannot be read" % name)
             power_uw += value
         return power_uw
 
 
 def _hwmon() -> List[Rail]:
-    """JetPack 5 and 6."""
+    """Return the rails on JetPack 5 and 6."""
     rails = []
     for label in procfs.paths("sys/bus/i2c/drivers/ina3221*/*-00*/hwmon/hwmon*/in[123]_label"):
         name, channel = procfs.text(label), label[-len("1_label")]
@@ -68,7 +68,7 @@ def _hwmon() -> List[Rail]:
 
 
 def _iio() -> List[Rail]:
-    """JetPack 4. The chip's driver rounds to mW."""
+    """Return the rails on JetPack 4, whose driver rounds to mW."""
     rails: List[Rail] = []
     for label in procfs.paths("sys/bus/i2c/drivers/ina3221*/*-00*/iio:device*/rail_name_[012]"):
         name, channel = procfs.text(label), label[-1]

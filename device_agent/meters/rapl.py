@@ -1,9 +1,9 @@
 """The energy counters of Intel's and AMD's processors (RAPL), by the kernel's powercap.
 
-Rail: the processor packages, added up: cores, caches and graphics; not the memory, disks, fans and power supply.
-Rate: the counters are renewed every millisecond and read at 50 Hz, some microseconds each; each wraps at max_energy_range_uj (minutes to hours).
-Accuracy: Intel states none; it is measured on server processors and modelled on older ones, so the gain is not known.
-For root only on most systems (mode 0400, since CVE-2020-8694). Absent on ARM boards and in virtual machines.
+Rail: the sum of the processor packages: cores, caches and graphics; not memory, disks, fans and power supply.
+Rate: the counters are updated every millisecond and read at 50 Hz, a few microseconds each; they wrap at max_energy_range_uj (minutes to hours).
+Accuracy: Intel states none; it is measured on server processors and modelled on older ones, so the gain is unknown.
+Readable only by root on most systems (mode 0400, since CVE-2020-8694). Absent on ARM boards and in virtual machines.
 Sources: kernel Documentation/power/powercap/powercap.rst; Intel SDM volume 3B, 15.10 (RAPL).
 """
 
@@ -23,9 +23,9 @@ def open_meter(settings: Dict[str, str]) -> Meter:
         if (procfs.text(zone + "/name") or "").startswith("package-")
     ]
     if not zones:
-        raise OSError("the kernel shows no package of RAPL")
+        raise OSError("the kernel shows no RAPL package")
     if any(procfs.number(zone + "/energy_uj") is None for zone in zones):
-        raise OSError("its counters are for root only (chmod o+r /sys/class/powercap/intel-rapl:*/energy_uj)")
+        raise OSError("only root may read its counters (chmod o+r /sys/class/powercap/intel-rapl:*/energy_uj)")
     return _Rapl([_Package(zone) for zone in zones])
 
 
@@ -49,13 +49,13 @@ class _Package:
         self.last_uj = self.wrapped_uj = 0
 
     def read(self) -> int:
-        """Microjoules since some moment, over all wraps."""
+        """Return microjoules since some moment, over all wraps."""
         now_uj = procfs.number(self.zone + "/energy_uj")
         if now_uj is None:
-            raise OSError("%s can not be read" % self.zone)
+            raise OSError("%s cannot be read" % self.zone)
         if now_uj < self.last_uj:
             if not self.range_uj:
-                raise OSError("%s went back, and does not say where it wraps" % self.zone)
+                raise OSError("%s decreased, and max_energy_range_uj is missing" % self.zone)
             self.wrapped_uj += self.range_uj + 1
         self.last_uj = now_uj
         return self.wrapped_uj + now_uj

@@ -1,6 +1,6 @@
 """A recorded trace in place of a meter, for tests: lines "seconds watt" in the file `path`, played from the first reading on.
 
-Rail, rate and accuracy are what the recording had: `rail`, `period_ms` (10) and `gain_percent`. What it tells is not of this
+Rail, rate and accuracy are what the recording had: `rail`, `period_ms` (10) and `gain_percent`. Its readings are not from this
 board now: its quality is "coarse", and the report names the meter.
 """
 
@@ -20,9 +20,9 @@ def open_meter(settings: Dict[str, str]) -> Meter:
     try:
         readings = [(float(seconds), float(watt)) for seconds, watt in lines]
     except ValueError as error:
-        raise OSError("a line of it is not two numbers, seconds and watt") from error
+        raise OSError("a line is not two numbers, seconds and watts") from error
     if not readings or readings != sorted(readings, key=lambda reading: reading[0]):
-        raise OSError("the recording is empty, or its time goes back")
+        raise OSError("the recording is empty, or its time goes backwards")
     return _Replay(settings, [each[0] for each in readings], [each[1] for each in readings])
 
 
@@ -36,7 +36,7 @@ class _Replay(Meter):
         self.began_ns = time.monotonic_ns()
 
     def read(self) -> int:
-        """The last that was recorded by then. OSError behind the end."""
+        """Return the last reading recorded by now. OSError after the end."""
         now_s = (time.monotonic_ns() - self.began_ns) / 1e9 + self.seconds[0]
         if now_s > self.seconds[-1]:
             raise OSError("the recording is over")

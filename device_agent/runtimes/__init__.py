@@ -1,19 +1,19 @@
-"""Runtimes: one file each, one line in RUNTIMES. Only the runner imports them, in a process of its own.
+"""Runtimes: one file each, one line in RUNTIMES. Only the runner imports them, in its own process.
 
 A runtime's file imports its library at the top (that is what import_ns measures) and has
     version() -> str
-    profile(path, threads, row, folder, limits) -> (operators, note)   where the library can tell of its kernels: see runtimes/_profile.py
+    profile(path, threads, row, folder, limits) -> (operators, note)   if the library can time its kernels: see runtimes/_profile.py
     open_model(path, threads) -> an object with
-        allocate             None, or what makes the loaded model ready, where the library does that in a step of its own; called
+        allocate             None, or a function that makes the loaded model ready, if the library does that separately; called
                              first, and once
         input_shape          of one inference: the first dimension is 1
-        input_dtype          numpy's name of what the model takes: "float32", "int8", ...
-        fitted(row)          what the model takes for `row`, an array of input_shape[1:]; None: zeros. float32 is quantized
-                             where the model has a scale and zero point. ValueError if shape or dtype do not fit
-        feed(fitted)         make that the input. Not timed
-        invoke()             one inference. The ONLY thing that is timed
-        delegates            names of what the library says that runs the model; () where it does not tell
-        output()             the answer of the last invoke: float32, dequantized, of shape (1, ...)
+        input_dtype          numpy's name of the input type: "float32", "int8", ...
+        fitted(row)          the model's input for `row`, an array of input_shape[1:]; None: zeros. float32 is quantized
+                             if the model has a scale and zero point. ValueError if shape or dtype do not fit
+        feed(fitted)         set the input. Not timed
+        invoke()             one inference. The ONLY part that is timed
+        delegates            what runs the model, according to the library; () if it does not report that
+        output()             the output of the last invoke: float32, dequantized, of shape (1, ...)
 
 A model has one input and one output here; open_model raises ValueError for any other.
 """
@@ -31,7 +31,7 @@ RUNTIMES = {
 
 
 def fitted(row: Any, shape: Tuple[int, ...], dtype: str, scale: float, zero_point: int) -> Any:
-    """The array of `shape` and `dtype` that a model takes for `row`. A scale of 0: the model is not quantized there."""
+    """Return the array of `shape` and `dtype` that a model takes for `row`. A scale of 0: the input is not quantized."""
     import numpy as np
 
     if row is None:
@@ -52,7 +52,7 @@ def dequantized(output: Any, scale: float, zero_point: int) -> Any:
 
 
 def only(things: Any, what: str) -> Any:
-    """The one of a list of one."""
+    """Return the only item. ValueError if there are more or none."""
     if len(things) != 1:
         raise ValueError(f"the model has {len(things)} {what}s; the agent measures models with one")
     return things[0]

@@ -1,7 +1,7 @@
-"""Times of LiteRT's kernels, by the C library in its wheel: its Python interface has no profile.
+"""Times of LiteRT's kernels, from the C library in its wheel: its Python interface has no profiler.
 
-These C functions are no stable interface, so only versions are let in with which this file was tried; a crash ends this process and
-nothing else. What runs is LiteRT's CompiledModel: other calls around the same XNNPACK kernels as those of the Interpreter.
+These C functions are not a stable interface, so only tested versions are used; a crash ends this process and nothing else. LiteRT's
+CompiledModel makes other calls than the Interpreter, around the same XNNPACK kernels.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ OPERATOR, DELEGATED = 2, 8  # tflite::Profiler::EventType OPERATOR_INVOKE_EVENT,
 RANKED_TYPE_BYTES = 512  # more than a LiteRtRankedTensorType has
 MAX_RANK = 8
 
-# XNNPACK's names of its kernels -> operators of the file that become one of them each
+# XNNPACK's names of kernels -> the operators of the file that become such a kernel
 KERNELS = (
     ("Convolution", "DWConv", ("DEPTHWISE_CONV_2D",)),
     ("Convolution", "", ("CONV_2D", "FULLY_CONNECTED")),
@@ -43,9 +43,9 @@ class Event(ctypes.Structure):
 def profile(
     package: str, version: str, interpreter: Any, path: str, threads: int, row: Any, limits: Limits
 ) -> Tuple[List[Operator], str]:
-    """`package`: the folder of LiteRT's; `interpreter`: of the same file, allocated; it knows the shapes."""
+    """Profile with LiteRT. `package`: its folder; `interpreter`: of the same file, allocated; it knows the shapes."""
     if version not in TRIED:
-        return [], f"LiteRT {version} can not tell: its C library was tried in {', '.join(TRIED)} only"
+        return [], f"no profile from LiteRT {version}: its C library was only tested in {', '.join(TRIED)}"
     library = _Library(package)
     compiled = library.compiled(path, threads)
     source = only(interpreter.get_input_details(), "input")
@@ -64,20 +64,20 @@ def profile(
     times: Dict[Tuple[int, int, str], List[int]] = {}
     for event in events:
         tag = event.tag.decode(errors="replace")
-        if event.kind in (OPERATOR, DELEGATED) and not tag.startswith(("DELEGATE", "TfLite")):  # those hold the others
+        if event.kind in (OPERATOR, DELEGATED) and not tag.startswith(
+            ("DELEGATE", "TfLite")
+        ):  # those contain the others
             times.setdefault((event.kind, event.index, tag), []).append(1000 * event.took_us)
     keys = list(times)
     shapes = _shapes(keys, interpreter)
     found = [averaged(str(key[1]), key[2], shapes[key], times[key]) for key in keys]
-    return (
-        found,
-        "by LiteRT's C library (CompiledModel), in whole microseconds; shapes by the order of the file's operators",
-    )
+    note = "by LiteRT's C library (CompiledModel), in whole microseconds; shapes by the order of the file's operators"
+    return found, note
 
 
 def _shapes(keys: Sequence[Tuple[int, int, str]], interpreter: Any) -> Dict[Tuple[int, int, str], str]:
-    """Of each kernel. XNNPACK names no operator of the file, but keeps their order: the third convolution is the file's third. Where
-    it has more or fewer of a kind than the file, nothing is said.
+    """Return the shapes of each kernel. XNNPACK does not name operators of the file, but keeps their order: the third convolution is
+    the file's third. If it has more or fewer of a kind than the file, the shapes stay empty.
     """
     tensors = {tensor["index"]: [int(size) for size in tensor["shape"]] for tensor in interpreter.get_tensor_details()}
     nodes = [node for node in interpreter._get_ops_details() if node["op_name"] != "DELEGATE"]  # noqa: SLF001 - no public way
@@ -118,7 +118,7 @@ class _Library:
 
 
 class _Compiled:
-    """A model, its one input and its one output."""
+    """A compiled model, its one input and its one output."""
 
     def __init__(self, library: _Library, path: str, threads: int) -> None:
         self.library = library
@@ -151,9 +151,9 @@ class _Compiled:
         ranked = (c_uint8 * RANKED_TYPE_BYTES)()
         call("LiteRtGetRankedTensorType", tensor, ranked)
         words = (ctypes.c_int32 * (RANKED_TYPE_BYTES // 4)).from_buffer(ranked)
-        for place in range(2, 2 + MAX_RANK):  # element type, rank, sizes
-            if words[place] == -1:  # the open axis of rows
-                words[place] = 1
+        for index in range(2, 2 + MAX_RANK):  # element type, rank, sizes
+            if words[index] == -1:  # the open batch axis
+                words[index] = 1
         call("LiteRtCreateManagedTensorBufferFromRequirements", self.environment, ranked, needs, by(buffer))
         return buffer
 

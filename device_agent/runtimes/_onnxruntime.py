@@ -1,4 +1,4 @@
-"""What the runtimes on ONNX Runtime share: one library, one file for each execution provider."""
+"""Shared by the runtimes on ONNX Runtime: one library, one file for each execution provider."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from device_agent.runtimes._profile import WARM_RUNS, Limits, averaged, repeat, 
 from device_agent.wire import Operator
 
 CPU = "CPUExecutionProvider"
-DTYPES = {"float": "float32", "double": "float64"}  # where ONNX and numpy have different names
+DTYPES = {"float": "float32", "double": "float64"}  # if ONNX and numpy have different names
 
 
 class OtherProvider(Exception):
-    """What would run is not what was asked for. Nothing falls back: a number of the CPU must not pass for one of the GPU."""
+    """The requested provider would not run the model. There is no fallback: a CPU time must not pass for a GPU time."""
 
 
 def version() -> str:
@@ -23,11 +23,11 @@ def version() -> str:
 
 
 class Model:
-    allocate = None  # the session is ready when it is made
+    allocate = None  # the session is ready when it is created
 
     def __init__(self, path: str, threads: int, provider: str = CPU, profile: str = "") -> None:
-        """OtherProvider if any part of the model would run in another execution provider. `profile`: how the file of the kernels'
-        times begins; "": none is written.
+        """OtherProvider if any part of the model would run in another execution provider. `profile`: the prefix of the profile
+        file; "": none is written.
         """
         options = onnxruntime.SessionOptions()
         options.enable_profiling = bool(profile)
@@ -42,7 +42,9 @@ class Model:
         if batch not in (1, None) and not isinstance(batch, str):
             raise ValueError(f"the model takes {batch} rows at once; the agent measures one at a time")
         if not all(isinstance(size, int) for size in rest):
-            raise ValueError(f"the model's input has the open shape {source.shape}; only the first may be open")
+            raise ValueError(
+                f"the model's input has the open shape {source.shape}; only its first dimension may be open"
+            )
         self.input_name = source.name
         self.input_shape = (1, *rest)
         kind = source.type[len("tensor(") : -1]
@@ -69,11 +71,11 @@ def _session(path: str, options: Any, provider: str) -> Any:
     if provider not in available:
         raise OtherProvider(f"this onnxruntime has no {provider}, only {', '.join(available)}")
     if provider != CPU:
-        # ONNX Runtime gives what a provider can not run to the CPU, which get_providers() does not show
+        # ONNX Runtime runs on the CPU what a provider cannot, which get_providers() does not show
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    # where it may, it prints that the provider failed, and goes on with another one
+    # if allowed, it would only print that the provider failed, and use another one
     session = onnxruntime.InferenceSession(path, options, providers=[provider], enable_fallback=0)
-    session.disable_fallback()  # the same while it runs, for versions that do not know enable_fallback
+    session.disable_fallback()  # the same at run time, for versions without enable_fallback
     used = session.get_providers()
     if used[0] != provider:
         raise OtherProvider(f"{provider} did not start, the model would run in {', '.join(used)}")
@@ -81,7 +83,7 @@ def _session(path: str, options: Any, provider: str) -> Any:
 
 
 def profile(path: str, threads: int, row: Any, folder: str, limits: Limits) -> Tuple[List[Operator], str]:
-    """By the library's own profile: a JSON array of events, one a line, which may be long: it is never read as a whole."""
+    """Use the library's own profile: a JSON array of events, one a line. It may be long, so it is never read as a whole."""
     model = Model(path, threads, profile=os.path.join(folder, "profile"))
     model.feed(model.fitted(row))
     for _ in range(WARM_RUNS):
@@ -93,13 +95,13 @@ def profile(path: str, threads: int, row: Any, folder: str, limits: Limits) -> T
         for line in file:
             if '"Node"' in line and '_kernel_time"' in line:
                 event = json.loads(line.rstrip().rstrip(","))
-                told = event["args"]
+                arguments = event["args"]
                 shapes = (
-                    [shape for typed in told[way] for shape in typed.values()]
+                    [shape for typed in arguments[way] for shape in typed.values()]
                     for way in ("input_type_shape", "output_type_shape")
                 )
-                key = event["name"][: -len("_kernel_time")], told["op_name"], shapes_text(*shapes)
+                key = event["name"][: -len("_kernel_time")], arguments["op_name"], shapes_text(*shapes)
                 times.setdefault(key, []).append(1000 * event["dur"])
     os.unlink(name)
     found = [averaged(*key, each[WARM_RUNS:]) for key, each in times.items() if len(each) > WARM_RUNS]
-    return found, "by ONNX Runtime's own profile, in whole microseconds, of which it takes one or two itself for each"
+    return found, "by ONNX Runtime's own profile, in whole microseconds, including one or two for its own overhead"

@@ -1,8 +1,8 @@
-"""Times of a runtime's kernels: what the profiles of all runtimes share.
+"""Times of a runtime's kernels: shared by the profiles of all runtimes.
 
-A runtime that has `profile(path, threads, row, folder, limits)` answers (operators, note): wire.Operator for each kernel, in the
-order in which they ran, and where they come from; or no operators, and why. It runs alone in a process, after everything was timed:
-a profile slows down what it looks at, and may crash.
+A runtime's `profile(path, threads, row, folder, limits)` returns (operators, note): a wire.Operator for each kernel in execution
+order, and their source; or no operators, and why. It runs in its own process, after everything was timed: a profiler slows down what
+it observes, and may crash.
 """
 
 import time
@@ -11,7 +11,9 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Sequence
 from device_agent.record import to_fields
 from device_agent.wire import Launch, Operator
 
-WARM_RUNS = 3  # not counted; the second inference takes 1.2 times the later ones, the fourth as long (278 launches)
+WARM_RUNS = (
+    3  # not counted; the second inference takes 1.2 times as long as later ones, the fourth just as long (278 launches)
+)
 
 
 class Limits(NamedTuple):
@@ -20,17 +22,17 @@ class Limits(NamedTuple):
     max_runs: int
 
 
-def told(launch: Launch, runtime: Any, path: str, row: Any, folder: str) -> Dict[str, Any]:
-    """The fields of wire.Launched that a profile fills."""
+def profiled(launch: Launch, runtime: Any, path: str, row: Any, folder: str) -> Dict[str, Any]:
+    """Profile the model. Returns the fields of wire.Launched that this fills."""
     if not hasattr(runtime, "profile"):
-        return {"operators_note": f"{launch.runtime} can not tell how long its operators take"}
+        return {"operators_note": f"{launch.runtime} cannot report how long its operators take"}
     limits = Limits(launch.timed_min_ns, launch.timed_min_runs, launch.timed_max_runs)
     found, note = runtime.profile(path, launch.threads, row, folder, limits)
     return {"operators": [to_fields(one) for one in found], "operators_note": note}
 
 
 def repeat(invoke: Callable[[], None], limits: Limits) -> int:
-    """Run as often as the limits say; how often that was."""
+    """Run as often as the limits say. Returns how often."""
     end_ns = time.perf_counter_ns() + limits.min_ns
     runs = 0
     while runs < limits.max_runs and (runs < limits.min_runs or time.perf_counter_ns() < end_ns):
@@ -40,8 +42,8 @@ def repeat(invoke: Callable[[], None], limits: Limits) -> int:
 
 
 def averaged(name: str, kind: str, shapes: str, times_ns: Sequence[int]) -> Operator:
-    """The mean without the slowest tenth: one run of 25 ms, when another program had the CPU, made a kernel of 11 microseconds the
-    slowest of its net. No median: the times are whole microseconds.
+    """Average without the slowest tenth: one run of 25 ms, when another program had the CPU, made a kernel of 11 microseconds the
+    slowest of its model. Not the median: the times are whole microseconds.
     """
     kept = sorted(times_ns)[: len(times_ns) - len(times_ns) // 10]
     return Operator(name=name, kind=kind, shapes=shapes, mean_ns=sum(kept) // len(kept), runs=len(times_ns))

@@ -1,11 +1,11 @@
-"""What tflite_runtime and ai_edge_litert share: the same Interpreter under two names."""
+"""Shared by tflite_runtime and ai_edge_litert: the same Interpreter under two names."""
 
 from typing import Any, Callable
 
 from device_agent.runtimes import dequantized, fitted, only
 
-# Ops that keep something from one inference to the next. Their state must not leak from row to row (or into the timing of
-# the next model); the reset is not called for others: it would clear what delegates have prepared.
+# Ops with state. It must not leak from row to row (or into the timing of the next model); other models are not reset, since that
+# would clear what delegates have prepared.
 STATEFUL = {"ASSIGN_VARIABLE", "SVDF", "RNN", "LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "UNIDIRECTIONAL_SEQUENCE_LSTM",
             "BIDIRECTIONAL_SEQUENCE_RNN", "BIDIRECTIONAL_SEQUENCE_LSTM"}  # fmt: skip
 
@@ -24,7 +24,7 @@ class Model:
         self.output_index, self.output_quantization = target["index"], target["quantization"]
         ops = {op["op_name"] for op in self.interpreter._get_ops_details()}  # noqa: SLF001 - no public way
         self.stateful = bool(ops & STATEFUL)
-        # the only delegate that the wheels bring along and apply by themselves; they do not say so where it fails
+        # the only delegate that the wheels include and apply by themselves; if it fails they do not report it
         self.delegates = ("XNNPACK",) if "DELEGATE" in ops else ()
         self.invoke: Callable[[], None] = self.interpreter.invoke
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime on an NVIDIA GPU by CUDA, as the board's own system has it (onnxruntime-gpu). Was not run on hardware yet."""
+"""ONNX Runtime on an NVIDIA GPU by CUDA, from the board's own system (onnxruntime-gpu). Not yet run on hardware."""
 
 from device_agent.runtimes._onnxruntime import Model, version
 

@@ -2,7 +2,7 @@
 
 The "model" is JSON: {"latency_us": 500, "jitter_us": 0, "outputs": [0.1, 0.9], "hold_bytes": 0, "crash": null or "SIGSEGV", "hang": false,
 "prints": ""}. It answers each row of four numbers with `outputs`; it holds `hold_bytes` of memory, touched when it is loaded; `prints` goes to
-file descriptor 1, as native code does it.
+file descriptor 1, as native code does.
 """
 
 import json
@@ -12,7 +12,7 @@ import signal
 import time
 from typing import Any
 
-SPIN_NS = 200_000  # the kernel wakes a sleeper some 0.06 ms late; the last part is waited for actively
+SPIN_NS = 200_000  # the kernel wakes a sleeper about 0.06 ms late; the last part is a busy wait
 
 
 def version() -> str:
@@ -24,18 +24,18 @@ class Model:
 
     def __init__(self, path: str) -> None:
         with open(path, encoding="utf-8") as file:
-            said = json.load(file)
-        self.latency_ns = int(said.get("latency_us", 500) * 1000)
-        self.jitter_ns = int(said.get("jitter_us", 0) * 1000)
-        self.outputs = said.get("outputs", [0.0])
-        self.held = b"\1" * said.get("hold_bytes", 0)
-        self.crash = said.get("crash")
-        self.hang = said.get("hang", False)
+            settings = json.load(file)
+        self.latency_ns = int(settings.get("latency_us", 500) * 1000)
+        self.jitter_ns = int(settings.get("jitter_us", 0) * 1000)
+        self.outputs = settings.get("outputs", [0.0])
+        self.held = b"\1" * settings.get("hold_bytes", 0)
+        self.crash = settings.get("crash")
+        self.hang = settings.get("hang", False)
         self.input_shape = (1, 4)
         self.input_dtype = "float32"
         self.delegates = ()
         self.random = random.Random(0)  # noqa: S311
-        os.write(1, said.get("prints", "").encode())
+        os.write(1, settings.get("prints", "").encode())
 
     def fitted(self, row: Any) -> Any:
         if row is not None and (row.shape != (4,) or row.dtype != "float32"):
@@ -63,5 +63,5 @@ class Model:
         return np.array([self.outputs], "float32")
 
 
-def open_model(path: str, threads: int) -> Model:  # noqa: ARG001 - as all runtimes
+def open_model(path: str, threads: int) -> Model:  # noqa: ARG001 - as in all runtimes
     return Model(path)

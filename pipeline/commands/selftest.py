@@ -62,7 +62,7 @@ def command(
         sharper=rule_of(limit, margin), seed=seed,
     )  # fmt: skip
     with Terminal(quiet=quiet) as progress, open_session(inventory.find(board, folder), progress.say) as session:
-        session.patience.left_s = wait_s
+        session.busy_retry.left_s = wait_s
         progress.stage("selftest")
         found = selftest.run(session, said, progress)
     if as_json:

@@ -1,4 +1,4 @@
-"""Kinds of boards: one file a kind, one line here."""
+"""Kinds of boards: one file and one line here for each."""
 
 from importlib import import_module
 
@@ -32,10 +32,10 @@ class Fact(msgspec.Struct, frozen=True):
 
 
 class Board(msgspec.Struct, frozen=True, kw_only=True):
-    """What a kind of board is and what may be measured there, each with where that is known from.
+    """What a kind of board is and what can be measured there, each fact with its source.
 
-    `models`: how its device tree's model may begin. `architecture`, of a generic kind only: the boards that it stands for
-    where no model fits.
+    `models`: prefixes of its device tree's model. `architecture`, only for a generic kind: the boards that it stands for if
+    no model fits.
     """
 
     title: str
@@ -54,14 +54,14 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     tried_on_hardware: bool = False
 
     def facts(self) -> dict[str, Fact]:
-        """All of them by name, in the order of the fields."""
+        """Return all facts by name, in the order of the fields."""
         return {name: value for name in self.__struct_fields__ if isinstance(value := getattr(self, name), Fact)}
 
 
-# What is the same on a family of boards is said once.
+# Facts shared by a family of boards.
 BITS = Fact(
     "a 64-bit system: tflite_runtime, ai_edge_litert and onnxruntime, as its Python and glibc allow; a 32-bit one: "
-    "tflite_runtime only, with the system's python3-numpy. The agent tells which it is",
+    "only tflite_runtime, with the system's python3-numpy. The agent reports which it is",
     WHEELS,
 )
 PI_TEMPERATURE = Fact("thermal_zone0, cpu-thermal", "public samples of a Pi 4 and a Pi 5")
@@ -69,11 +69,11 @@ PI_THROTTLING = Fact(
     "vcgencmd get_throttled: under-voltage, frequency cap, throttling, soft limit; now and since boot", "public samples"
 )
 CLOCKS = Fact("cpufreq, of the slowest core, and its governor", AGENT)
-JETSON_RUNTIMES = Fact("the CPU runtimes, as its Python and glibc allow: an old JetPack has old wheels only", WHEELS)
+JETSON_RUNTIMES = Fact("the CPU runtimes, as its Python and glibc allow: an old JetPack only has old wheels", WHEELS)
 JETSON_TEMPERATURE = Fact(
     "the hottest thermal zone, without PMIC-Die (a constant) and the CV zones (reading them may hang)", AGENT
 )
-JETSON_THROTTLING = Fact("no flag that edgepress reads: clock and temperature tell", AGENT)
+JETSON_THROTTLING = Fact("no flag that edgepress reads: clock and temperature show it", AGENT)
 
 
 def board(kind: str) -> Board:
@@ -82,12 +82,12 @@ def board(kind: str) -> Board:
 
 
 def recognise(model: str) -> str | None:
-    """The kind whose device tree model begins like `model`; None: a board that edgepress does not know."""
+    """Return the kind for this device tree model; None: edgepress does not know the board."""
     return next((kind for kind in BOARDS if any(model.startswith(begin) for begin in board(kind).models)), None)
 
 
 def generic(architecture: str, bits: int) -> str | None:
-    """What stands for a board whose model nobody knows, by `uname -m` and the bits of its Python."""
-    if bits == 32:  # a 64-bit kernel may carry a 32-bit system
+    """Return the generic kind for an unknown board, by `uname -m` and the bits of its Python."""
+    if bits == 32:  # a 64-bit kernel may run a 32-bit system
         architecture = {"aarch64": "armv7l"}.get(architecture, architecture)
     return next((kind for kind in BOARDS if architecture and board(kind).architecture == architecture), None)

@@ -12,7 +12,7 @@ BOARD = Board(
     throttling=JETSON_THROTTLING,
     clocks=CLOCKS,
     power=Fact(
-        "two INA3221 (hwmon): no rail is the whole module, those with a name are added",
+        "two INA3221 (hwmon): no rail measures the whole module, so the named ones are summed",
         "public samples: VDD_GPU_SOC, VDD_CPU_CV, VIN_SYS_5V0, VDDQ_VDD2_1V8AO, and channels named NC; device_agent/meters/jetson_ina3221.py",
     ),
 )

@@ -8,7 +8,7 @@ BOARD = Board(
     cores=Fact("4 x Cortex-A57, 102 to 1479 MHz", "public samples of tegrastats and of /proc/cpuinfo (part 0xd07)"),
     memory=Fact("4 GB (2 GB on the 2GB kit)", "a public sample of tegrastats: 3964 MB"),
     runtimes=Fact(
-        "JetPack 4 has Python 3.6, and the agent needs 3.8: install one beside it; tflite_runtime 2.13 and onnxruntime then, as its glibc allows",
+        "JetPack 4 has Python 3.6, but the agent needs 3.8: install it in addition; then tflite_runtime 2.13 and onnxruntime, as its glibc allows",
         UNSEEN,
     ),
     temperature=JETSON_TEMPERATURE,

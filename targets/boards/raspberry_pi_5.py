@@ -15,7 +15,7 @@ BOARD = Board(
     throttling=PI_THROTTLING,
     clocks=CLOCKS,
     power=Fact(
-        "the sum of the PMIC's rails (vcgencmd pmic_read_adc), coarse: not calibrated, and without what runs from 5 V",
+        "the sum of the PMIC's rails (vcgencmd pmic_read_adc), coarse: not calibrated, and without devices on 5 V",
         "a public sample: volt and ampere a rail, EXT5V without a current; device_agent/meters/pi5_pmic.py",
     ),
 )

@@ -1,8 +1,8 @@
 """Power meters that this machine reads while the board works: one file each, one line in METERS.
 
-A meter's file says in its docstring the rail, the rate, the accuracy and the source, and has
-    open_meter(settings)     an open HostMeter; MeterUnavailable says why it can not be read
-None of them was tried on the hardware that it is for: none was at hand. The tests speak to stand-ins.
+A meter's docstring states the rail, the rate, the accuracy and the source. Its file has
+    open_meter(settings)     an open HostMeter; MeterUnavailable says why it cannot be read
+None of them was tried on its hardware: none was available. The tests use simulated ones.
 """
 
 import threading
@@ -19,37 +19,37 @@ METERS = {
     "shelly": "targets.meters.shelly",
     "csv": "targets.meters.csv",
 }
-CLOCKLESS = frozenset({"csv"})  # those whose times only a known pattern of load can place
+CLOCKLESS = frozenset({"csv"})  # meters whose times need a known pattern of load to be aligned
 COARSE, MEASURED = "coarse", "measured"
-FAST_PATTERN_S, SLOW_PATTERN_S = 0.5, 5.0  # busy and idle in turns; a meter of 1 Hz does not see half seconds
+FAST_PATTERN_S, SLOW_PATTERN_S = 0.5, 5.0  # busy and idle, alternating; a meter of 1 Hz does not see half seconds
 
 
 class HostMeter(Protocol):
-    """start(), then stop() for what it has told. Times are of this machine's CLOCK_MONOTONIC, where `own_clock` is False."""
+    """start(), then stop() returns the readings, in this machine's CLOCK_MONOTONIC unless `own_clock`."""
 
     info: MeterInfo
-    own_clock: bool  # its times have a clock of their own: only a known pattern of load tells where they lie
+    own_clock: bool  # it uses another clock, which only a known pattern of load can align
 
     def start(self) -> None: ...
     def stop(self) -> PowerTrace: ...
 
 
 def open_meter(use: MeterUse) -> HostMeter:
-    """MeterUnavailable says why not."""
+    """Open a meter. MeterUnavailable says why it cannot be read."""
     settings = dict(use.settings)
     meter: HostMeter = import_module(METERS[use.name]).open_meter(settings)
     return meter
 
 
 def pattern_s(infos: list[MeterInfo]) -> float:
-    """How long each part of the pattern must be for the slowest of these; 0 where there are none."""
+    """Return how long each part of the pattern must be for the slowest of these; 0 without meters."""
     if not infos:
         return 0.0
     return SLOW_PATTERN_S if max(info.period_ns for info in infos) > 0.1e9 else FAST_PATTERN_S
 
 
 class Polled:
-    """A meter that is asked for its power, in a thread of its own."""
+    """A meter whose power is polled in its own thread."""
 
     own_clock = False
 
@@ -63,7 +63,7 @@ class Polled:
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
     def read(self) -> int:
-        """Microwatts; OSError for a reading that failed."""
+        """Return the power in microwatts. OSError if the reading failed."""
         raise NotImplementedError
 
     def start(self) -> None:
@@ -74,11 +74,21 @@ class Polled:
         self._thread.join(5)
         readings = list(self.readings)
         return PowerTrace(
-            meter=self.info.name, rail=self.info.rail, quality=self.info.quality, gain_ppm=self.gain_ppm, offset_uw=None,
-            period_ns=self.info.period_ns, delay_ns=self.info.period_ns, t_ns=tuple(t_ns for t_ns, _ in readings),
-            power_uw=tuple(power_uw for _, power_uw in readings), energy_uj=(), failed=self.failed, missed=self.missed,
-            reading_ns=self.reading_ns, note=self.note,
-        )  # fmt: skip
+            meter=self.info.name,
+            rail=self.info.rail,
+            quality=self.info.quality,
+            gain_ppm=self.gain_ppm,
+            offset_uw=None,
+            period_ns=self.info.period_ns,
+            delay_ns=self.info.period_ns,
+            t_ns=tuple(t_ns for t_ns, _ in readings),
+            power_uw=tuple(power_uw for _, power_uw in readings),
+            energy_uj=(),
+            failed=self.failed,
+            missed=self.missed,
+            reading_ns=self.reading_ns,
+            note=self.note,
+        )
 
     def _poll(self) -> None:
         next_ns = time.monotonic_ns()
@@ -100,7 +110,7 @@ class Polled:
 
 
 def gain_ppm(settings: Mapping[str, str]) -> int | None:
-    """Of the user's own calibration, `gain_percent`; None: nobody says. MeterUnavailable for what is no number."""
+    """Return the gain error of the user's own calibration, `gain_percent`; None: unknown. MeterUnavailable if it is not a number."""
     return None if "gain_percent" not in settings else round(number(settings, "gain_percent") * 10_000)
 
 

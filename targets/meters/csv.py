@@ -1,9 +1,9 @@
-"""A file that any instrument has written, read when the board is done.
+"""A file that any instrument has written, read when the board has finished.
 
 Rail: what the instrument measures (`rail` names it). Settings: path; rail, gain_percent.
 The first line names the columns: `time` in seconds, and `watts`, or `volts` and `amps`; others are ignored. The instrument's
-clock needs to be no known one: the pattern of load at the start of each launch says where its time lies.
-Rate and accuracy: the instrument's; the rate is the median of its steps, the gain not known without `gain_percent`.
+clock may be any clock: the pattern of load at the start of each launch aligns it.
+Rate and accuracy: the instrument's; the rate is the median of its steps, the gain is unknown without `gain_percent`.
 """
 
 import csv
@@ -18,7 +18,7 @@ from device_agent.wire import MeterInfo, PowerTrace
 from targets.errors import MeterUnavailable
 from targets.meters import MEASURED, checked, gain_ppm
 
-SLOWEST_NS = 100_000_000  # what is announced before the file is there: 10 Hz
+SLOWEST_NS = 100_000_000  # assumed before the file exists: 10 Hz
 
 
 def open_meter(settings: Mapping[str, str]) -> "_File":
@@ -40,23 +40,34 @@ class _File:
         self.info = MeterInfo("csv", rail, MEASURED, SLOWEST_NS, accumulates=False, error="")
 
     def start(self) -> None:
-        """The instrument writes by itself."""
+        """Do nothing: the instrument writes by itself."""
 
     def stop(self) -> PowerTrace:
         try:
             readings, note = read(self.path), ""
         except (OSError, ValueError, csv.Error) as error:
-            readings, note = [], f"{self.path.name} can not be read: {error}"
+            readings, note = [], f"{self.path.name} cannot be read: {error}"
         steps = [round((after - before) * 1e9) for (before, _), (after, _) in pairwise(readings)]
         return PowerTrace(
-            meter="csv", rail=self.info.rail, quality=MEASURED, gain_ppm=self.gain_ppm, offset_uw=None,
-            period_ns=max(1, round(median(steps))) if steps else SLOWEST_NS, delay_ns=0, t_ns=tuple(round(seconds * 1e9) for seconds, _ in readings),
-            power_uw=tuple(round(watts * 1e6) for _, watts in readings), energy_uj=(), failed=0, missed=0, reading_ns=0, note=note,
-        )  # fmt: skip
+            meter="csv",
+            rail=self.info.rail,
+            quality=MEASURED,
+            gain_ppm=self.gain_ppm,
+            offset_uw=None,
+            period_ns=max(1, round(median(steps))) if steps else SLOWEST_NS,
+            delay_ns=0,
+            t_ns=tuple(round(seconds * 1e9) for seconds, _ in readings),
+            power_uw=tuple(round(watts * 1e6) for _, watts in readings),
+            energy_uj=(),
+            failed=0,
+            missed=0,
+            reading_ns=0,
+            note=note,
+        )
 
 
 def read(path: Path) -> list[tuple[float, float]]:
-    """(seconds, watts) of each line. ValueError says which line is wrong."""
+    """Return (seconds, watts) of each line. ValueError says which line is wrong."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = csv.DictReader(file)
         names = set(lines.fieldnames or ())
@@ -68,7 +79,7 @@ def read(path: Path) -> list[tuple[float, float]]:
                 watts = float(line["watts"]) if "watts" in names else float(line["volts"]) * float(line["amps"])
                 reading = (float(line["time"]), watts)
             except (TypeError, ValueError):
-                raise ValueError(f"line {lines.line_num} is not of numbers") from None
+                raise ValueError(f"line {lines.line_num} has no valid numbers") from None
             if not all(map(math.isfinite, reading)) or abs(reading[0]) > 4e9 or abs(watts) > 1e6:
                 raise ValueError(f"line {lines.line_num} is out of range")
             readings.append(reading)

@@ -1,8 +1,8 @@
 """Joulescope JS110 and JS220, on this machine's USB, by the optional package pyjoulescope_driver (the extra `joulescope`).
 
-Rail: what runs through it, usually the board's whole supply. Setting: device, where several are there; gain_percent.
-Rate: the JS220 samples at 1 MHz and the JS110 at 2 MHz; the instrument (or driver) adds up the energy, which is read at 10 Hz.
-Accuracy: see its maker's specification of the range in use; the gain is not known here without `gain_percent`.
+Rail: what runs through it, usually the board's whole supply. Settings: device, if there are several; gain_percent.
+Rate: the JS220 samples at 1 MHz and the JS110 at 2 MHz; the instrument (or driver) integrates the energy, which is read at 10 Hz.
+Accuracy: see the maker's specification for the range in use; the gain is unknown here without `gain_percent`.
 Source: the driver's entry points `statistics` and `measure` (topics s/stats/*, accumulators).
 """
 
@@ -17,7 +17,7 @@ from targets.meters import MEASURED, checked, gain_ppm
 
 FREQUENCY_HZ = 10
 RATES_HZ = {"js110": 2_000_000, "js220": 1_000_000}
-DELAY_NS = 50_000_000  # over USB and through the driver's thread: an upper end; the pattern of load says it better
+DELAY_NS = 50_000_000  # over USB and through the driver's thread: an upper limit; the pattern of load is more exact
 
 
 def open_meter(settings: Mapping[str, str]) -> "_Joulescope":
@@ -33,8 +33,8 @@ def open_meter(settings: Mapping[str, str]) -> "_Joulescope":
     found = [path for path in driver.device_paths() if wanted in path and any(model in path for model in RATES_HZ)]
     if len(found) != 1:
         raise MeterUnavailable(
-            f"{len(found)} Joulescopes are there{f' whose name has {wanted}' if wanted else ''}, not one",
-            hint="Is it on USB, and no other program has it? Name one with `device`.",
+            f"found {len(found)} Joulescopes{f' whose name contains {wanted}' if wanted else ''}, not one",
+            hint="Is it connected, and not used by another program? Name one with `device`.",
         )
     return _Joulescope(driver, found[0], settings)
 
@@ -61,7 +61,7 @@ class _Joulescope:
         say = self.driver.publish
         self.driver.open(self.device)
         say(f"{self.device}/s/i/range/{'select' if model == 'js110' else 'mode'}", "auto")
-        if model == "js110":  # the driver adds up
+        if model == "js110":  # the driver integrates
             for signal in "ivp":
                 say(f"{self.device}/s/{signal}/ctrl", 1)
         say(f"{self.device}/s/stats/scnt", RATES_HZ[model] // FREQUENCY_HZ)
@@ -75,10 +75,21 @@ class _Joulescope:
         with self._lock:
             readings = list(self.readings)
         return PowerTrace(
-            meter="joulescope", rail=self.info.rail, quality=MEASURED, gain_ppm=self.gain_ppm, offset_uw=None,
-            period_ns=self.info.period_ns, delay_ns=DELAY_NS, t_ns=tuple(t_ns for t_ns, _ in readings), power_uw=(),
-            energy_uj=tuple(energy_uj for _, energy_uj in readings), failed=self.failed, missed=0, reading_ns=0, note="",
-        )  # fmt: skip
+            meter="joulescope",
+            rail=self.info.rail,
+            quality=MEASURED,
+            gain_ppm=self.gain_ppm,
+            offset_uw=None,
+            period_ns=self.info.period_ns,
+            delay_ns=DELAY_NS,
+            t_ns=tuple(t_ns for t_ns, _ in readings),
+            power_uw=(),
+            energy_uj=tuple(energy_uj for _, energy_uj in readings),
+            failed=self.failed,
+            missed=0,
+            reading_ns=0,
+            note="",
+        )
 
     def _hear(self, _topic: str, value: Any) -> None:
         now_ns = time.monotonic_ns()

@@ -1,6 +1,6 @@
-"""What a board shows of itself, in one file that can be given away: `edgepress boards check NAME --share FILE`.
+"""A board's facts in one file that can be shared: `edgepress boards check NAME --share FILE`.
 
-The board is asked for a written list of files and programs (collect.py); what names it, its network or its people is taken out (redact.py).
+The board returns a fixed list of files and programs (collect.py); what identifies it, its network or its users is removed (redact.py).
 
 Format history, newest first:
 1   the fields of Shared
@@ -13,41 +13,41 @@ import msgspec
 
 from device_agent import wire
 from targets import fleet, open_session
+from targets.deadlines import Say
 from targets.errors import TargetError
 from targets.inventory import ALWAYS, Target
 from targets.sharing.fetch import Collected, collected
 from targets.sharing.redact import Redactor, everywhere
-from targets.waiting import Say
 
-# Of a moment, or of what else ran there: of no use to anybody else.
+# Momentary values, and what else ran there: useless to others.
 NOT_SHARED = frozenset({"t_ns", "wall_offset_ns", "own_us", "busiest", "busiest_us"})
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     schema: int = 1
     edgepress_version: str
-    kind: str | None  # one of targets.boards, by what the board says
+    kind: str | None  # one of targets.boards, by what the board reports
     machine: dict[str, Any]  # wire.Machine
     conditions: dict[str, Any]  # wire.Conditions, without NOT_SHARED
     meters: list[dict[str, Any]]  # wire.MeterInfo
-    files: dict[str, str]  # path below the board's root -> what is in it
-    links: dict[str, str]  # a folder that is a link -> where it leads
+    files: dict[str, str]  # path below the board's root -> content
+    links: dict[str, str]  # a folder that is a link -> its target
     failing: list[str]  # files whose reading fails
     blocking: list[str]  # files whose reading did not end
     root_only: list[str]  # files that this user may not read
-    programs: dict[str, str]  # command line -> what it printed
-    removed: dict[str, int]  # how much was taken out, by kind
+    programs: dict[str, str]  # command line -> output
+    removed: dict[str, int]  # number of removals, by kind
     selftest: dict[str, Any] | None = None
 
 
 class Leak(TargetError):
-    """Something that names the board is left in what was to be written."""
+    """Something that identifies the board is left in the file to be written."""
 
     exit_code = 5
 
 
 def shared(target: Target, say: Say, selftest: dict[str, Any] | None = None) -> Shared:
-    """Ask the board. Leak where a secret would still be in it."""
+    """Collect the file from the board. Leak if a secret would still be in it."""
     with open_session(target, say) as session:
         facts = fleet.checked(session, target)
         found = collected(session, say)
@@ -57,7 +57,7 @@ def shared(target: Target, say: Say, selftest: dict[str, Any] | None = None) -> 
 def without_secrets(
     found: Collected, facts: fleet.Checked, target: Target, selftest: dict[str, Any] | None = None
 ) -> Shared:
-    """What was collected, cleaned. Nothing of `found.secrets` and nothing of the target's address is left."""
+    """Return what was collected, without any of `found.secrets` and any part of the target's address."""
     redactor = Redactor([*found.secrets, *_of_target(target)])
     told = {
         "kind": facts.kind,
@@ -74,13 +74,17 @@ def without_secrets(
             hint="Please report it, with the kind that is named here.",
         )
     return msgspec.convert(
-        {**cleaned, "edgepress_version": metadata.version("edgepress"), "removed": dict(sorted(redactor.removed.items()))},
+        {
+            **cleaned,
+            "edgepress_version": metadata.version("edgepress"),
+            "removed": dict(sorted(redactor.removed.items())),
+        },
         Shared,
-    )  # fmt: skip
+    )
 
 
 def _of_target(target: Target) -> list[tuple[str, str]]:
-    """What boards.toml says of the way there."""
+    """Return the names in boards.toml's entry."""
     if target.kind != "ssh":
         return []
     names = [("address", target.host), ("user name", target.user), ("host name", target.ssh)]
@@ -89,7 +93,7 @@ def _of_target(target: Target) -> list[tuple[str, str]]:
 
 
 def _fields(record: wire.Record | None) -> dict[str, Any]:
-    """Of a record of the wire, as JSON has it."""
+    """Return the fields of a wire record, as in JSON."""
     if record is None:
         return {}
     fields: dict[str, Any] = msgspec.json.decode(wire.encode(record))
@@ -97,7 +101,7 @@ def _fields(record: wire.Record | None) -> dict[str, Any]:
 
 
 def texts(value: Any) -> list[str]:
-    """Every text in what JSON can hold."""
+    """Return every text in a JSON value."""
     if isinstance(value, dict):
         return [each for pair in value.items() for part in pair for each in texts(part)]
     if isinstance(value, list | tuple):

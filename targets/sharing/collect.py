@@ -1,5 +1,5 @@
-"""Runs on the board, once, and prints what the agent reads of it: files of /proc and /sys, what its programs say, and the names that must
-not leave it. Sent as text by fetch.py; Python 3.8, standard library only. Nothing is written, and nothing blocks it for long.
+"""Runs on the board once, and prints what the agent reads there: files of /proc and /sys, output of programs, and the names that must
+not leave the board. Sent as text by fetch.py; Python 3.8, standard library only. It writes nothing, and nothing blocks it for long.
 
     the mark, then one line of JSON: files, links, failing, blocking, root_only, programs, secrets
 """
@@ -37,9 +37,8 @@ PATTERNS = (
     CPU + "online", CPU + "cpu_capacity", CPU + "cpufreq/cpuinfo_*_freq", CPU + "cpufreq/scaling_*", CPU + "thermal_throttle/*_count",
     "sys/devices/system/clocksource/clocksource0/*_clocksource",
 )  # fmt: skip
-NO_TEMPERATURE = re.compile(
-    "pmic-die|cv[0-9]", re.IGNORECASE
-)  # as in device_agent/board/conditions.py: some block for ever
+# As in device_agent/board/conditions.py: some block forever.
+NO_TEMPERATURE = re.compile("pmic-die|cv[0-9]", re.IGNORECASE)
 PROGRAMS = (
     ("vcgencmd", "get_throttled"), ("vcgencmd", "pmic_read_adc"), ("vcgencmd", "pmic_read_adc", "EXT5V_V"), ("nvpmodel", "-q"),
 )  # fmt: skip
@@ -70,7 +69,7 @@ def main() -> None:
 
 
 def paths() -> Iterator[str]:
-    """Those that there are, without a zone's temperature that the agent does not read either."""
+    """Yield the existing paths, without the zone temperatures that the agent does not read either."""
     for pattern in PATTERNS:
         for found in sorted(glob.glob(os.path.join(glob.escape(ROOT), pattern))):
             path = os.path.relpath(found, ROOT)
@@ -83,7 +82,7 @@ def paths() -> Iterator[str]:
 def take(path: str) -> None:
     link = os.path.dirname(path)
     if os.path.basename(link) == "cpufreq" and os.path.islink(os.path.join(ROOT, link)):
-        # the cores of a group have their clock in common: the agent knows it by this link
+        # the cores of a group share a clock, which the agent recognizes by this link
         target = os.path.relpath(os.path.realpath(os.path.join(ROOT, link)), os.path.realpath(ROOT))
         if target.startswith("sys/"):
             said["links"][link] = os.path.relpath(target, os.path.dirname(link))
@@ -105,7 +104,7 @@ def take(path: str) -> None:
 
 
 def read(path: str) -> Union[str, OSError]:
-    """The text, or why not."""
+    """Return the text, or the error."""
     try:
         with open(os.path.join(ROOT, path), "rb") as file:
             return file.read(MOST_BYTES).decode("utf-8", "replace")
@@ -119,7 +118,7 @@ def text(path: str) -> Optional[str]:
 
 
 def release() -> None:
-    """Of a Jetson whose release stands only in dpkg's list: the two lines of it."""
+    """Add the two lines of dpkg's list with a Jetson's release, which may be only there."""
     try:
         with open(os.path.join(ROOT, "var/lib/dpkg/status"), encoding="utf-8", errors="replace") as file:
             match = re.search(r"^Package: nvidia-l4t-core\n(?:.+\n)*?(Version: [0-9.]+)", file.read(), re.MULTILINE)
@@ -130,22 +129,26 @@ def release() -> None:
 
 
 def asked(command: Tuple[str, ...]) -> Optional[str]:
-    """None: there is no such program, or it does not end."""
+    """Return the output of a program; None: it does not exist, or does not end."""
     program = shutil.which(command[0]) or shutil.which(command[0], path="/usr/local/sbin:/usr/sbin:/sbin")
     if program is None:
         return None
     try:
         done = subprocess.run(
-            [program, *command[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            timeout=LIMIT_S, check=False,
-        )  # fmt: skip
+            [program, *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=LIMIT_S,
+            check=False,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode("utf-8", "replace")
 
 
 def secrets() -> None:
-    """What names this board and its people; the host removes it from everything and keeps none of it."""
+    """Collect what identifies this board and its users; the host removes it everywhere and keeps none of it."""
 
     def add(kind: str, *texts: Optional[str]) -> None:
         said["secrets"].extend([kind, each.strip(" \t\r\n\0")[:256]] for each in texts if each)

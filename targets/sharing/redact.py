@@ -1,7 +1,7 @@
-"""Take out of a text what names a board, its network and its people. Pure: nothing is read and nothing is asked.
+"""Remove from a text what identifies a board, its network and its users. Pure: it reads nothing.
 
-Two ways together: what the board and boards.toml say are its names (each occurrence goes, also within a longer word), and what looks like
-an address, a MAC, a UUID, a home folder or a serial number, whoever it belongs to.
+Two ways together: the names that the board and boards.toml give (each occurrence is removed, also within a longer word), and anything
+that looks like an address, a MAC, a UUID, a home folder or a serial number.
 """
 
 import ipaddress
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-# Names that systems come with: they name nobody, and stand in the names of hardware ("raspberrypi,5-model-b", "nvidia,tegra234").
+# Default names of systems: they identify no one, and occur in names of hardware ("raspberrypi,5-model-b", "nvidia,tegra234").
 EVERYBODY = frozenset(
     [
         "pi",
@@ -49,9 +49,9 @@ EVERYBODY = frozenset(
 PLACEHOLDERS = re.compile(
     r"(.)\1*|to be filled.*|default string|not (?:specified|applicable)|system serial number|none|n/a", re.IGNORECASE
 )
-SHORT = 5  # below it a name may be part of an ordinary word, and is taken out as a whole word only
+SHORT = 5  # a shorter name may be part of an ordinary word, and is only removed as a whole word
 KINDS = ("host name", "user name", "address", "MAC address", "serial number", "board name")
-MARKS = re.compile("<(?:" + "|".join(KINDS) + ")>")  # what stands in their place
+MARKS = re.compile("<(?:" + "|".join(KINDS) + ")>")  # their replacements
 HEX = r"[0-9A-Fa-f]"
 PATTERNS = (
     ("MAC address", re.compile(rf"(?<!{HEX})(?:{HEX}{{2}}[:-]){{5}}{HEX}{{2}}(?!{HEX})")),
@@ -60,21 +60,21 @@ PATTERNS = (
     ("serial number", re.compile(rf"(?<![0-9A-Za-z])(?=[0-9]*[A-Fa-f])(?=[A-Fa-f]*[0-9]){HEX}{{16,}}(?![0-9A-Za-z])")),
     ("address", re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,}")),  # of mail
     ("user name", re.compile(r"(?<=/home/)[^/\s:<>]+|(?<=/Users/)[^/\s:<>]+")),
-)  # fmt: skip
+)
 ADDRESS = re.compile(r"(?<![\w.:])[0-9A-Fa-f:.]{3,45}(?:%\w+)?(?![\w:])")
 
 
 class Redactor:
-    """Knows the secrets of one board. `removed` counts what was taken out, by kind."""
+    """Removes the secrets of one board. `removed` counts them, by kind."""
 
     def __init__(self, secrets: Iterable[tuple[str, str]]) -> None:
-        """`secrets`: (kind, text). Names that everybody has, and serial numbers that are none, are no secrets."""
+        """`secrets`: (kind, text). Default names and placeholder serial numbers are not secrets."""
         self.removed: Counter[str] = Counter()
         named = sorted({each for each in secrets if _names_somebody(each[1])}, key=lambda one: -len(one[1]))
         self.secrets = [(kind, secret.lower(), _pattern(secret)) for kind, secret in named]
 
     def clean(self, text: str) -> str:
-        low = text.lower()  # hardly any is in it, and to look so costs a hundredth: a board may tell thousands
+        low = text.lower()  # few secrets occur, and this test costs a hundredth: a board may report thousands
         for kind, secret, pattern in self.secrets:
             if secret in low:
                 text = self._without(pattern, kind, text)
@@ -83,18 +83,18 @@ class Redactor:
         return ADDRESS.sub(self._address, text)
 
     def leaks(self, text: str) -> list[str]:
-        """The kinds of secrets that are in a text: empty after `clean`. What stands in a secret's place is none."""
+        """Return the kinds of secrets in a text: empty after `clean`. Replacements are not secrets."""
         text = MARKS.sub("\n", text)
         low = text.lower()
         return sorted({kind for kind, secret, pattern in self.secrets if secret in low and pattern.search(text)})
 
     def _without(self, pattern: re.Pattern[str], kind: str, text: str) -> str:
-        def gone(match: re.Match[str]) -> str:
+        def replacement(match: re.Match[str]) -> str:
             self.removed[kind] += 1
             kept = match[1] if pattern.groups and match[1] else ""
             return f"{kept}<{kind}>"
 
-        return pattern.sub(gone, text)
+        return pattern.sub(replacement, text)
 
     def _address(self, match: re.Match[str]) -> str:
         text = match[0].rstrip(".")
@@ -113,7 +113,7 @@ def _names_somebody(secret: str) -> bool:
 
 
 def _pattern(secret: str) -> re.Pattern[str]:
-    """Whatever its case. Digits alone are taken out as a whole number only: part of a longer one is a reading."""
+    """Return a pattern that ignores case. Digits alone match only as a whole number: part of a longer one is a reading."""
     text = re.escape(secret)
     if len(secret) < SHORT or secret.isdigit():
         text = rf"(?<![0-9A-Za-z]){text}(?![0-9A-Za-z])"
@@ -121,7 +121,7 @@ def _pattern(secret: str) -> re.Pattern[str]:
 
 
 def everywhere(value: Any, clean: Callable[[str], str]) -> Any:
-    """`clean` each text in what JSON can hold; keys are cleaned, too."""
+    """Apply `clean` to each text in a JSON value, and to keys."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, dict):

@@ -1,8 +1,8 @@
 """Boards over SSH. The only package that imports paramiko.
 
-One connection a board. Its host key must be pinned, one named way to log in is tried once, and a board that no longer
-answers is given up in every state: each wait until the login has an end of its own, afterwards the watchdog asks.
-Nothing is forwarded, no agent and no X11, and nothing is compressed: paramiko does these only where it is told to.
+One connection per board. Its host key must be pinned, one named way to log in is tried once, and a board that no longer
+answers is given up in every state: each wait until the login has its own limit, later the watchdog checks.
+Nothing is forwarded, neither agent nor X11, and nothing is compressed: paramiko does these only on request.
 """
 
 from targets.ssh.link import SshLink, host_key

@@ -1,15 +1,15 @@
-"""The one command line that a board's login shell is given."""
+"""The command line for a board's login shell."""
 
 import re
 import shlex
 from collections.abc import Sequence
 
-# ~ and ~user are the login shell's to expand: sh, bash, zsh, csh, tcsh, fish and busybox do, where it is not in quotes.
+# The login shell expands ~ and ~user: sh, bash, zsh, csh, tcsh, fish and busybox do, outside quotes.
 HOME = re.compile(r"~[A-Za-z0-9._-]*(?=/)")
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """All quoted; but a program's path may begin in a home folder of the board."""
+    """Quote everything, but let the program's path begin with a home folder on the board."""
     program, *arguments = argv
     home = HOME.match(program)
     if home is None:

@@ -1,4 +1,4 @@
-"""A board that is named in the user's ssh_config: `ssh -G` is asked what ssh would do.
+"""A board that is named in the user's ssh_config: `ssh -G` reports what ssh would do.
 
 paramiko's own reader of that file ignores Include and has no ProxyJump. ssh knows its format; and where the user wrote a
 `Match exec`, it is the user's own ssh that runs it, as with every `ssh <host>`.
@@ -11,26 +11,26 @@ import subprocess
 from pathlib import Path
 from typing import NoReturn
 
+from targets.diagnosis import last_words, quoted
 from targets.errors import AuthenticationRefused, UnknownTarget
-from targets.said import last_words, told
 from targets.ssh.hop import Hop, trust_command
 from targets.ssh.known_hosts import name_of
 
-TIMEOUT_S = 20.0  # a Match exec may take its time
+TIMEOUT_S = 20.0  # a Match exec may be slow
 MOST_HOPS = 8
-# Conservative on purpose: letters, digits and what names, addresses (with a zone) and users consist of; no leading dash.
+# Conservative on purpose: the characters of names, addresses (with a zone) and users; no leading dash.
 HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]{0,254}")
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\$-]{0,254}")
-# What ssh tries where no IdentityFile is named (ssh_config(5)); `ssh -G` names them all, there or not.
+# What ssh tries without an IdentityFile (ssh_config(5)); `ssh -G` lists them all, existing or not.
 DEFAULT_KEY = re.compile("id_(?:rsa|dsa|ecdsa|ecdsa_sk|ed25519|ed25519_sk|xmss)")
 JUMP = re.compile(r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:]+))(?::(?P<port>\d+))?/?")
 
 
 def hops(alias: str, config: str | None, name: str) -> tuple[Hop, ...]:
-    """The way to `alias`, jump hosts first.
+    """Return the hops to `alias`, jump hosts first.
 
-    `config`: a file in place of ~/.ssh/config. `name`: of the board in boards.toml. Raises UnknownTarget (ssh knows no way,
-    or one that edgepress can not go) and AuthenticationRefused (not exactly one key).
+    `config`: a file in place of ~/.ssh/config. `name`: of the board in boards.toml. Raises UnknownTarget (ssh knows no route,
+    or one that edgepress cannot use) and AuthenticationRefused (not exactly one key).
     """
     return _hops(alias, config, name, ())
 
@@ -38,16 +38,14 @@ def hops(alias: str, config: str | None, name: str) -> tuple[Hop, ...]:
 def _hops(alias: str, config: str | None, name: str, options: tuple[str, ...], depth: int = 0) -> tuple[Hop, ...]:
     said = _Answer(alias, config, options)
     if said.one("proxycommand") not in {"", "none"}:
-        said.refuse(
-            "it is reached by a ProxyCommand, which edgepress does not run", "Use ProxyJump for that host instead."
-        )
+        said.refuse("it uses a ProxyCommand, which edgepress does not run", "Use ProxyJump for that host instead.")
     if depth > MOST_HOPS:
         said.refuse(f"there are more than {MOST_HOPS} hosts on the way", "Does a ProxyJump lead back to itself?")
     before: tuple[Hop, ...] = ()
     jumps = said.one("proxyjump")
     for index, jump in enumerate(() if jumps in {"", "none"} else jumps.split(",")):
         host, jump_options = _jump(said, jump)
-        # As ssh does: only the first of a chain may have a ProxyJump of its own, the others are reached through it.
+        # As in ssh: only the first of a chain may have its own ProxyJump; the others are reached through it.
         own = () if index == 0 else ("-o", "ProxyJump=none")
         before += _hops(host, config, name, (*jump_options, *own), depth + 1)
     return (*before, _hop(said, name))
@@ -56,7 +54,7 @@ def _hops(alias: str, config: str | None, name: str, options: tuple[str, ...], d
 def _jump(said: "_Answer", jump: str) -> tuple[str, tuple[str, ...]]:
     match = JUMP.fullmatch(jump)
     if match is None:
-        said.refuse(f"its ProxyJump can not be understood: {jump[:80]}", "It is written as [user@]host[:port].")
+        said.refuse(f"its ProxyJump cannot be understood: {jump[:80]}", "It must be written as [user@]host[:port].")
     options: tuple[str, ...] = ()
     if match["user"]:
         options += ("-l", said.checked(USER, match["user"], "user"))
@@ -76,26 +74,30 @@ def _hop(said: "_Answer", name: str) -> Hop:
     missing = [path for path in named if path not in keys and not DEFAULT_KEY.fullmatch(Path(path).name)]
     if missing and not keys and not agent:
         raise AuthenticationRefused(
-            f"ssh_config names the IdentityFile {', '.join(missing)} for {said.alias}, which is not there",
+            f"ssh_config names the IdentityFile {', '.join(missing)} for {said.alias}, which does not exist",
             hint=f"Correct IdentityFile for {said.alias} in ssh_config, or put the key there.",
         )
     if len(keys) > 1 or (not keys and not agent):
         raise AuthenticationRefused(
             f"ssh has {len(keys)} keys for {said.alias} ({', '.join(keys) or 'and there is no ssh-agent'}); "
             "edgepress tries exactly one",
-            hint=f"Name it as IdentityFile for {said.alias} in ssh_config. Trying several locks this host out of newer sshd "
+            hint=f"Name it as IdentityFile for {said.alias} in ssh_config. Trying several would lock this host out of newer sshd "
             "(PerSourcePenalties).",
         )
     certificates = said.paths("certificatefile", host, user)
     timeout = said.one("connecttimeout")
     return Hop(
-        host=host, port=port, user=user, trust=trust_command(name),
+        host=host,
+        port=port,
+        user=user,
+        trust=trust_command(name),
         known_as=alias.lower() if alias not in {"", "none"} else name_of(host, port),
         known_hosts=tuple(said.path(file) for file in files if file != "none"),
-        key=keys[0] if keys else None, agent=agent,
+        key=keys[0] if keys else None,
+        agent=agent,
         certificate=certificates[0] if certificates else None,
         connect_timeout_s=float(said.number("connecttimeout")) if timeout not in {"", "none", "0"} else None,
-    )  # fmt: skip
+    )
 
 
 def _agent(said: "_Answer") -> str | None:
@@ -108,30 +110,36 @@ def _agent(said: "_Answer") -> str | None:
 
 
 class _Answer:
-    """What `ssh -G` said about a host: option -> values."""
+    """The output of `ssh -G` about a host: option -> values."""
 
     def __init__(self, alias: str, config: str | None, options: tuple[str, ...]) -> None:
         self.alias = alias
         self.checked(HOST, alias, "ssh")
-        if config is not None and not Path(config).is_file():  # of a folder ssh says nothing
+        if config is not None and not Path(config).is_file():  # ssh ignores a folder without a message
             self.refuse(
-                f"there is no file {config}" if not Path(config).exists() else f"{config} is no file",
-                "Correct `ssh_config` in boards.toml: a file in the format of ~/.ssh/config.",
+                f"there is no file {config}" if not Path(config).exists() else f"{config} is not a file",
+                "Correct `ssh_config` in boards.toml: it names a file in the format of ~/.ssh/config.",
             )
         command = ["ssh", "-G", *(("-F", config) if config else ()), *options, "--", alias]
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False
-            )  # fmt: skip
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=TIMEOUT_S,
+                check=False,
+            )
         except FileNotFoundError:
-            self.refuse("there is no ssh on this machine to ask", "Install it: apt-get install openssh-client")
+            self.refuse("there is no ssh on this machine", "Install it: apt-get install openssh-client")
         except subprocess.TimeoutExpired:
             self.refuse(f"`ssh -G` has not answered for {TIMEOUT_S:.0f} s", "Does a `Match exec` in ssh_config hang?")
         if done.returncode:
             words = last_words(done.stderr)
             self.refuse(
-                f"`ssh -G` failed{told(words)}",
-                "ssh works only for a user with an entry in /etc/passwd; host, user and key in boards.toml do without."
+                f"`ssh -G` failed{quoted(words)}",
+                "ssh needs an entry for the user in /etc/passwd; host, user and key in boards.toml do not."
                 if "No user exists" in words
                 else f"Try `ssh {alias}`, and correct ssh_config.",
             )
@@ -184,7 +192,7 @@ class _Answer:
 
 
 def _home() -> str:
-    """Of the password database, where ssh looks too, whatever $HOME says; of $HOME for a user who is not in it."""
+    """Return the home folder in the password database, as ssh does; $HOME only for a user who is not in it."""
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
@@ -194,5 +202,5 @@ def _home() -> str:
 def _user() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container whose user has no name
+    except KeyError:  # in a container whose user has no name
         return str(os.getuid())

@@ -15,12 +15,12 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
     known_hosts: tuple[str, ...]  # files; the first is where keys are pinned
     trust: str  # the command that pins its key
     key: str | None = None
-    certificate: str | None = None  # for the key; where None, `<key>-cert.pub` if that is there, as ssh does
+    certificate: str | None = None  # for the key; None: `<key>-cert.pub` if it exists, as in ssh
     passphrase: Secret | None = None
     agent: str | None = None  # its socket
-    agent_key: str = ""  # SHA256:... of the one to use; "": it has one only
+    agent_key: str = ""  # SHA256:... of the one to use; "": the only one
     password: Secret | None = None
-    connect_timeout_s: float | None = None  # where the user's own configuration names one
+    connect_timeout_s: float | None = None  # if the user's own configuration names one
 
     @property
     def address(self) -> str:

@@ -1,4 +1,4 @@
-"""The one key that a hop is logged in to with: from a file or from the ssh-agent. It never leaves this host."""
+"""The credential for one hop: a password, or a key from a file or the ssh-agent. Keys never leave this host."""
 
 import base64
 import contextlib
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import paramiko
 from paramiko.agent import AgentKey, AgentSSH
 
-from targets import said
+from targets import diagnosis
 from targets.errors import AuthenticationRefused
 from targets.host import small_file
 from targets.ssh import key_file, known_hosts, passwords
 from targets.ssh.hop import Hop
 
 AGENT_TIMEOUT_S = 15.0
-REQUEST_IDENTITIES, IDENTITIES_ANSWER = b"\x0b", 12  # of the agent's protocol, draft-ietf-sshm-ssh-agent
+REQUEST_IDENTITIES, IDENTITIES_ANSWER = b"\x0b", 12  # in the agent's protocol, draft-ietf-sshm-ssh-agent
 MOST_KEYS = 1000
 
 
@@ -24,14 +24,14 @@ MOST_KEYS = 1000
 class Credential:
     name: str  # for messages
     secret: str | paramiko.PKey = field(repr=False)  # a password, or a key that signs
-    certificate: str = ""  # the file of the one that goes with the key
+    certificate: str = ""  # the file of the key's certificate
 
 
 @contextlib.contextmanager
 def credential(hop: Hop) -> Iterator[Credential]:
-    """What to log in with there; the agent that holds the key is let go of afterwards.
+    """Yield the credential for this hop, and close the connection to the ssh-agent afterwards.
 
-    AuthenticationRefused where there is none, or more than one.
+    AuthenticationRefused if there is none, or more than one.
     """
     with contextlib.ExitStack() as stack:
         if hop.password is not None:
@@ -64,16 +64,16 @@ class _Agent(AgentSSH):
         try:
             sock.connect(path)
             self._read_keys(sock)
-        except Exception as error:  # whatever paramiko raises of an answer that it cannot read
+        except Exception as error:  # paramiko raises anything for an answer that it cannot read
             sock.close()
             raise AuthenticationRefused(
-                f"the ssh-agent at {path} does not answer as one does: {said.last_words(str(error)) or type(error).__name__}",
+                f"the ssh-agent at {path} does not follow its protocol: {diagnosis.last_words(str(error)) or type(error).__name__}",
                 hint="Is it still running? Try ssh-add -l.",
             ) from error
         self.close = sock.close
 
     def _read_keys(self, sock: socket.socket) -> None:
-        """As AgentSSH._connect(), which believes any number of keys, and that every comment is UTF-8."""
+        """Do what AgentSSH._connect() does, but bound the number of keys, and allow comments that are not UTF-8."""
         self._conn = sock
         kind, answer = self._send_message(REQUEST_IDENTITIES)  # type: ignore[attr-defined]  # the stubs leave it out
         count = answer.get_int()
@@ -86,7 +86,7 @@ class _Agent(AgentSSH):
         self._keys = tuple(keys)
 
     def choose(self, hop: Hop) -> paramiko.PKey | None:
-        """The key that `hop` names, or the only one. None: the agent has not got the key of `hop.key`."""
+        """Return the key that `hop` names, or the only one. None: the agent does not have the key of `hop.key`."""
         keys = {known_hosts.fingerprint("", key.asbytes()).strip(): key for key in self.get_keys()}
         if hop.key is not None:
             return keys.get(_public_fingerprint(hop.key))
@@ -102,7 +102,7 @@ class _Agent(AgentSSH):
 
 
 def _public_fingerprint(path: str) -> str:
-    """Of the public half of a key file, "" where there is none: the file itself may be it, or the .pub beside it."""
+    """Return the fingerprint of the public half: the file itself or its .pub; "" if there is none."""
     for each in (path, path + ".pub"):
         with contextlib.suppress(OSError, ValueError, IndexError):
             blob = small_file(each, key_file.LIMIT_BYTES).split()[1]

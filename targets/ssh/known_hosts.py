@@ -1,6 +1,6 @@
-"""Host keys that were pinned: files in the format of OpenSSH's known_hosts (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+"""Pinned host keys: files in the format of OpenSSH's known_hosts (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
 
-paramiko's own reader skips @revoked and @cert-authority lines without a word, so the files are read here.
+paramiko's own reader silently skips @revoked and @cert-authority lines, so the files are read here.
 """
 
 import base64
@@ -40,7 +40,7 @@ class HostKey(msgspec.Struct, frozen=True):
 
     @property
     def fingerprint(self) -> str:
-        """As ssh-keygen -l shows it, after the type: "ssh-ed25519 SHA256:..."."""
+        """The fingerprint as in ssh-keygen -l, after the type: "ssh-ed25519 SHA256:..."."""
         return fingerprint(self.kind, self.key)
 
 
@@ -50,15 +50,15 @@ def fingerprint(kind: str, key: bytes) -> str:
 
 
 def name_of(host: str, port: int) -> str:
-    """How a host is called in known_hosts."""
+    """Return the name of a host in known_hosts."""
     return host.lower() if port == SSH_PORT else f"[{host.lower()}]:{port}"
 
 
 def read(paths: Iterable[str]) -> list[Entry]:
-    """All lines of these files; a file that is not there has none.
+    """Return all lines of these files; a missing file has none.
 
-    A line that cannot be understood allows nothing: it is an entry of no host, which check() tells of. But where it has a
-    marker it may be there to forbid something: HostKeyUnknown.
+    An invalid line allows nothing: it becomes an entry without a host, which check() reports. But with a marker it may be
+    meant to forbid something: HostKeyUnknown.
     """
     entries = []
     for path in paths:
@@ -68,8 +68,8 @@ def read(paths: Iterable[str]) -> list[Entry]:
             continue
         except OSError as error:
             raise HostKeyUnknown(
-                f"the host keys in {path} can not be read: {error.strerror}",
-                hint="Make it a file that you can read, or name another as `known_hosts` in boards.toml.",
+                f"the host keys in {path} cannot be read: {error.strerror}",
+                hint="Make it a readable file, or name another as `known_hosts` in boards.toml.",
             ) from error
         for number, line in enumerate(text.splitlines(), 1):
             entry = _entry(line, f"{path}:{number}")
@@ -89,12 +89,12 @@ def _entry(line: str, place: str) -> Entry | None:
     except (ValueError, binascii.Error):
         entry = None
     if marker and (entry is None or marker not in {REVOKED, AUTHORITY}):
-        raise HostKeyUnknown(f"{place} can not be understood: {marker} ...", hint="Correct or remove that line.")
+        raise HostKeyUnknown(f"{place} cannot be parsed: {marker} ...", hint="Correct or remove that line.")
     return entry or Entry("", "", "", b"", place)
 
 
 def matches(names: str, host: str) -> bool:
-    """Whether the first field of a line means this host: patterns with * and ?, !exceptions, or a hash."""
+    """Whether the first field of a line matches this host: patterns with * and ?, !exceptions, or a hash."""
     found = False
     for pattern in names.split(","):
         if pattern.startswith("|1|"):
@@ -108,7 +108,7 @@ def matches(names: str, host: str) -> bool:
 
 
 def _pattern_matches(pattern: str, host: str) -> bool:
-    """Here [ ] are part of a name with a port; for fnmatch they would be a set of letters."""
+    """Match one pattern. [ ] belong to a name with a port here; fnmatch would read a set of characters."""
     return fnmatch.fnmatchcase(host, pattern.lower().replace("[", "[[]"))
 
 
@@ -121,7 +121,7 @@ def _hash_matches(pattern: str, host: str) -> bool:
 
 
 def kinds(entries: Iterable[Entry], name: str) -> set[str]:
-    """The types of key that are pinned for this host: those are asked for first."""
+    """Return the key types that are pinned for this host: they are requested first."""
     return {entry.kind for entry in entries if not entry.marker and matches(entry.names, name)}
 
 
@@ -135,7 +135,7 @@ def check(entries: Sequence[Entry], name: str, shown: HostKey, *, files: str, tr
         if entry.marker == REVOKED and entry.key == shown.key:
             raise HostKeyChanged(
                 f"the host key of {name} is REVOKED: {shown.fingerprint} ({entry.place})",
-                hint="Somebody declared this key unsafe. Give the board a new host key, then pin that one.",
+                hint="Someone declared this key unsafe. Give the board a new host key, then pin that one.",
             )
     pinned = [entry for entry in of_host if not entry.marker]
     if any(entry.key == shown.key for entry in pinned):
@@ -147,26 +147,26 @@ def check(entries: Sequence[Entry], name: str, shown: HostKey, *, files: str, tr
             f"the host key of {name} has CHANGED: it shows {shown.fingerprint}, pinned is {told}"
             if same
             else f"{name} shows a key of a type that is not pinned, {shown.fingerprint}; pinned is {told}",
-            hint=f"Was the board set up anew? If so, remove its line there and run `{trust}`. If not, something stands "
-            "between you and the board.",
+            hint=f"Was the board reinstalled? If so, remove its line there and run `{trust}`. If not, the connection may be "
+            "intercepted.",
         )
     authority = next((entry for entry in of_host if entry.marker == AUTHORITY), None)
     if authority is not None:
         raise HostKeyUnknown(
-            f"{name} is known by a certificate authority only ({authority.place}), which edgepress does not check; it "
+            f"{name} is only known by a certificate authority ({authority.place}), which edgepress does not check; it "
             f"shows {shown.fingerprint}",
             hint=f"Pin its own key: run `{trust}` and compare the fingerprint with the board's.",
         )
     damaged = [entry.place for entry in entries if not entry.kind]
     raise HostKeyUnknown(
         f"the host key of {name} is unknown: it shows {shown.fingerprint}, which is not in {files}"
-        + (f" ({len(damaged)} of its lines can not be understood, the first is {damaged[0]})" if damaged else ""),
+        + (f" ({len(damaged)} of its lines cannot be parsed, the first is {damaged[0]})" if damaged else ""),
         hint=f"Run `{trust}` and compare the fingerprint that it shows with the board's.",
     )
 
 
 def accepted(paths: Iterable[str], name: str, shown: HostKey) -> bool:
-    """Whether this key is pinned for the host already."""
+    """Whether this key is already pinned for the host."""
     try:
         check(read(paths), name, shown, files="", trust="")
     except (HostKeyUnknown, HostKeyChanged):
@@ -175,28 +175,28 @@ def accepted(paths: Iterable[str], name: str, shown: HostKey) -> bool:
 
 
 def is_pinned(path: Path, name: str, shown: HostKey) -> bool:
-    """Whether the file has this key for the host. HostKeyChanged where it has another one of this type."""
+    """Whether the file has this key for the host. HostKeyChanged if it has another one of this type."""
     for entry in read([str(path)]):
         if entry.marker or entry.kind != shown.kind or not matches(entry.names, name):
             continue
         if entry.key == shown.key:
             return True
         raise HostKeyChanged(
-            f"another key of {name} is pinned in {entry.place}, and this is not it: {shown.fingerprint}",
-            hint="Was the board set up anew? Then remove that line and run this again.",
+            f"another key of {name} is pinned in {entry.place}, not this one: {shown.fingerprint}",
+            hint="Was the board reinstalled? Then remove that line and run this again.",
         )
     return False
 
 
 def pin(path: Path, name: str, shown: HostKey) -> None:
-    """Add the key to the file, all or nothing. HostKeyChanged where another key of this type is pinned for the host;
-    HostKeyUnknown where the file cannot be written.
+    """Add the key to the file atomically. HostKeyChanged if another key of this type is pinned for the host; HostKeyUnknown if
+    the file cannot be written.
     """
     try:
         _pin(path, name, shown)
     except OSError as error:
         raise HostKeyUnknown(
-            f"the host key of {name} can not be pinned in {path}: {error.strerror}",
+            f"the host key of {name} cannot be pinned in {path}: {error.strerror}",
             hint="Make that file and its folder writable, or name another as `known_hosts` in boards.toml.",
         ) from error
 
@@ -205,7 +205,7 @@ def _pin(path: Path, name: str, shown: HostKey) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # two who pin at the same time lose no line
+        fcntl.flock(folder, fcntl.LOCK_EX)  # two processes that pin at the same time lose no line
         if is_pinned(path, name, shown):
             return
         before = path.read_bytes() if path.exists() else b""

@@ -1,4 +1,4 @@
-"""The link over SSH: one connection a board, closed by the watchdog where the board no longer answers."""
+"""The link over SSH: one connection per board, closed by the watchdog if the board no longer answers."""
 
 import contextlib
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import paramiko
 
-from targets import said, waiting
+from targets import deadlines, diagnosis
 from targets.errors import ConnectionLost
 from targets.inventory import Target
 from targets.ssh import key_file, tcp, watchdog
@@ -18,12 +18,12 @@ from targets.ssh.login import BROKE, greet, log_in, shown
 from targets.ssh.packets import Packets
 from targets.ssh.route import route
 
-logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it logs is said by our own errors
-CONNECT_TIMEOUT_S = 15.0  # each of: TCP and the first word, key exchange, login, opening a channel
-KEEPALIVE_S = 13.0  # given up after three: a board that vanished is noticed within 41 s
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # our own errors report what it logs
+CONNECT_TIMEOUT_S = 15.0  # for each of: TCP and the first bytes, key exchange, login, opening a channel
+KEEPALIVE_S = 13.0  # given up after three: a vanished board is noticed within 41 s
 STDERR_TAIL_BYTES = 4000
-STDERR_READS = 64  # at a time: what is printed without end must not keep us
-# paramiko's sendall() copies all that is left for each packet; a packet of sshd's takes no more than this (channels.h).
+STDERR_READS = 64  # at a time: endless output must not block us
+# paramiko's sendall() copies all the rest for each packet; a packet to sshd holds at most this (channels.h).
 PACKET_BYTES = 32 * 1024
 
 
@@ -33,18 +33,18 @@ class SshChannel:
 
     def send(self, data: bytes | memoryview, timeout_s: float) -> int:
         self._channel.settimeout(timeout_s)
-        self._drain_errors()  # a program that cannot print takes nothing either
+        self._drain_errors()  # a program whose output is blocked reads nothing
         try:
             taken = self._channel.send(bytes(data[:PACKET_BYTES]))
             if not taken:
-                raise EOFError("it takes nothing more")
+                raise EOFError("it accepts no more data")
         except TimeoutError:
             raise
         except BROKE as error:
-            words = said.last_words(self.errors())
+            words = diagnosis.last_words(self.errors())
             raise self._link.given_up() or ConnectionLost(
                 f"the connection to {self._link.address} broke while sending: {error or type(error).__name__}"
-                + (said.told(words) if words else ""),
+                + (diagnosis.quoted(words) if words else ""),
                 hint="Is the board still up and on the network? Nothing was left half-written there; run again.",
             ) from error
         else:
@@ -81,7 +81,7 @@ class SshChannel:
             if time.monotonic() > deadline or self._channel.closed:
                 return None
             self._drain_errors()
-            if self._channel.recv_ready():  # so that its last words do not block it
+            if self._channel.recv_ready():  # so that its last output does not block it
                 self._channel.recv(1 << 16)
             else:
                 self._channel.status_event.wait(0.002)
@@ -98,17 +98,17 @@ class SshLink:
     ) -> None:
         """Connect, check the host keys and log in, through the jump hosts if there are any.
 
-        Each wait ends after `connect_timeout_s`, so a host that swallows everything costs little more than that. Later, a
-        board that was silent for `keepalive_s` is asked for a sign of life, and given up after three times that.
-        Raises a TargetError that names the host and what to do; ConnectionLost where nobody answered.
+        Each wait ends after `connect_timeout_s`, so a host that never answers costs little more than that. Later, a board that
+        was silent for `keepalive_s` gets a keepalive request, and is given up after three times that.
+        Raises a TargetError that names the host and what to do; ConnectionLost if there was no answer.
         """
         self.keepalive_s = keepalive_s
         self._timeout_s = connect_timeout_s
-        self._silent_s: float | None = None  # given up after so long
+        self._silent_s: float | None = None  # the silence after which it was given up
         self._transports: list[paramiko.Transport] = []
         try:
             hops = route(target)
-            for hop in hops[1:]:  # said before the first is connected to, which looks at its own
+            for hop in hops[1:]:  # before the first connection, which checks its own
                 if hop.key is not None and not hop.agent:
                     key_file.look(hop.key)
             for hop in hops:
@@ -130,7 +130,7 @@ class SshLink:
                 tcp.silent(self.address, self._timeout_s, "opening a channel")
                 if "Timeout opening" in str(error)
                 else ConnectionLost(
-                    f"{self.address} lets no program be started: {said.last_words(str(error)) or type(error).__name__}",
+                    f"sshd at {self.address} refused to start a program: {diagnosis.last_words(str(error)) or type(error).__name__}",
                     hint="Its log says why (journalctl -u ssh).",
                 )
             ) from error
@@ -142,11 +142,11 @@ class SshLink:
             transport.close()
 
     def given_up(self) -> ConnectionLost | None:
-        """Why the watchdog closed this link, if it did."""
+        """Return why the watchdog closed this link, if it did."""
         return None if self._silent_s is None else tcp.silent(self.address, self._silent_s, "not even to a keepalive")
 
     def killed_by(self, channel: paramiko.Channel) -> int | None:
-        """128 and the number of the signal that ended the program of this channel; None: sshd has not said so."""
+        """Return 128 + the number of the signal that ended the channel's program; None: sshd has not reported one."""
         return self._packets().signals.get(channel.get_id())
 
     def _packets(self) -> Packets:
@@ -160,7 +160,7 @@ class SshLink:
         return time.monotonic() - self._packets().heard_s
 
     def ask(self) -> None:
-        with contextlib.suppress(BROKE):  # sshd refuses a request that it does not know: an answer like any other
+        with contextlib.suppress(BROKE):  # sshd refuses an unknown request: an answer like any other
             self._transports[-1].global_request("keepalive@openssh.com", wait=True)
 
     def give_up(self, silent_s: float) -> None:
@@ -169,13 +169,13 @@ class SshLink:
             transport.close()
 
 
-def host_key(target: Target, number: int = -1, say: waiting.Say | None = None) -> tuple[Hop, HostKey]:
-    """What the server of hop `number` (of targets.ssh.route.route; the last is the board) shows, without logging in there.
+def host_key(target: Target, number: int = -1, say: deadlines.Say | None = None) -> tuple[Hop, HostKey]:
+    """Return the host key of hop `number` (of targets.ssh.route.route; the last is the board), without logging in there.
 
-    The hops before it are logged in to, so their keys must be pinned. `say` is told what is waited for.
+    The hops before it are logged in to, so their keys must be pinned. `say` is called with what is being waited for.
     """
     hops = route(target)
-    with waiting.Wait(hops[number].address, "show its host key", waiting.ANSWER_S * len(hops), say):
+    with deadlines.Wait(hops[number].address, "show its host key", deadlines.ANSWER_S * len(hops), say):
         return _host_key(hops, number)
 
 

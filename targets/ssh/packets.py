@@ -1,4 +1,4 @@
-"""What is read off the packets of a connection on their way to paramiko."""
+"""Facts that are read from the packets of a connection on their way to paramiko."""
 
 import contextlib
 import signal
@@ -8,19 +8,19 @@ import time
 from paramiko.message import Message
 from paramiko.packet import Packetizer
 
-from targets import said
+from targets import diagnosis
 
 KEXINIT, CHANNEL_REQUEST = 20, 98  # RFC 4253, 12; RFC 4254, 9
 COOKIE_BYTES = 16
-# The name-lists of KEXINIT that both sides must have something in common of (RFC 4253, 7.1), each as sshd_config calls it.
+# The name-lists of KEXINIT in which both sides need a common entry (RFC 4253, 7.1), by their names in sshd_config.
 LISTS = ("KexAlgorithms", "HostKeyAlgorithms", "Ciphers", "Ciphers", "MACs", "MACs")
 MOST_SIGNALS = 1000
 
 
 class Packets(Packetizer):
-    """Notes when the other side was last heard: a packet whose check is right comes from it and from nobody between.
+    """Records when the other side was last heard: a packet with a valid MAC comes from it and from no one in between.
 
-    And acknowledges it at once: until the first program runs, sshd keeps back its next small packet for that (Nagle's
+    It also acknowledges it at once: until the first program runs, sshd holds back its next small packet for that (Nagle's
     algorithm), and the kernel would wait 40 ms. The first program took 46 ms to start, then 5 (measured, OpenSSH 9.2).
     """
 
@@ -28,10 +28,11 @@ class Packets(Packetizer):
         super().__init__(sock)
         self._tcp = sock if isinstance(sock, socket.socket) else None  # else a channel through a jump host
         self.heard_s = time.monotonic()
-        self.offered: tuple[tuple[str, tuple[str, ...]], ...] = ()  # what the server can: (one of LISTS, its names)
-        self.signals: dict[
-            int, int
-        ] = {}  # channel -> 128 + n, where signal n ended its program: paramiko leaves it out
+        self.offered: tuple[
+            tuple[str, tuple[str, ...]], ...
+        ] = ()  # what the server supports: (one of LISTS, its names)
+        # Channel -> 128 + n if signal n ended its program: paramiko does not report it.
+        self.signals: dict[int, int] = {}
 
     def read_message(self) -> tuple[int, Message]:
         kind, message = super().read_message()
@@ -41,7 +42,7 @@ class Packets(Packetizer):
         elif kind == CHANNEL_REQUEST and len(self.signals) < MOST_SIGNALS:
             self.signals |= _killed(Message(message.asbytes()))
         if self._tcp is not None:
-            with contextlib.suppress(OSError):  # closed meanwhile
+            with contextlib.suppress(OSError):  # just closed
                 self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return kind, message
 
@@ -52,10 +53,10 @@ def _offered(message: Message) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def _killed(message: Message) -> dict[int, int]:
-    """Of an exit-signal (RFC 4254, 6.10). It names some signals only: for SIGBUS, SIGSYS and others OpenSSH says "SIG@openssh.com"."""
+    """Read an exit-signal (RFC 4254, 6.10). It names only some signals: for SIGBUS, SIGSYS and others OpenSSH sends "SIG@openssh.com"."""
     channel, request = message.get_int(), message.get_binary()
     if request != b"exit-signal":
         return {}
     message.get_boolean()
     name = "SIG" + message.get_binary()[:20].decode("ascii", "replace").partition("@")[0]
-    return {channel: 128 + signal.Signals[name] if name in signal.Signals.__members__ else said.UNNAMED_SIGNAL}
+    return {channel: 128 + signal.Signals[name] if name in signal.Signals.__members__ else diagnosis.UNNAMED_SIGNAL}

@@ -1,6 +1,6 @@
-"""Passwords and passphrases: from the terminal or a named environment variable, only where boards.toml asks for one.
+"""Passwords and passphrases: from the terminal or a named environment variable, only if boards.toml asks for one.
 
-They are kept in memory until the process ends, so that a link that is opened again asks nobody twice, and nowhere else.
+They are kept only in memory, until the process ends, so that a reopened link does not ask again.
 """
 
 import getpass
@@ -12,18 +12,18 @@ import msgspec
 from targets.errors import AuthenticationRefused
 
 _asked: dict[str, str] = {}
-_lock = threading.Lock()  # boards that are checked side by side ask one after the other
+_lock = threading.Lock()  # boards that are checked in parallel ask one after another
 
 
 class Secret(msgspec.Struct, frozen=True):
-    """Where a secret is to be had. It holds none itself, so it may be printed."""
+    """Where to get a secret. It does not hold the secret, so it may be printed."""
 
-    prompt: str  # for people: what is asked for
+    prompt: str  # for people: what to enter
     variable: str | None = None  # environment variable; None: ask on the terminal
 
 
 def reveal(secret: Secret) -> str:
-    """The secret itself. AuthenticationRefused where the variable is empty or there is nobody to ask."""
+    """Return the secret. AuthenticationRefused if the variable is empty or there is no terminal."""
     if secret.variable is not None:
         value = os.environ.get(secret.variable, "")
         if not value:
@@ -39,20 +39,20 @@ def reveal(secret: Secret) -> str:
 
 
 def reveal_text(secret: Secret) -> str:
-    """A password, which goes as UTF-8 (RFC 4252, 8). AuthenticationRefused also where it is none."""
+    """Return a password, which is sent as UTF-8 (RFC 4252, 8). AuthenticationRefused also if it is not UTF-8."""
     value = reveal(secret)
     try:
         value.encode()
     except UnicodeEncodeError as error:
         raise AuthenticationRefused(
-            f"{secret.prompt} in {secret.variable or 'what was typed'} is not UTF-8, as SSH wants it",
-            hint="Was it written with another encoding (latin-1)? Write it again in a terminal that has UTF-8.",
+            f"{secret.prompt} in {secret.variable or 'what was typed'} is not UTF-8, which SSH requires",
+            hint="Was it entered in another encoding (latin-1)? Enter it again in a UTF-8 terminal.",
         ) from error
     return value
 
 
 def forget(secret: Secret) -> None:
-    """It was wrong: ask again next time."""
+    """Forget a wrong secret, so that the next attempt asks again."""
     with _lock:
         _asked.pop(secret.prompt, None)
 
@@ -62,7 +62,7 @@ def _ask(prompt: str) -> str:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))  # getpass would fall back to echoing on stdin
     except OSError as error:
         raise AuthenticationRefused(
-            f"{prompt} is to be asked for, and there is no terminal to ask on",
+            f"{prompt} must be asked for, but there is no terminal",
             hint="Run this in a terminal, or name an environment variable in boards.toml (password_env, passphrase_env).",
         ) from error
     return getpass.getpass(f"{prompt}: ")

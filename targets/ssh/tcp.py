@@ -1,4 +1,4 @@
-"""The TCP connection below SSH, and how many of them are opened to one address at a time."""
+"""The TCP connection below SSH, and a limit on how many are opened to one address at a time."""
 
 import contextlib
 import queue
@@ -14,15 +14,15 @@ from targets.errors import ConnectionLost, DroppedByServer, Unreachable
 # sshd's MaxStartups is 10:30:100 by default: from the tenth unauthenticated connection on it drops some. 8 at once lost none
 # of 200, 50 at once lost 15 (measured, OpenSSH 9.2).
 UNAUTHENTICATED_AT_ONCE = 8
-SLOT_S = 300.0  # to wait for others, each of which has its limits
-TRIES = 4  # of a connection that sshd dropped for MaxStartups
-# before the second try; doubled for each, and jittered so that many hosts do not come back together
+SLOT_S = 300.0  # to wait for others, each with its own limits
+TRIES = 4  # for a connection that sshd dropped for MaxStartups
+# before the second try; doubled each time, with jitter so that many hosts do not return together
 RETRY_PAUSE_S = 0.4
 PEEK_BYTES = 64
 # What sshd writes in place of its version before it drops a connection (sshd.c; the second from OpenSSH 9.8 on).
 TOO_MANY, PENALTY = b"Exceeded MaxStartups", b"Not allowed at this time"
 
-_Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]  # as socket.getaddrinfo gives them
+_Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]  # as returned by socket.getaddrinfo
 
 _slots: dict[tuple[str, int], threading.BoundedSemaphore] = {}
 _slots_lock = threading.Lock()
@@ -30,7 +30,7 @@ _slots_lock = threading.Lock()
 
 @contextlib.contextmanager
 def startup_slot(host: str, port: int) -> Iterator[None]:
-    """Held from connecting until logged in, by at most UNAUTHENTICATED_AT_ONCE links of this process to an address."""
+    """A slot from connecting to login, for at most UNAUTHENTICATED_AT_ONCE links of this process to an address."""
     with _slots_lock:
         slot = _slots.setdefault((host, port), threading.BoundedSemaphore(UNAUTHENTICATED_AT_ONCE))
     if not slot.acquire(timeout=SLOT_S):
@@ -47,9 +47,9 @@ def pause(attempt: int) -> None:
 
 
 def connect(host: str, port: int, *, timeout_s: float, dead_s: float) -> socket.socket:
-    """A connection on which the server has begun to speak.
+    """Return a connection on which the server has begun to speak.
 
-    Raises Unreachable (refused, no such host, no route), DroppedByServer (closed before a word of SSH; worth another
+    Raises Unreachable (refused, no such host, no route), DroppedByServer (closed before SSH began; worth another
     try) and ConnectionLost (no answer for `timeout_s`). The kernel breaks the connection when sent bytes stay
     unacknowledged for `dead_s`.
     """
@@ -66,7 +66,7 @@ def connect(host: str, port: int, *, timeout_s: float, dead_s: float) -> socket.
 
 
 def begins(sock: object) -> bytes:
-    """What the server has said first; b"" where that is not known, as through a jump host."""
+    """Return the first bytes from the server; b"" if unknown, as through a jump host."""
     if not isinstance(sock, socket.socket):
         return b""
     try:
@@ -76,7 +76,7 @@ def begins(sock: object) -> bytes:
 
 
 def silent(address: str, seconds: float, doing: str, hint: str = "") -> ConnectionLost:
-    """The error of every wait that nobody answered."""
+    """Return the error for a wait without an answer."""
     return ConnectionLost(
         f"{address} has not answered for {seconds:.3g} s ({doing})",
         hint=hint or "Is the board still up and on the network? Nothing was left half-written there; run again.",
@@ -90,7 +90,9 @@ def _dial(host: str, port: int, timeout_s: float) -> socket.socket:
     for number, (family, kind, protocol, _, where) in enumerate(found):
         sock = socket.socket(family, kind, protocol)
         try:
-            left_s = (deadline - time.monotonic()) / (len(found) - number)  # so a dead address leaves time for the next
+            left_s = (deadline - time.monotonic()) / (
+                len(found) - number
+            )  # so that a dead address leaves time for the next
             sock.settimeout(max(0.05, left_s))
             sock.connect(where)
         except OSError as problem:
@@ -111,7 +113,7 @@ def _dial(host: str, port: int, timeout_s: float) -> socket.socket:
 
 
 def _addresses(host: str, port: int, timeout_s: float) -> Sequence[_Address]:
-    """By name service, which has no limit of its own: a thread that it does not answer is left behind."""
+    """Look up the addresses. The name service has no timeout, so a thread without an answer is abandoned."""
     answer: queue.SimpleQueue[Sequence[_Address] | OSError | UnicodeError] = queue.SimpleQueue()
 
     def ask() -> None:
@@ -125,7 +127,7 @@ def _addresses(host: str, port: int, timeout_s: float) -> Sequence[_Address]:
         found = answer.get(timeout=timeout_s)
     except queue.Empty:
         raise Unreachable(
-            f"{host}:{port} can not be reached: no name service has told its address for {timeout_s:.3g} s",
+            f"{host}:{port} cannot be reached: the name service has not answered for {timeout_s:.3g} s",
             hint="Write the board's IP address as `host` in boards.toml, or repair the name service (/etc/resolv.conf).",
         ) from None
     if isinstance(found, Exception):
@@ -135,8 +137,8 @@ def _addresses(host: str, port: int, timeout_s: float) -> Sequence[_Address]:
 
 def _broken(address: str, error: OSError) -> DroppedByServer:
     return DroppedByServer(
-        f"{address} broke the connection before it said anything: {error.strerror or error}",
-        hint="Does something else than sshd listen there, or is a firewall in between?",
+        f"{address} broke the connection before it sent anything: {error.strerror or error}",
+        hint="Does something other than sshd listen there, or is a firewall in between?",
     )
 
 
@@ -145,21 +147,21 @@ def _first_word(sock: socket.socket, address: str, timeout_s: float) -> None:
     try:
         said = sock.recv(PEEK_BYTES, socket.MSG_PEEK)
     except TimeoutError as error:
-        hint = "It took the connection and said nothing: does something else than sshd listen on that port, or does the board hang?"
+        hint = "It accepted the connection and sent nothing: does something other than sshd listen on that port, or does the board hang?"
         raise silent(address, timeout_s, "waiting for its SSH version", hint) from error
     except OSError as error:
         raise _broken(address, error) from error
     if said.startswith(PENALTY):
         raise Unreachable(
-            f"sshd at {address} turns this host away for a while, for failed logins before (PerSourcePenalties)",
+            f"sshd at {address} rejects this host for a while because of earlier failed logins (PerSourcePenalties)",
             hint="Wait a minute, and check `user` and the key in boards.toml before the next try.",
         )
     if not said or said.startswith(TOO_MANY):
         raise DroppedByServer(
-            f"{address} dropped the connection before it said anything"
+            f"{address} dropped the connection before it sent anything"
             if not said
-            else f"sshd at {address} dropped the connection: too many are logging in there at once",
-            hint="sshd does so where too many log in at once (MaxStartups in its sshd_config), or where it lets this host not in "
+            else f"sshd at {address} dropped the connection: too many logins at once",
+            hint="sshd does this if too many log in at once (MaxStartups in its sshd_config), or if it does not allow this host "
             "(hosts.deny, AllowUsers): its log says which."
             if not said
             else "Raise MaxStartups in its sshd_config, or reach fewer boards through it at a time.",
@@ -168,6 +170,6 @@ def _first_word(sock: socket.socket, address: str, timeout_s: float) -> None:
 
 def _unreachable(address: str, why: str) -> Unreachable:
     return Unreachable(
-        f"{address} can not be reached: {why}",
+        f"{address} cannot be reached: {why}",
         hint="Is it switched on and on this network? Check `host` and `port` in boards.toml.",
     )

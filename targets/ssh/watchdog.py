@@ -1,7 +1,7 @@
 """One thread that watches every link for a board that no longer answers.
 
-TCP alone does not notice: a proxy, a NAT or a half-dead router in between goes on acknowledging. So a link that was silent
-for a while is asked a question that sshd must answer, and is given up when that stays without an answer.
+TCP alone does not notice: a proxy, a NAT or a half-dead router in between keeps acknowledging. So a link that was silent for a
+while gets a request that sshd must answer, and is given up if there is no answer.
 """
 
 import threading
@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 TICK_S = 0.5
-GIVE_UP_AFTER = 3  # times `keepalive_s` of silence; the question is asked after the first
+GIVE_UP_AFTER = 3  # times `keepalive_s` of silence; the request is sent after the first
 
 
 class Watched(Protocol):
     keepalive_s: float
 
     def silent_s(self) -> float:
-        """Seconds since anything came from the board."""
+        """Return the seconds since anything came from the board."""
 
     def ask(self) -> None:
-        """Send the question and wait for the answer. May block: it is called in a thread of its own."""
+        """Send the request and wait for the answer. May block: it is called in its own thread."""
 
     def give_up(self, silent_s: float) -> None:
-        """Close the link, so that all who wait on it wake up. Must not block."""
+        """Close the link, so that all its waiting threads wake up. Must not block."""
 
 
 _links: set[Watched] = set()
@@ -32,7 +32,7 @@ _watching = False
 
 
 def watch(link: Watched) -> None:
-    """Watch this link until `unwatch` or until it was given up."""
+    """Watch this link until `unwatch` or until it is given up."""
     global _watching  # noqa: PLW0603 - one thread a process is the point
     with _lock:
         _links.add(link)
@@ -42,7 +42,7 @@ def watch(link: Watched) -> None:
 
 
 def unwatch(link: Watched) -> None:
-    """Let go of this link; one that is not watched is none the worse."""
+    """Stop watching this link, if it is watched."""
     with _lock:
         _links.discard(link)
 
@@ -69,11 +69,11 @@ def _run() -> None:
                     link.give_up(silent_s)
             elif silent_s >= link.keepalive_s:
                 open_questions[link] = _Question(time.monotonic())
-                # Sending blocks where the network takes no more bytes, so no link may hold up the watch over the others.
+                # Sending blocks if the network accepts no more bytes, and must not delay the watch over other links.
                 threading.Thread(target=link.ask, name="edgepress-keepalive", daemon=True).start()
 
 
 @dataclass
 class _Question:
     asked_s: float
-    ticks: int = 0  # a process that was stopped (Ctrl-Z) must first hear what came meanwhile, so not by the clock
+    ticks: int = 0  # not by the clock: a process that was stopped (Ctrl-Z) must first read what has arrived

@@ -1,8 +1,8 @@
-"""Hold a virtual board to its shape, with what this machine and this user's rights give, and end all that it started.
+"""Enforce a virtual board's shape, as far as this machine and this user's rights allow, and end everything that it started.
 
-For each of cores, memory and CPU time: a control group (version 2 where its controllers are delegated to us, else version
-1), and where there is none a CPU affinity and RLIMIT_DATA, which every process may set for itself. A process can not leave
-them: sessions, and what they start detached, inherit them from sshd.
+For each of cores, memory and CPU time: a control group (version 2 if its controllers are delegated to us, else version 1), or
+without one a CPU affinity and RLIMIT_DATA, which every process may set for itself. A process cannot leave them: sessions, and
+the detached processes that they start, inherit them from sshd.
 """
 
 import contextlib
@@ -20,28 +20,28 @@ from targets.shape import Shape
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpuset", "memory", "cpu")
 PERIOD_US = 100_000  # the kernel's own default (Documentation/scheduler/sched-bwc.rst)
-# A kernel may be built, or started, without counting swap.
+# A kernel may be built, or booted, without swap accounting.
 WHERE_SWAP_IS_COUNTED = ("memory.memsw.limit_in_bytes", "memory.swap.max")
 END_TIMEOUT_S = 5.0
-# In the environment of every session; how processes are found where no control group holds them together.
+# In the environment of every session, to find its processes without a control group.
 MARK = "EDGEPRESS_VIRTUAL"
 PREFIX = "edgepress-virtual-"
 NAME = re.compile(rf"{PREFIX}([0-9]+)-([0-9]+)-[0-9a-f]+")
 
 
 def new_name() -> str:
-    """A name for a board of this process, which tells whether this process still lives, also after its id was used again."""
+    """Return a name for a board that shows whether this process still lives, even after its id was reused."""
     return f"{PREFIX}{os.getpid()}-{start_ticks(os.getpid())}-{secrets.token_hex(4)}"
 
 
 def is_leftover(name: str) -> bool:
-    """Whether `name` is that of a virtual board whose owner is gone."""
+    """Whether `name` is that of a virtual board whose owner has ended."""
     match = NAME.fullmatch(name)
     return match is not None and start_ticks(int(match[1])) != int(match[2])
 
 
 def collect_leftovers(root: Path = CGROUP_ROOT) -> None:
-    """End what boards left whose edgepress was killed outright: their processes and their groups."""
+    """End the processes and groups that a killed edgepress left behind."""
     groups: dict[str, list[Path]] = {}
     for parent in set(_parents(root).values()):
         for group in parent.glob(f"{PREFIX}*"):
@@ -52,13 +52,15 @@ def collect_leftovers(root: Path = CGROUP_ROOT) -> None:
 
 
 class Limits:
-    """What holds one board: `note` says it in words, `groups` are its control groups by controller."""
+    """The limits of one board: `note` describes them, `groups` are its control groups by controller."""
 
     def __init__(self, pid: int, shape: Shape, name: str, root: Path = CGROUP_ROOT) -> None:
-        """Hold the process `pid` and whatever it starts from now on. It can be held; what can not is in the note."""
+        """Limit the process `pid` and everything that it starts from now on. The note says what could not be limited."""
         self.name = name
         self.groups: dict[str, Path] = {}
-        cores = sorted(os.sched_getaffinity(0))[-shape.cores :]  # the last ones: most work of a machine is on the first
+        cores = sorted(os.sched_getaffinity(0))[
+            -shape.cores :
+        ]  # the last ones: most of a machine's work is on the first
         for controller, parent in _parents(root).items():
             if controller == "cpu" and shape.cpu is None:
                 continue
@@ -69,14 +71,14 @@ class Limits:
         if "cpuset" not in self.groups:
             os.sched_setaffinity(pid, cores)
         if "memory" not in self.groups:
-            # RLIMIT_AS would count address space that is only reserved: arenas of threads, a model file that is mapped.
+            # RLIMIT_AS would count address space that is only reserved: thread arenas, a mapped model file.
             resource.prlimit(pid, resource.RLIMIT_DATA, (shape.memory_bytes, shape.memory_bytes))
         self.note = "; ".join(self._words(shape, len(cores)))
 
     def _words(self, shape: Shape, cores: int) -> list[str]:
         words = [f"{cores} core{'s' if cores > 1 else ''} ({self._means('cpuset', 'CPU affinity')})"]
         if cores < shape.cores:
-            words[0] += f", not {shape.cores}: this machine gives no more"
+            words[0] += f", not {shape.cores}: this machine has no more"
         if "memory" in self.groups:
             words.append(f"{shape.memory} ({self._means('memory', '')})")
         else:
@@ -94,12 +96,12 @@ class Limits:
         return f"cgroup v{version} {controller}"
 
     def end(self) -> None:
-        """Kill whatever still runs on the board, and remove its groups."""
+        """Kill everything that still runs on the board, and remove its groups."""
         _end(self.name, list(self.groups.values()))
 
 
 def _parents(root: Path) -> dict[str, Path]:
-    """By controller, the group below which this process may make one of its own."""
+    """Return, by controller, the group below which this process may make its own."""
     own = _own_groups()
     if _is_version_2(root):
         return _delegated(root, own.get("", ""))
@@ -113,15 +115,15 @@ def _parents(root: Path) -> dict[str, Path]:
 
 
 def _delegated(root: Path, own: str) -> dict[str, Path]:
-    """Version 2: the nearest group upwards that we may write and that hands most of the controllers on."""
+    """Version 2: return the nearest writable group upwards that delegates the most controllers."""
     best: dict[str, Path] = {}
     for group in [root / own, *(root / own).parents]:
         if not group.is_relative_to(root):
             break
         with contextlib.suppress(OSError):
             if os.access(group, os.W_OK) and os.access(group / "cgroup.procs", os.W_OK):
-                handed_on = (group / "cgroup.subtree_control").read_text().split()
-                found = {name: group for name in CONTROLLERS if name in handed_on}
+                delegated = (group / "cgroup.subtree_control").read_text().split()
+                found = {name: group for name in CONTROLLERS if name in delegated}
                 best = max(best, found, key=len)
     return best
 
@@ -131,7 +133,7 @@ def _is_version_2(group: Path) -> bool:
 
 
 def _own_groups() -> dict[str, str]:
-    """/proc/self/cgroup (cgroups(7)): the path below the root by controller; that of version 2 has the name ""."""
+    """Read /proc/self/cgroup (cgroups(7)): the path below the root by controller; "" stands for version 2."""
     groups = {}
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
@@ -140,7 +142,7 @@ def _own_groups() -> dict[str, str]:
 
 
 def _settings(controller: str, shape: Shape, cores: list[int], parent: Path) -> dict[str, str]:
-    """File and content, in the order of writing."""
+    """Return file and content, in the order of writing."""
     version_2 = _is_version_2(parent)
     if controller == "cpuset":
         chosen = ",".join(map(str, cores))
@@ -159,7 +161,7 @@ def _settings(controller: str, shape: Shape, cores: list[int], parent: Path) -> 
 
 
 def _join(group: Path, controller: str, shape: Shape, cores: list[int], pid: int, *, shared: bool) -> bool:
-    """Make the group, limit it, put the process into it; whether all of that was allowed."""
+    """Make the group, limit it, put the process into it. Returns whether all of that was allowed."""
     try:
         group.mkdir(exist_ok=True)
         for file, content in _settings(controller, shape, cores, group.parent).items():
@@ -185,7 +187,7 @@ def _end(name: str, groups: list[Path]) -> None:
         time.sleep(0.01)
     for group in groups:
         while group.exists() and time.monotonic() < deadline:
-            with contextlib.suppress(OSError):  # busy as long as a killed process has not gone entirely
+            with contextlib.suppress(OSError):  # busy until a killed process has disappeared
                 group.rmdir()
                 break
             time.sleep(0.01)
@@ -201,7 +203,7 @@ def _processes(name: str, groups: list[Path]) -> set[int]:
 
 
 def _marks() -> dict[int, str]:
-    """The board that each process was started on, for those that were started on a virtual one and still say so."""
+    """Return the virtual board of each process whose environment names one."""
     marks = {}
     start = f"{MARK}=".encode()
     for environment in Path("/proc").glob("[0-9]*/environ"):

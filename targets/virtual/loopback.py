@@ -1,8 +1,7 @@
-"""The `virtual` board: a real OpenSSH server on the loopback of this machine, for the time of one session.
+"""The `virtual` board: a real OpenSSH server on the loopback of this machine, for one session.
 
-It has its own host key (pinned) and user key, both made for it, listens on a free port of 127.0.0.1 only, runs as
-whoever runs edgepress, and is held to the shape of a small board. What it proves is the way over SSH; what is measured on
-it is this machine.
+It has its own host key (pinned) and user key, both made for it, listens only on a free port of 127.0.0.1, runs as the user of
+edgepress, and is limited to the shape of a small board. It proves the connection over SSH; the measurements are of this machine.
 """
 
 import contextlib
@@ -31,12 +30,12 @@ PORT_TRIES = 5
 # The board is this machine, and shares its lock (device_agent/board/machine_lock.py).
 PASSED = ("EDGEPRESS_LOCK_FOLDER",)
 INSTALL = "Install it: apt-get install openssh-server"
-# Where sshd separates privileges when root runs it (sshd(8)); Debian makes it only when the service starts.
+# sshd needs it for privilege separation when root runs it (sshd(8)); Debian only makes it when the service starts.
 PRIVILEGE_SEPARATION = Path("/run/sshd")
 
 
 def find_sshd() -> str | None:
-    """The path of sshd, which is not on an ordinary user's PATH; it insists on being started by an absolute one."""
+    """Return the absolute path of sshd, which it requires, and which is not on an ordinary user's PATH."""
     return shutil.which("sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
 
 
@@ -44,17 +43,17 @@ def find_sshd() -> str | None:
 def loopback_sshd(target: Target, cgroup_root: Path = CGROUP_ROOT) -> Iterator[Target]:
     """Start the server in the target's shape; yields `target` with its address, key and pinned host key filled in.
 
-    What holds of the shape is said in `note`. VirtualUnavailable where this machine can not run it.
+    `note` says what of the shape is enforced. VirtualUnavailable if this machine cannot run it.
     """
     shape, user = target.virtual or Shape(), named_user()
     if user is None:
         raise VirtualUnavailable(
-            f"the user {os.geteuid()} has no name in /etc/passwd, and sshd lets in nobody without one",
+            f"the user {os.geteuid()} has no name in /etc/passwd, which sshd requires",
             hint="Add an entry for the user, or use the board `local`.",
         )
     collect_leftovers(cgroup_root)
     for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # another start may collect it at the same time
+        with contextlib.suppress(OSError):  # another start may remove it at the same time
             if is_leftover(left.name) and left.stat().st_uid == os.geteuid():
                 shutil.rmtree(left)
     with contextlib.ExitStack() as stack:
@@ -73,13 +72,17 @@ def loopback_sshd(target: Target, cgroup_root: Path = CGROUP_ROOT) -> Iterator[T
         kind, key_text = (folder / "host_key.pub").read_text().split()[:2]
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {key_text}\n")
         yield msgspec.structs.replace(
-            target, port=port, user=user, key=str(folder / "user_key"),
-            known_hosts=str(folder / "known_hosts"), note=note,
-        )  # fmt: skip
+            target,
+            port=port,
+            user=user,
+            key=str(folder / "user_key"),
+            known_hosts=str(folder / "known_hosts"),
+            note=note,
+        )
 
 
 def make_keys(folder: Path) -> None:
-    """A host key and a user key (host_key, user_key) of their own, and authorized_keys that lets the user key in."""
+    """Make a host key and a user key (host_key, user_key), and authorized_keys that admits the user key."""
     for key in ("host_key", "user_key"):
         _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "edgepress-virtual", "-f", str(folder / key)])
     (folder / "authorized_keys").write_text((folder / "user_key.pub").read_text())
@@ -90,34 +93,37 @@ def make_keys(folder: Path) -> None:
 def _start(stack: contextlib.ExitStack, folder: Path, shape: Shape, cgroup_root: Path) -> tuple[int, Limits]:
     sshd = find_sshd()
     if sshd is None:
-        raise VirtualUnavailable("this machine has no sshd, which the virtual board is made of", hint=INSTALL)
+        raise VirtualUnavailable("this machine has no sshd, which the virtual board needs", hint=INSTALL)
     log, config = folder / "sshd.log", folder / "sshd_config"
     for _ in range(PORT_TRIES):
         port = _free_port()
         variables = [f"{MARK}={folder.name}", *_passed()]
         config.write_text(server_config(folder, "127.0.0.1", port, " ".join(variables)))
-        # A session of its own, so that Ctrl-C leaves its end to us; setpriv ends it also when we are killed outright.
+        # Its own session, so that Ctrl-C does not end it; setpriv also ends it if we are killed outright.
         setpriv = shutil.which("setpriv")
         guard = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
         with contextlib.ExitStack() as attempt:
             process = subprocess.Popen(
                 [*guard, sshd, "-D", "-f", str(config), "-E", str(log)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
             attempt.callback(_stop, process)
             limits = Limits(process.pid, shape, folder.name, cgroup_root)
             attempt.callback(limits.end)
             if _listens(process, port):
                 stack.push(attempt.pop_all())
                 return port, limits
-    said = log.read_text(errors="replace").strip() if log.exists() else ""
+    printed = log.read_text(errors="replace").strip() if log.exists() else ""
     raise VirtualUnavailable(
-        f"sshd did not start on the loopback: {said[-500:] or 'it said nothing'}", hint=f"Try {sshd} -t."
+        f"sshd did not start on the loopback: {printed[-500:] or 'it said nothing'}", hint=f"Try {sshd} -t."
     )
 
 
 def _passed() -> list[str]:
-    """What of our own environment the board's has, too; sshd_config has no way to write every value."""
+    """Return the variables that the board gets from our environment, if sshd_config can express their values."""
     values = {name: os.environ.get(name, "") for name in PASSED}
     return [f"{name}={value}" for name, value in values.items() if value and re.fullmatch(r"[\w./+-]+", value)]
 
@@ -132,10 +138,10 @@ def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def server_config(folder: Path, address: str, port: int, variable: str = "") -> str:
-    """For sshd with the keys of `folder`. Every path absolute: the child made for a connection works elsewhere.
+    """Return the configuration of sshd with the keys in `folder`. All paths are absolute: its children change folders.
 
-    SHLVL: else bash takes each command for a login and runs the account's .bashrc, whatever that does. `variable`: another one
-    for the sessions, NAME=value; sshd minds the first SetEnv only.
+    SHLVL: else bash treats each command as a login and runs the account's .bashrc. `variable`: another one for the sessions,
+    NAME=value; sshd only uses the first SetEnv.
     """
     return f"""\
 Port {port}

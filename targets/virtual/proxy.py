@@ -1,12 +1,12 @@
-"""A TCP proxy in front of a board's sshd that has the delay, the rate and the faults of a link. It needs no rights.
+"""A TCP proxy in front of a board's sshd with the delay, the rate and the faults of a link. It needs no privileges.
 
     with Proxy(port, delay_s=0.010, rate_bytes_s=1_250_000) as proxy:
         ...  # connect to 127.0.0.1, proxy.port
         proxy.cut()
 
-"up" is from the host to the board, "down" the way back. The rate holds for each way and is shared by all connections,
-as a board's link is. What it can not imitate: TCP ends in the proxy, so connecting costs no round trip and no
-congestion control ever sees the link.
+"up" is from the host to the board, "down" the opposite direction. The rate applies to each direction and is shared by all
+connections, like a board's link. It cannot imitate everything: TCP ends in the proxy, so connecting costs no round trip and
+congestion control never sees the link.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from typing import Any, Literal, Self, TypeVar
 Way = Literal["up", "down"]
 
 CHUNK_BYTES = 64 * 1024
-# Of a shaped link: a chunk is what passes in this time, and no less than a packet (1500 bytes on Ethernet).
+# On a shaped link, a chunk is what passes in this time, but at least a packet (1500 bytes on Ethernet).
 CHUNK_S = 0.005
 PACKET_BYTES = 1500
-# What waits in front of a slow link, as in a router; beyond it the sender is held back.
+# The queue in front of a slow link, as in a router; beyond it the sender is slowed down.
 QUEUE_S = 0.1
-# On the way at most, for each connection and way: 256 chunks are 16 MiB.
+# The most in transit, for each connection and direction: 256 chunks are 16 MiB.
 QUEUE_CHUNKS = 256
 CONNECT_BACKLOG = 1024
 CALL_TIMEOUT_S = 10.0
@@ -43,7 +43,7 @@ class _Way:
     delay_s: float
     rate_bytes_s: float | None
     passed: int = 0
-    free_at: float = 0.0  # when the last byte that was taken has left the sender's end
+    free_at: float = 0.0  # when the last accepted byte has left the sender's end
     trip_at: int | None = None
     trip: Callable[[], None] | None = None
     flip_at: int | None = None
@@ -55,12 +55,12 @@ class _Way:
         return min(CHUNK_BYTES, max(PACKET_BYTES, int(self.rate_bytes_s * CHUNK_S)))
 
     def occupy(self, size: int, now: float) -> float:
-        """Put so many bytes onto the link; the time at which the last of them arrives."""
+        """Put `size` bytes onto the link. Returns when the last of them arrives."""
         self.free_at = max(self.free_at, now) + (size / self.rate_bytes_s if self.rate_bytes_s else 0.0)
         return self.free_at + self.delay_s
 
     def next_piece(self, data: bytes) -> bytes:
-        """The part of `data` that passes before something is to happen, damaged if that was asked for."""
+        """Return the part of `data` that passes before the next fault, damaged if requested."""
         piece = data if self.trip_at is None else data[: self.trip_at - self.passed]
         if self.flip_at is not None and self.flip_at < self.passed + len(piece):
             damaged = bytearray(piece)
@@ -71,20 +71,20 @@ class _Way:
 
 
 class Proxy:
-    """Use as a context manager. Every fault may be called from any thread and has happened when the call returns."""
+    """A context manager. Every fault may be called from any thread and has happened when the call returns."""
 
     def __init__(self, port: int, *, delay_s: float = 0.0, rate_bytes_s: float | None = None) -> None:
-        """Pass on to 127.0.0.1:`port`; `delay_s` is one way, None is no limit of the rate."""
-        self._behind = ("127.0.0.1", port)
+        """Forward to 127.0.0.1:`port`; `delay_s` is one way; `rate_bytes_s` None: unlimited."""
+        self._server = ("127.0.0.1", port)
         self._ways: dict[Way, _Way] = {"up": _Way(delay_s, rate_bytes_s), "down": _Way(delay_s, rate_bytes_s)}
-        self._endings: set[asyncio.Future[bool]] = set()  # one an open connection; its result: with a reset
+        self._endings: set[asyncio.Future[bool]] = set()  # one per open connection; the result: whether with a reset
         self._tasks: set[asyncio.Task[None]] = set()
         self._half_closed: list[socket.socket] = []
-        self._door: list[socket.socket] = []  # the listening socket, and what fills its queue
+        self._door: list[socket.socket] = []  # the listening socket, and the one that fills its queue
         self.port = 0
 
     def __enter__(self) -> Self:
-        # Bound but not listening: it keeps the port ours while new connections are refused.
+        # Bound but not listening: it keeps the port while new connections are refused.
         self._holder = _bound(0)
         self.port = self._holder.getsockname()[1]
         self._loop = asyncio.new_event_loop()
@@ -103,7 +103,7 @@ class Proxy:
         self._holder.close()
 
     def passed(self, way: Way = "up") -> int:
-        """Bytes that went through so far."""
+        """Return the bytes that have passed so far."""
         return self._ways[way].passed
 
     # --- faults
@@ -113,31 +113,31 @@ class Proxy:
         self._call(self._cut(reset))
 
     def cut_after(self, size_bytes: int, way: Way = "up", *, reset: bool = True) -> None:
-        """Cut once, when so many more bytes have passed that way; not one more is delivered."""
+        """Cut once, after `size_bytes` more have passed that way; not one more is delivered."""
         self._call(self._trip_after(size_bytes, way, lambda: self._end_connections(reset)))
 
     def stall(self) -> None:
-        """Pass nothing any more. Connections stay open and acknowledged, new ones are accepted, all until resume()."""
+        """Pass nothing. Connections stay open and acknowledged, new ones are accepted, all until resume()."""
         self._call(self._stall())
 
     def stall_after(self, size_bytes: int, way: Way = "up") -> None:
-        """Stall once, when so many more bytes have passed that way."""
+        """Stall once, after `size_bytes` more have passed that way."""
         self._call(self._trip_after(size_bytes, way, self._passing.clear))
 
     def corrupt_after(self, size_bytes: int, way: Way = "up") -> None:
-        """Flip one bit, once, in the byte that comes after so many more that way."""
+        """Flip one bit, once, in the byte after `size_bytes` more that way."""
         self._call(self._corrupt_after(size_bytes, way))
 
     def refuse(self) -> None:
-        """Refuse new connections (RST) until resume(), as a board whose sshd does not run."""
+        """Refuse new connections (RST) until resume(), like a board without a running sshd."""
         self._call(self._shut())
 
     def black_hole(self) -> None:
-        """Leave new connections without any answer until resume(), as a board that is off."""
+        """Leave new connections unanswered until resume(), like a board that is off."""
         self._call(self._black_hole())
 
     def resume(self) -> None:
-        """Pass again, and take new connections again."""
+        """Pass and accept connections again."""
         self._call(self._resume())
 
     # --- in the thread of the loop
@@ -152,13 +152,13 @@ class Proxy:
     async def _shut(self) -> None:
         for end in self._door:
             if self._loop.remove_reader(end):
-                self._accept(end)  # whoever is connected already is an old connection
+                self._accept(end)  # it is already connected, so it is an old connection
             end.close()
         self._door.clear()
 
     async def _black_hole(self) -> None:
         await self._shut()
-        # Linux leaves a SYN without answer where the queue of a listening socket is full; here one connection fills it.
+        # Linux does not answer a SYN if the queue of a listening socket is full; here one connection fills it.
         self._listen(0)
         filler = socket.socket()
         filler.setblocking(False)
@@ -211,7 +211,7 @@ class Proxy:
                 task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, near: socket.socket) -> None:
-        """One connection from its beginning to its end."""
+        """Serve one connection from start to end."""
         far = socket.socket()
         ending: asyncio.Future[bool] = self._loop.create_future()
         self._endings.add(ending)
@@ -223,7 +223,7 @@ class Proxy:
         failed = not passing.cancelled() and passing.exception() is not None
         for end in (near, far):
             if ending.done() and not ending.result():
-                # Linux turns the close of a socket with unread bytes into a reset, so it is closed only at the end.
+                # Linux turns closing a socket with unread bytes into a reset, so it is closed at the end.
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_WR)
                 self._half_closed.append(end)
@@ -234,7 +234,7 @@ class Proxy:
 
     async def _pass_both(self, near: socket.socket, far: socket.socket, ending: asyncio.Future[bool]) -> None:
         far.setblocking(False)
-        await self._loop.sock_connect(far, self._behind)
+        await self._loop.sock_connect(far, self._server)
         async with asyncio.TaskGroup() as group:
             for source, sink, way in ((near, far, self._ways["up"]), (far, near, self._ways["down"])):
                 sink.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -244,7 +244,7 @@ class Proxy:
 
     async def _take(self, source: socket.socket, line: asyncio.Queue[tuple[float, bytes]], way: _Way) -> None:
         data = b"."
-        while data:  # the empty read at the end travels too
+        while data:  # the empty read at the end is passed on, too
             data = await self._loop.sock_recv(source, way.chunk_bytes)
             await line.put((way.occupy(len(data), self._loop.time()), data))
             await _sleep(way.free_at - QUEUE_S - self._loop.time())

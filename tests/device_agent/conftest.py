@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from device_agent.files.layout import Place
+from device_agent.files.layout import Layout
 from tests.support.agent_inside import Host
 from tests.support.agent_process import Agent
 
@@ -37,7 +37,7 @@ def host():
 
 @pytest.fixture
 def place(tmp_path):
-    place = Place(str(tmp_path / "edge"))
+    place = Layout(str(tmp_path / "edge"))
     yield place
     if place._used >= 0:
         os.close(place._used)

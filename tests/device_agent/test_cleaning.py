@@ -136,11 +136,11 @@ def test_by_itself_what_was_not_used_for_weeks(agent, start):
 
 def test_by_itself_what_is_beyond_the_bound():
     now = time.time_ns()
-    stored = [layout.Stored(str(age_h), "blobs", now - age_h * 3600 * 10**9, 200 << 20) for age_h in (9, 0, 3, 5)]
-    stored.append(layout.Stored("site", "sites", now - 8 * 3600 * 10**9, 0))
+    stored = [layout.Entry(str(age_h), "blobs", now - age_h * 3600 * 10**9, 200 << 20) for age_h in (9, 0, 3, 5)]
+    stored.append(layout.Entry("site", "sites", now - 8 * 3600 * 10**9, 0))
     gone = layout.beyond(stored, layout.KEPT_NS, layout.KEPT_BYTES, layout.LEAST_NS)
     assert [each.path for each in gone] == ["5", "9"]
-    much = [layout.Stored(str(number), "blobs", now, 200 << 20) for number in range(9)]
+    much = [layout.Entry(str(number), "blobs", now, 200 << 20) for number in range(9)]
     assert layout.beyond(much, layout.KEPT_NS, layout.KEPT_BYTES, layout.LEAST_NS) == []  # of the run that is going on
 
 
@@ -202,7 +202,9 @@ def foreign(agent):
 def test_a_job_of_another_version_is_said_to_be_that(agent, foreign, ask):
     failure = agent.ask(ask(foreign.name))
     assert failure.error == "other_version"
-    assert failure.message == f"the job {foreign.name} is of another version of edgepress, which alone can read it"
+    assert (
+        failure.message == f"the job {foreign.name} belongs to another version of edgepress, and only that can read it"
+    )
     assert agent.ask(wire.Jobs()).jobs == ()
 
 

@@ -106,12 +106,12 @@ def test_a_folder_in_place_of_it(start, tmp_path):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"owner": "me"}', '{"owner": "me", "job_id": "x", "since_ns": "1"}'])
 def test_a_lock_that_does_not_say_who_is_held_all_the_same(tmp_path, text):
     """As where the disk was full when its owner wrote his name."""
-    root = layout.Place(str(tmp_path / "edge"))
+    root = layout.Layout(str(tmp_path / "edge"))
     with Path(root.lock).open("w", encoding="ascii") as lock:
         lock.write(text)
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(Refused, match="another edgepress measures on this board") as refused:
+        with pytest.raises(Refused, match="another edgepress is measuring on this board") as refused:
             requests._lock(root, {})
     assert refused.value.error == "busy"
 

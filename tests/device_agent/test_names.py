@@ -8,7 +8,7 @@ import pytest
 
 from device_agent.board.processes import boot_id, start_ticks
 from device_agent.channel import Refused
-from device_agent.files.layout import Place
+from device_agent.files.layout import Layout
 from device_agent.jobs.job import Process, this_process
 
 HASH, JOB = "a" * 64, "b" * 32
@@ -17,7 +17,7 @@ HASH, JOB = "a" * 64, "b" * 32
 @pytest.mark.parametrize("folder", ["blob", "partial", "site", "job"])
 @pytest.mark.parametrize("spoil", [lambda name: name + "\n", lambda name: name + "0", lambda name: name[1:], str.upper, lambda name: name + "/../x", lambda _: ""])  # fmt: skip
 def test_only_a_whole_number_becomes_a_path(tmp_path, folder, spoil):
-    path, name = getattr(Place(str(tmp_path)), folder), JOB if folder == "job" else HASH
+    path, name = getattr(Layout(str(tmp_path)), folder), JOB if folder == "job" else HASH
     assert Path(path(name)).name == name
     with pytest.raises(Refused, match="not "):
         path(spoil(name))

@@ -74,7 +74,7 @@ def test_other_values_are_none(values, named, words):
 def test_it_cannot_be_changed():
     with pytest.raises(AttributeError) as told:
         INNER.number = 2
-    assert str(told.value) == "Inner can not be changed"
+    assert str(told.value) == "Inner cannot be changed"
     assert INNER.number == 1
 
 

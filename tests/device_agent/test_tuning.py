@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from device_agent import wire
-from device_agent.files.layout import Place
+from device_agent.files.layout import Layout
 from device_agent.record import replace
 from tests.support import board_trees
 from tests.support.agent_process import LAUNCH, Agent, is_alive, pythons, sleep_model, wait_until
@@ -173,7 +173,7 @@ def test_tuning_again_begins_with_what_was_there_at_first(board, tree):
 
 
 def test_while_the_board_is_used_it_stays_tuned_and_then_not(board, tree, monkeypatch):
-    """A minute without a job, which a test can not wait for: the guardian's own code with another minute."""
+    """A minute without a job, which a test cannot wait for: the guardian's own code with another minute."""
     from device_agent import tuning
 
     agent = board()
@@ -183,9 +183,9 @@ def test_while_the_board_is_used_it_stays_tuned_and_then_not(board, tree, monkey
     monkeypatch.setenv("EDGEPRESS_FS_ROOT", str(tree))  # as the agent, which has another boot than this machine
     monkeypatch.setattr(tuning, "UNUSED_S", 0.2)
     monkeypatch.setattr(tuning, "LOOK_S", 0.1)
-    assert tuning._is_used(Place(str(agent.root)))
-    tuning._wait(Place(str(agent.root)), tuning.boottime_ns() + MINUTE_NS, while_used=True)
-    assert not tuning._is_used(Place(str(agent.root)))
+    assert tuning._is_used(Layout(str(agent.root)))
+    tuning._wait(Layout(str(agent.root)), tuning.boottime_ns() + MINUTE_NS, while_used=True)
+    assert not tuning._is_used(Layout(str(agent.root)))
     assert isinstance(agent.follow(agent.last_job)[0], wire.Launched)
 
 

@@ -65,7 +65,7 @@ def test_auto_takes_the_tables_meters_and_a_wrong_one_is_said_before_anything_is
         with pytest.raises(MeterUnavailable, match=r"ina226 can not be read.*i2c-99") as refused:
             meters.chosen(session, plan(""), wrong)
         assert refused.value.hint.startswith("Correct [local.meters.ina226]")
-        with pytest.raises(MeterUnavailable, match=r"there is no meter 'crystal ball', but .*ina226") as refused:
+        with pytest.raises(MeterUnavailable, match=r"there is no meter 'crystal ball', only .*ina226") as refused:
             meters.chosen(session, plan('meters = ["crystal ball"]'), board)
         assert "`edgepress boards check local`" in refused.value.hint  # no table of a meter that is none
 

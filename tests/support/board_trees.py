@@ -1,4 +1,4 @@
-"""The trees of tests/boards (its README.md says what they are), with what git can not hold."""
+"""The trees of tests/boards (its README.md says what they are), with what git cannot hold."""
 
 import contextlib
 import json

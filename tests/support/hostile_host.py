@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from pipeline.commands.stopping import Stopped, Stopping, left_running
-from targets import following, session, waiting
+from targets import deadlines, job_records, session
 from targets.errors import TargetError
 from targets.local import LocalLink
 
@@ -52,10 +52,10 @@ def inventory(folder, target, pythons):
 def shorten(set_value, seconds):
     """`set_value(module, name, value)` for each deadline."""
     for name in ("START_S", "INSTALL_S", "ANSWER_S", "UNPACK_S"):
-        set_value(waiting, name, seconds)
+        set_value(deadlines, name, seconds)
     for name in ("QUIET_S", "SLACK_S"):
-        set_value(following, name, seconds)
-    set_value(waiting, "FINISH_S", 0.2)
+        set_value(job_records, name, seconds)
+    set_value(deadlines, "FINISH_S", 0.2)
 
 
 def run(command, limit_s):

@@ -16,7 +16,7 @@ GIB = 1 << 30
 MACHINE = w.Machine(**{**HELLO, "memory_bytes": 4 * GIB})
 LAUNCH = launch(timed_min_runs=50, timed_max_runs=50)
 METER = (w.MeterUse("ina219", ()),)
-HINT = "No number of this job is used. Restart the board and measure again; report it if it happens twice."
+HINT = "The results of this job were discarded. Restart the board and measure again; report it if it happens twice."
 
 
 def result(**changes):

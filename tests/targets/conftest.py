@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from device_agent import wire as w
-from targets import connection, waiting
+from targets import connection, deadlines
 from targets.session import RUNNING, Session
 from targets.submission import submission
 from targets.virtual.proxy import Proxy
@@ -62,7 +62,7 @@ def waits(monkeypatch):
     """(what is waited for, at most how long), of each wait and of its news."""
     found = []
 
-    class Wait(waiting.Wait):
+    class Wait(deadlines.Wait):
         def __init__(self, address, doing, limit_s, *rest):
             found.append((doing, limit_s))
             super().__init__(address, doing, limit_s, *rest)

@@ -29,7 +29,7 @@ def test_each_trouble_has_words_and_advice_of_its_own(kind):
 
 
 def test_a_job_of_another_version():
-    said = "the job 1 is of another version of edgepress, which alone can read it"
+    said = "the job 1 belongs to another version of edgepress, and only that can read it"
     error = failures.of_record("pi@board:22", wire.Failure("other_version", said, ""))
-    assert error.message == f"pi@board:22 can not say: {said}"
+    assert error.message == f"pi@board:22 cannot read the job: {said}"
     assert (type(error), "boards clean" in error.hint) == (errors.AgentFailed, True)

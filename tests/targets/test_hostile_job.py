@@ -13,8 +13,8 @@ import pytest
 
 from device_agent import wire as w
 from pipeline.measure.pairs.run import Pairing, Shape
-from targets import connection, errors, following, session, waiting
-from targets.following import Following
+from targets import connection, deadlines, errors, job_records, session
+from targets.job_records import ExpectedRecords
 from targets.session import Session
 from tests.support import hostile_host
 from tests.support.hostile_host import HostileLink
@@ -27,7 +27,7 @@ BLOB = os.urandom(200_000)
 @pytest.fixture
 def board(tmp_path, monkeypatch):
     """board(scenario): a session with a hostile board on which a model lies."""
-    monkeypatch.setattr(waiting, "FINISH_S", 0.2)
+    monkeypatch.setattr(deadlines, "FINISH_S", 0.2)
     monkeypatch.setattr(session, "GOODBYE_S", 1.0)
     monkeypatch.setattr(connection, "ROUNDS", 1)
     monkeypatch.setattr(session, "ROUNDS", 1)
@@ -76,33 +76,33 @@ def test_what_was_not_asked_for_is_refused(board, scenario, said):
 
 
 def test_a_flood_of_events_is_refused(board, monkeypatch):
-    monkeypatch.setattr(following, "EVENTS_PER_S", 0)
+    monkeypatch.setattr(job_records, "EVENTS_PER_S", 0)
     with pytest.raises(errors.NotTheAgent, match="more than 1000 events of one launch"):
         run_job(board("events_flood"))
 
 
 def test_an_agent_that_only_works_is_no_answer(board, monkeypatch):
-    monkeypatch.setattr(following, "QUIET_S", 1.0)
+    monkeypatch.setattr(job_records, "QUIET_S", 1.0)
     with pytest.raises(
-        errors.NoAnswer, match=r"was to answer launch 1 of 2 of the job \(.*\) and has not done so in 1 s: it said"
+        errors.NoAnswer, match=r"was to answer launch 1 of 2 of the job \(.*\), but did not within 1 s: it reported"
     ):
         run_job(board("working_in_a_job"), launch(timed_min_ns=10**7), launch())
 
 
 def test_a_launch_has_a_whole_deadline(board, monkeypatch):
     """Its own limit, and some slack: events do not put it off."""
-    monkeypatch.setattr(following, "SLACK_S", 1.0)
+    monkeypatch.setattr(job_records, "SLACK_S", 1.0)
     slow = launch(timed_min_ns=20 * 10**9, timed_max_runs=10**6, timeout_ns=25 * 10**9)
-    expected = Following("x", session.submission((slow,), "hostile"))
+    expected = ExpectedRecords("x", session.submission((slow,), "hostile"))
     assert 20 < expected.left_s() <= 26
-    monkeypatch.setattr(following, "_timeout_s", lambda _: 0.0)
+    monkeypatch.setattr(job_records, "_timeout_s", lambda _: 0.0)
     with pytest.raises(errors.NoAnswer, match="was to answer launch 1 of 1"):
         run_job(board("none"), slow)
 
 
 @pytest.mark.parametrize("kind", ["Accepted", "Launched", pytest.param("Ended", marks=pytest.mark.whole)])
 def test_a_board_that_stops_in_the_middle_is_given_up(board, kind, monkeypatch):
-    monkeypatch.setattr(waiting, "ANSWER_S", 2.0)
+    monkeypatch.setattr(deadlines, "ANSWER_S", 2.0)
     monkeypatch.setattr(session, "SILENT_S", 1.0)
     with pytest.raises((errors.NoAnswer, errors.ConnectionLost), match=r"was to|has not answered for 1 s"):
         run_job(board(f"silence_at:{kind}"))
@@ -119,7 +119,7 @@ def test_a_board_that_dies_in_the_middle_again_and_again_is_given_up(board, kind
 
 @pytest.mark.parametrize("scenario", ["blob_huge", "blob_below_0"])
 def test_a_file_that_is_not_the_one(board, scenario, monkeypatch):
-    monkeypatch.setattr(waiting, "ANSWER_S", 2.0)
+    monkeypatch.setattr(deadlines, "ANSWER_S", 2.0)
     monkeypatch.setattr(session, "SLOWEST_BYTES_S", 1 << 40)
     sha = hashlib.sha256(BLOB).hexdigest()
     opened = board(scenario)
@@ -136,7 +136,7 @@ def test_an_upload_has_time_by_its_size_and_no_more(board, monkeypatch):
     monkeypatch.setattr("targets.upload.limit_s", lambda _: 1.0)
     monkeypatch.setattr("targets.session.limit_s", lambda _: 1.0)
     opened = board("silence_at:Ready")
-    with pytest.raises(errors.NoAnswer, match=r"was to take a file of 0\.2 MB and has not done so in 1 s"):
+    with pytest.raises(errors.NoAnswer, match=r"was to take a file of 0\.2 MB, but did not within 1 s"):
         opened.put(BLOB, hashlib.sha256(BLOB).hexdigest())
 
 

@@ -49,7 +49,7 @@ def test_a_blob_that_came_damaged(board, monkeypatch):
 def test_a_blob_of_another_size_is_not_received(board, monkeypatch):
     board.put(DATA, DATA_SHA)
     monkeypatch.setattr(Conversation, "receive_exactly", lambda self, size, wait: pytest.fail("it was received"))
-    with pytest.raises(errors.Implausible, match=r"Blob\.size_bytes = 1000: what was asked for has 999 at most"):
+    with pytest.raises(errors.Implausible, match=r"Blob\.size_bytes = 1000: the requested file has 999 at most"):
         board.get(DATA_SHA, len(DATA) - 1)
 
 
@@ -96,7 +96,7 @@ def test_more_results_than_a_job_has_launches(board, monkeypatch):
 
 def test_more_of_a_file_than_there_is(board, monkeypatch):
     changed(monkeypatch, lambda record: replace(record, offset_bytes=1001) if isinstance(record, w.Ready) else record)
-    with pytest.raises(errors.NotTheAgent, match="wants the bytes from 1001 on, of 1000"):
+    with pytest.raises(errors.NotTheAgent, match="asks for the bytes from 1001 on, of 1000"):
         board.put(DATA, DATA_SHA)
 
 

@@ -1,4 +1,4 @@
-"""What a board says of a job, and can not be: each contradiction is named, and nothing that an agent says is one."""
+"""What a board says of a job, and cannot be: each contradiction is named, and nothing that an agent says is one."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What a result can be, to the last digit, and how what can not be is told: records that are written by hand."""
+"""What a result can be, to the last digit, and how what cannot be is told: records that are written by hand."""
 
 import time
 
@@ -54,7 +54,7 @@ BOUNDS = {
         between("peak_bytes", 1_900_000_000 - (64 << 20) - 1, 1_900_000_000 - (64 << 20), MOST)),
     "no peak": (result(peak_bytes=None, memory=(replace(STEP, resident_bytes=None, anonymous_bytes=None, file_bytes=None, private_dirty_bytes=None),)),
                 result(after=replace(LATER, t_ns=-1)), "after.t_ns = -1 in launch 1: before.t_ns is 0: its clock went back"),
-    "operators": (result(), result(operators=(w.Operator("a", "b", "", 1, 1),)), "operators = 1 in launch 1: nobody asked for them"),
+    "operators": (result(), result(operators=(w.Operator("a", "b", "", 1, 1),)), "operators = 1 in launch 1: they were not requested"),
     "outputs": (result(), result(outputs_sha256="c" * 64), "outputs_sha256 = 'cccccccccccc' in launch 1: the mode is time"),
     "energy": (result(), result(energy=w.EnergyWindow(1, 5, 6, 0, (), (), ())), "energy = there in launch 1: the mode is time"),
     **{
@@ -146,7 +146,7 @@ def test_fewer_times_than_the_least_where_the_most_is_less():
 
 def test_the_cpus_that_were_asked_for():
     says(result(cpus=(1, 2)), "", replace(LAUNCH, cpus=(1, 2)))
-    says(result(cpus=(1, 3)), "cpus = [1, 3] in launch 1: [1, 2] were asked for", replace(LAUNCH, cpus=(1, 2)))
+    says(result(cpus=(1, 3)), "cpus = [1, 3] in launch 1: [1, 2] were requested", replace(LAUNCH, cpus=(1, 2)))
     says(result(cpus=(1, 3)), "")
 
 
@@ -211,8 +211,8 @@ def test_the_words_about_meters_sizes_and_jobs():
     job = w.JobInfo("1" * 32, "me", w.FINISHED, 5, 2, 2, "")
     plausible.jobs("pi", [job])
     cases = {
-        "pi told of the meters ['rapl'], which were not asked for": (lambda: plausible.meters("pi", [info], METER), "Run again."),
-        "pi says Blob.size_bytes = 10: what was asked for has 9 at most": (lambda: plausible.size("pi", 10, 9), plausible.AGAIN),
+        "pi reports the meters ['rapl'], which were not requested": (lambda: plausible.meters("pi", [info], METER), "Run again."),
+        "pi reports Blob.size_bytes = 10: the requested file has 9 at most": (lambda: plausible.size("pi", 10, 9), plausible.AGAIN),
         f"pi says done = 3 of the job {'1' * 32}, which has 2 launches": (lambda: plausible.jobs("pi", [job, replace(job, done=3)]), plausible.AGAIN),
     }  # fmt: skip
     for words, (act, hint) in cases.items():

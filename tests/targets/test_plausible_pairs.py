@@ -31,8 +31,8 @@ MEASURED = replace(LAUNCH, meters=METER)
         ((trace((0, 0), (1, 2)),), ""),
         ((trace((S, S), (1, 2)),), ""),
         ((trace((), ()),), ""),
-        ((), "power = nothing in launch 1: ina219 was asked for"),
-        ((trace(meter="x"), trace(meter="y")), "power = x, y in launch 1: ina219 was asked for"),
+        ((), "power = nothing in launch 1: ina219 was requested"),
+        ((trace(meter="x"), trace(meter="y")), "power = x, y in launch 1: ina219 was requested"),
         ((trace((1,)),), "power of ina219 = 2 values in launch 1: it has 1 times"),
         ((trace(energy_uj=(1, 2)),), "power of ina219 = 2 values in launch 1: it has 2 times"),
         ((trace(power_uw=(), energy_uj=(1,)),), "power of ina219 = 1 values in launch 1: it has 2 times"),
@@ -46,9 +46,9 @@ def test_what_the_meters_of_a_launch_say(power, words):
 
 
 def test_meters_that_nobody_asked_for():
-    says(result(power=(trace(),)), "power = ina219 in launch 1: no meter was asked for")
+    says(result(power=(trace(),)), "power = ina219 in launch 1: no meter was requested")
     two = replace(LAUNCH, meters=(*METER, w.MeterUse("rapl", ())))
-    says(result(), "power = nothing in launch 1: ina219, rapl was asked for", two)
+    says(result(), "power = nothing in launch 1: ina219, rapl was requested", two)
 
 
 ENERGY = replace(LAUNCH, mode="energy")
@@ -101,10 +101,10 @@ def of_pair(name, value, least, most, where="pair 1"):
         (blocks(2, start_ns=5999, end_ns=7000), of_pair("blocks, start", 5999, 6000, S)),
         (blocks(3, end_ns=S), ""),
         (blocks(3, end_ns=S + 1), of_pair("blocks, end", S + 1, 15_000, S)),
-        (blocks(1, cycle=1), "blocks = ABBA in pair 1: ABBA were asked for"),
+        (blocks(1, cycle=1), "blocks = ABBA in pair 1: ABBA were requested"),
         (replace(GOOD, idle=((0, 5), (5, S))), ""),
         (replace(GOOD, idle=((0, 5), (4, S))), of_pair("idle, start", 4, 5, S)),
-        (replace(GOOD, power=(trace(),)), "power = ina219 in pair 1: no meter was asked for"),
+        (replace(GOOD, power=(trace(),)), "power = ina219 in pair 1: no meter was requested"),
     ],
 )  # fmt: skip
 def test_what_a_pair_can_be(record, words):
@@ -124,8 +124,8 @@ def test_the_runs_of_a_block():
     says(GOOD, of_pair("the runs of a block", 10, 9, 9), many)
     says(GOOD, of_pair("the runs of a block", 10, 11, 12), replace(PAIR, block_min_runs=11, block_max_runs=12))
     says(GOOD, "", replace(PAIR, block_min_runs=1, block_max_runs=10))
-    says(GOOD, "blocks = ABBA in pair 1: BAAB were asked for", replace(PAIR, cycles=("BAAB",)))
-    says(GOOD, "blocks = ABBA in pair 1: ABBAABBA were asked for", replace(PAIR, cycles=("ABBA", "ABBA")))
+    says(GOOD, "blocks = ABBA in pair 1: BAAB were requested", replace(PAIR, cycles=("BAAB",)))
+    says(GOOD, "blocks = ABBA in pair 1: ABBAABBA were requested", replace(PAIR, cycles=("ABBA", "ABBA")))
 
 
 def test_no_more_times_than_are_kept_of_a_side():
@@ -137,4 +137,4 @@ def test_no_more_times_than_are_kept_of_a_side():
 def test_the_meters_of_a_pair_are_those_of_its_first_side():
     measured = replace(PAIR, a=replace(SIDE, meters=METER))
     says(replace(GOOD, power=(trace(),)), "", measured)
-    says(GOOD, "power = nothing in pair 1: ina219 was asked for", measured)
+    says(GOOD, "power = nothing in pair 1: ina219 was requested", measured)

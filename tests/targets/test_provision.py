@@ -16,7 +16,7 @@ from packaging.utils import parse_wheel_filename
 from device_agent import wire
 from device_agent.record import replace
 from device_agent.wire import Machine
-from targets import inventory, open_session, provision, tags
+from targets import inventory, open_session, provision, wheel_tags
 from targets.errors import RuntimeUnavailable
 from tests.support.agent_process import pythons, sha256
 from tests.support.machines import BOARDS, board, of32
@@ -56,7 +56,7 @@ def test_what_boards_can_have(name):
     ],
 )
 def test_refusals_say_why(name, machine, reason):
-    with pytest.raises(RuntimeUnavailable, match=f"can not have the runtime {name}.*{reason}"):
+    with pytest.raises(RuntimeUnavailable, match=f"cannot have the runtime {name}.*{reason}"):
         provision.check(name, machine)
 
 
@@ -89,7 +89,7 @@ def test_the_table_is_what_the_package_index_has(machine, tmp_path):
         runtime = provision.RUNTIMES[name]
         there = provision.why_not(name, facts) is None
         asked = provision.requirements(runtime, facts) if there else (LEAST[name],)
-        options = (*tags.pip_options(facts), *asked)
+        options = (*wheel_tags.pip_options(facts), *asked)
         command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--report", "-",
                    "--only-binary=:all:", "--target", str(tmp_path), *options]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -97,7 +97,7 @@ def test_the_table_is_what_the_package_index_has(machine, tmp_path):
         if done.returncode == 0:
             files = [each["download_info"]["url"].rsplit("/")[-1] for each in json.loads(done.stdout)["install"]]
             assert len(files) == len(asked)
-            assert all(_fits_board(file, facts) and tags.fits(file, facts) for file in files), files
+            assert all(_fits_board(file, facts) and wheel_tags.fits(file, facts) for file in files), files
 
 
 def test_wheels_fit_the_board(tmp_path, monkeypatch):
@@ -145,7 +145,7 @@ def test_a_wheel_of_ones_own(tmp_path, monkeypatch):
 def _fits_board(file: str, facts: Machine) -> bool:
     """What pip chose, by `packaging`'s own reading of the tags."""
     version = "".join(facts.python.split(".")[:2])
-    arch, glibc = tags.wheel_arch(facts), tags.glibc_version(facts)
+    arch, glibc = wheel_tags.wheel_arch(facts), wheel_tags.glibc_version(facts)
     return any(_fits(tag, version, arch, glibc) for tag in parse_wheel_filename(file)[3])
 
 

@@ -95,7 +95,7 @@ def test_a_damaged_agent_is_said_and_replaced(sshd):
     with open_session(sshd, said.append) as session:
         assert session.agent_sent_bytes > 0
     assert said == [
-        f"the agent on {session.address} was damaged or changed on its disk: it was not used, and is replaced"
+        f"the agent on {session.address} was damaged or changed on its disk: it was not used and has been replaced"
     ]
     flip(folder / "device_agent/bench/launches.py")
     fleet.check(sshd, said.append)

@@ -97,7 +97,7 @@ def test_refused(sshd):
 
 def test_name_that_nobody_has(sshd):
     with (
-        pytest.raises(errors.Unreachable, match="can not be reached"),
+        pytest.raises(errors.Unreachable, match="cannot be reached"),
         open_session(msgspec.structs.replace(sshd, host="board.invalid")),
     ):
         pass
@@ -133,7 +133,7 @@ def test_no_python_there(sshd):
 def test_folder_that_can_not_be_written(sshd, tmp_path):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(errors.AgentFailed, match=r"can not be written: .*Not a directory"),
+        pytest.raises(errors.AgentFailed, match=r"cannot be written: .*Not a directory"),
         open_session(msgspec.structs.replace(sshd, root=str(tmp_path / "file" / "below"))),
     ):
         pass
@@ -176,7 +176,7 @@ def test_cut_while_sending_it_goes_on_there(proxied):
         session.put(data, sha, lambda sent: link.cut() if sent >= 2_500_000 and not said else None)
         assert session.get(sha, len(data)) == data
     assert len(said) == 2
-    assert "is there again" in said[1]
+    assert "is reachable again" in said[1]
     assert link.passed("up") - before < 5_000_000 + 3_200_000  # again: a frame, and what sshd had not passed on (2 MiB)
     assert eventually(lambda: not leftovers(target.root))
 
@@ -228,7 +228,7 @@ def test_a_job_goes_on_while_the_board_can_not_be_reached(proxied, monkeypatch):
         assert sum(isinstance(record, w.Launched) for record in session.follow(job_id)) == 1
         session.forget(job_id)
         assert session.jobs() == ()
-    assert "going on with it" in said[0]
+    assert "continuing with it" in said[0]
 
 
 def test_leaving_in_the_middle_of_a_job_cancels_it(sshd):
@@ -250,7 +250,7 @@ def test_cpus_that_are_not_there_are_the_plans_fault(sshd):
     """The kernel would bind a process to what is left of them, and say nothing."""
     with open_session(sshd) as session:
         session.put(MODEL, SHA)
-        with pytest.raises(errors.AgentFailed, match=r"the CPUs \[0, 4095\] are not all there") as refused:
+        with pytest.raises(errors.AgentFailed, match=r"the CPUs \[0, 4095\] are not all available") as refused:
             session.submit((launch(cpus=(0, 4095)),), "test")
     assert "setting of the plan" in refused.value.hint
 

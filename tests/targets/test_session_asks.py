@@ -8,7 +8,7 @@ import time
 import pytest
 
 from device_agent import wire as w
-from targets import connection, errors, patience, waiting
+from targets import busy_retry, connection, deadlines, errors
 from targets.session import RUNNING, Session
 from targets.upload import limit_s
 from tests.support.scripted_board import ADDRESS, BUSY, CUT, HELLO, event
@@ -89,15 +89,15 @@ def test_a_request_and_its_answer(board, session, waits, ask, request_, answer, 
     board.answers[type(request_).__name__] = [answer]
     assert ask(session) == made
     assert board.heard == [request_]
-    assert waits == [(waiting.DOING[type(request_)], limit_s)]
+    assert waits == [(deadlines.DOING[type(request_)], limit_s)]
 
 
 @pytest.mark.parametrize(
     ("ask", "kind", "answer", "match"),
     [
-        (lambda s: s.meters((USE,)), "Meters", w.MeterList(()), f"^{ADDRESS} told of the meters"),
+        (lambda s: s.meters((USE,)), "Meters", w.MeterList(()), f"^{ADDRESS} reports the meters"),
         (lambda s: s.jobs(), "Jobs", w.JobList((w.JobInfo("1" * 32, "me", w.FINISHED, 5, 2, 3, ""),)), f"^{ADDRESS} says done = 3"),
-        (lambda s: s.get(DATA_SHA, 9), "Get", w.Blob(DATA_SHA, 10), f"^{ADDRESS} says Blob.size_bytes = 10"),
+        (lambda s: s.get(DATA_SHA, 9), "Get", w.Blob(DATA_SHA, 10), f"^{ADDRESS} reports Blob.size_bytes = 10"),
     ],
 )  # fmt: skip
 def test_an_answer_that_can_not_be(board, session, ask, kind, answer, match):
@@ -150,10 +150,10 @@ def test_a_file_that_had_come_before_the_cut_is_not_sent_again(board, session):
 
 
 def test_a_busy_board_is_waited_for_with_a_file_too(board, session, monkeypatch):
-    monkeypatch.setattr(patience, "LOOK_S", 0.0)
+    monkeypatch.setattr(busy_retry, "LOOK_S", 0.0)
     board.answers["Stored"] = [w.Stored(DATA_SHA)]
     board.answers["Put"] = [BUSY, w.Ready(DATA_SHA, 0)]
-    session.patience.left_s = 10.0
+    session.busy_retry.left_s = 10.0
     session.put(DATA, DATA_SHA)
     assert board.uploaded == DATA
 
@@ -164,7 +164,7 @@ def test_a_file_that_is_fetched(board, session, waits):
     assert board.heard == [w.Get(DATA_SHA)]
     assert waits == [
         ("send a file", 120.0),
-        ("send a file of 0.1 MB", 120.0 + len(DATA) / waiting.SLOWEST_BYTES_S),
+        ("send a file of 0.1 MB", 120.0 + len(DATA) / deadlines.SLOWEST_BYTES_S),
     ]
 
 
@@ -172,7 +172,7 @@ def test_a_file_that_comes_damaged(board, session):
     board.answers["Get"] = [[w.Blob(DATA_SHA, len(DATA)), DATA[:-1] + bytes([DATA[-1] ^ 1])]]
     with pytest.raises(errors.ConnectionLost) as caught:
         session.get(DATA_SHA, len(DATA))
-    assert caught.value.message == f"the file {DATA_SHA[:12]} came damaged from {ADDRESS}"
+    assert caught.value.message == f"the file {DATA_SHA[:12]} arrived damaged from {ADDRESS}"
     assert caught.value.hint == "Run again."
 
 
@@ -212,7 +212,7 @@ def test_a_cancel_that_nobody_acknowledged_is_told(board, session, said, job, hu
     session.submit(job.launches, "test")
     board.answers["Cancel"] = [CUT]
     session.close(hurry=hurry)
-    words = f"{ADDRESS} did not say that it has cancelled the job {job.job_id}: it may go on there"
+    words = f"{ADDRESS} did not confirm that the job {job.job_id} was cancelled: it may still be running there"
     assert said == ([] if hurry else [words])
     assert job.job_id in RUNNING
 
@@ -249,6 +249,6 @@ def test_without_anybody_to_tell_nothing_is_told(board):
 
 
 def test_patience_tells_whoever_the_session_tells(session, said):
-    session.patience._say("waiting")
+    session.busy_retry._say("waiting")
     assert said == ["waiting"]
-    assert session.patience.left_s == 0
+    assert session.busy_retry.left_s == 0

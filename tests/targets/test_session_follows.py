@@ -3,7 +3,7 @@
 import pytest
 
 from device_agent import wire as w
-from targets import connection, errors, plausible, waiting
+from targets import connection, deadlines, errors, plausible
 from targets import session as session_module
 from targets.session import RUNNING
 from tests.support.scripted_board import ADDRESS, CUT, ended, event, failed
@@ -25,7 +25,7 @@ def test_a_job_from_its_beginning_to_its_end(board, session, waits, job):
         "answer launch 2 of 2 of the job (timed)",
         "end the job",
     ]
-    assert waits[-1][1] == waiting.ANSWER_S
+    assert waits[-1][1] == deadlines.ANSWER_S
     assert waits[0][1] == pytest.approx(waits[1][1], abs=20)
     session.forget_fetched()
     assert board.heard[-1] == w.Forget(job.job_id)
@@ -67,7 +67,7 @@ def test_a_link_that_breaks_is_opened_again_and_asked_for_the_rest(board, sessio
     assert [record.seq for record in session.follow(job.job_id)] == [1, 2, 3, 4]
     asked = [each.after_seq for each in board.heard if isinstance(each, w.Follow)]
     assert asked == [0, *[2] * connection.ROUNDS, *[3] * connection.ROUNDS]
-    assert said.count(f"{ADDRESS} is there again") == 2 * connection.ROUNDS
+    assert said.count(f"{ADDRESS} is reachable again") == 2 * connection.ROUNDS
 
 
 def test_a_link_that_always_breaks_is_given_up(board, session, said, job):
@@ -82,7 +82,7 @@ def test_a_link_that_always_breaks_is_given_up(board, session, said, job):
 def test_a_wait_that_is_over_is_not_begun_again(board, session, job, monkeypatch):
     session.submit(job.launches, "test")
     board.answers["Follow"] = [CUT]
-    monkeypatch.setattr(waiting.Wait, "is_over", lambda self: True)
+    monkeypatch.setattr(deadlines.Wait, "is_over", lambda self: True)
     with pytest.raises(errors.ConnectionLost):
         list(session.follow(job.job_id))
     assert sum(isinstance(each, w.Follow) for each in board.heard) == 1
@@ -103,9 +103,9 @@ def test_what_comes_is_not_waited_for_while_it_is_used(board, session, job):
     session.submit(job.launches, "test")
     board.answers["Follow"] = [[event(1), failed(2, 0), failed(3, 1), ended(job)]]
     held = []
-    hold = waiting.Wait.hold
+    hold = deadlines.Wait.hold
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waiting.Wait, "hold", lambda self: (held.append(1), hold(self)))
+        patch.setattr(deadlines.Wait, "hold", lambda self: (held.append(1), hold(self)))
         list(session.follow(job.job_id))
     assert len(held) == 3
 

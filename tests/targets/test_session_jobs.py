@@ -7,7 +7,7 @@ import pytest
 
 from device_agent import wire as w
 from device_agent.record import replace
-from targets import errors, patience, plausible
+from targets import busy_retry, errors, plausible
 from targets import session as session_module
 from targets.session import RUNNING, Cooling
 from targets.submission import submission
@@ -44,16 +44,16 @@ def test_a_job_that_the_board_had_already(board, session, said):
     before = plausible.now_s()
     session.submit(launches, "test")
     assert board.heard == [job]  # it runs: however old it is, it is not begun anew
-    assert said == [f"{ADDRESS} has had this job for 5000 s: going on with it"]
+    assert said == [f"{ADDRESS} has had this job for 5000 s: continuing with it"]
     assert before - 5000 <= session._began_s[job.job_id] <= plausible.now_s() - 5000
 
 
 @pytest.mark.parametrize(
     ("accepted", "said_of_it"),
     [
-        ({"age_ns": 10**18}, "Accepted.age_ns = 1000000000000000000 of a job that is RUNNING"),
-        ({"state": "LOST"}, "a job that it has just taken is LOST"),
-        ({"job_id": "b" * 32}, "Accepted.job_id = bbbbbbbbbbbb..., and was asked for"),
+        ({"age_ns": 10**18}, "Accepted.age_ns = 1000000000000000000 for a job that is RUNNING"),
+        ({"state": "LOST"}, "a job that it has just accepted is LOST"),
+        ({"job_id": "b" * 32}, "Accepted.job_id = bbbbbbbbbbbb..., not the requested"),
     ],
 )
 def test_a_job_that_cannot_be(board, session, job, accepted, said_of_it):
@@ -65,18 +65,18 @@ def test_a_job_that_cannot_be(board, session, job, accepted, said_of_it):
 def test_results_that_are_old_each_time(board, session, job):
     """Of a board that has forgotten the job and says once more that it ended years ago."""
     board.answers["Submit"] = [w.Accepted(job.job_id, w.FINISHED, 10**17, "")]
-    with pytest.raises(errors.Implausible, match="of a job that is FINISHED: it has 3600 s at most"):
+    with pytest.raises(errors.Implausible, match="for a job that is FINISHED: it has 3600 s at most"):
         session.submit(job.launches, "test")
 
 
 @pytest.mark.parametrize(
     ("asked", "told", "said_of_it"),
     [
-        (w.Unpack("x.whl", "a" * 64), w.Unpacked("b" * 64), "Unpacked.sha256 = bbbbbbbbbbbb..., and was asked for aaaaaaaaaaaa"),
+        (w.Unpack("x.whl", "a" * 64), w.Unpacked("b" * 64), "Unpacked.sha256 = bbbbbbbbbbbb..., not the requested aaaaaaaaaaaa"),
         (w.Cancel("a" * 32), w.Cancelled("b" * 32, w.CANCELLED), "Cancelled.job_id"),
         (w.Get("a" * 64), w.Blob("b" * 64, 1), "Blob.sha256"),
         (w.Follow("a" * 32, 0), w.Ended(1, "b" * 32, w.FINISHED, ""), "Ended.job_id"),
-        (w.Have(("a" * 64,), ()), w.Present(("a" * 64, "b" * 64), ()), "says that it has bbbbbbbbbbbb..., which was not asked for"),
+        (w.Have(("a" * 64,), ()), w.Present(("a" * 64, "b" * 64), ()), "reports that it has bbbbbbbbbbbb..., which was not requested"),
     ],
 )  # fmt: skip
 def test_an_answer_about_something_else(asked, told, said_of_it):
@@ -149,8 +149,8 @@ def test_and_not_for_ever(board, session, job, monkeypatch):
 
 
 def test_a_busy_board_is_waited_for_with_a_job(board, session, said, job, monkeypatch):
-    monkeypatch.setattr(patience, "LOOK_S", 0.0)
-    session.patience.left_s = 10.0
+    monkeypatch.setattr(busy_retry, "LOOK_S", 0.0)
+    session.busy_retry.left_s = 10.0
     board.answers["Submit"] = [BUSY, w.Accepted(job.job_id, w.RUNNING, 0, "")]
     assert session.submit(job.launches, "test") == job.job_id
     assert "somebody else" in said[0]

@@ -66,7 +66,7 @@ def test_hosts_that_are_good(tmp_path, host):
         (GOOD + 'board = "rasberry_pi_5"\n', 'did you mean "raspberry_pi_5"?', "boards facts"),
         (GOOD.replace('"id"', "{a = 1}"), "`key`: expected a text, got a table", "A board has"),
         (GOOD + GOOD, "twice", "Correct"),
-        ('host = "a"\n', "`host` is in no board's table", "a line [pi5]"),
+        ('host = "a"\n', "`host` is not in a board's table", "a line [pi5]"),
         (GOOD.replace("[pi]", "[[pi]]"), "`pi` is a list", "not [[pi5]]"),
         (GOOD.encode("utf-16"), "is not UTF-8 (byte 1)", "Save it as UTF-8"),
         (GOOD.encode() + b'root = "\xe9"', "is not UTF-8 (byte", "Save it as UTF-8"),

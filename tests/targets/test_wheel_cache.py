@@ -95,13 +95,13 @@ def test_no_index_is_a_clear_error_and_leaves_nothing(index, tmp_path):
 def test_another_version_is_named_where_there_is_one(index):
     with pytest.raises(WheelsUnavailable, match=r"No matching distribution found for one==3") as caught:
         wheel_cache.wheels("x", (), ("one==3",))
-    assert caught.value.hint == "For this board there are: 1. Name one in [board] runtimes."
+    assert caught.value.hint == "Available for this board: 1. Name one in [board] runtimes."
 
 
 def test_a_cache_that_can_not_be_written_is_a_clear_error(index, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(WheelsUnavailable, match="can not be kept in"):
+    with pytest.raises(WheelsUnavailable, match="cannot be kept in"):
         wheel_cache.wheels("x", (), ASKED)
 
 
@@ -132,7 +132,7 @@ def test_what_came_is_checked_against_what_was_asked_for(index, tmp_path, monkey
     monkeypatch.setattr(
         wheel_cache, "_ask_pip", lambda name, asked, folder, temporary: put_all(folder, ("one", "0.9"), ("two", "2"))
     )
-    with pytest.raises(WheelsUnavailable, match=r"asked for one==1, two==2 \(for x\), and brought one-0\.9"):
+    with pytest.raises(WheelsUnavailable, match=r"asked for one==1, two==2 \(for x\), but downloaded one-0\.9"):
         wheel_cache.wheels("x", (), ASKED)
     assert visible(tmp_path) == []
 

@@ -1,7 +1,7 @@
-"""The image of the emulated machine, built once a recipe and kept in the user's cache.
+"""The image of the emulated machine, built once per recipe and kept in the user's cache.
 
-Debian's packages for arm64 are fetched by this machine's own apt and only unpacked: no program of theirs is run, so this takes
-seconds, no root and no emulation. Files belong to root in the image because `fakeroot` says so while it is written.
+This machine's own apt fetches Debian's packages for arm64, and they are only unpacked: none of their programs runs, so this needs
+seconds, and neither root nor emulation. Files belong to root in the image because it is written under `fakeroot`.
 """
 
 import contextlib
@@ -31,12 +31,12 @@ PROGRAMS = {
     "depmod": "kmod",
     "ssh-keygen": "openssh-client",
 }
-"""What it is made with, and Debian's package of it."""
+"""The programs that build it, and their Debian packages."""
 
 SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")  # not on an ordinary user's PATH
 OS_RELEASE = Path("/etc/os-release")
 MERGED_USR = "/usr/share/mmdebstrap/hooks/merged-usr"
-NEEDED_BYTES = 1 << 30  # while it is built; measured: 0.5 GB, and 0.25 GB afterwards
+NEEDED_BYTES = 1 << 30  # during the build; measured: 0.5 GB, and 0.25 GB afterwards
 UNPACK_LIMIT_S = 3600  # 80 MB over a slow line
 STEP_LIMIT_S = 300
 LOCK_POLL_S = 0.2
@@ -45,7 +45,7 @@ Say = Callable[[str], None]
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
-    """A built image: a folder whose name is the recipe's."""
+    """A built image: a folder with the recipe's name."""
 
     folder: Path
 
@@ -72,18 +72,18 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def home() -> Path:
-    """Everything of the emulated machine."""
+    """Return the folder of the emulated machine."""
     return cache_folder() / "virtual-aarch64"
 
 
 def program(name: str) -> str:
-    """The path of one of PROGRAMS. EmulatorUnavailable names all packages that are missing, not only this one's."""
+    """Return the path of one of PROGRAMS. EmulatorUnavailable names all missing packages, not only this one's."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS))
     found = {each: shutil.which(each, path=path) for each in PROGRAMS}
     missing = [each for each, where in found.items() if where is None]
     if missing:
         raise EmulatorUnavailable(
-            f"this machine lacks what the emulated board is made with: {', '.join(missing)}",
+            f"this machine lacks programs that build the emulated board: {', '.join(missing)}",
             hint="Install as root: apt-get install --no-install-recommends "
             + " ".join(sorted({PROGRAMS[each] for each in missing})),
         )
@@ -92,7 +92,7 @@ def program(name: str) -> str:
 
 @contextlib.contextmanager
 def locked(say: Say) -> Iterator[None]:
-    """Nobody else of this user builds, starts or stops meanwhile. Let go by the kernel if this process is killed."""
+    """Hold the user's lock for building, starting and stopping. The kernel releases it if this process is killed."""
     home().mkdir(parents=True, exist_ok=True)
     with (home() / "lock").open("w") as lock:
         told = False
@@ -102,29 +102,29 @@ def locked(say: Say) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if not told:
-                    say("another edgepress builds or starts the emulated board; waiting for it")
+                    say("another edgepress is building or starting the emulated board; waiting for it")
                     told = True
                 time.sleep(LOCK_POLL_S)
         yield
 
 
 def image(say: Say) -> Image:
-    """The image of the recipe as it is now, built where it is not there. Call it with the lock held.
+    """Return the image of the present recipe, built if it is missing. Call it with the lock held.
 
-    EmulatorUnavailable: a program is missing, this is no Debian, the disk is full, or a step failed.
+    EmulatorUnavailable: a program is missing, this is not Debian, the disk is full, or a step failed.
     """
     wanted = home() / "images" / recipe.name(_release())
     if wanted.exists():
         return Image(folder=wanted)
     program("mmdebstrap")
     wanted.parent.mkdir(exist_ok=True)
-    for left in wanted.parent.iterdir():  # of an older recipe, or of a build that was stopped: the lock is ours
+    for left in wanted.parent.iterdir():  # from an older recipe, or an interrupted build: we hold the lock
         shutil.rmtree(left, ignore_errors=True)
     free = shutil.disk_usage(wanted.parent).free
     if free < NEEDED_BYTES:
         raise EmulatorUnavailable(
             f"building the emulated board needs {NEEDED_BYTES >> 20} MiB, {wanted.parent} has {free >> 20} MiB free",
-            hint="Free space there, or name another place in XDG_CACHE_HOME.",
+            hint="Free space there, or name another folder in XDG_CACHE_HOME.",
         )
     scratch = Path(tempfile.mkdtemp(dir=wanted.parent, prefix=".build-"))
     try:
@@ -132,7 +132,7 @@ def image(say: Say) -> Image:
         _build(scratch, say)
         scratch.rename(wanted)
         sync(wanted.parent)
-        say(f"the image is built, in {time.monotonic() - began:.0f} s; it is kept in {wanted}")
+        say(f"the image was built in {time.monotonic() - began:.0f} s; it is kept in {wanted}")
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
@@ -159,7 +159,7 @@ def _build(folder: Path, say: Say) -> None:
     image.initrd.write_bytes(initrd.initrd(root))
     next((root / "boot").glob("vmlinuz-*")).rename(image.kernel)
     say("writing its disk")
-    # The kernel's own lazy initialisation would write while something is measured.
+    # The kernel's lazy initialization would write during measurements.
     _run(
         [program("fakeroot"), program("mke2fs"), "-q", "-t", "ext4", "-L", "root", "-d", str(root),
          "-E", "lazy_itable_init=0,lazy_journal_init=0", str(image.disk), f"{recipe.DISK_BYTES >> 10}k"],
@@ -170,30 +170,31 @@ def _build(folder: Path, say: Say) -> None:
 
 
 def _compile(root: Path) -> None:
-    """Python's library, as its package would have done on installation: else every start there compiles it again.
+    """Compile Python's library, as its installation would: else every start there compiles it again.
 
-    Only the same version writes what that one reads; where this machine has another, the emulated one is slower to start.
+    Only the same version of Python can do that; if this machine has another, the emulated one starts more slowly.
     """
     for library in (root / "usr/lib").glob("python3.*"):
         same = shutil.which(library.name)
         if same is not None:
-            _run([same, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", "/", str(library)])  # fmt: skip
+            options = ["-q", "--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", "/"]
+            _run([same, "-I", "-m", "compileall", *options, str(library)])
 
 
 def _release() -> str:
-    """The code name of this Debian, whose packages apt can fetch."""
+    """Return the code name of this Debian, whose packages apt can fetch."""
     lines = OS_RELEASE.read_text().splitlines() if OS_RELEASE.exists() else []
     facts = {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines)}
     if facts.get("ID") != "debian" or "VERSION_CODENAME" not in facts:
         raise EmulatorUnavailable(
-            f"the emulated board is built from Debian's packages, and this is {facts.get('PRETTY_NAME', 'no Debian')}",
-            hint="Run it on Debian, also in a container: it needs neither root nor KVM.",
+            f"the emulated board is built from Debian's packages, and this is {facts.get('PRETTY_NAME', 'not Debian')}",
+            hint="Run it on Debian, possibly in a container: it needs neither root nor KVM.",
         )
     return facts["VERSION_CODENAME"]
 
 
 def _sources() -> list[Path]:
-    """Where this machine's apt gets its packages from."""
+    """Return the sources of this machine's apt."""
     etc = Path("/etc/apt")
     found = [
         etc / "sources.list",
@@ -204,7 +205,7 @@ def _sources() -> list[Path]:
 
 
 def _run(command: Sequence[str], limit_s: float = STEP_LIMIT_S) -> None:
-    """In a process group of its own, so that whatever it started ends with it. EmulatorUnavailable says how it ended."""
+    """Run in its own process group, so that its children end with it. EmulatorUnavailable says how it ended."""
     name = Path(command[0] if "fakeroot" not in command[0] else command[1]).name
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -219,10 +220,10 @@ def _run(command: Sequence[str], limit_s: float = STEP_LIMIT_S) -> None:
                 raise
             code = None
         output.seek(0)
-        said = output.read().decode(errors="replace").strip()
+        printed = output.read().decode(errors="replace").strip()
     if code != 0:
         ended = f"had not ended after {limit_s:.0f} s" if code is None else f"ended with exit code {code}"
         raise EmulatorUnavailable(
-            f"building the emulated board: {name} {ended}; it said: {said[-1500:] or 'nothing'}",
-            hint="If packages could not be fetched: does `apt-get update` work here? Then run again; nothing half-built is kept.",
+            f"building the emulated board: {name} {ended}; it said: {printed[-1500:] or 'nothing'}",
+            hint="If packages could not be fetched: does `apt-get update` work here? Then run again; no partial build is kept.",
         )

@@ -1,4 +1,4 @@
-"""The flattened device tree of the emulated machine, with the names of another one in its root.
+"""The flattened device tree of the emulated machine, with the names of a board in its root.
 
 Format: Devicetree Specification 0.4, chapter 5. Boards: device trees of the Linux kernel, arch/arm64/boot/dts/broadcom and
 .../nvidia, and the model as /proc/device-tree/model shows it on each of them.
@@ -16,16 +16,16 @@ RESERVATION_BYTES = 16  # address and size; the last entry is all zero
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What a kind of board says of itself, and the nearest processor that QEMU 7.2 knows for it."""
+    """The identity of a kind of board, and the closest processor in QEMU 7.2."""
 
     model: str
     compatible: tuple[str, ...]
     cpu: str
-    memory_mib: int = 1024  # of the emulated machine; a board that has less has its own
+    memory_mib: int = 1024  # of the emulated machine; less for a board that has less
 
 
-# QEMU 7.2 has neither Cortex-A78AE (Orin) nor Carmel (Xavier): Cortex-A76 is the nearest that it has, with the same
-# instructions for int8 (dot product).
+# QEMU 7.2 has neither Cortex-A78AE (Orin) nor Carmel (Xavier): Cortex-A76 is the closest, with the same instructions
+# for int8 (dot product).
 IDENTITIES = {
     "raspberry_pi_3": Identity(
         model="Raspberry Pi 3 Model B Plus Rev 1.3", compatible=("raspberrypi,3-model-b-plus", "brcm,bcm2837"), cpu="cortex-a53",
@@ -60,11 +60,11 @@ IDENTITIES = {
 
 
 def renamed(tree: bytes, model: str, compatible: Sequence[str]) -> bytes:
-    """`tree` with `model` and `compatible` in its root node, everything else as it was. ValueError: it is no such tree."""
+    """Return `tree` with `model` and `compatible` in its root node, otherwise unchanged. ValueError: it is not such a tree."""
     try:
         magic, _, at_struct, at_strings, at_reserved, version, _, boot_cpu, strings_bytes, _ = HEADER.unpack_from(tree)
         if magic != MAGIC or version < LAST_COMPATIBLE:
-            raise ValueError(f"no device tree of version {LAST_COMPATIBLE} or later")
+            raise ValueError(f"it is not a device tree of version {LAST_COMPATIBLE} or later")
         names = tree[at_strings : at_strings + strings_bytes]
         reserved = _reservations(tree[at_reserved:])
         wanted = {
@@ -76,17 +76,26 @@ def renamed(tree: bytes, model: str, compatible: Sequence[str]) -> bytes:
         raise ValueError("the device tree is cut off") from error
     if wanted:
         raise ValueError(f"the device tree's root has no {b', '.join(wanted).decode()}")
-    start = HEADER.size  # the sizes of all parts are multiples of what they are aligned to, but for the last
+    start = HEADER.size  # all parts but the last have sizes that keep the alignment
     at_nodes = start + len(reserved)
     at_names = at_nodes + len(nodes)
     header = HEADER.pack(
-        MAGIC, at_names + len(names), at_nodes, at_names, start, VERSION, LAST_COMPATIBLE, boot_cpu, len(names), len(nodes)
-    )  # fmt: skip
+        MAGIC,
+        at_names + len(names),
+        at_nodes,
+        at_names,
+        start,
+        VERSION,
+        LAST_COMPATIBLE,
+        boot_cpu,
+        len(names),
+        len(nodes),
+    )
     return header + reserved + nodes + names
 
 
 def _rewritten(tree: bytes, at: int, names: bytes, wanted: dict[bytes, bytes]) -> Iterator[bytes]:
-    """The structure block, token by token; what was replaced is taken out of `wanted`."""
+    """Yield the structure block, token by token; replaced properties are removed from `wanted`."""
     depth = 0
     while True:
         began = at
@@ -115,7 +124,7 @@ def _rewritten(tree: bytes, at: int, names: bytes, wanted: dict[bytes, bytes]) -
 
 
 def _reservations(block: bytes) -> bytes:
-    """The memory reservation block, with the empty entry that ends it."""
+    """Return the memory reservation block, with the empty entry that ends it."""
     for at in range(0, len(block), RESERVATION_BYTES):
         if not any(block[at : at + RESERVATION_BYTES]):
             return block[: at + RESERVATION_BYTES]
@@ -127,5 +136,5 @@ def _text(value: str) -> bytes:
 
 
 def _aligned(at: int, began: int) -> int:
-    """The next multiple of four bytes, counted from a place that is one."""
+    """Return the next offset that is a multiple of four bytes from `began`."""
     return at + (began - at) % 4

@@ -1,7 +1,7 @@
 """Start, find, reset and stop the emulated machine. It outlives the command that starts it, as a board would.
 
-What a reset imitates: the guest loses all that it has not yet written to its disk, as in a power cut, and open connections get
-no farewell. What it does not: a disk that had acknowledged a write and loses it, or tears one (the emulated disk keeps both).
+A reset imitates a power cut: the guest loses everything not yet written to its disk, and open connections just stop. It does not
+imitate a disk that loses an acknowledged write or tears one (the emulated disk does neither).
 """
 
 import contextlib
@@ -26,19 +26,19 @@ from targets.virtual.emulated.build import Image, Say, home, image, locked, prog
 from targets.virtual.emulated.device_tree import IDENTITIES, Identity, renamed
 
 CORES = 2
-CODE_CACHE_MIB = 128  # of translated code: without it QEMU grew to 1.26 GB (measured), with it to 0.46 GB
+CODE_CACHE_MIB = 128  # for translated code: without a limit QEMU grew to 1.26 GB (measured), with it to 0.46 GB
 PORT_TRIES = 5
 BOOT_LIMIT_S = 300.0  # measured: 8 to 21 s with 2 cores, at a load of 5 to 8
 BANNER_LIMIT_S = 3.0
 RESET_LIMIT_S = 10.0
 STOP_LIMIT_S = 10.0
-DISK_BYTES = 512 << 20  # free on the host: what the runtimes and models of a run take of the emulated disk
+DISK_BYTES = 512 << 20  # free on the host: what the runtimes and models of a run take on the emulated disk
 CONSOLE_TAIL_BYTES = 1500
 START = "edgepress boards start virtual-aarch64 --as raspberry-pi-4"
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """A machine that runs. The pid alone would be another process's after a while."""
+    """A running machine. The pid alone may be reused by another process."""
 
     kind: str  # of IDENTITIES
     port: int
@@ -48,10 +48,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def start(kind: str, say: Say, *, fresh: bool = False) -> State:
-    """Boot the machine as that kind of board and wait until its SSH server answers; built first where there is no image.
+    """Boot the machine as that kind of board and wait until its SSH server answers; the image is built first if it is missing.
 
-    Its disk is kept from one start to the next, unless `fresh`. One that runs already is left as it is.
-    EmulatorUnavailable: it runs as another kind, something is missing here, or it did not boot.
+    Its disk is kept between starts, unless `fresh`. A running machine is left as it is.
+    EmulatorUnavailable: it runs as another kind, a program is missing, or it did not boot.
     """
     with locked(say):
         state = running()
@@ -59,7 +59,7 @@ def start(kind: str, say: Say, *, fresh: bool = False) -> State:
             state = _boot(kind, image(say), say, fresh=fresh)
         elif state.kind != kind:
             raise EmulatorUnavailable(
-                f"virtual-aarch64 runs already, as {state.kind}",
+                f"virtual-aarch64 is already running, as {state.kind}",
                 hint="Stop it first: edgepress boards stop virtual-aarch64",
             )
     wait_until_up(state)
@@ -67,7 +67,7 @@ def start(kind: str, say: Say, *, fresh: bool = False) -> State:
 
 
 def stop(say: Say) -> bool:
-    """End the machine, as if its plug were pulled. False: none ran."""
+    """End the machine, as if its plug were pulled. Returns whether it was running."""
     with locked(say):
         state = running()
         if state is not None:
@@ -76,7 +76,7 @@ def stop(say: Say) -> bool:
 
 
 def reset() -> None:
-    """Press its reset button: see what this imitates above. EmulatorNotRunning, EmulatorUnavailable if QEMU does not obey."""
+    """Press its reset button (see above). EmulatorNotRunning, EmulatorUnavailable if QEMU does not obey."""
     _needed()
     folder = os.open(_folder(), os.O_PATH)
     try:
@@ -84,7 +84,7 @@ def reset() -> None:
             monitor.settimeout(RESET_LIMIT_S)
             monitor.connect(f"/proc/self/fd/{folder}/monitor")  # the path itself may be too long for a socket
             with monitor.makefile("rw") as lines:
-                lines.readline()  # it greets
+                lines.readline()  # the greeting
                 for command in ("qmp_capabilities", "system_reset"):
                     lines.write(json.dumps({"execute": command}) + "\n")
                     lines.flush()
@@ -92,14 +92,14 @@ def reset() -> None:
                         pass
     except (OSError, ValueError) as error:
         raise EmulatorUnavailable(
-            f"virtual-aarch64 can not be reset: {error}", hint="Stop it and start it again."
+            f"virtual-aarch64 cannot be reset: {error}", hint="Stop it and start it again."
         ) from error
     finally:
         os.close(folder)
 
 
 def running() -> State | None:
-    """The machine, if it runs. What a killed QEMU or a restarted host left behind is none."""
+    """Return the machine if it is running. The state left by a killed QEMU or a rebooted host does not count."""
     try:
         state = msgspec.json.decode((_folder() / "state.json").read_bytes(), type=State)
     except (OSError, ValueError):
@@ -108,7 +108,7 @@ def running() -> State | None:
 
 
 def located(target: Target) -> Target:
-    """`target` with the address, the key and the pinned host key of the machine. EmulatorNotRunning."""
+    """Return `target` with the address, the key and the pinned host key of the machine. EmulatorNotRunning."""
     state, folder = _needed(), _folder()
     return msgspec.structs.replace(
         target, port=state.port, user=recipe.USER, key=str(folder / "user_key"), known_hosts=str(folder / "known_hosts")
@@ -116,10 +116,10 @@ def located(target: Target) -> Target:
 
 
 def wait_until_up(state: State) -> None:
-    """Until its SSH server says its name. EmulatorUnavailable after BOOT_LIMIT_S, with the end of what its console shows."""
+    """Wait for the banner of its SSH server. EmulatorUnavailable after BOOT_LIMIT_S, with the end of its console output."""
     deadline = time.monotonic() + BOOT_LIMIT_S
     while time.monotonic() < deadline and running() == state:
-        # QEMU itself takes the connection, long before the guest can: only what the guest sends tells
+        # QEMU accepts the connection long before the guest can: only data from the guest counts
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", state.port), BANNER_LIMIT_S) as one:
             if one.recv(4) == b"SSH-":
                 return
@@ -141,8 +141,8 @@ def _boot(kind: str, made: Image, say: Say, *, fresh: bool) -> State:
     free = shutil.disk_usage(folder).free
     if free < DISK_BYTES:
         raise EmulatorUnavailable(
-            f"{folder} has {free >> 20} MiB free, the emulated disk may take {DISK_BYTES >> 20} MiB of it",
-            hint="Free space there, or name another place in XDG_CACHE_HOME.",
+            f"{folder} has {free >> 20} MiB free, but the emulated disk may take {DISK_BYTES >> 20} MiB",
+            hint="Free space there, or name another folder in XDG_CACHE_HOME.",
         )
     disk = folder / f"disk-{made.folder.name}.qcow2"
     for old in folder.glob("disk-*"):
@@ -161,7 +161,7 @@ def _boot(kind: str, made: Image, say: Say, *, fresh: bool) -> State:
         state = State(kind=kind, port=port, pid=pid, started_ticks=start_ticks(pid) or 0, boot_id=_boot_id())
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {made.host_key}\n")
         _write_atomically(folder / "state.json", msgspec.json.encode(state))
-    except BaseException:  # Ctrl-C: QEMU may be in the background already
+    except BaseException:  # after Ctrl-C, QEMU may already be in the background
         with contextlib.suppress(OSError, ValueError):
             os.kill(int(pid_file.read_text()), signal.SIGKILL)
         raise
@@ -169,7 +169,7 @@ def _boot(kind: str, made: Image, say: Say, *, fresh: bool) -> State:
 
 
 def _launch(identity: Identity, made: Image, disk: Path, folder: Path) -> int:
-    """Start QEMU; it goes into the background once it has all that it needs. The port on which SSH is forwarded."""
+    """Start QEMU; it goes into the background once it is set up. Returns the forwarded SSH port."""
     for tries_left in range(PORT_TRIES, 0, -1):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -189,7 +189,7 @@ def _launch(identity: Identity, made: Image, disk: Path, folder: Path) -> int:
                 folder,
             )  # fmt: skip
         except EmulatorUnavailable as error:
-            if tries_left == 1 or "host forwarding" not in error.message:  # somebody else took the port meanwhile
+            if tries_left == 1 or "host forwarding" not in error.message:  # another program took the port
                 raise
         else:
             break
@@ -204,7 +204,7 @@ def _hardware(identity: Identity) -> list[str]:
 
 
 def _device_tree(identity: Identity, folder: Path) -> bytes:
-    """QEMU's own for this hardware, under the name of the board."""
+    """Return QEMU's own device tree for this hardware, with the board's names."""
     command = _hardware(identity)
     command[command.index("virt,gic-version=2")] += ",dumpdtb=qemu.dtb"
     _run(command, folder)
@@ -212,16 +212,16 @@ def _device_tree(identity: Identity, folder: Path) -> bytes:
         return renamed((folder / "qemu.dtb").read_bytes(), identity.model, identity.compatible)
     except ValueError as error:
         raise EmulatorUnavailable(
-            f"QEMU's device tree can not be used: {error}", hint="edgepress was tried with QEMU 7.2."
+            f"QEMU's device tree cannot be used: {error}", hint="edgepress was tried with QEMU 7.2."
         ) from error
 
 
 def _end(state: State) -> None:
-    """SIGTERM, so that QEMU writes out what it holds; SIGKILL if that takes too long."""
+    """Send SIGTERM, so that QEMU flushes its disk; SIGKILL if that takes too long."""
     with contextlib.suppress(ProcessLookupError):
         process = os.pidfd_open(state.pid)
         try:
-            if start_ticks(state.pid) == state.started_ticks:  # what the descriptor stands for can no longer change
+            if start_ticks(state.pid) == state.started_ticks:  # the descriptor can no longer refer to another process
                 signal.pidfd_send_signal(process, signal.SIGTERM)
                 if not select.select([process], [], [], STOP_LIMIT_S)[0]:
                     signal.pidfd_send_signal(process, signal.SIGKILL)
@@ -234,7 +234,7 @@ def _end(state: State) -> None:
 def _needed() -> State:
     state = running()
     if state is None:
-        raise EmulatorNotRunning("the board virtual-aarch64 does not run", hint=f"Start it: {START}")
+        raise EmulatorNotRunning("the board virtual-aarch64 is not running", hint=f"Start it: {START}")
     return state
 
 

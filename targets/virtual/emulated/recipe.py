@@ -1,4 +1,4 @@
-"""What the image is made of. Its name is the hash of all of this: a changed recipe is built anew."""
+"""The contents of the image. Its name is the hash of all of this: a changed recipe is built again."""
 
 import hashlib
 import inspect
@@ -10,7 +10,7 @@ PACKAGES = (
     "base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "findutils", "grep", "gzip", "hostname",
     "iproute2", "libc-bin", "libgcc-s1", "libstdc++6", "linux-image-cloud-arm64", "mount", "openssh-server", "procps", "python3",
     "sed", "tar", "util-linux",
-    "initramfs-tools-",  # not this one: initrd.py stands in for it
+    "initramfs-tools-",  # excluded: initrd.py replaces it
 )  # fmt: skip
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/i18n/*")
 DISK_BYTES = 2 << 30  # sparse: 0.2 GB of it are used
@@ -43,7 +43,7 @@ ip address add 10.0.2.15/24 dev eth0
 chown {USER_ID}:{USER_ID} /home/{USER} /home/{USER}/.ssh /home/{USER}/.ssh/authorized_keys
 """
 
-# busybox's init: starts sshd again if it ends, reaps orphans, and on reboot or poweroff ends all and unmounts.
+# busybox's init: restarts sshd if it ends, reaps orphans, and on reboot or poweroff ends all processes and unmounts.
 INITTAB = """\
 ::sysinit:/usr/local/sbin/boot
 ::respawn:/usr/sbin/sshd -D -E /run/sshd.log
@@ -64,7 +64,7 @@ LINKS = {f"usr/sbin/{name}": "../bin/busybox" for name in ("init", "reboot", "po
 
 
 def customise(root: Path, user_key: str, host_key: str) -> None:
-    """Write into the unpacked file system what the maintainer scripts, which can not run here, would have made.
+    """Write into the unpacked file system what the maintainer scripts, which cannot run here, would have created.
 
     `user_key` is the public key that may log in, `host_key` the private key of the machine.
     """
@@ -78,7 +78,7 @@ def customise(root: Path, user_key: str, host_key: str) -> None:
     for name, text in {"etc/passwd": passwd, "etc/group": group, **FILES, **secret}.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)  # may be a link to a place outside `root`
+        path.unlink(missing_ok=True)  # may be a link to outside `root`
         path.write_text(text)
         path.chmod(0o600 if name in secret else 0o755 if name.endswith("/boot") else 0o644)
     for name in keys:
@@ -87,11 +87,11 @@ def customise(root: Path, user_key: str, host_key: str) -> None:
         (root / name).symlink_to(points_to)
     for path in (*(root / "etc/apt").glob("sources.list*"), *(root / "etc/apt/sources.list.d").glob("*")):
         if path.is_file():
-            path.unlink()  # it has no network, and the host's own addresses are nobody else's business
+            path.unlink()  # it has no network, and the host's own sources are private
 
 
 def name(release: str) -> str:
-    """Of the image for this Debian release."""
+    """Return the name of the image for this Debian release."""
     parts = (PACKAGES, LEFT_OUT, DISK_BYTES, FILES, LINKS, release)
     source = inspect.getsource(customise) + inspect.getsource(initrd)
     return hashlib.sha256((repr(parts) + source).encode()).hexdigest()[:16]

@@ -13,7 +13,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.bench import runner
-from device_agent.board.scheduling import Waited
+from device_agent.board.scheduling import Delays
 from device_agent.record import replace
 from tests.support.agent_process import LAUNCH, children_of, is_alive, sleep_model, wait_until, wheel
 
@@ -240,7 +240,7 @@ def test_a_job_that_makes_no_sense_is_refused_whole(agent, changes):
 
 def test_a_delay_that_went_back_with_a_thread_that_ended_is_not_told():
     """Of the threads that are there: a negative time would be refused by the host, and with it the whole job."""
-    before = Waited(involuntary_switches=3, major_faults=1, run_delay_ns=5_000_000)
-    now = Waited(involuntary_switches=4, major_faults=1, run_delay_ns=2_000_000)
+    before = Delays(involuntary_switches=3, major_faults=1, run_delay_ns=5_000_000)
+    now = Delays(involuntary_switches=4, major_faults=1, run_delay_ns=2_000_000)
     assert now.since(before) == {"involuntary_switches": 1, "major_faults": 0, "run_delay_ns": None}
     assert before._replace(run_delay_ns=6_000_000).since(before)["run_delay_ns"] == 1_000_000

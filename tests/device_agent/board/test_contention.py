@@ -26,7 +26,7 @@ def test_a_glance_agrees_with_the_tree(board, name, cpus, expected, monkeypatch)
     monkeypatch.setattr(conditions, "QUICK_NS", 10**9)  # a busy machine may take its time over a file
     board(name)
     conditions.observe()
-    assert conditions.glance(cpus) == dict(zip(("cpu_khz", "gpu_khz", "temperature_mc"), expected, strict=True))
+    assert conditions.sample(cpus) == dict(zip(("cpu_khz", "gpu_khz", "temperature_mc"), expected, strict=True))
 
 
 def test_a_glance_starts_no_process_and_asks_no_sensor_that_is_slow(board, monkeypatch):
@@ -34,7 +34,7 @@ def test_a_glance_starts_no_process_and_asks_no_sensor_that_is_slow(board, monke
     monkeypatch.setattr(conditions, "QUICK_NS", -1)
     conditions.observe()
     monkeypatch.setattr(subprocess, "Popen", None)
-    assert conditions.glance((0,)) == {"cpu_khz": 2400000, "gpu_khz": None, "temperature_mc": None}
+    assert conditions.sample((0,)) == {"cpu_khz": 2400000, "gpu_khz": None, "temperature_mc": None}
 
 
 def test_a_glance_is_quick(board):
@@ -44,7 +44,7 @@ def test_a_glance_is_quick(board):
     times = []
     for _ in range(20):
         began = time.perf_counter()
-        conditions.glance((0, 1, 2, 3))
+        conditions.sample((0, 1, 2, 3))
         times.append(time.perf_counter() - began)
     assert min(times) < 0.0002
 
@@ -68,7 +68,7 @@ def put(root, path, text):
 )
 def test_what_slows_a_board_down(board, name, expected):
     board(name)
-    assert tuple(throttling.look()) == expected
+    assert tuple(throttling.observe()) == expected
 
 
 def test_only_what_cools_processors_by_slowing_them_counts(board, tmp_path):
@@ -78,7 +78,7 @@ def test_only_what_cools_processors_by_slowing_them_counts(board, tmp_path):
         put(tmp_path, f"sys/class/thermal/cooling_device{number}/type", kind + "\n")
         put(tmp_path, f"sys/class/thermal/cooling_device{number}/cur_state", f"{state}\n")
     board(tmp_path)
-    assert throttling.look().cooling_states == 3
+    assert throttling.observe().cooling_states == 3
 
 
 def stat(pid, name, ticks, parent=1, start=100):
@@ -96,16 +96,16 @@ def test_who_used_most_since_the_last_look(board, tmp_path, monkeypatch):
     ):
         put(tmp_path, f"proc/{pid}/stat", stat(pid, name, ticks, parent))
     board(tmp_path)
-    first = contention.seen()
+    first = contention.usage()
     assert (first.busy_us, first.steal_us, first.busiest, first.busiest_us) == (60 * tick_us, 8 * tick_us, "", 0)
     put(tmp_path, "proc/7/stat", stat(7, "old (one)) x", 5003))
     put(tmp_path, "proc/8/stat", stat(8, "\x1b[31mnew", 14))
     put(tmp_path, f"proc/{os.getpid()}/stat", stat(os.getpid(), "we", 900))
     put(tmp_path, "proc/9/stat", stat(9, "our child", 900, os.getpid(), 200))
-    second = contention.seen()
+    second = contention.usage()
     assert (second.busiest, second.busiest_us) == ("[31mnew", 4 * tick_us)
     put(tmp_path, "proc/8/stat", stat(8, "another", 2, start=300))  # the number was used again
-    assert contention.seen().busiest == "another"
+    assert contention.usage().busiest == "another"
 
 
 def test_the_clocks_of_each_core(board):

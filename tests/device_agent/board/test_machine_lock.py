@@ -77,7 +77,7 @@ def test_what_another_user_says_there_is_not_believed(on, folder, said):
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
         (failure,) = short_job(on("one"))
-    assert failure.message == "another edgepress measures on this machine, and does not say who"
+    assert failure.message == "another edgepress is measuring on this machine; its lock does not name the owner"
 
 
 def test_what_another_user_says_there_is_cleaned_and_cut(on, folder):

@@ -10,7 +10,7 @@ import pytest
 from device_agent import wire
 from device_agent.__main__ import serve
 from device_agent.channel import Channel, HostGone
-from device_agent.files.layout import Place
+from device_agent.files.layout import Layout
 from device_agent.record import replace
 from tests.support.agent_process import LAUNCH, Agent, frames, names, sha256, sleep_model, wheel
 
@@ -108,8 +108,8 @@ def test_in_a_job(agent, disk):
 
 
 def test_a_write_that_fails_only_in_the_sync(tmp_path, monkeypatch):
-    """In this process, as a disk that fails so can not be had: nothing of the upload is trusted afterwards."""
-    place, data = Place(str(tmp_path / "edge")), os.urandom(10_000)
+    """In this process, as a disk that fails so cannot be had: nothing of the upload is trusted afterwards."""
+    place, data = Layout(str(tmp_path / "edge")), os.urandom(10_000)
 
     def fail(descriptor):
         raise OSError(errno.EIO, os.strerror(errno.EIO))

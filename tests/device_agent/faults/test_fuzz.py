@@ -17,7 +17,7 @@ import pytest
 from device_agent import wire
 from device_agent.__main__ import serve
 from device_agent.channel import Channel, HostGone
-from device_agent.files.layout import Place
+from device_agent.files.layout import Layout
 from device_agent.jobs import requests as job_requests
 from device_agent.record import hints_of
 from tests.support.agent_process import LAUNCH, frames, sha256, wheel
@@ -197,7 +197,7 @@ def test_streams(tmp_path, share, monkeypatch, capsys):
 
 def answers(root, stream):
     """The kinds of record that the agent answers to a stream, at whose end it ends."""
-    place = Place(str(root))
+    place = Layout(str(root))
     with (root.parent / "stream").open("w+b") as to_agent, (root.parent / "answers").open("w+b") as from_agent:
         to_agent.write(stream)
         to_agent.seek(0)

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from device_agent import wire
-from device_agent.files.layout import Place
+from device_agent.files.layout import Layout
 from device_agent.files.transfer import explained
 from tests.support.agent_process import bundle, sha256
 from tests.support.bootstrapped import as_root, refusal
@@ -170,7 +170,7 @@ def test_no_inodes_for_the_agent(mounted):
 )
 def test_what_the_kernel_said_of_a_disk(tmp_path, number, kind):
     error = OSError(getattr(errno, number), "words", "/data/edge")
-    told = explained(error, Place(str(tmp_path / "edge")))
+    told = explained(error, Layout(str(tmp_path / "edge")))
     assert (told.error, told.message, told.errno) == (kind, "words: /data/edge", number)
 
 

@@ -161,7 +161,7 @@ JUNK = "Error -3 while decompressing data: incorrect header check"
     [
         (wire.FRAME.pack(wire.RAW, 3, 4) + b"abc", "a frame of coding 0 holds 3 bytes, not 4"),
         (wire.FRAME.pack(7, 4, 4) + b"abcd", "a frame of coding 7 holds 4 bytes, not 4"),
-        (wire.FRAME.pack(wire.DEFLATED, 4, 4) + b"junk", f"a frame can not be inflated: {JUNK}"),
+        (wire.FRAME.pack(wire.DEFLATED, 4, 4) + b"junk", f"a frame cannot be inflated: {JUNK}"),
         (
             wire.FRAME.pack(wire.DEFLATED, len(zlib.compress(DATA[:9])), 4) + zlib.compress(DATA[:9]),
             "a frame of coding 1 holds 5 bytes, not 4",  # no more of it is inflated

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from device_agent import wire
-from device_agent.files.layout import Place
-from device_agent.files.verified import Contents
+from device_agent.files.layout import Layout
+from device_agent.files.verified import VerifiedBlobs
 from device_agent.record import replace
 from pipeline.measure.summary import summarise
 from pipeline.measure.validity import Asked, doubts_of
@@ -120,12 +120,12 @@ def test_the_inputs_of_a_pair(agent):
 
 
 def test_times_as_coarse_as_those_of_fat(tmp_path):
-    """Whole seconds, and the same for every write: what can not be told is not claimed, and nothing is claimed of a sound file."""
-    place = Place(str(tmp_path))
+    """Whole seconds, and the same for every write: what cannot be told is not claimed, and nothing is claimed of a sound file."""
+    place = Layout(str(tmp_path))
     path = tmp_path / "blobs" / sha256(MODEL)
     path.write_bytes(MODEL)
     os.utime(path, (1_700_000_000, 1_700_000_000))
-    contents = Contents(place)
+    contents = VerifiedBlobs(place)
     contents.open(path.name)
     assert contents.is_sound(path.name) is True
     os.utime(path, (1_700_000_000, 1_700_000_000))  # the time of its change is another one now

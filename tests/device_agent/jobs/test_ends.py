@@ -27,7 +27,7 @@ def test_killed(hanging, start):
     os.kill(agent.supervisor(), signal.SIGKILL)
     ended = agent.until(wire.Ended)
     assert ended.state == wire.KILLED
-    assert "said nothing; the kernel has not killed for lack of memory" in ended.evidence
+    assert "it left no record; the kernel has not killed for lack of memory" in ended.evidence
     nothing_runs(agent, child)
     assert start().follow(agent.last_job)[-1] == ended
     assert names(agent.root / "tmp") == []  # by the new agent
@@ -41,14 +41,14 @@ def test_two_agents_agree_on_the_end(hanging, start):
 
 
 def test_lost(hanging):
-    """Another boot: what process.json says of the boot is changed, because this machine can not be restarted here."""
+    """Another boot: what process.json says of the boot is changed, because this machine cannot be restarted here."""
     agent, child = hanging
     path = agent.root / "jobs" / agent.last_job / "process.json"
     supervisor = agent.supervisor()
     path.with_name("new").write_text(json.dumps({**json.loads(path.read_text()), "boot_id": "another"}))
     path.with_name("new").rename(path)
     ended = agent.until(wire.Ended)
-    assert (ended.state, ended.evidence) == (wire.LOST, "the board has restarted while the job ran")
+    assert (ended.state, ended.evidence) == (wire.LOST, "the board restarted while the job ran")
     (info,) = agent.ask(wire.Jobs()).jobs
     assert (info.state, info.age_ns) == (wire.LOST, None)
     os.kill(supervisor, signal.SIGKILL)
@@ -83,7 +83,7 @@ def test_a_hang_is_found_without_waiting_for_the_time_to_be_over(agent):
     began = time.monotonic()
     failed, launched, _ = agent.run(launch(hang, timeout_ns=10**12), launch(good))
     assert time.monotonic() - began < 30
-    assert (failed.error, "no word from it and no CPU time for 20 s" in failed.message) == ("timeout", True)
+    assert (failed.error, "no message and no CPU time for 20 s" in failed.message) == ("timeout", True)
     assert isinstance(launched, wire.Launched)
 
 

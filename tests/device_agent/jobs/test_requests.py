@@ -49,12 +49,12 @@ def waited(host, monkeypatch):
     waited = Waited()
 
     class Watched(Channel):
-        def waits(self, limit_s):
+        def has_input(self, limit_s):
             if limit_s:
                 waited.append(limit_s)
                 if waited.then:
                     waited.then.pop(0)()
-            return super().waits(min(limit_s, 0.01))
+            return super().has_input(min(limit_s, 0.01))
 
     host.channel = Watched(host.channel.input_fd, host.channel.output_fd)
     host.channel.next_working = time.monotonic() + 1000
@@ -158,7 +158,7 @@ def test_no_job_and_one_that_nobody_here_can_read(place, host):
     assert refused(requests.cancel, place, wire.Cancel(ID)) == ("not_found", f"there is no job {ID}", "")
     job = made_job(place, 1)
     Path(job.folder, "submit").write_bytes(b'{"kind":"Submit","new":1}\n')
-    words = f"the job {ID} is of another version of edgepress, which alone can read it"
+    words = f"the job {ID} belongs to another version of edgepress, and only that can read it"
     assert refused(follow, place, host) == ("other_version", words, "")
 
 

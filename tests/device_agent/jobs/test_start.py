@@ -210,7 +210,7 @@ def test_a_process_that_hangs_before_it_is_known(place, monkeypatch, tmp_path):
     monkeypatch.setattr(time, "monotonic", lambda: now() + 1000 * (pid.exists() and pid.read_text() != ""))
     monkeypatch.setattr(time, "sleep", lambda seconds: slept.append(seconds) or sleep(0.002))
     said = refused(requests.submit, place, request(1))
-    assert said == ("internal", "the job's process did not come up: it said nothing", "")
+    assert said == ("internal", "the job's process did not come up: it printed nothing", "")
     assert set(slept) == {0.002}
     assert not is_alive(int(pid.read_text()))
 

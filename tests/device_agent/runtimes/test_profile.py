@@ -1,4 +1,4 @@
-"""Times of kernels, by the runtimes' own profiles: the kernels are those of the file, and a runtime that can not tell says so."""
+"""Times of kernels, by the runtimes' own profiles: the kernels are those of the file, and a runtime that cannot tell says so."""
 
 import io
 
@@ -70,7 +70,7 @@ def test_another_litert_than_those_that_were_tried_is_not_called(monkeypatch):
 def test_a_runtime_without_a_profile_says_so(agent):
     launch = replace(PROFILE, model_sha256=agent.store(sleep_model(latency_us=1)))
     launched, _ = agent.run(launch)
-    assert (launched.operators, launched.operators_note) == ((), "sleep can not tell how long its operators take")
+    assert (launched.operators, launched.operators_note) == ((), "sleep cannot report how long its operators take")
     assert launched.cold_start_ns == 0  # nothing answered: it is no cold start
 
 

@@ -9,11 +9,11 @@ from pipeline.measure.remedies import evidence, remedy
 @pytest.mark.parametrize(
     ("phase", "error", "message", "says"),
     [
-        ("started", "damaged", "the site abc was damaged on the board's disk and is removed: send it again", "sent to the board once more"),
+        ("started", "damaged", "the site abc was damaged on the board's disk and has been removed: send it again", "sent to the board once more"),
         ("started", "not_found", "the model abc is not on the board", "sent to the board once more"),
         ("load", "SIGILL", "the runner was killed by SIGILL", "instructions that this processor does not have"),
         ("load", "SIGSEGV", "the runner was killed by SIGSEGV", "crashed on this file"),
-        ("timed", "SIGKILL", "the runner was killed by SIGKILL; the kernel has killed a process for lack of memory meanwhile", "ran out of memory"),
+        ("timed", "SIGKILL", "the runner was killed by SIGKILL; the kernel has killed a process for lack of memory since it started", "ran out of memory"),
         ("timed", "SIGKILL", "the runner was killed by SIGKILL", "Something there killed it"),
         ("load", "ImportError", "libgomp.so.1: cannot open shared object file: No such file or directory", "has no libgomp.so.1"),
         ("load", "ImportError", "/x.so: failed to map segment from shared object", "mounted noexec"),
@@ -23,7 +23,7 @@ from pipeline.measure.remedies import evidence, remedy
         ("load", "Fail", "Unsupported model IR version: 12, max supported IR version: 10", "newer form"),
         ("load", "ValueError", "Model provided has model identifier 'xxxx'", "does not open this file"),
         ("golden", "OSError", "[Errno 28] No space left on device", "Free space there"),
-        ("timed", "timeout", "it hangs: no word from it and no CPU time for 20 s, in phase timed", "hangs"),
+        ("timed", "timeout", "it hangs: no message and no CPU time for 20 s, in phase timed", "hangs"),
         ("timed", "timeout", "no end after 60 s, in phase timed", "too slow"),
         ("timed", "KeyError", "'x'", "report it"),
     ],

@@ -72,7 +72,7 @@ def followed(target, launches, delay_s, act):
     returned = []
 
     def say(text):
-        if text.endswith("is there again"):
+        if text.endswith("is reachable again"):
             returned.append(time.monotonic())
 
     with open_session(target, say) as session:
@@ -164,7 +164,7 @@ def test_a_job_survives_the_kill_of_its_host(sshd, share):
         said = []
         with open_session(sshd, said.append) as session:
             job_id = session.submit(launches, "faults")
-            assert "going on with it" in said[0]
+            assert "continuing with it" in said[0]
             check_whole(sshd, job_id, list(session.follow(job_id)))
             session.forget(job_id)
             assert not session.jobs()

@@ -97,7 +97,7 @@ def test_a_jump_host_that_forwards_nothing(pair, board, tmp_path):
     _, behind = pair
     with (
         own_sshd(tmp_path / "closed", "AllowTcpForwarding no") as closed,
-        pytest.raises(Exception, match="can not be reached from the jump host") as caught,
+        pytest.raises(Exception, match="cannot be reached from the jump host") as caught,
     ):
         runs_there(board(host("gate", closed) + host("board", behind, "ProxyJump gate")))
     assert "AllowTcpForwarding" in caught.value.hint
@@ -161,7 +161,7 @@ def test_tokens_and_defaults(board, tmp_path):
         ("HostName a;b", UnknownTarget, "hostname"),
         ("User -l", UnknownTarget, "user"),
         ("IdentityFile /tmp/%C", UnknownTarget, "%C"),
-        ("IdentityAgent none", AuthenticationRefused, "which is not there"),
+        ("IdentityAgent none", AuthenticationRefused, "which does not exist"),
         ("UserKnownHostsFile relative", UnknownTarget, "not absolute"),
         ("Nonsense yes", UnknownTarget, "failed"),
     ],

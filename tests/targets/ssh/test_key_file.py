@@ -1,4 +1,4 @@
-"""A key file that can not be used is named for what it is, before anybody is connected to; nothing in a file is a traceback."""
+"""A key file that cannot be used is named for what it is, before anybody is connected to; nothing in a file is a traceback."""
 
 import base64
 import contextlib
@@ -32,7 +32,7 @@ def openssh(kind, fields, options=b""):
 def openssl(*arguments):
     done = subprocess.run(["openssl", *arguments], capture_output=True, check=False)
     if done.returncode:
-        pytest.skip(f"openssl can not: {done.stderr[-200:]}")
+        pytest.skip(f"openssl cannot: {done.stderr[-200:]}")
     return done.stdout
 
 
@@ -115,7 +115,7 @@ def test_what_an_editor_or_a_clipboard_has_made_of_it(tmp_path, change, said):
 def test_a_cipher_that_can_not_be_opened(tmp_path):
     """It was said that its passphrase may be another."""
     path = keygen(tmp_path / "key", "-Z", "aes256-gcm@openssh.com", passphrase="secret")
-    with pytest.raises(AuthenticationRefused, match=r"is sealed with aes256-gcm@openssh\.com") as caught:
+    with pytest.raises(AuthenticationRefused, match=r"is encrypted with aes256-gcm@openssh\.com") as caught:
         key_file.load(str(path), None, Secret("Passphrase", "PATH"))
     assert "-Z aes256-ctr" in caught.value.hint
 
@@ -125,7 +125,7 @@ def test_a_curve_that_ssh_has_no_name_for(tmp_path):
     path = tmp_path / "key"
     path.write_bytes(openssl("ecparam", "-genkey", "-name", "secp256k1", "-noout"))
     path.chmod(0o600)
-    with pytest.raises(AuthenticationRefused, match="of a kind that edgepress can not use"):
+    with pytest.raises(AuthenticationRefused, match="of a kind that edgepress cannot use"):
         key_file.load(str(path), None, None)
 
 
@@ -138,7 +138,7 @@ def test_a_certificate_that_is_none_is_named(tmp_path, what):
     else:
         beside.write_text("garbage" if what == "garbage" else public(path))
     with pytest.raises(
-        AuthenticationRefused, match=r"the certificate .*key-cert\.pub (is not a certificate|can not be read)"
+        AuthenticationRefused, match=r"the certificate .*key-cert\.pub (is not an SSH certificate|cannot be read)"
     ):
         key_file.load(str(path), None, None)
 

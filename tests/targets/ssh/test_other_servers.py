@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from targets import waiting
+from targets import deadlines
 from targets.errors import ConnectionLost, TargetError
 from targets.inventory import Target
 from targets.ssh import SshLink, host_key, link
@@ -47,7 +47,7 @@ def test_a_telnet_server_s_words_are_shown(target):
     with server(b"\xff\xfd\x18login: ") as port, pytest.raises(ConnectionLost) as lost:
         SshLink(target(port), connect_timeout_s=1.0)
     assert re.search(r"has not answered for 1 s \(agreeing on keys; it began with .*login:\)", lost.value.message)
-    assert "Something else than sshd listens there" in lost.value.hint
+    assert "Something other than sshd listens there" in lost.value.hint
 
 
 def test_an_sshd_that_hangs_is_not_called_something_else(target):
@@ -58,7 +58,7 @@ def test_an_sshd_that_hangs_is_not_called_something_else(target):
 
 def test_whoever_pins_a_key_is_told_what_is_waited_for(target, monkeypatch):
     """`boards trust` was silent for up to 15 s for each host on the way, twice."""
-    monkeypatch.setattr(waiting, "NEWS_S", (0.2, 0.4))
+    monkeypatch.setattr(deadlines, "NEWS_S", (0.2, 0.4))
     monkeypatch.setattr(link, "CONNECT_TIMEOUT_S", 1.0)
     said = []
     with server(b"") as port, pytest.raises(TargetError):

@@ -127,7 +127,7 @@ def test_missing_programs_are_named_with_their_packages(home, monkeypatch):
 
 def test_a_reset_that_qemu_does_not_obey_is_told(home, process):
     write(home, state_of(process))
-    with pytest.raises(EmulatorUnavailable, match="can not be reset"):
+    with pytest.raises(EmulatorUnavailable, match="cannot be reset"):
         machine.reset()
 
 

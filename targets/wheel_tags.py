@@ -1,10 +1,10 @@
-"""Which wheels fit a board: what its Python, its libc and its processor are called in a wheel's name."""
+"""Which wheels fit a board: the tags of its Python, libc and processor in a wheel's name."""
 
 import re
 
 from device_agent.wire import Machine
 
-NEWEST_MINOR = 99  # of glibc 2: what a board says of itself must not make a million options
+NEWEST_MINOR = 99  # of glibc 2: a board's claim must not make a million options
 WHEEL_ARCHES = {"x86_64": "x86_64", "aarch64": "aarch64", "armv7l": "armv7l", "armv6l": "armv6l"}
 # manylinux wheels exist from glibc 2.5 (x86) and 2.17 (Arm) on: PEP 513, 571, 599, 600.
 OLD_NAMES = {(2, 5): "manylinux1", (2, 12): "manylinux2010", (2, 17): "manylinux2014"}
@@ -19,14 +19,14 @@ def glibc_version(machine: Machine) -> tuple[int, int]:
 
 
 def wheel_arch(machine: Machine) -> str:
-    """The wheel tag of the board's Python: a 64-bit kernel may carry a 32-bit system (Raspberry Pi OS)."""
+    """Return the wheel tag of the board's Python: a 64-bit kernel may run a 32-bit system (Raspberry Pi OS)."""
     if machine.bits == 32:
         return {"aarch64": "armv7l", "x86_64": "i686"}.get(machine.arch, machine.arch)
     return WHEEL_ARCHES.get(machine.arch, machine.arch)
 
 
 def pip_options(machine: Machine) -> list[str]:
-    """Pip implies no older tag from a newer one, so every one that fits is listed, newest first."""
+    """Return pip's options. Pip does not derive older tags from a newer one, so all that fit are listed, newest first."""
     version = "".join(map(str, python_version(machine)))
     options = ["--implementation", "cp", "--python-version", dotted(python_version(machine))]
     for abi in (f"cp{version}", "abi3", "none"):
@@ -37,7 +37,7 @@ def pip_options(machine: Machine) -> list[str]:
 
 
 def fits(wheel: str, machine: Machine) -> bool:
-    """Whether the wheel file of this name can be installed on the board; also one that was built there, of `linux_aarch64`."""
+    """Whether a wheel file of this name can be installed on the board; also one built there, for `linux_aarch64`."""
     from packaging.tags import compatible_tags, cpython_tags
     from packaging.utils import parse_wheel_filename
 
@@ -48,8 +48,8 @@ def fits(wheel: str, machine: Machine) -> bool:
     return not known.isdisjoint(parse_wheel_filename(wheel)[3])
 
 
-def said(machine: Machine) -> str:
-    """For messages: what a wheel must be for."""
+def described(machine: Machine) -> str:
+    """Return what a wheel must be for, for messages."""
     libc = f"{machine.libc or 'an unknown libc'} {machine.libc_version}".strip()
     return f"Python {dotted(python_version(machine))}, {wheel_arch(machine)}, {libc}"
 
@@ -72,6 +72,6 @@ def _platforms(machine: Machine) -> list[str]:
 
 
 def _pair(version: str) -> tuple[int, int]:
-    """The first two numbers; (0, 0) for what is no version, since it comes from the board."""
+    """Return the first two numbers of a version; (0, 0) if it is not one, since it comes from the board."""
     match = re.match(r"([0-9]{1,4})\.([0-9]{1,4})", version)
     return (int(match[1]), int(match[2])) if match else (0, 0)

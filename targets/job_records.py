@@ -1,32 +1,30 @@
-"""What a job may still say, and in which time: each result once and in its order, and so many events and bytes as were asked for."""
+"""The records that a job may still send, and when: each result once and in order, and bounded events and bytes."""
 
 import time
 
 from device_agent import wire
-from targets import waiting
+from targets import deadlines
 from targets.errors import NotTheAgent
 
-Said = wire.Event | wire.Launched | wire.Paired | wire.LaunchFailed
+JobRecord = wire.Event | wire.Launched | wire.Paired | wire.LaunchFailed
 
-QUIET_S = (
-    300.0  # to import a runtime and load a model on a slow board: after that a launch tells every 0.5 s how far it is
-)
-SLACK_S = 120.0  # of one launch: for its process, and for a sync of a full SD card
-UNKNOWN_S = (
-    3600.0  # without a word, of a job that somebody else has submitted: its launches may be told to idle for long
-)
-# Of one launch: device_agent.bench.messages.TELL_NS makes two a second of each side of a pair, and the board tells each second of cooling.
+# To import a runtime and load a model on a slow board; afterwards a launch reports its progress every 0.5 s.
+QUIET_S = 300.0
+SLACK_S = 120.0  # for one launch: its process, and a sync of a full SD card
+# Without a record, for a job that another run has submitted: its launches may idle for long.
+UNKNOWN_S = 3600.0
+# For one launch: device_agent.bench.messages.REPORT_NS allows two a second for each side of a pair, and cooling sends one a second.
 EVENTS, EVENTS_PER_S = 1000, 8
 UNKNOWN_EVENTS = 1_000_000
-LINE_BYTES = 4 << 20  # of one result without its times
-TIME_BYTES = 24  # of one time in a line
+LINE_BYTES = 4 << 20  # one result without its times
+TIME_BYTES = 24  # one time in a line
 
 
-class Following:
-    """The records of one job, as they come."""
+class ExpectedRecords:
+    """Checks the records of one job as they arrive."""
 
     def __init__(self, address: str, request: wire.Submit | None, count: int | None = None) -> None:
-        """`request`: None where it is another one's job, of `count` launches and pairs."""
+        """`request`: None if another run submitted the job, with `count` launches and pairs."""
         self._address = address
         self._items: tuple[wire.Launch | wire.Pair, ...] | None = (
             None if request is None else (*request.launches, *request.pairs)
@@ -38,7 +36,7 @@ class Following:
         )
         self.results = self._events = 0
         self._phase = "started"
-        self._began = time.monotonic()  # of the launch that runs
+        self._began = time.monotonic()  # the running launch
 
     def doing(self) -> str:
         of = "" if self._count is None else f" of {self._count}"
@@ -47,11 +45,11 @@ class Following:
         return f"answer launch {self.results + 1}{of} of the job ({self._phase})"
 
     def left_s(self) -> float:
-        """Until the next record has to be here: so long may pass between two, and in all from one result to the next."""
+        """Return the time left for the next record: both the gap between records and the time from result to result are bounded."""
         if self._items is None:
             return UNKNOWN_S
         if self.results == len(self._items):
-            return waiting.ANSWER_S
+            return deadlines.ANSWER_S
         item = self._items[self.results]
         return min(QUIET_S + _silent_s(item), self._began + self._most_s(item) - time.monotonic())
 
@@ -62,8 +60,8 @@ class Following:
     def line_bytes(self) -> int:
         return min(self._longest_line, wire.MAX_LINE_BYTES)
 
-    def check(self, record: Said) -> None:
-        """NotTheAgent for a record that this job cannot have here."""
+    def check(self, record: JobRecord) -> None:
+        """NotTheAgent for a record that this job cannot send now."""
         if record.index != self.results or (self._count is not None and record.index >= self._count):
             raise self._wrong(f"a record of launch {record.index + 1} where launch {self.results + 1} runs")
         if isinstance(record, wire.Event):
@@ -76,13 +74,13 @@ class Following:
             wanted = wire.Paired if isinstance(self._items[record.index], wire.Pair) else wire.Launched
             if not isinstance(record, wanted):
                 raise self._wrong(
-                    f"{type(record).__name__} for launch {record.index + 1}, which is to be {wanted.__name__}"
+                    f"{type(record).__name__} for launch {record.index + 1}, which should be {wanted.__name__}"
                 )
         self.results, self._events, self._phase, self._began = self.results + 1, 0, "started", time.monotonic()
 
     def check_end(self, ended: wire.Ended) -> None:
         if ended.state == wire.RUNNING:
-            raise self._wrong("the end of a job that runs")
+            raise self._wrong("the end of a job that is still running")
         if ended.state == wire.FINISHED and self._count is not None and self.results != self._count:
             raise self._wrong(f"the end of a job with {self.results} of {self._count} results")
 
@@ -94,7 +92,7 @@ class Following:
     def _wrong(self, what: str) -> NotTheAgent:
         return NotTheAgent(
             f"{self._address} sent {what}",
-            hint="Run again; if it happens twice, remove the board's edgepress folder and run once more.",
+            hint="Run again; if it happens twice, remove the board's edgepress folder and run again.",
         )
 
 
@@ -107,7 +105,7 @@ def _timeout_s(item: wire.Launch | wire.Pair) -> float:
 
 
 def _silent_s(item: wire.Launch | wire.Pair) -> float:
-    """While it idles or runs for the meters, nothing is told."""
+    """Return how long it may be silent: while it idles or runs for the meters, it sends nothing."""
     return sum(side.idle_ns + side.pattern_ns + side.timed_min_ns for side in _sides(item)) / 1e9
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from device_agent import wire as w
 from device_agent.record import replace
-from targets import errors, following
-from targets.following import Following
+from targets import errors, job_records
+from targets.job_records import ExpectedRecords
 from targets.submission import NO_COOLING, Cooling, submission
 from tests.support.launched import CLEAN
 from tests.support.launched import PAIR as PAIRED
@@ -19,7 +19,7 @@ PAIR = w.Pair(launch(mode="turns"), launch(mode="turns"), "AB", ("ABBA",), 1, 1,
 def clock(monkeypatch):
     """clock[0]: what time it is."""
     now = [1000.0]
-    monkeypatch.setattr(following.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(job_records.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -43,11 +43,11 @@ def refused(it, record, words):
     with pytest.raises(errors.NotTheAgent) as caught:
         it.check_end(record) if isinstance(record, w.Ended) else it.check(record)
     assert caught.value.message == f"pi sent {words}"
-    assert caught.value.hint == "Run again; if it happens twice, remove the board's edgepress folder and run once more."
+    assert caught.value.hint == "Run again; if it happens twice, remove the board's edgepress folder and run again."
 
 
 def test_what_is_waited_for(clock):
-    it = Following("pi", job([launch()], [PAIR]))
+    it = ExpectedRecords("pi", job([launch()], [PAIR]))
     assert it.doing() == "answer launch 1 of 2 of the job (started)"
     it.check(event(phase="a phase with a very long name"))
     assert it.doing() == "answer launch 1 of 2 of the job (a phase with a very )"
@@ -60,22 +60,22 @@ def test_what_is_waited_for(clock):
 
 
 def test_what_is_waited_for_of_anothers_job(clock):
-    it = Following("pi", None)
+    it = ExpectedRecords("pi", None)
     assert it.doing() == "answer launch 1 of the job (started)"
     assert (it.left_s(), it.line_bytes) == (3600.0, w.MAX_LINE_BYTES)
     it.check(failed())
     it.check_end(ended())
-    known = Following("pi", None, 2)
+    known = ExpectedRecords("pi", None, 2)
     assert known.doing() == "answer launch 1 of 2 of the job (started)"
     assert (
-        Following("pi", job([launch()]), 5).doing().startswith("answer launch 1 of 1 of")
+        ExpectedRecords("pi", job([launch()]), 5).doing().startswith("answer launch 1 of 1 of")
     )  # what was asked for is known
 
 
 def test_how_long_a_launch_may_take(clock):
     """300 s without news, and while it idles; in all its own limit, the cooling, and two minutes."""
     one = launch(timeout_ns=500 * S, idle_ns=20 * S, pattern_ns=3 * S, timed_min_ns=1 * S)
-    it = Following("pi", job([one, launch()], cooling=Cooling(2000, 50 * S)))
+    it = ExpectedRecords("pi", job([one, launch()], cooling=Cooling(2000, 50 * S)))
     assert it.left_s() == 300 + 24
     clock[0] += 400
     assert it.left_s() == 500 + 50 + 120 - 400
@@ -91,7 +91,7 @@ def test_how_long_a_launch_may_take(clock):
 
 def test_both_sides_of_a_pair_take_their_time(clock):
     sides = [launch(mode="turns", timeout_ns=t * S, idle_ns=i * S, timed_min_ns=0) for t, i in ((400, 7), (300, 5))]
-    it = Following("pi", job(pairs=[replace(PAIR, a=sides[0], b=sides[1])]))
+    it = ExpectedRecords("pi", job(pairs=[replace(PAIR, a=sides[0], b=sides[1])]))
     assert it.left_s() == 300 + 12
     clock[0] += 600
     assert it.left_s() == 400 + 300 + 120 - 600
@@ -114,12 +114,12 @@ METER = (w.MeterUse("ina219", ()),)
     ],
 )
 def test_how_long_a_line_may_be(request_, expected):
-    assert Following("pi", request_).line_bytes == expected
+    assert ExpectedRecords("pi", request_).line_bytes == expected
 
 
 @pytest.mark.parametrize("request_", [job([launch(), launch()]), None])
 def test_results_in_their_order(request_):
-    it = Following("pi", request_, 2)
+    it = ExpectedRecords("pi", request_, 2)
     refused(it, event(1), "a record of launch 2 where launch 1 runs")
     refused(it, failed(1), "a record of launch 2 where launch 1 runs")
     it.check(failed())
@@ -133,22 +133,22 @@ def test_results_in_their_order(request_):
 
 
 def test_a_result_of_the_other_kind():
-    it = Following("pi", job([launch()], [PAIR]))
-    refused(it, replace(PAIRED, index=0), "Paired for launch 1, which is to be Launched")
+    it = ExpectedRecords("pi", job([launch()], [PAIR]))
+    refused(it, replace(PAIRED, index=0), "Paired for launch 1, which should be Launched")
     it.check(replace(CLEAN, index=0))
-    refused(it, replace(CLEAN, index=1), "Launched for launch 2, which is to be Paired")
+    refused(it, replace(CLEAN, index=1), "Launched for launch 2, which should be Paired")
     it.check(failed(1))
 
 
 def test_anothers_results_may_be_of_either_kind():
-    it = Following("pi", None)
+    it = ExpectedRecords("pi", None)
     it.check(replace(PAIRED, index=0))
     it.check(replace(CLEAN, index=1))
 
 
 def test_so_many_events_of_one_launch(clock):
     """1,000, and 8 for each second that it may take: 30 of its own, and 120."""
-    it = Following("pi", job([launch(), launch()]))
+    it = ExpectedRecords("pi", job([launch(), launch()]))
     for result in range(2):
         for _ in range(1000 + 8 * 150):
             it.check(event(result))
@@ -158,8 +158,8 @@ def test_so_many_events_of_one_launch(clock):
 
 
 def test_so_many_events_of_anothers_job(monkeypatch):
-    monkeypatch.setattr(following, "UNKNOWN_EVENTS", 3)
-    it = Following("pi", None)
+    monkeypatch.setattr(job_records, "UNKNOWN_EVENTS", 3)
+    it = ExpectedRecords("pi", None)
     for _ in range(3):
         it.check(event())
     refused(it, event(), "more than 3 events of one launch")

@@ -1,16 +1,16 @@
-"""Why no SSH connection came about with whatever listens there, and what to do: by what it said."""
+"""Why the SSH key exchange failed, by what the other side sent, and what to do."""
 
 import paramiko
 
-from targets import said
+from targets import diagnosis
 from targets.errors import TargetError, Unreachable
 from targets.ssh.packets import Packets
 
-SHOWN = 6  # names of a list
+SHOWN = 6  # names of a list in a message
 
 
-def disagreed(address: str, transport: paramiko.Transport, begins: bytes) -> TargetError:
-    """The error of a key exchange that has failed. `begins`: what the other side has said first."""
+def key_exchange_error(address: str, transport: paramiko.Transport, begins: bytes) -> TargetError:
+    """Return the error for a failed key exchange. `begins`: the first bytes from the other side."""
     error, packets = transport.get_exception(), transport.packetizer
     assert isinstance(packets, Packets)
     mine = _mine(transport.get_security_options())
@@ -21,7 +21,7 @@ def disagreed(address: str, transport: paramiko.Transport, begins: bytes) -> Tar
                 hint=f"Allow one of these there, as {name} in its sshd_config: {_few(mine[name])}.",
             )
     words = _words(error)
-    version = said.last_words(transport.remote_version)
+    version = diagnosis.last_words(transport.remote_version)
     if packets.offered:
         return Unreachable(
             f"no keys could be agreed on with {address}: {words}",
@@ -31,23 +31,23 @@ def disagreed(address: str, transport: paramiko.Transport, begins: bytes) -> Tar
         return Unreachable(f"{address} speaks SSH 1 only: {version} ({words})", hint="Install a newer sshd there.")
     if version or begins.startswith(b"SSH-"):
         return Unreachable(
-            f"{address} calls itself {version or said.last_words(begins)} and does not speak SSH as expected: {words}",
+            f"{address} calls itself {version or diagnosis.last_words(begins)} and does not speak SSH as expected: {words}",
             hint="Its log may say why (journalctl -u ssh on the board).",
         )
-    first = said.last_words(begins)
+    first = diagnosis.last_words(begins)
     return Unreachable(
         f"{address} does not speak SSH: {words}" + (f"; it began with {first}" if first else ""),
-        hint="Something else than sshd listens there: check `port` in boards.toml.",
+        hint="Something other than sshd listens there: check `port` in boards.toml.",
     )
 
 
 def _words(error: Exception | None) -> str:
-    words = said.last_words(str(error or ""))
+    words = diagnosis.last_words(str(error or ""))
     if error is None or isinstance(error, EOFError):
         return "it closed the connection"
     if isinstance(error, (paramiko.SSHException, OSError)):
         return words or type(error).__name__
-    return f"what it sent can not be read ({words or type(error).__name__})"
+    return f"what it sent cannot be read ({words or type(error).__name__})"
 
 
 def _mine(options: paramiko.transport.SecurityOptions) -> dict[str, tuple[str, ...]]:
@@ -60,5 +60,7 @@ def _mine(options: paramiko.transport.SecurityOptions) -> dict[str, tuple[str, .
 
 
 def _few(names: tuple[str, ...]) -> str:
-    real = [said.last_words(name)[:60] for name in names if name and not name.startswith(("ext-info-", "kex-strict-"))]
+    real = [
+        diagnosis.last_words(name)[:60] for name in names if name and not name.startswith(("ext-info-", "kex-strict-"))
+    ]
     return ", ".join(real[:SHOWN]) + (f" and {len(real) - SHOWN} more" if len(real) > SHOWN else "") if real else "none"

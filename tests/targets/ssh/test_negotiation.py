@@ -80,7 +80,7 @@ def test_an_sshd_with_nothing_in_common(tmp_path, option, theirs):
         (b"SSH-1.5-OpenSSH_1.2\r\n", "speaks SSH 1 only: SSH-1.5-OpenSSH_1.2", "newer sshd"),
         (b"SSH-2.0-odd\r\n\xff\xff\xff\xff" + bytes(40), "calls itself SSH-2.0-odd", "log"),
         (b"SSH-2.0-odd\r\n", "it closed the connection", "log"),
-        (b"", "before it said anything", "its log says which"),
+        (b"", "before it sent anything", "its log says which"),
         (b"Not allowed at this time\r\n", "for failed logins", "Wait a minute"),
     ],
 )
@@ -95,7 +95,7 @@ def test_something_else_listens(tmp_path, monkeypatch, said, says, hints):
 def test_something_that_waits_for_us_to_begin(tmp_path):
     with server(wait=True) as port, pytest.raises(ConnectionLost, match="waiting for its SSH version") as caught:
         SshLink(target_at(port, tmp_path), connect_timeout_s=0.5)
-    assert "took the connection and said nothing" in caught.value.hint
+    assert "accepted the connection and sent nothing" in caught.value.hint
 
 
 @pytest.fixture(scope="module")
@@ -167,5 +167,5 @@ def test_lines_that_can_not_be_understood_are_told_of_where_the_host_is_unknown(
         garbled = msgspec.structs.replace(target, known_hosts=str(garbage))
         SshLink(garbled).close()
         garbage.write_bytes(sound[:60] + b"\n# mine\nhost only\n")
-        with pytest.raises(TargetError, match=rf"2 of its lines can not be understood, the first is {garbage}:1"):
+        with pytest.raises(TargetError, match=rf"2 of its lines cannot be parsed, the first is {garbage}:1"):
             SshLink(garbled)

@@ -7,8 +7,8 @@ import time
 import msgspec
 import pytest
 
-from targets import errors, open_session, patience
-from targets.patience import Patience
+from targets import busy_retry, errors, open_session
+from targets.busy_retry import BusyRetry
 from tests.support.sessions import LONG, MODEL, SHA, launch, until_timed
 
 
@@ -29,31 +29,31 @@ class Board:
 def clock(monkeypatch):
     """Time passes only where somebody waits."""
     now = [100.0]
-    monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(patience.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(busy_retry.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(busy_retry.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     return now
 
 
 def test_without_it_a_busy_board_is_said_at_once(clock):
     said = []
     with pytest.raises(errors.Busy):
-        Patience(said.append).until_free(Board(1))
+        BusyRetry(said.append).until_free(Board(1))
     assert (said, clock) == ([], [100.0])
 
 
 def test_it_waits_says_who_has_it_each_minute_and_goes_on(clock):
     said = []
-    waiting = Patience(said.append)
+    waiting = BusyRetry(said.append)
     waiting.left_s = 600.0
     assert waiting.until_free(Board(130)) == "free"
     assert said == [
-        f"pi5 is busy: ada has it for 3 s; waiting for it, {left} s at most" for left in (600, 540, 480)
+        f"pi5 is busy: ada has it for 3 s; waiting for it for at most {left} s" for left in (600, 540, 480)
     ]  # fmt: skip
     assert waiting.left_s == 470.0
 
 
 def test_the_seconds_are_for_all_waiting_together(clock):
-    waiting = Patience([].append)
+    waiting = BusyRetry([].append)
     waiting.left_s = 10.0
     waiting.until_free(Board(6))
     with pytest.raises(errors.Busy):
@@ -74,7 +74,7 @@ def busy(sshd):
 def test_a_real_board_that_becomes_free(sshd, busy):
     said = []
     with open_session(sshd, said.append) as session, open_session(sshd) as third:
-        session.patience.left_s = 60.0
+        session.busy_retry.left_s = 60.0
         threading.Timer(1.5, lambda: third.cancel(busy)).start()
         mine = session.submit((launch(),), "the second")
         assert [record.seq for record in session.follow(mine)][-1] > 0
@@ -86,7 +86,7 @@ def test_a_real_board_that_becomes_free(sshd, busy):
 def test_a_real_board_that_does_not(sshd, busy):
     began = time.monotonic()
     with open_session(sshd) as session:
-        session.patience.left_s = 1.0
+        session.busy_retry.left_s = 1.0
         with pytest.raises(errors.Busy, match="the first"):
             session.submit((launch(),), "the second")
     assert time.monotonic() - began < 30
@@ -100,7 +100,7 @@ def test_control_c_ends_the_waiting_at_once(sshd, busy):
     said = []
     try:
         with open_session(sshd, said.append) as session:
-            session.patience.left_s = 300.0
+            session.busy_retry.left_s = 300.0
             signal.setitimer(signal.ITIMER_REAL, 1.5)
             began = time.monotonic()
             with pytest.raises(KeyboardInterrupt):

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from device_agent import wire
-from targets import failures, open_session, said
+from targets import diagnosis, failures, open_session
 from targets.conversation import Conversation
 from targets.errors import AgentFailed, ConnectionLost, DiskFull, NoAnswer, NoPython, RootUnusable, TargetError
 from targets.local import LocalLink
@@ -74,7 +74,7 @@ def refused(target, error=AgentFailed):
     [
         (f"echo '{LIBRARY}' >&2; exit 127", "libpython3.9.so.1.0", "has no libpython3.9.so.1.0: install the package"),
         ("kill -ILL $$", "was killed by SIGILL", "instructions that this processor does not have"),
-        ("kill -SEGV $$", "was killed by SIGSEGV", "crashes before it does anything"),
+        ("kill -SEGV $$", "was killed by SIGSEGV", "crashes at start"),
         ("kill -KILL $$", "was killed by SIGKILL", "when memory runs out"),
         ("kill -BUS $$", "was killed by a signal that sshd does not name", "dmesg on the board"),  # it was: the connection ended
         ("kill -SYS $$", "was killed by a signal that sshd does not name", "SIGSYS"),
@@ -85,8 +85,8 @@ def refused(target, error=AgentFailed):
         ("echo 'OSError: [Errno 24] Too many open files' >&2; exit 1", "Too many open files", "ulimit -n"),
         ("echo 'Stale file handle' >&2; exit 126", "Stale file handle", "network file system"),
         ("exit 132", "was killed by SIGILL", "instructions"),  # of a shell that stays between
-        ("echo 'usage: thing [-v]'; exit 2", "usage: thing [-v]", "Log in there by hand"),
-        ("exit 3", "ended with exit code 3; it said nothing", "Log in there by hand"),
+        ("echo 'usage: thing [-v]'; exit 2", "usage: thing [-v]", "Log in there and try"),
+        ("exit 3", "ended with exit code 3; it said nothing", "Log in there and try"),
         ("echo \"AttributeError: type object 'str' has no attribute 'fromhex'\" >&2; exit 1", "fromhex", "older than 3.8"),
         ("echo \"ModuleNotFoundError: No module named 'encodings'\" >&2; exit 1", "encodings", "does not find its own library"),
         ("echo \"ModuleNotFoundError: No module named 'fcntl'\" >&2; exit 1", "fcntl", "lacks fcntl of the standard library"),
@@ -119,7 +119,7 @@ def test_a_folder_and_a_file_of_another_processor(own, open_folder):
     foreign = open_folder / "foreign"
     foreign.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xff\x7f" + bytes(100))
     foreign.chmod(0o755)
-    assert "no program for this processor" in refused(msgspec.structs.replace(own, python=str(foreign))).hint
+    assert "not a program for this processor" in refused(msgspec.structs.replace(own, python=str(foreign))).hint
 
 
 def test_an_account_without_a_shell(own, account):
@@ -184,7 +184,7 @@ def test_what_was_printed_before_an_early_end_is_shown(tmp_path):
 
 
 def test_a_program_of_this_machine_that_is_not_there():
-    with pytest.raises(NoPython, match="can not be started on this machine: No such file"):
+    with pytest.raises(NoPython, match="cannot be started on this machine: No such file"):
         Session(lambda _: LocalLink(), "/no/such/python", "/x")
 
 
@@ -192,7 +192,7 @@ def test_an_agent_that_ends_in_the_middle_says_how(tmp_path):
     path = script(
         tmp_path, "read line; echo; echo '--edgepress-boot-1-- HAVE'; sleep 0.2; echo oops >&2; kill -SEGV $$"
     )
-    with pytest.raises(ConnectionLost, match="was killed by SIGSEGV in the middle; it said: oops"):
+    with pytest.raises(ConnectionLost, match="was killed by SIGSEGV unexpectedly; it said: oops"):
         Conversation(Scripted(path), "python3", "/x")
 
 
@@ -205,8 +205,8 @@ def test_an_agent_that_ends_in_the_middle_says_how(tmp_path):
         ("read_only", "[Errno 30] Read-only file system", RootUnusable, "read-only", "another `root`"),
         ("noexec", "/mnt/x", RootUnusable, "noexec", "another `root`"),
         ("unsafe", "/srv is open", RootUnusable, "not safe", "chmod go-w"),
-        ("not_writable", "[Errno 13] Permission denied: '/x'", AgentFailed, "can not be written", "must be writable"),
-        ("not_writable", "[Errno 20] Not a directory: '/x'", AgentFailed, "can not be written", "Something else stands"),
+        ("not_writable", "[Errno 13] Permission denied: '/x'", AgentFailed, "cannot be written", "must be writable"),
+        ("not_writable", "[Errno 20] Not a directory: '/x'", AgentFailed, "cannot be written", "Something else is in the place"),
         ("old_python", "this is 3.6", NoPython, "this is 3.6", "newer one"),
         ("internal", "[Errno 5] Input/output error", AgentFailed, "(internal)", "has errors"),
         ("internal", "KeyError", AgentFailed, "(internal)", "report it"),
@@ -228,16 +228,16 @@ def test_a_failure_that_can_not_be_read(text):
 
 
 def test_last_words_are_short_and_command_nothing():
-    words = said.last_words(b"\x1b[2J" + b"x" * 10**6 + b"\nlast\x07", "err \u202e" * 1000)
-    assert len(words) <= said.TEXT_CHARACTERS
+    words = diagnosis.last_words(b"\x1b[2J" + b"x" * 10**6 + b"\nlast\x07", "err \u202e" * 1000)
+    assert len(words) <= diagnosis.TEXT_CHARACTERS
     assert words.isprintable()
-    assert said.gist("a" * 5000 + "\nthe cause").endswith("the cause")
+    assert diagnosis.condensed("a" * 5000 + "\nthe cause").endswith("the cause")
 
 
 def test_our_own_text_is_not_shown_back():
     """Perl in place of Python tells where in it its syntax ends."""
-    assert said.last_words("syntax error near '" + "0123456789abcdef" * 100 + "'") == "syntax error near '...'"
-    assert said.last_words("no blob " + "a" * 64) == "no blob " + "a" * 64
+    assert diagnosis.last_words("syntax error near '" + "0123456789abcdef" * 100 + "'") == "syntax error near '...'"
+    assert diagnosis.last_words("no blob " + "a" * 64) == "no blob " + "a" * 64
 
 
 def test_no_home_folder_becomes_a_word_of_the_shell():
@@ -249,7 +249,7 @@ def test_no_home_folder_becomes_a_word_of_the_shell():
 
 
 def test_a_program_that_waits_is_shown_with_what_it_asks(tmp_path, monkeypatch):
-    monkeypatch.setattr("targets.waiting.START_S", 1.5)
+    monkeypatch.setattr("targets.deadlines.START_S", 1.5)
     path = script(tmp_path, "echo '1) shell  2) menu'; exec sleep 60")
-    with pytest.raises(NoAnswer, match=r"has not done so in 2 s; it said: 1\) shell 2\) menu"):
+    with pytest.raises(NoAnswer, match=r"did not within 2 s; it said: 1\) shell 2\) menu"):
         Conversation(Scripted(path), "python3", "/x")

@@ -1,6 +1,6 @@
-"""How long a board may take for one request, all together, and what a person is told meanwhile.
+"""How long a board may take for one request in total, and what the user sees while waiting.
 
-A limit between two bytes ends nothing: a board may send one byte a second for ever, or say for ever that it is working.
+A limit between two bytes is not enough: a board may send one byte a second forever, or report forever that it is working.
 """
 
 import contextlib
@@ -13,32 +13,34 @@ from typing import Self
 from device_agent import wire
 from targets.errors import NoAnswer, NotTheAgent, TargetError
 
-NEWS_S = (10.0, 30.0, 60.0)  # after so long without news a line says what is waited for; then at each further minute
-GRACE_S = 2.0  # behind its end: whoever still waits is blocked in sending, and is woken by closing the link
-TURN_S = 2.0  # whoever waits looks at the clock as often, and takes meanwhile what is printed there
-AWAY_S = 30.0  # nobody has looked for so long: this process was stopped (Ctrl-Z), and first hears what has come
-MANY = 100  # records that say that the agent is working, beyond what its rule (wire.WORKING_S) comes to
+NEWS_S = (10.0, 30.0, 60.0)  # a line reports the wait after these times without news; then every minute
+GRACE_S = 2.0  # after the limit: a sender that is still blocked is woken by closing the link
+POLL_S = 2.0  # how often a waiting thread checks the clock, and drains the board's output
+SUSPENDED_S = (
+    30.0  # without a check for this long, this process was stopped (Ctrl-Z), and must first read what has arrived
+)
+MANY = 100  # Working records beyond those that wire.WORKING_S allows
 
 START_S = 60.0  # for the agent to start: a cold Pi starts Python in seconds
 INSTALL_S = 120.0  # to write the agent's files and sync them
-ANSWER_S = 120.0  # for any answer: one sync of a full SD card takes so long
+ANSWER_S = 120.0  # for any answer: one sync of a full SD card can take this long
 UNPACK_S = 900.0  # a wheel of a thousand files, each written and compiled: the slowest Pi takes some minutes
 FINISH_S = 5.0  # for the agent to end
-SLOWEST_BYTES_S = 32_000  # of an upload or a file that is fetched: a quarter of a megabit a second
+SLOWEST_BYTES_S = 32_000  # of an upload or a download: a quarter of a megabit a second
 
 DOING = {
-    wire.Have: "say which files it has", wire.Unpack: "unpack a wheel", wire.Observe: "tell its state",
+    wire.Have: "say which files it has", wire.Unpack: "unpack a wheel", wire.Observe: "report its state",
     wire.Tune: "set its clocks", wire.Meters: "look for power meters", wire.Submit: "start the job",
     wire.Cancel: "cancel the job", wire.Jobs: "list its jobs", wire.Forget: "remove the job's results",
-    wire.Clean: "remove what nobody needs", wire.Uninstall: "remove all of edgepress",
+    wire.Clean: "remove what is not needed", wire.Uninstall: "remove all of edgepress",
 }  # fmt: skip
-"""Goes on "waiting for the board to ...": what each request is for."""
+"""Completes "waiting for the board to ...": what each request does."""
 
 Say = Callable[[str], None]
 
 
 class Wait:
-    """One thing that is waited for. Use as a context manager: news are told within, and `give_up` is called at the end."""
+    """One wait with a limit. A context manager: it reports long waits, and calls `give_up` at the limit."""
 
     def __init__(
         self,
@@ -48,9 +50,9 @@ class Wait:
         say: Say | None = None,
         give_up: Callable[[], None] | None = None,
     ) -> None:
-        """`doing` goes on "waiting for the board to ...". `give_up` must wake whoever is blocked in sending."""
+        """`doing` completes "waiting for the board to ...". `give_up` must wake a blocked sender."""
         self.address, self.doing, self.limit_s = address, doing, limit_s
-        self.detail = ""  # how far it is
+        self.detail = ""  # progress
         self._say, self._give_up = say, give_up
         self._working, self._held = 0, False
         self._began = self._news = self._looked = time.monotonic()
@@ -68,9 +70,9 @@ class Wait:
         self._over.set()
 
     def left_s(self) -> float:
-        """Until its end. NoAnswer where that has come."""
+        """Return the time left. NoAnswer if it is over."""
         now = time.monotonic()
-        if now - self._looked > AWAY_S:
+        if now - self._looked > SUSPENDED_S:
             self._began += now - self._looked
         self._looked = now
         left_s = self._end() - now
@@ -82,8 +84,8 @@ class Wait:
         return time.monotonic() >= self._end()
 
     @contextlib.contextmanager
-    def aside(self) -> Iterator[None]:
-        """Something else has to come first, with limits of its own; its time does not count here."""
+    def paused(self) -> Iterator[None]:
+        """Suspend the wait for something with its own limits; that time does not count here."""
         began = time.monotonic()
         self._over.set()
         try:
@@ -94,11 +96,11 @@ class Wait:
             self.__enter__()
 
     def hold(self) -> None:
-        """Until the next news() nothing is waited for: what came is being used."""
+        """Suspend the wait until the next news(), while the caller uses what came."""
         self._held = True
 
     def news(self, doing: str | None = None, limit_s: float | None = None) -> None:
-        """Something has come. `doing`, `limit_s`: what is waited for from here on, and how long."""
+        """Record that something has come. `doing`, `limit_s`: what to wait for from now on, and how long."""
         self._news, self._since, self._working = time.monotonic(), time.strftime("%H:%M:%S"), 0
         self._held, self._looked = False, self._news
         if limit_s is not None:
@@ -106,19 +108,19 @@ class Wait:
         self.doing = doing or self.doing
 
     def working(self) -> None:
-        """The agent has said that it is at it. NotTheAgent where it says nothing else, without end."""
+        """Record that the agent is working. NotTheAgent if it sends nothing else, endlessly."""
         self._working += 1
         if self._working > MANY + (time.monotonic() - self._news) / wire.WORKING_S:
             raise NotTheAgent(
-                f"{self.address} says without end that it is working, when it is to {self.doing}",
-                hint="That is not what the agent does: is its Python on the board what it should be?",
+                f"{self.address} keeps reporting that it is working, when it is to {self.doing}",
+                hint="The agent does not do that: is the Python on the board the expected one?",
             )
 
     def no_answer(self) -> TargetError:
-        at_it = f": it said {self._working} times that it is working, and nothing else" if self._working else ""
+        at_it = f": it reported {self._working} times that it is working, and nothing else" if self._working else ""
         return NoAnswer(
-            f"{self.address} was to {self.doing} and has not done so in {self.limit_s:.0f} s{at_it}",
-            hint="Something hangs or is overloaded there: log in and look what runs, then run again.",
+            f"{self.address} was to {self.doing}, but did not within {self.limit_s:.0f} s{at_it}",
+            hint="Something hangs or is overloaded there: log in and check what is running, then run again.",
         )
 
     def _watch(self, over: threading.Event) -> None:
@@ -127,11 +129,11 @@ class Wait:
             if self._news != heard:
                 heard, told = self._news, 0
             line = heard + (NEWS_S[told] if told < len(NEWS_S) else NEWS_S[-1] * (told - len(NEWS_S) + 2))
-            planned = min(line, self._end() + GRACE_S, time.monotonic() + TURN_S)
+            planned = min(line, self._end() + GRACE_S, time.monotonic() + POLL_S)
             if over.wait(max(0.0, planned - time.monotonic())):
                 return
             now = time.monotonic()
-            if self._held or self._news != heard or now - planned > AWAY_S:
+            if self._held or self._news != heard or now - planned > SUSPENDED_S:
                 continue
             if now >= self._end() + GRACE_S:
                 if self._give_up is not None:
@@ -146,5 +148,5 @@ class Wait:
 
     def _tell(self) -> None:
         if self._say is not None:
-            at_it = "; it says that it is working" if self._working else ""
+            at_it = "; it reports that it is working" if self._working else ""
             self._say(f"waiting for {self.address} to {self.doing}{self.detail}, since {self._since}{at_it}")
