@@ -26,7 +26,7 @@ SYSTEM: Causes = (
      "Programs may not run from there: the filesystem is mounted noexec. Name a `root` in boards.toml on another one."),
     (r"([\w.+-]+\.so[\w.]*): cannot open shared object file|Error loading shared library ([\w.+-]+)",
      "The board's system has no {0}: install the package that provides it."),
-    (r"version [`'](GLIBC[\w.]*)' not found", "It was built for a newer system than the board's, which lacks {0}."),
+    (r"version [`'](GLIBC[\w.]*)' not found", "It was built for a newer system than the board's, which has no {0}."),
     (r"Read-only file system|EROFS",
      "That filesystem is mounted read-only; the kernel also does this after errors of a disk or SD card (see dmesg on the board)."),
     (r"Disk quota exceeded|EDQUOT", "That user's disk quota is used up: free space there, or have it raised."),

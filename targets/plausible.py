@@ -102,8 +102,8 @@ def jobs(address: str, found: Iterable[wire.JobInfo]) -> None:
 
 
 class Results:
-    """Checks the results of one job, in their order, which is known to be right (following.py). Implausible names the launch,
-    the field, its value and its possible range.
+    """Checks the results of one job; job_records.py has checked their order. Implausible names the launch, the field, its value
+    and its possible range.
     """
 
     def __init__(self, address: str, machine: wire.Machine, request: wire.Submit | None, began_s: float) -> None:

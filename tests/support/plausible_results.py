@@ -32,7 +32,7 @@ def says(record, words, asked=LAUNCH, machine=MACHINE, passed_s=60.0):
         return it.check(record)
     with pytest.raises(errors.Implausible) as caught:
         it.check(record)
-    assert caught.value.message == f"pi says {words}"
+    assert caught.value.message == f"pi reports {words}"
     assert caught.value.hint == HINT
     return None
 

@@ -78,7 +78,7 @@ def test_an_agent_that_only_says_that_it_works():
     wait = Wait("pi", "report its state", 60)
     for _ in range(deadlines.MANY):
         wait.working()
-    assert "it said 100 times that it is working, and nothing else" in wait.no_answer().message
+    assert "it reported 100 times that it is working, and nothing else" in wait.no_answer().message
     with pytest.raises(
         errors.NotTheAgent, match="pi keeps reporting that it is working, when it is to report its state"
     ):

@@ -91,7 +91,7 @@ def refused(target, error=AgentFailed):
         ("echo \"ModuleNotFoundError: No module named 'encodings'\" >&2; exit 1", "encodings", "does not find its own library"),
         ("echo \"ModuleNotFoundError: No module named 'fcntl'\" >&2; exit 1", "fcntl", "lacks fcntl of the standard library"),
         ("echo MemoryError >&2; exit 1", "MemoryError", "ran out of memory"),
-        ("printf 'a\\033[31mb\\033]0;title\\007\\001c\\n' >&2; exit 1", "it said: ab c", "by hand"),
+        ("printf 'a\\033[31mb\\033]0;title\\007\\001c\\n' >&2; exit 1", "it said: ab c", "Log in there and try"),
     ],
 )  # fmt: skip
 def test_what_was_started_said(own, open_folder, text, says, hints):
@@ -144,7 +144,7 @@ def test_a_forced_command(open_folder):
         assert "it said: This account may only back up." in error.message
         assert "ForceCommand" in error.hint
     with own_sshd(open_folder / "sftp", "Subsystem sftp internal-sftp", "ForceCommand internal-sftp") as target:
-        assert "files only" in refused(target).hint
+        assert "only file transfer" in refused(target).hint
 
 
 def test_a_python_in_the_home_folder_of_the_board(own, account):

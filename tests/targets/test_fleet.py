@@ -91,7 +91,7 @@ def test_a_fault_of_edgepress_with_one_board_is_said_and_takes_nothing_from_the_
     one, bad, two = in_order(fleet.check_all(targets))
     assert (one.failed, two.failed) == (None, None)
     assert str(fault) in bad.failed.message
-    assert "fault of edgepress itself" in bad.failed.hint
+    assert "bug in edgepress" in bad.failed.hint
 
 
 def test_answers_come_as_they_are_there(many):

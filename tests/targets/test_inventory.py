@@ -34,7 +34,9 @@ def test_some_boards_always_exist(tmp_path):
 def test_unknown_board_names_those_there_are(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     (tmp_path / "boards.toml").write_text(GOOD)
-    with pytest.raises(UnknownTarget, match="known are: local, virtual, virtual-small, virtual-aarch64, pi5"):
+    with pytest.raises(
+        UnknownTarget, match="the known boards are: local, virtual, virtual-small, virtual-aarch64, pi5"
+    ):
         inventory.find("pi6", tmp_path)
     with pytest.raises(UnknownTarget) as told:
         inventory.find("../local", tmp_path)
@@ -52,9 +54,9 @@ def test_unknown_board_names_those_there_are(tmp_path, monkeypatch):
         (GOOD + "port = 99999\n", "65535"),
         (GOOD + "ssh_agent = true\n", "exactly one of"),
         (GOOD.replace('key = "~/.ssh/id"\n', ""), "exactly one of"),
-        (GOOD.replace("[pi5]", "[local]"), "are taken"),
+        (GOOD.replace("[pi5]", "[local]"), "are reserved names"),
         (GOOD.replace("raspberry_pi_5", "raspberry_pi_9"), "must be one of"),
-        (GOOD + 'kind = "local"\n', "no `kind`"),
+        (GOOD + 'kind = "local"\n', "there is no key `kind`"),
         (GOOD + 'root = "a\\u001bb"\n', "control characters"),
         *(
             (GOOD + f'root = "{root}"\n', "a folder that only edgepress uses")
@@ -63,8 +65,8 @@ def test_unknown_board_names_those_there_are(tmp_path, monkeypatch):
         (GOOD + 'python = "sudo python3"\n', "without another command before it"),
         (GOOD.replace("192.0.2.5", "pi..local"), "1 to 63 characters"),
         (GOOD.replace("192.0.2.5", "a" * 64 + ".local"), "1 to 63 characters"),
-        (GOOD.replace('"pi"', '"$USER"'), "no variables are put in for $"),
-        (GOOD + "".join(f"[pi5.meters.m{number}]\nx = 1\n" for number in range(33)), "32 are the most"),
+        (GOOD.replace('"pi"', '"$USER"'), "$ is not expanded"),
+        (GOOD + "".join(f"[pi5.meters.m{number}]\nx = 1\n" for number in range(33)), "At most 32 are allowed"),
         (GOOD.replace("[pi5]", '["pi\\n5"]'), "control characters"),
         (GOOD.replace("[pi5]", "[-pi5]"), "begin with -"),
         (GOOD.replace("[pi5]", '[""]'), "no spaces"),
@@ -101,9 +103,9 @@ def test_a_virtual_board_of_ones_own(tmp_path):
     [
         ('ssh = "orin"\n', None),
         ('ssh = "orin"\nssh_config = "my_config"\nboard = "jetson_orin_nano"\npython = "python3.9"\n', None),
-        ('ssh = "orin"\nhost = "a"\n', "stands beside host"),
-        ('ssh = "orin"\nkey = "k"\nport = 23\n', "stands beside key, port"),
-        ('ssh = "orin"\nknown_hosts = "k"\n', "stands beside known_hosts"),
+        ('ssh = "orin"\nhost = "a"\n', "`ssh` excludes host"),
+        ('ssh = "orin"\nkey = "k"\nport = 23\n', "`ssh` excludes key, port"),
+        ('ssh = "orin"\nknown_hosts = "k"\n', "`ssh` excludes known_hosts"),
         ('host = "a"\nuser = "b"\npassword = "ask"\n', None),
         ('host = "a"\nuser = "b"\npassword = "hunter2"\n', "password"),
         ('host = "a"\nuser = "b"\npassword_env = "P"\n', None),

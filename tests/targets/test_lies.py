@@ -79,7 +79,7 @@ def test_a_job_whose_results_can_not_be_is_not_found_again(board, monkeypatch, t
     assert [job.job_id for job in board.jobs()] == [job_id]
     with monkeypatch.context() as patch:
         changed(patch, backwards)
-        with pytest.raises(errors.Implausible, match=r"this machine says after\.t_ns = 0 in launch 1"):
+        with pytest.raises(errors.Implausible, match=r"this machine reports after\.t_ns = 0 in launch 1"):
             list(board.follow(job_id))
     board.close()
     assert eventually(lambda: not list((tmp_path / "board" / "jobs").iterdir()))
@@ -141,7 +141,7 @@ def test_a_line_without_end_is_not_waited_for():
 
 def test_a_board_that_can_not_be():
     line = w.encode(replace(hello(), machine=replace(hello().machine, cpu_count=-5)))
-    with pytest.raises(errors.Implausible, match=r"this machine says Machine\.cpu_count = -5, not 1 to 65536"):
+    with pytest.raises(errors.Implausible, match=r"this machine reports Machine\.cpu_count = -5, not 1 to 65536"):
         talk(Fake(line))
 
 

@@ -108,7 +108,7 @@ def test_an_operator_takes_no_longer_than_its_launch():
 def test_more_memory_is_free_than_there_is():
     plausible.conditions("pi", MACHINE, replace(LATER, available_bytes=MOST))
     plausible.conditions("pi", replace(MACHINE, memory_bytes=0), replace(LATER, available_bytes=1 << 50))
-    with pytest.raises(errors.Implausible, match=f"available_bytes = {MOST + 1}, and has {4 * GIB} bytes of memory"):
+    with pytest.raises(errors.Implausible, match=f"available_bytes = {MOST + 1}, but has {4 * GIB} bytes of memory"):
         plausible.conditions("pi", MACHINE, replace(LATER, available_bytes=MOST + 1))
 
 
@@ -185,7 +185,7 @@ def test_no_launch_is_longer_than_the_time_that_has_passed(monkeypatch):
     it.last_ns = 0
     with pytest.raises(errors.Implausible) as caught:
         it.check(result(before=replace(LATER, t_ns=S), after=replace(LATER, t_ns=S + most + 1)))
-    assert caught.value.message == f"pi says {between('after.t_ns - before.t_ns', most + 1, 0, most)}"
+    assert caught.value.message == f"pi reports {between('after.t_ns - before.t_ns', most + 1, 0, most)}"
     other = plausible.Results("pi", MACHINE, None, 400.0)
     other.check(result(after=replace(LATER, t_ns=S + most + 1)))
     other.check(result(before=replace(LATER, t_ns=2**63), after=replace(LATER, t_ns=2**63 + S)))
@@ -213,7 +213,7 @@ def test_the_words_about_meters_sizes_and_jobs():
     cases = {
         "pi reports the meters ['rapl'], which were not requested": (lambda: plausible.meters("pi", [info], METER), "Run again."),
         "pi reports Blob.size_bytes = 10: the requested file has 9 at most": (lambda: plausible.size("pi", 10, 9), plausible.AGAIN),
-        f"pi says done = 3 of the job {'1' * 32}, which has 2 launches": (lambda: plausible.jobs("pi", [job, replace(job, done=3)]), plausible.AGAIN),
+        f"pi reports done = 3 for the job {'1' * 32}, which has 2 launches": (lambda: plausible.jobs("pi", [job, replace(job, done=3)]), plausible.AGAIN),
     }  # fmt: skip
     for words, (act, hint) in cases.items():
         with pytest.raises(errors.Implausible) as caught:

@@ -96,7 +96,7 @@ def test_a_request_and_its_answer(board, session, waits, ask, request_, answer, 
     ("ask", "kind", "answer", "match"),
     [
         (lambda s: s.meters((USE,)), "Meters", w.MeterList(()), f"^{ADDRESS} reports the meters"),
-        (lambda s: s.jobs(), "Jobs", w.JobList((w.JobInfo("1" * 32, "me", w.FINISHED, 5, 2, 3, ""),)), f"^{ADDRESS} says done = 3"),
+        (lambda s: s.jobs(), "Jobs", w.JobList((w.JobInfo("1" * 32, "me", w.FINISHED, 5, 2, 3, ""),)), f"^{ADDRESS} reports done = 3"),
         (lambda s: s.get(DATA_SHA, 9), "Get", w.Blob(DATA_SHA, 10), f"^{ADDRESS} reports Blob.size_bytes = 10"),
     ],
 )  # fmt: skip

@@ -65,7 +65,7 @@ def test_a_job_that_cannot_be(board, session, job, accepted, said_of_it):
 def test_results_that_are_old_each_time(board, session, job):
     """Of a board that has forgotten the job and says once more that it ended years ago."""
     board.answers["Submit"] = [w.Accepted(job.job_id, w.FINISHED, 10**17, "")]
-    with pytest.raises(errors.Implausible, match="for a job that is FINISHED: it has 3600 s at most"):
+    with pytest.raises(errors.Implausible, match="for a job that is FINISHED: it can be 3600 s at most"):
         session.submit(job.launches, "test")
 
 

@@ -167,7 +167,7 @@ def test_tokens_and_defaults(board, tmp_path):
     ],
 )
 def test_what_is_refused(board, tmp_path, lines, error, says):
-    key = tmp_path / "nowhere" if "not there" in says else keygen(tmp_path / "key")
+    key = tmp_path / "nowhere" if "not exist" in says else keygen(tmp_path / "key")
     with pytest.raises(error, match=says):
         route(board(f"Host board\n  {lines}\nHost *\n  IdentityFile {key}\n  HostName 192.0.2.9\n  User pi\n"))
 

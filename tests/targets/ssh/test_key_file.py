@@ -62,7 +62,7 @@ KEYS = {
     "garbage": (lambda: b"\x00\xff" * 99, "is not a private key", "as `key`"),
     "half a key": (lambda: openssh(b"ssh-ed25519", text(b"x"))[:120], "is not a private key", "ssh-keygen"),
     "a long wait": (lambda: openssh(b"ssh-ed25519", b"", text(b"salt") + b"\xff" * 4), "4294967295 rounds", "ssh-keygen -p"),
-    "a broken seal": (lambda: b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,ACDECD488D\n\n4pU+\n", "is damaged", "once more"),
+    "a broken seal": (lambda: b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,ACDECD488D\n\n4pU+\n", "is damaged", "Copy it again from its source"),
 }  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def key_of(path):
     [
         (lambda data: b"\xef\xbb\xbf" + data, "it has something before its first line"),
         (lambda data: b"  " + data, "it has something before its first line"),
-        (lambda data: b"".join(data.split(b"\n")), "it is all in one line"),
+        (lambda data: b"".join(data.split(b"\n")), "it is a single line"),
         (lambda data: data[:150], "it has no end"),
     ],
 )
@@ -156,8 +156,8 @@ def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "long").write_bytes(bytes(key_file.LIMIT_BYTES + 1))
     for path, says in (
-        (tmp_path / "none", "No such file"), (tmp_path, "is a folder"), (tmp_path / "pipe", "no file"),
-        ("/dev/zero", "no file"), ("/dev/null", "is empty"), (tmp_path / "long", "65537 bytes"),
+        (tmp_path / "none", "No such file"), (tmp_path, "is a folder"), (tmp_path / "pipe", "it is not a file"),
+        ("/dev/zero", "it is not a file"), ("/dev/null", "is empty"), (tmp_path / "long", "65537 bytes"),
     ):  # fmt: skip
         error = refused(path)
         assert says in error.message

@@ -114,7 +114,7 @@ def two_keys_lines(target):
 def test_what_is_refused(tmp_path, lines, error, says):
     with pytest.raises(error, match=says) as caught:
         check(lines, tmp_path)
-    assert "SHA256:" in caught.value.message or "understood" in says
+    assert "SHA256:" in caught.value.message or "parsed" in says
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_a_password_to_be_asked_for_without_a_terminal(tmp_path):
         [sys.executable, "-c", ASK, str(server.port), str(tmp_path / "known")],
         input=PASSWORD, capture_output=True, text=True, check=True, start_new_session=True,
     )  # fmt: skip
-    assert "no terminal to ask on" in done.stdout
+    assert "but there is no terminal" in done.stdout
     assert server.attempts == []
 
 

@@ -81,7 +81,7 @@ def test_an_sshd_with_nothing_in_common(tmp_path, option, theirs):
         (b"SSH-2.0-odd\r\n\xff\xff\xff\xff" + bytes(40), "calls itself SSH-2.0-odd", "log"),
         (b"SSH-2.0-odd\r\n", "it closed the connection", "log"),
         (b"", "before it sent anything", "its log says which"),
-        (b"Not allowed at this time\r\n", "for failed logins", "Wait a minute"),
+        (b"Not allowed at this time\r\n", "because of earlier failed logins", "Wait a minute"),
     ],
 )
 def test_something_else_listens(tmp_path, monkeypatch, said, says, hints):
@@ -152,7 +152,7 @@ def test_files_of_host_keys_that_can_not_be_read(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     os.mkfifo(tmp_path / "pipe")
-    for path, says in ((folder, "is a folder"), (tmp_path / "pipe", "no file")):
+    for path, says in ((folder, "is a folder"), (tmp_path / "pipe", "it is not a file")):
         with pytest.raises(TargetError, match=says) as caught:
             SshLink(msgspec.structs.replace(target_at(1, tmp_path), known_hosts=str(path)))
         assert str(path) in caught.value.message

@@ -109,7 +109,7 @@ def test_start_waits_for_what_the_guest_itself_says(home, made, qemu, monkeypatc
     state = machine.start("raspberry_pi_4", print)
     assert answered
     thread.join()
-    with pytest.raises(EmulatorUnavailable, match="runs already, as raspberry_pi_4"):
+    with pytest.raises(EmulatorUnavailable, match="is already running, as raspberry_pi_4"):
         machine.start("jetson_orin_nano", print)
     assert machine.running() == state
     assert machine.stop(print)

@@ -181,7 +181,7 @@ def test_what_is_no_debian_is_told_what_is_needed(tmp_path, monkeypatch, text):
     monkeypatch.setattr(build, "OS_RELEASE", tmp_path / "os-release")
     if text is not None:
         build.OS_RELEASE.write_text(text)
-    with pytest.raises(EmulatorUnavailable, match="Ubuntu 24.04" if text else "no Debian") as caught:
+    with pytest.raises(EmulatorUnavailable, match="Ubuntu 24.04" if text else "not Debian") as caught:
         build._release()
     assert "Debian" in caught.value.hint
 
