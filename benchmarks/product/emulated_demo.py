@@ -86,7 +86,7 @@ def run(add, folder: Path, board: str, rows: int | None) -> RunRecord:
     for failure in record.measured.failures:
         print(f"  not measured: {failure.label}: {failure.evidence}")
     for verdict in record.compared.verdicts if record.compared else ():
-        print(f"  {verdict.metric} of {verdict.subject}: {verdict.outcome}: {verdict.why}")
+        print(f"  {verdict.metric} of {verdict.subject.label}: {verdict.outcome}: {verdict.why}")
     return record
 
 

@@ -23,6 +23,7 @@ from pipeline.records import (
     NotMeasured,
     Outcome,
     Paired,
+    Subject,
     Verdict,
 )
 from pipeline.spelling import did_you_mean
@@ -77,7 +78,7 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
                     verdicts += limit.judge(case)
     for failure in measured.failures:
         if is_judged(plan, failure):
-            verdicts += [not_measured(failure.label, *each, failure.evidence) for each in _owed(limits)]
+            verdicts += [not_measured(failure.subject, *each, failure.evidence) for each in _owed(limits)]
     verdicts += _unjudged(limits, verdicts, measured)
     return Compared(
         verdicts=tuple(verdicts), comparisons=tuple(comparisons), outcome=_outcome(plan, measured, verdicts),
@@ -110,7 +111,7 @@ def _steps(measurements: Sequence[Measurement]) -> Iterator[Comparison]:
 
 def _place_in_chain(one: Measurement) -> float:
     ends = {"original": 0.0, "compressed": math.inf}
-    return ends[one.variant] if one.variant in ends else float(one.variant.partition("-")[0])
+    return one.step.number if one.step else ends[one.variant]
 
 
 def _owed(limits: LimitsTable) -> list[tuple[str, float]]:
@@ -123,13 +124,14 @@ def _unjudged(limits: LimitsTable, verdicts: Sequence[Verdict], measured: Measur
     """What a limit names and nothing was measured for: never silently green."""
     judged = {each.subject for each in verdicts}
     every: list[Measurement | NotMeasured] = [*measured.measurements, *measured.failures]
-    found = [(each.format, each.runtime) for each in every if each.label in judged]
+    found = [(each.format, each.runtime) for each in every if each.subject in judged]
     names = {name for format_name, runtime in found for name in (format_name, f"{format_name}@{runtime}")}
-    missing = [entry for entry in limits.applies_to if entry not in names]
+    entries = [entry.partition("@") for entry in limits.applies_to if entry not in names]
+    missing = [Subject(format=format_name, runtime=runtime) for format_name, _, runtime in entries]
     if not verdicts and not limits.applies_to:
-        missing = ["every file"]
+        missing = [Subject()]
     why = "nothing was measured that this limit could judge"
-    return [not_measured(entry, *each, why) for entry in missing for each in _owed(limits)]
+    return [not_measured(each, *owed, why) for each in missing for owed in _owed(limits)]
 
 
 def _outcome(plan: Plan, measured: Measured, verdicts: Sequence[Verdict]) -> Outcome:
@@ -150,8 +152,8 @@ def _comparison(
         found = effect(paired.log_ratios, rule_of(paired.limit, paired.margin))
         ratio, low, high = found.ratio, found.low, found.high
     return Comparison(
-        subject=candidate.label,
-        baseline_subject=baseline.label,
+        subject=candidate.subject,
+        baseline_subject=baseline.subject,
         size_ratio=candidate.artifact.size_bytes / baseline.artifact.size_bytes,
         latency_ratio=ratio,
         latency_low=low,

@@ -98,7 +98,7 @@ def by_interval(
     doubts = [doubt for each in (candidate, baseline) for doubt in each.doubts if doubt.touches == known.touches]
     invalid = dict.fromkeys(doubt.evidence for doubt in doubts if doubt.invalid)
     if invalid:
-        return not_measured(candidate.label, metric, limit, f"it was not measured validly: {'; '.join(invalid)}")
+        return not_measured(candidate.subject, metric, limit, f"it was not measured validly: {'; '.join(invalid)}")
     middle, low, high = change
     useless = dict.fromkeys(f"{doubt.evidence}. {doubt.remedy}" for doubt in doubts if doubt.decides_nothing)
     if useless or undecided:
@@ -111,7 +111,7 @@ def by_interval(
         outcome, why = Outcome.INCONCLUSIVE, UNCLEAR
     named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
     return Verdict(
-        subject=candidate.label, metric=metric, unit=known.unit, baseline_subject=baseline.label, baseline=values[0],
+        subject=candidate.subject, metric=metric, unit=known.unit, baseline_subject=baseline.subject, baseline=values[0],
         candidate=values[1], change=middle, low=low, high=high, limit=limit, outcome=outcome,
         why=f"{why} (doubted: {named})" if named else why,
     )  # fmt: skip

@@ -35,14 +35,14 @@ def by_turns(
     """
     invalid = dict.fromkeys(doubt.evidence for doubt in doubts if doubt.invalid)
     if invalid:
-        return not_measured(candidate.label, metric, rule.limit, f"it was not measured validly: {'; '.join(invalid)}")
+        return not_measured(candidate.subject, metric, rule.limit, f"it was not measured validly: {'; '.join(invalid)}")
     found, outcome = effect(log_ratios, rule), judged(log_ratios, rule)
     stopped_early = outcome is Outcome.INCONCLUSIVE and len(log_ratios) < rule.looks[-1]
     # nobody stops at an early look without an answer
     why = ANOTHER_LIMIT if stopped_early else (_why(outcome, found, rule, worse) or undecided) + by
     named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
     return Verdict(
-        subject=candidate.label, metric=metric, unit=METRICS[metric].unit, baseline_subject=baseline.label, baseline=values[0],
+        subject=candidate.subject, metric=metric, unit=METRICS[metric].unit, baseline_subject=baseline.subject, baseline=values[0],
         candidate=values[1], change=found.ratio - 1, low=found.low - 1, high=found.high - 1, limit=rule.limit, outcome=outcome,
         why=f"{why} (doubted: {named})" if named else why, detectable=found.detectable, pairs=len(log_ratios),
         seconds=paired.seconds, margin=rule.margin,

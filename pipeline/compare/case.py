@@ -22,14 +22,14 @@ class Case:
     @property
     def paired(self) -> Paired | None:
         """The candidate's pairs with its baseline; None where none were run."""
-        return next((each for each in self.measured.paired if each.subject == self.candidate.label), None)
+        return next((each for each in self.measured.paired if each.subject == self.candidate.subject), None)
 
     @property
     def energy_paired(self) -> EnergyPaired | None:
         """Its pairs under a power meter; None where none were run."""
-        return next((each for each in self.measured.energy_paired if each.subject == self.candidate.label), None)
+        return next((each for each in self.measured.energy_paired if each.subject == self.candidate.subject), None)
 
     @property
     def unpaired(self) -> NotMeasured | None:
         """Why its pairs could not be run; None where nothing was in the way."""
-        return next((each for each in self.measured.unpaired if each.label == self.candidate.label), None)
+        return next((each for each in self.measured.unpaired if each.subject == self.candidate.subject), None)

@@ -1,12 +1,12 @@
 """What the verdicts of all limits have in common."""
 
-from pipeline.records import Outcome, Verdict
+from pipeline.records import Outcome, Subject, Verdict
 
 NO_BASELINE = "nothing to compare with was measured in this runtime"
 UNPAIRED = "was not measured in turns with its baseline, because the limit was set later: run `edgepress measure` again"
 
 
-def not_measured(subject: str, metric: str, limit: float, why: str) -> Verdict:
+def not_measured(subject: Subject, metric: str, limit: float, why: str) -> Verdict:
     """A limit that can not be judged, because there is no valid number: never silently green."""
     return Verdict(
         subject=subject, metric=metric, unit="", baseline_subject=None, baseline=None, candidate=None, change=None, low=None,

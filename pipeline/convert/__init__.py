@@ -15,7 +15,7 @@ from pipeline.convert.table import CONVERTERS, load_converter
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.progress import Progress
-from pipeline.records import Compressed, Converted, Data, Loaded, Model, Processor, file_of, step_variant
+from pipeline.records import Compressed, Converted, Data, Loaded, Model, Processor, Step, file_of
 from pipeline.spelling import did_you_mean
 from pipeline.store import Store, key_of, versions
 
@@ -37,6 +37,7 @@ class Wanted(NamedTuple):
     model: Model
     name: str = ""  # of a file that was given
     role: str = ""  # candidate or baseline, where the plan has a baseline
+    step: Step | None = None  # of a model between two passes
 
 
 def check(plan: Plan) -> None:
@@ -124,7 +125,8 @@ def _between_passes(loaded: Loaded, compressed: Compressed, plan: Plan) -> list[
     for number, report in enumerate(compressed.passes, start=1):
         if report.model.artifact not in seen:
             seen.add(report.model.artifact)
-            files += [Wanted(step_variant(number, report.name), name, report.model) for name in formats]
+            step = Step(number=number, name=report.name)
+            files += [Wanted(step.variant, name, report.model, step=step) for name in formats]
     return files
 
 
@@ -162,7 +164,8 @@ def convert(
         classes = file.model.classes or loaded.model.classes or _labelled(loaded.data)
         # what does not follow from the file's own content and settings, by which it is kept
         notes = (mine.note, *made.notes) if mine.note else made.notes
-        return msgspec.structs.replace(made, name=file.name, role=file.role, classes=classes, notes=notes), cached
+        about = {"name": file.name, "role": file.role, "step": file.step}
+        return msgspec.structs.replace(made, **about, classes=classes, notes=notes), cached
 
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         futures: list[concurrent.futures.Future[tuple[Converted, bool]]] = []

@@ -165,6 +165,7 @@ def _measurement(
         swept=candidate.swept,
         name=candidate.converted.name,
         role=candidate.converted.role,
+        step=candidate.converted.step,
         kind=candidate.converted.kind,
         golden=answers.golden,
     )

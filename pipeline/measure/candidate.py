@@ -4,7 +4,7 @@ import msgspec
 
 from device_agent import wire
 from pipeline.measure.remedies import remedy
-from pipeline.records import VARIANTS, Converted, NotMeasured, label_of
+from pipeline.records import VARIANTS, Converted, NotMeasured, Subject
 
 # Warm-up until steady, but at least 0.2 s: clocks need as long to rise. The steadiness test decides, and a
 # launch is repeated six times. A model of 100 ms gets its 20 runs for that test within the limit of 10 s.
@@ -31,8 +31,21 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     swept: bool  # not the number of threads that limits judge
 
     @property
+    def subject(self) -> Subject:
+        file = self.converted
+        return Subject(
+            variant=file.variant,
+            step=file.step,
+            format=file.format,
+            runtime=self.runtime,
+            threads=self._swept_threads,
+            name=file.name,
+            role=file.role,
+        )
+
+    @property
     def label(self) -> str:
-        return label_of(self.converted.file, self.runtime, self._swept_threads)
+        return self.subject.label
 
     @property
     def in_full(self) -> bool:
@@ -52,6 +65,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
             threads=self._swept_threads,
             name=self.converted.name,
             role=self.converted.role,
+            step=self.converted.step,
             evidence=why,
             remedy=remedy(failed),
         )

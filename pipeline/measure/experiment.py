@@ -64,7 +64,7 @@ class Experiment:
         ]
 
     def candidate_of(self, one: Measurement) -> Candidate:
-        return next(each for each in self.candidates if each.label == one.label)
+        return next(each for each in self.candidates if each.subject == one.subject)
 
     @property
     def inputs_sha256(self) -> str:

@@ -5,14 +5,13 @@ SCHEMA history (`RunRecord.schema`; it rises when a field changes its meaning or
     2  energy is a reading for each meter; latency is judged by pairs
     3  given files are called by their names; answers are classes only where labels, or they themselves, say so; a converted file has the
        answers of other kernels; a measurement has its golden answers
+    4  what a number is about is a Subject, not its label; a file between two passes names its step
+
+An older run is read by pipeline/records/migrations.py.
 """
 
-from pipeline.records.base import VARIANTS as VARIANTS
 from pipeline.records.base import Record as Record
 from pipeline.records.base import Sha256 as Sha256
-from pipeline.records.base import file_of as file_of
-from pipeline.records.base import label_of as label_of
-from pipeline.records.base import step_variant as step_variant
 from pipeline.records.compare import Compared as Compared
 from pipeline.records.compare import Comparison as Comparison
 from pipeline.records.compare import Outcome as Outcome
@@ -59,3 +58,7 @@ from pipeline.records.pairs import TailRatios as TailRatios
 from pipeline.records.run import SCHEMA as SCHEMA
 from pipeline.records.run import RunRecord as RunRecord
 from pipeline.records.run import StageTime as StageTime
+from pipeline.records.subject import VARIANTS as VARIANTS
+from pipeline.records.subject import Step as Step
+from pipeline.records.subject import Subject as Subject
+from pipeline.records.subject import file_of as file_of

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from pipeline.records.base import Record
+from pipeline.records.subject import Subject
 
 
 class Outcome(StrEnum):
@@ -23,10 +24,10 @@ class Verdict(Record, frozen=True):
     of memory of 98 %, and the verdict can be read off it.
     """
 
-    subject: str  # label of the measurement
+    subject: Subject
     metric: str  # one of pipeline.metrics
     unit: str
-    baseline_subject: str | None
+    baseline_subject: Subject | None
     baseline: float | None
     candidate: float | None  # None here and below: INVALID, there is no number
     change: float | None
@@ -51,8 +52,8 @@ class Comparison(Record, frozen=True):
     least; `latency_low` to `latency_high` is its distribution-free interval at 95 % or more, from 6 rounds on.
     """
 
-    subject: str
-    baseline_subject: str
+    subject: Subject
+    baseline_subject: Subject
     size_ratio: float
     latency_ratio: float
     latency_low: float

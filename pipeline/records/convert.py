@@ -1,7 +1,8 @@
 """Stage 3, convert: the files that can run on a board."""
 
-from pipeline.records.base import Record, file_of
+from pipeline.records.base import Record
 from pipeline.records.model import Artifact
+from pipeline.records.subject import Step, file_of
 
 
 class Processor(Record, frozen=True):
@@ -27,7 +28,7 @@ class Agreement(Record, frozen=True):
 
 
 class Converted(Record, frozen=True):
-    variant: str  # one of VARIANTS, or of `step_variant`
+    variant: str  # one of VARIANTS, or a step's
     format: str  # a name of pipeline.convert.table.CONVERTERS
     artifact: Artifact
     agreement: Agreement | None  # None: no evaluation data, or no runtime for it on this host
@@ -43,6 +44,7 @@ class Converted(Record, frozen=True):
     classes: bool = False  # as Model.classes
     name: str = ""  # of a file that was given; "": it was made
     role: str = ""  # candidate or baseline, where the plan has a baseline
+    step: Step | None = None  # of a model between two passes
 
     @property
     def file(self) -> str:

@@ -1,10 +1,11 @@
 """Stage 5, measure: each file in each runtime."""
 
-from pipeline.records.base import VARIANTS, Record, file_of, label_of
+from pipeline.records.base import Record
 from pipeline.records.doubt import Doubt
 from pipeline.records.energy import Energy
 from pipeline.records.model import Artifact
 from pipeline.records.pairs import EnergyPaired, Paired
+from pipeline.records.subject import VARIANTS, Step, Subject
 
 
 class Latency(Record, frozen=True):
@@ -105,22 +106,32 @@ class Measurement(Record, frozen=True):
     operators: tuple[Operator, ...] = ()  # in the order in which they ran, in a launch of their own
     operators_note: str = ""  # where they come from, or why there are none; "": nobody asked
     swept: bool = False  # with other threads than those that limits judge: shown beside them
-    name: str = ""  # as Converted's, and so are these two
+    name: str = ""  # as Converted's, and so are these three
     role: str = ""
     kind: str = ""
+    step: Step | None = None
     # the first of its own answers, of a launch that answered all rows: what its other launches answer, too (wire.Launched.golden)
     golden: tuple[float, ...] | None = None
 
     @property
+    def subject(self) -> Subject:
+        return Subject(
+            variant=self.variant,
+            step=self.step,
+            format=self.format,
+            runtime=self.runtime,
+            threads=self.threads if self.swept else None,
+            name=self.name,
+            role=self.role,
+        )
+
+    @property
     def label(self) -> str:
-        file = file_of(self.variant, self.format, self.name, self.role)
-        return label_of(file, self.runtime, self.threads if self.swept else None)
+        return self.subject.label
 
     @property
     def file(self) -> str:
-        """The name of the file, with the threads where they are not those that are judged."""
-        file = file_of(self.variant, self.format, self.name, self.role)
-        return file + (f" x{self.threads}" if self.swept else "")
+        return self.subject.file
 
     @property
     def of_step(self) -> bool:
@@ -147,16 +158,29 @@ class NotMeasured(Record, frozen=True):
     evidence: str
     remedy: str
     threads: int | None = None  # where it is not the number that is judged
-    name: str = ""  # as Converted's, and so is this
+    name: str = ""  # as Converted's, and so are these two
     role: str = ""
+    step: Step | None = None
 
     @property
     def swept(self) -> bool:
         return self.threads is not None
 
     @property
+    def subject(self) -> Subject:
+        return Subject(
+            variant=self.variant,
+            step=self.step,
+            format=self.format,
+            runtime=self.runtime,
+            threads=self.threads,
+            name=self.name,
+            role=self.role,
+        )
+
+    @property
     def label(self) -> str:
-        return label_of(file_of(self.variant, self.format, self.name, self.role), self.runtime, self.threads)
+        return self.subject.label
 
 
 class Measured(Record, frozen=True):

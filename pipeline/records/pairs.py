@@ -4,6 +4,7 @@ from pipeline.records.base import Record
 from pipeline.records.doubt import Doubt
 from pipeline.records.energy import PowerCurve
 from pipeline.records.model import Artifact
+from pipeline.records.subject import Subject
 
 
 class Quantile(Record, frozen=True):
@@ -47,8 +48,8 @@ class Glance(Record, frozen=True):
 class Paired(Record, frozen=True):
     """A candidate and its baseline that took turns on the board: what the verdict on latency rests on."""
 
-    subject: str
-    baseline_subject: str
+    subject: Subject
+    baseline_subject: Subject
     margin: float  # by these it was decided when enough was measured
     limit: float
     log_ratios: tuple[float, ...]  # candidate / baseline, one a pair, in their order: pipeline/measure/pairs/ratio.py
@@ -66,8 +67,8 @@ class EnergyPaired(Record, frozen=True):
     why there is none.
     """
 
-    subject: str
-    baseline_subject: str
+    subject: Subject
+    baseline_subject: Subject
     margin: float
     limit: float
     meter: str = ""  # "": none

@@ -30,12 +30,12 @@ def view_of(run: RunRecord) -> View:
         doubts=objections(
             [(measurement.label, doubt) for measurement in run.measured.measurements for doubt in measurement.doubts]
             + [
-                (f"{paired.subject}, beside its baseline", doubt)
+                (f"{paired.subject.label}, beside its baseline", doubt)
                 for paired in run.measured.paired
                 for doubt in paired.doubts
             ]
             + [
-                (f"{turns.subject}, beside its baseline", doubt)
+                (f"{turns.subject.label}, beside its baseline", doubt)
                 for turns in run.measured.energy_paired
                 for doubt in turns.doubts
             ]

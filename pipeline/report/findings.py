@@ -45,7 +45,7 @@ def _judged(run: RunRecord, trust: Trust) -> str:
     others = f", and {units.count(len(broken) - 1)} more" if len(broken) > 1 else ""
     return (
         f"{units.count(len(broken))} of {units.counted(len(verdicts), 'limit')} not passed: "
-        f"{worst.metric} of {worst.subject} is {worst.outcome}{others}."
+        f"{worst.metric} of {worst.subject.label} is {worst.outcome}{others}."
     )
 
 
@@ -61,26 +61,26 @@ def _gained(trust: Trust) -> str:
         accuracy = f" and {units.accuracy_lost(lost)}{doubtful}" if lost is not None and mark != INVALID else ""
         doubted = "" if trust.of_comparison(best) == TRUSTED else " (doubted)"
         return (
-            f"{_file(best.subject, trust)} takes {_ratio(best, trust)} the time of "
-            f"{_file(best.baseline_subject, trust)} on {_runtime(best.subject, trust)}{doubted}, "
+            f"{best.subject.file} takes {_ratio(best, trust)} the time of "
+            f"{best.baseline_subject.file} on {best.subject.runtime}{doubted}, "
             f"is {units.smaller(best.size_ratio)} smaller{accuracy}."
         )
     if known:
         small = min(known, key=lambda one: one.size_ratio)
         if small.size_ratio < 1:
             return (
-                f"{_file(small.subject, trust)} is {units.smaller(small.size_ratio)} smaller than "
-                f"{_file(small.baseline_subject, trust)}; that anything became faster could not be shown."
+                f"{small.subject.file} is {units.smaller(small.size_ratio)} smaller than "
+                f"{small.baseline_subject.file}; that anything became faster could not be shown."
             )
     return ""
 
 
 def _speed(comparison: Comparison, trust: Trust, where: str, passes: str) -> Finding:
     """What the interval of one ratio shows. What is doubted is said with its doubts, and never as better or worse."""
-    one, other = _file(comparison.subject, trust), _file(comparison.baseline_subject, trust)
-    runtime = _runtime(comparison.subject, trust)
+    one, other = comparison.subject.file, comparison.baseline_subject.file
+    runtime = comparison.subject.runtime
     interval = f"{level_of(by_test=comparison.pairs is not None)}: {units.change_interval(comparison.latency_low, comparison.latency_high)}"
-    by_passes = passes if _same_format(comparison, trust) else ""
+    by_passes = passes if _same_format(comparison) else ""
     if comparison.latency_low <= 1 <= comparison.latency_high:
         tone, text = (
             NEUTRAL,
@@ -102,7 +102,7 @@ def _not_known(trust: Trust) -> list[Finding]:
     reasons: dict[str, list[str]] = {}
     for comparison in trust.compared.comparisons:
         if reason := _unknown(comparison, trust):
-            reasons.setdefault(reason, []).append(comparison.subject)
+            reasons.setdefault(reason, []).append(comparison.subject.label)
     return [
         Finding(tone=NEUTRAL, text=f"Not known, because {reason}: whether {', '.join(subjects)} became faster.")
         for reason, subjects in reasons.items()
@@ -124,12 +124,9 @@ def _ratio(comparison: Comparison, trust: Trust) -> str:
     return guarded(units.change(comparison.latency_ratio), trust.of_comparison(comparison))
 
 
-def _same_format(comparison: Comparison, trust: Trust) -> bool:
+def _same_format(comparison: Comparison) -> bool:
     """Whether the two sides differ by the compression passes alone."""
-    one = trust.measurements.get(comparison.subject)
-    other = trust.measurements.get(comparison.baseline_subject)
-    if one is None or other is None:
-        return False
+    one, other = comparison.subject, comparison.baseline_subject
     return (one.variant, other.variant) == ("compressed", "original") and one.format == other.format
 
 
@@ -166,7 +163,7 @@ def _accuracy(trust: Trust) -> Finding | None:
     rows = f" of {units.counted(measurement.accuracy.rows, 'row')}" if measurement and measurement.accuracy else ""
     if drop <= 0:
         return Finding(tone=NEUTRAL, text=f"No file lost accuracy against its baseline on the evaluation set{rows}.")
-    text = f"{one.subject} {units.accuracy_lost(drop)} against {one.baseline_subject}, more than any other file"
+    text = f"{one.subject.label} {units.accuracy_lost(drop)} against {one.baseline_subject.label}, more than any other file"
     return Finding(tone=NEUTRAL, text=f"{text}{rows and ', on the evaluation set' + rows}.")
 
 
@@ -222,13 +219,3 @@ def _why_none(energy: Energy) -> list[str]:
     return [f"{one.meter}: {one.invalid}" for one in energy.readings if one.invalid] + (
         [energy.note] if energy.note else []
     )
-
-
-def _file(label: str, trust: Trust) -> str:
-    measurement = trust.measurements.get(label)
-    return measurement.file if measurement else label
-
-
-def _runtime(label: str, trust: Trust) -> str:
-    measurement = trust.measurements.get(label)
-    return measurement.runtime if measurement else "an unknown runtime"

@@ -14,6 +14,7 @@ from pipeline.records import (
     Outcome,
     Paired,
     RunRecord,
+    Subject,
     Verdict,
 )
 from pipeline.report.view import Case, Objection
@@ -25,31 +26,31 @@ WORSE = (TRUSTED, DOUBTFUL, INVALID)
 
 
 class Trust:
-    """The marks of one run's measurements, by label; and its comparisons, none where it was not judged."""
+    """The marks of one run's measurements, by subject; and its comparisons, none where it was not judged."""
 
     def __init__(self, run: RunRecord) -> None:
         self.compared = run.compared or Compared(verdicts=(), comparisons=(), outcome=Outcome.PASS)
-        self.marks: dict[str, str] = {}
-        self.measurements: dict[str, Measurement] = {}
+        self.marks: dict[Subject, str] = {}
+        self.measurements: dict[Subject, Measurement] = {}
         self.paired = {paired.subject: paired for paired in run.measured.paired}
         self.energy_paired = run.measured.energy_paired
         for measurement in run.measured.measurements:
-            known = self.marks.get(measurement.label, TRUSTED)
-            self.marks[measurement.label] = max(known, mark_of(measurement), key=WORSE.index)
-            self.measurements[measurement.label] = measurement
+            known = self.marks.get(measurement.subject, TRUSTED)
+            self.marks[measurement.subject] = max(known, mark_of(measurement), key=WORSE.index)
+            self.measurements[measurement.subject] = measurement
 
-    def of_accuracy(self, *labels: str | None) -> str:
+    def of_accuracy(self, *subjects: Subject | None) -> str:
         """The worst mark that the accuracy of these measurements has."""
-        return max((self.about(label, "accuracy") for label in labels), key=WORSE.index, default=TRUSTED)
+        return max((self.about(each, "accuracy") for each in subjects), key=WORSE.index, default=TRUSTED)
 
-    def about(self, label: str | None, touches: str) -> str:
+    def about(self, subject: Subject | None, touches: str) -> str:
         """How far that number of this measurement may be trusted."""
-        one = self.measurements.get(label or "")
+        one = self.measurements.get(subject) if subject else None
         return mark_about(one.doubts, touches) if one else TRUSTED
 
-    def of(self, label: str | None) -> str:
-        """A label that nothing was measured under is doubtful: there is nothing to look its doubts up in."""
-        return self.marks.get(label or "", DOUBTFUL)
+    def of(self, subject: Subject | None) -> str:
+        """A subject that was not measured is doubtful: there is nothing to look its doubts up in."""
+        return self.marks.get(subject, DOUBTFUL) if subject else DOUBTFUL
 
     def of_pairs(self, paired: Paired) -> str:
         """What was measured in pairs is doubted for what happened in them, and for what either file is doubted for alone."""
@@ -65,7 +66,7 @@ class Trust:
 
     def doubts_of(self, comparison: Comparison) -> str:
         """What the two sides, and their pairs, are doubted for, in short."""
-        sides = [self.measurements.get(label) for label in (comparison.subject, comparison.baseline_subject)]
+        sides = [self.measurements.get(each) for each in (comparison.subject, comparison.baseline_subject)]
         found = [doubt for side in sides if side for doubt in side.doubts]
         found += self.paired[comparison.subject].doubts if comparison.subject in self.paired else ()
         return ", ".join(dict.fromkeys(doubt.what for doubt in found))
@@ -78,7 +79,7 @@ class Trust:
         return mark_about([*paired.doubts, *self._doubts_of_sides(paired)], "energy")
 
     def _doubts_of_sides(self, paired: Paired | EnergyPaired) -> list[Doubt]:
-        sides = [self.measurements.get(label) for label in (paired.subject, paired.baseline_subject)]
+        sides = [self.measurements.get(each) for each in (paired.subject, paired.baseline_subject)]
         return [doubt for side in sides if side for doubt in side.doubts]
 
     def verdict_of(
@@ -94,13 +95,13 @@ class Trust:
 
     def decides_nothing(self, comparison: Comparison) -> bool:
         """Whether its times are such that no difference between them may be told."""
-        sides = (self.measurements.get(label) for label in (comparison.subject, comparison.baseline_subject))
+        sides = (self.measurements.get(each) for each in (comparison.subject, comparison.baseline_subject))
         return any(doubt.decides_nothing for side in sides if side for doubt in side.doubts)
 
     def has_interval(self, comparison: Comparison) -> bool:
         if comparison.pairs is not None:
             return comparison.latency_low > 0 and math.isfinite(comparison.latency_high)
-        sides = (self.measurements.get(label) for label in (comparison.subject, comparison.baseline_subject))
+        sides = (self.measurements.get(each) for each in (comparison.subject, comparison.baseline_subject))
         return all(side is not None and has_interval(side) for side in sides)
 
 

@@ -23,9 +23,9 @@ def _limit(verdict: Verdict, trust: Trust) -> Limit:
     interval = f"{metric.change(verdict.low)} to {metric.change(verdict.high)}" if verdict.low != verdict.high else ""
     return Limit(
         outcome=verdict.outcome,
-        subject=verdict.subject,
+        subject=verdict.subject.label,
         metric=verdict.metric + (f" (p{units.count(verdict.percent)})" if verdict.percent else ""),
-        baseline_subject=verdict.baseline_subject or "",
+        baseline_subject=verdict.baseline_subject.label if verdict.baseline_subject else "",
         baseline=guarded(metric.level(verdict.baseline), baseline_mark)
         if verdict.baseline is not None
         else units.UNKNOWN,

@@ -192,7 +192,7 @@ def test_a_deployable_file_against_the_one_in_use(done, tmp_path):
     assert "compressed-tflite-int8.tflite (candidate) is int8 and " in said.stdout.replace("\n  ", " ")
     assert " original tflite" not in said.stdout
     (comparison,) = found.compared.comparisons
-    assert (comparison.subject, comparison.baseline_subject) == (new, old)
+    assert (comparison.subject.label, comparison.baseline_subject.label) == (new, old)
     (paired,) = found.measured.paired
     assert (paired.subject, paired.baseline_subject) == (comparison.subject, comparison.baseline_subject)
     assert comparison.pairs == len(paired.log_ratios) == 10  # the first look: nothing is 10 times slower

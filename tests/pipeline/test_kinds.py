@@ -210,7 +210,7 @@ def test_what_the_baseline_is_is_said(tmp_path, baseline, candidate, notes):
     if notes == 2:
         assert f"new.tflite (candidate) is {candidate} and old.tflite (baseline) is {baseline}" in found.notes[1]
     (verdict,) = found.verdicts
-    assert verdict.subject == "new.tflite (candidate) @ ai_edge_litert"
+    assert verdict.subject.label == "new.tflite (candidate) @ ai_edge_litert"
     shown = view_of(msgspec.structs.replace(run, compared=found))
     assert [each.text for each in shown.findings if each.text in found.notes] == list(found.notes)
 

@@ -93,8 +93,8 @@ def test_limits_judge_the_first_and_each_has_the_baseline_of_its_own_number(plan
     assert failed.label == "compressed tflite-int8 @ x x2"
     assert not is_judged(judging, failed)
     compared = compare(Measured(measurements=every), judging, Data(), run_of((base,)).deployment, Store(tmp_path))
-    assert [verdict.subject for verdict in compared.verdicts] == [one.label]
-    assert {(each.subject, each.baseline_subject) for each in compared.comparisons} == {
+    assert [verdict.subject.label for verdict in compared.verdicts] == [one.label]
+    assert {(each.subject.label, each.baseline_subject.label) for each in compared.comparisons} == {
         (one.label, base.label), (two.label, base2.label),
     }  # fmt: skip
 

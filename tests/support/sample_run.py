@@ -167,8 +167,8 @@ def comparison(one: Measurement, baseline: Measurement, spread: float = 0.01) ->
     if one.accuracy and baseline.accuracy and one.accuracy.accuracy_ratio and baseline.accuracy.accuracy_ratio:
         drop = (baseline.accuracy.accuracy_ratio - one.accuracy.accuracy_ratio) * 100
     return Comparison(
-        subject=one.label,
-        baseline_subject=baseline.label,
+        subject=one.subject,
+        baseline_subject=baseline.subject,
         size_ratio=one.artifact.size_bytes / baseline.artifact.size_bytes,
         latency_ratio=ratio,
         latency_low=ratio * (1 - spread),
@@ -221,8 +221,8 @@ def paired(one: Measurement, baseline: Measurement, change: float = 0.0, pairs: 
     log_ratios = math.log1p(change) + 0.004 * rng.standard_normal(pairs)
     baseline_s = baseline.latency.p10_s * level
     made = Paired(
-        subject=one.label,
-        baseline_subject=baseline.label,
+        subject=one.subject,
+        baseline_subject=baseline.subject,
         margin=0.005,
         limit=0.03,
         log_ratios=tuple(map(float, log_ratios)),
@@ -473,10 +473,10 @@ def verdict(
 ) -> Verdict:
     at, candidate, change, low, high, limit = numbers
     return Verdict(
-        subject=one.label,
+        subject=one.subject,
         metric=metric,
         unit={"accuracy_drop_points": "points", "latency_regression": "s", "size_bytes": "bytes"}[metric],
-        baseline_subject=baseline.label if baseline else None,
+        baseline_subject=baseline.subject if baseline else None,
         baseline=at,
         candidate=candidate,
         change=change,

@@ -28,6 +28,6 @@ def judge(case: Case) -> list[Verdict]:
     limit, candidate, baseline = case.limits.accuracy_drop_points or 0.0, case.candidate, case.baseline
     if case.drop is None or baseline is None or candidate.accuracy is None or baseline.accuracy is None:
         why = "the board answered no labelled rows for it and its baseline"
-        return [not_measured(candidate.label, ACCURACY, limit, why)]
+        return [not_measured(candidate.subject, ACCURACY, limit, why)]
     values = (baseline.accuracy.accuracy_ratio, candidate.accuracy.accuracy_ratio)
     return [by_interval(candidate, baseline, ACCURACY, values, case.drop, limit)]

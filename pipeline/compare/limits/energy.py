@@ -34,7 +34,7 @@ def judge(case: Case) -> list[Verdict]:
     candidate, baseline, paired = case.candidate, case.baseline, case.energy_paired
     limit = case.limits.energy_regression or 0.0
     if baseline is None or paired is None:
-        return [not_measured(candidate.label, ENERGY, limit, NO_BASELINE if baseline is None else UNPAIRED)]
+        return [not_measured(candidate.subject, ENERGY, limit, NO_BASELINE if baseline is None else UNPAIRED)]
     rule = rule_of(limit, case.limits.energy_margin)
     alone = [doubt for each in (baseline, candidate) for doubt in each.doubts if doubt.touches == "energy"]
     verdict = by_turns(

@@ -28,10 +28,10 @@ def judge(case: Case) -> list[Verdict]:
     """
     candidate, baseline, limit = case.candidate, case.baseline, case.limits.latency_regression or 0.0
     if baseline is None:
-        return [not_measured(candidate.label, LATENCY, limit, NO_BASELINE)]
+        return [not_measured(candidate.subject, LATENCY, limit, NO_BASELINE)]
     if case.unpaired is not None:
         why = f"{case.unpaired.evidence}. {case.unpaired.remedy}"
-        return [not_measured(candidate.label, LATENCY, limit, why)]
+        return [not_measured(candidate.subject, LATENCY, limit, why)]
     if case.paired is None:
         ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
         values = (baseline.latency.median_s, candidate.latency.median_s)

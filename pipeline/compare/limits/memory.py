@@ -29,7 +29,7 @@ def judge(case: Case) -> list[Verdict]:
     """At most so many bytes more than the baseline, of either metric."""
     limit, candidate, baseline = case.limits.memory_regression_bytes or 0, case.candidate, case.baseline
     if baseline is None:
-        return [not_measured(candidate.label, metric, limit, NO_BASELINE) for metric in METRICS]
+        return [not_measured(candidate.subject, metric, limit, NO_BASELINE) for metric in METRICS]
     one, other = candidate.memory, baseline.memory
     launches = {
         GROWTH: (one.launch_growth_bytes, other.launch_growth_bytes),
@@ -39,7 +39,7 @@ def judge(case: Case) -> list[Verdict]:
     for metric, (after, before) in launches.items():
         if min(len(before), len(after)) < LAUNCHES:
             why = f"fewer than {LAUNCHES} launches of it and of its baseline told of their memory"
-            verdicts.append(not_measured(candidate.label, metric, limit, why))
+            verdicts.append(not_measured(candidate.subject, metric, limit, why))
             continue
         values = (median(before), median(after))
         verdicts.append(by_interval(candidate, baseline, metric, values, shift(after, before), limit))

@@ -22,7 +22,7 @@ def judge(case: Case) -> list[Verdict]:
     outcome, why = (Outcome.PASS, KEEPS) if bytes_ <= limit else (Outcome.REGRESSED, BREAKS)
     return [
         Verdict(
-            subject=case.candidate.label, metric=SIZE, unit="B", baseline_subject=None, baseline=None, candidate=bytes_,
+            subject=case.candidate.subject, metric=SIZE, unit="B", baseline_subject=None, baseline=None, candidate=bytes_,
             change=bytes_, low=bytes_, high=bytes_, limit=limit, outcome=outcome, why=why,
         )
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from pipeline.measure.energy.capture import Watch
 from pipeline.measure.experiment import OTHER_FILE, Experiment
 from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.schedule import Schedule
-from pipeline.records import VARIANTS, Deployment, Doubt, Energy, Measurement
+from pipeline.records import VARIANTS, Deployment, Doubt, Energy, Measurement, Subject
 from targets import boards
 
 
@@ -19,38 +19,38 @@ def watch_all(experiment: Experiment, schedule: Schedule) -> Callable[[Measureme
     if not experiment.deployment.meters:
         return lambda measurement: measurement
     timed = {
-        candidate.label: launch
+        candidate.subject: launch
         for candidate, launch in schedule
         if candidate.converted.variant in VARIANTS and launch.mode == "time"
     }
-    labels = tuple(timed)
-    answers: dict[str, wire.Launched] = {}
-    failed: dict[str, wire.LaunchFailed] = {}
-    others: set[str] = set()  # that have read another file than they were asked to
+    subjects = tuple(timed)
+    answers: dict[Subject, wire.Launched] = {}
+    failed: dict[Subject, wire.LaunchFailed] = {}
+    others: set[Subject] = set()  # that have read another file than they were asked to
     with Watch(session, plan, experiment.deployment.meters) as watch:
-        job_id = session.submit(tuple(watch.launch_of(timed[label]) for label in labels), f"{plan.path}, energy")
+        job_id = session.submit(tuple(watch.launch_of(timed[each]) for each in subjects), f"{plan.path}, energy")
         for record in session.follow(job_id):
-            label = labels[record.index] if 0 <= record.index < len(labels) else ""
-            if label and isinstance(record, wire.LaunchFailed):
-                failed[label] = record
-            if label and isinstance(record, wire.Launched):
-                if _files(record) == _files(timed[label]):
-                    answers[label] = record
+            one = subjects[record.index] if 0 <= record.index < len(subjects) else None
+            if one and isinstance(record, wire.LaunchFailed):
+                failed[one] = record
+            if one and isinstance(record, wire.Launched):
+                if _files(record) == _files(timed[one]):
+                    answers[one] = record
                 else:
-                    others.add(label)
-            experiment.progress.step(len(answers), len(labels), f"energy of {label}")
+                    others.add(one)
+            experiment.progress.step(len(answers), len(subjects), f"energy of {one.label if one else ''}")
         watch.ended()
 
     def added(measurement: Measurement) -> Measurement:
-        if measurement.label not in timed:
+        if measurement.subject not in timed:
             return measurement
-        answer = answers.get(measurement.label)
+        answer = answers.get(measurement.subject)
         if answer is None:
             why, what_to_do = "the launch for the power meters did not end on the board", "Run again."
-            if measurement.label in failed:
-                one = failed[measurement.label]
-                why, what_to_do = f"the launch for the power meters failed on the board: {evidence(one)}", remedy(one)
-            if measurement.label in others:
+            if measurement.subject in failed:
+                why = f"the launch for the power meters failed on the board: {evidence(failed[measurement.subject])}"
+                what_to_do = remedy(failed[measurement.subject])
+            if measurement.subject in others:
                 why = f"in the launch for the power meters {OTHER_FILE}"
             energy, doubts = Energy(readings=(), note=why), [_failed(why, what_to_do)]
         else:

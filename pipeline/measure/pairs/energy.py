@@ -56,7 +56,7 @@ def energy_in_pairs(experiment: Experiment, measurements: Sequence[Measurement])
 def _energy_of(judged: Judged, rule: Rule) -> EnergyPaired:
     began = time.monotonic()
     experiment, one, baseline = judged.experiment, judged.candidate, judged.baseline
-    record = EnergyPaired(subject=one.label, baseline_subject=baseline.label, margin=rule.margin, limit=rule.limit)
+    record = EnergyPaired(subject=one.subject, baseline_subject=baseline.subject, margin=rule.margin, limit=rule.limit)
     try:
         meter, readings = meter_for(experiment.deployment, (baseline, one))
     except NoEnergyError as error:

@@ -49,8 +49,8 @@ def _paired(judged: Judged, traces: Traces, rule: Rule) -> Paired:
     pairs = traces.paired
     runs = min(len(side.latency_ns) for pair in pairs for side in (pair.a, pair.b))
     return Paired(
-        subject=judged.candidate.label,
-        baseline_subject=judged.baseline.label,
+        subject=judged.candidate.subject,
+        baseline_subject=judged.baseline.subject,
         margin=rule.margin,
         limit=rule.limit,
         log_ratios=traces.log_ratios,

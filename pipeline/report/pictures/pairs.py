@@ -74,19 +74,19 @@ def _slower(name: str, paired: Paired, trust: Trust) -> Drawing:
     known = effect is not None and trust.has_interval(effect)
     ends = [effect.latency_low - 1, effect.latency_high - 1] if effect and known else []
     change = effect.latency_ratio - 1 if effect else None
-    return _changes(name, SLOWER, paired, trust.verdict_of(paired), change, ends, trust.of_pairs(paired), trust)
+    return _changes(name, SLOWER, paired, trust.verdict_of(paired), change, ends, trust.of_pairs(paired))
 
 
 def _hungrier(name: str, paired: EnergyPaired, trust: Trust) -> Drawing:
     verdict = trust.verdict_of(paired, metrics.ENERGY)
     change = verdict.change if verdict else None
     ends = [verdict.low, verdict.high] if verdict and verdict.low is not None and verdict.high is not None else []
-    return _changes(name, HUNGRIER, paired, verdict, change, ends, trust.of_energy(paired), trust)
+    return _changes(name, HUNGRIER, paired, verdict, change, ends, trust.of_energy(paired))
 
 
 def _changes(
     name: str, question: str, paired: Paired | EnergyPaired, verdict: Verdict | None, change: float | None,
-    ends: list[float], mark: str, trust: Trust,
+    ends: list[float], mark: str,
 ) -> Drawing:  # fmt: skip
     """Each pair's change, that of all with its interval (`ends`, or []), and what they are held against."""
     margin, limit = paired.margin, paired.limit
@@ -102,13 +102,13 @@ def _changes(
         said = guarded(units.percent_change(change), mark)
         answer = f"{said}  {answer}"
         words = f"{said} by {words}" + (f", interval {guarded(change_interval(*ends), mark)}" if ends else "")
-    drawing = Drawing(name, f"{question} {paired.subject}: {answer}", words, height=TOP + TALL + AXIS)
+    drawing = Drawing(name, f"{question} {paired.subject.label}: {answer}", words, height=TOP + TALL + AXIS)
     _heading(drawing, paired, answer)
     low, high = min(0.0, *changes, *ends), max(limit, *changes, *ends)
     air = 0.06 * (high - low)
     scale = Scale(low=low - air, high=high + air, start=TOP + TALL, end=TOP)
     drawing.ticks(scale, LEFT, RIGHT, units.percent_change, most=4)
-    own = _variant(paired, trust)
+    own = colour(paired.subject.variant)
     if ends:
         top, bottom = scale.at(ends[1]), scale.at(ends[0])
         drawing.shape("rect", f"{own} faint", x=LEFT, y=top, width=RIGHT - LEFT, height=max(1.0, bottom - top))
@@ -127,7 +127,7 @@ def _changes(
 
 def _heading(drawing: Drawing, paired: Paired | EnergyPaired, answer: str) -> None:
     """On a line each: labels of files are long, and screens may be narrow."""
-    drawing.text(0, LINE - 4, paired.subject, "label")
+    drawing.text(0, LINE - 4, paired.subject.label, "label")
     drawing.text(0, 2 * LINE - 4, answer, "value")
 
 
@@ -143,7 +143,7 @@ def _levels(drawing: Drawing, scale: Scale, levels: list[tuple[float, str]]) -> 
 
 
 def _together(name: str, paired: Paired, trust: Trust) -> Drawing:
-    mark, own = trust.of_pairs(paired), _variant(paired, trust)
+    mark, own = trust.of_pairs(paired), colour(paired.subject.variant)
     sides = (paired.baseline.pair_p10_s, paired.candidate.pair_p10_s)
     slower_pairs = sum(1 for value in paired.log_ratios if value > 0)
     answer = f"slower in {units.count(slower_pairs)} of {units.count(len(paired.log_ratios))} pairs"
@@ -153,7 +153,7 @@ def _together(name: str, paired: Paired, trust: Trust) -> Drawing:
         for who, at in zip(("■ baseline", "● candidate"), middles, strict=True)
     ]
     drawing = Drawing(
-        name, f"{paired.subject}, pair by pair", f"{answer}; {', '.join(named)}", height=TOP + TALL + AXIS
+        name, f"{paired.subject.label}, pair by pair", f"{answer}; {', '.join(named)}", height=TOP + TALL + AXIS
     )
     _heading(drawing, paired, guarded(answer, mark))
     scale = _times([value for side in sides for value in side], start=TOP + TALL, end=TOP)
@@ -172,16 +172,16 @@ def _together(name: str, paired: Paired, trust: Trust) -> Drawing:
 
 
 def _tails(name: str, paired: Paired, trust: Trust) -> Drawing:
-    mark, own, row = trust.of_pairs(paired), _variant(paired, trust), 46
+    mark, own, row = trust.of_pairs(paired), colour(paired.subject.variant), 46
     sides = [{each.percent: each for each in side.quantiles} for side in (paired.baseline, paired.candidate)]
     shown = [percent for percent in QUANTILES if all(percent in side for side in sides)]
     ends = [end for side in sides for percent in shown for end in _ends(side[percent])]
     bottom = LINE + 6 + row * len(shown)
     told = []
-    drawing = Drawing(name, f"The slow inferences of {paired.subject}", "", height=bottom + AXIS)
+    drawing = Drawing(name, f"The slow inferences of {paired.subject.label}", "", height=bottom + AXIS)
     scale = scale_for(min(ends), max(ends), start=8, end=WIDTH - 8) if ends else Scale(low=0, high=1)
     drawing.axis(scale, LINE + 4, bottom, units.seconds)
-    drawing.text(0, LINE - 4, paired.subject, "group")
+    drawing.text(0, LINE - 4, paired.subject.label, "group")
     for number, percent in enumerate(shown):
         y = LINE + 6 + number * row
         a, b = (side[percent] for side in sides)
@@ -228,11 +228,6 @@ def _order(drawing: Drawing, pairs: int) -> None:
     places = _across(pairs)
     drawing.text(places[0], TOP + TALL + 14, "pair 1", "tick", "middle")
     drawing.text(places[-1], TOP + TALL + 14, units.count(pairs), "tick", "middle")
-
-
-def _variant(paired: Paired | EnergyPaired, trust: Trust) -> str:
-    one = trust.measurements.get(paired.subject)
-    return colour(one.variant if one else "")
 
 
 def _hollow(mark: str) -> str:

@@ -80,14 +80,13 @@ def _turns(name: str, paired: EnergyPaired, curve: PowerCurve, trust: Trust) -> 
     answer = guarded(verdict.outcome.value if verdict else "not judged", mark)
     if verdict and verdict.change is not None:
         answer = f"{guarded(f'{units.percent_change(verdict.change)} energy', mark)}  {verdict.outcome.value}"
-    drawing = Drawing(name, f"{TURNS} {paired.subject}, {paired.meter}", answer, height=bottom + AXIS)
-    across = _plane(drawing, (paired.subject, paired.meter, answer), curve, bottom)
+    drawing = Drawing(name, f"{TURNS} {paired.subject.label}, {paired.meter}", answer, height=bottom + AXIS)
+    across = _plane(drawing, (paired.subject.label, paired.meter, answer), curve, bottom)
     for span in curve.spans:
         if span.what == "idle":
             _shade(drawing, across, span, "side-a faint", "idle")
     _curve(drawing, curve, across, _up(curve))
-    one = trust.measurements.get(paired.subject)
-    own = colour(one.variant if one else "")
+    own = colour(paired.subject.variant)
     for side, word, style, y in (("A", "baseline", "side-a", BELOW), ("B", "candidate", own, BELOW + STRIP + 3)):
         drawing.text(LEFT - 8, y + STRIP - 2, word, "tick", "end")
         blocks = [(across.at(span.start_s), across.at(span.end_s)) for span in curve.spans if span.what == side]
@@ -97,8 +96,8 @@ def _turns(name: str, paired: EnergyPaired, curve: PowerCurve, trust: Trust) -> 
 
 def _plane(drawing: Drawing, heading: tuple[str, str, str], curve: PowerCurve, bottom: float) -> Scale:
     """What is written above, and the axis of time."""
-    subject, meter, answer = heading
-    drawing.text(0, LINE - 4, subject, "group")
+    label, meter, answer = heading
+    drawing.text(0, LINE - 4, label, "group")
     drawing.label(2 * LINE, meter, answer)
     end_s = curve.start_s + curve.step_s * len(curve.watts)
     across = Scale(low=curve.start_s, high=end_s, start=LEFT, end=WIDTH - 4)

@@ -60,13 +60,12 @@ def _drawing(name: str, paired: Paired, lanes: Sequence[Lane], trust: Trust) -> 
     strips = LINE + 8 + LANE * len(lanes)
     bottom = strips + 2 * (STRIP + 3)
     words = "; ".join(f"{lane.name}: {_range(lane, glances)}" for lane in lanes)
-    drawing = Drawing(name, f"{TITLE} {paired.subject}", words, height=bottom + AXIS)
+    drawing = Drawing(name, f"{TITLE} {paired.subject.label}", words, height=bottom + AXIS)
     drawing.axis(across, LINE + 8, bottom, units.seconds)
-    drawing.text(0, LINE - 4, paired.subject, "group")
+    drawing.text(0, LINE - 4, paired.subject.label, "group")
     if trust.of_pairs(paired) == INVALID:
         drawing.text(WIDTH, LINE - 4, INVALID, "value", "end")
-    one = trust.measurements.get(paired.subject)
-    own = colour(one.variant if one else "")
+    own = colour(paired.subject.variant)
     for number, lane in enumerate(lanes):
         _lane(drawing, lane, glances, across, LINE + 8 + LANE * number)
     for side, style, y in (("A", "side-a", strips), ("B", own, strips + STRIP + 3)):

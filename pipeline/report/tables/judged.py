@@ -43,8 +43,8 @@ def _line(paired: Paired, trust: Trust) -> Line:
     if verdict is not None:
         detects = units.percent_change(verdict.detectable)
     cells = (
-        paired.subject,
-        paired.baseline_subject,
+        paired.subject.label,
+        paired.baseline_subject.label,
         verdict.outcome if verdict else NOT_JUDGED,
         guarded(change, mark),
         guarded(interval, mark),

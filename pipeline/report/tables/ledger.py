@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from pipeline import units
-from pipeline.records import UNTRAINED, Comparison, Measurement, PassReport, RunRecord, step_variant
+from pipeline.records import UNTRAINED, Comparison, Measurement, PassReport, RunRecord, Step
 from pipeline.report.trust import DOUBTFUL, INVALID, Trust, guarded, mark_of
 from pipeline.report.view import Column, Finding, Line, Place, Shown, Table
 
@@ -104,7 +104,7 @@ def _variant(run: RunRecord, number: int) -> str:
     if artifact == run.loaded.model.artifact:
         return "original"
     first = next(i for i, one in enumerate(passes, start=1) if one.model.artifact == artifact)
-    return step_variant(first, passes[first - 1].name)
+    return Step(number=first, name=passes[first - 1].name).variant
 
 
 def findings(run: RunRecord, trust: Trust) -> Iterator[Finding]:
@@ -113,7 +113,7 @@ def findings(run: RunRecord, trust: Trust) -> Iterator[Finding]:
     for number, one in enumerate(run.compressed.passes, start=1):
         yield from (Finding(tone="worse", text=f"{one.name}: {note}.") for note in one.notes if UNTRAINED in note)
         variant = _variant(run, number)
-        mine = [step for step in steps if step.subject.startswith(f"{variant} ")]
+        mine = [step for step in steps if step.subject.variant == variant]
         if not mine or changed_nothing(run, number):
             continue
         yield from _of_pass(one, mine, trust)
@@ -129,10 +129,9 @@ def changed_nothing(run: RunRecord, number: int) -> bool:
 def _of_pass(one: PassReport, steps: list[Comparison], trust: Trust) -> Iterator[Finding]:
     groups: dict[str, list[str]] = {}
     for step in steps:
-        measurement = trust.measurements.get(step.subject)
-        if measurement is None or trust.of_comparison(step) == INVALID or not trust.has_interval(step):
+        if trust.of_comparison(step) == INVALID or not trust.has_interval(step):
             continue
-        place = f"{measurement.runtime} ({measurement.format})"
+        place = f"{step.subject.runtime} ({step.subject.format})"
         interval = units.change_interval(step.latency_low, step.latency_high)
         if trust.of_comparison(step) == DOUBTFUL:
             kind = "doubted"

@@ -18,8 +18,8 @@ def table(_run: RunRecord, trust: Trust) -> Table:
         _quantiles(label, side, one, trust.of_pairs(paired))
         for paired in trust.paired.values()
         for label, side, one in (
-            (paired.subject, "candidate", paired.candidate),
-            (paired.baseline_subject, "baseline", paired.baseline),
+            (paired.subject.label, "candidate", paired.candidate),
+            (paired.baseline_subject.label, "baseline", paired.baseline),
         )
     )
     note = (

@@ -48,9 +48,9 @@ def table(run: RunRecord, trust: Trust) -> Table:
         _line(
             number,
             measurement,
-            comparisons.get(measurement.label),
+            comparisons.get(measurement.subject),
             trust,
-            is_baseline=measurement.label in baselines,
+            is_baseline=measurement.subject in baselines,
         )
         for number, measurement in enumerate(asked_for(run), start=1)
     )

@@ -34,7 +34,7 @@ def test_the_contract_of_a_limit(name):
     verdicts = limit.judge(case)
     assert [verdict.metric for verdict in verdicts] == (list(limit.METRICS) if limit.OWED else [])
     assert {verdict.outcome for verdict in verdicts} <= {Outcome.INVALID if limit.RELATIVE else Outcome.PASS}
-    assert all((verdict.subject, verdict.limit) == (one.label, ROOMY[limit.KEYS[0]]) for verdict in verdicts)
+    assert all((verdict.subject, verdict.limit) == (one.subject, ROOMY[limit.KEYS[0]]) for verdict in verdicts)
 
 
 def test_a_limit_is_a_file_and_a_line():

@@ -35,7 +35,7 @@ def with_turns(curve: PowerCurve | None, *doubts: Doubt, readings: tuple[EnergyR
     """A file that took turns with its baseline under a meter."""
     run, base = run_with(*readings), measurement()
     turns = EnergyPaired(
-        subject=run.measured.measurements[0].label, baseline_subject=base.label, margin=0.01, limit=0.05, meter="m",
+        subject=run.measured.measurements[0].subject, baseline_subject=base.subject, margin=0.01, limit=0.05, meter="m",
         curve=curve, doubts=doubts,
     )  # fmt: skip
     measured = msgspec.structs.replace(
@@ -232,7 +232,7 @@ def test_the_blocks_of_both_stand_under_the_power():
 def test_the_verdict_on_energy_can_be_read_off_its_pairs():
     base, one = measurement(), measurement("compressed")
     turns = EnergyPaired(
-        subject=one.label, baseline_subject=base.label, margin=0.01, limit=0.05, meter="m", quality="measured",
+        subject=one.subject, baseline_subject=base.subject, margin=0.01, limit=0.05, meter="m", quality="measured",
         log_ratios=tuple(0.08 + 0.001 * n for n in range(10)), baseline_j=0.003, candidate_j=0.0033,
     )  # fmt: skip
     run = run_of((base, one))

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import report
 from pipeline.compare import _steps
-from pipeline.records import UNTRAINED, Compared, Compressed, Outcome, SensitivityPoint, step_variant
+from pipeline.records import UNTRAINED, Compared, Compressed, Outcome, SensitivityPoint, Step
 from pipeline.report.compose import view_of
 from pipeline.store import Store
 from tests.support.sample_run import (
@@ -28,6 +28,9 @@ POINTS = tuple(
 )  # fmt: skip
 
 
+PRUNED = Step(number=1, name="prune_channels")
+
+
 def chain(second_latency_s=3.9e-4, **changes):
     """Three passes, of which the second looks and changes nothing."""
     pruned, final = small_model("pruned"), small_model("final")
@@ -39,7 +42,7 @@ def chain(second_latency_s=3.9e-4, **changes):
     measured = (
         measurement(),
         measurement("compressed", median_s=second_latency_s, **changes),
-        measurement(step_variant(1, "prune_channels"), median_s=4e-4, accuracy_ratio=None),
+        measurement(PRUNED.variant, median_s=4e-4, accuracy_ratio=None, step=PRUNED),
     )
     compared = Compared(verdicts=(), comparisons=(), outcome=Outcome.PASS, steps=tuple(_steps(measured)))
     return run_of(measured, compressed=Compressed(model=final, passes=passes), compared=compared)
@@ -67,7 +70,7 @@ def test_steps_are_in_the_ledger_and_not_among_the_results():
 
 
 def test_consecutive_steps_are_compared():
-    pairs = [(one.subject.split(" ")[0], one.baseline_subject.split(" ")[0]) for one in chain().compared.steps]
+    pairs = [(one.subject.variant, one.baseline_subject.variant) for one in chain().compared.steps]
     assert pairs == [("1-prune_channels", "original"), ("compressed", "1-prune_channels")]
 
 
