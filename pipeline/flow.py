@@ -259,9 +259,12 @@ def hand_over_again(record: RunRecord, pages: dict[str, Path], plan: Plan, store
 
 
 def _same_plan(plan: Plan, record: RunRecord) -> None:
-    if record.measured_by_sha256 != plan.without_limits_sha256:
+    same_file = (
+        record.plan_sha256 == plan.sha256
+    )  # an older edgepress had other defaults, and so another digest of the rest
+    if not same_file and record.measured_by_sha256 != plan.without_limits_sha256:
         raise PlanError(
-            f"{plan.path} has changed in more than [limits] since the run {record.run_id}",
+            f"{plan.path} has changed in more than [limits] since the run {record.run_id}, or an older edgepress measured it",
             hint="Run `edgepress run` (or `edgepress measure`) again: what it measured was another plan.",
         )
 

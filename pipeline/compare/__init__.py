@@ -110,8 +110,9 @@ def _steps(measurements: Sequence[Measurement]) -> Iterator[Comparison]:
 
 
 def _place_in_chain(one: Measurement) -> float:
-    ends = {"original": 0.0, "compressed": math.inf}
-    return one.step.number if one.step else ends[one.variant]
+    if one.step is not None:
+        return one.step.number
+    return 0 if one.variant == "original" else math.inf
 
 
 def _owed(limits: LimitsTable) -> list[tuple[str, float]]:

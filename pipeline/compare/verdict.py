@@ -3,7 +3,10 @@
 from pipeline.records import Outcome, Subject, Verdict
 
 NO_BASELINE = "nothing to compare with was measured in this runtime"
-UNPAIRED = "was not measured in turns with its baseline, because the limit was set later: run `edgepress measure` again"
+UNPAIRED = (
+    "was not measured in pairs with its baseline, because the limit was set later or an older edgepress measured it: "
+    "run `edgepress measure` again"
+)
 
 
 def not_measured(subject: Subject, metric: str, limit: float, why: str) -> Verdict:

@@ -20,8 +20,10 @@ class Agreement(Record, frozen=True):
 
     rows: int
     largest_error: float  # in units of the output, and so are these two
-    error_rms: float  # root mean square
-    spread: float  # standard deviation of the model's answers over the rows: what an error is large or small against
+    error_rms: float | None  # root mean square; None here and below: an older run
+    spread: (
+        float | None
+    )  # standard deviation of the model's answers over the rows: what an error is large or small against
     top1_agreement_ratio: float | None  # None: the answers are no scores of classes
     accuracy_ratio: float | None
     source_accuracy_ratio: float | None

@@ -90,7 +90,7 @@ class Measurement(Record, frozen=True):
     runtime: str
     runtime_version: str
     threads: int
-    cold_start_s: float  # from the start of the process to the first answer
+    cold_start_s: float | None  # from the start of the process to the first answer; None: an older run
     import_s: float
     load_s: float
     first_inference_s: float

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 import msgspec
 
 from pipeline.errors import PlanError, StageError
-from pipeline.records import SCHEMA, RunRecord
+from pipeline.records import SCHEMA, RunRecord, migrations
 from pipeline.store import Store, runs, write_atomically
 
 RENDERERS = {
@@ -60,17 +60,11 @@ def read_run(path: str | os.PathLike[str]) -> RunRecord:
 
 
 def read(data: bytes) -> RunRecord:
-    """Read a RunRecord back from its JSON. StageError if another version of edgepress wrote it."""
+    """Read a RunRecord back from its JSON, also from that of an older edgepress. StageError if it is damaged, or a newer one's."""
+    hint = f"This edgepress reads records up to schema {SCHEMA}: run `edgepress run` again to make one."
     try:
-        run = msgspec.json.decode(data, type=RunRecord)
-    except ValueError as error:
-        raise StageError(
-            f"the stored run can not be read: {error}",
-            hint=f"This edgepress reads records of schema {SCHEMA}: run `edgepress run` again to make one.",
-        ) from error
-    if run.schema != SCHEMA:
-        raise StageError(
-            f"the stored run is of schema {run.schema}",
-            hint=f"This edgepress reads records of schema {SCHEMA}: run `edgepress run` again to make one.",
-        )
-    return run
+        return msgspec.json.decode(migrations.migrated(data, SCHEMA), type=RunRecord)
+    except migrations.Unknown as error:
+        raise StageError(str(error), hint=hint) from error
+    except (ValueError, RecursionError) as error:
+        raise StageError(f"the stored run cannot be read: {error}", hint=hint) from error

@@ -1,7 +1,7 @@
 """Each file and the model that it was made from."""
 
 from pipeline import units
-from pipeline.records import RunRecord
+from pipeline.records import Agreement, RunRecord
 from pipeline.report.tables._columns import table_of
 from pipeline.report.trust import Trust
 from pipeline.report.view import Place, Shown, Table
@@ -23,7 +23,7 @@ def table(run: RunRecord, _trust: Trust) -> Table:
                 units.count(told.rows if told else None),
                 units.number(told.largest_error if told else None),
                 units.number(told.error_rms if told else None),
-                units.percent(told.error_rms / told.spread if told and told.spread else None),
+                units.percent(_of_spread(told)),
                 units.percent(told.top1_agreement_ratio if told else None),
                 units.percent(told.source_accuracy_ratio if told else None),
                 units.percent(told.accuracy_ratio if told else None),
@@ -50,3 +50,7 @@ def table(run: RunRecord, _trust: Trust) -> Table:
 def _notes(run: RunRecord) -> tuple[str, ...]:
     """What was chosen in making them, each once."""
     return tuple(dict.fromkeys(f"{one.format}: {note}." for one in run.converted for note in one.notes))
+
+
+def _of_spread(told: Agreement | None) -> float | None:
+    return told.error_rms / told.spread if told and told.error_rms is not None and told.spread else None

@@ -1,0 +1,115 @@
+"""A run that an older edgepress wrote -> the JSON of a run as this one writes it.
+
+One function for each step of SCHEMA, on the decoded JSON: each changes what the step before it left, and knows nothing of the records of today,
+which will change again. What an older version did not tell stays None or empty: nothing is made up.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+Run = dict[str, Any]
+
+
+class Unknown(ValueError):
+    """A schema that this edgepress does not read."""
+
+    def __init__(self, schema: int) -> None:
+        super().__init__(f"the stored run is of schema {schema}")
+
+
+class _Head(msgspec.Struct, frozen=True):
+    schema: int
+
+
+def migrated(data: bytes, schema: int) -> bytes:
+    """The JSON of a run, as `schema` has it. Unknown for one that is newer, or that no migration begins at; ValueError where the run
+    is damaged.
+    """
+    found = msgspec.json.decode(data, type=_Head).schema
+    if found == schema:
+        return data
+    if found not in MIGRATIONS:
+        raise Unknown(found)
+    try:
+        run = msgspec.json.decode(data)
+        for step in range(found, schema):
+            MIGRATIONS[step](run)
+    except (
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # it has another shape than that version gave it
+        raise ValueError(f"it is not what schema {found} says ({type(error).__name__}: {error})") from error
+    run["schema"] = schema
+    return msgspec.json.encode(run)
+
+
+def _to_2(run: Run) -> None:
+    """Energy becomes a reading for each meter: the first version had none, and said why. A runtime's wheels may lie in several sites.
+    How a process started was not timed as a whole.
+    """
+    for runtime in run["deployment"]["runtimes"]:
+        if "site_sha256" in runtime:
+            site = runtime.pop("site_sha256")
+            runtime["sites"] = [] if site is None else [site]
+    for one in run["measured"]["measurements"]:
+        one |= {"cold_start_s": one.get("cold_start_s"), "swept": one.get("swept", False)}
+        if "readings" not in one["energy"]:
+            one["energy"] = {"readings": [], "note": one["energy"]["note"]}
+
+
+def _to_3(run: Run) -> None:
+    """Answers were taken for scores of classes, and errors were told by their largest alone."""
+    run["loaded"]["model"]["classes"] = True
+    for one in run["converted"]:
+        one["classes"] = True
+        if one["agreement"] is not None:
+            one["agreement"] |= {"error_rms": None, "spread": None}
+
+
+def _to_4(run: Run) -> None:
+    """Labels become subjects. They are found among the files of the run, by the label that schema 3 gave each, and are not parsed."""
+    passes = enumerate(run["compressed"]["passes"], start=1)
+    steps = {f"{number}-{one['name']}": {"number": number, "name": one["name"]} for number, one in passes}
+    measured, compared = run["measured"], run["compared"]
+    measurements = measured["measurements"]
+    not_measured = [*measured.get("failures", ()), *measured.get("unpaired", ())]
+    for one in (*run["converted"], *measurements, *not_measured):
+        one["step"] = None if one["variant"] in {"original", "compressed", "baseline"} else steps[one["variant"]]
+    subjects = {}
+    for one in (*measurements, *not_measured):
+        subject = {key: one.get(key, "") for key in ("variant", "step", "format", "runtime", "name", "role")}
+        subject["threads"] = (
+            one.get("threads") if one.get("swept", True) else None
+        )  # what was not measured has it only where swept
+        subjects[_label_of_3(subject)] = subject
+    judged = [] if compared is None else [*compared["comparisons"], *compared.get("steps", ())]
+    for one in (*judged, *measured.get("paired", ()), *measured.get("energy_paired", ())):
+        one["subject"], one["baseline_subject"] = subjects[one["subject"]], subjects[one["baseline_subject"]]
+    for one in () if compared is None else compared["verdicts"]:
+        one["subject"] = subjects.get(one["subject"]) or _entry_of_3(one["subject"])
+        if one["baseline_subject"] is not None:
+            one["baseline_subject"] = subjects[one["baseline_subject"]]
+
+
+def _label_of_3(subject: Run) -> str:
+    role = f" ({subject['role']})" if subject["role"] else ""
+    file = (subject["name"] or f"{subject['variant']} {subject['format']}") + role
+    return f"{file} @ {subject['runtime']}" + ("" if subject["threads"] is None else f" x{subject['threads']}")
+
+
+def _entry_of_3(text: str) -> Run:
+    """What a verdict stood for that no file was measured for: an entry of the plan's limits.applies_to, as the plan wrote it."""
+    if text == "every file":
+        return {}
+    format_name, _, runtime = text.partition("@")
+    if " " in text:
+        raise KeyError(text)
+    return {"format": format_name, "runtime": runtime}
+
+
+MIGRATIONS: dict[int, Callable[[Run], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
+"""The schema that is left -> what changes its JSON into that of the next."""
