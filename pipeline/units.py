@@ -107,29 +107,40 @@ def accuracy_lost(drop_points: float) -> str:
     return f"{'loses' if drop_points >= 0 else 'gains'} {abs(drop_points):.2f} points of accuracy"
 
 
-def change(ratio: float | None) -> str:
-    """Candidate / baseline: 0.281 -> '0.28x', 13.04 -> '13.0x'.
+def faster(time_ratio: float | None) -> str:
+    """Candidate / baseline in time: 0.281 -> '3.56x faster', 1.14 -> '1.14x slower', 1.0001 -> 'as fast'."""
+    return _ratio(time_ratio, "faster", "slower", "as fast")
 
-    A digit more near 1, where the gates are: 1.004 -> '1.004x'; and never rounded to nothing: 0.00431 -> '0.0043x'.
-    """
-    if ratio is None:
+
+def faster_interval(low: float | None, high: float | None) -> str:
+    """Both ends of such a ratio: (0.27, 0.29) -> '3.45x to 3.70x faster', (0.95, 1.2) -> '1.20x slower to 1.053x faster'."""
+    if not low or not high:
         return UNKNOWN
-    if 0 < abs(ratio) < 0.1:
-        return f"{ratio:.2g}x"
-    return f"{ratio:.3f}x" if 0.9 <= ratio < 1.1 else f"{_three_digits(ratio)}x"
-
-
-def change_interval(low: float | None, high: float | None) -> str:
-    """(0.27, 0.29) -> '0.27x to 0.29x' with a dash; a digit more where the ends would read the same."""
-    if low is None or high is None:
-        return UNKNOWN
-    ends = (change(low), change(high))
-    return TO.join(ends if ends[0] != ends[1] else (f"{low:.3g}x", f"{high:.3g}x"))
+    if low <= 1 <= high and low != high:
+        return f"{_times(high)} slower to {_times(1 / low)} faster"
+    first, last = sorted((low, high) if low >= 1 else (1 / low, 1 / high))
+    ends = (_times(first), _times(last))
+    if ends[0] == ends[1]:  # a digit more
+        ends = (f"{first:#.4g}x", f"{last:#.4g}x")
+    return f"{' to '.join(dict.fromkeys(ends))} {'slower' if low >= 1 else 'faster'}"
 
 
 def smaller(size_ratio: float | None) -> str:
-    """Candidate / baseline in bytes: 0.25 -> '4.00x', so many times smaller."""
-    return change(1 / size_ratio) if size_ratio else UNKNOWN
+    """Candidate / baseline in bytes: 0.25 -> '4.00x smaller', 1.2 -> '1.20x larger', 1 -> 'the same size'."""
+    return _ratio(size_ratio, "smaller", "larger", "the same size")
+
+
+def _ratio(ratio: float | None, less: str, more: str, same: str) -> str:
+    """The only way in which a ratio is said: never below 1, with a word that says in which direction."""
+    if not ratio:
+        return UNKNOWN
+    text = _times(max(ratio, 1 / ratio))
+    return same if text == "1.000x" else f"{text} {more if ratio > 1 else less}"
+
+
+def _times(value: float) -> str:
+    """A digit more near 1, where limits are: 1.004 -> '1.004x', 1.42 -> '1.42x', 13.04 -> '13.0x'."""
+    return f"{value:.3f}x" if value < 1.0995 else f"{_three_digits(value)}x"
 
 
 def number(value: float | None, unit: str = "") -> str:

@@ -58,19 +58,18 @@ def _gained(trust: Trust) -> str:
         lost = best.accuracy_drop_points
         mark = trust.of_accuracy(best.subject, best.baseline_subject)
         doubtful = " (doubted)" if mark == DOUBTFUL else ""
-        accuracy = f" and {units.accuracy_lost(lost)}{doubtful}" if lost is not None and mark != INVALID else ""
+        accuracy = f", and {units.accuracy_lost(lost)}{doubtful}" if lost is not None and mark != INVALID else ""
         doubted = "" if trust.of_comparison(best) == TRUSTED else " (doubted)"
         return (
-            f"{best.subject.file} takes {_ratio(best, trust)} the time of "
-            f"{best.baseline_subject.file} on {best.subject.runtime}{doubted}, "
-            f"is {units.smaller(best.size_ratio)} smaller{accuracy}."
+            f"Compared with {best.baseline_subject.file} on {best.subject.runtime}, {best.subject.file} is "
+            f"{_speed_of(best, trust)}{doubted}, {units.smaller(best.size_ratio)}{accuracy}."
         )
     if known:
         small = min(known, key=lambda one: one.size_ratio)
         if small.size_ratio < 1:
             return (
-                f"{small.subject.file} is {units.smaller(small.size_ratio)} smaller than "
-                f"{small.baseline_subject.file}; that anything became faster could not be shown."
+                f"Compared with {small.baseline_subject.file}, {small.subject.file} is {units.smaller(small.size_ratio)}; "
+                "that anything became faster could not be shown."
             )
     return ""
 
@@ -79,7 +78,7 @@ def _speed(comparison: Comparison, trust: Trust, where: str, passes: str) -> Fin
     """What the interval of one ratio shows. What is doubted is said with its doubts, and never as better or worse."""
     one, other = comparison.subject.file, comparison.baseline_subject.file
     runtime = comparison.subject.runtime
-    interval = f"{level_of(by_test=comparison.pairs is not None)}: {units.change_interval(comparison.latency_low, comparison.latency_high)}"
+    interval = f"{level_of(by_test=comparison.pairs is not None)}: {units.faster_interval(comparison.latency_low, comparison.latency_high)}"
     by_passes = passes if _same_format(comparison) else ""
     if comparison.latency_low <= 1 <= comparison.latency_high:
         tone, text = (
@@ -88,10 +87,9 @@ def _speed(comparison: Comparison, trust: Trust, where: str, passes: str) -> Fin
         )
         text += f": {by_passes} did not make it measurably faster" if by_passes else ""
     else:
-        slower = comparison.latency_low > 1
-        tone = WORSE if slower else BETTER
-        text = f"{one} on {runtime}: {_ratio(comparison, trust)} the time of {other} ({interval}), "
-        text += f"{'SLOWER' if slower else 'faster'} on {where}{f', by {by_passes}' if by_passes else ''}"
+        tone = WORSE if comparison.latency_low > 1 else BETTER
+        text = f"{one} on {runtime}, compared with {other}: {_speed_of(comparison, trust)} ({interval}) on {where}"
+        text += f", by {by_passes}" if by_passes else ""
     if trust.of_comparison(comparison) == DOUBTFUL:
         return Finding(tone=NEUTRAL, text=f"{text}. Doubted: {trust.doubts_of(comparison) or 'not trusted'}.")
     return Finding(tone=tone, text=f"{text}.")
@@ -120,8 +118,8 @@ def _unknown(comparison: Comparison, trust: Trust) -> str:
     return ""
 
 
-def _ratio(comparison: Comparison, trust: Trust) -> str:
-    return guarded(units.change(comparison.latency_ratio), trust.of_comparison(comparison))
+def _speed_of(comparison: Comparison, trust: Trust) -> str:
+    return guarded(units.faster(comparison.latency_ratio), trust.of_comparison(comparison))
 
 
 def _same_format(comparison: Comparison) -> bool:

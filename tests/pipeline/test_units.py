@@ -16,8 +16,8 @@ ONE = {
     units.percent_change: (0.031, "+3.10 %"),
     units.points: (0.05, "+0.05"),
     units.in_points: (0.43, "0.43 points"),
-    units.change: (0.281, "0.28x"),
-    units.smaller: (0.25, "4.00x"),
+    units.faster: (0.281, "3.56x faster"),
+    units.smaller: (0.25, "4.00x smaller"),
     units.number: (0.01234, "0.0123"),
     units.count: (10000, "10,000"),
     units.temperature: (51.04, "51.0 °C"),
@@ -57,11 +57,40 @@ def test_few_is_not_none_and_nearly_all_is_not_all():
 
 
 def test_a_ratio_is_not_rounded_to_nothing_and_has_a_digit_more_near_one():
-    assert units.change(0.00431) == "0.0043x"
-    assert units.change(1.004) == "1.004x"
-    assert units.change(13.04) == "13.0x"
-    assert units.change_interval(0.279, 0.284) == "0.279x\u20130.284x"
-    assert units.change_interval(12.9, 13.2) == "12.9x\u201313.2x"
+    assert units.faster(0.00431) == "232x faster"
+    assert units.faster(1.004) == "1.004x slower"
+    assert units.faster(13.04) == "13.0x slower"
+    assert units.faster(1 / 1.14) == "1.14x faster"
+    assert units.smaller(1.2) == "1.20x larger"
+    assert units.smaller(0.00431) == "232x smaller"
+
+
+def test_a_ratio_of_nearly_one_is_no_difference_and_none_of_nothing_is_told():
+    assert (units.faster(1.0), units.faster(1.0004), units.faster(0.9996)) == ("as fast", "as fast", "as fast")
+    assert (units.faster(1.0006), units.smaller(1.0)) == ("1.001x slower", "the same size")
+    assert (units.faster(0.0), units.smaller(0), units.faster_interval(0.0, 1.0)) == (units.UNKNOWN,) * 3
+
+
+def test_the_ends_of_a_ratio_say_their_direction():
+    assert units.faster_interval(0.27, 0.29) == "3.45x to 3.70x faster"
+    assert units.faster_interval(1.051, 1.059) == "1.051x to 1.059x slower"
+    assert units.faster_interval(0.95, 1.2) == "1.20x slower to 1.053x faster"
+    assert units.faster_interval(12.9, 13.2) == "12.9x to 13.2x slower"
+    assert (
+        units.faster_interval(12.91, 12.93) == "12.91x to 12.93x slower"
+    )  # a digit more, where they would read the same
+    assert units.faster_interval(None, 1.0) == units.UNKNOWN
+
+
+@given(st.floats(min_value=1e-3, max_value=1e3))
+def test_a_ratio_reads_back_in_its_direction(ratio):
+    text = units.faster(ratio)
+    if text == "as fast":
+        assert ratio == pytest.approx(1, abs=0.0006)
+        return
+    number, word = text.split("x ")
+    assert float(number) >= 1
+    assert (1 / float(number) if word == "faster" else float(number)) == pytest.approx(ratio, rel=0.006)
 
 
 def test_one_is_no_plural():

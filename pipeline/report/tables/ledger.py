@@ -132,14 +132,14 @@ def _of_pass(one: PassReport, steps: list[Comparison], trust: Trust) -> Iterator
         if trust.of_comparison(step) == INVALID or not trust.has_interval(step):
             continue
         place = f"{step.subject.runtime} ({step.subject.format})"
-        interval = units.change_interval(step.latency_low, step.latency_high)
+        interval = units.faster_interval(step.latency_low, step.latency_high)
         if trust.of_comparison(step) == DOUBTFUL:
             kind = "doubted"
         elif step.latency_low <= 1 <= step.latency_high:
             kind = "same" if step.latency_high - step.latency_low <= WIDEST else "unknown"
         else:
             kind = "slower" if step.latency_low > 1 else "faster"
-        told = f"{place}: {guarded(units.change(step.latency_ratio), trust.of_comparison(step))} the time ({interval})"
+        told = f"{place}: {guarded(units.faster(step.latency_ratio), trust.of_comparison(step))} ({interval})"
         groups.setdefault(kind, []).append(told)
     sentences = {
         "faster": ("better", "made it faster on"),

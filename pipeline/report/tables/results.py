@@ -25,13 +25,13 @@ COLUMNS = (
     Column(heading="file"),
     Column(heading="runtime", under=True),
     Column(heading="size", number=True),
-    Column(heading="smaller", number=True),
+    Column(heading="size change", number=True),
     Column(heading="accuracy", number=True),
     Column(heading="lost", number=True),
     Column(heading="differs from host", number=True, brief=False, compact=False),
     Column(heading="latency", number=True),
     Column(heading="95 % interval", number=True, under=True, brief=False),
-    Column(heading="x time", number=True),
+    Column(heading="speed", number=True),
     Column(heading="its interval", number=True, under=True, brief=False, compact=False),
     Column(heading="cold start", number=True, brief=False, compact=False),
     Column(heading="memory", number=True, compact=False),
@@ -56,7 +56,7 @@ def table(run: RunRecord, trust: Trust) -> Table:
     )
     marks = {line.mark for line in lines}
     note = "Lost: points of accuracy against the baseline. Latency: one inference, batch 1, the median over launches. "
-    note += "x time: the ratio to the baseline in the same runtime, by pairs where a limit judges it, else by the launches' 10th percentiles. Cold start: from the "
+    note += "Speed: against the baseline in the same runtime, by pairs where a limit judges it, else by the launches' 10th percentiles. Cold start: from the "
     note += "start of the process to its first answer, files in the page cache. Memory: the peak of the process; model memory: what the model adds to it. Energy: net, of one inference, with its 95 % uncertainty."
     if not all(has_interval(measurement) for measurement in asked_for(run)):
         note += f" No interval: {units.count(ENOUGH)} launches are needed for one of 95 %."
@@ -72,16 +72,16 @@ def _line(
 ) -> Line:
     mark, accuracy_mark = mark_of(measurement), accuracy_mark_of(measurement)
     none = "baseline" if is_baseline else units.UNKNOWN
-    smaller, lost, ratio, ratio_interval = none, units.UNKNOWN, none, units.UNKNOWN
+    smaller, lost, speed, speed_interval = none, units.UNKNOWN, none, units.UNKNOWN
     if comparison is not None:
         paired = trust.of_comparison(comparison)
         smaller = units.smaller(comparison.size_ratio)
         doubted = trust.of_accuracy(comparison.subject, comparison.baseline_subject)
         lost = guarded(units.points(comparison.accuracy_drop_points), doubted)
-        ratio = guarded(units.change(comparison.latency_ratio), paired)
+        speed = guarded(units.faster(comparison.latency_ratio), paired)
         if trust.has_interval(comparison):
-            ends = units.change_interval(comparison.latency_low, comparison.latency_high)
-            ratio_interval = guarded(f"{ends} ({level_of(by_test=comparison.pairs is not None)})", paired)
+            ends = units.faster_interval(comparison.latency_low, comparison.latency_high)
+            speed_interval = guarded(f"{ends} ({level_of(by_test=comparison.pairs is not None)})", paired)
     accuracy, latency, memory = measurement.accuracy, measurement.latency, measurement.memory
     return Line(
         mark=mark,
@@ -98,8 +98,8 @@ def _line(
             guarded(units.interval(latency.low_s, latency.high_s), mark)
             if has_interval(measurement)
             else units.UNKNOWN,
-            ratio,
-            ratio_interval,
+            speed,
+            speed_interval,
             guarded(units.seconds(measurement.cold_start_s), mark),
             units.size(memory.peak_bytes),
             units.size(memory.model_anonymous_bytes),

@@ -77,9 +77,9 @@ def test_consecutive_steps_are_compared():
 @pytest.mark.parametrize(
     ("latency_s", "tone", "words"),
     [
-        (2e-4, "better", "recover: made it faster on ai_edge_litert (tflite-fp32): 0.50x the time"),
-        (8e-4, "worse", "recover: made it SLOWER on ai_edge_litert (tflite-fp32): 2.00x the time"),
-        (4e-4, "neutral", "recover: this step did not make it faster on ai_edge_litert (tflite-fp32): 1.000x the time"),
+        (2e-4, "better", "recover: made it faster on ai_edge_litert (tflite-fp32): 2.00x faster (2.000x faster)"),
+        (8e-4, "worse", "recover: made it SLOWER on ai_edge_litert (tflite-fp32): 2.00x slower (2.000x slower)"),
+        (4e-4, "neutral", "recover: this step did not make it faster on ai_edge_litert (tflite-fp32): as fast ("),
     ],
 )
 def test_what_each_step_bought_is_said(latency_s, tone, words):
@@ -99,7 +99,7 @@ def test_a_wide_interval_shows_nothing():
 def test_a_step_that_is_doubted_is_no_good_news():
     found = [one for one in view_of(chain(2e-4, doubts=(CONTENDED,))).findings if one.text.startswith("recover")]
     assert [one.tone for one in found] == ["neutral"]
-    assert "0.50x ?" in found[0].text
+    assert "2.00x faster ?" in found[0].text
 
 
 def test_sensitivity_is_a_table_with_the_most_sensitive_part_first():
