@@ -15,7 +15,7 @@ from device_agent import wire
 from pipeline import units
 from pipeline.errors import PlanError, StageError
 from pipeline.measure.candidate import ROTATED_ROWS, START_TIMEOUT_S, WARMUP_MAX_NS, WARMUP_MIN_NS
-from pipeline.measure.pairs.run import BLOCK_NS, Pairing, Traces, shape_of, until_decided
+from pipeline.measure.pairs.run import BLOCK_NS, MeasuredPairs, Pairing, shape_of, until_decided
 from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.validity import doubts_of_pairs
 from pipeline.progress import Progress
@@ -235,7 +235,7 @@ def pairing_of(
     )
 
 
-def trials(session: Session, pairing: Pairing, number: int, progress: Progress) -> Iterator[Traces]:
+def trials(session: Session, pairing: Pairing, number: int, progress: Progress) -> Iterator[MeasuredPairs]:
     """Each with an order of its own. StageError where the file does not run."""
     last = pairing.looks[-1]
     for trial in range(number):
@@ -276,7 +276,7 @@ def rates(ratios: Sequence[Sequence[float]], rule: Rule, slowdowns: Sequence[flo
     return tuple(found)
 
 
-def seconds_of(traces: Traces, rule: Rule) -> float:
+def seconds_of(traces: MeasuredPairs, rule: Rule) -> float:
     """What the verdict on the unchanged file took: a trial goes on for the slowdowns, too."""
     needed = next(
         (look for look in rule.looks if judged(traces.log_ratios[:look], rule) is not Outcome.INCONCLUSIVE),

@@ -35,7 +35,7 @@ from benchmarks.energy.energy_curves import (
 from device_agent import wire
 from pipeline.measure.energy.pair import joules_of_pair
 from pipeline.measure.energy.trace import NoEnergyError
-from pipeline.measure.pairs.energy import plans_for
+from pipeline.measure.pairs.energy import lengths_for
 from pipeline.records import DeployedMeter
 from pipeline.statistics.paired_test import decide, rule_of
 
@@ -44,7 +44,7 @@ RULE = rule_of(0.05, 0.05 / 6)
 
 
 class Case:
-    """One board, model and meter, with the `plans` of its pairs."""
+    """One board, model and meter, with the `lengths` of its pairs."""
 
     def __init__(self, name, rng):
         self.name, self.rng, self.board, self.each = name, rng, Board(rng), rng.uniform(0.002, 0.03)
@@ -60,29 +60,29 @@ class Case:
         )
         alone = [trial(name, rng, True, board=self.board, each=self.each)[0] for _ in range(2)]
         self.invalid = next((one.invalid for one in alone if one.invalid), "")
-        self.plans = None if self.invalid else plans_for(meter, alone, 10, RULE)
+        self.lengths = None if self.invalid else lengths_for(meter, alone, 10, RULE)
 
     def pair(self, change, fault=None):
         """Return the log of candidate / baseline of one pair as a plan would run it. NoEnergyError where it has no number."""
-        rng, plans = self.rng, self.plans
+        rng, lengths = self.rng, self.lengths
         process = {"A": math.exp(rng.normal(0, PROCESS_SD)), "B": (1 + change) * math.exp(rng.normal(0, PROCESS_SD))}
-        t, spans, blocks = plans.idle_s, [], []
-        for cycle in range(plans.shape.cycles):
+        t, spans, blocks = lengths.idle_s, [], []
+        for cycle in range(lengths.shape.cycles):
             for side in rng.choice(["ABBA", "BAAB"]):
-                runs = math.ceil(plans.shape.min_ns / 1e9 / self.each)
+                runs = math.ceil(lengths.shape.min_ns / 1e9 / self.each)
                 spans.append((t, t + runs * self.each, process[side], self.each))
                 blocks.append((cycle, side, t, t + runs * self.each, runs))
                 t += runs * self.each + 0.002
         drift = DRIFT if fault == "idle drift" else None
-        world = World(rng, spans, t + plans.idle_s + 0.5, drift, self.board)
+        world = World(rng, spans, t + lengths.idle_s + 0.5, drift, self.board)
         trace, zero_ns, sync = sampled(self.name, world, rng, self.gain)
         at = lambda s: zero_ns + int(s * 1e9)  # noqa: E731
-        trace = broken(trace, rng, fault, at(plans.idle_s), at(t), sync)
+        trace = broken(trace, rng, fault, at(lengths.idle_s), at(t), sync)
         ran = tuple(
             wire.Block(cycle, side, at(a), at(b), runs, 0, 0, 0, None, None, 0, None)
             for cycle, side, a, b, runs in blocks
         )
-        idle = ((at(0.05), at(plans.idle_s)), (at(t), at(t + plans.idle_s)))
+        idle = ((at(0.05), at(lengths.idle_s)), (at(t), at(t + lengths.idle_s)))
         return joules_of_pair(wire.Paired(0, 0, None, None, ran, idle, (trace,)), trace, sync).log_ratio
 
 
@@ -96,9 +96,9 @@ def verdict(name, rng, change):
         try:
             ratios += [case.pair(change) for _ in range(look - len(ratios))]
         except NoEnergyError as error:
-            return f"INVALID: {str(error)[:40]}", look * case.plans.pair_s
+            return f"INVALID: {str(error)[:40]}", look * case.lengths.pair_s
         if outcome := decide(ratios, RULE):
-            return str(outcome), look * case.plans.pair_s
+            return str(outcome), look * case.lengths.pair_s
     raise AssertionError("the last look decides")
 
 

@@ -61,7 +61,7 @@ def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
 
 
 def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, store: Store) -> Compared:
-    """Set each measured file beside its baseline, and judge every limit for every file that it applies to."""
+    """Compare each measured file with its baseline, and judge every limit for every file that it applies to."""
     limits, answers = plan.tables.limits, _Answers(data, deployment, store)
     comparisons: list[Comparison] = []
     verdicts: list[Verdict] = []
@@ -98,18 +98,18 @@ def _kinds(plan: Plan, measurements: Sequence[Measurement]) -> Iterator[str]:
 
 
 def _steps(measurements: Sequence[Measurement]) -> Iterator[Comparison]:
-    """Each model of the chain of passes beside the one before it."""
+    """Compare each model of the chain of passes with the one before it."""
     chains: dict[tuple[str, str], list[Measurement]] = {}
     for one in measurements:
         if one.variant != "baseline" and not one.swept:
             chains.setdefault((one.format, one.runtime), []).append(one)
     for chain in chains.values():
-        chain.sort(key=_place_in_chain)
+        chain.sort(key=_position_in_chain)
         for before, after in itertools.pairwise(chain):
             yield _comparison(after, before, None)
 
 
-def _place_in_chain(one: Measurement) -> float:
+def _position_in_chain(one: Measurement) -> float:
     if one.step is not None:
         return one.step.number
     return 0 if one.variant == "original" else math.inf

@@ -2,8 +2,8 @@
 judged by such an interval -> a Verdict.
 
 PASS when the whole interval keeps the limit, REGRESSED when the whole interval breaks it, INCONCLUSIVE when it lies on both sides or
-where nothing can be judged by it (an emulator's times), INVALID without a valid number. A change for the worse that is proven, though
-the limit allows it, is told.
+where nothing can be judged by it (an emulator's times), INVALID without a valid number. A proven change for the
+worse is named even where the limit allows it.
 """
 
 import math
@@ -21,12 +21,14 @@ from pipeline.statistics.order import median_interval
 Z95 = 1.959964  # standard normal, two-sided 95 %
 LAUNCHES = 5  # a side, from which on the order of all can be as unlikely as ALPHA: 1 / C(10, 5) = 0.4 %
 ALPHA = 0.01  # of each end of the interval of `shift`
-MOST = 50  # launches of a side that are looked at: more would tell nothing that matters, and the exact count takes long
+MOST = (
+    50  # launches of a side that are looked at: more would change nothing that matters, and the exact count takes long
+)
 
 Interval = tuple[float, float, float]
 
 KEEPS, BREAKS = "keeps the limit", "breaks the limit"
-UNCLEAR = "can not be told apart from the limit: more launches or more rows would tell"
+UNCLEAR = "cannot be told apart from the limit: more launches or more rows would decide it"
 
 
 def latency_ratio(candidate: Latency, baseline: Latency) -> Interval:
@@ -58,7 +60,7 @@ def accuracy_drop(baseline_right: npt.NDArray[Any], candidate_right: npt.NDArray
 
 def shift(candidate: Sequence[int], baseline: Sequence[int]) -> Interval:
     """By how much the candidate's launches lie above the baseline's: the median of all differences, and the interval that the exact
-    rank-sum test gives, each end of which is wrong with a probability of at most ALPHA. LAUNCHES or more a side.
+    rank-sum test gives, and each end is wrong with a probability of at most ALPHA. LAUNCHES or more a side.
 
     With 5 launches a side an end is the second smallest (largest) of 25 differences: a wrong end has probability 2/252 = 0.8 %;
     with 6 it is the fourth of 36, 7/924 = 0.8 %. So a limit is found broken, though it is kept, at most once in 100 times, whatever

@@ -1,4 +1,4 @@
-"""A limit on a ratio, judged by files that took turns -> a Verdict: what latency, its tail and energy have in common."""
+"""A limit on a ratio, judged by interleaved pairs -> a Verdict: what latency, its tail and energy have in common."""
 
 from collections.abc import Sequence
 
@@ -19,17 +19,17 @@ def check_margin(plan: Plan, limit_key: str, margin_key: str) -> None:
     if margin is not None and margin > (limit or 0):
         raise PlanError(
             f"{plan.path}: limits.{margin_key} is {margin}, above {limit_key}",
-            hint=f"The margin is for a sharper rule: from a smaller change on than {limit_key} it is REGRESSED. Leave it out for the limit itself.",
+            hint=f"{margin_key} must not exceed {limit_key}: a proven change above the margin is REGRESSED. Leave it out to judge by the limit alone.",
         )
 
 
-def by_turns(
+def by_pairs(
     candidate: Measurement, baseline: Measurement, paired: Paired | EnergyPaired, log_ratios: Sequence[float], rule: Rule,
     metric: str, values: tuple[float | None, float | None], worse: str, undecided: str = "", by: str = "",
     doubts: Sequence[Doubt] = (),
 ) -> Verdict:  # fmt: skip
     """`log_ratios`: candidate / baseline, one a pair. `values`: of the baseline and of the candidate, for people. `worse`: in which
-    way, "slower"; `undecided`: why neither could be shown; `by`: what stands behind every reason.
+    way, "slower"; `undecided`: why neither could be shown; `by`: added to every reason.
 
     INVALID, with the evidence, where one of `doubts` is; the others are named.
     """
@@ -38,7 +38,7 @@ def by_turns(
         return not_measured(candidate.subject, metric, rule.limit, f"it was not measured validly: {'; '.join(invalid)}")
     found, outcome = effect(log_ratios, rule), judged(log_ratios, rule)
     stopped_early = outcome is Outcome.INCONCLUSIVE and len(log_ratios) < rule.looks[-1]
-    # nobody stops at an early look without an answer
+    # measuring never stops at an early look without an answer
     why = ANOTHER_LIMIT if stopped_early else (_why(outcome, found, rule, worse) or undecided) + by
     named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
     return Verdict(
@@ -50,7 +50,7 @@ def by_turns(
 
 
 def _why(outcome: Outcome, found: Effect, rule: Rule, worse: str) -> str:
-    """A change that is proven, though the limit allows it, is told."""
+    """Say why. A proven change is named even where the limit allows it."""
     if outcome is Outcome.REGRESSED:
         bound = "limit" if rule.margin >= rule.limit else "margin"
         return f"{worse} by more than the {bound} of {units.percent(rule.margin)}"

@@ -10,7 +10,7 @@ UNPAIRED = (
 
 
 def not_measured(subject: Subject, metric: str, limit: float, why: str) -> Verdict:
-    """A limit that can not be judged, because there is no valid number: never silently green."""
+    """The verdict on a limit that cannot be judged, because there is no valid number: never silently green."""
     return Verdict(
         subject=subject, metric=metric, unit="", baseline_subject=None, baseline=None, candidate=None, change=None, low=None,
         high=None, limit=limit, outcome=Outcome.INVALID, why=why,

@@ -5,7 +5,7 @@ SCHEMA history (`RunRecord.schema`; it rises when a field changes its meaning or
     2  energy is a reading for each meter; latency is judged by pairs
     3  given files are called by their names; answers are classes only where labels, or they themselves, say so; a converted file has the
        answers of other kernels; a measurement has its golden answers
-    4  what a number is about is a Subject, not its label; a file between two passes names its step
+    4  what a number is about is a Subject, not its label; a file between two passes names its step; `glances` are `board_samples`
 
 An older run is read by pipeline/records/migrations.py.
 """
@@ -49,8 +49,8 @@ from pipeline.records.model import Loaded as Loaded
 from pipeline.records.model import Model as Model
 from pipeline.records.model import Rows as Rows
 from pipeline.records.model import TensorSpec as TensorSpec
+from pipeline.records.pairs import BoardSample as BoardSample
 from pipeline.records.pairs import EnergyPaired as EnergyPaired
-from pipeline.records.pairs import Glance as Glance
 from pipeline.records.pairs import Paired as Paired
 from pipeline.records.pairs import Quantile as Quantile
 from pipeline.records.pairs import Side as Side

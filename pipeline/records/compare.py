@@ -7,7 +7,7 @@ from pipeline.records.subject import Subject
 
 
 class Outcome(StrEnum):
-    """Of one limit, and of the whole run (its worst limit)."""
+    """What became of one limit, and of the whole run (its worst limit)."""
 
     PASS = "PASS"  # noqa: S105 - a verdict, not a password
     REGRESSED = "REGRESSED"
@@ -36,17 +36,17 @@ class Verdict(Record, frozen=True):
     limit: float
     outcome: Outcome
     why: str
-    detectable: float | None = None  # the smallest change that so many pairs call REGRESSED 95 % of the time
+    detectable: float | None = None  # the smallest change that this number of pairs calls REGRESSED 95 % of the time
     pairs: int | None = None
     seconds: float | None = None  # that the board spent on it
     margin: float | None = (
-        None  # by pairs: what is surely above it is REGRESSED; the limit unless the plan has a smaller one
+        None  # by pairs: a proven change above it is REGRESSED; the limit unless the plan has a smaller one
     )
     percent: int | None = None  # of latency_tail: which quantile
 
 
 class Comparison(Record, frozen=True):
-    """One measured file beside its baseline in the same runtime: candidate / baseline.
+    """One measured file against its baseline in the same runtime: candidate / baseline.
 
     By pairs where there are any: pipeline/statistics/paired_test.py. Else `latency_ratio` is the median over rounds of the ratio of the two launches' 10th percentiles, which contention moves
     least; `latency_low` to `latency_high` is its distribution-free interval at 95 % or more, from 6 rounds on.
@@ -67,5 +67,5 @@ class Compared(Record, frozen=True):
     verdicts: tuple[Verdict, ...]
     comparisons: tuple[Comparison, ...]
     outcome: Outcome
-    steps: tuple[Comparison, ...] = ()  # each pass's model beside the one before it, in the same format and runtime
+    steps: tuple[Comparison, ...] = ()  # each pass's model against the one before it, in the same format and runtime
     notes: tuple[str, ...] = ()  # what kind of file the plan's baseline is

@@ -31,7 +31,7 @@ class PassReport(Record, frozen=True):
     parameters_after: int
     nonzero_before: int
     nonzero_after: int
-    multiply_accumulates_before: int | None  # of one inference; None: it can not be told from the graph
+    multiply_accumulates_before: int | None  # of one inference; None: the graph does not show it
     multiply_accumulates_after: int | None
     raw_before_bytes: int  # the weights as they are
     raw_after_bytes: int

@@ -6,7 +6,7 @@ from pipeline.records.subject import Step, file_of
 
 
 class Processor(Record, frozen=True):
-    """Of the board that files are made for."""
+    """The processor of the board that files are made for."""
 
     arch: str = ""  # uname -m, or "arm"; "": not known
     integer_dot_product: bool | None = None  # x86: VNNI; None: not known
@@ -24,7 +24,7 @@ class Agreement(Record, frozen=True):
     spread: (
         float | None
     )  # standard deviation of the model's answers over the rows: what an error is large or small against
-    top1_agreement_ratio: float | None  # None: the answers are no scores of classes
+    top1_agreement_ratio: float | None  # None: the answers are not class scores
     accuracy_ratio: float | None
     source_accuracy_ratio: float | None
 

@@ -6,7 +6,7 @@ from pipeline.records.model import Artifact
 
 
 class BoardFacts(Record, frozen=True):
-    """What the board said of itself. None: it does not tell."""
+    """What the board reported about itself. None: it does not report it."""
 
     model: str
     cpu: str

@@ -9,7 +9,7 @@ from pipeline.records.model import Artifact
 class EnergyParts(Record, frozen=True):
     """Half-widths of 95 % intervals, in joules of one inference. A data sheet's limit is taken as one."""
 
-    gain_j: float | None  # of the meter; None: nobody says how exact it is, and the whole is at least the rest
+    gain_j: float | None  # of the meter; None: no source says how exact it is, and the whole is at least the rest
     sampling_j: float  # of what happened between two readings
     sync_j: float  # of the meter's clock against the board's
     idle_j: float  # of the idle power that is subtracted
@@ -20,13 +20,13 @@ class EnergyParts(Record, frozen=True):
 
 
 class PowerSpan(Record, frozen=True):
-    what: str  # idle or window; where two files take turns: idle, A or B
+    what: str  # idle or window; of a pair: idle, A or B
     start_s: float
     end_s: float
 
 
 class PowerCurve(Record, frozen=True):
-    """What a meter told over time, for the eye: means over equal steps, so that each keeps its energy. 0 s is the start of the
+    """What a meter reported over time, for the eye: means over equal steps, so that each keeps its energy. 0 s is the start of the
     window, or of the first block.
     """
 
@@ -37,7 +37,7 @@ class PowerCurve(Record, frozen=True):
 
 
 class EnergyReading(Record, frozen=True):
-    """What one meter says of one file. Joules are of one inference; None: `invalid` says why there are none."""
+    """What one meter says of one file. Joules are of one inference; None: `invalid` says why."""
 
     meter: str
     rail: str  # what it measures

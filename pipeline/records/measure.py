@@ -32,7 +32,7 @@ class Latency(Record, frozen=True):
 
 class MemoryStep(Record, frozen=True):
     step: str  # python, runtime_imported, model_loaded, allocated (where that is a step of its own), inputs_ready, first_inference, end
-    resident_bytes: int | None  # None: this kernel does not tell
+    resident_bytes: int | None  # None: this kernel does not report it
     anonymous_bytes: int | None
     file_bytes: int | None
     private_dirty_bytes: int | None = None
@@ -44,7 +44,9 @@ class Memory(Record, frozen=True):
     steps: tuple[MemoryStep, ...]  # of the launch with the median peak
     peak_bytes: int | None
     model_anonymous_bytes: int | None  # the median of the launches
-    launch_growth_bytes: tuple[int, ...] = ()  # the model's own share in each launch; (): this kernel does not tell
+    launch_growth_bytes: tuple[
+        int, ...
+    ] = ()  # the model's own share in each launch; (): this kernel does not report it
     launch_peak_bytes: tuple[int, ...] = ()
     # what the board had less of at the end; None: the runtime uses no GPU that shares it
     gpu_shared_bytes: int | None = None
@@ -55,13 +57,13 @@ class Operator(Record, frozen=True):
 
     name: str
     kind: str
-    shapes: str  # of its inputs and outputs; "": the runtime does not tell
+    shapes: str  # of its inputs and outputs; "": the runtime does not report it
     mean_s: float  # of all runs but the slowest tenth
     runs: int
 
 
 class BoardAccuracy(Record, frozen=True):
-    """What the board answered for the evaluation rows: classes, or, where they are none, numbers."""
+    """What the board answered for the evaluation rows: classes, or numbers where they are not classes."""
 
     rows: int
     accuracy_ratio: float | None  # None: no labels
@@ -72,7 +74,7 @@ class BoardAccuracy(Record, frozen=True):
 
 
 class Conditions(Record, frozen=True):
-    """The state of the board at one moment. None: it does not tell."""
+    """The state of the board at one moment. None: it does not report it."""
 
     temperature_c: float | None
     cpu_khz: int | None
@@ -104,8 +106,8 @@ class Measurement(Record, frozen=True):
     doubts: tuple[Doubt, ...]
     raw: Artifact  # every launch as the agent sent it, JSON lines: nanoseconds and bytes
     operators: tuple[Operator, ...] = ()  # in the order in which they ran, in a launch of their own
-    operators_note: str = ""  # where they come from, or why there are none; "": nobody asked
-    swept: bool = False  # with other threads than those that limits judge: shown beside them
+    operators_note: str = ""  # where they come from, or why there are none; "": not requested
+    swept: bool = False  # with other threads than those that limits judge
     name: str = ""  # as Converted's, and so are these three
     role: str = ""
     kind: str = ""
@@ -188,7 +190,7 @@ class Measured(Record, frozen=True):
     failures: tuple[NotMeasured, ...] = ()
     paired: tuple[Paired, ...] = ()
     energy_paired: tuple[EnergyPaired, ...] = ()
-    unpaired: tuple[NotMeasured, ...] = ()  # that should have been measured beside its baseline, and could not
+    unpaired: tuple[NotMeasured, ...] = ()  # that should have been measured in pairs, and could not be
     seed: int = 0  # of the order of launches
-    # of all launches of files alone together, with the page cache charged to them; None: the board does not tell
+    # of all launches of files alone together, with the page cache charged to them; None: the board does not report it
     job_peak_bytes: int | None = None

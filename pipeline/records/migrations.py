@@ -1,7 +1,7 @@
 """A run that an older edgepress wrote -> the JSON of a run as this one writes it.
 
 One function for each step of SCHEMA, on the decoded JSON: each changes what the step before it left, and knows nothing of the records of today,
-which will change again. What an older version did not tell stays None or empty: nothing is made up.
+which will change again. What an older version did not keep stays None or empty: nothing is made up.
 """
 
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def _to_2(run: Run) -> None:
 
 
 def _to_3(run: Run) -> None:
-    """Answers were taken for scores of classes, and errors were told by their largest alone."""
+    """Answers were taken for scores of classes, and of the errors only the largest was kept."""
     run["loaded"]["model"]["classes"] = True
     for one in run["converted"]:
         one["classes"] = True
@@ -71,7 +71,7 @@ def _to_3(run: Run) -> None:
 
 
 def _to_4(run: Run) -> None:
-    """Labels become subjects. They are found among the files of the run, by the label that schema 3 gave each, and are not parsed."""
+    """What the board was like between blocks has another key. Labels become subjects: they are found among the files of the run, by the label that schema 3 gave each, and are not parsed."""
     passes = enumerate(run["compressed"]["passes"], start=1)
     steps = {f"{number}-{one['name']}": {"number": number, "name": one["name"]} for number, one in passes}
     measured, compared = run["measured"], run["compared"]
@@ -86,6 +86,8 @@ def _to_4(run: Run) -> None:
             one.get("threads") if one.get("swept", True) else None
         )  # what was not measured has it only where swept
         subjects[_label_of_3(subject)] = subject
+    for one in measured.get("paired", ()):
+        one["board_samples"] = one.pop("glances")
     judged = [] if compared is None else [*compared["comparisons"], *compared.get("steps", ())]
     for one in (*judged, *measured.get("paired", ()), *measured.get("energy_paired", ())):
         one["subject"], one["baseline_subject"] = subjects[one["subject"]], subjects[one["baseline_subject"]]

@@ -24,7 +24,7 @@ class Model(Record, frozen=True):
     artifact: Artifact
     input: TensorSpec | None  # None: this host has nothing that can read the file (no extra installed)
     output: TensorSpec | None
-    parameters: int | None  # None: the file's format does not tell
+    parameters: int | None  # None: the file's format does not say
     accuracy_ratio: float | None = None  # on the evaluation rows, by the framework that made the model
     outputs: Artifact | None = None  # what the model answered for the evaluation rows, (rows, ...) float32 .npy
     classes: bool = False  # the answers are scores of classes: labels say so, or each is a distribution

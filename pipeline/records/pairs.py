@@ -34,8 +34,8 @@ class TailRatios(Record, frozen=True):
     log_ratios: tuple[float, ...]  # of this quantile, candidate / baseline, one a pair
 
 
-class Glance(Record, frozen=True):
-    """The board just behind one block. None: it does not tell."""
+class BoardSample(Record, frozen=True):
+    """The state of the board just after one block. None: it does not report it."""
 
     t_s: float  # since the first block
     end_s: float
@@ -46,7 +46,7 @@ class Glance(Record, frozen=True):
 
 
 class Paired(Record, frozen=True):
-    """A candidate and its baseline that took turns on the board: what the verdict on latency rests on."""
+    """A candidate and its baseline, interleaved on the board: what the verdict on latency rests on."""
 
     subject: Subject
     baseline_subject: Subject
@@ -57,13 +57,13 @@ class Paired(Record, frozen=True):
     baseline: Side
     candidate: Side
     seconds: float
-    glances: tuple[Glance, ...]
+    board_samples: tuple[BoardSample, ...]
     doubts: tuple[Doubt, ...]
     raw: Artifact  # every pair as the agent sent it, JSON lines, gzip
 
 
 class EnergyPaired(Record, frozen=True):
-    """A candidate and its baseline that took turns under one power meter: what the verdict on energy rests on, or in `doubts`
+    """A candidate and its baseline, interleaved under one power meter: what the verdict on energy rests on, or in `doubts`
     why there is none.
     """
 
@@ -79,4 +79,4 @@ class EnergyPaired(Record, frozen=True):
     seconds: float = 0.0
     doubts: tuple[Doubt, ...] = ()
     raw: Artifact | None = None  # every pair as the agent sent it, JSON lines, gzip; None: nothing was run
-    curve: PowerCurve | None = None  # of the first pair; where a pair's trace can not be trusted, of that one
+    curve: PowerCurve | None = None  # of the first pair; where a pair's trace cannot be trusted, of that one

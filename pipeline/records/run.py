@@ -30,7 +30,9 @@ class RunRecord(Record, frozen=True, kw_only=True):
     edgepress_version: str
     plan_path: str
     plan_sha256: Sha256
-    measured_by_sha256: Sha256  # of the plan without its limits: `compare` judges anew only what the same plan measured
+    measured_by_sha256: (
+        Sha256  # of the plan without its limits: `compare` judges again only what the same plan measured
+    )
     seed: int
     loaded: Loaded
     compressed: Compressed
@@ -42,5 +44,5 @@ class RunRecord(Record, frozen=True, kw_only=True):
 
     @property
     def outcome(self) -> Outcome:
-        """Of the whole run; nothing judged yet is not a pass."""
+        """The outcome of the whole run; a run that was not judged is not a pass."""
         return self.compared.outcome if self.compared else Outcome.INCONCLUSIVE

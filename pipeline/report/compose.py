@@ -30,14 +30,14 @@ def view_of(run: RunRecord) -> View:
         doubts=objections(
             [(measurement.label, doubt) for measurement in run.measured.measurements for doubt in measurement.doubts]
             + [
-                (f"{paired.subject.label}, beside its baseline", doubt)
+                (f"{paired.subject.label}, in pairs with its baseline", doubt)
                 for paired in run.measured.paired
                 for doubt in paired.doubts
             ]
             + [
-                (f"{turns.subject.label}, beside its baseline", doubt)
-                for turns in run.measured.energy_paired
-                for doubt in turns.doubts
+                (f"{paired.subject.label}, in pairs with its baseline", doubt)
+                for paired in run.measured.energy_paired
+                for doubt in paired.doubts
             ]
         ),
         sections=tables.sections(run, trust),
@@ -52,7 +52,7 @@ def _caveat(run: RunRecord) -> str:
     if deployment.board.emulated:
         kind = (
             f"{deployment.target}: an emulated machine, not a board. Every time in this report is the emulator's: it says "
-            "nothing of a board, and no limit on latency is judged by it. Accuracy and size are those of a real ARM system."
+            "nothing about a board, and no limit on latency is judged by it. Accuracy and size are those of a real ARM system."
         )
     elif not deployment.board.is_board:
         kind = (

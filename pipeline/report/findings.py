@@ -144,7 +144,7 @@ def _fastest(run: RunRecord) -> Finding | None:
         )
     return Finding(
         tone=NEUTRAL,
-        text=f"Which is the fastest can not be told: the intervals of {first.label} and {second.label} overlap.",
+        text=f"Which is the fastest is not known: the intervals of {first.label} and {second.label} overlap.",
     )
 
 
@@ -167,14 +167,14 @@ def _accuracy(trust: Trust) -> Finding | None:
 
 def _differs(run: RunRecord) -> Finding | None:
     """Accuracy on the host is not accuracy on the board: kernels round differently."""
-    told: list[tuple[float, Measurement]] = [
+    found: list[tuple[float, Measurement]] = [
         (one.accuracy.differs_from_host_ratio, one)
         for one in run.measured.measurements
         if one.accuracy and one.accuracy.differs_from_host_ratio is not None
     ]
-    if not told:
+    if not found:
         return None
-    ratio, one = max(told, key=lambda pair: pair[0])
+    ratio, one = max(found, key=lambda pair: pair[0])
     if ratio == 0:
         return Finding(
             tone=NEUTRAL, text="Where the host has a runtime to compare with, it chose the same class for every row."
@@ -187,15 +187,15 @@ def _differs(run: RunRecord) -> Finding | None:
 
 
 def _apart(run: RunRecord) -> Finding | None:
-    """The same of answers that are no classes: the worst of the files, in the output's own unit."""
-    told = [
+    """The same for answers that are not classes: the worst of the files, in the output's own unit."""
+    found = [
         (one.accuracy.error_rms / (one.accuracy.spread or 1.0), one.accuracy, one)
         for one in run.measured.measurements
         if one.accuracy and one.accuracy.error_rms is not None
     ]
-    if not told:
+    if not found:
         return None
-    ratio, accuracy, one = max(told, key=lambda each: each[0])
+    ratio, accuracy, one = max(found, key=lambda each: each[0])
     if ratio == 0:
         return Finding(tone=NEUTRAL, text="Where the host has a runtime to compare with, it gave the same answers.")
     return Finding(

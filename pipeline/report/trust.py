@@ -72,7 +72,7 @@ class Trust:
         return ", ".join(dict.fromkeys(doubt.what for doubt in found))
 
     def doubts_about(self, paired: Paired) -> list[Doubt]:
-        """Those of its pairs and those of either file alone."""
+        """The doubts about its pairs and about either file alone."""
         return [*paired.doubts, *self._doubts_of_sides(paired)]
 
     def of_energy(self, paired: EnergyPaired) -> str:
@@ -85,16 +85,16 @@ class Trust:
     def verdict_of(
         self, paired: Paired | EnergyPaired, metric: str = LATENCY, percent: int | None = None
     ) -> Verdict | None:
-        """None: nobody judged it by that limit."""
+        """The verdict on it by that limit. None: it was not judged by it."""
         found = (each for each in self.compared.verdicts if (each.subject, each.metric) == (paired.subject, metric))
         return next((each for each in found if each.percent == percent), None)
 
     def effect_of(self, paired: Paired) -> Comparison | None:
-        """None: not compared yet."""
+        """The comparison with its baseline. None: not compared yet."""
         return next((each for each in self.compared.comparisons if each.subject == paired.subject), None)
 
     def decides_nothing(self, comparison: Comparison) -> bool:
-        """Whether its times are such that no difference between them may be told."""
+        """Whether its times are such that no difference between them may be reported."""
         sides = (self.measurements.get(each) for each in (comparison.subject, comparison.baseline_subject))
         return any(doubt.decides_nothing for side in sides if side for doubt in side.doubts)
 
@@ -133,12 +133,12 @@ def mark_about(doubts: Iterable[Doubt], touches: str = "latency") -> str:
 
 
 def level_of(*, by_test: bool) -> str:
-    """Of the interval of a change. Where a test made it (of pairs, of memory), each of its ends is wrong in ALPHA of all cases at most."""
+    """Word the level of the interval of a change. Where a test made it (of pairs, of memory), each of its ends is wrong in ALPHA of all cases at most."""
     return units.level(1 - 2 * ALPHA if by_test else 0.95)
 
 
 def energy_mark_of(measurement: Measurement) -> str:
-    """Of the energies that are shown at all: an invalid one is not."""
+    """The mark of an energy that is shown; an invalid one never is."""
     return DOUBTFUL if any(doubt.touches == "energy" for doubt in measurement.doubts) else TRUSTED
 
 

@@ -1,4 +1,4 @@
-"""What a report says, as text: every renderer shows this and adds nothing, so they can not disagree.
+"""What a report says, as text: every renderer shows this and adds nothing, so they cannot disagree.
 
 `compose.view_of` makes it. All text in it has been through `clean`: names come from models, boards and other people's
 files, and may hold what a terminal would obey.
@@ -37,7 +37,7 @@ class Table:
 
 
 class Place(StrEnum):
-    """What a section tells of. The page has a chapter for one place or for several."""
+    """What a section is about. The page has a chapter for one place or for several."""
 
     RESULTS = "results"
     PAIRS = "pairs"

@@ -73,7 +73,7 @@ def _exactly(hits: int, trials: int, probability: float) -> float:
 
 
 def at_most(hits: int, trials: int, probability: float) -> float:
-    """How likely so many hits or fewer are, each of this probability, which is neither 0 nor 1."""
+    """The probability of this number of hits or fewer, each of this probability, which is neither 0 nor 1."""
     return math.fsum(_exactly(k, trials, probability) for k in range(hits + 1))
 
 
@@ -82,7 +82,7 @@ def at_least(hits: int, trials: int, probability: float) -> float:
 
 
 def proportion_interval(hits: int, trials: int) -> tuple[float, float]:
-    """The exact 95 % interval of a probability, from so many hits (Clopper and Pearson, Biometrika 26, 1934)."""
+    """The exact 95 % interval of a probability, from this number of hits (Clopper and Pearson, Biometrika 26, 1934)."""
     tail = (1 - COVERAGE) / 2
     low = 0.0 if hits == 0 else _crossing(lambda p: at_least(hits, trials, p) - tail)
     high = 1.0 if hits == trials else _crossing(lambda p: tail - at_most(hits, trials, p))

@@ -2,7 +2,7 @@
 
 A pair is one number: the log of candidate / baseline, both met in the same moment of the same board. If nothing changed, the
 random order of processes and blocks makes each pair's sign a coin toss, whatever the noise looks like; so flipping the signs in
-all 2^n ways tells how often chance alone gives as much (Fisher's randomization test, The Design of Experiments, 1935, section 21).
+all 2^n ways shows how often chance alone gives as much (Fisher's randomization test, The Design of Experiments, 1935, section 21).
 
 The limit is the limit. REGRESSED where the test rejects "worse by no more than `limit`", PASS where it rejects "worse by `limit` or
 more": the same values, shifted by the limit, with either sign. Each at `alpha` divided by the number of looks (Bonferroni: looking
@@ -56,7 +56,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float
     low: float
     high: float
-    detectable: float  # the smallest true change, as a share, that is called REGRESSED with POWER after so many pairs like these
+    detectable: float  # the smallest true change, as a share, that is called REGRESSED with POWER after this number of pairs like these
 
 
 def sign_flip(values: Sequence[float]) -> float:
@@ -77,7 +77,7 @@ def sign_flip(values: Sequence[float]) -> float:
 
 
 def decide(log_ratios: Sequence[float], rule: Rule) -> Outcome | None:
-    """REGRESSED, PASS, or, behind the last look, INCONCLUSIVE. None: more pairs, up to the next look."""
+    """REGRESSED, PASS, or, after the last look, INCONCLUSIVE. None: more pairs, up to the next look."""
     if len(log_ratios) not in rule.looks:
         return None if len(log_ratios) < rule.looks[-1] else Outcome.INCONCLUSIVE
     if sign_flip([value - math.log1p(rule.margin) for value in log_ratios]) <= rule.level:
@@ -116,7 +116,7 @@ def detectable(deviation: float, pairs: int, rule: Rule) -> float:
 
 
 def smallest_limit(deviation: float, pairs: int, rule: Rule) -> float:
-    """The smallest limit by which an unchanged file passes with POWER after so many pairs; as `detectable`."""
+    """The smallest limit by which an unchanged file passes with POWER after `pairs` pairs; as `detectable`."""
     return math.expm1(_apart(deviation, pairs, rule))
 
 

@@ -52,7 +52,7 @@ def test_a_meter_of_boards_toml_watches_a_launch(plan, board):
     (reading,) = energy.readings
     assert reading.readings >= 500
     busy = ("missing", "nothing was read")  # a machine that is too busy to read the meter in time
-    assert reading.invalid == "the load can not be told from idle" or any(why in reading.invalid for why in busy)
+    assert reading.invalid == "the load cannot be told from idle" or any(why in reading.invalid for why in busy)
     assert doubts[0].invalid
     assert doubts[0].touches == "energy replay"
 

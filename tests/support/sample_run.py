@@ -11,6 +11,7 @@ from pipeline.records import (
     Artifact,
     BoardAccuracy,
     BoardFacts,
+    BoardSample,
     Compared,
     Comparison,
     Compressed,
@@ -22,7 +23,6 @@ from pipeline.records import (
     Deployment,
     Doubt,
     Energy,
-    Glance,
     Latency,
     Loaded,
     Measured,
@@ -198,10 +198,10 @@ def side(p10_s: list[float], tail: float = 1.5) -> Side:
     )
 
 
-def glances(pairs: int, told: bool = True, cycles: int = 3) -> tuple[Glance, ...]:
+def board_samples(pairs: int, told: bool = True, cycles: int = 3) -> tuple[BoardSample, ...]:
     """SAMPLE of a board that becomes warmer while its clock stays."""
     return tuple(
-        Glance(
+        BoardSample(
             t_s=2.2 * pair + 0.022 * number,
             end_s=2.2 * pair + 0.022 * number + 0.02,
             pair=pair,
@@ -233,7 +233,7 @@ def paired(one: Measurement, baseline: Measurement, change: float = 0.0, pairs: 
         baseline=side([float(value) for value in baseline_s]),
         candidate=side([float(value) for value in baseline_s * np.exp(log_ratios)]),
         seconds=2.2 * pairs,
-        glances=glances(pairs),
+        board_samples=board_samples(pairs),
         doubts=(),
         raw=artifact("pairs" + one.label),
     )

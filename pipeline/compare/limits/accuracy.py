@@ -24,7 +24,7 @@ def check(plan: Plan) -> None:
 
 
 def judge(case: Case) -> list[Verdict]:
-    """At most so many points of accuracy less than the baseline. INVALID where the board answered no labelled rows."""
+    """Judge the points of accuracy lost against the baseline. INVALID where the board answered no labelled rows."""
     limit, candidate, baseline = case.limits.accuracy_drop_points or 0.0, case.candidate, case.baseline
     if case.drop is None or baseline is None or candidate.accuracy is None or baseline.accuracy is None:
         why = "the board answered no labelled rows for it and its baseline"

@@ -1,6 +1,6 @@
-"""The limit on energy, by pairs that took turns under a power meter."""
+"""The limit on energy, by interleaved pairs under a power meter."""
 
-from pipeline.compare.by_pairs import by_turns, check_margin
+from pipeline.compare.by_pairs import by_pairs, check_margin
 from pipeline.compare.case import Case
 from pipeline.compare.verdict import NO_BASELINE, UNPAIRED, not_measured
 from pipeline.errors import PlanError
@@ -29,7 +29,7 @@ def judge(case: Case) -> list[Verdict]:
     """Net joules of one inference: REGRESSED where more by more than the limit (0.05 is 5 %) or the plan's smaller margin, PASS where
     by less than the limit.
 
-    INVALID without a valid trace, and where it was never measured: no number is made up of what each file used alone.
+    INVALID without a valid trace, and where it was never measured: no number is derived from what each file used alone.
     """
     candidate, baseline, paired = case.candidate, case.baseline, case.energy_paired
     limit = case.limits.energy_regression or 0.0
@@ -37,9 +37,9 @@ def judge(case: Case) -> list[Verdict]:
         return [not_measured(candidate.subject, ENERGY, limit, NO_BASELINE if baseline is None else UNPAIRED)]
     rule = rule_of(limit, case.limits.energy_margin)
     alone = [doubt for each in (baseline, candidate) for doubt in each.doubts if doubt.touches == "energy"]
-    verdict = by_turns(
+    verdict = by_pairs(
         candidate, baseline, paired, paired.log_ratios, rule, ENERGY, (paired.baseline_j, paired.candidate_j), "more",
-        "that it is on one side of the limit could not be shown: a better meter, or a board that is left alone, would tell",
+        "that it is on one side of the limit could not be shown: a better meter, or a board that is left alone, would show it",
         f"; by {paired.meter} ({paired.quality})", [*alone, *paired.doubts],
     )  # fmt: skip
     return [verdict]

@@ -1,9 +1,9 @@
-"""The limit on latency, by pairs of processes that took turns: pipeline/statistics/paired_test.py."""
+"""The limit on latency, by interleaved pairs of processes: pipeline/statistics/paired_test.py."""
 
 from collections.abc import Sequence
 
 from pipeline.compare.by_interval import by_interval, latency_ratio
-from pipeline.compare.by_pairs import by_turns, check_margin
+from pipeline.compare.by_pairs import by_pairs, check_margin
 from pipeline.compare.case import Case
 from pipeline.compare.verdict import NO_BASELINE, UNPAIRED, not_measured
 from pipeline.metrics import LATENCY
@@ -38,7 +38,7 @@ def judge(case: Case) -> list[Verdict]:
         change = (ratio - 1, low - 1, high - 1)
         return [by_interval(candidate, baseline, LATENCY, values, change, limit, UNPAIRED)]
     paired, rule = case.paired, rule_of(limit, case.limits.latency_margin)
-    verdict = by_turns(
+    verdict = by_pairs(
         candidate, baseline, paired, paired.log_ratios, rule, LATENCY,
         (paired.baseline.quantile(50), paired.candidate.quantile(50)), "slower",
         "that it is on one side of the limit could not be shown: measure it where less else runs",

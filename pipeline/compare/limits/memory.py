@@ -17,16 +17,16 @@ OWED = True
 
 
 def check(plan: Plan) -> None:
-    """Fewer launches than LAUNCHES could not tell anything."""
+    """Fewer launches than LAUNCHES cannot decide anything."""
     if plan.tables.measure.launches < LAUNCHES:
         raise PlanError(
-            f"{plan.path}: measure.launches: {plan.tables.measure.launches} launches can not tell whether memory_regression_bytes holds",
-            hint=f"{LAUNCHES} are the fewest of which no order is more likely than 1 %.",
+            f"{plan.path}: measure.launches: {plan.tables.measure.launches} launches cannot show whether memory_regression_bytes holds",
+            hint=f"With fewer than {LAUNCHES} launches a side the rank test cannot reach its 1 % level; set measure.launches to {LAUNCHES} or more.",
         )
 
 
 def judge(case: Case) -> list[Verdict]:
-    """At most so many bytes more than the baseline, of either metric."""
+    """Judge the bytes more than the baseline, for either metric."""
     limit, candidate, baseline = case.limits.memory_regression_bytes or 0, case.candidate, case.baseline
     if baseline is None:
         return [not_measured(candidate.subject, metric, limit, NO_BASELINE) for metric in METRICS]
@@ -38,7 +38,7 @@ def judge(case: Case) -> list[Verdict]:
     verdicts = []
     for metric, (after, before) in launches.items():
         if min(len(before), len(after)) < LAUNCHES:
-            why = f"fewer than {LAUNCHES} launches of it and of its baseline told of their memory"
+            why = f"fewer than {LAUNCHES} launches of it and of its baseline reported their memory"
             verdicts.append(not_measured(candidate.subject, metric, limit, why))
             continue
         values = (median(before), median(after))

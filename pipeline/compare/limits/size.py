@@ -17,7 +17,7 @@ def check(_plan: Plan) -> None:
 
 
 def judge(case: Case) -> list[Verdict]:
-    """PASS where the file has at most so many bytes."""
+    """PASS where the file has at most this number of bytes."""
     limit, bytes_ = case.limits.size_bytes or 0, float(case.candidate.artifact.size_bytes)
     outcome, why = (Outcome.PASS, KEEPS) if bytes_ <= limit else (Outcome.REGRESSED, BREAKS)
     return [

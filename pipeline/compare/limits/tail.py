@@ -3,7 +3,7 @@
 import msgspec
 
 from pipeline import units
-from pipeline.compare.by_pairs import by_turns
+from pipeline.compare.by_pairs import by_pairs
 from pipeline.compare.case import Case
 from pipeline.compare.limits.latency import doubts_about
 from pipeline.metrics import TAIL
@@ -22,7 +22,7 @@ def check(_plan: Plan) -> None:
 
 
 def judge(case: Case) -> list[Verdict]:
-    """A verdict for each quantile that can be told. None where other programs lengthened the tails, where its pairs differ too much,
+    """Return a verdict for each quantile that can be judged. None where other programs lengthened the tails, where its pairs differ too much,
     and where the times of the pairs are invalid.
     """
     candidate, baseline, paired = case.candidate, case.baseline, case.paired
@@ -39,6 +39,6 @@ def judge(case: Case) -> list[Verdict]:
             continue
         values = (paired.baseline.quantile(tail.percent), paired.candidate.quantile(tail.percent))
         worse = f"the {units.count(tail.percent)}th percentile slower"
-        verdict = by_turns(candidate, baseline, paired, tail.log_ratios, rule, TAIL, values, worse)
+        verdict = by_pairs(candidate, baseline, paired, tail.log_ratios, rule, TAIL, values, worse)
         verdicts.append(msgspec.structs.replace(verdict, percent=tail.percent))
     return verdicts

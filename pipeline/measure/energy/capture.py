@@ -1,4 +1,4 @@
-"""The meters that watch a run: which launches are theirs, what this machine reads meanwhile, and whose clock lies where."""
+"""The meters that watch a run: which launches are theirs, what this machine reads during them, and how the clocks differ."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -90,7 +90,7 @@ class Watch:
         half_s = max(half for _, half in self.offsets)
         drift_s = (max(offsets) - min(offsets)) / 1e9
         if drift_s > half_s * 2 + 0.1:
-            raise NoEnergyError(f"the board's clock and this machine's came {drift_s:.3g} s apart meanwhile")
+            raise NoEnergyError(f"the board's clock and this machine's came {drift_s:.3g} s apart during the run")
         return Sync(offset_ns=round(sum(offsets) / len(offsets)), uncertainty_s=half_s + drift_s / 2)
 
 
@@ -126,7 +126,7 @@ def found_by_pattern(trace: wire.PowerTrace, ran: wire.EnergyWindow, guess: Sync
     curve = Curve(trace, begin_ns, guess.offset_ns if guess else 0)
     step_s = max(STEP_S, curve.period_s / 4)
     end_s = (ran.busy[-1][1] - begin_ns) / 1e9 + half_s
-    grid = _steps(-half_s, end_s, step_s, "the agent's times of the pattern of load can not be")
+    grid = _steps(-half_s, end_s, step_s, "the agent's times of the pattern of load cannot be")
     busy = np.zeros(len(grid))
     for start_ns, end_ns in ran.busy:
         busy[(grid >= (start_ns - begin_ns) / 1e9) & (grid < (end_ns - begin_ns) / 1e9)] = 1.0

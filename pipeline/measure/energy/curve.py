@@ -12,7 +12,7 @@ from pipeline.records import PowerCurve, PowerSpan
 
 MOST_STEPS = 400  # a picture is 480 wide
 FEWEST_STEPS = 2
-MICROWATT_DIGITS = 6  # the agent tells no less
+MICROWATT_DIGITS = 6  # the agent reports no less
 
 Times = tuple[str, int, int]  # what, and from when to when in ns of the board's clock
 
@@ -36,14 +36,14 @@ def _thinned(trace: PowerTrace, times: Sequence[Times], zero_ns: int, offset_ns:
         curve = Curve(trace, zero_ns, offset_ns)
     except NoEnergyError:
         return None
-    told = [
+    spans = [
         PowerSpan(what=what, start_s=(start_ns - zero_ns) / 1e9, end_s=(end_ns - zero_ns) / 1e9)
         for what, start_ns, end_ns in sorted(times, key=lambda each: each[1:])
         if end_ns > start_ns
     ]
-    if not told:
+    if not spans:
         return None
-    start_s, end_s = told[0].start_s, max(span.end_s for span in told)
+    start_s, end_s = spans[0].start_s, max(span.end_s for span in spans)
     steps = min(MOST_STEPS, curve.readings((start_s, end_s)))
     if steps < FEWEST_STEPS:
         return None
@@ -56,11 +56,11 @@ def _thinned(trace: PowerTrace, times: Sequence[Times], zero_ns: int, offset_ns:
         round(curve.joules(step) / step_s, MICROWATT_DIGITS) if read else None
         for step, read in zip(itertools.pairwise(map(float, edges)), known, strict=True)
     )
-    return PowerCurve(start_s=start_s, step_s=step_s, watts=watts, spans=tuple(told))
+    return PowerCurve(start_s=start_s, step_s=step_s, watts=watts, spans=tuple(spans))
 
 
 def _known(curve: Curve, edges_s: Floats) -> npt.NDArray[np.bool_]:
-    """Whether the meter was read around these steps: a line across a hole would show what nobody saw."""
+    """Whether the meter was read around these steps: a line across a hole would show what was not measured."""
     after = np.searchsorted(curve.t_s, (edges_s[1:] + edges_s[:-1]) / 2).clip(1, len(curve.t_s) - 1)
     gap_s = curve.t_s[after] - curve.t_s[after - 1]
     inside = (edges_s[:-1] >= curve.t_s[0]) & (edges_s[1:] <= curve.t_s[-1])

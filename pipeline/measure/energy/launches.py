@@ -1,4 +1,4 @@
-"""A launch of each file for the power meters, after the timed ones: what it uses, or why nobody knows."""
+"""A launch of each file for the power meters, after the timed ones: what it uses, or why that is not known."""
 
 from collections.abc import Callable
 

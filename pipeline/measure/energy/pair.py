@@ -1,8 +1,8 @@
-"""Two files in turns under one meter -> net joules of an inference of each, over all cycles of a pair of fresh processes.
+"""Two files interleaved under one meter -> net joules of an inference of each, over all cycles of a pair of fresh processes.
 
 A meter's gain is the same for both sides and cancels; so does what drifts more slowly than a cycle. Idle power that is not
 known well enters both sides alike: of its error, in units of the net power, only the share of the change itself is left in their
-ratio. So a pair may be far shorter than what tells joules. The order within each cycle is drawn, so that under no change each
+ratio. So a pair may be far shorter than a measurement of joules. The order within each cycle is drawn, so that under no change each
 sign is a coin toss. Verdicts rest on pairs, one number each: what differs from process to process would make the cycles
 of one pair agree with each other, and be called a change.
 """
@@ -16,13 +16,13 @@ from device_agent.wire import EnergyWindow, Paired, PowerTrace
 from pipeline.measure.energy.reading import RESOLUTION_W, SAME_CLOCK, Idle, Sync, seconds_into, settled
 from pipeline.measure.energy.trace import Curve, NoEnergyError
 
-# of a block that may lie on the wrong side of its edge: an effect of 5 % is told as 4.7 % at the least, in the mean of the orders. What
+# of a block that may lie on the wrong side of its edge: an effect of 5 % is reported as at least 4.7 %, in the mean of the orders. What
 # the first or last block loses to idle makes a pair of one cycle say up to 2.7 % more or less: its sign is drawn with the order
 MAX_EDGE_RATIO = 0.05
 
 
 class PairJoules(msgspec.Struct, frozen=True, kw_only=True):
-    """Net, of one inference, over all cycles of a pair."""
+    """Net joules of one inference of each side, over all cycles of a pair."""
 
     baseline_j: float
     candidate_j: float
@@ -33,7 +33,7 @@ class PairJoules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def joules_of_pair(paired: Paired, trace: PowerTrace, sync: Sync = SAME_CLOCK) -> PairJoules:
-    """NoEnergyError where the trace can not be trusted, or the blocks' edges are not known well enough for their length."""
+    """NoEnergyError where the trace cannot be trusted, or the blocks' edges are not known well enough for their length."""
     if not paired.blocks or len(paired.idle) != 2:
         raise NoEnergyError("the pair has no blocks, or no idle time around them")
     if any(later.start_ns < earlier.end_ns for earlier, later in itertools.pairwise(paired.blocks)):
@@ -67,5 +67,5 @@ def joules_of_pair(paired: Paired, trace: PowerTrace, sync: Sync = SAME_CLOCK) -
     if min(runs.values()) < 1:
         raise NoEnergyError("a pair with one side only")
     if min(net_j.values()) <= RESOLUTION_W * (ran.end_ns - ran.start_ns) / 1e9:
-        raise NoEnergyError("the load can not be told from idle")
+        raise NoEnergyError("the load cannot be told from idle")
     return PairJoules(baseline_j=net_j["A"] / runs["A"], candidate_j=net_j["B"] / runs["B"])

@@ -1,4 +1,4 @@
-"""A meter's trace and what ran when -> joules per inference, gross and net, with an uncertainty in parts. Or why there are none.
+"""A meter's trace and what ran when -> joules per inference, gross and net, with an uncertainty in parts. Or why there is none.
 
 Gross: all that was used between start and end. Net: less what the board uses when it waits, as measured before and after.
 Uncertainties are half-widths of 95 % intervals; a data sheet's limit is taken as one. Sources of the rules: MLPerf Power's
@@ -44,14 +44,14 @@ SAME_CLOCK = Sync()
 
 
 def least_window_s(period_s: float, *, accumulates: bool) -> float:
-    """The shortest time that this meter can tell the energy of."""
+    """The shortest window whose energy this meter can measure."""
     if accumulates and period_s <= 0.2:
         return ACCUMULATED_WINDOW_S
     return next(window for limit, window in WINDOWS_S if period_s <= limit)
 
 
 def reading_of(trace: PowerTrace, ran: EnergyWindow, sync: Sync = SAME_CLOCK) -> EnergyReading:
-    """What this meter says of one launch; without a number and with `invalid` where it can not be trusted."""
+    """What this meter says of one launch; without a number and with `invalid` where it cannot be trusted."""
     try:
         return _valid(trace, ran, sync)
     except NoEnergyError as error:
@@ -82,11 +82,11 @@ def _valid(trace: PowerTrace, ran: EnergyWindow, sync: Sync) -> EnergyReading:
     watt, scatter_w = curve.watts(window)
     net_w = watt - idle.watt
     if net_w <= max(RESOLUTION_W, math.hypot(scatter_w, idle.uncertainty_w)):
-        raise NoEnergyError("the load can not be told from idle")
+        raise NoEnergyError("the load cannot be told from idle")
     per = length_s / ran.runs  # seconds per inference: watts become joules of one
     lead_s = ran.lead_ns / 1e9
     shift_s = max(0.0, sync.uncertainty_s + curve.edge_s - lead_s)
-    edge = net_w * shift_s / length_s * per  # the load's step, seen so much too early or too late
+    edge = net_w * shift_s / length_s * per  # the load's step, seen too early or too late by this
     gain = None if trace.gain_ppm is None else trace.gain_ppm / 1e6
     offset_w = (trace.offset_uw or 0) / 1e6  # the same when idle: no part of the net energy
     gross = EnergyParts(
@@ -128,7 +128,7 @@ class Idle:
     def __init__(self, curve: Curve, windows: Sequence[Window]) -> None:
         """Of the two `windows`, before and after the work. NoEnergyError where they differ by more than 5 %.
 
-        What idle would have been meanwhile was not seen. It is taken as one more draw of what the pieces of two seconds before and
+        What idle would have been during the window was not seen. It is taken as one more draw of what the pieces of two seconds before and
         after were drawn from: the prediction interval of a further observation, t s sqrt(1 + 1/n) with n - 1 degrees of freedom
         (Hahn and Meeker, Statistical Intervals). So the whole drift counts as scatter, for a swing that is the same before
         and after says nothing of what lay between. A longer work is not taken to average a slow swing out.
@@ -155,7 +155,7 @@ class Idle:
 
 
 def settled(window: Window, edge_s: float) -> Window:
-    """NoEnergyError where nothing is left: the readings of it would all still tell of the load."""
+    """NoEnergyError where nothing is left: its readings would all still be about the load."""
     start, end = window
     cut = max(edge_s, min(SETTLE_S, SETTLE_RATIO * (end - start)))
     if end - start <= 2 * cut:

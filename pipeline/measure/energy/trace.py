@@ -13,32 +13,32 @@ import numpy.typing as npt
 from device_agent.wire import PowerTrace
 
 FEWEST = 5  # readings from which a mean has an uncertainty
-# Student's t, two-sided 95 %, of so many batches less one
+# Student's t, two-sided 95 %, of that many batches less one
 T95 = {5: 2.776, 10: 2.262}
 MAX_DROPPED_RATIO = 0.01
 # one reading in each period, at a random moment: a gap of 2 is nothing, of 5 a clock or a meter that stood
 LONGEST_GAP_PERIODS = 5
-MOST_NS = 1 << 62  # 146 years: more is no time, and the sum of two would not fit 64 bits
+MOST_NS = 1 << 62  # 146 years: more is not a time, and the sum of two would not fit 64 bits
 
 Floats = npt.NDArray[np.float64]
 Window = tuple[float, float]
 
 
 class NoEnergyError(Exception):
-    """Why there is no number. It is told as it is."""
+    """Why there is no number. The report shows the message as it is."""
 
 
 class Curve:
     """`offset_ns` is added to the trace's times: board clock less the meter's clock. Times in seconds since `zero_ns`.
 
-    A reading tells of a moment up to `delay_ns` before it: it is put in the middle of that, and is `edge_s` off at most, with half
+    A reading is about a moment up to `delay_ns` before it: it is put in the middle of that, and is `edge_s` off at most, with half
     a period to the next.
     """
 
     def __init__(self, trace: PowerTrace, zero_ns: int, offset_ns: int = 0) -> None:
-        """NoEnergyError where the trace can not be one."""
+        """NoEnergyError where the trace is not plausible."""
         if not trace.t_ns:
-            raise NoEnergyError(trace.note or "the meter told nothing")
+            raise NoEnergyError(trace.note or "the meter reported nothing")
         self.accumulates = not trace.power_uw
         values = trace.energy_uj if self.accumulates else trace.power_uw
         shift_ns = offset_ns - trace.delay_ns // 2 - zero_ns

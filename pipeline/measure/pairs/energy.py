@@ -1,4 +1,4 @@
-"""Each judged file beside its baseline under one power meter: pairs of fresh processes, one number a pair."""
+"""The energy of each judged file against its baseline under one power meter: pairs of fresh processes, one number a pair."""
 
 import contextlib
 import math
@@ -26,15 +26,15 @@ from targets.meters import CLOCKLESS
 
 CYCLES = 2  # more would only cost hand-overs; 1 where blocks must be long
 LEAST_BLOCK_S = 0.25  # a hand-over takes some milliseconds
-IDLE_PERIODS, LEAST_IDLE_S = 50, 1.0  # the mean of 30 readings at the least, behind what is left to settle
+IDLE_PERIODS, LEAST_IDLE_S = 50, 1.0  # the mean of at least 30 readings, after what is left to settle
 OTHER_CLOCK_S = 0.05  # of a meter that this machine reads: half a round trip
 MOST_RUNS = 1 << 40  # of a block: its time ends it
 STARTS_S = 2.0  # of two processes on a board, for the estimate only
 T95_BATCHES = T95[10]  # what made a half-width of the scatter of a file alone
 
 
-class Plans(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a pair under this meter is."""
+class PairLengths(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the blocks and the idle times of a pair under this meter are."""
 
     shape: Shape
     idle_s: float
@@ -45,7 +45,7 @@ class Plans(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def energy_in_pairs(experiment: Experiment, measurements: Sequence[Measurement]) -> tuple[EnergyPaired, ...]:
-    """One for each judged file, also where nothing could be measured: its doubts say why. Nothing without a limit on energy."""
+    """Measure each judged file; where that fails, the record's doubts say why. Nothing without a limit on energy."""
     limits = experiment.plan.tables.limits
     if limits.energy_regression is None:
         return ()
@@ -61,25 +61,25 @@ def _energy_of(judged: Judged, rule: Rule) -> EnergyPaired:
         meter, readings = meter_for(experiment.deployment, (baseline, one))
     except NoEnergyError as error:
         return msgspec.structs.replace(record, doubts=(_no_verdict(str(error)),), seconds=time.monotonic() - began)
-    plans = plans_for(meter, readings, experiment.plan.tables.measure.energy_idle_seconds, rule)
-    least, most = (units.seconds(look * plans.pair_s) for look in (rule.looks[0], rule.looks[-1]))
-    experiment.progress.say(f"energy of {one.label} beside its baseline, by {meter.name}: {least} to {most}")
-    a, b = (_for_meter(launch, meter, plans) for launch in judged.launches)
+    lengths = lengths_for(meter, readings, experiment.plan.tables.measure.energy_idle_seconds, rule)
+    least, most = (units.seconds(look * lengths.pair_s) for look in (rule.looks[0], rule.looks[-1]))
+    experiment.progress.say(f"energy of {one.label} in pairs with its baseline, by {meter.name}: {least} to {most}")
+    a, b = (_for_meter(launch, meter, lengths) for launch in judged.launches)
     metered = Metered(experiment, meter)
-    traces = until_decided(
+    measured = until_decided(
         experiment.session,
-        judged.pairing((a, b), plans.shape, rule, ", energy in turns"),
-        judged.tell(rule, f"energy of {one.label}, beside its baseline"),
+        judged.pairing((a, b), lengths.shape, rule, ", energy in pairs"),
+        judged.progress_of(rule, f"energy of {one.label}, in pairs with its baseline"),
         metered.ratio_of,
         metered.watching,
     )
     if metered.why is not None:
         curves, doubts = metered.curves[-1:], [_no_verdict(metered.why)]
     else:
-        curves, doubts = metered.curves, [each for each in judged.doubts_about(traces.paired) if each.invalid]
+        curves, doubts = metered.curves, [each for each in judged.doubts_about(measured.paired) if each.invalid]
         record = msgspec.structs.replace(
             record,
-            log_ratios=traces.log_ratios,
+            log_ratios=measured.log_ratios,
             baseline_j=median(each.baseline_j for each in metered.joules),
             candidate_j=median(each.candidate_j for each in metered.joules),
         )
@@ -88,7 +88,7 @@ def _energy_of(judged: Judged, rule: Rule) -> EnergyPaired:
         meter=meter.name,
         quality=meter.quality,
         doubts=tuple(msgspec.structs.replace(each, touches="energy") for each in doubts),
-        raw=experiment.keep(traces.answers, packed=True),
+        raw=experiment.keep(measured.answers, packed=True),
         curve=curves[0] if curves else None,
         seconds=time.monotonic() - began,
     )
@@ -99,13 +99,13 @@ def _no_verdict(why: str) -> Doubt:
 
 
 def meter_for(deployment: Deployment, sides: Sequence[Measurement]) -> tuple[DeployedMeter, list[EnergyReading]]:
-    """The meter that judges, and what it said of each side alone: measured rather than coarse, in the plan's order, of those that
-    had a number for both.
+    """Choose the meter that judges, with its reading of each side alone: the first in the plan's order that had a number for both,
+    and one that measures rather than a coarse one.
 
-    NoEnergyError where there is none: then no time is spent on pairs.
+    NoEnergyError where no meter qualifies: then no time is spent on pairs.
     """
     if deployment.board.emulated:
-        raise NoEnergyError("an emulated machine uses what this machine uses: it says nothing of a board")
+        raise NoEnergyError("an emulated machine draws this host's power, so it cannot stand for a board")
     if not deployment.meters:
         raise NoEnergyError(why_none(deployment))
     why = []
@@ -113,7 +113,7 @@ def meter_for(deployment: Deployment, sides: Sequence[Measurement]) -> tuple[Dep
         readings = [reading for side in sides for reading in side.energy.readings if reading.meter == meter.name]
         valid = [reading for reading in readings if reading.net_j is not None and not reading.invalid]
         if meter.name in CLOCKLESS:
-            why.append(f"{meter.name}: the clock of its file is not known while files take turns")
+            why.append(f"{meter.name}: the clock of its file is not known while two files alternate")
         elif len(valid) == len(sides):
             return meter, valid
         else:
@@ -122,12 +122,13 @@ def meter_for(deployment: Deployment, sides: Sequence[Measurement]) -> tuple[Dep
     raise NoEnergyError(" | ".join(why))
 
 
-def plans_for(meter: DeployedMeter, readings: Sequence[EnergyReading], idle_s: float, rule: Rule) -> Plans:
-    """How long a pair must be, by this meter's `readings` of both files alone.
+def lengths_for(meter: DeployedMeter, readings: Sequence[EnergyReading], idle_s: float, rule: Rule) -> PairLengths:
+    """Choose how long a pair must be, from this meter's `readings` of both files alone.
 
-    A side: until what happened between two readings scatters so little that ten pairs tell on which side of the limit an unchanged
-    file is (with a margin below the limit: of the margin, a file that is worse by the limit); the scatter of a side falls with the root of its time, a ratio has that of both. Never longer than this meter needs for joules,
-    which no ratio needs. A block: so long that MAX_EDGE_RATIO of it covers its edges.
+    A side lasts until what happened between two readings scatters so little that ten pairs show on which side of the limit an unchanged
+    file is (with a margin below the limit: on which side of the margin a file is that is worse by the limit). The scatter of a side falls
+    with the root of its time, and a ratio has that of both. A side is never longer than this meter needs for joules, which no ratio
+    needs. A block is long enough for MAX_EDGE_RATIO of it to cover its edges.
     """
     edge_s = max(one.edge_s or 0.0 for one in readings) + (0.0 if meter.on_board else OTHER_CLOCK_S)
     least_s = max(LEAST_BLOCK_S, edge_s / MAX_EDGE_RATIO)
@@ -139,27 +140,27 @@ def plans_for(meter: DeployedMeter, readings: Sequence[EnergyReading], idle_s: f
     cycles = CYCLES if side_s >= 2 * CYCLES * least_s else 1
     block_s = max(least_s, side_s / (2 * cycles))
     shape = Shape(cycles=cycles, min_ns=math.ceil(block_s * 1e9), min_runs=1, max_runs=MOST_RUNS)
-    return Plans(shape=shape, idle_s=min(idle_s, max(LEAST_IDLE_S, IDLE_PERIODS * meter.period_s)))
+    return PairLengths(shape=shape, idle_s=min(idle_s, max(LEAST_IDLE_S, IDLE_PERIODS * meter.period_s)))
 
 
 def _deviation(rule: Rule) -> float:
-    """Of the pairs' log ratios, with which the first look decides that, with decision.POWER."""
+    """The standard deviation of the pairs' log ratios with which the first look decides, with paired_test.POWER."""
     limit, margin = math.log1p(rule.limit), math.log1p(rule.margin)
     return (limit - margin if margin < limit else limit) / math.log1p(smallest_limit(1.0, rule.looks[0], rule))
 
 
 def _variance_s(one: EnergyReading) -> float:
-    """Of the relative scatter of its net energy in one second."""
+    """The variance of its relative net energy over one second."""
     if not (one.net and one.net_j and one.window_s):
         return math.inf
     return (one.net.sampling_j / one.net_j / T95_BATCHES) ** 2 * one.window_s
 
 
-def _for_meter(launch: wire.Launch, meter: DeployedMeter, plans: Plans) -> wire.Launch:
+def _for_meter(launch: wire.Launch, meter: DeployedMeter, lengths: PairLengths) -> wire.Launch:
     changes = {
         "meters": (use_of(meter),) if meter.on_board else (),
-        "idle_ns": round(plans.idle_s * 1e9),
-        "timeout_ns": launch.timeout_ns + round(plans.pair_s * 1e9),
+        "idle_ns": round(lengths.idle_s * 1e9),
+        "timeout_ns": launch.timeout_ns + round(lengths.pair_s * 1e9),
     }
     return wire.Launch(**{**vars(launch), **changes})
 
@@ -181,7 +182,7 @@ class Metered:
             self.watch.ended()
 
     def ratio_of(self, answer: PairAnswer) -> float | None:
-        """The log of candidate / baseline of a pair's joules. None where it has none: `why` says the reason."""
+        """Return the log of candidate / baseline of a pair's joules. None where the pair has none, and `why` gives the reason."""
         try:
             self.joules.append(self._joules(answer))
         except NoEnergyError as error:

@@ -15,10 +15,10 @@ from pipeline.statistics.paired_test import Rule
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """A judged file and its baseline, as each was measured alone. `place`: that of the file in the measurements."""
+    """A judged file and its baseline, as each was measured alone. `index`: of the file among the measurements."""
 
     experiment: Experiment
-    place: int
+    index: int
     candidate: Measurement
     baseline: Measurement
 
@@ -28,7 +28,7 @@ class Judged(msgspec.Struct, frozen=True):
 
     @property
     def launches(self) -> tuple[wire.Launch, wire.Launch]:
-        """Of the baseline, then of the candidate."""
+        """That of the baseline, then that of the candidate."""
         experiment = self.experiment
         a, b = (experiment.launch_of("time", experiment.candidate_of(each)) for each in (self.baseline, self.candidate))
         return a, b
@@ -41,16 +41,17 @@ class Judged(msgspec.Struct, frozen=True):
             candidate=launches[1],
             shape=shape,
             rules=(rule,),
-            seed=plan.tables.seed + self.place,
+            seed=plan.tables.seed + self.index,
             label=f"{plan.path}{what}",
             cooling=self.experiment.cooling,
         )
 
-    def tell(self, rule: Rule, note: str) -> Callable[[int], None]:
-        """Shows how many pairs are measured, of the most that there may be."""
+    def progress_of(self, rule: Rule, note: str) -> Callable[[int], None]:
+        """Return what shows how many pairs are measured, of the most that there may be."""
         return lambda done: self.experiment.progress.step(done, rule.looks[-1], note)
 
     def doubts_about(self, pairs: Sequence[wire.Paired]) -> tuple[Doubt, ...]:
+        """Check the pairs by the rules of validity."""
         launches = [pair.a for pair in pairs], [pair.b for pair in pairs]
         expected = (
             self.experiment.expected_of(self.experiment.candidate_of(one), mine, one.golden)

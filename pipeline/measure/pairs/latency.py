@@ -1,4 +1,4 @@
-"""Each judged file beside its baseline: runs the pairs and puts them into a record."""
+"""The latency of each judged file against its baseline: run the pairs, and put them into a record."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from device_agent import wire
 from pipeline.measure.experiment import Experiment
 from pipeline.measure.pairs import ratio
 from pipeline.measure.pairs.judged import Judged
-from pipeline.measure.pairs.run import Traces, shape_of, until_decided
+from pipeline.measure.pairs.run import MeasuredPairs, shape_of, until_decided
 from pipeline.measure.remedies import evidence
 from pipeline.measure.summary import P99_RUNS, quantiles_of
-from pipeline.records import Glance, Measurement, NotMeasured, Paired, Side, TailRatios
+from pipeline.records import BoardSample, Measurement, NotMeasured, Paired, Side, TailRatios
 from pipeline.statistics.paired_test import Rule, rule_of
 
 TAILS = ((95, 130), (99, P99_RUNS))
@@ -32,28 +32,28 @@ def latency_in_pairs(
     for judged in Judged.all_of(experiment, measurements):
         one = judged.candidate
         shape = shape_of(max(judged.baseline.latency.median_s, one.latency.median_s))
-        traces = until_decided(
+        measured = until_decided(
             experiment.session,
             judged.pairing(judged.launches, shape, rule),
-            judged.tell(rule, f"{one.label}, beside its baseline"),
+            judged.progress_of(rule, f"{one.label}, in pairs with its baseline"),
         )
-        if traces.failed is not None:
-            why = f"it could not be measured beside its baseline: {evidence(traces.failed)}"
-            failed.append(experiment.candidate_of(one).not_measured(why, traces.failed))
+        if measured.failed is not None:
+            why = f"it could not be measured in pairs with its baseline: {evidence(measured.failed)}"
+            failed.append(experiment.candidate_of(one).not_measured(why, measured.failed))
         else:
-            found.append(_paired(judged, traces, rule))
+            found.append(_paired(judged, measured, rule))
     return tuple(found), tuple(failed)
 
 
-def _paired(judged: Judged, traces: Traces, rule: Rule) -> Paired:
-    pairs = traces.paired
+def _paired(judged: Judged, measured: MeasuredPairs, rule: Rule) -> Paired:
+    pairs = measured.paired
     runs = min(len(side.latency_ns) for pair in pairs for side in (pair.a, pair.b))
     return Paired(
         subject=judged.candidate.subject,
         baseline_subject=judged.baseline.subject,
         margin=rule.margin,
         limit=rule.limit,
-        log_ratios=traces.log_ratios,
+        log_ratios=measured.log_ratios,
         tails=tuple(
             TailRatios(percent=percent, log_ratios=tuple(ratio.quantile_log_ratio(pair, percent) for pair in pairs))
             for percent, needed in TAILS
@@ -61,8 +61,8 @@ def _paired(judged: Judged, traces: Traces, rule: Rule) -> Paired:
         ),
         baseline=_side([pair.a for pair in pairs]),
         candidate=_side([pair.b for pair in pairs]),
-        seconds=traces.seconds,
-        glances=_glances(pairs),
+        seconds=measured.seconds,
+        board_samples=_board_samples(pairs),
         doubts=judged.doubts_about(pairs),
         raw=judged.experiment.keep(pairs, packed=True),
     )
@@ -80,10 +80,10 @@ def _side(launches: Sequence[wire.Launched]) -> Side:
     )
 
 
-def _glances(pairs: Sequence[wire.Paired]) -> tuple[Glance, ...]:
+def _board_samples(pairs: Sequence[wire.Paired]) -> tuple[BoardSample, ...]:
     start_ns = pairs[0].blocks[0].start_ns
     return tuple(
-        Glance(
+        BoardSample(
             t_s=(block.start_ns - start_ns) / 1e9,
             end_s=(block.end_ns - start_ns) / 1e9,
             pair=number,

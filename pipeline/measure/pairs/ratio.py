@@ -1,4 +1,4 @@
-"""What a pair of processes says: one number for the judge, and its quantiles for people."""
+"""The ratio of a pair of processes: one number for the verdict, and its quantiles for people."""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ Times = npt.NDArray[Any]
 
 
 def blocks(paired: wire.Paired) -> Iterator[tuple[wire.Block, Times]]:
-    """Each block and its times in ns, in the order in which they were measured. ValueError if they do not fit each other."""
+    """Yield each block and its times in ns, in the order in which they were measured. ValueError if they do not fit each other."""
     times = {"A": np.asarray(paired.a.latency_ns), "B": np.asarray(paired.b.latency_ns)}
     if any(len(each) and each.min() < 1 for each in times.values()):
         raise ValueError("an inference of no time")
@@ -34,9 +34,9 @@ def blocks(paired: wire.Paired) -> Iterator[tuple[wire.Block, Times]]:
 
 
 def log_ratio(paired: wire.Paired) -> float:
-    """Log of B / A: the median over cycles of the ratio of both sides' 10th percentiles in that cycle.
+    """Return the log of B / A: the median over cycles of the ratio of both sides' 10th percentiles in that cycle.
 
-    Source: measured beside eight other statistics on traces of unchanged files; this one had the smallest deviation under load.
+    Source: compared with eight other statistics on traces of unchanged files; this one had the smallest deviation under load.
     """
     cycles: dict[int, dict[str, list[Times]]] = {}
     for block, times in blocks(paired):
@@ -52,6 +52,6 @@ def log_ratio(paired: wire.Paired) -> float:
 
 
 def quantile_log_ratio(paired: wire.Paired, percent: float) -> float:
-    """Log of B / A of that quantile of all times of the pair."""
+    """Return the log of B / A of that quantile of all times of the pair."""
     a, b = (np.percentile(side.latency_ns, percent) for side in (paired.a, paired.b))
     return float(np.log(b / a))

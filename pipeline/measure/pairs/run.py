@@ -1,4 +1,4 @@
-"""Baseline and candidate side by side on the board: pairs of fresh processes that take turns, until a look decides."""
+"""Baseline and candidate interleaved on the board: pairs of fresh processes, block by block, until a look decides."""
 
 import random
 import time
@@ -14,7 +14,7 @@ from pipeline.statistics.paired_test import Rule, decide
 from targets import Session
 from targets.session import NO_COOLING, Cooling
 
-BLOCK_NS = 20_000_000  # long against a hand-over, short against what drifts
+BLOCK_NS = 20_000_000  # long compared with a hand-over, short compared with any drift
 CYCLES, RUNS = 10, 5
 MAX_RUNS = 2000  # of one block: enough for a 10th percentile of a model of 10 microseconds
 # one inference: above these a pair has fewer cycles, so that a verdict takes minutes and not hours
@@ -43,7 +43,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shape_of(latency_s: float) -> Shape:
-    """For the slower side's time of one inference."""
+    """The shape for `latency_s`, one inference of the slower side."""
     if latency_s > SLOWEST_S:
         return Shape(cycles=4, min_ns=0, min_runs=1, max_runs=2)
     if latency_s > SLOW_S:
@@ -71,7 +71,7 @@ class Pairing(msgspec.Struct, frozen=True, kw_only=True):
         return self.rules[0].looks
 
     def pairs(self, number: int, shuffle: random.Random) -> tuple[wire.Pair, ...]:
-        """`number` pairs, each started and alternated in an order of its own: what makes the test exact."""
+        """Draw `number` pairs, each started and alternated in a random order of its own: that makes the test exact."""
         shape = self.shape
         a, b = (
             wire.Launch(**{**vars(launch), "mode": "turns", "timed_max_runs": shape.runs})
@@ -101,8 +101,8 @@ def _known(log_ratios: Sequence[float], rule: Rule) -> bool:
     return any(decide(log_ratios[:look], rule) is not None for look in rule.looks if look <= len(log_ratios))
 
 
-class Traces(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured until a look decided."""
+class MeasuredPairs(msgspec.Struct, frozen=True, kw_only=True):
+    """The pairs that were measured until a look decided."""
 
     answers: tuple[PairAnswer, ...]
     log_ratios: tuple[float, ...]  # empty where a pair failed
@@ -118,31 +118,31 @@ class Traces(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def latency_ratio_of(answer: PairAnswer) -> float | None:
-    """Of latency. None for a pair that failed; StageError for what no board of ours sends."""
+    """Return the log ratio of the latencies. None for a pair that failed; StageError for one that cannot be read."""
     if isinstance(answer, wire.LaunchFailed):
         return None
     try:
         return log_ratio(answer)
     except (ValueError, KeyError) as error:
         raise StageError(
-            f"the agent sent a pair that can not be read: {error}", hint="Run again; report it if it happens twice."
+            f"the agent sent a pair that cannot be read: {error}", hint="Run again; report it if it happens twice."
         ) from error
 
 
 def until_decided(
     session: Session,
     pairing: Pairing,
-    tell: Callable[[int], None],
+    on_pair: Callable[[int], None],
     ratio_of: RatioOf = latency_ratio_of,
     around: Around = nullcontext,
-) -> Traces:
-    """Measure until every rule has decided, or a pair has no ratio. `tell` hears how many pairs are measured; each look's job runs
-    in a context of `around`.
+) -> MeasuredPairs:
+    """Measure until every rule has decided, or a pair has no ratio. `on_pair` is called with the number of pairs so far; the job of
+    each look runs in a context of `around`.
     """
     began = time.monotonic()
     ratios: list[float] = []
     answers: list[PairAnswer] = []
-    for answers in look_by_look(session, pairing, tell, around):
+    for answers in look_by_look(session, pairing, on_pair, around):
         for answer in answers[len(ratios) :]:
             ratio = ratio_of(answer)
             if ratio is None:
@@ -153,13 +153,13 @@ def until_decided(
             break
         if pairing.decided(ratios):
             break
-    return Traces(answers=tuple(answers), log_ratios=tuple(ratios), seconds=time.monotonic() - began)
+    return MeasuredPairs(answers=tuple(answers), log_ratios=tuple(ratios), seconds=time.monotonic() - began)
 
 
 def look_by_look(
-    session: Session, pairing: Pairing, tell: Callable[[int], None], around: Around = nullcontext
+    session: Session, pairing: Pairing, on_pair: Callable[[int], None], around: Around = nullcontext
 ) -> Iterator[list[PairAnswer]]:
-    """All answers so far, at each look: the one who asks stops when it has enough."""
+    """Yield all answers so far, at each look; the caller stops when they are enough."""
     shuffle = random.Random(pairing.seed)  # noqa: S311 - an order, not a secret
     cooling = pairing.cooling
     answers: list[PairAnswer] = []
@@ -170,7 +170,7 @@ def look_by_look(
             for record in session.follow(job_id):
                 if isinstance(record, wire.Paired | wire.LaunchFailed):
                     answers.append(record)
-                    tell(len(answers))
+                    on_pair(len(answers))
         if len(answers) != look:
             raise StageError(
                 f"the agent finished with {len(answers)} of {look} pairs",
@@ -179,5 +179,5 @@ def look_by_look(
         yield answers
         first = answers[0]
         if cooling.limit_ns and cooling.from_mc is None and isinstance(first, wire.Paired):
-            # one band for all of them. Not asked of the board now: a job that is found again has to be the same
+            # One band for all pairs. The board is not asked now: a job that is found again has to be the same
             cooling = cooling._replace(from_mc=first.a.before.temperature_mc)

@@ -15,15 +15,15 @@ TAIL = 0.995  # a distribution is drawn up to this quantile: one preempted run w
 
 
 def pictures(run: RunRecord) -> Iterator[Picture]:
-    """Those for which the run holds anything to draw."""
+    """Yield the pictures for which the run holds anything to draw."""
     trust = Trust(run)
     for of_pairs in (
         pairs.slower,
         pairs.together,
         pairs.tails,
         timeline.steadiness,
-        pairs.hungrier,
-        power.turns,
+        pairs.more_energy,
+        power.in_pairs,
         power.alone,
     ):
         if (picture := of_pairs(trust)) is not None:
@@ -35,7 +35,7 @@ def pictures(run: RunRecord) -> Iterator[Picture]:
 
 
 def variants(run: RunRecord) -> list[str]:
-    """Those that have a colour of their own and are in this run, for the legend."""
+    """Return the variants of this run that have a colour of their own, for the legend."""
     present = {one.variant for one in run.converted} | {one.variant for one in run.measured.measurements}
     return [variant for variant in VARIANTS if variant in present]
 
@@ -62,26 +62,26 @@ def sizes(run: RunRecord) -> Picture | None:
 
 def accuracies(run: RunRecord) -> Picture | None:
     """Dots, for bars that do not start at zero would lie."""
-    told = [
+    known = [
         (one, one.accuracy.accuracy_ratio, *binomial(one.accuracy.accuracy_ratio, one.accuracy.rows))
         for one in run.measured.measurements
         if one.accuracy and one.accuracy.accuracy_ratio is not None and one.accuracy.rows
     ]
-    if not told:
+    if not known:
         return None
     source = run.loaded.model.accuracy_ratio
-    ends = [end for *_, low, high in told for end in (low, high)] + ([source] if source is not None else [])
+    ends = [end for *_, low, high in known for end in (low, high)] + ([source] if source is not None else [])
     air = 0.06 * (max(ends) - min(ends)) or 0.01
     scale = Scale(low=max(0, min(ends) - air), high=min(1, max(ends) + air))
-    words = ", ".join(f"{one.label}: {units.percent(ratio)}" for one, ratio, *_ in told)
+    words = ", ".join(f"{one.label}: {units.percent(ratio)}" for one, ratio, *_ in known)
     drawing = Drawing(
-        "accuracies", f"How often is each file right on {place(run)}?", words, height=ROW * len(told) + AXIS
+        "accuracies", f"How often is each file right on {place(run)}?", words, height=ROW * len(known) + AXIS
     )
-    bottom = ROW * len(told)
+    bottom = ROW * len(known)
     drawing.axis(scale, 0, bottom, units.percent)
     if source is not None:
         drawing.line(scale.at(source), 0, scale.at(source), bottom, "reference", f"as given: {units.percent(source)}")
-    for number, (one, ratio, low, high) in enumerate(told):
+    for number, (one, ratio, low, high) in enumerate(known):
         y = number * ROW + LINE
         drawing.label(y, one.label, units.percent(ratio))
         note = f"{units.percent(ratio)}, {units.percent(low)} to {units.percent(high)}"
@@ -89,7 +89,7 @@ def accuracies(run: RunRecord) -> Picture | None:
         drawing.shape("circle", colour(one.variant), note, cx=scale.at(ratio), cy=y + 7, r=5)
     caption = (
         f"The axis runs from {units.percent(scale.low)} to {units.percent(scale.high)}, not from 0. Lines: binomial 95 % "
-        "interval (Wilson) of the evaluation rows. All files answered the same rows, so their differences are surer than "
+        "interval (Wilson) of the evaluation rows. All files answered the same rows, so their differences are more certain than "
         "the lines suggest."
     )
     if source is not None:
@@ -152,8 +152,8 @@ def tradeoff(run: RunRecord) -> Picture | None:
         hollow = "hollow" if mark_of(one) == DOUBTFUL else ""
         note = f"{one.label}: {units.percent(ratio)} at {_median(one)}"
         drawing.shape("circle", f"{colour(one.variant)} {hollow}", note, cx=x, cy=y, r=5.5)
-        beside = [(x + 14, y), (x - 14, y), (x, y - 14), (x, y + 14), (x + 12, y - 12), (x - 12, y + 12)]
-        free = next((spot for spot in beside if all(math.dist(spot, other) > 12 for other in taken)), beside[0])
+        around = [(x + 14, y), (x - 14, y), (x, y - 14), (x, y + 14), (x + 12, y - 12), (x - 12, y + 12)]
+        free = next((spot for spot in around if all(math.dist(spot, other) > 12 for other in taken)), around[0])
         taken.append(free)
         drawing.text(free[0], free[1] + 4, units.count(number), "value", "middle")
     caption = "Up and to the left is better. Numbers are the rows of the results. Neither axis need start at zero."
@@ -161,17 +161,17 @@ def tradeoff(run: RunRecord) -> Picture | None:
 
 
 def sensitivities(run: RunRecord) -> Picture | None:
-    """What each part of the model bears, if a pass measured it."""
+    """How sensitive each part of the model is, if a pass measured it."""
     drawn = tuple(drawing.svg() for drawing in sensitivity.drawings(run))
     return (
-        Picture(title="Which parts of the model bear a change?", caption=sensitivity.CAPTION, drawings=drawn)
+        Picture(title="Which parts of the model tolerate a change?", caption=sensitivity.CAPTION, drawings=drawn)
         if drawn
         else None
     )
 
 
 def distributions(run: RunRecord) -> Picture | None:
-    """What all the runs took: a median hides two modes and a tail."""
+    """Draw the times of all runs: a median hides two modes and a tail."""
     drawn = [one for one in asked_for(run) if mark_of(one) != INVALID and any(one.latency.histogram_counts)]
     if not drawn:
         return None

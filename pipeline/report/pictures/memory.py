@@ -11,7 +11,7 @@ BAR = 22
 
 
 def memory(run: RunRecord) -> Picture | None:
-    """Every file on the same scale. None where no kernel told a thing."""
+    """Every file on the same scale. None where no kernel reported anything."""
     drawn = [one for one in asked_for(run) if _known(one) and mark_about(one.doubts, "memory") != INVALID]
     if not drawn:
         return None

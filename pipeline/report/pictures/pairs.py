@@ -12,7 +12,7 @@ from pipeline.report.trust import DOUBTFUL, INVALID, Trust, guarded, level_of
 
 LEFT, RIGHT = 72, 334  # of the pairs; what stands at their right names the lines
 TOP, TALL = 2 * LINE + 14, 170
-SLOWER, HUNGRIER = "Did it get slower?", "Did it use more energy?"
+SLOWER, MORE_ENERGY = "Did it get slower?", "Did it use more energy?"
 GAP = 15  # between two labels of lines
 
 
@@ -25,8 +25,8 @@ def slower(trust: Trust) -> Picture | None:
     return _picture(SLOWER, caption, trust, _slower)
 
 
-def hungrier(trust: Trust) -> Picture | None:
-    """The same of energy. None without a limit on it, and where no pair could be trusted."""
+def more_energy(trust: Trust) -> Picture | None:
+    """The same for energy. None without a limit on it, and where no pair could be trusted."""
     drawn = [each for each in trust.energy_paired if each.log_ratios and trust.of_energy(each) != INVALID]
     if not drawn:
         return None
@@ -36,8 +36,8 @@ def hungrier(trust: Trust) -> Picture | None:
     )
     if any(trust.of_energy(each) == DOUBTFUL for each in drawn):
         caption += ' Hollow and "?": doubted.'
-    drawings = tuple(_hungrier(f"hungrier-{number}", each, trust).svg() for number, each in enumerate(drawn))
-    return Picture(title=HUNGRIER, caption=caption, drawings=drawings)
+    drawings = tuple(_more_energy(f"more_energy-{number}", each, trust).svg() for number, each in enumerate(drawn))
+    return Picture(title=MORE_ENERGY, caption=caption, drawings=drawings)
 
 
 def together(trust: Trust) -> Picture | None:
@@ -50,7 +50,7 @@ def together(trust: Trust) -> Picture | None:
 
 
 def tails(trust: Trust) -> Picture | None:
-    """What a low quantile can not see."""
+    """What a low quantile cannot see."""
     caption = (
         "Quantiles of every inference of all pairs, with their 95 % intervals; above the baseline (square), below the candidate (dot). Only p95 "
         "and p99 have a limit of their own, a looser one: other programs on the board lengthen a tail, too."
@@ -77,11 +77,11 @@ def _slower(name: str, paired: Paired, trust: Trust) -> Drawing:
     return _changes(name, SLOWER, paired, trust.verdict_of(paired), change, ends, trust.of_pairs(paired))
 
 
-def _hungrier(name: str, paired: EnergyPaired, trust: Trust) -> Drawing:
+def _more_energy(name: str, paired: EnergyPaired, trust: Trust) -> Drawing:
     verdict = trust.verdict_of(paired, metrics.ENERGY)
     change = verdict.change if verdict else None
     ends = [verdict.low, verdict.high] if verdict and verdict.low is not None and verdict.high is not None else []
-    return _changes(name, HUNGRIER, paired, verdict, change, ends, trust.of_energy(paired))
+    return _changes(name, MORE_ENERGY, paired, verdict, change, ends, trust.of_energy(paired))
 
 
 def _changes(
@@ -149,8 +149,8 @@ def _together(name: str, paired: Paired, trust: Trust) -> Drawing:
     answer = f"slower in {units.count(slower_pairs)} of {units.count(len(paired.log_ratios))} pairs"
     middles = [sorted(side)[len(side) // 2] for side in sides]
     named = [
-        f"{who} {guarded(units.seconds(at), mark)}"
-        for who, at in zip(("■ baseline", "● candidate"), middles, strict=True)
+        f"{side} {guarded(units.seconds(at), mark)}"
+        for side, at in zip(("■ baseline", "● candidate"), middles, strict=True)
     ]
     drawing = Drawing(
         name, f"{paired.subject.label}, pair by pair", f"{answer}; {', '.join(named)}", height=TOP + TALL + AXIS
@@ -177,7 +177,7 @@ def _tails(name: str, paired: Paired, trust: Trust) -> Drawing:
     shown = [percent for percent in QUANTILES if all(percent in side for side in sides)]
     ends = [end for side in sides for percent in shown for end in _ends(side[percent])]
     bottom = LINE + 6 + row * len(shown)
-    told = []
+    described = []
     drawing = Drawing(name, f"The slow inferences of {paired.subject.label}", "", height=bottom + AXIS)
     scale = scale_for(min(ends), max(ends), start=8, end=WIDTH - 8) if ends else Scale(low=0, high=1)
     drawing.axis(scale, LINE + 4, bottom, units.seconds)
@@ -188,7 +188,7 @@ def _tails(name: str, paired: Paired, trust: Trust) -> Drawing:
         values = " to ".join(guarded(units.seconds(one.value_s), mark) for one in (a, b))
         verdict = trust.verdict_of(paired, metrics.TAIL, percent)
         words = f"p{units.count(percent)}: {values}"
-        told.append(words)
+        described.append(words)
         drawing.text(0, y + 14, words, "label")
         if verdict is not None or percent not in {50, 90}:
             drawing.text(WIDTH, y + 14, tail(paired, percent, trust).partition(":")[0], "value", "end")
@@ -201,7 +201,7 @@ def _tails(name: str, paired: Paired, trust: Trust) -> Drawing:
                 drawing.shape("rect", f"side-a{_hollow(mark)}", note, x=x - 4, y=y + down - 4, width=8, height=8)
             else:
                 drawing.shape("circle", f"{style}{_hollow(mark)}", note, cx=x, cy=y + down, r=4.5)
-    drawing.description = "; ".join(told)
+    drawing.description = "; ".join(described)
     return drawing
 
 
@@ -210,7 +210,7 @@ def _ends(one: Quantile) -> list[float]:
 
 
 def _times(values: list[float], *, start: float, end: float) -> Scale:
-    """Of the times themselves: from zero, what a verdict is about could not be seen."""
+    """The scale of the times themselves: on one from zero the differences could not be seen."""
     low, high = min(values), max(values)
     if high > 10 * low:
         return scale_for(low, high, start=start, end=end)

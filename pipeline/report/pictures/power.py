@@ -13,12 +13,12 @@ BELOW = TOP + TALL + 12  # what is there: its text stands clear of the lowest po
 STRIP = 12  # of the blocks of one side
 AIR = 1.08  # above the highest power
 ALONE = "How much power did it take, and when?"
-PAUSE = " Where the line is broken nothing was read: the board's meters pause while the model warms up, and in turns, to see what reading them costs."
-TURNS = "How did the power change while the two took turns?"
+PAUSE = " Where the line is broken nothing was read: the board's meters pause while the model warms up, and now and then, to see what reading them costs."
+IN_PAIRS = "How did the power change while the two alternated?"
 
 
 def alone(trust: Trust) -> Picture | None:
-    """Each file under each meter, with what was measured and what was subtracted. None where no meter told a thing."""
+    """Each file under each meter, with what was measured and what was subtracted. None where no meter reported anything."""
     drawn = [
         (one, reading, reading.curve)
         for one in trust.measurements.values()
@@ -35,17 +35,17 @@ def alone(trust: Trust) -> Picture | None:
     return Picture(title=ALONE, caption=caption + _remarks(curve for *_, curve in drawn), drawings=drawings)
 
 
-def turns(trust: Trust) -> Picture | None:
+def in_pairs(trust: Trust) -> Picture | None:
     """One pair of each judged file. None without a limit on energy, and where no pair was run."""
     drawn = [(paired, paired.curve) for paired in trust.energy_paired if paired.curve is not None]
     if not drawn:
         return None
     caption = (
         "One pair of the file and its baseline, the first; where a pair's trace is invalid, that one. The strips are the blocks of the baseline "
-        "(A) and of the candidate (B). Power is not energy: what takes more may be done sooner."
+        "(A) and of the candidate (B). Power is not energy: a file that takes more may finish sooner."
     )
-    drawings = tuple(_turns(f"turns-{number}", *each, trust).svg() for number, each in enumerate(drawn))
-    return Picture(title=TURNS, caption=caption + _remarks(curve for _, curve in drawn), drawings=drawings)
+    drawings = tuple(_in_pairs(f"power-pairs-{number}", *each, trust).svg() for number, each in enumerate(drawn))
+    return Picture(title=IN_PAIRS, caption=caption + _remarks(curve for _, curve in drawn), drawings=drawings)
 
 
 def _remarks(curves: Iterator[PowerCurve]) -> str:
@@ -74,13 +74,13 @@ def _alone(name: str, one: Measurement, reading: EnergyReading, curve: PowerCurv
     return drawing
 
 
-def _turns(name: str, paired: EnergyPaired, curve: PowerCurve, trust: Trust) -> Drawing:
+def _in_pairs(name: str, paired: EnergyPaired, curve: PowerCurve, trust: Trust) -> Drawing:
     mark, verdict = trust.of_energy(paired), trust.verdict_of(paired, metrics.ENERGY)
     bottom = BELOW + 2 * (STRIP + 3)
     answer = guarded(verdict.outcome.value if verdict else "not judged", mark)
     if verdict and verdict.change is not None:
         answer = f"{guarded(f'{units.percent_change(verdict.change)} energy', mark)}  {verdict.outcome.value}"
-    drawing = Drawing(name, f"{TURNS} {paired.subject.label}, {paired.meter}", answer, height=bottom + AXIS)
+    drawing = Drawing(name, f"{IN_PAIRS} {paired.subject.label}, {paired.meter}", answer, height=bottom + AXIS)
     across = _plane(drawing, (paired.subject.label, paired.meter, answer), curve, bottom)
     for span in curve.spans:
         if span.what == "idle":
@@ -106,9 +106,9 @@ def _plane(drawing: Drawing, heading: tuple[str, str, str], curve: PowerCurve, b
 
 
 def _up(curve: PowerCurve, idle_w: float = 0.0) -> Scale:
-    """From zero, for energies are areas; a shunt that is the wrong way round tells less than that."""
-    told = [watt for watt in curve.watts if watt is not None]
-    return Scale(low=min([0.0, *told]), high=AIR * max([idle_w, *told, 0.0]) or 1.0, start=TOP + TALL, end=TOP)
+    """From zero, for energies are areas; a shunt that is the wrong way round reports less than that."""
+    known = [watt for watt in curve.watts if watt is not None]
+    return Scale(low=min([0.0, *known]), high=AIR * max([idle_w, *known, 0.0]) or 1.0, start=TOP + TALL, end=TOP)
 
 
 def _shade(drawing: Drawing, across: Scale, span: PowerSpan, style: str, word: str) -> None:

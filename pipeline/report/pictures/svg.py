@@ -1,6 +1,6 @@
 """Just enough to draw the pictures of the page: scales, ticks and escaped shapes.
 
-matplotlib would do it, but weighs more than the whole base install, and what it draws can not follow the reader's dark
+matplotlib would do it, but weighs more than the whole base install, and what it draws cannot follow the reader's dark
 or light theme. Colours are classes, which page.html.j2 defines; a number here is a coordinate, never text for people.
 """
 
@@ -35,7 +35,7 @@ def colour(variant: str) -> str:
 
 
 def apart(places: Sequence[float], gap: float) -> list[float]:
-    """The places of labels that would stand upon each other, moved downwards until they are `gap` apart; in the same order."""
+    """Return the places of labels that would overlap, moved downwards until they are `gap` apart; in the same order."""
     moved = list(places)
     before = -math.inf
     for index in sorted(range(len(places)), key=lambda index: places[index]):
@@ -155,7 +155,7 @@ class Drawing:
                 taken.append((place, half))
 
     def svg(self) -> Markup:
-        """The whole picture. Its title and description are what a screen reader says."""
+        """The whole picture. A screen reader reads its title and description."""
         return Markup(
             '<svg viewBox="0 0 {} {:.0f}" role="img" aria-labelledby="{}-title {}-desc">'
             '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>{}</svg>'

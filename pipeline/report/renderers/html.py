@@ -29,7 +29,7 @@ Chapters = dict[str, tuple[str, str, tuple[Place, ...]]]
 """Key of a chapter -> its title, its heading ("": the title of its first section), and the places of its sections."""
 FIRST: Chapters = {
     "results": ("Results", "", (Place.RESULTS,)),
-    "beside": ("Side by side", "", (Place.PAIRS,)),
+    "pairs": ("Side by side", "", (Place.PAIRS,)),
     "ledger": ("Ledger", "", (Place.LEDGER,)),
 }
 LAST: Chapters = {

@@ -88,8 +88,8 @@ def _limits(limits: tuple[Limit, ...]) -> list[str]:
     lines.append("| --- | --- | --- | ---: | ---: | ---: | ---: | --- |")
     for one in limits:
         change = f"{one.change} ({one.interval})" if one.interval else one.change
-        told = (one.metric, one.subject, one.baseline, one.candidate, change, one.limit, one.why)
-        lines.append(_row((f"{SIGNS.get(one.outcome, '')} {one.outcome}".strip(), *told)))
+        cells = (one.metric, one.subject, one.baseline, one.candidate, change, one.limit, one.why)
+        lines.append(_row((f"{SIGNS.get(one.outcome, '')} {one.outcome}".strip(), *cells)))
     return lines
 
 

@@ -31,7 +31,7 @@ NARROWEST = 40
 
 
 def render(run: RunRecord, _store: Store, *, width: int | None = None, colour: bool | None = None) -> str:
-    """`width` and `colour` are those of stdout unless given; where it is no terminal, 120 columns and plain text."""
+    """`width` and `colour` are those of stdout unless given; where it is not a terminal, 120 columns and plain text."""
     if colour is None:
         colour = (
             sys.stdout is not None
@@ -120,8 +120,10 @@ def _limits(limits: tuple[Limit, ...], console: Console) -> None:
     for limit in limits:
         found = limit.candidate if limit.change == units.UNKNOWN else limit.change
         interval = f" ({limit.interval})" if limit.interval else ""
-        told = f"{limit.metric} of {limit.subject}: {found}{interval}, at most {limit.limit}: {limit.why}"
-        console.print(Padding(Text.assemble((limit.outcome, STYLES.get(limit.outcome, "")), f"  {told}"), (0, 0, 0, 2)))
+        words = f"{limit.metric} of {limit.subject}: {found}{interval}, at most {limit.limit}: {limit.why}"
+        console.print(
+            Padding(Text.assemble((limit.outcome, STYLES.get(limit.outcome, "")), f"  {words}"), (0, 0, 0, 2))
+        )
 
 
 def _findings(view: View, console: Console) -> None:

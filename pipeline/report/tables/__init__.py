@@ -33,7 +33,7 @@ class Tabled(Protocol):
     SHOWN: Shown
 
     def table(self, run: RunRecord, trust: Trust, /) -> Table:
-        """What the run holds of it, in words, with its title also where it has no lines. `trust`: that of this run."""
+        """Return what the run holds about it, in words; the title also where there are no lines. `trust`: that of this run."""
 
 
 SECTIONS: dict[str, Tabled] = {

@@ -1,4 +1,4 @@
-"""What the board said of itself."""
+"""What the board reported about itself."""
 
 from pipeline import units
 from pipeline.records import RunRecord
@@ -11,7 +11,7 @@ SHOWN = Shown.DETAILS
 
 
 def table(run: RunRecord, _trust: Trust) -> Table:
-    """What the board said of itself."""
+    """What the board reported about itself."""
     deployment, board = run.deployment, run.deployment.board
     lines = [
         ("target", deployment.target),

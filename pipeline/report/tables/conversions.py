@@ -14,19 +14,19 @@ def table(run: RunRecord, _trust: Trust) -> Table:
     """Each file against the model it was made from, on the host."""
     lines = []
     for one in run.converted:
-        told = one.agreement
+        agreement = one.agreement
         lines.append(
             (
                 one.file,
                 one.kind or units.UNKNOWN,
                 units.size(one.artifact.size_bytes),
-                units.count(told.rows if told else None),
-                units.number(told.largest_error if told else None),
-                units.number(told.error_rms if told else None),
-                units.percent(_of_spread(told)),
-                units.percent(told.top1_agreement_ratio if told else None),
-                units.percent(told.source_accuracy_ratio if told else None),
-                units.percent(told.accuracy_ratio if told else None),
+                units.count(agreement.rows if agreement else None),
+                units.number(agreement.largest_error if agreement else None),
+                units.number(agreement.error_rms if agreement else None),
+                units.percent(_of_spread(agreement)),
+                units.percent(agreement.top1_agreement_ratio if agreement else None),
+                units.percent(agreement.source_accuracy_ratio if agreement else None),
+                units.percent(agreement.accuracy_ratio if agreement else None),
                 one.artifact.sha256[:12],
             )
         )
@@ -52,5 +52,9 @@ def _notes(run: RunRecord) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{one.format}: {note}." for one in run.converted for note in one.notes))
 
 
-def _of_spread(told: Agreement | None) -> float | None:
-    return told.error_rms / told.spread if told and told.error_rms is not None and told.spread else None
+def _of_spread(agreement: Agreement | None) -> float | None:
+    return (
+        agreement.error_rms / agreement.spread
+        if agreement and agreement.error_rms is not None and agreement.spread
+        else None
+    )

@@ -1,4 +1,4 @@
-"""The table of energies: each meter's word on each file, with what its uncertainty is made of."""
+"""The table of energies: each meter's reading of each file, with the parts of its uncertainty."""
 
 from pipeline import units
 from pipeline.records import EnergyParts, EnergyReading, RunRecord
@@ -13,14 +13,14 @@ COLUMNS = (
 )
 NOTE = (
     "Of one inference, with the half-width of the 95 % interval. Net: less what the board uses when it waits. Gain (of the meter), "
-    'sampling, clock (of the meter against the board) and idle are the parts of the net value\'s uncertainty. A gain of "-": nobody '
+    'sampling, clock (of the meter against the board) and idle are the parts of the net value\'s uncertainty. A gain of "-": no source '
     "says how exact this meter is, and the interval is of the rest only; differences between files suffer less. Coarse: the rail or "
     "the rate is such that only large differences count. edgepress was not tried with any power meter's hardware yet."
 )
 
 
 def table(run: RunRecord, _trust: Trust) -> Table:
-    """A line a meter and file; none where no meter watched."""
+    """A line for each meter and file; none where no meter watched."""
     lines = [
         (one.label, *_cells(reading, energy_mark_of(one)))
         for one in run.measured.measurements

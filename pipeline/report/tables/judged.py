@@ -1,4 +1,4 @@
-"""Each judged file side by side with its baseline, by their pairs."""
+"""Each judged file against its baseline, by their pairs."""
 
 from pipeline import metrics, units
 from pipeline.records import Paired, RunRecord
@@ -20,8 +20,8 @@ COLUMNS = (
     Column(heading="its tail", brief=False),
 )
 NOTE = (
-    f"Change: of the time of one inference against the baseline, both measured in turns. Detects: the smallest change that so many pairs "
-    f"call REGRESSED in {units.level(POWER)} of all cases."
+    f"Change: of the time of one inference against the baseline, measured in pairs. Detects: the smallest change that this number of pairs "
+    f"calls REGRESSED in {units.level(POWER)} of all cases."
 )
 TAIL_PERCENT = (95, 99)  # those that a limit may judge
 NOT_JUDGED = "not judged"
@@ -57,7 +57,7 @@ def _line(paired: Paired, trust: Trust) -> Line:
 
 
 def tail(paired: Paired, percent: int, trust: Trust) -> str:
-    """What became of the looser limit on this quantile: its outcome, or why nobody judged it."""
+    """What became of the looser limit on this quantile: its outcome, or why it was not judged."""
     mark, verdict = trust.of_pairs(paired), trust.verdict_of(paired, metrics.TAIL, percent)
     if mark == INVALID:
         return INVALID

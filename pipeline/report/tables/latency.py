@@ -34,5 +34,5 @@ def table(run: RunRecord, _trust: Trust) -> Table:
         ),
         lines=tuple(lines),
         note="Cold start: from the start of the process to its first answer, with Python's start and the import, load and first inference, "
-        "which stand beside it. Files in the page cache: warm, their hashes were checked just before. p99 needs 662 runs (MLPerf's floor).",
+        "which follow it. Files in the page cache: warm, their hashes were checked just before. p99 needs 662 runs (MLPerf's floor).",
     )

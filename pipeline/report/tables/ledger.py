@@ -21,9 +21,9 @@ COLUMNS = (
     Column(heading="accuracy", number=True),
 )
 WIDEST = 0.1
-"""Of an interval that may be called "not faster": a wider one could hide a gain of 5 %, which is worth having."""
+"""The widest interval that may be called "not faster": a wider one could hide a gain of 5 %, which is worth having."""
 NOTE = (
-    "Each line is the model behind that pass. MACs: multiply-accumulates of one inference. Raw: the weights; deflated: the weights after "
+    "Each line is the model after that pass. MACs: multiply-accumulates of one inference. Raw: the weights; deflated: the weights after "
     "zlib, as in a compressed download; container: the pass's own packed form. Accuracy: of the model on the host, before conversion. "
     "Latency: the median over launches."
 )
@@ -61,7 +61,7 @@ def table(run: RunRecord, trust: Trust) -> Table:
 
 
 def _fastest(trust: Trust, place: tuple[str, str]) -> float:
-    """By what the compressed model takes there: the terminal has room for one column."""
+    """Return what the compressed model takes there. Places are sorted by it: the terminal has room for one column."""
     return min(
         (
             one.latency.median_s
@@ -96,7 +96,7 @@ def _latency(one: Measurement | None) -> str:
 
 
 def _variant(run: RunRecord, number: int) -> str:
-    """Under which variant the model behind the pass `number` was measured: a pass that changes nothing leaves it the one before."""
+    """Return the variant under which the model after the pass `number` was measured; a pass that changes nothing leaves the one before."""
     passes = run.compressed.passes
     artifact = passes[number - 1].model.artifact
     if artifact == run.compressed.model.artifact:
@@ -108,7 +108,7 @@ def _variant(run: RunRecord, number: int) -> str:
 
 
 def findings(run: RunRecord, trust: Trust) -> Iterator[Finding]:
-    """Of which pass the training was not kept. Which pass made it faster, and which did not: one sentence for each and each answer."""
+    """Say which training was not kept, and which pass made the model faster and which did not: one sentence for each answer."""
     steps = run.compared.steps if run.compared else ()
     for number, one in enumerate(run.compressed.passes, start=1):
         yield from (Finding(tone="worse", text=f"{one.name}: {note}.") for note in one.notes if UNTRAINED in note)
@@ -139,15 +139,15 @@ def _of_pass(one: PassReport, steps: list[Comparison], trust: Trust) -> Iterator
             kind = "same" if step.latency_high - step.latency_low <= WIDEST else "unknown"
         else:
             kind = "slower" if step.latency_low > 1 else "faster"
-        told = f"{place}: {guarded(units.faster(step.latency_ratio), trust.of_comparison(step))} ({interval})"
-        groups.setdefault(kind, []).append(told)
+        found = f"{place}: {guarded(units.faster(step.latency_ratio), trust.of_comparison(step))} ({interval})"
+        groups.setdefault(kind, []).append(found)
     sentences = {
         "faster": ("better", "made it faster on"),
         "slower": ("worse", "made it SLOWER on"),
         "same": ("neutral", "this step did not make it faster on"),
         "unknown": (
             "neutral",
-            f"whether it became faster can not be told, the interval is wider than {units.percent(WIDEST)}, on",
+            f"whether it became faster is not known, because the interval is wider than {units.percent(WIDEST)}, on",
         ),
         "doubted": ("neutral", "whether it became faster is doubted on"),
     }

@@ -30,7 +30,7 @@ def table(run: RunRecord, _trust: Trust) -> Table:
         lines,
         "Of the launch with the median peak. Model memory in the results is the growth of anonymous memory from "
         '"runtime imported" to the end, without the rows that were made ready; file-backed pages can be dropped and read again. What "allocated" adds to "model loaded" are '
-        "TensorFlow Lite's arena and repacked weights together: it does not tell the arena alone."
+        "TensorFlow Lite's arena and repacked weights together: it does not report the arena alone."
         + _gpu_shared(run)
         + _of_job(run),
     )
@@ -38,8 +38,8 @@ def table(run: RunRecord, _trust: Trust) -> Table:
 
 def _gpu_shared(run: RunRecord) -> str:
     """On the boards that it is for, a GPU's memory is the board's own."""
-    told = [(one.label, one.memory.gpu_shared_bytes) for one in run.measured.measurements]
-    found = ", ".join(f"{label} {units.size(value)}" for label, value in told if value is not None)
+    known = [(one.label, one.memory.gpu_shared_bytes) for one in run.measured.measurements]
+    found = ", ".join(f"{label} {units.size(value)}" for label, value in known if value is not None)
     return (
         f" Less memory available on the whole board at the end, a GPU's and other programs' included: {found}."
         if found
@@ -50,5 +50,5 @@ def _gpu_shared(run: RunRecord) -> str:
 def _of_job(run: RunRecord) -> str:
     """Not judged: the page cache depends on what was read before."""
     peak = run.measured.job_peak_bytes
-    told = f"at most {units.size(peak)}, with the page cache charged to it (its control group; not judged)"
-    return "" if peak is None else f" All launches of files alone, as one job: {told}."
+    known = f"at most {units.size(peak)}, with the page cache charged to it (its control group; not judged)"
+    return "" if peak is None else f" All launches of files alone, as one job: {known}."

@@ -1,4 +1,4 @@
-"""How the numbers were made, so that they can be made again."""
+"""How the numbers were measured, so that they can be reproduced."""
 
 from pipeline import units
 from pipeline.records import Paired, RunRecord
@@ -27,7 +27,7 @@ def table(run: RunRecord, _trust: Trust) -> Table:
     if measured:
         meters = ", ".join(f"{one.name} ({one.rail}; {one.quality})" for one in run.deployment.meters) or "none"
         lines += [
-            ("launches", f"each measurement is of so many fresh processes: {spread([one.latency.launches for one in measured])}"),
+            ("launches", f"fresh processes of each measurement: {spread([one.latency.launches for one in measured])}"),
             ("runs", f"{spread([one.latency.runs for one in measured])} timed inferences in all, batch 1"),
             ("warm-up", f"{spread([one.warmup_runs for one in measured])} runs, not counted"),
             ("threads", spread([one.threads for one in measured])),
@@ -49,7 +49,7 @@ def _pairs(run: RunRecord) -> list[tuple[str, str]]:
         return []
     looks = ", ".join(units.count(look) for look in LOOKS[:-1])
     rules = dict.fromkeys((one.margin, one.limit) for one in paired)
-    told = "; ".join(
+    named = "; ".join(
         f"limit {units.percent(limit)}" + (f", margin {units.percent(margin)}" if margin < limit else "")
         for margin, limit in rules
     )
@@ -59,8 +59,8 @@ def _pairs(run: RunRecord) -> list[tuple[str, str]]:
         (
             "pairs",
             (
-                "baseline and candidate as two fresh processes on the same CPUs, started in an order by chance; they take turns in short blocks, "
-                f"ABBA or BAAB by chance, {_blocks(paired)} blocks a pair"
+                "baseline and candidate as two fresh processes on the same CPUs, started in a random order; they alternate in short blocks, "
+                f"ABBA or BAAB at random, {_blocks(paired)} blocks a pair"
             ),
         ),
         (
@@ -71,7 +71,7 @@ def _pairs(run: RunRecord) -> list[tuple[str, str]]:
             "verdict on latency",
             (
                 f"exact sign-flip test over the pairs, looks at {looks} and {units.count(LOOKS[-1])} of them, each at {units.level(ALPHA)} / "
-                f"{units.count(len(LOOKS))}, one-sided. REGRESSED: surely above the {bound}; PASS: surely below the limit ({told})"
+                f"{units.count(len(LOOKS))}, one-sided. REGRESSED: provably above the {bound}; PASS: provably below the limit ({named})"
             ),
         ),
         (
@@ -83,6 +83,6 @@ def _pairs(run: RunRecord) -> list[tuple[str, str]]:
 
 
 def _blocks(paired: tuple[Paired, ...]) -> str:
-    numbers = [len(one.glances) // max(len(one.log_ratios), 1) for one in paired]
+    numbers = [len(one.board_samples) // max(len(one.log_ratios), 1) for one in paired]
     low, high = min(numbers), max(numbers)
     return units.count(low) if low == high else f"{units.count(low)} to {units.count(high)}"

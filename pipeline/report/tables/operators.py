@@ -8,25 +8,25 @@ from pipeline.report.view import Line, Place, Shown, Table
 
 PLACE = Place.TIMES
 SHOWN = Shown.DETAILS
-SLOWEST = 8  # of each file: they are most of the time of any network that is worth a look
+SLOWEST = 8  # of each file: they make up most of the time of any network
 
 
 def table(run: RunRecord, _trust: Trust) -> Table:
     """The slowest of each file, then the rest of it in one line."""
     lines = [line for one in asked_for(run) for line in _lines(one)]
-    told = [(one.label, one.operators_note) for one in asked_for(run) if one.operators_note]
-    notes = {note: ", ".join(label for label, other in told if other == note) for _, note in told}
+    known = [(one.label, one.operators_note) for one in asked_for(run) if one.operators_note]
+    notes = {note: ", ".join(label for label, other in known if other == note) for _, note in known}
     return Table(
         title="The slowest operators",
         columns=columns_of("measurement|operator|kind|shapes|mean>|share>"),
         lines=tuple(lines),
         note=" ".join(
             [
-                "In a launch of their own: a profile slows down what it looks at. Mean: without the slowest tenth of the runs. Share: of the sum of all operators."
+                "In a launch of their own: a profile slows down what it measures. Mean: without the slowest tenth of the runs. Share: of the sum of all operators."
             ]
             + [f"{labels}: {note}." for note, labels in notes.items()]
         )
-        if told
+        if known
         else "",
     )
 

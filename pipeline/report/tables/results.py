@@ -41,7 +41,7 @@ COLUMNS = (
 
 
 def table(run: RunRecord, trust: Trust) -> Table:
-    """A line for each, beside its baseline where it has one."""
+    """A line for each, compared with its baseline where it has one."""
     comparisons = {comparison.subject: comparison for comparison in trust.compared.comparisons}
     baselines = {comparison.baseline_subject for comparison in trust.compared.comparisons}
     lines = tuple(

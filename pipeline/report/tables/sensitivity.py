@@ -15,13 +15,13 @@ CHANGES = {
 
 
 def points_of(run: RunRecord) -> tuple[SensitivityPoint, ...]:
-    """Of the last pass that measured any."""
+    """Return the points of the last pass that measured any."""
     found = [one.sensitivity for one in run.compressed.passes if one.sensitivity]
     return found[-1] if found else ()
 
 
 def amount(change: str, value: float) -> str:
-    """A share that is pruned, or a number of bits."""
+    """Word an amount: a share that is pruned, or a number of bits."""
     return f"{units.count(int(value))} bits" if change == "quantize" else units.percent(value)
 
 

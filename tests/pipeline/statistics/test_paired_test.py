@@ -120,7 +120,7 @@ def test_at_the_limit_each_wrong_verdict_has_exactly_its_share_of_all_signs(size
         found[decide([math.log1p(limit) + s * size for s, size in zip(signs, sizes, strict=True)], rule)] += 1
     most = math.floor(1024 * rule.level)
     assert 1 <= found[Outcome.REGRESSED] == found[Outcome.PASS] <= most == 3
-    assert found[None] == 1024 - 2 * found[Outcome.PASS]  # INCONCLUSIVE comes only behind the last look
+    assert found[None] == 1024 - 2 * found[Outcome.PASS]  # INCONCLUSIVE comes only after the last look
 
 
 def test_a_pass_is_proven_below_the_limit_and_not_below_the_margin():

@@ -16,7 +16,7 @@ from tests.support.sessions import launch
 
 MODEL = CLEAN.model_sha256
 ONE = measurement("compressed")
-CANDIDATE = SimpleNamespace(label=ONE.label, converted=SimpleNamespace(variant="compressed"))
+CANDIDATE = SimpleNamespace(subject=ONE.subject, converted=SimpleNamespace(variant="compressed"))
 
 
 @pytest.mark.parametrize(

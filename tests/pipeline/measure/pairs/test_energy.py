@@ -171,20 +171,21 @@ def test_the_measured_meter_judges_and_a_file_without_a_clock_never_does():
 def test_pairs_are_as_long_as_the_meter_needs(period_s, accumulates, scatter, edge_s, cycles, block_s, pair_s):
     meter = msgspec.structs.replace(METER, period_s=period_s, accumulates=accumulates)
     alone = [reading(scatter=scatter, edge_s=edge_s)] * 2
-    made = energy.plans_for(meter, alone, 10, RULE)
+    made = energy.lengths_for(meter, alone, 10, RULE)
     assert made.shape.cycles == cycles
     assert made.shape.min_ns == pytest.approx(block_s * S, rel=0.01)
     assert made.pair_s == pytest.approx(pair_s, rel=0.01)
     assert made.shape.runs <= 40_000  # whose times are kept
-    other = energy.plans_for(msgspec.structs.replace(meter, on_board=False), alone, 10, RULE)
+    other = energy.lengths_for(msgspec.structs.replace(meter, on_board=False), alone, 10, RULE)
     assert other.shape.min_ns >= (edge_s + energy.OTHER_CLOCK_S) / 0.05 * S
-    assert energy.plans_for(meter, alone, 1, RULE).idle_s == 1  # as asked for
+    assert energy.lengths_for(meter, alone, 1, RULE).idle_s == 1  # as asked for
 
 
 def test_a_sharper_rule_makes_longer_pairs():
     alone = [reading(scatter=0.03)] * 2
     lengths = [
-        energy.plans_for(METER, alone, 10, rule_of(0.05, margin)).shape.min_ns / S for margin in (0.05, 0.05 / 6, 0.049)
+        energy.lengths_for(METER, alone, 10, rule_of(0.05, margin)).shape.min_ns / S
+        for margin in (0.05, 0.05 / 6, 0.049)
     ]
     assert lengths == pytest.approx([0.525, 0.764, 1.25], rel=0.01)  # never longer than joules need
 
@@ -217,13 +218,13 @@ def test_the_agent_runs_such_pairs_with_its_meter(tmp_path, monkeypatch):
     with open_session(target) as session:
         (meter,) = deploy.meters.chosen(session, tables, target)
         session.put(MODEL, SHA)
-        plans = energy.plans_for(meter, [reading(edge_s=0.025)] * 2, 1, RULE)
-        a = energy._for_meter(launch(), meter, plans)
+        lengths = energy.lengths_for(meter, [reading(edge_s=0.025)] * 2, 1, RULE)
+        a = energy._for_meter(launch(), meter, lengths)
         experiment = experiment_of(session=session, plan=tables)
         pairing = Pairing(
             baseline=a,
             candidate=a,
-            shape=msgspec.structs.replace(plans.shape, cycles=1, min_ns=S // 2),
+            shape=msgspec.structs.replace(lengths.shape, cycles=1, min_ns=S // 2),
             rules=(msgspec.structs.replace(RULE, looks=(1,)),),
             seed=1,
             label="test",

@@ -188,7 +188,7 @@ def test_a_pair_that_does_not_fit_itself_is_refused(damage):
         pair.__dict__["blocks"] = ()
     else:
         pair.a.__dict__["latency_ns"] = tuple(-time for time in pair.a.latency_ns)
-    with pytest.raises(StageError, match="can not be read"):
+    with pytest.raises(StageError, match="cannot be read"):
         latency_ratio_of(pair)
 
 

@@ -186,12 +186,12 @@ def test_the_powers_that_the_energies_are_made_of_are_drawn_where_they_were():
 
 def test_an_invalid_reading_is_drawn_as_invalid_and_tells_no_mean():
     reading = reading_of(trace(power_uw=tuple(2_000_000 for _ in trace().t_ns)), RAN)
-    assert (reading.invalid, reading.curve is None) == ("the load can not be told from idle", False)
+    assert (reading.invalid, reading.curve is None) == ("the load cannot be told from idle", False)
     drawing = drawing_of(power.alone(Trust(run_with(reading))))
     assert "invalid" in texts(drawing)
     assert not [each for each in texts(drawing) if "of it" in each]
     assert styled(drawing, "line", "reference") == []
-    assert "can not be told from idle" in "".join(drawing.itertext())
+    assert "cannot be told from idle" in "".join(drawing.itertext())
 
 
 def test_a_doubted_reading_has_its_mark():
@@ -221,12 +221,12 @@ def test_a_shunt_that_is_the_wrong_way_round_stays_on_the_picture():
 
 def test_the_blocks_of_both_stand_under_the_power():
     curve = curve_of_pair(trace(), paired(trace()))
-    drawing = drawing_of(power.turns(Trust(with_turns(curve))))
+    drawing = drawing_of(power.in_pairs(Trust(with_turns(curve))))
     strips = [styled(drawing, "path", style)[0].attrib["d"].count("M") for style in ("side-a", "v-compressed")]
     assert strips == [2, 2]
     assert "not judged" in texts(drawing)
     bad = Doubt(what="no verdict on energy", evidence="e", remedy="r", invalid=True, touches="energy")
-    assert "invalid" in texts(drawing_of(power.turns(Trust(with_turns(curve, bad)))))
+    assert "invalid" in texts(drawing_of(power.in_pairs(Trust(with_turns(curve, bad)))))
 
 
 def test_the_verdict_on_energy_can_be_read_off_its_pairs():
@@ -240,7 +240,7 @@ def test_the_verdict_on_energy_can_be_read_off_its_pairs():
     limits = LimitsTable(energy_regression=0.05, energy_margin=0.01)
     verdicts = energy.judge(Case(candidate=one, baseline=base, measured=run.measured, limits=limits))
     run = msgspec.structs.replace(run, compared=msgspec.structs.replace(run.compared, verdicts=tuple(verdicts)))
-    drawing = drawing_of(pairs.hungrier(Trust(run)))
+    drawing = drawing_of(pairs.more_energy(Trust(run)))
     assert any(text.endswith("REGRESSED") for text in texts(drawing))
     assert {"limit +5.00 %", "margin +1.00 %", "no change"} <= set(texts(drawing))
     assert len(styled(drawing, "circle", "v-compressed")) == 11
@@ -248,8 +248,8 @@ def test_the_verdict_on_energy_can_be_read_off_its_pairs():
     margin = next(line for line in drawing.iter("line") if (line.findtext("title") or "").startswith("margin"))
     assert float(bar.attrib["y2"]) < float(margin.attrib["y1"])  # all of it is above
     bad = Doubt(what="no verdict on energy", evidence="e", remedy="r", invalid=True, touches="energy")
-    assert pairs.hungrier(Trust(with_turns(None, bad))) is None
-    assert pairs.hungrier(Trust(with_turns(None))) is None
+    assert pairs.more_energy(Trust(with_turns(None, bad))) is None
+    assert pairs.more_energy(Trust(with_turns(None))) is None
 
 
 def test_the_page_is_drawn_from_the_record_alone(tmp_path):
@@ -258,9 +258,9 @@ def test_the_page_is_drawn_from_the_record_alone(tmp_path):
     again = report.read(report.renderer("json").render(run, store).encode())
     assert again == run
     page = report.renderer("html").render(again, store)
-    for title in (power.ALONE, power.TURNS):
+    for title in (power.ALONE, power.IN_PAIRS):
         assert f"<h3>{title}</h3>" in page
         assert title.endswith("?")
     without = report.renderer("html").render(run_of((measurement(),)), store)
     assert power.ALONE not in without
-    assert power.TURNS not in without
+    assert power.IN_PAIRS not in without

@@ -93,7 +93,7 @@ def test_a_wide_interval_shows_nothing():
     wide = msgspec.structs.replace(second, latency_low=0.6, latency_high=1.5)
     run = msgspec.structs.replace(run, compared=msgspec.structs.replace(run.compared, steps=(first, wide)))
     (found,) = (one for one in view_of(run).findings if one.text.startswith("recover"))
-    assert "can not be told, the interval is wider than 10.00 %" in found.text
+    assert "is not known, because the interval is wider than 10.00 %" in found.text
 
 
 def test_a_step_that_is_doubted_is_no_good_news():
