@@ -81,9 +81,12 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
             verdicts += [not_measured(failure.subject, *each, failure.evidence) for each in _owed(limits)]
     verdicts += _unjudged(limits, verdicts, measured)
     return Compared(
-        verdicts=tuple(verdicts), comparisons=tuple(comparisons), outcome=_outcome(plan, measured, verdicts),
-        steps=tuple(_steps(measured.measurements)), notes=tuple(dict.fromkeys(_kinds(plan, measured.measurements))),
-    )  # fmt: skip
+        verdicts=tuple(verdicts),
+        comparisons=tuple(comparisons),
+        outcome=_outcome(plan, measured, verdicts),
+        steps=tuple(_steps(measured.measurements)),
+        notes=tuple(dict.fromkeys(_kinds(plan, measured.measurements))),
+    )
 
 
 def _kinds(plan: Plan, measurements: Sequence[Measurement]) -> Iterator[str]:

@@ -90,9 +90,14 @@ def _cut(n: int, m: int) -> int:
 
 
 def by_interval(
-    candidate: Measurement, baseline: Measurement, metric: str, values: tuple[float | None, float | None],
-    change: Interval, limit: float, undecided: str = "",
-) -> Verdict:  # fmt: skip
+    candidate: Measurement,
+    baseline: Measurement,
+    metric: str,
+    values: tuple[float | None, float | None],
+    change: Interval,
+    limit: float,
+    undecided: str = "",
+) -> Verdict:
     """By the interval; a doubt of either side that touches this metric is named, and an invalid one ends it. `undecided`: why
     nothing is judged by it.
     """
@@ -113,7 +118,16 @@ def by_interval(
         outcome, why = Outcome.INCONCLUSIVE, UNCLEAR
     named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
     return Verdict(
-        subject=candidate.subject, metric=metric, unit=known.unit, baseline_subject=baseline.subject, baseline=values[0],
-        candidate=values[1], change=middle, low=low, high=high, limit=limit, outcome=outcome,
+        subject=candidate.subject,
+        metric=metric,
+        unit=known.unit,
+        baseline_subject=baseline.subject,
+        baseline=values[0],
+        candidate=values[1],
+        change=middle,
+        low=low,
+        high=high,
+        limit=limit,
+        outcome=outcome,
         why=f"{why} (doubted: {named})" if named else why,
-    )  # fmt: skip
+    )

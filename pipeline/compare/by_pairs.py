@@ -24,10 +24,18 @@ def check_margin(plan: Plan, limit_key: str, margin_key: str) -> None:
 
 
 def by_pairs(
-    candidate: Measurement, baseline: Measurement, paired: Paired | EnergyPaired, log_ratios: Sequence[float], rule: Rule,
-    metric: str, values: tuple[float | None, float | None], worse: str, undecided: str = "", by: str = "",
+    candidate: Measurement,
+    baseline: Measurement,
+    paired: Paired | EnergyPaired,
+    log_ratios: Sequence[float],
+    rule: Rule,
+    metric: str,
+    values: tuple[float | None, float | None],
+    worse: str,
+    undecided: str = "",
+    by: str = "",
     doubts: Sequence[Doubt] = (),
-) -> Verdict:  # fmt: skip
+) -> Verdict:
     """`log_ratios`: candidate / baseline, one a pair. `values`: of the baseline and of the candidate, for people. `worse`: in which
     way, "slower"; `undecided`: why neither could be shown; `by`: added to every reason.
 
@@ -42,11 +50,23 @@ def by_pairs(
     why = ANOTHER_LIMIT if stopped_early else (_why(outcome, found, rule, worse) or undecided) + by
     named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
     return Verdict(
-        subject=candidate.subject, metric=metric, unit=METRICS[metric].unit, baseline_subject=baseline.subject, baseline=values[0],
-        candidate=values[1], change=found.ratio - 1, low=found.low - 1, high=found.high - 1, limit=rule.limit, outcome=outcome,
-        why=f"{why} (doubted: {named})" if named else why, detectable=found.detectable, pairs=len(log_ratios),
-        seconds=paired.seconds, margin=rule.margin,
-    )  # fmt: skip
+        subject=candidate.subject,
+        metric=metric,
+        unit=METRICS[metric].unit,
+        baseline_subject=baseline.subject,
+        baseline=values[0],
+        candidate=values[1],
+        change=found.ratio - 1,
+        low=found.low - 1,
+        high=found.high - 1,
+        limit=rule.limit,
+        outcome=outcome,
+        why=f"{why} (doubted: {named})" if named else why,
+        detectable=found.detectable,
+        pairs=len(log_ratios),
+        seconds=paired.seconds,
+        margin=rule.margin,
+    )
 
 
 def _why(outcome: Outcome, found: Effect, rule: Rule, worse: str) -> str:

@@ -11,10 +11,7 @@ UNPAIRED = (
 
 def not_measured(subject: Subject, metric: str, limit: float, why: str) -> Verdict:
     """The verdict on a limit that cannot be judged, because there is no valid number: never silently green."""
-    return Verdict(
-        subject=subject, metric=metric, unit="", baseline_subject=None, baseline=None, candidate=None, change=None, low=None,
-        high=None, limit=limit, outcome=Outcome.INVALID, why=why,
-    )  # fmt: skip
+    return Verdict(subject=subject, metric=metric, unit="", limit=limit, outcome=Outcome.INVALID, why=why)
 
 
 def within(worse: str, change: str, limit: str) -> str:

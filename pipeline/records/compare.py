@@ -19,7 +19,7 @@ class Outcome(StrEnum):
         return {"PASS": 0, "REGRESSED": 1, "INCONCLUSIVE": 3, "INVALID": 6}[self]
 
 
-class Verdict(Record, frozen=True):
+class Verdict(Record, frozen=True, kw_only=True):
     """One limit of the plan, judged for one measured file. `low` and `high`: the interval of `change`, of 95 %; by pairs and
     of memory of 98 %, and the verdict can be read off it.
     """
@@ -27,12 +27,12 @@ class Verdict(Record, frozen=True):
     subject: Subject
     metric: str  # one of pipeline.metrics
     unit: str
-    baseline_subject: Subject | None
-    baseline: float | None
-    candidate: float | None  # None here and below: INVALID, there is no number
-    change: float | None
-    low: float | None
-    high: float | None
+    baseline_subject: Subject | None = None
+    baseline: float | None = None
+    candidate: float | None = None  # None here and below: INVALID, there is no number
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
     limit: float
     outcome: Outcome
     why: str

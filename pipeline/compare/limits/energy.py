@@ -38,8 +38,16 @@ def judge(case: Case) -> list[Verdict]:
     rule = rule_of(limit, case.limits.energy_margin)
     alone = [doubt for each in (baseline, candidate) for doubt in each.doubts if doubt.touches == "energy"]
     verdict = by_pairs(
-        candidate, baseline, paired, paired.log_ratios, rule, ENERGY, (paired.baseline_j, paired.candidate_j), "more",
-        "that it is on one side of the limit could not be shown: a better meter, or a board that is left alone, would show it",
-        f"; by {paired.meter} ({paired.quality})", [*alone, *paired.doubts],
-    )  # fmt: skip
+        candidate,
+        baseline,
+        paired,
+        paired.log_ratios,
+        rule,
+        ENERGY,
+        values=(paired.baseline_j, paired.candidate_j),
+        worse="more",
+        undecided="that it is on one side of the limit could not be shown: a better meter, or a board that is left alone, would show it",
+        by=f"; by {paired.meter} ({paired.quality})",
+        doubts=[*alone, *paired.doubts],
+    )
     return [verdict]

@@ -39,15 +39,21 @@ def judge(case: Case) -> list[Verdict]:
         return [by_interval(candidate, baseline, LATENCY, values, change, limit, UNPAIRED)]
     paired, rule = case.paired, rule_of(limit, case.limits.latency_margin)
     verdict = by_pairs(
-        candidate, baseline, paired, paired.log_ratios, rule, LATENCY,
-        (paired.baseline.quantile(50), paired.candidate.quantile(50)), "slower",
-        "that it is on one side of the limit could not be shown: measure it where less else runs",
+        candidate,
+        baseline,
+        paired,
+        paired.log_ratios,
+        rule,
+        LATENCY,
+        values=(paired.baseline.quantile(50), paired.candidate.quantile(50)),
+        worse="slower",
+        undecided="that it is on one side of the limit could not be shown: measure it while less else runs",
         doubts=doubts_about(candidate, baseline, paired),
-    )  # fmt: skip
+    )
     return [verdict]
 
 
 def doubts_about(candidate: Measurement, baseline: Measurement, paired: Paired) -> Sequence[Doubt]:
-    """Those of either file alone that touch its times, and those of the pairs."""
+    """Return the doubts about either file alone that touch its times, and those about the pairs."""
     alone = [doubt for each in (candidate, baseline) for doubt in each.doubts if doubt.touches == "latency"]
     return [*alone, *paired.doubts]

@@ -22,7 +22,15 @@ def judge(case: Case) -> list[Verdict]:
     outcome, why = (Outcome.PASS, KEEPS) if bytes_ <= limit else (Outcome.REGRESSED, BREAKS)
     return [
         Verdict(
-            subject=case.candidate.subject, metric=SIZE, unit="B", baseline_subject=None, baseline=None, candidate=bytes_,
-            change=bytes_, low=bytes_, high=bytes_, limit=limit, outcome=outcome, why=why,
+            subject=case.candidate.subject,
+            metric=SIZE,
+            unit="B",
+            candidate=bytes_,
+            change=bytes_,
+            low=bytes_,
+            high=bytes_,
+            limit=limit,
+            outcome=outcome,
+            why=why,
         )
-    ]  # fmt: skip
+    ]

@@ -15,14 +15,14 @@ from pipeline.records import DeployedMeter, Doubt, Energy, EnergyReading
 from targets import Session, meters
 
 ROUND_TRIPS = 5
-FOUND = 0.8  # correlation with the pattern of load from which on its place is believed
+FOUND = 0.8  # correlation with the pattern of load from which on its place is accepted
 SEARCH_S = 2.0  # around the place by the round trips
 STEP_S = 0.005
 MOST_STEPS = 200_000  # of a search: 1000 s of a file whose clock is not known
 
 
 class Watch:
-    """Use as a context manager around a job."""
+    """The meters of a run while one job runs: a context manager around that job."""
 
     def __init__(self, session: Session, plan: Plan, chosen: Sequence[DeployedMeter]) -> None:
         self.session, self.chosen = session, chosen
@@ -37,7 +37,7 @@ class Watch:
         self.offsets: list[tuple[int, float]] = []
 
     def launch_of(self, launch: wire.Launch) -> wire.Launch:
-        """The same file, run for the meters."""
+        """Return the launch of the same file for the meters."""
         extra_s = self.window_s + 2 * self.idle_s + 7 * self.pattern_s + 10
         changes = {
             "mode": "energy",
@@ -60,12 +60,12 @@ class Watch:
         self.traces = tuple(meter.stop() for meter in self.host)
 
     def ended(self) -> None:
-        """The job is done, and the board still there: its clock is asked again."""
+        """Read the board's clock again, when the job is done and the board is still connected."""
         if self.host:
             self.offsets.append(offset_of(self.session.observe))
 
     def energy_of(self, answer: wire.Launched) -> tuple[Energy, list[Doubt]]:
-        """Of the launch for the meters: what each says."""
+        """Return what each meter says about its launch."""
         ran = answer.energy
         if ran is None:
             return Energy(readings=(), note="the agent sent no times of it"), []
@@ -77,7 +77,7 @@ class Watch:
         return Energy(readings=tuple(readings), note=""), doubts_about_energy(readings, answer)
 
     def _of_host(self, trace: wire.PowerTrace, ran: wire.EnergyWindow, *, own_clock: bool) -> EnergyReading:
-        """By the pattern of load where it is found; else by the round trips, if the clock is this machine's."""
+        """Synchronize by the pattern of load where it is found; else by the round trips, if the clock is this machine's."""
         try:
             sync = found_by_pattern(trace, ran, None if own_clock else self.by_round_trips())
         except NoEnergyError as error:
@@ -85,7 +85,9 @@ class Watch:
         return reading_of(trace, ran, sync)
 
     def by_round_trips(self) -> Sync:
-        """The mean of before and after; half a round trip and what the clocks drifted apart is not known. NoEnergyError."""
+        """Return the mean offset of before and after. It is uncertain by half a round trip and half the drift. NoEnergyError where the clocks
+        drifted too far apart.
+        """
         offsets = [offset for offset, _ in self.offsets]
         half_s = max(half for _, half in self.offsets)
         drift_s = (max(offsets) - min(offsets)) / 1e9
@@ -99,7 +101,7 @@ def use_of(meter: DeployedMeter) -> wire.MeterUse:
 
 
 def offset_of(observe: Callable[[], wire.Conditions]) -> tuple[int, float]:
-    """(board's monotonic clock less this machine's in ns, half of the shortest round trip in s)."""
+    """Return (board's monotonic clock less this machine's in ns, half of the shortest round trip in s)."""
     best: tuple[int, int] | None = None
     for _ in range(ROUND_TRIPS):
         before_ns = time.monotonic_ns()
@@ -112,10 +114,10 @@ def offset_of(observe: Callable[[], wire.Conditions]) -> tuple[int, float]:
 
 
 def found_by_pattern(trace: wire.PowerTrace, ran: wire.EnergyWindow, guess: Sync | None) -> Sync:
-    """Where the meter's clock lies, by the three times that the board was busy.
+    """Find the offset of the meter's clock, by the three times that the board was busy.
 
-    Around `guess`, which is returned where the pattern is not to be seen there; without a guess anywhere in the trace, and
-    NoEnergyError where it is not to be seen.
+    The search is around `guess`, which is returned where no pattern is visible there; without a guess it is over the whole trace, with
+    NoEnergyError where no pattern is visible.
     """
     if not ran.busy:
         if guess is None:
@@ -126,7 +128,7 @@ def found_by_pattern(trace: wire.PowerTrace, ran: wire.EnergyWindow, guess: Sync
     curve = Curve(trace, begin_ns, guess.offset_ns if guess else 0)
     step_s = max(STEP_S, curve.period_s / 4)
     end_s = (ran.busy[-1][1] - begin_ns) / 1e9 + half_s
-    grid = _steps(-half_s, end_s, step_s, "the agent's times of the pattern of load cannot be")
+    grid = _steps(-half_s, end_s, step_s, "the agent's times of the pattern of load are impossible")
     busy = np.zeros(len(grid))
     for start_ns, end_ns in ran.busy:
         busy[(grid >= (start_ns - begin_ns) / 1e9) & (grid < (end_ns - begin_ns) / 1e9)] = 1.0
@@ -141,7 +143,7 @@ def found_by_pattern(trace: wire.PowerTrace, ran: wire.EnergyWindow, guess: Sync
     best = int(scores.argmax())
     if scores[best] < FOUND:
         if guess is None:
-            raise NoEnergyError(f"the pattern of load is not to be seen in it (correlation {scores[best]:.2f})")
+            raise NoEnergyError(f"the pattern of load is not visible in it (correlation {scores[best]:.2f})")
         return guess
     # grid + lag is the meter's time of the board's grid: the meter's clock is `lag` ahead
     offset_ns = (guess.offset_ns if guess else 0) - round(float(lags[best]) * 1e9)
@@ -149,14 +151,14 @@ def found_by_pattern(trace: wire.PowerTrace, ran: wire.EnergyWindow, guess: Sync
 
 
 def _steps(start_s: float, end_s: float, step_s: float, why_not: str) -> npt.NDArray[np.float64]:
-    """NoEnergyError, before it takes the memory: the times are a board's, or a file's."""
+    """Return the steps. NoEnergyError before they take too much memory: the times come from a board, or from a file."""
     if not 0 < (end_s - start_s) / step_s <= MOST_STEPS:
         raise NoEnergyError(why_not)
     return np.arange(start_s, end_s, step_s)
 
 
 def _watts(curve: Curve) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """(times, power): of a counter, the mean power between two readings, in the middle of them."""
+    """Return (times, power): of a counter, the mean power between two readings, in the middle of them."""
     if not curve.accumulates:
         return curve.t_s, curve.values
     return (curve.t_s[1:] + curve.t_s[:-1]) / 2, np.diff(curve.values) / np.diff(curve.t_s)

@@ -1,6 +1,6 @@
 """A meter's trace and what ran when -> joules per inference, gross and net, with an uncertainty in parts. Or why there is none.
 
-Gross: all that was used between start and end. Net: less what the board uses when it waits, as measured before and after.
+Gross: all energy used between start and end. Net: gross less what the board uses when idle, as measured before and after.
 Uncertainties are half-widths of 95 % intervals; a data sheet's limit is taken as one. Sources of the rules: MLPerf Power's
 window and clock rules (its tolerance is 800 ms), and a simulation of meters of 1 to 1000 Hz (benchmarks/energy/energy_curves.py).
 """
@@ -21,7 +21,7 @@ from pipeline.records import Doubt, EnergyParts, EnergyReading, PowerCurve
 
 MAX_IDLE_DRIFT_RATIO = 0.05
 MAX_SAMPLER_COST_RATIO = 0.01
-RESOLUTION_W = 1e-6  # of what the agent sends: less is rounding
+RESOLUTION_W = 1e-6  # of what the agent sends: anything less is rounding
 # at both ends of an idle time: governors step down in tenths of a second, filters of meters need as long
 SETTLE_S = 0.5
 SETTLE_RATIO = 0.2  # but no more than that of it
@@ -51,7 +51,7 @@ def least_window_s(period_s: float, *, accumulates: bool) -> float:
 
 
 def reading_of(trace: PowerTrace, ran: EnergyWindow, sync: Sync = SAME_CLOCK) -> EnergyReading:
-    """What this meter says of one launch; without a number and with `invalid` where it cannot be trusted."""
+    """Return what this meter measured of one launch; without a number and with `invalid` where it cannot be trusted."""
     try:
         return _valid(trace, ran, sync)
     except NoEnergyError as error:
@@ -123,15 +123,15 @@ def _valid(trace: PowerTrace, ran: EnergyWindow, sync: Sync) -> EnergyReading:
 
 
 class Idle:
-    """What the board uses when it waits."""
+    """The power of the idle board."""
 
     def __init__(self, curve: Curve, windows: Sequence[Window]) -> None:
-        """Of the two `windows`, before and after the work. NoEnergyError where they differ by more than 5 %.
+        """Measure it in the two `windows`, before and after the work. NoEnergyError where they differ by more than 5 %.
 
-        What idle would have been during the window was not seen. It is taken as one more draw of what the pieces of two seconds before and
+        What idle would have been during the work was not measured. It is taken as one more draw of what the pieces of two seconds before and
         after were drawn from: the prediction interval of a further observation, t s sqrt(1 + 1/n) with n - 1 degrees of freedom
         (Hahn and Meeker, Statistical Intervals). So the whole drift counts as scatter, for a swing that is the same before
-        and after says nothing of what lay between. A longer work is not taken to average a slow swing out.
+        and after says nothing about what lay between. Longer work is not assumed to average out a slow swing.
         """
         before, after = (self._pieces(curve, settled(window, curve.edge_s)) for window in windows)
         self.before_w, self.after_w = float(before.mean()), float(after.mean())
@@ -155,7 +155,7 @@ class Idle:
 
 
 def settled(window: Window, edge_s: float) -> Window:
-    """NoEnergyError where nothing is left: its readings would all still be about the load."""
+    """Return the part of an idle window whose readings are about idle. NoEnergyError where nothing is left of it."""
     start, end = window
     cut = max(edge_s, min(SETTLE_S, SETTLE_RATIO * (end - start)))
     if end - start <= 2 * cut:
@@ -193,7 +193,7 @@ def doubts_about_energy(readings: Sequence[EnergyReading], launch: Launched) -> 
     return doubts
 
 
-REMEDY = "Let the board cool and be alone, look at the meter (`edgepress boards check NAME`), and measure again; docs/energy.md."
+REMEDY = "Let the board cool, stop other work on it, check the meter (`edgepress boards check NAME`), and measure again; docs/energy.md."
 
 
 def sampler_cost_ratio(blocks: Sequence[tuple[int, int]]) -> float | None:

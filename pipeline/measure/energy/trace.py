@@ -29,7 +29,7 @@ class NoEnergyError(Exception):
 
 
 class Curve:
-    """`offset_ns` is added to the trace's times: board clock less the meter's clock. Times in seconds since `zero_ns`.
+    """A meter's trace over time, in seconds since `zero_ns`. `offset_ns`, board clock less meter clock, is added to its times.
 
     A reading is about a moment up to `delay_ns` before it: it is put in the middle of that, and is `edge_s` off at most, with half
     a period to the next.
@@ -69,7 +69,7 @@ class Curve:
         return int(np.count_nonzero((self.t_s >= window[0]) & (self.t_s <= window[1])))
 
     def watts(self, window: Window) -> tuple[float, float]:
-        """(mean power, its uncertainty by the scatter of up to 10 batches, which sees slow swings, too). NoEnergyError."""
+        """Return (mean power, its uncertainty by the scatter of up to 10 batches, which sees slow swings, too). NoEnergyError."""
         start, end = window
         count = self.readings(window)
         batches = 10 if count >= 20 else FEWEST
@@ -78,13 +78,13 @@ class Curve:
         edges = np.linspace(start, end, batches + 1)
         means = np.array([self.joules(edge) for edge in itertools.pairwise(edges)]) / np.diff(edges)
         mean = self.joules(window) / (end - start)
-        # of a counter nothing is lost between two readings; only the edges are not known, a batch's as little as the window's
+        # a counter loses nothing between two readings; only the edges are uncertain, those of a batch as much as those of the window
         if self.accumulates:
             return mean, T95[batches] * float(means.std(ddof=1)) / batches
         return mean, T95[batches] * float(means.std(ddof=1)) / math.sqrt(batches)
 
     def dropped(self, window: Window) -> tuple[int, int]:
-        """(readings expected, of those missing). NoEnergyError for more than 1 %, and for a meter or clock that stood still."""
+        """Return (readings expected, of those missing). NoEnergyError for more than 1 %, and for a meter or clock that stood still."""
         start, end = window
         last = float(self.t_s[-1])
         if last < end - LONGEST_GAP_PERIODS * self.period_s:
@@ -106,6 +106,6 @@ class Curve:
 
 
 def correlation(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
-    """Pearson's; 0 where one of them is constant."""
+    """Pearson's correlation; 0 where one of them is constant."""
     deviation = float(a.std() * b.std())
     return float(((a - a.mean()) * (b - b.mean())).mean()) / deviation if deviation else 0.0

@@ -85,9 +85,14 @@ def _more_energy(name: str, paired: EnergyPaired, trust: Trust) -> Drawing:
 
 
 def _changes(
-    name: str, question: str, paired: Paired | EnergyPaired, verdict: Verdict | None, change: float | None,
-    ends: list[float], mark: str,
-) -> Drawing:  # fmt: skip
+    name: str,
+    question: str,
+    paired: Paired | EnergyPaired,
+    verdict: Verdict | None,
+    change: float | None,
+    ends: list[float],
+    mark: str,
+) -> Drawing:
     """Each pair's change, that of all with its interval (`ends`, or []), and what they are held against."""
     margin, limit = paired.margin, paired.limit
     if verdict is not None and verdict.margin is not None:

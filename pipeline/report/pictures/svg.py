@@ -160,6 +160,11 @@ class Drawing:
             '<svg viewBox="0 0 {} {:.0f}" role="img" aria-labelledby="{}-title {}-desc">'
             '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>{}</svg>'
         ).format(
-            WIDTH, self.height, *([self.name] * 3), clean(self.title), self.name, clean(self.description),
+            WIDTH,
+            self.height,
+            *([self.name] * 3),
+            clean(self.title),
+            self.name,
+            clean(self.description),
             Markup().join(map(escape, self.parts)),
-        )  # fmt: skip
+        )

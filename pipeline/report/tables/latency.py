@@ -16,9 +16,16 @@ def table(run: RunRecord, _trust: Trust) -> Table:
     for one in run.measured.measurements:
         steady, mark = one.latency, mark_of(one)
         times = (
-            one.cold_start_s, one.import_s, one.load_s, one.first_inference_s,
-            steady.min_s, steady.p10_s, steady.median_s, steady.p90_s, steady.p99_s,
-        )  # fmt: skip
+            one.cold_start_s,
+            one.import_s,
+            one.load_s,
+            one.first_inference_s,
+            steady.min_s,
+            steady.p10_s,
+            steady.median_s,
+            steady.p90_s,
+            steady.p99_s,
+        )
         cells = (
             one.label,
             *(guarded(units.seconds(value), mark) for value in times),

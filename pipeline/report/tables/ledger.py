@@ -43,12 +43,22 @@ def table(run: RunRecord, trust: Trust) -> Table:
     lines = []
     if passes:
         first = passes[0]
-        size = (first.parameters_before, first.nonzero_before, first.multiply_accumulates_before,
-                first.raw_before_bytes, first.deflated_before_bytes)  # fmt: skip
+        size = (
+            first.parameters_before,
+            first.nonzero_before,
+            first.multiply_accumulates_before,
+            first.raw_before_bytes,
+            first.deflated_before_bytes,
+        )
         lines.append(_line("(the model as given)", size, "", first.accuracy_before_ratio, "original", places, trust))
     for number, one in enumerate(passes, start=1):
-        size = (one.parameters_after, one.nonzero_after, one.multiply_accumulates_after, one.raw_after_bytes,
-                one.deflated_after_bytes)  # fmt: skip
+        size = (
+            one.parameters_after,
+            one.nonzero_after,
+            one.multiply_accumulates_after,
+            one.raw_after_bytes,
+            one.deflated_after_bytes,
+        )
         container = units.size(one.container.size_bytes) if one.container else ""
         lines.append(
             _line(
@@ -76,19 +86,30 @@ def _fastest(trust: Trust, place: tuple[str, str]) -> float:
 
 
 def _line(
-    name: str, size: tuple[int, int, int | None, int, int], container: str, accuracy: float | None, variant: str,
-    places: list[tuple[str, str]], trust: Trust,
-) -> Line:  # fmt: skip
+    name: str,
+    size: tuple[int, int, int | None, int, int],
+    container: str,
+    accuracy: float | None,
+    variant: str,
+    places: list[tuple[str, str]],
+    trust: Trust,
+) -> Line:
     parameters, nonzero, multiply_accumulates, raw_bytes, deflated_bytes = size
     found = {(one.variant, one.format, one.runtime): one for one in trust.measurements.values() if not one.swept}
     latencies = [_latency(found.get((variant, *place))) for place in places]
     return Line(
         cells=(
-            name, units.count(parameters), units.count(nonzero), units.count(multiply_accumulates),
-            units.size(raw_bytes), units.size(deflated_bytes), container or units.UNKNOWN, units.percent(accuracy),
+            name,
+            units.count(parameters),
+            units.count(nonzero),
+            units.count(multiply_accumulates),
+            units.size(raw_bytes),
+            units.size(deflated_bytes),
+            container or units.UNKNOWN,
+            units.percent(accuracy),
             *latencies,
         )
-    )  # fmt: skip
+    )
 
 
 def _latency(one: Measurement | None) -> str:

@@ -32,11 +32,17 @@ def table(run: RunRecord, _trust: Trust) -> Table:
             ("warm-up", f"{spread([one.warmup_runs for one in measured])} runs, not counted"),
             ("threads", spread([one.threads for one in measured])),
             ("interval of a latency", "95 %, of the median over launches (distribution-free, from 6 launches on)"),
-            ("interval of a ratio", "95 %, of candidate / baseline in the same round, by the 10th percentile of each launch; 98 % by pairs"),
+            (
+                "interval of a ratio",
+                "95 %, of candidate / baseline in the same round, by the 10th percentile of each launch; 98 % by pairs",
+            ),
             ("energy", f"meters: {meters}. {ENERGY}"),
-            ("raw results", "every launch as the board sent it is in the store: "
-             + ", ".join(dict.fromkeys(one.raw.sha256[:12] for one in measured))),
-        ]  # fmt: skip
+            (
+                "raw results",
+                "every launch as the board sent it is in the store: "
+                + ", ".join(dict.fromkeys(one.raw.sha256[:12] for one in measured)),
+            ),
+        ]
     lines += _pairs(run)
     lines.append(("plan", f"{run.plan_path}, sha256 {run.plan_sha256}"))
     return table_of("How it was measured", "what|how", lines, facts=True)

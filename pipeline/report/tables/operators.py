@@ -45,10 +45,14 @@ def _lines(one: Measurement) -> list[Line]:
     return [
         Line(
             cells=(
-                one.label if number == 0 else "", name, kind, shapes,
-                guarded(units.seconds(mean_s), mark), guarded(units.percent(mean_s / whole_s), mark),
+                one.label if number == 0 else "",
+                name,
+                kind,
+                shapes,
+                guarded(units.seconds(mean_s), mark),
+                guarded(units.percent(mean_s / whole_s), mark),
             ),
             mark=mark,
         )
         for number, (name, kind, shapes, mean_s) in enumerate(rows)
-    ]  # fmt: skip
+    ]
