@@ -14,10 +14,9 @@ from pipeline import flow, report
 from pipeline import plan as plans
 from pipeline.errors import PlanError, StageError
 from pipeline.records import SCHEMA, Outcome, Step, Subject
-from pipeline.records.migrations import MIGRATIONS
+from pipeline.records.migrations import MIGRATIONS, migrated
 from pipeline.report.compose import view_of
 from pipeline.store.files import unsealed
-from tests.pipeline.test_report_sample import measurement, run_of
 
 RUNS = Path(__file__).parent / "older_runs"
 NAMES = ("schema-1-first", "schema-1-last", "schema-2", "schema-3", "schema-3-named")
@@ -213,6 +212,8 @@ def paths_of(value, above=(), depth=4):
         yield from paths_of(value[key], (*above, key), depth - 1)
 
 
-def test_a_run_of_today_is_not_changed():
-    run = run_of((measurement(),))
-    assert report.read(msgspec.json.encode(run)) == run
+def test_a_run_of_today_is_not_changed(plan):
+    run, _ = flow.latest(plan)
+    data = msgspec.json.encode(run)
+    assert migrated(data, SCHEMA) is data
+    assert report.read(data) == run
