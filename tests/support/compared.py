@@ -95,6 +95,6 @@ def pairs_of(one, base, slower, noise=0.002, tail=None, doubts=()):
     side = Side(runs=1000, mean_s=1e-4, throughput_per_s=1e4, quantiles=(), pair_p10_s=(1e-4,) * 10)
     tails = () if tail is None else (TailRatios(percent=95, log_ratios=tuple(math.log(tail[0]) + tail[1] * steps)),)
     return Paired(
-        subject=one.label, baseline_subject=base.label, margin=0.005, limit=0.03, tails=tails, baseline=side, candidate=side,
-        log_ratios=tuple(math.log(slower) + noise * steps), seconds=20.0, glances=(), doubts=doubts, raw=one.raw,
+        subject=one.subject, baseline_subject=base.subject, margin=0.005, limit=0.03, tails=tails, baseline=side, candidate=side,
+        log_ratios=tuple(math.log(slower) + noise * steps), seconds=20.0, board_samples=(), doubts=doubts, raw=one.raw,
     )  # fmt: skip

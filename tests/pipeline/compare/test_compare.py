@@ -202,7 +202,7 @@ def test_a_limit_that_nothing_was_measured_for_is_never_green(world):
     three = world.measured(), world.measured("compressed"), world.measured("compressed", "tflite-int8", size=10**6)
     found = world.judge(*three, size_bytes=10**9, applies_to=("tflite-int8@tflite_runtime",))
     assert found.outcome is Outcome.INVALID
-    assert found.verdicts[0].subject == "tflite-int8@tflite_runtime"
+    assert found.verdicts[0].subject.label == "tflite-int8@tflite_runtime"
     assert (
         world.judge(world.measured(), size_bytes=10**9).outcome is Outcome.INVALID
     )  # only what it would be compared with

@@ -23,7 +23,7 @@ from tests.support.sample_run import (
     whole_run,
 )
 
-TIMED = ("latency", "95 % interval", "x time", "its interval", "cold start")
+TIMED = ("latency", "95 % interval", "speed", "its interval", "cold start")
 
 
 def test_what_is_doubted_is_marked_and_what_is_not_is_not():
@@ -47,7 +47,7 @@ def test_what_is_invalid_is_printed_nowhere(store):
 def test_a_baseline_that_is_invalid_makes_its_ratios_invalid():
     base, one = measurement(doubts=(THROTTLED,)), measurement("compressed", median_s=5e-4)
     row = result(run_of((base, one), comparisons=(comparison(one, base),)), 1)
-    assert (row["x time"], row["latency"]) == ("invalid", "500 µs")
+    assert (row["speed"], row["latency"]) == ("invalid", "500 µs")
 
 
 def test_few_launches_make_no_95_percent_interval():
@@ -56,12 +56,12 @@ def test_few_launches_make_no_95_percent_interval():
     run = run_of((base, one), comparisons=(comparison(one, base),))
     assert (result(run, 1)["95 % interval"], result(run, 1)["its interval"]) == ("-", "-")
     assert any("6 launches are needed" in finding.text for finding in view_of(run).findings)
-    assert not any("faster on" in finding.text for finding in view_of(run).findings)
+    assert not any("x faster" in finding.text for finding in view_of(run).findings)
 
 
 @pytest.mark.parametrize(("ratio", "spread", "tone", "words"), [
-    (0.28, 0.01, "better", "on ai_edge_litert: 0.28x the time of original tflite-fp32"),
-    (13.0, 0.01, "worse", "SLOWER on the board"),
+    (0.28, 0.01, "better", "on ai_edge_litert, compared with original tflite-fp32: 3.57x faster (95 %: "),
+    (13.0, 0.01, "worse", "compared with original tflite-fp32: 13.0x slower (95 %: "),
     (1.001, 0.01, "neutral", "no difference in time from original tflite-fp32 could be shown"),
     (0.99, 0.02, "neutral", "prune_channels did not make it measurably faster"),
 ])  # fmt: skip
@@ -77,7 +77,7 @@ def test_a_doubted_difference_is_said_with_its_doubt_and_is_no_good_news():
     one = measurement("compressed", median_s=3e-4, doubts=(CONTENDED,))
     found = view_of(run_of((base, one), comparisons=(comparison(one, base),))).findings[0]
     assert found.tone == "neutral"
-    assert "0.24x ?" in found.text
+    assert "4.17x faster ?" in found.text
     assert "Doubted: contended." in found.text
 
 

@@ -65,7 +65,7 @@ def test_the_limit_is_judged_with_the_others(tmp_path):
     world = World(Store(tmp_path))
     base, one = world.measured(), world.measured("compressed")
     found = EnergyPaired(
-        subject=one.label, baseline_subject=base.label, margin=0.01, limit=0.05, meter="rapl", quality="measured",
+        subject=one.subject, baseline_subject=base.subject, margin=0.01, limit=0.05, meter="rapl", quality="measured",
         log_ratios=(0.1, 0.11) * 5, baseline_j=1.0, candidate_j=1.1,
     )  # fmt: skip
     measured = Measured(measurements=(base, one), energy_paired=(found,))
@@ -82,7 +82,7 @@ def test_the_limit_is_judged_with_the_others(tmp_path):
 def test_the_report_prints_a_verdict_and_no_number_of_an_invalid_one():
     ratios = tuple(0.08 + 0.002 * n for n in range(10))
     found = EnergyPaired(
-        subject=ONE.label, baseline_subject=BASE.label, margin=0.01, limit=0.05, meter="ina226", quality="measured",
+        subject=ONE.subject, baseline_subject=BASE.subject, margin=0.01, limit=0.05, meter="ina226", quality="measured",
         log_ratios=ratios, baseline_j=0.00375, candidate_j=0.0041,
     )  # fmt: skip
     bad = Doubt(

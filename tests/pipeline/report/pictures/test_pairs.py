@@ -20,7 +20,7 @@ from pipeline.safe_text import UNSAFE
 from tests.pipeline.report.rendered import of_one
 from tests.support.sample_run import (
     THROTTLED,
-    glances,
+    board_samples,
     measurement,
     paired,
     paired_run,
@@ -155,13 +155,13 @@ def test_the_board_over_time_has_each_block_and_what_it_told():
 
 
 def test_a_board_that_tells_nothing_gets_a_sentence_and_one_that_tells_half_a_lane():
-    silent = timeline.steadiness(Trust(of_one(glances=glances(10, told=False))))
+    silent = timeline.steadiness(Trust(of_one(board_samples=board_samples(10, told=False))))
     assert silent is not None
     assert (silent.drawings, "neither its temperature nor its clock" in silent.caption) == ((), True)
-    half = tuple(msgspec.structs.replace(one, cpu_khz=None) for one in glances(10))
-    picture = timeline.steadiness(Trust(of_one(glances=half)))
+    half = tuple(msgspec.structs.replace(one, cpu_khz=None) for one in board_samples(10))
+    picture = timeline.steadiness(Trust(of_one(board_samples=half)))
     assert picture is not None
-    assert "does not tell its clock" in picture.caption
+    assert "does not report its clock" in picture.caption
     assert len(shapes(drawn(picture), "path", "trace")) == 1
 
 

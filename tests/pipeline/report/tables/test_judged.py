@@ -79,7 +79,7 @@ def test_pairs_make_an_interval_also_where_launches_are_few():
     )
     run = msgspec.structs.replace(run, measured=msgspec.structs.replace(run.measured, measurements=measured))
     finding = view_of(run).findings[0]
-    assert (finding.tone, "98 %: 1.051x\u20131.059x" in finding.text) == ("worse", True)
+    assert (finding.tone, "98 %: 1.051x to 1.059x slower" in finding.text) == ("worse", True)
 
 
 def test_without_pairs_there_is_no_table_and_no_picture(store):
@@ -95,12 +95,14 @@ def test_the_method_tells_how_pairs_are_judged():
     told = dict(line.cells for line in view_of(of_one()).table("method").lines)
     assert "12 blocks a pair" in told["pairs"]
     assert "looks at 10, 14 and 20 of them, each at 1 % / 3" in told["verdict on latency"]
-    assert "above the margin; PASS: surely below the limit (limit 3.00 %, margin 0.50 %)" in told["verdict on latency"]
+    assert (
+        "above the margin; PASS: provably below the limit (limit 3.00 %, margin 0.50 %)" in told["verdict on latency"]
+    )
     run = of_one()
     paired = tuple(msgspec.structs.replace(each, margin=each.limit) for each in run.measured.paired)
     run = msgspec.structs.replace(run, measured=msgspec.structs.replace(run.measured, paired=paired))
     told = dict(line.cells for line in view_of(run).table("method").lines)
-    assert "above the limit; PASS: surely below the limit (limit 3.00 %)" in told["verdict on latency"]
+    assert "above the limit; PASS: provably below the limit (limit 3.00 %)" in told["verdict on latency"]
 
 
 def test_what_could_not_be_paired_and_what_pairs_are_doubted_for_is_said(store):
@@ -109,4 +111,4 @@ def test_what_could_not_be_paired_and_what_pairs_are_doubted_for_is_said(store):
     run = msgspec.structs.replace(run, measured=msgspec.structs.replace(run.measured, unpaired=(alone,)))
     assert any("for two" in case.evidence for one in view_of(run).failures for case in one.cases)
     rows = [row for one in view_of(run).doubts if one.what == WITHHELD.what for case in one.cases for row in case.rows]
-    assert rows == ["compressed tflite-int8 @ ai_edge_litert, beside its baseline"]
+    assert rows == ["compressed tflite-int8 @ ai_edge_litert, in pairs with its baseline"]
