@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks._support import command
+from benchmarks._support.command import parser
 from benchmarks._support.results import FOLDER, ROOT, Figure, read
 
 PAGE = ROOT / "docs" / "figures.md"
@@ -53,7 +53,8 @@ def interval(one: Figure) -> str:
 def source(one: Figure) -> str:
     """Return where and when it was measured: what all figures of one measurement have in common."""
     load = f"load average {one.load}" if one.load else "load not recorded"
-    return f"`{one.commit}`, {one.date}; {one.machine}; {load}; `{one.command}`"
+    command = f"python {one.command}" if one.command.startswith("benchmarks/") else one.command
+    return f"`{one.commit}`, {one.date}; {one.machine}; {load}; `{command}`"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -153,11 +154,11 @@ def write() -> None:
 
 
 def main() -> None:
-    parser = command.parser(__doc__)
-    kind = parser.add_mutually_exclusive_group()
+    options = parser(__doc__)
+    kind = options.add_mutually_exclusive_group()
     kind.add_argument("--check", action="store_true")
     kind.add_argument("--old", action="store_true")
-    given = parser.parse_args()
+    given = options.parse_args()
     if given.old:
         print("\n".join(old()))
     elif given.check:
