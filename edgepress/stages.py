@@ -22,9 +22,9 @@ def run(
     """Go through all stages of a plan: load, compress, convert, deploy, measure, compare, report.
 
     `plan` is the path of an edge.toml, or a Plan of `read_plan`. `out` is a folder for what was made: the files for boards, the reports,
-    a manifest. `state` is the folder of runs and artifacts, else .edgepress beside the plan. `wait_s`: how many seconds, in all, to wait
-    for a board that is busy. `progress` is told how far it is. What the limits of the plan say is in the record's `outcome`; that a limit
-    is broken is no error. Raises EdgepressError.
+    a manifest. `state` is the folder of runs and artifacts, else .edgepress next to the plan. `wait_s`: how many seconds, in all, to wait
+    for a board that is busy. `progress` is called with how far it is. What the limits of the plan say is in the record's `outcome`; that a limit
+    is broken is not an error. Raises EdgepressError.
     """
     return _until("report", plan, out, state, wait_s, progress).record
 

@@ -7,7 +7,7 @@ from pipeline.records import Measurement, NotMeasured
 
 
 def baseline_of(candidate: Measurement, measurements: Sequence[Measurement]) -> Measurement | None:
-    """The plan's baseline file in the same runtime if there is one, else the uncompressed float file of the same family, else, of a
+    """Return the plan's baseline file in the same runtime if there is one, else the uncompressed float file of the same family, else, of a
     compressed file that runs as it is, the file as it was given.
     """
     same = [each for each in measurements if (each.runtime, each.threads) == (candidate.runtime, candidate.threads)]
@@ -21,7 +21,7 @@ def baseline_of(candidate: Measurement, measurements: Sequence[Measurement]) -> 
 
 
 def is_judged(plan: Plan, one: Measurement | NotMeasured) -> bool:
-    """Whether the limits are about this file: one that was asked for, not one that was made to compare with or is of a sweep."""
+    """Whether the limits are about this file: one that was asked for, not one that was made only to compare with or for a sweep."""
     if one.swept:
         return False
     formats, limits = plan.tables.convert.formats, plan.tables.limits
@@ -33,8 +33,8 @@ def is_judged(plan: Plan, one: Measurement | NotMeasured) -> bool:
     )
 
 
-def beside_baselines(plan: Plan, measurements: Sequence[Measurement]) -> Iterator[tuple[int, Measurement, Measurement]]:
-    """(place, candidate, baseline) of each judged file that has another one to be set beside."""
+def with_baselines(plan: Plan, measurements: Sequence[Measurement]) -> Iterator[tuple[int, Measurement, Measurement]]:
+    """Yield (index, candidate, baseline) for each judged file that has another file as its baseline."""
     for place, one in enumerate(measurements):
         baseline = baseline_of(one, measurements)
         if baseline is not None and baseline is not one and is_judged(plan, one):

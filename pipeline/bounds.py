@@ -1,6 +1,6 @@
 """How much memory work on this machine may take, and how large a file from elsewhere may be when it is unpacked.
 
-A few megabytes can unpack to any size, so sizes are told by a file's own headers and checked before its content is read.
+A few megabytes can unpack to any size, so sizes are taken from a file's own headers and checked before its content is read.
 """
 
 import os
@@ -11,7 +11,7 @@ from pipeline.errors import EdgepressError
 
 VARIABLE = "EDGEPRESS_MEMORY_BYTES"  # from a parent to its child: what the plan allows
 SHARE = 0.75  # of the machine's memory, where the plan says nothing
-COPIES = 4  # of rows or weights at once, while they are read, checked and written again: 2 to 3 were seen
+COPIES = 4  # of rows or weights at once, while they are read, checked and written again: 2 to 3 were measured
 CGROUP = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 MOST_RATIO = 100  # unpacked / packed; DEFLATE reaches 1,032, rows of pictures and sounds 1 to 10
@@ -19,7 +19,7 @@ SMALL_BYTES = 256 * 2**20  # up to here a ratio says nothing: a file of zeros is
 
 
 def machine_bytes() -> int:
-    """The memory of this machine, or of the container that this process is in."""
+    """Return the memory of this machine, or of the container that this process is in."""
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for name in CGROUP:
         try:
@@ -34,7 +34,7 @@ def default_bytes() -> int:
 
 
 def memory_bytes() -> int:
-    """What this process may take: in a child, what its parent was told by the plan."""
+    """Return the memory this process may take: in a child, what the plan told its parent."""
     told = os.environ.get(VARIABLE, "")
     return int(told) if told.isdecimal() else default_bytes()
 
@@ -55,5 +55,5 @@ def check_unpacked(
     if unpacked_bytes > SMALL_BYTES and unpacked_bytes > MOST_RATIO * packed_bytes:
         raise kind(
             f"{what} unpacks from {units.size(packed_bytes)} to {units.size(unpacked_bytes)}, more than {MOST_RATIO} times its size",
-            hint="A file made to fill the memory looks so. If this is what you want to give, write it uncompressed.",
+            hint="A file made to exhaust the memory looks like this. If you mean this file, write it uncompressed.",
         )

@@ -36,7 +36,7 @@ Tell = Callable[[int, int, str], None]
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LAST_LINES = 12
 LAST_BYTES = 64 * 1024
-MOST_ANSWER_BYTES = 64 * 2**20  # the largest, of a long chain of passes, have some hundred KB
+MOST_ANSWER_BYTES = 64 * 2**20  # the largest answers, of a long chain of passes, have some hundred KB
 MESSAGE_MOST = 2000  # characters
 NO_ANSWER = 76  # a child's exit code when it cannot answer: EX_PROTOCOL of sysexits.h
 CAUSE = re.compile(r"(?:[\w.]*(?:Error|Exception)\b: |terminate called |.*\b[Cc]heck failed\b|LLVM ERROR).*")
@@ -51,7 +51,7 @@ CRASHED = "The native library crashed on this model; nothing was written. Try an
 _LIVE: set[subprocess.Popen[bytes]] = set()
 
 
-class Said(Record, frozen=True):
+class Reply(Record, frozen=True):
     """One line of a child: news, its answer, or why there is none."""
 
     tell: tuple[int, int, str] | None = None
@@ -85,7 +85,7 @@ def run(
     Raises what the function raised if that is an EdgepressError; ChildError if the child died, raised anything else, or took
     more than `limits`. `doing` completes "... failed: ..." in the message; `say` gets a line when nothing is heard for long;
     `folder` is where the child works (None: where we do); `crashed` is the hint when native code crashed; `fault` is what it is
-    when the child's answer is none: with a function of the user's in the child, it is that function's.
+    when the child gives no answer: with a function of the user's in the child, it is that function's.
     """
     limits = limits or of_plan(HostTable())
     with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as given, contextlib.ExitStack() as stack:
@@ -108,17 +108,17 @@ def run(
         stack.callback(watch.end)
         for line in _lines(read_end, watch, fault):
             try:
-                said = msgspec.json.decode(line, type=Said)
-                if said.answer is not None:
-                    return msgspec.convert(said.answer, kind)
-                error = None if said.error is None else KINDS[said.error](said.message, hint=said.hint)
+                reply = msgspec.json.decode(line, type=Reply)
+                if reply.answer is not None:
+                    return msgspec.convert(reply.answer, kind)
+                error = None if reply.error is None else KINDS[reply.error](reply.message, hint=reply.hint)
             except (msgspec.DecodeError, KeyError) as wrong:
                 raise _garbage(line, doing, fault) from wrong
             if error is not None:
                 raise error
-            if said.tell is not None:
-                watch.news(said.tell[2])
-                tell(*said.tell)
+            if reply.tell is not None:
+                watch.news(reply.tell[2])
+                tell(*reply.tell)
         raise _death(watch, crashed, fault)
 
 
@@ -128,7 +128,7 @@ def _lines(pipe: int, watch: Watch, fault: type[EdgepressError]) -> Iterator[byt
     ready.register(pipe, select.POLLIN)
     kept = bytearray()
     while True:
-        ended = watch.process.poll() is not None  # asked before reading: what it wrote until then is in the pipe
+        ended = watch.process.poll() is not None  # looked at before reading: what it wrote until then is in the pipe
         if ready.poll(0 if ended else 100):
             data = os.read(pipe, 2**16)
             if not data:
@@ -147,7 +147,7 @@ def _lines(pipe: int, watch: Watch, fault: type[EdgepressError]) -> Iterator[byt
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """With all that it has started, also in sessions of their own: nothing of it runs on when it is given up."""
+    """Kill it with all that it has started, also in sessions of their own: nothing of it runs on when it is given up."""
     started = child_watch.family(process.pid) - {process.pid} if process.poll() is None else set()
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -198,7 +198,7 @@ def _death(watch: Watch, crashed: str, fault: type[EdgepressError]) -> Edgepress
 
 
 def _last(log: IO[bytes]) -> list[str]:
-    """The last lines that a child printed, and before them the cause that stands further up."""
+    """Return the last lines that a child printed, and before them the cause that stands further up."""
     log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_BYTES))
     lines = [shortened(line, 300) for line in log.read().decode(errors="replace").strip().splitlines()]
     earlier, last = lines[:-LAST_LINES], lines[-LAST_LINES:]
@@ -219,19 +219,19 @@ def _main(function: str, descriptor: int, parent: int, folder: str) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     pipe = _out_of_reach(descriptor)
 
-    def answer(said: Said) -> None:
+    def answer(reply: Reply) -> None:
         try:
-            pipe.write(msgspec.json.encode(said) + b"\n")
+            pipe.write(msgspec.json.encode(reply) + b"\n")
             pipe.flush()
         except OSError:  # closed by what we called
             os._exit(NO_ANSWER)
 
     def tell(done: int, of: int, note: str) -> None:
-        answer(Said(tell=(done, of, shortened(note, 300))))
+        answer(Reply(tell=(done, of, shortened(note, 300))))
 
     def refuse(kind: str, message: str, hint: str) -> None:
         answer(
-            Said(error=kind, message=shortened(clean_lines(message), MESSAGE_MOST), hint=shortened(hint, MESSAGE_MOST))
+            Reply(error=kind, message=shortened(clean_lines(message), MESSAGE_MOST), hint=shortened(hint, MESSAGE_MOST))
         )
 
     if folder:
@@ -254,11 +254,11 @@ def _main(function: str, descriptor: int, parent: int, folder: str) -> None:
         told = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         refuse("StageError", told, OS_HINTS.get(error.errno or 0, "Run again; report it if it happens twice."))
     else:
-        answer(Said(answer=found))
+        answer(Reply(answer=found))
 
 
 def _out_of_reach(descriptor: int) -> IO[bytes]:
-    """The pipe of the answer under a high number, which no program that is started gets: a function of the user's may
+    """Return the pipe of the answer under a high number, which no program that is started gets: a function of the user's may
     close or write to the small ones, as daemons do.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,4 +1,4 @@
-"""What a child process may take of time and memory, and what is said while nothing is heard of it."""
+"""What a child process may take of time and memory, and what is reported while it sends no news."""
 
 import contextlib
 import os
@@ -16,8 +16,8 @@ from pipeline.safe_text import shortened
 Say = Callable[[str], None]
 
 LOOK_S = 0.2  # how often the memory is looked at: what grows by 4 GB/s is 0.8 GB above the limit when it is ended
-SILENT_S = (10.0, 30.0, 60.0)  # without news, it is said what is waited for; then each minute
-LOG_MOST_BYTES = 64 * 2**20  # what a child prints is for its last lines
+SILENT_S = (10.0, 30.0, 60.0)  # after this time without news, a line says what is waited for; then each minute
+LOG_MOST_BYTES = 64 * 2**20  # of what a child prints, only the last lines are shown
 MEMORY = ("RssAnon:", "RssShmem:")
 """Of /proc/<pid>/status: what cannot be dropped. Not the address space (TensorFlow: 2.2 GB of it with 0.28 GB in use, the
 data segment 0.49 GB on 2 processors and more with each thread), and not rows that are mapped from a file.
@@ -33,7 +33,7 @@ class Bounds(NamedTuple):
 
 
 def of_plan(host: HostTable, *, compress: bool = False) -> Bounds:
-    """What the plan allows for each process on this machine."""
+    """Return what the plan allows for each process on this machine."""
     key = "compress_minutes" if compress else "minutes"
     return Bounds(getattr(host, key) * 60, key, host.memory_bytes or bounds.default_bytes())
 
@@ -41,7 +41,7 @@ def of_plan(host: HostTable, *, compress: bool = False) -> Bounds:
 class Watch:
     """One child, from its start to its end. `look` raises ChildError when it has taken too much."""
 
-    together: ClassVar[dict[int, int]] = {}  # of all children of this process: conversions run beside each other
+    together: ClassVar[dict[int, int]] = {}  # of all children of this process: conversions run in parallel
 
     def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes], limits: Bounds, doing: str, say: Say) -> None:
         self.process, self.log, self.limits, self.doing, self.say = process, log, limits, doing, say
@@ -55,7 +55,7 @@ class Watch:
         self.heard, self.said, self.note = time.monotonic(), 0, shortened(note, 100)
 
     def look(self) -> None:
-        """To be called often: it looks at the clock each time, and every LOOK_S at the memory and the log."""
+        """Look at the clock, and every LOOK_S at the memory and the log. To be called often."""
         now = time.monotonic()
         if now - self.began > self.limits.seconds:
             self._too_long()
@@ -77,11 +77,11 @@ class Watch:
         self.together.pop(self.process.pid, None)
 
     def _too_long(self) -> NoReturn:
-        last = f"; the last that was heard of it: {self.note}" if self.note else ""
+        last = f"; its last news: {self.note}" if self.note else ""
         raise ChildError(
             f"{self.doing} was ended: it took longer than {units.duration(self.limits.seconds)}{last}",
-            hint=f"If it needs so long, raise {self.limits.key} in [host] of the plan; "
-            "if not, look for a loop without an end in the model or in the functions of [data].",
+            hint=f"If it needs that long, raise {self.limits.key} in [host] of the plan; "
+            "if not, look for an endless loop in the model or in the functions of [data].",
         )
 
     def _memory(self) -> None:
@@ -89,9 +89,11 @@ class Watch:
         mine = self.together[self.process.pid] = session_bytes(self.process.pid)
         all_bytes, most = self.together.copy().values(), units.size(self.limits.memory_bytes)
         if sum(all_bytes) > self.limits.memory_bytes and mine == max(all_bytes):
-            beside = f"{units.size(mine)}, and with what runs beside it " if mine <= self.limits.memory_bytes else ""
+            with_others = (
+                f"{units.size(mine)}, and with what runs in parallel " if mine <= self.limits.memory_bytes else ""
+            )
             raise ChildError(
-                f"{self.doing} was ended: it took {beside}more than {most} of memory",
+                f"{self.doing} was ended: it took {with_others}more than {most} of memory",
                 hint="Give it less (fewer rows, a smaller model), or raise memory_bytes in [host] of the plan; "
                 f"this machine has {units.size(bounds.machine_bytes())}.",
             )

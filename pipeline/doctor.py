@@ -1,4 +1,4 @@
-"""What this machine can and can not do for edgepress, and how to fix what it can not."""
+"""What this machine can and cannot do for edgepress, and how to fix what it cannot."""
 
 import importlib.util
 import os
@@ -29,7 +29,7 @@ class Finding(Record, frozen=True, kw_only=True):
 
 
 def examine(board: str | None, folder: Path, say: Callable[[str], None] | None = None) -> tuple[Finding, ...]:
-    """Look at this machine, and at `board` of the inventory beside `folder` if one is named. `say` is told what is waited for."""
+    """Look at this machine, and at `board` of the inventory of `folder` if one is named. `say` gets a line on what is waited for."""
     return tuple(_findings(board, folder, say))
 
 
@@ -72,7 +72,7 @@ def _findings(board: str | None, folder: Path, say: Callable[[str], None] | None
 
 
 def _there(folder: Path) -> Path:
-    """The folder, or the nearest above it that exists."""
+    """Return the folder, or the nearest above it that exists."""
     there = os.path.exists(folder)  # noqa: PTH110 - Path's fails in a folder that this user may not look into
     return folder if there or folder == folder.parent else _there(folder.parent)
 

@@ -16,18 +16,18 @@ import errno
 
 from device_agent.wire import EdgepressError as EdgepressError  # noqa: PLC0414 - all of pipeline finds it here
 
-# Of an OSError that nobody has told of in words of his own: what to do, by what the kernel said.
+# For an OSError without a message of our own: what to do, by the kernel's error number.
 OS_HINTS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM), "You may not do that there: give yourself the right, or work in a folder of your own."),
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free space on that disk (`df -h`, `df -i`), or have your quota raised; then run again."),
     errno.EROFS: "That disk is mounted read-only: work in another folder.",
     errno.ENOENT: "Is that file, or the folder that it should be in, still there?",
-    errno.ENAMETOOLONG: "No file can have so long a name: give a shorter one.",
+    errno.ENAMETOOLONG: "No file name can be that long: give a shorter one.",
     errno.EMFILE: "Too many files are open at once: raise the limit (ulimit -n), then run again.",
     errno.ENOMEM: "This machine is out of memory: end other programs, then run again.",
     **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.ELOOP), "There is something of another kind under that name: move it away."),
     errno.EFBIG: "That file may grow no further: raise the limit (ulimit -f), or use a disk that holds larger files.",
-    errno.EIO: "That disk has errors (`dmesg` tells).",
+    errno.EIO: "That disk has errors (see `dmesg`).",
 }  # fmt: skip
 
 

@@ -49,12 +49,12 @@ class Run:
     loaded: Loaded = field(init=False)
     compressed: Compressed = field(init=False)
     converted: tuple[Converted, ...] = field(init=False)
-    reached: deploy.Reached = field(init=False)
+    connected: deploy.ConnectedBoard = field(init=False)
     deployment: Deployment = field(init=False)
     measured: Measured = field(init=False)
     record: RunRecord = field(init=False)
     pages: dict[str, Path] = field(init=False)
-    handed: handover.Handed | None = None
+    handed: handover.Handover | None = None
     stages: list[StageTime] = field(default_factory=list)
 
 
@@ -87,8 +87,8 @@ def run(plan: Plan, progress: Progress, until: str = STAGES[-1], wait_s: float =
 
 
 def check(plan: Plan, until: str = STAGES[-1], say: Callable[[str], None] | None = None) -> wire.Machine | None:
-    """Whatever can be wrong with a plan, or with the way to its board, is said before minutes are spent on it. `say` is told what
-    is waited for. What the board is, if it was asked.
+    """Check all that can be wrong with a plan, or with the way to its board, before minutes are spent on it. `say` gets a line on what
+    is waited for. Return what the board is, if it was asked.
     """
     load.check(plan)
     compress.settings_of(plan)
@@ -96,10 +96,10 @@ def check(plan: Plan, until: str = STAGES[-1], say: Callable[[str], None] | None
     formats = plan.tables.convert.formats or (plan.source_format,)  # the file as it is
     deploy.check(plan, formats)
     compare.check(plan, formats, deploy.runtimes_of(plan))
-    return deploy.knock(plan, say) if STAGES.index(until) >= STAGES.index("deploy") else None
+    return deploy.preflight(plan, say) if STAGES.index(until) >= STAGES.index("deploy") else None
 
 
-def hand_over(now: Run, out: Path, until: str) -> handover.Handed:
+def hand_over(now: Run, out: Path, until: str) -> handover.Handover:
     """Put what was made so far into a folder of the user's."""
     made = product.made_from(now.plan, now.loaded)
     if until == "compress":
@@ -118,7 +118,7 @@ def _bound(now: Run) -> None:
     """A state folder does not grow for ever."""
     try:
         cleaned = clean(now.store, bound_of(now.plan.tables.state))
-    except OSError as error:  # what was measured is kept, and told
+    except OSError as error:  # what was measured is kept and reported
         now.progress.say(f"old runs in {now.store.root} could not be removed: {error.strerror}: {error.filename}")
         return
     if cleaned.runs:
@@ -131,7 +131,7 @@ def bound_of(table: StateTable) -> Bound:
 
 
 def store_of(plan: Plan, say: Callable[[str], None] | None = None) -> Store:
-    """Open the plan's state folder; `say` is told when something in it was damaged."""
+    """Open the plan's state folder; `say` gets a line when something in it was damaged."""
     return Store(state.folder_of(plan.folder, plan.state), say=say)
 
 
@@ -159,14 +159,14 @@ def _convert(now: Run) -> bool:
 
 
 def _deploy(now: Run) -> bool:
-    now.reached = now.held.enter_context(deploy.reach(now.plan, now.progress.say))
-    now.reached.session.busy_retry.left_s = now.wait_s
+    now.connected = now.held.enter_context(deploy.connect(now.plan, now.progress.say))
+    now.connected.session.busy_retry.left_s = now.wait_s
     _deployed(now)
     return now.deployment.sent_bytes == 0
 
 
 def _deployed(now: Run) -> None:
-    now.deployment = deploy.deploy(now.reached, now.plan, now.loaded.data, now.converted, now.store, now.progress)
+    now.deployment = deploy.deploy(now.connected, now.plan, now.loaded.data, now.converted, now.store, now.progress)
     before = _before(now.store)
     changed = deploy.other_versions(now.deployment, before.deployment) if before else ""
     if changed:
@@ -176,7 +176,7 @@ def _deployed(now: Run) -> None:
 
 
 def _before(store: Store) -> RunRecord | None:
-    """The newest run in the store; None where there is none, or where another edgepress made it."""
+    """Return the newest run in the store; None where there is none, or where another edgepress made it."""
     data = store.latest_run()
     try:
         return report.read(data) if data else None
@@ -193,14 +193,14 @@ def _measure(now: Run) -> bool:
         _measured(now)
     now.record = _record(now)
     _keep(now.record, now.store)
-    now.reached.session.forget_fetched()  # only now: a host that is killed before finds the results on the board
+    now.connected.session.forget_fetched()  # only now: a host that is killed before finds the results on the board
     now.held.close()
     return False
 
 
 def _measured(now: Run) -> None:
     now.measured = measure.measure(
-        now.reached.session, now.plan, now.loaded.data, now.deployment, now.converted, now.store, now.progress
+        now.connected.session, now.plan, now.loaded.data, now.deployment, now.converted, now.store, now.progress
     )
 
 
@@ -231,7 +231,7 @@ STEPS: dict[str, Callable[[Run], bool]] = {
 
 
 def latest(plan: Plan) -> tuple[RunRecord, Store]:
-    """The newest run of the plan, and the store that it is in. PlanError where there is none."""
+    """Return the newest run of the plan, and the store that it is in. PlanError where there is none."""
     store = store_of(plan) if state.folder_of(plan.folder, plan.state).exists() else None
     data = store.latest_run(plan.path) if store else None
     if store is None or data is None:
@@ -251,7 +251,9 @@ def judge(record: RunRecord, plan: Plan, store: Store) -> RunRecord:
     return judged
 
 
-def hand_over_again(record: RunRecord, pages: dict[str, Path], plan: Plan, store: Store, out: Path) -> handover.Handed:
+def hand_over_again(
+    record: RunRecord, pages: dict[str, Path], plan: Plan, store: Store, out: Path
+) -> handover.Handover:
     """Put what a run that was measured before has made into a folder of the user's. PlanError as for `judge`."""
     _same_plan(plan, record)
     items = [*product.files_of(plan, record.compressed, record.converted), *product.reports_of(pages)]

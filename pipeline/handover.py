@@ -40,7 +40,7 @@ class Item(NamedTuple):
     variant: str | None = None
 
 
-class HandedFile(Record, frozen=True, kw_only=True):
+class HandoverFile(Record, frozen=True, kw_only=True):
     name: str
     sha256: str
     size_bytes: int
@@ -65,24 +65,24 @@ class Manifest(Record, frozen=True, kw_only=True):
     board: str | None
     versions: dict[str, str]  # of what made the files here
     runtimes: dict[str, tuple[str, ...]]  # in which they were measured -> its packages
-    files: tuple[HandedFile, ...] = ()
+    files: tuple[HandoverFile, ...] = ()
 
 
-class Handed(NamedTuple):
+class Handover(NamedTuple):
     folder: Path
-    files: tuple[HandedFile, ...]
+    files: tuple[HandoverFile, ...]
     notes: tuple[str, ...]  # of files that are in the way
 
 
 def folder_of(plan: Plan, given: Path | None) -> Path:
-    """Where the product goes. PlanError for a folder that cannot take it, before minutes are spent.
+    """Return where the product goes. PlanError for a folder that cannot take it, before minutes are spent.
 
-    `given`: from -o. Without it, out/ beside the plan, or in the state folder where nothing can be written there; out-<plan>/
+    `given`: from -o. Without it, out/ next to the plan, or in the state folder where nothing can be written there; out-<plan>/
     where another plan has taken that.
     """
     if given is None:
-        beside = folders.writable(plan.folder)
-        base = plan.folder if beside else state.folder_of(plan.folder, plan.state)
+        writable = folders.writable(plan.folder)
+        base = plan.folder if writable else state.folder_of(plan.folder, plan.state)
         places = (base / FOLDER, base / f"{FOLDER}-{plan.path.stem}")
         return next((place for place in places if _taken(place, plan) is None), places[-1])
     check_name(given.resolve())
@@ -100,14 +100,14 @@ def folder_of(plan: Plan, given: Path | None) -> Path:
 
 
 def _in_state(folder: Path, plan: Plan) -> str | None:
-    """Why not there: `edgepress clean` would remove it, or it would be taken for what is kept of a run."""
+    """Return why the folder is refused: `edgepress clean` would remove the product, or it would be taken for what is kept of a run."""
     state_folder, place = state.folder_of(plan.folder, plan.state).resolve(), folder.resolve()
     inside = place == state_folder or (state_folder in place.parents and not place.name.startswith(FOLDER))
     return f"it is in the state folder {state_folder}" if inside else None
 
 
 def _taken(folder: Path, plan: Plan) -> str | None:
-    """Why this folder is not for this plan's product."""
+    """Return why this folder is not for this plan's product."""
     if os.path.lexists(folder) and not folder.is_dir():
         return "it is not a folder"
     if not os.path.lexists(folder / MANIFEST):
@@ -128,7 +128,7 @@ def _read(path: Path) -> Manifest | None:
         return None
 
 
-def hand_over(folder: Path, items: Iterable[Item], about: Manifest, store: Store) -> Handed:
+def hand_over(folder: Path, items: Iterable[Item], about: Manifest, store: Store) -> Handover:
     """Write the files, then the manifest. What an earlier hand-over left here and is not made any more is removed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,7 @@ def _once(items: Iterable[Item]) -> list[Item]:
     return list({item.name: item for item in items}.values())
 
 
-def _written(folder: Path, items: list[Item], about: Manifest, store: Store) -> Handed:
+def _written(folder: Path, items: list[Item], about: Manifest, store: Store) -> Handover:
     own = _own(folder)
     for left in folder.glob(f"{PREFIX}*"):
         if left.name != NEXT:
@@ -161,7 +161,7 @@ def _written(folder: Path, items: list[Item], about: Manifest, store: Store) -> 
             )
         sha256 = hashlib.sha256(content).hexdigest()
         files.append(
-            HandedFile(
+            HandoverFile(
                 name=name, sha256=sha256, size_bytes=len(content), kind=item.kind, format=item.format,
                 variant=item.variant,
             )
@@ -174,7 +174,7 @@ def _written(folder: Path, items: list[Item], about: Manifest, store: Store) -> 
     for name in set(own) - set(data):
         (folder / name).unlink(missing_ok=True)
     (folder / NEXT).replace(folder / MANIFEST)
-    return Handed(folder=folder, files=manifest.files, notes=tuple(notes))
+    return Handover(folder=folder, files=manifest.files, notes=tuple(notes))
 
 
 def _own(folder: Path) -> set[str]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from pipeline import plan_file, plan_words, spelling
+from pipeline import plan_file, plan_hints, spelling
 from pipeline.errors import PlanError
 from pipeline.safe_text import shortened
 
@@ -38,7 +38,7 @@ class ModelTable(Table, frozen=True):
 
 
 class DataTable(Table, frozen=True):
-    """Each is an .npz file with `x` (and `y`: integer labels), or "module:function" beside the plan, returning (x, y)."""
+    """Each is an .npz file with `x` (and `y`: integer labels), or "module:function" next to the plan, returning (x, y)."""
 
     training: Text | None = None
     calibration: Text | None = None
@@ -73,7 +73,7 @@ class MeasureTable(Table, frozen=True):
     temperature_band_c: Annotated[float, Meta(gt=0, le=100)] = 5.0  # above the temperature at the beginning
     # the most that all launches together wait for the band
     cool_seconds: Annotated[float, Meta(ge=0, le=36_000)] = 120.0
-    operators: bool = True  # one more launch of each file, in which the runtime tells of its kernels: some 1 s
+    operators: bool = True  # one more launch of each file, in which the runtime profiles its kernels: some 1 s
     # "auto": those that the board has, and those of its table in boards.toml; (): none
     meters: tuple[Text, ...] = ("auto",)
     energy_seconds: Annotated[float, Meta(gt=0, le=600)] | None = None  # None: as long as the slowest meter needs
@@ -82,7 +82,7 @@ class MeasureTable(Table, frozen=True):
 
     @property
     def thread_counts(self) -> tuple[int, ...]:
-        """Each once; the first is what limits judge, the others are measured beside it."""
+        """Each once; the first is what limits judge, the others are measured as well."""
         return (self.threads,) if isinstance(self.threads, int) else tuple(dict.fromkeys(self.threads))
 
 
@@ -158,7 +158,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def source_format(self) -> str:
-        """What kind of file the model is, by its name; "" for none that is known."""
+        """Return what kind of file the model is, by its name; "" for none that is known."""
         return FORMATS.get(Path(self.tables.model.path).suffix.lower(), "")
 
     @property
@@ -172,19 +172,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def trains(self) -> bool:
-        """Whether the training rows may be needed: a pass may train, or look at what the layers answer for them."""
+        """Return whether the training rows may be needed: a pass may train, or look at what the layers answer for them."""
         return bool(self.tables.compress)
 
     def file(self, name: str) -> Path:
         """As in boards.toml: ~ at the beginning is a home folder, and nothing else is put in."""
         if "$" in name:
             raise PlanError(
-                f"{self.path}: '{name}': no variables are put in for $",
+                f"{self.path}: '{name}': variables with $ are not expanded",
                 hint="Write the path out; ~ at its beginning is your home folder.",
             )
         try:
             return plan_file.check_name((self.folder / Path(name).expanduser()).resolve())
-        except (OSError, RuntimeError) as error:  # links in a circle, or no home to expand
+        except (OSError, RuntimeError) as error:  # a loop of links, or no home folder to expand
             raise PlanError(f"{self.path}: '{name}': {error}", hint="Give a path that leads to a file.") from error
 
 
@@ -199,7 +199,7 @@ def read(path: Path) -> Plan:
 
 
 def check_file(path: Path, key: str, folder_hint: str = "Give the file itself.") -> None:
-    """PlanError unless `path` is an ordinary file that may be read; `key` is where the plan names it."""
+    """Raise PlanError unless `path` is an ordinary file that may be read; `key` is where the plan names it."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -208,19 +208,19 @@ def check_file(path: Path, key: str, folder_hint: str = "Give the file itself.")
             hint=f"{_near_file(path)}Correct the path; it is relative to the plan's folder.",
         ) from error
     except OSError as error:
-        raise PlanError(f"{key}: {path} can not be read: {error.strerror}", hint="Correct the path.") from error
+        raise PlanError(f"{key}: {path} cannot be read: {error.strerror}", hint="Correct the path.") from error
     if stat.S_ISDIR(mode):
         saved = (path / "saved_model.pb").exists()
         hint = folder_hint if saved else " ".join(dict.fromkeys(("Give the file itself.", folder_hint)))
         raise PlanError(f"{key}: {path} is a folder, and a file is expected", hint=hint)
-    if not stat.S_ISREG(mode):  # a pipe would be waited for, and /dev/zero has no end
-        raise PlanError(f"{key}: {path} is no ordinary file", hint="Give the file itself.")
+    if not stat.S_ISREG(mode):  # reading a pipe would wait, and /dev/zero has no end
+        raise PlanError(f"{key}: {path} is not a regular file", hint="Give the file itself.")
     if not os.access(path, os.R_OK):
         raise PlanError(f"{key}: {path} may not be read by you", hint="Give yourself the right to read it.")
 
 
 def _near_file(path: Path) -> str:
-    """A sentence with the file of nearly that name, and a space behind it."""
+    """Return a sentence with the file of nearly that name, followed by a space."""
     with contextlib.suppress(OSError):
         with os.scandir(path.parent) as entries:
             names = [each.name for each in itertools.islice(entries, MOST_NAMES)]
@@ -229,12 +229,12 @@ def _near_file(path: Path) -> str:
 
 
 def with_state(plan: Plan, state: Path | None) -> Plan:
-    """The plan with another state folder; None: where it is by default."""
+    """Return the plan with another state folder; None: where it is by default."""
     return plan if state is None else msgspec.structs.replace(plan, state=state)
 
 
 def with_threads(plan: Plan, threads: tuple[int, ...]) -> Plan:
-    """The plan with other numbers of threads; (): as it is."""
+    """Return the plan with other numbers of threads; (): as it is."""
     if not threads:
         return plan
     measure = msgspec.structs.replace(plan.tables.measure, threads=threads)
@@ -252,7 +252,7 @@ def convert_table(raw: dict[str, Any], kind: type[T], path: Path | None, table: 
         near = (
             (_elsewhere(unknown[1]) or spelling.did_you_mean(unknown[1], known))
             if unknown
-            else plan_words.brackets(what, at, known) + plan_words.without_unit(what, at)
+            else plan_hints.brackets(what, at, known) + plan_hints.without_unit(what, at)
         )
         keys = f"Keys that may stand there: {', '.join(known)}. {page} describes each." if known else f"See {page}."
         raise PlanError(
@@ -261,10 +261,10 @@ def convert_table(raw: dict[str, Any], kind: type[T], path: Path | None, table: 
 
 
 def _elsewhere(key: str) -> str:
-    """A sentence with the table that has this key, and a space behind it."""
+    """A sentence with the table that has this key, followed by a space."""
     for field in msgspec.structs.fields(Tables):
         if field.name == key:
-            return f"{key} is no key of a table: write it above the first [table]. " if key == "seed" else ""
+            return f"{key} is not a key of a table: write it above the first [table]. " if key == "seed" else ""
         if isinstance(field.type, type) and issubclass(field.type, Table) and key in field.type.__struct_fields__:
             return f"{key} is a key of [{field.name}]. "
     return ""

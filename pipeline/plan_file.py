@@ -16,7 +16,7 @@ MOST_DOTS = 64  # in a key: tomllib needs 31 s for one of 16,000, and its time g
 
 
 def read(path: Path, shares: Collection[str]) -> tuple[bytes, dict[str, Any]]:
-    """The file's content, and its tables. `shares`: the keys whose values are shares. PlanError says what is wrong with it."""
+    """Return the file's content, and its tables. `shares`: the keys whose values are shares. PlanError says what is wrong with it."""
     text = _text_of(path)
     try:
         if any(part.count(b".") > MOST_DOTS for part in re.split(b"[=,\n]", text)):
@@ -25,7 +25,7 @@ def read(path: Path, shares: Collection[str]) -> tuple[bytes, dict[str, Any]]:
         _check_values(raw, path, "")
     except RecursionError:
         raise PlanError(
-            f"{path} is not a plan: tables or lists lie in each other too deep",
+            f"{path} is not a plan: its tables or lists are nested too deeply",
             hint="A plan has tables of keys, no deeper than [[compress]] recover = { .. }; docs/plan.md has them all.",
         ) from None
     except UnicodeDecodeError as error:
@@ -41,7 +41,7 @@ def read(path: Path, shares: Collection[str]) -> tuple[bytes, dict[str, Any]]:
 
 
 def check_name(path: Path) -> Path:
-    """PlanError for a path with bytes that are no text: no record of a run could hold it."""
+    """Raise PlanError for a path with bytes that are not text: no record of a run could hold it."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
@@ -54,13 +54,13 @@ def check_name(path: Path) -> Path:
 
 def _text_of(path: Path) -> bytes:
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for, and /dev/zero has no end
-            raise OSError(0, "it is a folder" if path.is_dir() else "it is no ordinary file")
+        if path.exists() and not path.is_file():  # reading a pipe would wait, and /dev/zero has no end
+            raise OSError(0, "it is a folder" if path.is_dir() else "it is not a regular file")
         with path.open("rb") as file:
             text = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise PlanError(
-            f"the plan {path} can not be read: {getattr(error, 'strerror', None) or error}",
+            f"the plan {path} cannot be read: {getattr(error, 'strerror', None) or error}",
             hint="Give the path of an edge.toml; examples/fashion_mnist/edge.toml is one to start from.",
         ) from error
     if len(text) > MOST_BYTES:
@@ -102,20 +102,21 @@ def _number(value: object, key: str, where: str, shares: Collection[str]) -> obj
         found = spelling.bytes_of(value)
         if found is None:
             raise PlanError(
-                f"{where}: '{shortened(value, 40)}' is no size",
+                f"{where}: '{shortened(value, 40)}' is not a size",
                 hint='Give a number of bytes, or "200 kB" or "1.5 MiB".',
             )
         return found
     if isinstance(value, str) and key == "accuracy_drop_points":
         raise PlanError(
-            f"{where}: '{shortened(value, 40)}' is no number", hint="Give points of accuracy: 1.0 is from 92 % to 91 %."
+            f"{where}: '{shortened(value, 40)}' is not a number",
+            hint="Give points of accuracy: 1.0 is from 92 % to 91 %.",
         )
     if key not in shares:
         return value
     if isinstance(value, str):
         share = spelling.share_of(value)
         if share is None:
-            raise PlanError(f"{where}: '{shortened(value, 40)}' is no share", hint='Give it as 0.03, or as "3 %".')
+            raise PlanError(f"{where}: '{shortened(value, 40)}' is not a share", hint='Give it as 0.03, or as "3 %".')
         return share
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 1:
         raise PlanError(

@@ -14,11 +14,11 @@ from pipeline.safe_text import clean
 from pipeline.store import versions
 
 MAKERS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnx", "onnxruntime", "tf2onnx")
-LONGEST_NAME_BYTES = 160  # of a file system's 255: formats, passes and numbers come behind it
+LONGEST_NAME_BYTES = 160  # of a file system's 255: formats, passes and numbers follow it
 
 
 def files_of(plan: Plan, compressed: Compressed, converted: Sequence[Converted]) -> Iterator[Item]:
-    """The files that the plan asked for, then the compressed model itself and what its passes packed."""
+    """Yield the files that the plan asked for, then the compressed model itself and what its passes packed."""
     stem = clean(Path(plan.tables.model.path).stem).replace("/", "_")
     stem = stem.encode()[:LONGEST_NAME_BYTES].decode(errors="ignore")
     wanted = plan.tables.convert.formats or (plan.source_format,)
@@ -38,7 +38,7 @@ def files_of(plan: Plan, compressed: Compressed, converted: Sequence[Converted])
 
 
 def passes_of(compressed: Compressed) -> Iterator[Item]:
-    """The model after each pass, and what the pass packed."""
+    """Yield the model after each pass, and what the pass packed."""
     for number, each in enumerate(compressed.passes, start=1):
         for kind, artifact in (("model", each.model.artifact), ("container", each.container)):
             if artifact is not None:
@@ -46,7 +46,7 @@ def passes_of(compressed: Compressed) -> Iterator[Item]:
 
 
 def others_of(plan: Plan, compressed: Compressed, converted: Sequence[Converted]) -> Iterator[Item]:
-    """What was only converted to be compared with."""
+    """Yield what was only converted to be compared with."""
     product = {item.content for item in files_of(plan, compressed, converted)}
     for each in converted:
         if each.artifact not in product:

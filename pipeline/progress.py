@@ -1,4 +1,4 @@
-"""How stages tell what they are doing. Commands decide how it looks (pipeline/commands/terminal.py)."""
+"""How stages report what they are doing. Commands decide how it looks (pipeline/commands/terminal.py)."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ class Progress(Protocol):
         """A stage begins."""
 
     def stage_done(self, name: str, seconds: float, *, cached: bool) -> None:
-        """It ended well; `cached`: its answer was there already."""
+        """Show that a stage ended well; `cached`: its answer was there already."""
 
     def step(self, done: int, of: int, note: str) -> None:
         """Within the stage: `done` of `of` (0 = unknown), and what is being done."""

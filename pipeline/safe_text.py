@@ -22,7 +22,7 @@ def _escaped(text: str) -> str:
 
 
 def clean_lines(text: str) -> str:
-    """As `clean`, but line by line: for messages of several lines."""
+    """Clean line by line, for messages of several lines."""
     return "\n".join(map(_escaped, text.split("\n")))
 
 

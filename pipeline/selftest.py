@@ -28,7 +28,7 @@ MODEL = Path(__file__).with_name("selftest.tflite")
 """The example's net, half of its channels pruned and not trained again, int8: only its speed counts."""
 PREFERRED = ("ai_edge_litert", "onnxruntime")  # of several that can run the file
 LABEL = "selftest"
-FIRST_RUNS, TIMED_MAX_RUNS = 3, 10_000  # only to learn how long the blocks must be
+FIRST_RUNS, TIMED_MAX_RUNS = 3, 10_000  # only to find how long the blocks must be
 SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.10)
 """Injected into every recorded time of the candidate, as shares, and so is the limit itself. 0: nothing changed, and every REGRESSED
 is a false alarm."""
@@ -64,7 +64,7 @@ class SelfTest(Record, frozen=True):
     margin: float  # of the sharper rule
     sharper: tuple[Rate, ...]  # the same trials by it
     deviation: float | None  # standard deviation of one pair's log ratio
-    smallest_limit: float | None  # by which an unchanged file passes by the first look, after 10 pairs
+    smallest_limit: float | None  # the limit that an unchanged file passes at the first look, after 10 pairs
     smallest_limit_last: float | None  # by the last look
     detectable_last: float | None  # by the sharper rule's last look
     seconds_median: float | None  # of a verdict on the unchanged file
@@ -72,7 +72,7 @@ class SelfTest(Record, frozen=True):
     invalid: tuple[str, ...]  # of each trial for which the board was not fit: why
 
 
-class Asked(Record, frozen=True):
+class Request(Record, frozen=True):
     """`model` None: a small net that comes along. `inputs` None: zeros. `runtime` None: one that can run the file."""
 
     model: Path | None
@@ -85,16 +85,16 @@ class Asked(Record, frozen=True):
     seed: int
 
 
-def run(session: Session, asked: Asked, progress: Progress) -> SelfTest:
-    """All trials, one after the other. PlanError for what can not be run there, StageError for what fails there."""
+def run(session: Session, request: Request, progress: Progress) -> SelfTest:
+    """Run all trials, one after the other. PlanError for what cannot be run there, StageError for what fails there."""
     machine = session.machine
-    path = asked.model or MODEL
-    launch = _launch(session, asked, path)
+    path = request.model or MODEL
+    launch = _launch(session, request, path)
     first = _first(session, launch)
     latency_s = median(first.latency_ns) / 1e9
-    pairing = pairing_of(launch, latency_s, (asked.rule, asked.sharper), asked.seed)
+    pairing = pairing_of(launch, latency_s, (request.rule, request.sharper), request.seed)
     found, invalid = [], []
-    for traces in trials(session, pairing, asked.trials, progress):
+    for traces in trials(session, pairing, request.trials, progress):
         reasons = [doubt.evidence for doubt in doubts_of_pairs(traces.paired) if doubt.invalid]
         if reasons:
             invalid.append(reasons[0])
@@ -102,8 +102,8 @@ def run(session: Session, asked: Asked, progress: Progress) -> SelfTest:
             found.append(traces)
     ratios = [trace.log_ratios for trace in found]
     deviation = stdev(ratio for trial in ratios for ratio in trial) if ratios else None
-    seconds = [seconds_of(trace, asked.rule) for trace in found]
-    looks = asked.rule.looks
+    seconds = [seconds_of(trace, request.rule) for trace in found]
+    looks = request.rule.looks
     return SelfTest(
         board=machine.model or machine.cpu or machine.arch,
         address=session.address,
@@ -112,41 +112,41 @@ def run(session: Session, asked: Asked, progress: Progress) -> SelfTest:
         model_sha256=launch.model_sha256,
         runtime=launch.runtime,
         runtime_version=first.runtime_version,
-        threads=asked.threads,
+        threads=request.threads,
         latency_s=latency_s,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-        limit=asked.rule.limit,
-        rates=rates(ratios, asked.rule),
-        margin=asked.sharper.margin,
-        sharper=rates(ratios, asked.sharper),
+        limit=request.rule.limit,
+        rates=rates(ratios, request.rule),
+        margin=request.sharper.margin,
+        sharper=rates(ratios, request.sharper),
         deviation=deviation,
-        smallest_limit=None if deviation is None else smallest_limit(deviation, looks[0], asked.rule),
-        smallest_limit_last=None if deviation is None else smallest_limit(deviation, looks[-1], asked.rule),
-        detectable_last=None if deviation is None else detectable(deviation, looks[-1], asked.sharper),
+        smallest_limit=None if deviation is None else smallest_limit(deviation, looks[0], request.rule),
+        smallest_limit_last=None if deviation is None else smallest_limit(deviation, looks[-1], request.rule),
+        detectable_last=None if deviation is None else detectable(deviation, looks[-1], request.sharper),
         seconds_median=median(seconds) if seconds else None,
         seconds_longest=max(seconds, default=None),
         invalid=tuple(invalid),
     )
 
 
-def _launch(session: Session, asked: Asked, path: Path) -> wire.Launch:
-    """The file, its rows and a runtime are on the board afterwards."""
+def _launch(session: Session, request: Request, path: Path) -> wire.Launch:
+    """Return the launch of the file; the file, its rows and a runtime are on the board afterwards."""
     model_format = path.suffix.removeprefix(".")
     able = [
         name
         for name in provision.possible(session.machine)
         if model_format in provision.RUNTIMES[name].formats and not provision.RUNTIMES[name].for_tests
     ]
-    runtime = asked.runtime or next((name for name in (*PREFERRED, *able) if name in able), None)
+    runtime = request.runtime or next((name for name in (*PREFERRED, *able) if name in able), None)
     if runtime not in able:
         raise PlanError(
-            f"{path} can not be run in {asked.runtime or 'any runtime'} on {session.address}",
+            f"{path} cannot be run in {request.runtime or 'any runtime'} on {session.address}",
             hint=f"Runtimes for it there: {', '.join(able) or 'none'}. A model is a .tflite or .onnx file.",
         )
-    _check_rows(asked.inputs)
-    if asked.threads > session.machine.cpu_count:
+    _check_rows(request.inputs)
+    if request.threads > session.machine.cpu_count:
         raise PlanError(
-            f"{asked.threads} threads on a board with {units.counted(session.machine.cpu_count, 'CPU')} would wait for each other",
+            f"{request.threads} threads on a board with {units.counted(session.machine.cpu_count, 'CPU')} would wait for each other",
             hint="Give fewer --threads.",
         )
     sites, _ = provision.install(session, provision.wheels(runtime, session.machine))
@@ -156,9 +156,9 @@ def _launch(session: Session, asked: Asked, path: Path) -> wire.Launch:
         model_format=model_format,
         runtime=runtime,
         sites=sites,
-        inputs_sha256="" if asked.inputs is None else _put(session, asked.inputs),
+        inputs_sha256="" if request.inputs is None else _put(session, request.inputs),
         rotated_rows=ROTATED_ROWS,
-        threads=asked.threads,
+        threads=request.threads,
         cpus=(),
         warmup_min_ns=WARMUP_MIN_NS,
         warmup_max_ns=WARMUP_MAX_NS,
@@ -173,33 +173,33 @@ def _launch(session: Session, asked: Asked, path: Path) -> wire.Launch:
 
 
 def _check_rows(path: Path | None) -> None:
-    """PlanError for what is no .npy file of numbers. Its shape is the model's affair."""
+    """Raise PlanError for what is not a numeric .npy file. Its shape is the model's affair."""
     if path is None:
         return
     hint = "Give rows of the model's input as numpy.save writes them: an array of numbers, (rows, ...)."
     try:
         kind = np.load(path, mmap_mode="r", allow_pickle=False).dtype.kind
     except FileNotFoundError as error:
-        raise PlanError(f"{path} can not be read: {error.strerror}", hint="Give the path of a file.") from error
+        raise PlanError(f"{path} cannot be read: {error.strerror}", hint="Give the path of a file.") from error
     # an empty file is EOFError, half an .npz BadZipFile, a whole one has no dtype
     except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise PlanError(f"{path} is no .npy file of numbers", hint=hint) from error
+        raise PlanError(f"{path} is not a numeric .npy file", hint=hint) from error
     if kind not in "fiub":
-        raise PlanError(f"{path} is no .npy file of numbers", hint=hint)
+        raise PlanError(f"{path} is not a numeric .npy file", hint=hint)
 
 
 def _put(session: Session, path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise PlanError(f"{path} can not be read: {error.strerror}", hint="Give the path of a file.") from error
+        raise PlanError(f"{path} cannot be read: {error.strerror}", hint="Give the path of a file.") from error
     sha256 = hashlib.sha256(data).hexdigest()
     session.put(data, sha256)
     return sha256
 
 
 def _first(session: Session, launch: wire.Launch) -> wire.Launched:
-    """Alone, to learn how long one inference takes and whether the file runs at all."""
+    """Launch the file alone, to learn how long one inference takes and whether it runs at all."""
     job_id = session.submit((launch,), LABEL)
     (answer,) = (each for each in session.follow(job_id) if not isinstance(each, wire.Event))
     session.forget_fetched()
@@ -220,8 +220,8 @@ def _does_not_run(failed: wire.LaunchFailed) -> StageError:
 def pairing_of(
     launch: wire.Launch, latency_s: float, rules: tuple[Rule, ...], seed: int, slower: wire.Launch | None = None
 ) -> Pairing:
-    """Of a file with itself, for the verdict of every rule on every slowdown: on one by the limit itself, most often to the last
-    look. `slower`, another file, is judged as it is.
+    """Return the pairing of a file with itself, for the verdict of every rule on every slowdown; a slowdown by the limit itself runs
+    to the last look most often. `slower`, another file, is judged as it is.
     """
     factors = (0.0,) if slower else tuple(math.log1p(share) for share in slowdowns_of(rules[0].limit))
     return Pairing(
@@ -236,7 +236,7 @@ def pairing_of(
 
 
 def trials(session: Session, pairing: Pairing, number: int, progress: Progress) -> Iterator[MeasuredPairs]:
-    """Each with an order of its own. StageError where the file does not run."""
+    """Yield the traces of each trial, which has an order of its own. StageError where the file does not run."""
     last = pairing.looks[-1]
     for trial in range(number):
 
@@ -255,7 +255,7 @@ def slowdowns_of(limit: float) -> tuple[float, ...]:
 
 
 def rates(ratios: Sequence[Sequence[float]], rule: Rule, slowdowns: Sequence[float] | None = None) -> tuple[Rate, ...]:
-    """The verdicts on the log ratios of each trial, slowed down by each share."""
+    """Return the verdicts on the log ratios of each trial, slowed down by each share."""
     found = []
     for share in slowdowns_of(rule.limit) if slowdowns is None else slowdowns:
         outcomes = [judged([ratio + math.log1p(share) for ratio in trial], rule) for trial in ratios]
@@ -277,7 +277,7 @@ def rates(ratios: Sequence[Sequence[float]], rule: Rule, slowdowns: Sequence[flo
 
 
 def seconds_of(traces: MeasuredPairs, rule: Rule) -> float:
-    """What the verdict on the unchanged file took: a trial goes on for the slowdowns, too."""
+    """Return what the verdict on the unchanged file took: a trial continues for the slowdowns, too."""
     needed = next(
         (look for look in rule.looks if judged(traces.log_ratios[:look], rule) is not Outcome.INCONCLUSIVE),
         len(traces.log_ratios),

@@ -13,19 +13,19 @@ PERCENT = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*%", re.ASCII)
 
 
 def bytes_of(text: str) -> int | None:
-    """'200kB' -> 200000, '1.5 MiB' -> 1572864; None: it is no size."""
+    """'200kB' -> 200000, '1.5 MiB' -> 1572864; None: it is not a size."""
     found = SIZE.fullmatch(text.strip())
     return round(float(found[1]) * UNITS[(found[2] or "").lower()]) if found else None
 
 
 def share_of(text: str) -> float | None:
-    """'3 %' -> 0.03; None: it is no percentage."""
+    """'3 %' -> 0.03; None: it is not a percentage."""
     found = PERCENT.fullmatch(text.strip())
     return float(found[1]) / 100 if found else None
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """A sentence with the nearest of the known names, and a space behind it; nothing where none is near."""
+    """Return a sentence with the nearest of the known names, followed by a space; nothing where none is near."""
     import difflib
 
     by_lower = {each.lower(): each for each in known}

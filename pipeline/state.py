@@ -1,4 +1,4 @@
-"""Which folder holds the state of a plan: .edgepress beside it, or where the user says, or one of the user's own."""
+"""Which folder holds the state of a plan: .edgepress next to it, or the one that is named, or one of the user's own."""
 
 import hashlib
 import os
@@ -25,9 +25,9 @@ def folder_of(plan_folder: Path, given: Path | None) -> Path:
                 hint="Name a folder that is empty or does not exist yet.",
             )
         return check_name(root)
-    beside = check_name(plan_folder / NAME)
-    if os.path.lexists(beside) or folders.writable(plan_folder):
-        return beside
+    default = check_name(plan_folder / NAME)
+    if os.path.lexists(default) or folders.writable(plan_folder):
+        return default
     mark = hashlib.sha256(os.fsencode(plan_folder)).hexdigest()[:12]
     return folders.state_folder() / f"{plan_folder.name or 'root'}-{mark}"
 

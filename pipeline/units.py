@@ -16,7 +16,7 @@ def seconds(value: float | None) -> str:
 
 
 def duration(value_s: float) -> str:
-    """Of a limit: 90 -> '90 s', 3600 -> '60 minutes', 86400 -> '24 hours'."""
+    """Return the duration of a limit: 90 -> '90 s', 3600 -> '60 minutes', 86400 -> '24 hours'."""
     for factor, unit in ((3600.0, "hour"), (60.0, "minute")):
         if value_s >= 2 * factor:
             return f"{value_s / factor:.4g} {unit}s"
@@ -34,12 +34,12 @@ def size(value_bytes: float | None) -> str:
 
 
 def size_change(value_bytes: float | None) -> str:
-    """A difference: 131072 -> '+128 KiB'."""
+    """Return a difference: 131072 -> '+128 KiB'."""
     return UNKNOWN if value_bytes is None else f"{'-' if value_bytes < 0 else '+'}{size(abs(value_bytes))}"
 
 
 def interval(low_s: float | None, high_s: float | None) -> str:
-    """Both ends in the unit of the larger: (0.00120, 0.00125) -> '1.20 to 1.25 ms' with a dash."""
+    """Return both ends in the unit of the larger: (0.00120, 0.00125) -> '1.20 to 1.25 ms' with a dash."""
     if low_s is None or high_s is None:
         return UNKNOWN
     high, unit = seconds(high_s).rsplit(" ", 1)
@@ -58,7 +58,7 @@ def energy(value_j: float | None) -> str:
 
 
 def energy_within(value_j: float | None, half_width_j: float | None) -> str:
-    """Both in the unit of the value: (0.31, 0.012) -> '310 ± 12.0 mJ'."""
+    """Return both in the unit of the value: (0.31, 0.012) -> '310 ± 12.0 mJ'."""
     if value_j is None or half_width_j is None:
         return energy(value_j)
     number, unit = energy(value_j).rsplit(" ", 1)
@@ -83,17 +83,17 @@ def percent(ratio: float | None) -> str:
 
 
 def level(ratio: float) -> str:
-    """Of an interval, of a test: 0.98 -> '98 %'."""
+    """Return the level of an interval or of a test: 0.98 -> '98 %'."""
     return f"{ratio * 100:.3g} %"
 
 
 def percent_change(ratio: float | None) -> str:
-    """A relative change: 0.031 -> '+3.10 %'."""
+    """Return a relative change: 0.031 -> '+3.10 %'."""
     return UNKNOWN if ratio is None else f"{ratio * 100:+.2f} %"
 
 
 def points(value: float | None) -> str:
-    """A difference of two percentages: 0.05 -> '+0.05'."""
+    """Return a difference of two percentages: 0.05 -> '+0.05'."""
     return UNKNOWN if value is None else f"{round(value, 2) + 0.0:+.2f}"  # + 0.0: no "-0.00"
 
 
@@ -149,14 +149,14 @@ def number(value: float | None, unit: str = "") -> str:
 
 
 def error(rms: float | None, spread: float | None) -> str:
-    """A root mean square error, in the unit of the output, beside the spread of the answers: '0.0123 (rms), 1.20 % of their spread'."""
+    """A root mean square error, in the unit of the output, with the spread of the answers: '0.0123 (rms), 1.20 % of their spread'."""
     if rms is None:
         return UNKNOWN
     return f"{number(rms)} (rms)" + (f", {percent(rms / spread)} of the answers' spread" if spread else "")
 
 
 def rate(value_per_s: float | None) -> str:
-    """A number of a second: 2381.4 -> '2,381', 12.34 -> '12.3'."""
+    """Return a number per second: 2381.4 -> '2,381', 12.34 -> '12.3'."""
     if value_per_s is None:
         return UNKNOWN
     return f"{value_per_s:,.0f}" if value_per_s >= 99.95 else _three_digits(value_per_s)

@@ -72,10 +72,10 @@ class Laboratory:
         """Measure the latency of many files side by side on this machine: fresh processes in shuffled rounds."""
         plan = self.plan("", [files[0].format], 1)
         data = now.loaded.data
-        with contextlib.closing(flow.store_of(plan)) as store, deploy.reach(plan, print) as reached:
-            deployment = deploy.deploy(reached, plan, data, files, store, Silent())
-            measured = measure.measure(reached.session, plan, data, deployment, files, store, Silent())
-            reached.session.forget_fetched()
+        with contextlib.closing(flow.store_of(plan)) as store, deploy.connect(plan, print) as board:
+            deployment = deploy.deploy(board, plan, data, files, store, Silent())
+            measured = measure.measure(board.session, plan, data, deployment, files, store, Silent())
+            board.session.forget_fetched()
             return measured
 
 

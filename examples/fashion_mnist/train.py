@@ -1,4 +1,4 @@
-"""Train the example model: `python examples/fashion_mnist/train.py` writes model.keras beside this file.
+"""Train the example model: `python examples/fashion_mnist/train.py` writes model.keras next to this file.
 
 A small modern net (175,162 parameters) with the structures that compression has to cope with: a residual add,
 depthwise and pointwise convolutions, a squeeze-and-excite branch, a concatenation and a dense head.

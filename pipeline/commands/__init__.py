@@ -24,7 +24,7 @@ COMMANDS = {
     "selftest": "how often the verdict on latency is wrong on a board",
     "jobs": "what a board is measuring, and for whom; follow or cancel it",
     "clean": "remove old runs, and what no other run or recent work needs",
-    "doctor": "what this machine can and can not do, and how to fix it",
+    "doctor": "what this machine can and cannot do, and how to fix it",
 }
 """In the order of --help; the module is `pipeline.commands.<name>`, its click command `command`."""
 
@@ -58,7 +58,7 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """The `edgepress` command: every error becomes a sentence, a hint and an exit code; 1 comes from a verdict alone."""
+    """Run the `edgepress` command: every error becomes a sentence, a hint and an exit code; 1 comes from a verdict alone."""
     stopping = Stopping()
     degrade()
     try:
@@ -94,7 +94,7 @@ def main() -> NoReturn:
 
 
 def _tell(text: str) -> None:
-    """On stderr. What comes from a board or a model's file must not command the terminal; who listens no more is left alone."""
+    """Say it on stderr. What comes from a board or a model's file must not command the terminal; a reader that has gone away is ignored."""
     from pipeline.safe_text import clean_lines
 
     with contextlib.suppress(OSError):

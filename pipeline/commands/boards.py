@@ -69,7 +69,7 @@ def check(
 ) -> int:  # fmt: skip
     """Connect to boards, start the agent there and say what each is and can have. Several are asked side by side.
 
-    Exit code 0, or 4 if a board can not be used.
+    Exit code 0, or 4 if a board cannot be used.
     """
     if bool(names) == everything:
         raise click.UsageError("Name the boards, or say --all.")
@@ -108,7 +108,7 @@ def check(
 @json_option
 @click.pass_obj
 def facts(folder: Path, name: str, *, as_json: bool) -> None:
-    """What is known about a kind of board, with sources, beside what the board itself says; and what may be measured.
+    """What is known about a kind of board, with sources, next to what the board itself says; and what may be measured.
 
     NAME is a board, or a kind of board. A board that is away still has its kind's facts.
     """
@@ -198,7 +198,7 @@ def _show(one: Checked) -> None:
         f"throttle flags {units.flags(now.throttle_flags)}, {units.size(now.available_bytes)} of memory free"
     )
     if untold := _untold(now):
-        say(f"it does not tell: {', '.join(untold)}; no doubt can come of these (docs/tuning.md)")
+        say(f"it does not report: {', '.join(untold)}; these can raise no doubt (docs/tuning.md)")
     for meter in one.meters:
         untried = " (edgepress was not tried with it on hardware yet)"
         say(f"power meter {meter.name}: {meter.error or f'{meter.rail}; {meter.quality}{untried}'}")
@@ -214,7 +214,7 @@ def _show(one: Checked) -> None:
 
 
 def _untold(now: Conditions) -> list[str]:
-    """What the rules of validity would look at and this board does not have."""
+    """Return what the rules of validity would look at and this board does not have."""
     looked_at: dict[str, tuple[object, ...]] = {
         "temperature": (now.temperature_mc,),
         "clocks": (now.cpu_khz,),
@@ -227,7 +227,7 @@ def _untold(now: Conditions) -> list[str]:
 
 
 def _line(one: Checked, width: int) -> None:
-    """Of one board; on stderr what to do where it failed."""
+    """Say one line on a board; on stderr what to do where it failed."""
     if one.failed or one.machine is None:
         say(clean(f"{one.name:<{width}}  --  {one.failed.message if one.failed else ''}"))
     else:
@@ -239,7 +239,7 @@ def _line(one: Checked, width: int) -> None:
 
 
 def _own(found: Checked) -> dict[str, str]:
-    """What the board itself says, under the names of the facts of a kind."""
+    """Return what the board itself says, under the names of the facts of a kind."""
     machine, now = found.machine, found.conditions
     if machine is None or now is None:
         return {}

@@ -15,9 +15,11 @@ from targets import inventory, open_session
 @click.argument("name")
 @click.option(
     "--unused-days", type=click.IntRange(0, 3650), default=0, show_default=True,
-    help="Only files that no run has asked for in so many days.",
+    help="Only files that no run has asked for in this many days.",
 )  # fmt: skip
-@click.option("--keep", "keep_bytes", type=Size(), default="0", help="Leave so much of the files used last: 200MB.")
+@click.option(
+    "--keep", "keep_bytes", type=Size(), default="0", help="Keep the most recently used files, up to this size: 200MB."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @json_option
 @click.pass_obj
@@ -43,7 +45,7 @@ def clean(folder: Path, name: str, unused_days: int, keep_bytes: int, *, dry_run
 
 @click.command("uninstall")
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Without asking.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @json_option
 @click.pass_obj

@@ -44,7 +44,7 @@ def share(folder: Path, name: str, file: Path, selftest: Path | None, *, yes: bo
 
 
 def show(shared: sharing.Shared) -> None:
-    """All of it, a line each."""
+    """Say all of it, a line each."""
     say(f"kind: {shared.kind or 'not known'}")
     for title, values in (("the board", shared.machine), ("its state", shared.conditions)):
         say(f"{title}:")
@@ -80,5 +80,6 @@ def _selftest(path: Path) -> dict[str, Any]:
         return msgspec.json.decode(small_file(path, SELFTEST_BYTES), type=dict[str, Any])
     except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
         raise PlanError(
-            f"{path} is no answer of a self-test: {error}", hint=f"Make one: edgepress selftest NAME --json > {path}"
+            f"{path} is not the output of a self-test: {error}",
+            hint=f"Make one: edgepress selftest NAME --json > {path}",
         ) from error

@@ -23,7 +23,7 @@ LEASE = Duration("30m, 45s or 2h, of a day at most", least_s=1, longest_s=LONGES
 def tune(folder: Path, name: str, lease_s: int, *, restore: bool, as_json: bool) -> None:
     """Fix governor and clocks of the board NAME, where its user may, until the time is over.
 
-    The board puts back by itself what was there, also when this host or the link is gone. A plan with `[board] tune = true` does
+    The board restores its settings by itself, also when this host or the link has failed. A plan with `[board] tune = true` does
     this around its measurement.
     """
     with open_session(inventory.find(name, folder), say_aside) as session:

@@ -18,7 +18,7 @@ def _progress(text: str) -> None:
 @name_argument
 @click.option(
     "--as", "kind", type=click.Choice([kind.replace("_", "-") for kind in IDENTITIES]), default="raspberry-pi-4", show_default=True,
-    help="The board whose name it bears.",
+    help="The board whose name it takes.",
 )  # fmt: skip
 @click.option("--fresh", is_flag=True, help="With an empty disk: what earlier runs put there is lost.")
 def start(name: str, kind: str, *, fresh: bool) -> None:

@@ -47,7 +47,7 @@ def command(
 
 
 def _place(path: Path) -> tuple[Path, Bound]:
-    """The state folder and its bounds."""
+    """Return the state folder and its bounds."""
     if path.is_dir() or (given_state() is not None and not path.exists()):
         return state.folder_of(
             path.resolve() if path.is_dir() else path.resolve().parent, given_state()

@@ -15,7 +15,7 @@ from pipeline import units
 from pipeline.commands.streams import json_for
 from pipeline.commands.terminal import Terminal
 from pipeline.flow import Run, run
-from pipeline.handover import MANIFEST, Handed, folder_of
+from pipeline.handover import MANIFEST, Handover, folder_of
 from pipeline.plan import MOST_THREADS, Plan, read, with_state, with_threads
 from pipeline.records import RunRecord
 from pipeline.report.renderers import terminal
@@ -30,7 +30,7 @@ STATE = "pipeline.commands.state"  # where the context of a command keeps what -
 
 
 class UserPath(click.Path):
-    """As in the plan and in boards.toml: ~ at the beginning is a home folder, which no shell puts into `--state=~/x` or a variable;
+    """A path of the user, as in the plan and in boards.toml: ~ at the beginning is a home folder, which no shell puts into `--state=~/x` or a variable;
     and nothing is put in for $, so that no folder of the name `$HOME` is made.
     """
 
@@ -42,11 +42,11 @@ class UserPath(click.Path):
             self.fail("it is empty; . is the current folder", parameter, context)
         try:
             path = Path(value).expanduser()
-        except RuntimeError as error:  # ~ of a user whom there is not
+        except RuntimeError as error:  # ~ of a user who does not exist
             self.fail(f"{value}: {error}", parameter, context)
         if "$" in str(path) and not os.path.lexists(path):
             self.fail(
-                f"there is no {path}, and no variables are put in for $; ~ at the beginning is your home folder",
+                f"there is no {path}, and variables with $ are not expanded; ~ at the beginning is your home folder",
                 parameter, context,
             )  # fmt: skip
         return super().convert(path, parameter, context)
@@ -62,18 +62,18 @@ def state_option(command: Decorator) -> Decorator:
     return click.option(
         "--state", type=UserPath(), envvar="EDGEPRESS_STATE", expose_value=False, metavar="DIR",
         callback=lambda context, _, value: context.meta.update({STATE: value}),
-        help="Keep runs and artifacts in DIR, not in .edgepress beside the plan (also: EDGEPRESS_STATE).",
+        help="Keep runs and artifacts in DIR, not in .edgepress next to the plan (also: EDGEPRESS_STATE).",
     )(command)  # fmt: skip
 
 
 def given_state() -> Path | None:
-    """What --state or EDGEPRESS_STATE of the running command says."""
+    """Return what --state or EDGEPRESS_STATE of the running command says."""
     state: Path | None = click.get_current_context().meta.get(STATE)
     return state
 
 
 def plan_of(path: Path) -> Plan:
-    """The plan at `path`, with the state folder that the command names."""
+    """Return the plan at `path`, with the state folder that the command names."""
     return with_state(read(path), given_state())
 
 
@@ -93,19 +93,17 @@ def _thread_counts(_context: click.Context, _option: click.Parameter, text: str 
     if text is None:
         return ()
     if not re.fullmatch(r"[1-9][0-9]{0,2}(,[1-9][0-9]{0,2})*", text) or max(map(int, text.split(","))) > MOST_THREADS:
-        raise click.BadParameter(f'"{text}" is no list of numbers from 1 to {MOST_THREADS}, such as 1,2,4')
+        raise click.BadParameter(f'"{text}" is not a list of numbers from 1 to {MOST_THREADS}, such as 1,2,4')
     return tuple(map(int, text.split(",")))
 
 
 def threads_option(command: Decorator) -> Decorator:
-    words = (
-        "Instead of the plan's: each number is measured beside the others, and limits judge the first. Such as 1,2,4."
-    )
+    words = "Instead of the plan's: each number is measured, and limits judge the first. Such as 1,2,4."
     return click.option("--threads", callback=_thread_counts, metavar="N,N,..", help=words)(command)
 
 
 def wait_option(command: Decorator) -> Decorator:
-    words = "Wait for a board that is busy with somebody else's job, so many seconds in all; without it the command ends with 4."
+    words = "Wait at most this many seconds for a board that is busy with somebody else's job; without it the command ends with 4."
     return click.option(
         "--wait", "wait_s", type=click.IntRange(0, LONGEST_WAIT_S), default=0, metavar="SECONDS", help=words
     )(command)
@@ -124,8 +122,8 @@ def run_until(
         return run(the_plan, progress, until=stage, wait_s=wait_s, out=out)
 
 
-def say_handed(handed: Handed | None, *, on_stderr: bool = False) -> None:
-    """Where the files are, as the last of what a command says."""
+def say_handover(handed: Handover | None, *, on_stderr: bool = False) -> None:
+    """Say where the files are, as the last of what a command says."""
     if handed is None:
         return
     tell = say_aside if on_stderr else say
@@ -151,13 +149,13 @@ def say(text: str) -> None:
 
 
 def say_aside(text: str) -> None:
-    """On stderr: what is waited for, and what to do. Whoever does not listen is left alone."""
+    """Say on stderr what is waited for, and what to do. A reader that has gone away is ignored."""
     with contextlib.suppress(OSError):
         click.echo(clean_lines(text), err=True)
 
 
 def show_json(record: object) -> None:
-    """A record of a stage, or of the wire (whose fields `vars` tells)."""
+    """A record of a stage, or of the wire (whose fields `vars` lists)."""
     text = clean_json(msgspec.json.format(msgspec.json.encode(record, enc_hook=vars), indent=2).decode())
     _write(json_for(text, sys.stdout) + "\n")
 
@@ -177,7 +175,7 @@ def _write(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         _write_no_more()
-    except OSError as error:  # a full disk: what was found is kept, and the exit code still says it
+    except OSError as error:  # a full disk: what was found is kept, and the exit code still shows it
         _write_no_more()
         say_aside(f"edgepress: the output could not be written: {error.strerror}")
 

@@ -10,7 +10,7 @@ from pipeline.commands.common import (
     quiet_option,
     run_until,
     say,
-    say_handed,
+    say_handover,
     show_json,
 )
 from pipeline.records import PassReport
@@ -29,14 +29,14 @@ def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None
         show_json(compressed)
         return
     if not compressed.passes:
-        say("the plan names no passes: the model goes on as it is")
+        say("the plan names no passes: the model stays as it is")
     for each in compressed.passes:
         say("\n".join(_lines(each)))
-    say_handed(now.handed)
+    say_handover(now.handed)
 
 
 def _lines(each: PassReport) -> list[str]:
-    """What a pass did, in the order of the ledger."""
+    """Return what a pass did, in the order of the ledger."""
     changes = [
         ("parameters", units.count(each.parameters_before), units.count(each.parameters_after)),
         ("not zero", units.count(each.nonzero_before), units.count(each.nonzero_after)),

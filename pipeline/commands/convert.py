@@ -10,7 +10,7 @@ from pipeline.commands.common import (
     quiet_option,
     run_until,
     say,
-    say_handed,
+    say_handover,
     show_json,
 )
 from pipeline.records import Agreement
@@ -32,7 +32,7 @@ def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None
         kind = f"{each.kind}; " if each.kind else ""
         notes = "".join(f"; {note}" for note in each.notes)
         say(f"{file:<24} {units.size(each.artifact.size_bytes):>9}  {kind}{_told(each.agreement)}{notes}")
-    say_handed(now.handed)
+    say_handover(now.handed)
 
 
 def _told(agreement: Agreement | None) -> str:

@@ -10,7 +10,7 @@ from pipeline.doctor import examine
 @click.argument("board", required=False)
 @json_option
 def command(board: str | None, *, as_json: bool) -> int:
-    """What this machine, and BOARD if one is named, can and can not do, and how to fix it.
+    """What this machine, and BOARD if one is named, can and cannot do, and how to fix it.
 
     Exit code 0 if the base and the board work, 5 if they do not.
     """

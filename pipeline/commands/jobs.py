@@ -24,7 +24,7 @@ def command(
 ) -> None:
     """What BOARD is measuring and for whom; follow a job, or cancel it.
 
-    A job goes on when the connection breaks or the host is switched off. The next run of the same plan takes its results. JOB
+    A job continues when the connection breaks or the host is switched off. The next run of the same plan fetches its results. JOB
     is the beginning of a job's number.
     """
     if sum(each is not None for each in (followed, cancelled, forgotten)) > 1:
@@ -54,7 +54,7 @@ def _list(jobs: tuple[wire.JobInfo, ...], board: str) -> None:
         if job.evidence:
             say(f"{'':<{SHOWN_DIGITS}}  {job.evidence}")
     if not jobs:
-        say(f"{board} has no job: nothing runs there, and no results wait for being fetched")
+        say(f"{board} has no job: nothing runs there, and no results are waiting to be fetched")
 
 
 def _found(session: Session, board: str, beginning: str) -> wire.JobInfo:
@@ -85,4 +85,4 @@ def _follow(session: Session, job: wire.JobInfo, *, as_json: bool) -> None:
             timed = f": {units.counted(len(record.latency_ns), 'inference')}" if record.latency_ns else ""
             say(f"launch {record.index + 1} of {job.launches} is done{timed}")
     if not as_json:
-        say(f"{job.job_id[:SHOWN_DIGITS]} has finished; the next run of the plan takes its results")
+        say(f"{job.job_id[:SHOWN_DIGITS]} has finished; the next run of the plan fetches its results")

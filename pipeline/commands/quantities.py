@@ -18,7 +18,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> int:
         size_bytes = spelling.bytes_of(str(value))
         if size_bytes is None or size_bytes > spelling.LARGEST_BYTES:
-            self.fail(f"{str(value)[:80]!r} is no size such as 200MB or 1GB", param, context)
+            self.fail(f"{str(value)[:80]!r} is not a size such as 200MB or 1GB", param, context)
         return size_bytes
 
 
@@ -28,12 +28,12 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
     name = "TIME"
 
     def __init__(self, such_as: str, least_s: int = 0, longest_s: int | None = None) -> None:
-        """`such_as` follows "is no time such as"."""
+        """`such_as` follows "is not a time such as"."""
         self.such_as, self.least_s, self.longest_s = such_as, least_s, longest_s
 
     def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> int:
         match = TIME.fullmatch(str(value))
         seconds = int(match[1]) * SECONDS[match[2]] if match else -1
         if seconds < self.least_s or (self.longest_s is not None and seconds > self.longest_s):
-            self.fail(f"{str(value)[:80]!r} is no time such as {self.such_as}", param, context)
+            self.fail(f"{str(value)[:80]!r} is not a time such as {self.such_as}", param, context)
         return seconds

@@ -3,7 +3,7 @@ from pathlib import Path
 import click
 
 from pipeline import flow, handover, report
-from pipeline.commands.common import json_option, out_option, plan_argument, plan_of, say_handed, show_json, show_run
+from pipeline.commands.common import json_option, out_option, plan_argument, plan_of, say_handover, show_json, show_run
 
 
 @click.command("report")
@@ -21,4 +21,4 @@ def command(plan: Path, *, out: Path | None, as_json: bool) -> None:
         show_json(record)
     else:
         show_run(record, store, {} if handed else pages)
-    say_handed(handed, on_stderr=as_json)
+    say_handover(handed, on_stderr=as_json)

@@ -8,7 +8,7 @@ from pipeline.commands.common import (
     plan_argument,
     quiet_option,
     run_until,
-    say_handed,
+    say_handover,
     show_json,
     show_run,
     threads_option,
@@ -20,7 +20,7 @@ from pipeline.commands.common import (
 @plan_argument
 @threads_option
 @wait_option
-@out_option("Where the product goes: files for boards, reports, a manifest. Without it, out/ beside PLAN.")
+@out_option("Where the product goes: files for boards, reports, a manifest. Without it, out/ next to PLAN.")
 @json_option
 @quiet_option
 def command(plan: Path, *, threads: tuple[int, ...], wait_s: int, out: Path | None, as_json: bool, quiet: bool) -> int:
@@ -31,5 +31,5 @@ def command(plan: Path, *, threads: tuple[int, ...], wait_s: int, out: Path | No
     else:
         show_run(now.record, now.store, {})
     if not (as_json and quiet):
-        say_handed(now.handed, on_stderr=as_json)
+        say_handover(now.handed, on_stderr=as_json)
     return now.record.outcome.exit_code

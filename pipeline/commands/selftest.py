@@ -49,7 +49,7 @@ def command(
     board: str, model: Path | None, runtime: str | None, inputs: Path | None, threads: int, trials: int, limit: float,
     margin: float | None, seed: int, folder: Path, *, wait_s: int, as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
-    """How often is the verdict on latency wrong on BOARD? Each trial measures a file beside itself, and judges it as it is and slowed
+    """How often is the verdict on latency wrong on BOARD? Each trial measures a file against itself, and judges it as it is and slowed
     down by 2, 3, 5 and 10 % and by the limit: by the limit alone, and by the sharper rule of a margin.
 
     Exit code 0; 3 if the board did not resolve the limit; 6 if it was not fit to measure.
@@ -57,14 +57,14 @@ def command(
     margin = limit * selftest.SHARPER if margin is None else margin
     if margin > limit:
         raise click.BadParameter(f"{margin} is above the limit of {limit}.", param_hint="--margin")
-    said = selftest.Asked(
+    request = selftest.Request(
         model=model, runtime=runtime, inputs=inputs, threads=threads, trials=trials, rule=rule_of(limit, None),
         sharper=rule_of(limit, margin), seed=seed,
     )  # fmt: skip
     with Terminal(quiet=quiet) as progress, open_session(inventory.find(board, folder), progress.say) as session:
         session.busy_retry.left_s = wait_s
         progress.stage("selftest")
-        found = selftest.run(session, said, progress)
+        found = selftest.run(session, request, progress)
     if as_json:
         show_json(found)
     else:
@@ -79,7 +79,7 @@ def _show(found: selftest.SelfTest) -> None:
     say(f"{found.board} at {found.address}; {found.model} in {found.runtime} {found.runtime_version}, "
         f"{units.seconds(found.latency_s)} an inference")  # fmt: skip
     if found.emulated:
-        say("an emulated machine: its times say nothing of a board, and no verdict should rest on them")
+        say("an emulated machine: its times cannot stand for a board, and no verdict should rest on them")
     if found.invalid:
         say(f"not counted: {units.counted(len(found.invalid), 'trial')}, for the board was not fit to measure: "
             + "; ".join(dict.fromkeys(found.invalid)))  # fmt: skip

@@ -12,7 +12,7 @@ from pipeline.safe_text import clean
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_S = 5.0
-# A terminal that is closed sends SIGHUP twice, and what passes Ctrl-C on sends it beside the terminal: still the first one.
+# A terminal that is closed sends SIGHUP twice, and what passes Ctrl-C on sends it in addition to the terminal: still the first one.
 SAME_S = 0.25
 SHOW_CURSOR = "\x1b[?25h"  # a progress bar hides it
 
@@ -34,7 +34,7 @@ class Stopping:
                 signal.signal(number, self._obey)
 
     def over(self) -> None:
-        """All is tidied up. The interpreter, as it ends, gives each signal its default action back: a further Ctrl-C would
+        """Ignore signals from now on: all is tidied up. The interpreter, as it ends, gives each signal its default action back: a further Ctrl-C would
         replace the exit code. `_end_late` still ends what hangs.
         """
         for number in SIGNALS:
@@ -72,6 +72,6 @@ def left_running() -> list[str]:
     session = sys.modules.get("targets.session")
     jobs = dict(session.RUNNING) if session is not None else {}
     return [
-        f"The job {job_id[:12]} may go on on {address}: `edgepress jobs` shows and cancels it."
+        f"The job {job_id[:12]} may still run on {address}: `edgepress jobs` shows and cancels it."
         for job_id, address in jobs.items()
     ]

@@ -18,7 +18,7 @@ QUIET_LINE_S = 10.0  # where there is no bar: how often a long stage says how fa
 
 class Stderr(Console):
     def on_broken_pipe(self) -> None:
-        """Whoever read our progress is gone: go on without it. rich would end the process with exit code 1."""
+        """Continue without progress when its reader has gone away. rich would end the process with exit code 1."""
         self.quiet = True
 
 
@@ -64,5 +64,5 @@ class Terminal:
         self._line(sentence)
 
     def _line(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # progress that nobody can be shown is no reason to end
+        with contextlib.suppress(OSError):  # progress that cannot be shown does not end the command
             self._console.print(clean_lines(text), markup=False, soft_wrap=True)

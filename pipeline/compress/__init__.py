@@ -32,7 +32,7 @@ def settings_of(plan: Plan) -> tuple[Step, ...]:
     names = [step.name for step in steps]
     for i, step in enumerate(steps):
         if "quantize_aware" in names[:i] and step.name not in ONLY_LOOK:
-            raise PlanError(f"{plan.path}: compress[{i}]: {step.name} is behind quantize_aware: {UNDONE}", hint=LAST)
+            raise PlanError(f"{plan.path}: compress[{i}]: {step.name} is after quantize_aware: {UNDONE}", hint=LAST)
         for key, name in files_in(step.settings):
             if not (plan.folder / name).is_file():
                 raise PlanError(
@@ -51,7 +51,9 @@ def _step(raw: dict[str, object], i: int, plan: Plan) -> Step:
             hint=f"Passes work on {' and '.join(PASSES)} models: give the model that this file was made from, or leave out [[compress]].",
         )
     if not isinstance(name, str):
-        wrong = "missing key `pass`" if name is None else "the name of a pass is a text: one pass for each [[compress]]"
+        wrong = (
+            "missing key `pass`" if name is None else "the name of a pass is a string: one pass for each [[compress]]"
+        )
         raise PlanError(f"{plan.path}: {table}.pass: {wrong}", hint=f"Known passes: {', '.join(known)}.")
     try:
         the_pass = load_pass(plan.source_format, name)
@@ -70,11 +72,11 @@ def _step(raw: dict[str, object], i: int, plan: Plan) -> Step:
 
 
 def _check_training(given: dict[str, object], model_format: str, where: str) -> None:
-    """PlanError for a key that makes a pass train, where the model can not be trained."""
+    """Raise PlanError for a key that makes a pass train, where the model cannot be trained."""
     trains = [key for key in TRAINING_KEYS if key in given]
     if model_format == "onnx" and trains:
         raise PlanError(
-            f"{where}.{trains[0]}: an ONNX model can not be trained here",
+            f"{where}.{trains[0]}: an ONNX model cannot be trained here",
             hint=f"Compress the Keras or PyTorch model before exporting it, or take {trains[0]} out.",
         )
 
@@ -96,7 +98,7 @@ def apply(
     """Apply one pass to a model in this process: what the plan's `[[compress]]` does, from Python.
 
     `model` is a Keras model or an `onnx.ModelProto`, and stays as it was; `settings` are the keys of docs/passes.md. `resume` is a folder
-    in which a training keeps each epoch, so that the same call goes on behind it. Returns the changed model with its notes, its file and
+    in which a training keeps each epoch, so that the same call continues after it. Returns the changed model with its notes, its file and
     the figures that the check of its promise found. Raises EdgepressError.
     """
     model_format = "onnx" if type(model).__module__.startswith("onnx") else "keras"

@@ -1,8 +1,8 @@
 """What a pass is, and the check of its promise. A pass is one file and one line in PASSES.
 
     Settings     its keys in the plan, a frozen PassSettings; a pass that trains afterwards calls that table `recover`
-    requires     raise if this model or these settings can not be
-    apply        change the model (it is the pass's own copy); return it with what is to be said of the change
+    requires     raise if this model or these settings cannot be used
+    apply        change the model (it is the pass's own copy); return it with notes on the change
     ensures      look whether the promise is kept in what was saved; return the figures that were found
 
 The base checks what no pass may change: the inputs and the outputs, and that every weight is a finite number. It also checks that a
@@ -82,8 +82,8 @@ def apply_pass(
         changed = the_pass.apply(model_format.reopened(model)[1], settings, context)
         file, after = model_format.reopened(changed.model)
     except StageError as error:
-        said = error.message if error.message.startswith(name) else f"{name}: {error.message}"
-        raise StageError(said, hint=error.hint) from error
+        message = error.message if error.message.startswith(name) else f"{name}: {error.message}"
+        raise StageError(message, hint=error.hint) from error
     check_promises(name, model, after, model_format)
     with _broken(name):
         claims = the_pass.ensures(model, after, settings)

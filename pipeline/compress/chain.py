@@ -1,6 +1,6 @@
-"""In the child: every pass after the other, each weighed and its accuracy taken, each promise checked.
+"""Run every pass in its order, in the child: each result is weighed, its accuracy is taken, and its promise is checked.
 
-What a pass answered is kept: a chain that was stopped, or whose last table was changed, goes on behind the last pass that is done.
+What a pass answered is kept: a chain that was stopped, or whose last table was changed, continues after the last pass that is done.
 """
 
 import contextlib
@@ -89,7 +89,7 @@ class Chain:
         self.store.lease.take(f"{RESUME}/{key}")
         try:
             report, _ = self.store.remember("pass", key, PassReport, lambda: self._apply(record, step, resume))
-        except EdgepressError:  # it would fail so again; a run that is killed leaves what it reached
+        except EdgepressError:  # it would fail in the same way again; a run that is killed leaves what it reached
             shutil.rmtree(resume, ignore_errors=True)
             raise
         shutil.rmtree(resume, ignore_errors=True)
@@ -166,7 +166,7 @@ class Chain:
         )
 
     def _answer(self, record: Model, model: OpenModel) -> Model:
-        """What the changed model answers for the evaluation rows."""
+        """Return what the changed model answers for the evaluation rows."""
         rows = self._rows(self.argument.data.evaluation)
         if rows is None:
             return record

@@ -1,4 +1,4 @@
-"""What a pass may use beside the model."""
+"""What a pass may use in addition to the model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ def _silent(done: int, of: int, note: str) -> None:
 
 
 class Context(NamedTuple):
-    """What a pass may use beside the model."""
+    """What a pass may use in addition to the model."""
 
     training: Dataset | None = None
     calibration: Dataset | None = None

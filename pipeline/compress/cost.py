@@ -1,7 +1,7 @@
 """Multiply-accumulates of one inference, counted from the shapes of a graph: what pruning takes away, and what time does not follow.
 
-Counted are convolutions, matrix products and recurrent cells, as every paper on pruning does; additions, activations and
-normalisation are not. Where a call is of a kind that is not known here, nothing is said at all.
+Convolutions, matrix products and recurrent cells are counted, as in every paper on pruning; additions, activations and
+normalisation are not. Where the kind of a call is not known here, no figure is given at all.
 """
 
 import inspect
@@ -21,7 +21,7 @@ PRODUCTS = frozenset(
 
 
 def of_keras(model: KerasModel) -> int | None:
-    """Of a Keras model; None if a shape is open (an axis other than the batch has no length) or a call is not known."""
+    """Return the cost of a Keras model; None if a shape is open (an axis other than the batch has no length) or a call is not known."""
     if graph_of(model) is None:
         return None
     costs = [
@@ -38,7 +38,7 @@ def _given(node: KerasNode) -> list[Shape]:
     arguments = node.arguments
     try:
         bound = inspect.signature(node.operation.call).bind(*arguments.args, **arguments.kwargs).arguments
-    except TypeError:  # what `__call__` takes beside the arguments of `call`
+    except TypeError:  # what `__call__` takes in addition to the arguments of `call`
         bound = {"all": node.input_tensors}
     tensors = [one for value in bound.values() for one in keras.tree.flatten(value)]
     return [one.shape[1:] for one in tensors if isinstance(one, keras.KerasTensor)]
@@ -76,7 +76,7 @@ def _of_call(layer: KerasLayer, given: list[Shape], made: Shape) -> int | None:
 
 
 def _of_attention(layer: KerasLayer, given: list[Shape]) -> int | None:
-    """The projections of query, key, value and output, and the two products of every query with every key."""
+    """Return the projections of query, key, value and output, and the two products of every query with every key."""
     queries, keys = (_product(*shape[:-1]) for shape in (given[0], given[min(1, len(given) - 1)]))
     if queries is None or keys is None:
         return None
@@ -89,7 +89,7 @@ def _of_attention(layer: KerasLayer, given: list[Shape]) -> int | None:
 
 
 def _of_einsum(layer: KerasLayer, given: Shape) -> int | None:
-    """The lengths of all letters of the equation, the batch left aside."""
+    """Return the lengths of all letters of the equation, the batch left aside."""
     terms, _, _ = layer.equation.replace(" ", "").partition("->")
     inputs, kernel = terms.split(",")
     if "." in terms:
@@ -99,7 +99,7 @@ def _of_einsum(layer: KerasLayer, given: Shape) -> int | None:
 
 
 def _places(shape: Shape, layer: KerasLayer) -> int | None:
-    """How often a kernel is applied: once for each place of the shape, channels left aside."""
+    """Return how often a kernel is applied: once for each place of the shape, channels left aside."""
     return _product(*(shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1]))
 
 

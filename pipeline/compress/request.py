@@ -22,13 +22,13 @@ class Request(Record, frozen=True):
 
 
 def identity(data: Data) -> tuple[object, ...]:
-    """What of the data can change a pass's answer."""
+    """Return what of the data can change a pass's answer."""
     sets = (data.training, data.calibration, data.evaluation)
     return tuple(None if rows is None else (rows.x, rows.y) for rows in sets)
 
 
 def teachers(steps: tuple[Step, ...], folder: Path) -> tuple[str, ...]:
-    """The sha256 of every teacher's or student's file that the settings name: one that was trained anew is another one."""
+    """Return the sha256 of every teacher's or student's file that the settings name: one that was trained again is another one."""
     names = {name for step in steps for _, name in files_in(step.settings)}
     return tuple(
         hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
@@ -37,7 +37,7 @@ def teachers(steps: tuple[Step, ...], folder: Path) -> tuple[str, ...]:
 
 
 def files_in(settings: dict[str, Any], table: str = "") -> list[tuple[str, str]]:
-    """Every (key, name of a file) of a teacher or student in the settings of a pass, also in the tables inside."""
+    """Return every (key, name of a file) of a teacher or student in the settings of a pass, also in the tables inside."""
     found = [(f"{table}{key}", settings[key]) for key in ("teacher", "student") if isinstance(settings.get(key), str)]
     for key, value in settings.items():
         if isinstance(value, dict):

@@ -30,7 +30,9 @@ class Distill(Table, frozen=True):
     are not class scores are compared by their mean squared difference.
     """
 
-    teacher: Text | None = None  # a Keras model's file beside the plan; None: the model as it was before the first pass
+    teacher: Text | None = (
+        None  # a Keras model's file next to the plan; None: the model as it was before the first pass
+    )
     # Short recoveries lose accuracy with more: benchmarks/compression/controls.py.
     temperature: Annotated[float, Meta(gt=0, le=100)] = 1.0
     weight: Annotated[float, Meta(ge=0, le=1)] = 0.9  # of the soft labels; the rest is the labels' own
@@ -57,12 +59,12 @@ class Recover(Table, frozen=True):
 
 
 def check_names(given: Iterable[str], known: Sequence[str], key: str, kind: str = "layer") -> None:
-    """PlanError with the nearest name for the first of `given` that is not in `known`. `key` is where it stands in the plan."""
+    """Raise PlanError with the nearest name for the first of `given` that is not in `known`. `key` is where it stands in the plan."""
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             listed = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
             raise PlanError(
-                f"{key}: the model has no {kind} '{name}' that this can be said of",
+                f"{key}: the model has no {kind} '{name}' that supports this setting",
                 hint=(f"Did you mean '{near[0]}'? " if near else "") + f"Possible: {listed or 'none'}.",
             )

@@ -26,7 +26,7 @@ VERSIONS = (
 
 NO_FORM = Form("", "")  # of a format that has none
 UNKNOWN = Processor(told_by="nobody asked the board")
-AT_ONCE = 2  # children; each pins its framework to one thread
+AT_ONCE = 2  # children at once; each pins its framework to one thread
 
 
 class Wanted(NamedTuple):
@@ -41,7 +41,7 @@ class Wanted(NamedTuple):
 
 
 def check(plan: Plan) -> None:
-    """Refuse what can not be made, before any work: PlanError names the key and what is possible."""
+    """Refuse what cannot be made, before any work: PlanError names the key and what is possible."""
     path, formats = plan.file(plan.tables.model.path), plan.tables.convert.formats
     source = plan.source_format
     possible = [name for name in CONVERTERS if source in load_converter(name).SOURCES]
@@ -53,7 +53,7 @@ def check(plan: Plan) -> None:
             )
         if name not in possible:
             raise PlanError(
-                f"{plan.path}: convert.formats: '{name}' can not be made from {path.name}",
+                f"{plan.path}: convert.formats: '{name}' cannot be made from {path.name}",
                 hint=f"Possible from it: {', '.join(possible)}."
                 if possible
                 else "Leave formats out: it runs as it is.",
@@ -67,18 +67,18 @@ def check(plan: Plan) -> None:
             frameworks.need(extra, f"convert.formats: making {name}")
     if source == "keras" and not formats:
         raise PlanError(
-            f"{plan.path}: convert.formats is empty, and a Keras model can not run on a board as it is",
+            f"{plan.path}: convert.formats is empty, and a Keras model cannot run on a board as it is",
             hint=f'Choose from: {", ".join(possible)}; for example formats = ["tflite-int8"].',
         )
 
 
 def asks_for_processor(plan: Plan) -> bool:
-    """Whether the files depend on the board's processor."""
+    """Return whether the files depend on the board's processor."""
     return "onnx-int8" in plan.tables.convert.formats and plan.tables.convert.onnx_int8_activations == AUTO
 
 
 def wanted(loaded: Loaded, compressed: Compressed, plan: Plan) -> tuple[Wanted, ...]:
-    """Every file to make, once: the requested ones, what they are judged against, and the plan's baseline."""
+    """Return every file to make, once: the requested ones, what they are judged against, and the plan's baseline."""
     variant = "compressed" if compressed.passes else "original"
     role = "" if loaded.baseline is None else "candidate"
     files = [
@@ -118,7 +118,7 @@ def _name(variant: str, format_name: str, compressed: Compressed, plan: Plan) ->
 
 
 def _between_passes(loaded: Loaded, compressed: Compressed, plan: Plan) -> list[Wanted]:
-    """The models of the ledger: before the first pass, and behind each pass that changed something but the last."""
+    """Return the models of the ledger: before the first pass, and after each pass but the last that changed something."""
     formats = plan.tables.convert.formats if compressed.passes else ()
     files = [Wanted("original", name, loaded.model) for name in formats]
     seen = {loaded.model.artifact, compressed.model.artifact}

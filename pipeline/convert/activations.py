@@ -20,31 +20,31 @@ class Form(NamedTuple):
 
 
 def form_of(asked: str, processor: Processor) -> Form:
-    """What the plan asks for, or what is fast on the board's processor."""
+    """Return what the plan asks for, or what is fast on the board's processor."""
     if asked != AUTO:
-        return Form(asked, f"{_said(asked)}: the plan says so")
+        return Form(asked, f"{_words(asked)}: the plan says so")
     if not processor.arch:
         return Form(
             SIGNED,
-            f"{_said(SIGNED)}: the processor is not known ({processor.told_by}); on x86 set convert.onnx_int8_activations",
+            f"{_words(SIGNED)}: the processor is not known ({processor.told_by}); on x86 set convert.onnx_int8_activations",
         )
     where = f"{processor.arch} ({processor.told_by})"
     if processor.arch not in X86:
-        return Form(SIGNED, f"{_said(SIGNED)} for {where}, by {GUIDE}; edgepress has not measured it there")
+        return Form(SIGNED, f"{_words(SIGNED)} for {where}, by {GUIDE}; edgepress has not measured it there")
     if processor.integer_dot_product is False:
         return Form(
             UNSIGNED_7BIT,
-            f"{_said(UNSIGNED_7BIT)} for {where} without VNNI, where sums of 8-bit products saturate, by {GUIDE}",
+            f"{_words(UNSIGNED_7BIT)} for {where} without VNNI, where sums of 8-bit products saturate, by {GUIDE}",
         )
     known = (
         ""
         if processor.integer_dot_product
         else "; without VNNI its sums may saturate: then set convert.onnx_int8_activations"
     )
-    return Form(UNSIGNED, f"{_said(UNSIGNED)} for {where}: signed ones are three times slower there{known}")
+    return Form(UNSIGNED, f"{_words(UNSIGNED)} for {where}: signed ones are three times slower there{known}")
 
 
-def _said(activations: str) -> str:
+def _words(activations: str) -> str:
     if activations == UNSIGNED_7BIT:
         return "unsigned activations, weights of 7 bits"
     return f"{activations} activations"

@@ -1,4 +1,4 @@
-"""What to do when a converter refuses a Keras model: what its own layers tell, before the next format is tried."""
+"""What to do when a converter refuses a Keras model: what its own layers show, before the next format is tried."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ NEXT = {
 
 
 def for_model(model: KerasModel, tried: str) -> str:
-    """A hint. `tried` is the format that was refused, which is never what to try next."""
+    """Return a hint. `tried` is the format that was refused, which is never what to try next."""
     layers = list(_layers(model))
     random = [
         each for each in layers if type(each).__name__.startswith(("Random", "AugMix", "MixUp", "CutMix", "RandAug"))
@@ -21,7 +21,7 @@ def for_model(model: KerasModel, tried: str) -> str:
     if random:
         return (
             f"{_named(random)} changes the rows at random, for training only: save the model for the board without it "
-            "(keras.Model from the layer behind it to the end)."
+            "(keras.Model from the layer after it to the end)."
         )
     half = [each for each in layers if str(getattr(each, "compute_dtype", "")) in ("float16", "bfloat16")]
     if half:
@@ -38,7 +38,7 @@ def for_model(model: KerasModel, tried: str) -> str:
 
 
 def loops(model: KerasModel) -> str:
-    """The layers that run as a loop over time, for a sentence; "" where there are none."""
+    """Return the layers that run as a loop over time, for a sentence; "" where there are none."""
     found = [
         each
         for each in _layers(model)

@@ -1,4 +1,4 @@
-"""In the child: make one file, look into it, and compare its answers with those of the model that it was made from."""
+"""Make one file in the child, look into it, and compare its answers with those of the model that it was made from."""
 
 import os
 import tempfile
@@ -81,14 +81,14 @@ def _open(path: Path, file_format: str, label: str, *, made: bool) -> frameworks
     except ModelError as error:
         if not made:
             raise
-        raise StageError(  # damage and second files are no explanation of what was made a moment ago
-            f"the converter made a file that can not be opened: {error.message}",
+        raise StageError(  # damage or a second file cannot explain what was made a moment ago
+            f"the converter made a file that cannot be opened: {error.message}",
             hint="Try another format, or another version of the converter; report it with the model's layers.",
         ) from error
 
 
 def _one_thread() -> None:
-    """Two conversions run beside each other: the variables are read when the frameworks are imported."""
+    """Two conversions run in parallel: the variables are read when the frameworks are imported."""
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -105,7 +105,7 @@ def _job(argument: Request, store: Store) -> Job:
 
 
 def _static_shape(argument: Request) -> tuple[int, ...]:
-    """The input's shape; an axis of unknown length takes the length that it has in the data."""
+    """Return the input's shape; an axis of unknown length takes the length that it has in the data."""
     spec = argument.model.input
     rows = argument.data.calibration or argument.data.evaluation
     shape: tuple[int | None, ...] = () if spec is None else spec.shape
@@ -113,7 +113,7 @@ def _static_shape(argument: Request) -> tuple[int, ...]:
         shape = rows.row_shape
     if None in shape:
         raise DataError(
-            f"the model's input has shape {shape}: an axis of unknown length, and no data to tell it",
+            f"the model's input has shape {shape}: an axis has no fixed length, and there is no data to take it from",
             hint="Give data.calibration or data.evaluation: their rows fix the length for the board.",
         )
     return tuple(size for size in shape if size is not None)
@@ -148,7 +148,7 @@ def _allowed(largest_error: float, source: Array) -> float:
 def _same(agreement: Agreement | None, allowed: float, label: str) -> None:
     if agreement is not None and agreement.largest_error > allowed:
         raise StageError(
-            f"{label} answers otherwise than its source: the largest difference is {agreement.largest_error:.3g}, "
-            f"and {allowed:.3g} would be the rounding of floating point",
+            f"{label} answers differently from its source: the largest difference is {agreement.largest_error:.3g}, "
+            f"and rounding in floating point explains {allowed:.3g}",
             hint="The converter has changed the model. Try the other format, or another version of the converter.",
         )

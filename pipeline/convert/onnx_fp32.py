@@ -7,7 +7,7 @@ from pipeline.child import Tell
 from pipeline.convert import advice
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
-from pipeline.frameworks.said import cause_of
+from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.types import OnnxModel
 
 FILE = "onnx"
@@ -30,7 +30,7 @@ def convert(job: Job, tell: Tell) -> bytes:
 
 
 def proto_of(job: Job) -> OnnxModel:
-    """The ONNX model of a Keras model, with a batch of exactly 1 and the input's own name."""
+    """Return the ONNX model of a Keras model, with a batch of exactly 1 and the input's own name."""
     import onnx
     import tensorflow as tf
     import tf2onnx
@@ -43,7 +43,7 @@ def proto_of(job: Job) -> OnnxModel:
         proto: OnnxModel = tf2onnx.convert.from_function(answer, input_signature=[signature], opset=OPSET)[0]
     except Exception as error:
         raise StageError(
-            f"tf2onnx can not convert {job.model.name}: {type(error).__name__}: {cause_of(error)}",
+            f"tf2onnx cannot convert {job.model.name}: {type(error).__name__}: {cause_of(error)}",
             hint=advice.for_model(model, "onnx-fp32"),
         ) from error
     replace_erfc(proto)

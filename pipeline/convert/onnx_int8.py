@@ -9,8 +9,8 @@ from pipeline.convert import onnx_fp32
 from pipeline.convert.activations import SIGNED, UNSIGNED_7BIT
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
+from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.rows import Array
-from pipeline.frameworks.said import cause_of
 from pipeline.frameworks.types import OnnxReader
 
 FILE = "onnx"
@@ -38,7 +38,7 @@ def convert(job: Job, tell: Tell) -> bytes:
         )  # fmt: skip
     except Exception as error:
         raise StageError(
-            f"ONNX Runtime can not quantize {job.model.name}: {type(error).__name__}: {cause_of(error)}",
+            f"ONNX Runtime cannot quantize {job.model.name}: {type(error).__name__}: {cause_of(error)}",
             hint="Use onnx-fp32, or tflite-int8 where the source is a Keras model.",
         ) from error
     data = target.read_bytes()
@@ -47,7 +47,7 @@ def convert(job: Job, tell: Tell) -> bytes:
 
 
 def _raised(data: bytes, name: str) -> bytes:
-    """The model in an opset that knows one scale for each channel, which files of PyTorch's older exporter are below."""
+    """Return the model in an opset that knows one scale for each channel, which files of PyTorch's older exporter are below."""
     import onnx
     from onnx import version_converter
 
@@ -59,7 +59,7 @@ def _raised(data: bytes, name: str) -> bytes:
         raised: bytes = version_converter.convert_version(proto, onnx_fp32.OPSET).SerializeToString()
     except Exception as error:
         raise StageError(
-            f"{name} is of opset {opset}, onnx-int8 needs {LOWEST_OPSET} or later, and it can not be raised: {cause_of(error)}",
+            f"{name} is of opset {opset}, onnx-int8 needs {LOWEST_OPSET} or later, and it cannot be raised: {cause_of(error)}",
             hint=f"Export it again with opset_version={onnx_fp32.OPSET}.",
         ) from error
     return raised
@@ -76,13 +76,13 @@ def _prepare(source: Path, prepared: Path) -> None:
 
 
 def audit(data: bytes, name: str) -> None:
-    """StageError if nothing was quantized: the file would be a float file that is called int8."""
+    """Raise StageError if nothing was quantized: the file would be a float file that is called int8."""
     import onnx
 
     if not any(node.op_type == "DequantizeLinear" for node in onnx.load_from_string(data).graph.node):
         raise StageError(
             f"ONNX Runtime found nothing to quantize in {name}",
-            hint="Quantized are convolutions, matrix products and what stands between them; use onnx-fp32 for this model.",
+            hint="It quantizes convolutions, matrix products and what lies between them; use onnx-fp32 for this model.",
         )
 
 

@@ -1,4 +1,4 @@
-"""What should be known of an int8 file that works: weights that stayed as they were, answers that it cannot give."""
+"""What a user should know of an int8 file that works: weights that stayed as they were, answers that it cannot give."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pipeline import frameworks, units
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import OnnxModel
 
-STAYED = 0.1  # of the weights' bytes: from here on it is said
+STAYED = 0.1  # of the weights' bytes: from here on a note says so
 BEYOND = 0.02  # of the range, five of its 255 steps: a softmax ends at 0.996 in 8 bits, and nothing is lost by it
 
 
@@ -32,7 +32,7 @@ def _range(scale: float, zero: int, dtype: npt.DTypeLike) -> tuple[float, float]
 
 
 def _range_of_onnx(proto: OnnxModel) -> tuple[float, float] | None:
-    """Of the last DequantizeLinear."""
+    """Return the range of the last DequantizeLinear."""
     from onnx import numpy_helper
 
     (output,) = proto.graph.output
@@ -62,7 +62,7 @@ def _clipped(limits: tuple[float, float] | None, outputs: Array, source: Array |
 
 
 def _stayed(proto: OnnxModel) -> tuple[str, ...]:
-    """The weights that the quantizer left in floating point, and the operators that read them."""
+    """Return the weights that the quantizer left in floating point, and the operators that read them."""
     from onnx import numpy_helper
 
     scales = {name for node in proto.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")

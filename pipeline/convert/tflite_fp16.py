@@ -36,7 +36,7 @@ def convert(job: Job, tell: Tell) -> bytes:
 
 
 def audit(path: Path) -> None:
-    """StageError if an operator reads weights that are stored in more than 16 bits."""
+    """Raise StageError if an operator reads weights that are stored in more than 16 bits."""
     interpreter = frameworks.Tflite(path, "the fp16 file", plain=True).interpreter
     tensors = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
     operators = interpreter._get_ops_details()  # noqa: SLF001 - the only way that LiteRT 2.3 offers

@@ -7,7 +7,7 @@ from pipeline.child import Tell
 from pipeline.convert import advice
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
-from pipeline.frameworks.said import cause_of
+from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.types import KerasModel, TfliteConverter
 from pipeline.safe_text import shortened
 
@@ -27,7 +27,7 @@ def convert(job: Job, tell: Tell) -> bytes:
 
 
 def converter_of(job: Job, model: KerasModel) -> TfliteConverter:
-    """A converter of the job's model with a batch of exactly 1.
+    """Return a converter of the job's model with a batch of exactly 1.
 
     Through a SavedModel: from_keras_model fails on recurrent layers and leaves operators for the batch axis, and
     from_concrete_functions gives files that answer NaN (seen with TensorFlow 2.21, tf2onnx 1.17, ONNX Runtime 1.32).
@@ -44,7 +44,7 @@ def converter_of(job: Job, model: KerasModel) -> TfliteConverter:
         raise
     except Exception as error:
         raise StageError(
-            f"Keras can not export {job.model.name}: {type(error).__name__}: {cause_of(error)}",
+            f"Keras cannot export {job.model.name}: {type(error).__name__}: {cause_of(error)}",
             hint="TFLite files are made by way of model.export(folder), which must work in the program that made the model.",
         ) from error
     return tf.lite.TFLiteConverter.from_saved_model(folder)

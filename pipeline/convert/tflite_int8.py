@@ -36,7 +36,7 @@ def convert(job: Job, tell: Tell) -> bytes:
 
 
 def _of_rows(job: Job, model: KerasModel, tell: Tell) -> TfliteConverter:
-    """A converter that looks for the ranges of the activations with the calibration rows."""
+    """Return a converter that looks for the ranges of the activations with the calibration rows."""
     import tensorflow as tf
 
     rows, loops = job.calibration, advice.loops(model)
@@ -80,7 +80,7 @@ def _of_ranges(job: Job, model: KerasModel, tell: Tell) -> TfliteConverter:
 
 
 def audit(path: Path) -> None:
-    """StageError if any operator, or the input or output, is still in floating point."""
+    """Raise StageError if any operator, or the input or output, is still in floating point."""
     runner = frameworks.Tflite(path, "the int8 file", plain=True)
     floats = [f"the {spec.name}" for spec in runner.specs() if spec.dtype.startswith("float")]
     floats += [name if count == 1 else f"{count} {name}" for name, count in Counter(runner.float_operators()).items()]

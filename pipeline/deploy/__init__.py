@@ -1,4 +1,4 @@
-"""File -> file on the board: reach the board, give it the agent, the runtimes, the models and the evaluation rows."""
+"""File -> file on the board: connect to the board, give it the agent, the runtimes, the models and the evaluation rows."""
 
 import contextlib
 import io
@@ -33,7 +33,7 @@ from targets import Session, boards, inventory, open_session, provision
 from targets.errors import UnknownTarget, VirtualUnavailable
 
 
-class Reached(msgspec.Struct, frozen=True, kw_only=True):
+class ConnectedBoard(msgspec.Struct, frozen=True, kw_only=True):
     """A board with a running agent."""
 
     session: Session
@@ -42,7 +42,7 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(plan: Plan, formats: Sequence[str]) -> None:
-    """What can be said before anything is done: the board must be known, the runtimes exist and fit the formats."""
+    """Check what can be checked before anything is done: the board must be known, the runtimes exist and fit the formats."""
     try:
         inventory.find(plan.tables.board.name, plan.folder)
     except UnknownTarget as error:
@@ -52,9 +52,9 @@ def check(plan: Plan, formats: Sequence[str]) -> None:
     runtimes.families_are_served(plan, families, runtimes_of(plan), tuple(provision.RUNTIMES))
 
 
-def knock(plan: Plan, say: Callable[[str], None] | None = None) -> wire.Machine | None:
-    """Start the agent on a board over SSH and let go again: a wrong key, a board on which nothing can be run, or a CPU that it
-    has not, is better said before minutes of training than after. What the board is; None: nothing had to be asked.
+def preflight(plan: Plan, say: Callable[[str], None] | None = None) -> wire.Machine | None:
+    """Start the agent on a board over SSH and disconnect: a wrong key, a board on which nothing can be run, or a CPU that it
+    does not have, is better reported before minutes of training than after. Return what the board is; None: nothing had to be asked.
     """
     target = inventory.find(plan.tables.board.name, plan.folder)
     judges_energy = meters.are_to_judge(plan, target)
@@ -64,20 +64,20 @@ def knock(plan: Plan, say: Callable[[str], None] | None = None) -> wire.Machine 
     is_away = target.kind in {"ssh", "emulated"}
     if not (is_away or asks_meters or processors.are_asked_for(plan) or runtimes.are_named(plan)):
         return None
-    with reach(plan, say or (lambda _: None)) as reached:  # the board itself says whether it has them
-        session = reached.session
+    with connect(plan, say or (lambda _: None)) as connected:  # the board itself says whether it has them
+        session = connected.session
         processors.check(plan, session.machine)
         runtimes.can_be_had(plan, session.machine, say)
         if asks_meters:
-            found = meters.chosen(session, plan, reached.target)
+            found = meters.chosen(session, plan, connected.target)
             if judges_energy:
-                meters.one_judges(plan, reached.target, found)
+                meters.one_judges(plan, connected.target, found)
         return session.machine
 
 
 @contextlib.contextmanager
-def reach(plan: Plan, say: Callable[[str], None]) -> Iterator[Reached]:
-    """Connect to the plan's board. Where `virtual` can not be had, `local` is used and `note` says why."""
+def connect(plan: Plan, say: Callable[[str], None]) -> Iterator[ConnectedBoard]:
+    """Connect to the plan's board. Where `virtual` is not available, `local` is used and `note` says why."""
     target = inventory.find(plan.tables.board.name, plan.folder)
     with contextlib.ExitStack() as stack:
         note = None
@@ -88,7 +88,9 @@ def reach(plan: Plan, say: Callable[[str], None]) -> Iterator[Reached]:
             say(note)
             target = inventory.find("local", plan.folder)
             session = stack.enter_context(open_session(target, say))
-        yield Reached(session=session, target=target, note=note or session.note or _untried(session.machine, target))
+        yield ConnectedBoard(
+            session=session, target=target, note=note or session.note or _untried(session.machine, target)
+        )
 
 
 def _untried(machine: wire.Machine, target: inventory.Target) -> str | None:
@@ -100,10 +102,10 @@ def _untried(machine: wire.Machine, target: inventory.Target) -> str | None:
 
 
 def deploy(
-    reached: Reached, plan: Plan, data: Data, converted: Sequence[Converted], store: Store, progress: Progress
+    connected: ConnectedBoard, plan: Plan, data: Data, converted: Sequence[Converted], store: Store, progress: Progress
 ) -> Deployment:
     """Put everything that the measuring needs on the board; what is already there is not sent again."""
-    session, machine = reached.session, reached.session.machine
+    session, machine = connected.session, connected.session.machine
     processors.check(plan, machine)
     names = runtimes.choose(plan, {family(each.format) for each in converted}, machine)
     deployed = []
@@ -127,9 +129,9 @@ def deploy(
         for artifact in artifacts
     }
     return Deployment(
-        target=reached.target.name,
+        target=connected.target.name,
         address=session.address,
-        board=board_facts(machine, reached.target),
+        board=board_facts(machine, connected.target),
         agent_sha256=session.agent_sha256,
         agent_sent_bytes=session.agent_sent_bytes,
         first_answer_s=session.first_answer_s,
@@ -137,13 +139,13 @@ def deploy(
         files=tuple(files[each.artifact.sha256] for each in converted),
         evaluation=files[rows.sha256] if rows else None,
         evaluation_indices=indices,
-        meters=meters.chosen(session, plan, reached.target),
-        note=" ".join(filter(None, (reached.note, untried_runtimes(names)))) or None,
+        meters=meters.chosen(session, plan, connected.target),
+        note=" ".join(filter(None, (connected.note, untried_runtimes(names)))) or None,
     )
 
 
 def untried_runtimes(names: Sequence[str]) -> str | None:
-    """What the report says of runtimes with which this software was never run on the hardware that they are for."""
+    """Return what the report says of runtimes with which this software was never run on the hardware that they are for."""
     untried = [name for name in names if not provision.RUNTIMES[name].tried_on_hardware]
     return f"edgepress was not tried with {' and '.join(untried)} on hardware yet." if untried else None
 

@@ -14,9 +14,9 @@ DOT_PRODUCTS = {"avx512_vnni", "avx_vnni"}  # flags of /proc/cpuinfo
 
 
 def processor_of(plan: Plan, say: Callable[[str], None] | None = None, machine: Machine | None = None) -> Processor:
-    """By this machine, by the kind of board in boards.toml, else asked of the board. One that cannot be reached is not known.
+    """Return the processor: this machine's, that of the kind of board in boards.toml, else what the board answers; unknown if it cannot be reached.
 
-    `machine`: what the board has said of itself, if it was asked already.
+    `machine`: what the board has reported, if it was asked already.
     """
     target = inventory.find(plan.tables.board.name, plan.folder)
     if target.kind in {"local", "virtual"}:
@@ -36,7 +36,7 @@ def processor_of(plan: Plan, say: Callable[[str], None] | None = None, machine: 
 
 
 def _dot_product() -> bool | None:
-    """Whether this machine adds products of bytes without saturating in between; None: it does not tell."""
+    """Return whether this machine adds products of bytes without saturating in between; None: it is not known."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

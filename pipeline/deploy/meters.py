@@ -15,7 +15,7 @@ AUTO = "auto"
 
 
 def chosen(session: Session, plan: Plan, target: Target) -> tuple[DeployedMeter, ...]:
-    """MeterUnavailable for one that is named, in the plan or in boards.toml, and can not be read."""
+    """Return the meters to use. MeterUnavailable for one that is named, in the plan or in boards.toml, and cannot be read."""
     names = plan.tables.measure.meters
     found: dict[str, wire.MeterInfo] = {}
     if AUTO in names:
@@ -31,7 +31,7 @@ def chosen(session: Session, plan: Plan, target: Target) -> tuple[DeployedMeter,
     for name, info in found.items():
         if info.error:
             raise MeterUnavailable(
-                f"the power meter {name} can not be read on {session.address}: {info.error}",
+                f"the power meter {name} cannot be read on {session.address}: {info.error}",
                 hint=f"{_correct(name, target)}, or leave it out of [measure] meters of the plan; docs/energy.md has every meter.",
             )
     return tuple(
@@ -44,7 +44,7 @@ def chosen(session: Session, plan: Plan, target: Target) -> tuple[DeployedMeter,
 
 
 def _correct(name: str, target: Target) -> str:
-    """What to do about a meter, where it is named."""
+    """Return what to do about a meter, where it is named."""
     table = f"[{target.name}.meters.{name}]"
     if name in target.meters:
         return f"Correct {table} in boards.toml"
@@ -54,19 +54,19 @@ def _correct(name: str, target: Target) -> str:
 
 
 def are_to_judge(plan: Plan, target: Target) -> bool:
-    """Whether the plan sets a limit on energy. PlanError where the target is emulated: its meters are this machine's."""
+    """Return whether the plan sets a limit on energy. PlanError where the target is emulated: its meters are this machine's."""
     if plan.tables.limits.energy_regression is None:
         return False
     if target.kind == "emulated":
         raise PlanError(
-            f"{plan.path}: limits.energy_regression: {target.name} is emulated, and uses what this machine uses",
+            f"{plan.path}: limits.energy_regression: {target.name} is emulated, and draws this machine's power",
             hint="Set this limit in a plan for a board with a power meter; docs/energy.md.",
         )
     return True
 
 
 def one_judges(plan: Plan, target: Target, found: Sequence[DeployedMeter]) -> None:
-    """MeterUnavailable where none of them can judge a limit on energy."""
+    """Raise MeterUnavailable where none of them can judge a limit on energy."""
     if not {meter.name for meter in found} - meters.CLOCKLESS:
         named = target.kind == "ssh"  # the tables of other boards have no meters
         where = (
@@ -74,11 +74,11 @@ def one_judges(plan: Plan, target: Target, found: Sequence[DeployedMeter]) -> No
         )
         only = f"only {', '.join(meter.name for meter in found)}, of unknown clock" if found else "no power meter"
         raise MeterUnavailable(
-            f"{plan.path}: limits.energy_regression can not be judged: {target.name} has {only}",
+            f"{plan.path}: limits.energy_regression cannot be judged: {target.name} has {only}",
             hint=f"{where}, or leave the limit out; docs/energy.md.",
         )
 
 
 def use_of(name: str, target: Target) -> wire.MeterUse:
-    """With its settings of boards.toml, as text."""
+    """Return a meter with its settings of boards.toml, as text."""
     return wire.MeterUse(name, tuple((key, str(value)) for key, value in target.meters.get(name, {}).items()))

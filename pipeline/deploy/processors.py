@@ -7,12 +7,12 @@ from pipeline.plan import Plan
 
 
 def are_asked_for(plan: Plan) -> bool:
-    """Whether the plan can be wrong about them."""
+    """Return whether the plan can be wrong about them."""
     return bool(plan.tables.measure.cpus) or max(plan.tables.measure.thread_counts) > 1
 
 
 def check(plan: Plan, machine: Machine) -> None:
-    """PlanError where the plan wants CPUs that the board has not, or more threads than CPUs."""
+    """Raise PlanError where the plan wants CPUs that the board has not, or more threads than CPUs."""
     threads, cpus = max(plan.tables.measure.thread_counts), plan.tables.measure.cpus
     missing = sorted(set(cpus) - set(machine.cpus))
     if missing:

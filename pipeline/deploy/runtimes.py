@@ -15,11 +15,11 @@ KEY = '[board] runtimes = { onnxruntime = "1.20.1" }'
 
 
 def check(plan: Plan) -> None:
-    """PlanError for what can be said of them without the board."""
+    """Raise PlanError for what is wrong with them even without asking the board."""
     wanted = plan.tables.measure.runtimes
     if isinstance(wanted, str) and wanted != ALL:
         raise PlanError(
-            f'{plan.path}: measure.runtimes: "{wanted}" is no list',
+            f'{plan.path}: measure.runtimes: "{wanted}" is not a list',
             hint=("Write " if wanted.lower() == ALL else f'Write ["{wanted}"], or ')
             + f'"{ALL}" for every runtime that the board can have.',
         )
@@ -42,7 +42,7 @@ def _check_name(plan: Plan, key: str, name: str, known: Collection[str]) -> None
     begin = next((each for each in known if name.replace("-", "_").startswith(each)), None)
     if begin and any(sign in name for sign in "=<>~!@ "):
         raise PlanError(
-            f'{plan.path}: {key}: "{name}" says a version, too, and here stand names only',
+            f'{plan.path}: {key}: "{name}" gives a version, too, and only names are allowed here',
             hint=f'Write "{begin}" here, and its version into a table of the plan: {KEY}.',
         )
     known = [each for each in known if not provision.RUNTIMES[each].for_tests]
@@ -63,7 +63,7 @@ def _check_version(plan: Plan, name: str, version: str) -> None:
             Version(version)
         except InvalidVersion as error:
             raise PlanError(
-                f'{key}: "{version[:100]}" is no version',
+                f'{key}: "{version[:100]}" is not a version',
                 hint=f"Write one version, or the path of a wheel file: {KEY}.",
             ) from error
         return
@@ -72,8 +72,8 @@ def _check_version(plan: Plan, name: str, version: str) -> None:
         found = parse_wheel_filename(path.name)[0]
     except InvalidWheelFilename as error:
         raise PlanError(
-            f"{key}: {path.name} is not named as a wheel is",
-            hint="A wheel's name tells what it is and which board it fits: leave it as it was downloaded.",
+            f"{key}: {path.name} does not have the name of a wheel",
+            hint="The name of a wheel says what it is and which board it fits: keep the name that it was downloaded with.",
         ) from error
     if found != canonicalize_name(distribution):
         raise PlanError(f"{key}: {path.name} is a wheel of {found}", hint=f"Name a wheel of {distribution}.")
@@ -81,14 +81,14 @@ def _check_version(plan: Plan, name: str, version: str) -> None:
         raise PlanError(f"{key}: there is no file {path}", hint="Paths are relative to the plan.")
     if (records := _records(path)) != 1:
         raise PlanError(
-            f"{key}: {path.name} is not a sound wheel: "
-            + (f"it has {records} lists of its files (RECORD)" if records else "it can not be read as one"),
+            f"{key}: {path.name} is not a valid wheel: "
+            + (f"it has {records} lists of its files (RECORD)" if records else "it cannot be read as one"),
             hint="Download or build it again.",
         )
 
 
 def _records(wheel: Path) -> int:
-    """How many lists of its files it has; 0: it is not a zip file, or has none."""
+    """Return how many lists of its files it has; 0: it is not a zip file, or has none."""
     import zipfile
 
     try:
@@ -111,7 +111,7 @@ def named(plan: Plan) -> tuple[str, ...]:
 
 
 def chosen(plan: Plan) -> dict[str, provision.Chosen]:
-    """By runtime, the version or the wheel file that the plan asks for."""
+    """Return, by runtime, the version or the wheel file that the plan asks for."""
     asked = plan.tables.board.runtimes.items()
     return {name: plan.file(each) if each.endswith(".whl") else each for name, each in asked}
 
@@ -155,7 +155,7 @@ def choose(plan: Plan, families: set[str], machine: wire.Machine) -> tuple[str, 
 
 
 def families_are_served(plan: Plan, families: set[str], runtimes: Sequence[str], possible: Sequence[str]) -> None:
-    """PlanError for a family of files that no runtime of these runs; `possible` are those that could be named."""
+    """Raise PlanError for a family of files that no runtime of these runs; `possible` are those that could be named."""
     for each in sorted(families):
         if not any(each in provision.RUNTIMES[name].formats for name in runtimes):
             can = [name for name in possible if each in provision.RUNTIMES[name].formats]
@@ -171,13 +171,13 @@ def families_are_served(plan: Plan, families: set[str], runtimes: Sequence[str],
 
 
 def are_named(plan: Plan) -> bool:
-    """Whether the plan can ask for one that the board cannot have."""
+    """Return whether the plan can ask for one that the board cannot have."""
     return bool(_wanted(plan))
 
 
 def can_be_had(plan: Plan, machine: wire.Machine, say: Callable[[str], None] | None = None) -> None:
     """Whether the board can have those that the plan names; wheels of other versions than the table's are got at once: that there are none
-    for this board is said before minutes are spent.
+    for this board is reported before minutes are spent.
     """
     for name in _wanted(plan):
         if name in plan.tables.board.runtimes:  # of another version or build the table says nothing
@@ -187,7 +187,7 @@ def can_be_had(plan: Plan, machine: wire.Machine, say: Callable[[str], None] | N
 
 
 def other_versions(now: Deployment, before: Deployment) -> str:
-    """What a reader of two runs must know: the same board ran other wheels then. "": the same, or another board."""
+    """Return what a reader of two runs must know: the same board ran other wheels then. "": the same, or another board."""
     then = {each.name: set(each.packages) for each in before.runtimes}
     changed = [
         f"{each.name} with {_names(set(each.packages) - then[each.name])}, before with {_names(then[each.name] - set(each.packages))}"
@@ -195,7 +195,7 @@ def other_versions(now: Deployment, before: Deployment) -> str:
         if now.target == before.target and then.get(each.name, set(each.packages)) != set(each.packages)
     ]
     return (
-        f"Other versions than in the run before, so their times do not compare: {'; '.join(changed)}."
+        f"Other versions than in the run before, so their times cannot be compared: {'; '.join(changed)}."
         if changed
         else ""
     )

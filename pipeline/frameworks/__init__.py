@@ -41,12 +41,12 @@ RUNTIME_EXTRA = {"keras": "tensorflow", "tflite": "tensorflow", "onnx": "onnx"}
 
 
 def available(extra: str) -> bool:
-    """Whether the packages of this extra are installed."""
+    """Return whether the packages of this extra are installed."""
     return all(importlib.util.find_spec(module) is not None for module in EXTRAS[extra])
 
 
 def need(extra: str, purpose: str) -> None:
-    """PlanError if the extra is not installed; `purpose` completes "... needs the extra"."""
+    """Raise PlanError if the extra is not installed; `purpose` completes "... needs the extra"."""
     if not available(extra):
         raise PlanError(
             f"{purpose} needs the extra '{extra}', which is not installed here",
@@ -60,7 +60,7 @@ def open_file(path: Path, format: str, name: str) -> Tflite | Onnx:  # noqa: A00
 
 
 def kind_of_file(path: Path, format: str, name: str) -> str:  # noqa: A002 - the field's name
-    """What kind of file it is, by its tensors: float32, int8, "float with int8 weights"."""
+    """Return what kind of file it is, by its tensors: float32, int8, "float with int8 weights"."""
     from pipeline.frameworks import kinds
 
     return kinds.kind_of_file(path, format, name)

@@ -96,14 +96,14 @@ class FakeQuantize(layers.Layer):  # type: ignore[misc]
 
 
 class _Factor:
-    """Holds a variable that is none of the layer's weights: it is in no file, and what was traced before it changed reads it anew."""
+    """Holds a variable that is not one of the layer's weights: no file has it, and what was traced before it changed reads it again."""
 
     def __init__(self, values: npt.ArrayLike) -> None:
         self.variable = keras.Variable(np.asarray(values, np.float32), trainable=False, name="factor")
 
 
 class Rounded:
-    """Of a layer whose kernel is rounded to at most 2^weight_bits - 1 values, zero in their middle.
+    """The part of a layer whose kernel is rounded to at most 2^weight_bits - 1 values, zero in their middle.
 
     Each output channel (the last axis of the kernel) has its own scale, its largest weight; or all have one.
 
@@ -140,7 +140,7 @@ class Rounded:
         return tf.reshape(rounded, kernel.shape)
 
     def columns(self, kernel: TfTensor) -> TfTensor:
-        """The kernel with its output channels on the last axis."""
+        """Return the kernel with its output channels on the last axis."""
         return tf.cast(kernel, tf.float32)
 
     def scales(self, columns: TfTensor) -> TfTensor:
@@ -153,7 +153,7 @@ class Rounded:
     def settle(self, input_scale: float) -> None:
         """Assign the kernel and the bias the values that they have in a file: the bias in steps of the products.
 
-        Left as it is, a bias would be off by up to half such a step in the file. The layers behind make more of it: in the example model
+        Left as it is, a bias would be off by up to half such a step in the file. The layers after it amplify that: in the example model
         the file's answer was then more than one step away for 14 % of the rows, and is for less than 1 % (measured).
         """
         folded = self.kernel * self.factor.variable  # type: ignore[attr-defined]
@@ -167,7 +167,7 @@ class Rounded:
 
 @registered
 class FakeQuantizedConv1D(Rounded, layers.Conv1D):  # type: ignore[misc]
-    """Conv1D, with one scale: it becomes a Conv2D in the file, and TensorFlow's converter can not reshape several."""
+    """Conv1D, with one scale: it becomes a Conv2D in the file, and TensorFlow's converter cannot reshape several."""
 
     PER_CHANNEL = False
 
@@ -211,7 +211,7 @@ ROUNDED: dict[type[KerasLayer], type[KerasLayer]] = {
 
 
 def is_rounding(layer: KerasLayer) -> bool:
-    """Whether the layer is one of this module."""
+    """Return whether the layer is one of this module."""
     return isinstance(layer, FakeQuantize | Rounded)
 
 
@@ -264,7 +264,7 @@ def settle(model: KerasModel) -> None:
 
 
 def plain(model: KerasModel) -> KerasModel:
-    """The model without fake quantization: rounded weights in Keras's own layers."""
+    """Return the model without fake quantization: rounded weights in Keras's own layers."""
     copies = Copies()
     kinds = {kind: base for base, kind in ROUNDED.items()}
 

@@ -1,4 +1,4 @@
-"""How large the weights of a Keras file are when they are unpacked: told by its headers, before Keras reads it."""
+"""How large the weights of a Keras file are when they are unpacked: by its headers, before Keras reads it."""
 
 import math
 import shutil
@@ -17,7 +17,7 @@ MOST_CONFIG_BYTES = 64 * 2**20  # of the description of the layers; that of a mo
 
 
 def check(path: Path, name: str) -> None:
-    """ModelError if the file unpacks to more than may be read. Whatever else is wrong with it is raised as it comes."""
+    """Raise ModelError if the file unpacks to more than may be read. Whatever else is wrong with it is raised as it comes."""
     packed = path.stat().st_size
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
@@ -29,14 +29,14 @@ def check(path: Path, name: str) -> None:
         if other is not None:
             raise ModelError(
                 f"{name}: its {other.filename[:60]} is packed in another way than Keras's (method {other.compress_type} of zip files)",
-                hint="Save it anew with model.save('model.keras').",
+                hint="Save it again with model.save('model.keras').",
             )
         bounds.check_unpacked(sum(info.file_size for info in infos), packed, name, ModelError)
         for info in infos:
             if info.filename.endswith(".json") and info.file_size > MOST_CONFIG_BYTES:
                 raise ModelError(
-                    f"{name}: its {info.filename[:60]} has {info.file_size:,} bytes, which no model's description has",
-                    hint="Save it anew with model.save('model.keras').",
+                    f"{name}: its {info.filename[:60]} has {info.file_size:,} bytes, more than the description of any model has",
+                    hint="Save it again with model.save('model.keras').",
                 )
             if info.filename.endswith(".h5"):
                 with tempfile.TemporaryFile() as unpacked, archive.open(info) as member:
@@ -61,6 +61,6 @@ def _check_hdf5(file: IO[bytes], packed_bytes: int, name: str) -> None:
     if elsewhere:
         raise ModelError(
             f"{name}: its weights '{elsewhere[0][:100]}' lie in another file",
-            hint="Save it anew with model.save('model.keras'): edgepress takes a model in one file.",
+            hint="Save it again with model.save('model.keras'): edgepress takes a model in one file.",
         )
     bounds.check_unpacked(sum(sizes), packed_bytes, name, ModelError)

@@ -11,8 +11,8 @@ import numpy as np
 
 from pipeline.errors import ModelError
 from pipeline.frameworks import keras_archive
+from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.rows import BATCH_ROWS, Array, Count, one_each
-from pipeline.frameworks.said import cause_of
 from pipeline.frameworks.types import KerasModel, KerasTensor
 from pipeline.records import TensorSpec
 
@@ -76,12 +76,12 @@ def _why_not_keras(name: str, path: Path, suffix: str, error: Exception, *, whol
         )
     if not whole or isinstance(error, OSError | zipfile.BadZipFile | KeyError | EOFError):
         return ModelError(
-            f"{name} is damaged: it begins like a {suffix} file but can not be read to its end",
-            hint="It was probably cut off while being copied: copy it again, or save it anew.",
+            f"{name} is damaged: it begins like a {suffix} file but cannot be read to its end",
+            hint="It was probably cut off while being copied: copy it again, or save it again.",
         )
     return ModelError(
-        f"Keras can not load {name} ({type(error).__name__}: {cause_of(error)})",
-        hint="It must load with keras.models.load_model(path) on the installed Keras; save it anew from the Keras that made it.",
+        f"Keras cannot load {name} ({type(error).__name__}: {cause_of(error)})",
+        hint="It must load with keras.models.load_model(path) on the installed Keras; save it again from the Keras that made it.",
     )
 
 
@@ -91,7 +91,7 @@ def _has_config(path: Path) -> bool:
 
 
 def is_fake_quantized(path: Path) -> bool:
-    """Whether a .keras file holds layers of pipeline.frameworks.fake_quantization. It is not opened as a model."""
+    """Return whether a .keras file holds layers of pipeline.frameworks.fake_quantization. It is not opened as a model."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as file:
@@ -99,7 +99,7 @@ def is_fake_quantized(path: Path) -> bool:
 
 
 def save_keras(model: KerasModel) -> bytes:
-    """The model as a .keras file that depends on nothing but the model: the same model gives the same bytes."""
+    """Return the model as a .keras file that depends on nothing but the model: the same model gives the same bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
@@ -114,7 +114,7 @@ def save_keras(model: KerasModel) -> bytes:
 
 
 def check_weights(model: KerasModel, name: str) -> None:
-    """ModelError if a weight is NaN or infinite."""
+    """Raise ModelError if a weight is NaN or infinite."""
     for variable in model.variables:
         values = np.asarray(variable)
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
@@ -125,7 +125,7 @@ def check_weights(model: KerasModel, name: str) -> None:
 
 
 def keras_specs(model: KerasModel, name: str) -> tuple[TensorSpec, TensorSpec]:
-    """The one input and the one output of a Keras model."""
+    """Return the one input and the one output of a Keras model."""
     if not getattr(model, "built", False) or not getattr(model, "inputs", None):
         raise ModelError(
             f"{name} does not say what its input looks like",
@@ -134,8 +134,8 @@ def keras_specs(model: KerasModel, name: str) -> tuple[TensorSpec, TensorSpec]:
     one_each(len(model.inputs), len(model.outputs), name, "keras")
     if str(model.inputs[0].dtype) == "string":
         raise ModelError(
-            f"the input '{model.inputs[0].name}' of {name} takes text, which no file for a board can",
-            hint="Cut the model behind its TextVectorization or StringLookup, and give it the numbers: "
+            f"the input '{model.inputs[0].name}' of {name} takes text, which no file for a board supports",
+            hint="Cut the model after its TextVectorization or StringLookup, and give it the numbers: "
             "keras.Model(layer.output, model.output).",
         )
     (output,) = getattr(model, "output_names", None) or [model.layers[-1].name]  # the tensor's is made up on loading
@@ -147,7 +147,7 @@ def _keras_spec(tensor: KerasTensor, name: str) -> TensorSpec:
 
 
 def keras_answers(model: KerasModel, x: Array, count: Count) -> Array:
-    """What the model answers for the rows, as float32."""
+    """Return what the model answers for the rows, as float32."""
     import tensorflow as tf
 
     answer = tf.function(lambda rows: model(rows, training=False), reduce_retracing=True)
@@ -157,8 +157,8 @@ def keras_answers(model: KerasModel, x: Array, count: Count) -> Array:
             found.append(answer(tf.constant(x[start : start + BATCH_ROWS])).numpy().astype(np.float32))
         except Exception as error:
             raise ModelError(
-                f"Keras can not run {getattr(model, 'name', 'the model')}: {cause_of(error)}",
-                hint="Does model.predict answer such rows in the program that made it? Save it anew from there.",
+                f"Keras cannot run {getattr(model, 'name', 'the model')}: {cause_of(error)}",
+                hint="Does model.predict answer such rows in the program that made it? Save it again from there.",
             ) from error
         count(min(start + BATCH_ROWS, len(x)), len(x))
     return np.concatenate(found)

@@ -30,7 +30,7 @@ def graph_of(model: KerasModel) -> KerasModel | None:
 
 
 def nodes_of(model: KerasModel) -> Iterator[KerasNode]:
-    """Every call of a layer, inputs before what takes them. A nested model is one call."""
+    """Yield every call of a layer, inputs before what takes them. A nested model is one call."""
     graph: KerasModel = graph_of(model)
     for depth in sorted(graph._nodes_by_depth, reverse=True):  # noqa: SLF001 - Keras has no public way to see the calls
         yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)  # noqa: SLF001
@@ -46,14 +46,14 @@ def consumers(model: KerasModel) -> dict[int, list[KerasNode]]:
 
 
 class Copies:
-    """Layers made anew, with the weights of the old ones: a layer that is called twice is copied once."""
+    """Layers made again, with the weights of the old ones: a layer that is called twice is copied once."""
 
     def __init__(self) -> None:
         self.made: dict[int, KerasLayer] = {}
         self.names: set[str] = set()
 
     def call(self, layer: KerasLayer, *args: Any, **options: Any) -> KerasTensor:
-        """What a copy of the layer gives."""
+        """Return what a copy of the layer gives."""
         if not hasattr(layer, "get_weights"):  # a function of keras.ops keeps nothing
             return layer(*args, **options)
         return self.replace(layer, lambda config: type(layer).from_config(config), layer.get_weights, *args, **options)
@@ -66,7 +66,7 @@ class Copies:
         *args: Any,
         **options: Any,
     ) -> KerasTensor:
-        """What `make(config)` gives, a layer that takes the place of `layer`, with these weights."""
+        """Return what `make(config)` gives, a layer that takes the place of `layer`, with these weights."""
         known = self.made.get(id(layer))
         if known is not None:
             return known(*args, **options)

@@ -13,13 +13,13 @@ INTEGERS = ("int8", "uint8", "int16")
 HYBRID = {"ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "MatMulNBits"}
 """ONNX operators that take numbers in floating point and compute with integer weights."""
 OPERATORS_OF_INTEGERS = {"QLinearConv", "QLinearMatMul", "QGemm", "QLinearAdd"}
-NO_WEIGHTS = ("int32", "int64", "bool")  # biases, shapes and indices tell nothing
+NO_WEIGHTS = ("int32", "int64", "bool")  # biases, shapes and indices say nothing about it
 
 
 def kind_of_file(path: Path, format: str, name: str) -> str:  # noqa: A002 - the field's name
-    """Such as float32, int8, float16 or "float with int8 weights" (dynamic range, weights only).
+    """Return the kind of a file, such as float32, int8, float16 or "float with int8 weights" (dynamic range, weights only).
 
-    "" where it cannot be told, say for a type of number that is newer than we are: nothing fails for want of a word.
+    "" where it is not known, as for a number type that is newer than this code: nothing fails for lack of a name.
     """
     try:
         return _of_tflite(path, name) if format == "tflite" else _of_onnx(path)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import ModelError
+from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.rows import BATCH_ROWS, Array, Count, one_each
-from pipeline.frameworks.said import cause_of
 from pipeline.frameworks.types import OnnxArgument, OnnxFunction, OnnxGraph, OnnxModel, OnnxTensor
 from pipeline.records import TensorSpec
 
@@ -45,7 +45,7 @@ class Onnx:
             inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         except Exception as error:
             raise ModelError(
-                f"ONNX Runtime can not open {name}: {cause_of(error, path)}",
+                f"ONNX Runtime cannot open {name}: {cause_of(error, path)}",
                 hint="It may be damaged, or need newer operators than this ONNX Runtime has: export it again.",
             ) from error
         one_each(len(inputs), len(outputs), name, "onnx")
@@ -79,7 +79,7 @@ class Onnx:
                 answer = self.session.run(None, {self.input.name: x[i : i + 1]})[0].astype(np.float32)
             except Exception as error:
                 raise ModelError(
-                    f"ONNX Runtime can not run {self.name}: {cause_of(error)}",
+                    f"ONNX Runtime cannot run {self.name}: {cause_of(error)}",
                     hint="Does it answer such a row in the program that made it? Export it again from there.",
                 ) from error
             if found and answer.shape != found[0].shape:
@@ -96,7 +96,7 @@ class Onnx:
 
 
 def onnx_proto(path: Path, name: str) -> OnnxModel:
-    """The model as onnx reads it, all in one file. ModelError if it is damaged, or its weights lie in a second file."""
+    """Return the model as onnx reads it, all in one file. ModelError if it is damaged, or its weights lie in a second file."""
     import onnx
 
     try:
@@ -108,7 +108,7 @@ def onnx_proto(path: Path, name: str) -> OnnxModel:
         })  # fmt: skip
     except Exception as error:
         raise ModelError(
-            f"{name} is damaged: onnx can not read it ({cause_of(error, path)})",
+            f"{name} is damaged: onnx cannot read it ({cause_of(error, path)})",
             hint="Copy it again, or export it again from the program that made it.",
         ) from error
     if elsewhere:
@@ -120,7 +120,7 @@ def onnx_proto(path: Path, name: str) -> OnnxModel:
 
 
 def _tensors(graph: OnnxGraph | OnnxFunction) -> Iterator[OnnxTensor]:
-    """Of a graph, or of a function, which has nodes alone."""
+    """Yield the nodes of a graph, or of a function, which has only nodes."""
     yield from getattr(graph, "initializer", ())
     for sparse in getattr(graph, "sparse_initializer", ()):
         yield from (sparse.values, sparse.indices)

@@ -18,7 +18,7 @@ BATCH_ROWS = 500
 
 
 def classes_of(output: TensorSpec | None) -> int | None:
-    """How many classes the answers tell apart; None: they are not class scores."""
+    """Return how many classes the answers distinguish; None: they are not class scores."""
     if output is None or len(output.shape) != 1 or output.shape[0] is None or output.shape[0] < 2:
         return None
     return output.shape[0]
@@ -34,9 +34,9 @@ NEAR_ONE = 1e-3
 
 
 def are_classes(outputs: Array, labels: Array | None, *, quantized: bool = False) -> bool:
-    """Whether these answers are scores of classes: there are labels, or each is a distribution over two or more (a softmax).
+    """Return whether these answers are scores of classes: there are labels, or each is a distribution over two or more (a softmax).
 
-    Nothing else tells them from a regression of several numbers, an embedding or an image. `quantized`: the sum of rounded
+    Nothing else distinguishes them from a regression of several numbers, an embedding or an image. `quantized`: the sum of rounded
     probabilities is off by up to half a step of 1/256 for each.
     """
     if outputs.ndim != 2 or outputs.shape[1] < 2 or not len(outputs):
@@ -52,7 +52,7 @@ def error_of(outputs: Array, source: Array) -> tuple[float, float]:
 
 
 def check_finite(outputs: Array, name: str) -> None:
-    """StageError if any answer is NaN or infinite."""
+    """Raise StageError if any answer is NaN or infinite."""
     bad = int(np.count_nonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)))
     if bad:
         raise StageError(
@@ -62,7 +62,7 @@ def check_finite(outputs: Array, name: str) -> None:
 
 
 def check_fits(x: Array, spec: TensorSpec, rows: str, format: str, file: str = "the model") -> None:  # noqa: A002 - the field's name
-    """DataError unless rows of this shape and dtype can go into the model. `rows` and `file` name both in messages."""
+    """Raise DataError unless rows of this shape and dtype can go into the model. `rows` and `file` name both in messages."""
     shape = x.shape[1:]
     if len(shape) != len(spec.shape) or any(
         want not in (None, have) for want, have in zip(spec.shape, shape, strict=True)
@@ -95,7 +95,7 @@ ORDERS = (
 
 
 def _order(have: tuple[int, ...], want: tuple[int | None, ...]) -> Order | None:
-    """Where only the order of the axes differs: which one it is."""
+    """Return the order of the axes, where only that differs."""
     for axes, order in ORDERS:
         if len(axes) == len(have) == len(want):
             turned = [have[axis] for axis in axes]
@@ -119,7 +119,7 @@ def read_rows(path: Path, *, rows: int | None = None) -> Array:
 
 
 def array_parts(array: Array) -> Iterator[bytes | memoryview]:
-    """The .npy file of an array, in two parts, without copying it."""
+    """Yield the .npy file of an array, in two parts, without copying it."""
     head = io.BytesIO()
     array = np.ascontiguousarray(array)
     np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
@@ -130,12 +130,12 @@ def array_parts(array: Array) -> Iterator[bytes | memoryview]:
 ONE_EACH = {
     "keras": "Make a model of the part that runs on the board: keras.Model(model.inputs[0], model.outputs[0]).",
     "onnx": "Cut out the part that runs on the board: onnx.utils.extract_model(path, new_path, [input], [output]).",
-    "tflite": "Convert the part that runs on the board again from its source: a TFLite file can not be cut.",
+    "tflite": "Convert the part that runs on the board again from its source: a TFLite file cannot be cut.",
 }
 
 
 def one_each(inputs: int, outputs: int, name: str, kind: str) -> None:
-    """ModelError unless there is one input and one output."""
+    """Raise ModelError unless there is one input and one output."""
     if (inputs, outputs) != (1, 1):
         raise ModelError(
             f"{name} has {inputs} input(s) and {outputs} output(s); this version takes models with one of each",

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import ModelError
+from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.rows import BATCH_ROWS, Array, Count, one_each
-from pipeline.frameworks.said import cause_of
 from pipeline.frameworks.types import TfliteDetail
 from pipeline.records import TensorSpec
 
@@ -27,7 +27,7 @@ class Tflite:
             inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
         except Exception as error:
             raise ModelError(
-                f"LiteRT can not open {name}: {cause_of(error, path)}",
+                f"LiteRT cannot open {name}: {cause_of(error, path)}",
                 hint="It may be damaged, or need operators that LiteRT does not have; convert it again from its source.",
             ) from error
         one_each(len(inputs), len(outputs), name, "tflite")
@@ -59,7 +59,7 @@ class Tflite:
                 found[i] = runner.get_tensor(out)[0]
             except Exception as error:
                 raise ModelError(
-                    f"LiteRT can not run {self.name}: {cause_of(error)}",
+                    f"LiteRT cannot run {self.name}: {cause_of(error)}",
                     hint="Does it answer such a row where it was made? Convert it again from its source.",
                 ) from error
             if i % BATCH_ROWS == 0:

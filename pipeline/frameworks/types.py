@@ -1,7 +1,7 @@
 """Names for what the frameworks' objects are, for annotations only: none of the frameworks is imported for them at run time.
 
 To the type checker, the names of ONNX are its classes where onnx is installed. Keras and TensorFlow have no types of their own, so
-theirs are `Any` to it, and tell a reader what is passed on.
+theirs are `Any` to it, and show a reader what is passed on.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ else:
 
 
 class TfliteDetail(TypedDict):
-    """What LiteRT's interpreter tells of a tensor, as far as it is read here."""
+    """What LiteRT's interpreter reports on a tensor, as far as it is read here."""
 
     name: str
     index: int
@@ -61,6 +61,6 @@ Nested: TypeAlias = KerasTensor | list[KerasTensor] | dict[str, KerasTensor]
 LayerConfig: TypeAlias = dict[str, Any]
 """What `get_config` of a Keras layer returns, and `from_config` takes."""
 Logs: TypeAlias = dict[str, float] | None
-"""What Keras tells a callback."""
+"""What Keras passes to a callback."""
 Constraint: TypeAlias = Callable[[TfTensor], TfTensor]
 """What Keras applies to a weight after each step."""

@@ -55,7 +55,7 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
 
 
 def check(plan: Plan) -> None:
-    """What can be said before anything is made: the files must be there, and of a kind that is known."""
+    """Check what can be checked before anything is made: the files must be there, and of a kind that is known."""
     _loader(plan.file(plan.tables.model.path), f"{plan.path}: model.path")
     if plan.tables.compare.baseline is not None:
         _loader(plan.file(plan.tables.compare.baseline), f"{plan.path}: compare.baseline")
@@ -76,7 +76,7 @@ def _put(path: Path, loader: Loader, store: Store, of_bytes: int | None) -> Arti
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise PlanError(f"{path} can not be read: {error.strerror}", hint="Give a file that you may read.") from error
+        raise PlanError(f"{path} cannot be read: {error.strerror}", hint="Give a file that you may read.") from error
     known = Artifact(sha256=hashlib.sha256(content).hexdigest(), format=loader.FORMAT, size_bytes=len(content))
     if store.has(known):
         return known
@@ -92,7 +92,7 @@ def _baseline(plan: Plan, store: Store) -> Artifact | None:
     loader = _loader(path, "compare.baseline")
     if loader.FORMAT == "keras":
         raise PlanError(
-            f"compare.baseline: {path.name} is a Keras model, which can not run on a board",
+            f"compare.baseline: {path.name} is a Keras model, which cannot run on a board",
             hint="Give the .tflite or .onnx file that was deployed last time.",
         )
     return _put(path, loader, store, plan.tables.host.memory_bytes)

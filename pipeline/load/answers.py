@@ -1,4 +1,4 @@
-"""In the child of a loader: check the data against the model, and let the model answer the evaluation rows."""
+"""Check the data against the model, in the child of a loader, and let the model answer the evaluation rows."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from pipeline.store import Store
 
 
 def of_file(argument: Request, tell: Tell, format_name: str) -> Model:
-    """Of a file that a runtime on this host opens as it is."""
+    """Return the record of a file that a runtime on this host opens as it is."""
     store = argument.store()
     runner = frameworks.open_file(store.path(argument.artifact), format_name, argument.name)
     check_baseline(argument)
@@ -63,7 +63,7 @@ def add(
 
 
 def check_baseline(argument: Request) -> None:
-    """DataError unless the evaluation rows can go into the plan's baseline, too: said now, not after minutes of compressing."""
+    """Raise DataError unless the evaluation rows can go into the plan's baseline, too: said now, not after minutes of compressing."""
     baseline, rows = argument.baseline, argument.data.evaluation
     if baseline is None or not frameworks.available(frameworks.RUNTIME_EXTRA[baseline.format]):
         return
@@ -89,6 +89,6 @@ def _check(rows: Rows, name: str, model: Model, specs: tuple[TensorSpec, TensorS
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise DataError(
-            f"the labels of {name} run from {low} to {high}, but the model tells {classes} classes apart (0 to {classes - 1})",
+            f"the labels of {name} run from {low} to {high}, but the model has {classes} classes (0 to {classes - 1})",
             hint="Number the classes as in training, from 0.",
         )

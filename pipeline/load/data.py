@@ -1,4 +1,4 @@
-"""Read the plan's [data]: .npz files, or functions beside the plan. Runs in a child, because the functions are the user's.
+"""Read the plan's [data]: .npz files, or functions next to the plan. Runs in a child, because the functions are the user's.
 
 Rows go into the store as .npy. What was read before and has not changed is neither checked nor written again.
 """
@@ -28,7 +28,7 @@ from pipeline.store import Store, key_of, versions
 Pair = tuple[Array, Array | None]
 
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-CRASHED = "A library crashed on these rows: call the function of [data] in a Python of its own, or write the .npz anew."
+CRASHED = "A library crashed on these rows: call the function of [data] in its own Python, or write the .npz again."
 DIGEST_BYTES = 16
 MOST_OVERLAP = 0.5  # above this share of rows that are also evaluation rows, the two sets are one
 
@@ -40,7 +40,7 @@ class Request(Record, frozen=True):
     sources: dict[str, str]  # training, calibration, evaluation -> what the plan says
 
 
-def is_file(text: str) -> bool:  # as endings of models are told: in capitals, too
+def is_file(text: str) -> bool:  # as with the endings of models: in capitals, too
     return text.lower().endswith(".npz")
 
 
@@ -59,7 +59,7 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
         elif not FUNCTION.fullmatch(text):
             raise PlanError(
                 f"data.{name}: '{text}' is neither an .npz file nor a function",
-                hint='Give "rows.npz", or "module:function" for a function in module.py beside the plan.',
+                hint='Give "rows.npz", or "module:function" for a function in module.py next to the plan.',
             )
     if not sources:
         return Data()
@@ -72,7 +72,7 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
 
 
 def read_all(argument: Request, tell: Tell) -> Data:
-    """In the child: read every source, and keep what is in the evaluation set out of the others."""
+    """Read every source, and keep what is in the evaluation set out of the others. Runs in the child."""
     tempfile.tempdir = argument.scratch
     store, folder = Store(Path(argument.root), tmp=Path(argument.scratch)), Path(argument.folder)
     found: dict[str, Rows] = {}
@@ -94,7 +94,7 @@ def read_all(argument: Request, tell: Tell) -> Data:
 
 
 def _source(text: str, key: str, folder: Path) -> tuple[Callable[[], Pair], str]:
-    """How to get the rows, and a digest that changes when they do. A file is hashed, a function is called."""
+    """Return how to get the rows, and a digest that changes when they do. A file is hashed, a function is called."""
     if is_file(text):
         path = (folder / Path(text).expanduser()).resolve()
         try:
@@ -103,7 +103,7 @@ def _source(text: str, key: str, folder: Path) -> tuple[Callable[[], Pair], str]
                 digest = hashlib.file_digest(file, "sha256")
         except OSError as error:
             raise DataError(
-                f"{key}: {path} can not be read: {error.strerror}", hint="Give a file that you may read."
+                f"{key}: {path} cannot be read: {error.strerror}", hint="Give a file that you may read."
             ) from error
         return lambda: npz_file.read(path, key), digest.hexdigest()
     pair = _from_function(text, key, folder)
@@ -126,7 +126,7 @@ def _from_function(text: str, key: str, folder: Path) -> Pair:
         slip = f"Write the module without its ending: {stem}:{name}. " if stem != module_name else ""
         raise PlanError(
             f"{key}: '{text}': there is no {module_name.replace('.', '/')}.py in {folder}",
-            hint=f"{slip}A module:function is looked for beside the plan; for a file of arrays give its .npz path alone.",
+            hint=f"{slip}A module:function is looked for next to the plan; for a file of arrays give its .npz path alone.",
         ) from error
     except BaseException as error:
         raise _failed(text, key, error) from error
@@ -134,7 +134,7 @@ def _from_function(text: str, key: str, folder: Path) -> Pair:
         sys.path.remove(str(folder))
     if folder.resolve() not in Path(getattr(module, "__file__", None) or "/").resolve().parents:
         raise PlanError(
-            f"{key}: '{module_name}' is a module of Python or of an installed package, not one beside the plan",
+            f"{key}: '{module_name}' is a module of Python or of an installed package, not one next to the plan",
             hint="Give your module another name.",
         )
     function = getattr(module, name, None)
@@ -149,7 +149,7 @@ def _from_function(text: str, key: str, folder: Path) -> Pair:
     try:
         if any(np.ma.is_masked(each) for each in (x, y)):
             raise DataError(
-                f"{key}: {text} returned a masked array: what stands where the mask is, is not known",
+                f"{key}: {text} returned a masked array, whose masked values are not known",
                 hint="Fill it, such as with x.filled(0), or leave those rows out.",
             )
         found = np.asarray(x)
@@ -161,13 +161,13 @@ def _from_function(text: str, key: str, folder: Path) -> Pair:
         raise
     except BaseException as error:  # an object's own __array__ may do what it likes
         raise DataError(
-            f"{key}: {text} returned {type(answer).__name__} of which no array can be made: {_words_of(error)}",
+            f"{key}: {text} returned {type(answer).__name__} which cannot be made into an array: {_words_of(error)}",
             hint="Return (x, y): an array of rows and an array of integer labels; or x alone.",
         ) from error
 
 
 def _no_array(x: object, text: str, key: str) -> DataError:
-    """For what others take as calibration data: a generator, a tf.data.Dataset, a PyDataset."""
+    """Return the error for what other tools take as calibration data: a generator, a tf.data.Dataset, a PyDataset."""
     kind = type(x).__name__
     if x is None:
         return DataError(f"{key}: {text} returned nothing (None)", hint="Let it end with `return x, y`, or `return x`.")
@@ -224,16 +224,16 @@ def _rows(pair: Pair, key: str, evaluation: Array | None, store: Store) -> Rows:
 
 
 def _check_kind(x: Array, key: str) -> None:
-    """DataError unless they are rows of numbers."""
+    """Raise DataError unless they are rows of numbers."""
     if x.ndim < 2 or not x.size:
         raise DataError(
             f"{key} is empty: its x has shape {x.shape}"
             if not x.size
-            else f"{key}: x has dtype {x.dtype} and shape {x.shape}, which are no rows of values",
+            else f"{key}: x has dtype {x.dtype} and shape {x.shape}, which is not an array of rows of values",
             hint="x is an array of shape (rows, ...), with at least one row.",
         )
     if x.dtype.kind not in "fiub":
-        text = "A model that takes text is cut behind its TextVectorization or StringLookup, and gets the numbers. " * (
+        text = "Cut a model that takes text after its TextVectorization or StringLookup, and give it the numbers. " * (
             x.dtype.kind in "US"
         )
         raise DataError(f"{key}: x is of dtype {x.dtype}, not numbers", hint=f"{text}Give float32 or integer rows.")
@@ -254,7 +254,7 @@ def _checked_x(x: Array, key: str) -> Array:
 
 
 def _narrowed(x: Array, key: str) -> Array:
-    with np.errstate(over="ignore"):  # told below
+    with np.errstate(over="ignore"):  # reported below
         narrow = x.astype(np.float32)
     bad = np.flatnonzero((np.isinf(narrow) & np.isfinite(x)).reshape(len(x), -1).any(axis=1))
     if len(bad):
@@ -280,7 +280,7 @@ def _checked_y(y: Array | None, rows: int, key: str) -> Array | None:
             hint="Give one label for each row.",
         )
     if y.dtype == np.uint64 and y.size and int(y.max()) > np.iinfo(np.int64).max:
-        raise DataError(f"{key}: its largest label is {int(y.max())}, which is no class", hint=_labels_hint(y))
+        raise DataError(f"{key}: its largest label is {int(y.max())}, which is not a class", hint=_labels_hint(y))
     return y.astype(np.int64)
 
 
@@ -289,7 +289,7 @@ def _labels_hint(y: Array) -> str:
         return "They are whole numbers: give them as integers, y.astype('int64')."
     if y.ndim == 2:
         return "Give the number of the class from 0; of one-hot rows take y.argmax(axis=1)."
-    return "Give the number of the class from 0; leave y out for a model that is no classifier."
+    return "Give the number of the class from 0; leave y out for a model that is not a classifier."
 
 
 def _digests(x: Array) -> set[bytes]:

@@ -7,24 +7,24 @@ from pipeline.load.request import Request
 from pipeline.records import Model
 
 FORMAT = "keras"
-CRASHED = "Does keras.models.load_model open it? If not, it is damaged: save it anew from the program that made it."
+CRASHED = "Does keras.models.load_model open it? If not, it is damaged: save it again from the program that made it."
 
 
 def check(data: bytes, name: str) -> None:
-    """Refuse bytes that can not be a Keras file."""
+    """Refuse bytes that cannot be a Keras file."""
     if data[:4] != b"PK\x03\x04" and data[:8] != b"\x89HDF\r\n\x1a\n":
         why = "it is neither a zip archive (.keras) nor an HDF5 file (.h5)"
         raise not_a_model.error(data, name, "a Keras model", why, "Write it with model.save('model.keras').")
 
 
 def readable(name: str) -> bool:
-    """A Keras model is of no use on a host that can not open it."""
+    """Refuse a Keras model on a host that cannot open it."""
     frameworks.need("tensorflow", f"loading {name}")
     return True
 
 
 def read(argument: Request, tell: Tell) -> Model:
-    """In a child: open it, look at every weight, and let it answer the evaluation rows."""
+    """Open it, look at every weight, and let it answer the evaluation rows. Runs in a child."""
     store = argument.store()
     tell(0, 0, f"loading {argument.name}")
     path = store.path(argument.artifact)

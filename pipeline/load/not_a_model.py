@@ -1,4 +1,4 @@
-"""What a file is that is no model of its kind: told by its first bytes, so that the hint has evidence."""
+"""What a file is that is not a model of its kind: by its first bytes, so that the hint has evidence."""
 
 from pipeline.errors import ModelError
 
@@ -12,7 +12,7 @@ KINDS = (
 def error(data: bytes, name: str, what: str, why: str, hint: str) -> ModelError:
     """`why` and `hint` are for bytes that nobody knows."""
     if not data:
-        why, hint = "it is empty", "Copy it again, or write it anew."
+        why, hint = "it is empty", "Copy it again, or write it again."
     elif data.startswith(LFS):
         why, hint = "it is a pointer of Git LFS, and the content is elsewhere", "Fetch it with `git lfs pull`."
     elif data[4:8] == b"TFL3":

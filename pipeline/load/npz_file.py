@@ -19,7 +19,7 @@ MAGIC = b"\x93NUMPY"  # https://numpy.org/doc/stable/reference/generated/numpy.l
 # numpy writes no others; Python unpacks those others without a bound, also where 12 bytes are asked for
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 LONGEST_HEADER_BYTES = 10_000  # numpy's own limit, which it applies only after reading that much
-WRITE = "Write it anew with np.savez(path, x=rows, y=labels); arrays of Python objects are not read."
+WRITE = "Write it again with np.savez(path, x=rows, y=labels); arrays of Python objects are not read."
 
 
 class Member(NamedTuple):
@@ -37,7 +37,7 @@ def read(path: Path, key: str) -> tuple[Array, Array | None]:
 
 
 def check(path: Path, key: str) -> None:
-    """What can be said by the headers alone: of a file of any size in no time."""
+    """Check what the headers alone show: quick for a file of any size."""
     with _opened(path, key):
         pass
 
@@ -65,7 +65,7 @@ def _opened(path: Path, key: str) -> Iterator[tuple[zipfile.ZipFile, list[Member
         with path.open("rb") as opened:
             single = opened.read(len(MAGIC)) == MAGIC
         raise DataError(
-            f"{key}: {path.name} can not be read as .npz: {'it is an .npy file, one array without a name' if single else why}",
+            f"{key}: {path.name} cannot be read as .npz: {'it is an .npy file, one array without a name' if single else why}",
             hint=f"Write it with np.savez({path.name!r}, x=np.load({path.name!r}))." if single else WRITE,
         ) from error
 
@@ -79,7 +79,7 @@ def _member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     with file.open(info) as member:
         head = member.read(len(MAGIC) + 6)
     if head[: len(MAGIC)] != MAGIC:
-        raise ValueError(f"{info.filename} is no array of numpy: it begins with {head[:8]!r}")
+        raise ValueError(f"{info.filename} is not a NumPy array: it begins with {head[:8]!r}")
     major, length_format, start = head[6], "<H", 10
     if major == 2:
         length_format, start = "<I", 12

@@ -5,7 +5,7 @@ import msgspec
 from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.errors import ModelError
-from pipeline.frameworks.said import cause_of
+from pipeline.frameworks.causes import cause_of
 from pipeline.load import answers, not_a_model
 from pipeline.load.request import Request
 from pipeline.records import Model
@@ -17,7 +17,7 @@ WIRE_VARINT, WIRE_64, WIRE_BYTES, WIRE_32 = 0, 1, 2, 5  # https://protobuf.dev/p
 
 
 def check(data: bytes, name: str) -> None:
-    """Refuse bytes that can not be an ONNX file: walk the outermost fields of the protobuf. Needs no framework."""
+    """Refuse bytes that cannot be an ONNX file: walk the outermost fields of the protobuf. Needs no framework."""
     if GRAPH_FIELD not in _fields(data):
         why = "its bytes are not a whole protobuf with a graph in it"
         hint = "Give the .onnx file itself, whole; a download may have been cut off."
@@ -64,7 +64,7 @@ def readable(name: str) -> bool:
 
 
 def read(argument: Request, tell: Tell) -> Model:
-    """In a child: its input and output, its parameters, and its answers for the evaluation rows."""
+    """Return its input and output, its parameters, and its answers for the evaluation rows. Runs in a child."""
     proto = frameworks.onnx_proto(argument.store().path(argument.artifact), argument.name)
     model = answers.of_file(argument, tell, FORMAT)
     try:

@@ -15,13 +15,13 @@ class Loader(Protocol):
     CRASHED: str  # what to do when its process crashed in native code
 
     def check(self, data: bytes, name: str, /) -> None:
-        """ModelError if these bytes cannot be such a model; imports no framework."""
+        """Raise ModelError if these bytes cannot be such a model; imports no framework."""
 
     def readable(self, name: str, /) -> bool:
-        """Whether this host can open it; PlanError if it must and cannot."""
+        """Return whether this host can open it; PlanError if it must and cannot."""
 
     def read(self, argument: Request, tell: Tell, /) -> Model:
-        """In a child process."""
+        """Read the file. Runs in a child process."""
 
 
 LOADERS = {

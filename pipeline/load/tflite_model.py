@@ -14,7 +14,7 @@ IDENTIFIER = b"TFL3"  # bytes 4..8 of a FlatBuffer are its file identifier; tens
 
 
 def check(data: bytes, name: str) -> None:
-    """Refuse bytes that can not be a .tflite file; needs no framework."""
+    """Refuse bytes that cannot be a .tflite file; needs no framework."""
     root = struct.unpack("<I", data[:4])[0] if len(data) >= 8 else 0
     if data[4:8] != IDENTIFIER or not 8 <= root <= len(data) - 4:
         why = "its first bytes are not those of one"
@@ -29,5 +29,5 @@ def readable(name: str) -> bool:
 
 
 def read(argument: Request, tell: Tell) -> Model:
-    """In a child: its input and output, and its answers for the evaluation rows."""
+    """Return its input and output, and its answers for the evaluation rows. Runs in a child."""
     return answers.of_file(argument, tell, FORMAT)

@@ -6,7 +6,7 @@ from statistics import median
 from device_agent import wire
 from pipeline import units
 from pipeline.errors import StageError
-from pipeline.measure.accuracy import NO_ANSWERS, Found, accuracy_of
+from pipeline.measure.accuracy import NO_ANSWERS, AccuracyFound, accuracy_of
 from pipeline.measure.candidate import Answer, Candidate
 from pipeline.measure.energy.launches import watch_all, why_none
 from pipeline.measure.experiment import Experiment
@@ -44,7 +44,7 @@ def measure(
     store: Store,
     progress: Progress,
 ) -> Measured:
-    """Measure every file in every runtime that runs it. A file that the board can not run becomes a failure, not a number.
+    """Measure every file in every runtime that runs it. A file that the board cannot run becomes a failure, not a number.
 
     The results stay on the board, too, until session.forget_fetched().
     """
@@ -85,7 +85,7 @@ def _measured(experiment: Experiment) -> Measured:
 
 
 def _answers(experiment: Experiment, schedule: Schedule) -> list[Answer]:
-    """What became of each launch of the schedule, in its order."""
+    """Return what became of each launch of the schedule, in its order."""
     session = experiment.session
     answers: dict[int, Answer] = {}
     job_id = session.submit(
@@ -128,7 +128,7 @@ def _measurement(
     candidate: Candidate,
     timed: Sequence[wire.Launched],
     profiled: Answer | None,
-    answers: Found,
+    answers: AccuracyFound,
 ) -> Measurement:
     if not all(launch.latency_ns and launch.memory for launch in timed):
         raise StageError(
@@ -172,7 +172,7 @@ def _measurement(
 
 
 def _conditions(seen: wire.Conditions) -> Conditions:
-    """The agent's integers in the units of people; None stays None."""
+    """Return the agent's integers in the units of people; None stays None."""
 
     def scaled(value: int | None, factor: float) -> float | None:
         return None if value is None else value * factor

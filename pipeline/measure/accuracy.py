@@ -23,7 +23,7 @@ UNKNOWN_BYTES = 64 << 20  # of all answers of a file that the host cannot run
 Array = npt.NDArray[np.float32]
 
 
-class Found(NamedTuple):
+class AccuracyFound(NamedTuple):
     """No accuracy where there are no answers, or nothing to hold them against."""
 
     accuracy: BoardAccuracy | None = None
@@ -31,15 +31,15 @@ class Found(NamedTuple):
     golden: tuple[float, ...] | None = None  # the first of them, for the other launches of the same file
 
 
-NO_ANSWERS = Found()
+NO_ANSWERS = AccuracyFound()
 
 
-def accuracy_of(experiment: Experiment, candidate: Candidate, answer: Answer) -> Found:
-    """What the answers to all rows say: how many are right, or, where they are no scores of classes, how far they are from the host's;
+def accuracy_of(experiment: Experiment, candidate: Candidate, answer: Answer) -> AccuracyFound:
+    """Judge the answers to all rows: how many are right, or, where they are not class scores, how far they are from the host's;
     and whether they are what the same kernels answer on this host.
     """
     if isinstance(answer, wire.LaunchFailed):
-        return Found(doubts=(_unanswered(answer),))
+        return AccuracyFound(doubts=(_unanswered(answer),))
     rows, evaluation, store = experiment.deployment.evaluation_indices, experiment.data.evaluation, experiment.store
     if rows is None or evaluation is None:
         return NO_ANSWERS
@@ -51,7 +51,7 @@ def accuracy_of(experiment: Experiment, candidate: Candidate, answer: Answer) ->
     outputs = read_answers(experiment.session.get(answer.outputs_sha256, most_bytes), len(indices), candidate.label)
     bad = int(np.count_nonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)))
     if bad:
-        return Found(doubts=(_not_numbers(bad, len(outputs)),))
+        return AccuracyFound(doubts=(_not_numbers(bad, len(outputs)),))
     doubts: list[Doubt | None] = [] if reference is None else [golden.doubt_of(outputs, reference)]
     if candidate.converted.classes and outputs.ndim == 2 and outputs.shape[1] >= 2:
         y = evaluation.y
@@ -61,7 +61,7 @@ def accuracy_of(experiment: Experiment, candidate: Candidate, answer: Answer) ->
             doubts.append(golden.doubt_of_classes(outputs, reference))
     else:
         accuracy = _error(outputs, reference)
-    return Found(accuracy, tuple(filter(None, doubts)), golden.first_rows(outputs))
+    return AccuracyFound(accuracy, tuple(filter(None, doubts)), golden.first_rows(outputs))
 
 
 def _accuracy(
@@ -69,8 +69,8 @@ def _accuracy(
 ) -> BoardAccuracy:
     if labels is not None and not (labels.min() >= 0 and labels.max() < outputs.shape[1]):
         raise DataError(
-            f"the labels of data.evaluation run from {labels.min()} to {labels.max()}, but {label} tells "
-            f"{outputs.shape[1]} classes apart (0 to {outputs.shape[1] - 1})",
+            f"the labels of data.evaluation run from {labels.min()} to {labels.max()}, but {label} has "
+            f"{outputs.shape[1]} classes (0 to {outputs.shape[1] - 1})",
             hint="Number the classes as in training, from 0.",
         )
     chosen = outputs.argmax(axis=1).astype(np.int64)
@@ -85,7 +85,7 @@ def _accuracy(
 
 
 def _error(outputs: Array, reference: golden.Reference | None) -> BoardAccuracy | None:
-    """Of answers that are no classes. None: there are none of this host, or of another shape (golden.doubt_of says so)."""
+    """Return the error of answers that are not class scores. None: this host has no answers, or they have another shape (golden.doubt_of says so)."""
     if reference is None or reference.answers.shape[1:] != outputs.shape[1:]:
         return None
     error, spread = frameworks.error_of(outputs, reference.answers[reference.rows])
@@ -100,7 +100,7 @@ def _error(outputs: Array, reference: golden.Reference | None) -> BoardAccuracy 
 
 
 def read_answers(data: bytes, rows: int, label: str) -> npt.NDArray[np.float32]:
-    """The float32 .npy of `rows` answers. It comes from the board: NotTheAgent for anything else."""
+    """Return the float32 .npy of `rows` answers. It comes from the board: NotTheAgent for anything else."""
     file = io.BytesIO(data)
     try:
         np.lib.format.read_magic(file)
@@ -111,7 +111,7 @@ def read_answers(data: bytes, rows: int, label: str) -> npt.NDArray[np.float32]:
         return values.reshape(shape)
     except (ValueError, EOFError, IndexError, TypeError, OverflowError) as error:
         raise NotTheAgent(
-            f"the board's answers of {label} can not be read: {error}", hint="Run again; report it if it happens twice."
+            f"the board's answers of {label} cannot be read: {error}", hint="Run again; report it if it happens twice."
         ) from error
 
 
@@ -119,7 +119,7 @@ def _unanswered(failed: wire.LaunchFailed) -> Doubt:
     return Doubt(
         what="no accuracy",
         evidence=f"the board did not answer the evaluation rows: {failed.error} in phase {failed.phase}: {failed.message}",
-        remedy="The times stand. Answer fewer rows ([measure] evaluation_rows), or use another runtime for this file.",
+        remedy="The times are valid. Answer fewer rows ([measure] evaluation_rows), or use another runtime for this file.",
         invalid=True,
         touches="accuracy",
     )
@@ -129,7 +129,7 @@ def _not_numbers(bad: int, rows: int) -> Doubt:
     return Doubt(
         what="answers that are not numbers",
         evidence=f"the board answered NaN or infinity for {units.count(bad)} of {units.count(rows)} rows",
-        remedy="This runtime can not compute this file: use another runtime or format.",
+        remedy="This runtime cannot compute this file: use another runtime or format.",
         invalid=True,
         touches="accuracy",
     )

@@ -10,12 +10,12 @@ from pipeline.records import VARIANTS, Converted, NotMeasured, Subject
 # launch is repeated six times. A model of 100 ms gets its 20 runs for that test within the limit of 10 s.
 WARMUP_MIN_NS, WARMUP_MAX_NS = 200_000_000, 10_000_000_000
 TIMED_MIN_RUNS = 20
-MAX_RUNS_PER_S, MAX_RUNS = 200_000, 1_000_000  # the runner keeps room for so many times: 8 bytes each
+MAX_RUNS_PER_S, MAX_RUNS = 200_000, 1_000_000  # the runner keeps room for this many times: 8 bytes each
 # A profile is an average over whole microseconds: many runs, but ONNX Runtime writes 0.5 kB for each kernel and run
 PROFILED_NS, PROFILED_MIN_RUNS, PROFILED_MAX_RUNS = 300_000_000, 3, 300
 START_TIMEOUT_S = 300  # to import, load and warm up on a slow board
-SLOWEST_S = 10  # one inference: whatever is slower than this hangs
-ROTATED_ROWS = 8  # real rows, by turns: zeros, or one row for ever, can be faster
+SLOWEST_S = 10  # one inference: anything slower than this hangs
+ROTATED_ROWS = 8  # real rows, in rotation: zeros, or always the same row, can be faster
 
 
 Answer = wire.Launched | wire.LaunchFailed
@@ -49,7 +49,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def in_full(self) -> bool:
-        """Whether it answers all rows and tells of its operators: not the ledger's files, and each file once."""
+        """Return whether it answers all rows and is profiled: not the ledger's files, and each file once."""
         return self.converted.variant in VARIANTS and not self.swept
 
     @property
@@ -57,7 +57,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         return self.threads if self.swept else None
 
     def not_measured(self, why: str, failed: wire.LaunchFailed) -> NotMeasured:
-        """The record of a file without a number; the remedy is that for `failed`."""
+        """Return the record of a file without a number; the remedy is that for `failed`."""
         return NotMeasured(
             variant=self.converted.variant,
             format=self.converted.format,

@@ -23,7 +23,7 @@ from pipeline.measure.candidate import (
     Answer,
     Candidate,
 )
-from pipeline.measure.validity import Asked
+from pipeline.measure.validity import Expected
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import VARIANTS, Artifact, Converted, Data, Deployment, Measurement
@@ -31,7 +31,7 @@ from pipeline.store import Store
 from targets import Session, provision
 from targets.session import Cooling
 
-OTHER_FILE = "the file of its model or of its inputs was written to meanwhile"
+OTHER_FILE = "the file of its model or of its inputs was written to during the launch"
 
 
 Kept = wire.Launched | wire.LaunchFailed | wire.Paired | wire.PowerTrace
@@ -68,12 +68,12 @@ class Experiment:
 
     @property
     def inputs_sha256(self) -> str:
-        """Of the rows on the board; empty: zeros."""
+        """Return the sha256 of the rows on the board; empty: zeros."""
         return self.deployment.evaluation.artifact.sha256 if self.deployment.evaluation else ""
 
     @property
     def answered_rows(self) -> int:
-        """How many rows a file answers for its accuracy."""
+        """Return how many rows a file answers for its accuracy."""
         rows = self.data.evaluation.rows if self.data.evaluation else 0
         return min(rows, self.plan.tables.measure.evaluation_rows or rows)
 
@@ -110,13 +110,13 @@ class Experiment:
 
     def expected_of(
         self, candidate: Candidate, launches: Sequence[wire.Launched], answered: tuple[float, ...] | None
-    ) -> Asked:
+    ) -> Expected:
         """What the rules of validity hold `launches` against: the files, the runtime and its version, and the right answers to the
         golden rows. `answered`: what a launch on the board answered whose answers to all rows were held against the host's; where
         there was none, the host's own answers are taken.
         """
         sent = next((each.packages for each in self.deployment.runtimes if each.name == candidate.runtime), ())
-        return Asked(
+        return Expected(
             runtime=candidate.runtime,
             runtime_version=provision.version_of(candidate.runtime, sent),
             model_sha256=candidate.converted.artifact.sha256,
@@ -142,7 +142,7 @@ class Experiment:
         )
 
     def as_expected(self, answer: Answer | None, candidate: Candidate) -> Answer | None:
-        """Of a launch that is not timed: one that has read another file than it was asked to is one that failed."""
+        """Return the answer of a launch that is not timed; one that has read another file than it was asked to has failed."""
         if not isinstance(answer, wire.Launched):
             return answer
         wanted = candidate.converted.artifact.sha256, self.inputs_sha256

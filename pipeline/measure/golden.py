@@ -1,9 +1,9 @@
-"""Does the board compute what it should? Its answers beside this host's, for every row that the board answered.
+"""Does the board compute what it should? Its answers are compared with this host's, for every row that the board answered.
 
 The reference is what the same kernels answer here: LiteRT's built-in ones where no delegate took part on the board, else the runtime's
 own choice. On the same kind of processor they answer bit for bit the same (measured: tflite-runtime 2.14 and LiteRT 2.3 built-in, LiteRT
-2.1 and 2.3 with XNNPACK, 1 to 4 threads). On another one they round otherwise here and there, which is no fault: how far apart right
-answers may be is told by the file itself, by how far its answers are from those of other kernels of this host and from those of the model that it
+2.1 and 2.3 with XNNPACK, 1 to 4 threads). On another one they round differently here and there, which is not a fault: how far apart right
+answers may be follows from the file itself: from how far its answers are from those of other kernels of this host and from those of the model that it
 was made of. benchmarks/verdicts/golden.py measures how often this calls right answers wrong, and wrong ones right.
 """
 
@@ -41,13 +41,13 @@ class Reference(NamedTuple):
     rows: npt.NDArray[np.int64]  # of them, that the board answers
 
 
-class Found(NamedTuple):
+class Deviation(NamedTuple):
     """Root mean squares over all values; `within` is the most that `distance` may be."""
 
     distance: float
     within: float
     signal: float
-    columns: tuple[int, ...]  # that are wrong though the whole is not
+    columns: tuple[int, ...]  # columns that are wrong although the whole is not
 
 
 def reference_of(
@@ -66,14 +66,14 @@ def reference_of(
 
 
 def _in_order(converted: Converted, runtime: str, delegates: tuple[str, ...]) -> tuple[Artifact | None, ...]:
-    """The reference, then the others."""
+    """Return the reference, then the others."""
     here, other = converted.outputs, converted.other_outputs
     if other is not None and runtime in BUILT_IN and not delegates:
         here, other = other, here
     return here, other, converted.source_outputs
 
 
-def compared(board: Array, reference: Reference) -> Found:
+def compared(board: Array, reference: Reference) -> Deviation:
     """`board` has the rows `reference.rows`, in their order."""
     sums = _Sums(board, reference)
     own = max(sums.errors, default=0.0)
@@ -82,7 +82,7 @@ def compared(board: Array, reference: Reference) -> Found:
         may = np.maximum(TIMES_OWN_ERROR_OF_COLUMN * sums.column_errors, SPREAD_OF_COLUMN * sums.column_spreads)
         columns = tuple(np.flatnonzero((sums.column_distances > may) & (sums.column_spreads > 0)).tolist())
     within = max(AT_LEAST * sums.signal, TIMES_OWN_ERROR * own)
-    return Found(sums.distance, within, sums.signal, columns)
+    return Deviation(sums.distance, within, sums.signal, columns)
 
 
 class _Sums:
@@ -126,7 +126,8 @@ def doubt_of(board: Array, reference: Reference) -> Doubt | None:
     if found.columns:
         which = ", ".join(map(str, found.columns[:5])) + (", ..." if len(found.columns) > 5 else "")
         return _differs(
-            f"{units.counted(len(found.columns), 'column')} of its answers ({which}) {'are' if len(found.columns) > 1 else 'is'} not as here"
+            f"{units.counted(len(found.columns), 'column')} of its answers ({which}) "
+            f"{'differ' if len(found.columns) > 1 else 'differs'} from this host's"
         )
     return None
 
@@ -134,7 +135,7 @@ def doubt_of(board: Array, reference: Reference) -> Doubt | None:
 def _differs(how: str) -> Doubt:
     return Doubt(
         what="golden differs",
-        evidence=f"this file answers otherwise on the board than on this host, with the same kernels: {how}",
+        evidence=f"this file answers differently on the board and on this host, with the same kernels: {how}",
         remedy="The runtime computes something else on this board: use another runtime or version, and report it.",
         invalid=True,
     )
@@ -159,7 +160,7 @@ def _classes(answers: Array, reference: Reference) -> npt.NDArray[np.int64]:
 
 
 def doubt_of_classes(board: Array, reference: Reference) -> Doubt | None:
-    """Where more classes differ than between right answers, and so many that chance is unlikely."""
+    """Doubt answers whose classes differ more often than between right answers, and too many for chance."""
     share, usual = classes_that_differ(board, reference)
     may = max(CLASSES_AT_LEAST, usual)
     if share <= may or at_least(round(share * len(board)), len(board), may) > UNLIKELY:
@@ -176,7 +177,7 @@ def doubt_of_classes(board: Array, reference: Reference) -> Doubt | None:
 
 
 def first_rows(answers: Array) -> tuple[float, ...]:
-    """What an agent says of these answers as `wire.Launched.golden`."""
+    """Return what an agent says of these answers as `wire.Launched.golden`."""
     return tuple(float(value) for row in answers[: wire.GOLDEN_ROWS] for value in row.ravel()[: wire.GOLDEN_VALUES])
 
 
@@ -186,12 +187,12 @@ def first_of_host(reference: Reference) -> tuple[tuple[float, ...], float]:
     answers = np.asarray(reference.answers[rows])
     here = _cut(reference.answers)[reference.rows]
     own = [np.linalg.norm(_cut(other)[reference.rows] - here, axis=1) for other in reference.others]
-    worst = max((float(each.max()) for each in own), default=0.0)  # of a row: four are no sample
+    worst = max((float(each.max()) for each in own), default=0.0)  # of a row: four are not a sample
     signal = float(np.linalg.norm(_cut(answers)))
     within = TIMES_OWN_ERROR * worst * np.sqrt(len(rows)) / max(signal, 1e-12)
     return first_rows(answers), max(AT_LEAST, float(within))
 
 
 def _cut(answers: Array) -> Array:
-    """The values that an agent tells of each row; of a file that is mapped only these are read."""
+    """Return the values that an agent reports for each row; of a file that is mapped only these are read."""
     return answers.reshape(len(answers), -1)[:, : wire.GOLDEN_VALUES]

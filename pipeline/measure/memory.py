@@ -1,4 +1,4 @@
-"""What the kernel told of each launch's memory -> one Memory. A launch is a fresh process: each is one value."""
+"""What the kernel reported on each launch's memory -> one Memory. A launch is a fresh process: each is one value."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -38,12 +38,12 @@ def memory_of(timed: Sequence[Launched], runtime: str) -> Memory:
 
 
 def job_peak_of(launches: Sequence[Launched]) -> int | None:
-    """Of a control group, which counts on from launch to launch."""
+    """Return the highest peak of a control group, which counts on from launch to launch."""
     return max((launch.job_peak_bytes for launch in launches if launch.job_peak_bytes is not None), default=None)
 
 
 def _growths(timed: Sequence[Launched], name: str) -> tuple[int, ...]:
-    """Of each launch, from BASE to its last step, without what was taken for the rows: they are not the model's."""
+    """Return the growth of each launch, from BASE to its last step, without what was taken for the rows: they are not the model's."""
     found: list[int | None] = []
     for launch in timed:
         sizes = [(step.step, getattr(step, name)) for step in launch.memory]
@@ -58,5 +58,5 @@ def _growths(timed: Sequence[Launched], name: str) -> tuple[int, ...]:
 
 
 def _whole(values: Sequence[int | None]) -> tuple[int, ...]:
-    """(): not every launch told."""
+    """Return the steps of all launches; (): not every launch reported them."""
     return () if None in values else tuple(value for value in values if value is not None)

@@ -1,4 +1,4 @@
-"""What a runtime told of its kernels, from the launch that asked for it."""
+"""What a runtime reported on its kernels, in the launch that asked for it."""
 
 from device_agent import wire
 from pipeline.measure.remedies import evidence

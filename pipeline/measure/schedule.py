@@ -10,8 +10,8 @@ Schedule = list[tuple[Candidate, wire.Launch]]
 
 
 def schedule_of(experiment: Experiment) -> Schedule:
-    """First the answers of all files but those of the ledger, whose accuracy the host knows. Then rounds: in each, every
-    candidate once, in an order of its own, so that drift meets all alike. Last the times of the operators.
+    """Return the launches in their order: first the answers of all files but those of the ledger, whose accuracy the host knows;
+    then rounds, in each of which every candidate runs once, in a new order, so that drift meets all alike; last the profiles.
     """
     table, candidates = experiment.plan.tables.measure, experiment.candidates
     shuffle = random.Random(experiment.plan.tables.seed)  # noqa: S311 - an order, not a secret

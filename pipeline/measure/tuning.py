@@ -14,15 +14,15 @@ LEASE_S = 12 * 3600.0
 
 @contextlib.contextmanager
 def tuned(session: Session, plan: Plan, progress: Progress) -> Iterator[None]:
-    """What may not be set is said, and the measurement goes on: its doubts tell what came of it."""
+    """Tune the board for the time of a measurement. What may not be set is said, and the measurement continues: its doubts show the effect."""
     if not plan.tables.board.tune:
         yield
         return
-    said = session.tune(LEASE_S, while_used=True)
-    for command in said.refused:
+    answer = session.tune(LEASE_S, while_used=True)
+    for command in answer.refused:
         progress.say(f"the board's user may not tune all of it; on the board itself this would: {command}")
     try:
         yield
     finally:
-        with contextlib.suppress(TargetError):  # the link is gone: the board does it by itself
+        with contextlib.suppress(TargetError):  # the link is broken: the board does it by itself
             session.tune(0)

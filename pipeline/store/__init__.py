@@ -1,6 +1,6 @@
 """What edgepress keeps on the host: artifacts under their sha256, written once; the answers of stages; runs.
 
-    .edgepress/                 beside the plan, or where --state says
+    .edgepress/                 next to the plan, or where --state says
       .gitignore                all of it stays out of version control
       store/<sha256>            an artifact; never changed, and checked before each use (verified.py)
       verified/<sha256>         what was seen of it when its hash was right

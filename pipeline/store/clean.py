@@ -1,4 +1,4 @@
-"""What no run that is kept, no recent answer and no living process needs goes; so the state folder has a bound."""
+"""Remove what no kept run, no recent answer and no living process needs, so that the state folder has a bound."""
 
 import contextlib
 import shutil
@@ -13,7 +13,7 @@ from pipeline.store.leases import named_in
 from pipeline.store.store import Store
 
 DAY_S = 24 * 3600
-RECENT_S = 7 * DAY_S  # answers of stages that were never part of a run: somebody may still be at it
+RECENT_S = 7 * DAY_S  # answers of stages that were never part of a run: somebody may still be working on it
 RESUME_S = 30 * DAY_S  # how far a training had come that was stopped
 
 
@@ -38,7 +38,7 @@ class Cleaned(Record, frozen=True, kw_only=True):
     kept_bytes: int
 
 
-class _Going(NamedTuple):
+class _Removal(NamedTuple):
     """Paths, in the order in which they go: what names others before what is named."""
 
     runs: list[Path]
@@ -51,19 +51,19 @@ def clean(store: Store, bound: Bound, *, dry_run: bool = False) -> Cleaned:
     """Remove what the bound does not keep, oldest first. Nothing that a living process has said it needs."""
     with store.lease.alone() as others:
         cleaning = _Cleaning(store.root, bound, others | store.lease.named)
-        going = cleaning.choose()
-        freed = cleaning.size_of(going)
+        removal = cleaning.choose()
+        freed = cleaning.size_of(removal)
         if not dry_run:
-            for path in cleaning.paths(going):
+            for path in cleaning.paths(removal):
                 _remove(path)
         return Cleaned(
             folder=str(store.root),
             dry_run=dry_run,
-            runs=tuple(path.stem for path in going.runs),
-            answers=len(going.answers),
-            artifacts=len(going.artifacts),
+            runs=tuple(path.stem for path in removal.runs),
+            answers=len(removal.answers),
+            artifacts=len(removal.artifacts),
             freed_bytes=freed,
-            kept_runs=len(cleaning.runs) - len(going.runs),
+            kept_runs=len(cleaning.runs) - len(removal.runs),
             kept_bytes=cleaning.size_bytes - freed,
         )
 
@@ -80,21 +80,21 @@ class _Cleaning:
         self.size_bytes = size_of(root.resolve())  # it may be a link to another disk
         self._sizes: dict[Path, int] = {}
 
-    def choose(self) -> _Going:
+    def choose(self) -> _Removal:
         newest = {plan: path for path, plan in self.plans.items() if plan and self.bound.keep_runs != 0}.values()
         held = {*newest} | {path for path in self.runs if f"runs/{path.name}" in self.needed}
         dropped = [path for path in self.runs if path not in held and self._is_too_old(path)]
-        going = self._without(dropped)
+        removal = self._without(dropped)
         left = [path for path in self.runs if path not in held and path not in dropped]
-        while left and self._is_too_large(going):
+        while left and self._is_too_large(removal):
             dropped.append(left.pop(0))
-            going = self._without(dropped)
-        if self._is_too_large(going):  # then also recent work that is in no run
-            going = self._without(dropped, recent_s=0)
-        return going
+            removal = self._without(dropped)
+        if self._is_too_large(removal):  # then also recent work that is in no run
+            removal = self._without(dropped, recent_s=0)
+        return removal
 
     def _is_too_old(self, path: Path) -> bool:
-        if not self.plans[path]:  # damaged: of no use to anybody
+        if not self.plans[path]:  # damaged: nobody can use it
             return True
         keep, oldest_s = self.bound.keep_runs, self.bound.older_than_s
         if oldest_s is not None and self._age_s(path) > oldest_s:
@@ -102,8 +102,8 @@ class _Cleaning:
         newer = self.runs[self.runs.index(path) + 1 :]
         return keep is not None and sum(self.plans[each] == self.plans[path] for each in newer) >= keep
 
-    def _is_too_large(self, going: _Going) -> bool:
-        return self.bound.max_bytes is not None and self.size_bytes - self.size_of(going) > self.bound.max_bytes
+    def _is_too_large(self, removal: _Removal) -> bool:
+        return self.bound.max_bytes is not None and self.size_bytes - self.size_of(removal) > self.bound.max_bytes
 
     def _age_s(self, path: Path) -> float:
         try:
@@ -111,7 +111,7 @@ class _Cleaning:
         except FileNotFoundError:
             return 0
 
-    def _without(self, dropped: list[Path], recent_s: float = RECENT_S) -> _Going:
+    def _without(self, dropped: list[Path], recent_s: float = RECENT_S) -> _Removal:
         """These runs and what only they needed, and what nothing needs at all."""
         kept = set().union(*(self.names[path] for path in self.runs if path not in dropped))
         only_dropped = set().union(*(self.names[path] for path in dropped)) - kept
@@ -121,12 +121,12 @@ class _Cleaning:
         for answer in self.answers:
             named = self.names[answer]
             is_recent = self._age_s(answer) <= recent_s and not named & only_dropped
-            of_a_run = bool(named) and named <= kept  # one that names nothing is of no run
+            of_a_run = bool(named) and named <= kept  # one that names nothing belongs to no run
             if f"answers/{answer.name}" in self.needed or of_a_run or is_recent:
                 in_use = in_use | named
             else:
                 answers.append(answer)
-        return _Going(
+        return _Removal(
             runs=list(dropped),
             answers=answers,
             folders=list(self._useless_folders()),
@@ -143,16 +143,16 @@ class _Cleaning:
             if f"resume/{path.name}" not in self.needed and self._age_s(path) > resume_s:
                 yield path
 
-    def paths(self, going: _Going) -> Iterator[Path]:
-        for run in going.runs:
+    def paths(self, removal: _Removal) -> Iterator[Path]:
+        for run in removal.runs:
             yield from (run, self.root / "reports" / run.stem)
-        yield from going.answers
-        yield from going.folders
-        for artifact in going.artifacts:
+        yield from removal.answers
+        yield from removal.folders
+        for artifact in removal.artifacts:
             yield from (artifact, self.root / "verified" / artifact.name)
 
-    def size_of(self, going: _Going) -> int:
-        paths = list(self.paths(going))
+    def size_of(self, removal: _Removal) -> int:
+        paths = list(self.paths(removal))
         for path in paths:
             if path not in self._sizes:
                 self._sizes[path] = size_of(path)

@@ -1,4 +1,4 @@
-"""Writing that a power cut does not break, and seals: a digest beside content, so that one flipped bit is seen."""
+"""Writing that a power cut does not break, and seals: a digest stored with the content, so that one flipped bit is seen."""
 
 import contextlib
 import fcntl
@@ -27,7 +27,7 @@ def write_atomically(path: Path, data: bytes, tmp: Path | None = None, *, prefix
     try:
         _write_atomically(path, data, tmp, prefix)
     except OSError as error:
-        if error.filename is None:  # of write and fsync: a full disk is not said of which
+        if error.filename is None:  # of write and fsync: the error of a full disk does not name the file
             error.filename = str(path)
         raise
 
@@ -99,7 +99,7 @@ class _Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def sealed(content: bytes) -> bytes:
-    """JSON with its digest beside it, which is JSON again."""
+    """Return JSON that holds the content and its digest."""
     return msgspec.json.encode(_Sealed(hashlib.sha256(content).hexdigest(), msgspec.Raw(content)))
 
 
@@ -114,11 +114,11 @@ def unsealed(data: bytes) -> bytes | None:
 
 
 def with_digest(content: bytes) -> bytes:
-    """Bytes of any kind, with their digest behind them."""
+    """Return bytes of any kind, followed by their digest."""
     return content + hashlib.sha256(content).digest()
 
 
 def without_digest(data: bytes) -> bytes | None:
-    """The content; None if it is not what the digest was taken of."""
+    """Return the content; None if it is not what the digest was taken of."""
     content, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
     return content if hashlib.sha256(content).digest() == digest else None

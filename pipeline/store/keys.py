@@ -38,7 +38,7 @@ def _source_sha256() -> str:
 
 
 def artifacts_in(answer: object) -> Iterator[Artifact]:
-    """Every artifact that a record (or tuple of records) names."""
+    """Yield every artifact that a record (or tuple of records) names."""
     if isinstance(answer, Artifact):
         yield answer
     elif isinstance(answer, tuple):

@@ -1,6 +1,6 @@
 """Several processes in one state folder: what one of them needs, no other removes.
 
-Each process says what it needs before it looks for it, in leases/<process>. Whoever removes files holds store/ alone,
+Each process says what it needs before it looks for it, in leases/<process>. A process that removes files holds store/ alone,
 and leaves what another living process has said, and what somebody's answer or run names.
 """
 
@@ -19,7 +19,7 @@ ARTIFACT = re.compile(rb'"sha256":"([0-9a-f]{64})"')  # as it stands in an answe
 
 
 def own_folder(root: Path) -> tuple[Path, int]:
-    """A folder in tmp/ that this process holds; folders that nobody holds were left by a kill -9 and go."""
+    """Return a folder in tmp/ that this process holds; folders that nobody holds were left by a kill -9 and go."""
     with locked(root / "tmp"):
         for path in (root / "tmp").iterdir():
             with contextlib.suppress(BlockingIOError, NotADirectoryError), locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
@@ -46,7 +46,7 @@ class Lease:
         self.named: set[str] = set()
 
     def take(self, name: str) -> None:
-        """Say it. From now on `name` is gone already, or stays: then look for it."""
+        """Say it. From now on `name` either was removed already, or stays: then look for it."""
         if name in self.named or not self._lives():
             return
         with locked(self.root / "store", fcntl.LOCK_SH), self._file.open("ab", buffering=0) as file:
@@ -59,7 +59,7 @@ class Lease:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[set[str]]:
-        """Until the end nobody takes a lease; yields what other processes have."""
+        """Keep others from taking a lease inside the context; yield what other processes have."""
         with locked(self.root / "store"):
             found: set[str] = set()
             for other in (self.root / "leases").iterdir():
@@ -70,7 +70,7 @@ class Lease:
 
 
 def named_in(path: Path) -> set[str]:
-    """Every artifact that an answer or a run names; also where the file is damaged."""
+    """Return every artifact that an answer or a run names; also where the file is damaged."""
     with contextlib.suppress(OSError):
         return {f"store/{digest.decode()}" for digest in ARTIFACT.findall(path.read_bytes())}
     return set()

@@ -22,7 +22,7 @@ class _Head(msgspec.Struct, frozen=True):
 
 
 def next_id(root: Path, began: datetime, tmp: Path) -> str:
-    """The id of a new run; two processes are never given one number."""
+    """Return the id of a new run; two processes are never given one number."""
     with locked(root / "runs"):
         number = 1 + max(_last_given(root / "sequence"), *(_place(path)[0] for path in in_order(root)), 0)
         write_atomically(root / "sequence", f"{number}\n".encode(), tmp)
@@ -30,12 +30,12 @@ def next_id(root: Path, began: datetime, tmp: Path) -> str:
 
 
 def in_order(root: Path) -> list[Path]:
-    """The files of all runs, oldest first."""
+    """Return the files of all runs, oldest first."""
     return sorted(filter(Path.is_file, (root / "runs").glob("*.json")), key=_place)
 
 
 def read(path: Path) -> bytes:
-    """The JSON of a run. StageError if it is not what was written."""
+    """Return the JSON of a run. StageError if it is not what was written."""
     data = path.read_bytes()
     if NUMBERED.fullmatch(path.stem) is None and not data.startswith(b'{"seal"'):
         return data  # of an older version, which sealed nothing
@@ -49,21 +49,21 @@ def read(path: Path) -> bytes:
 
 
 def plan_of(path: Path) -> str:
-    """Which plan was run; "" where that cannot be read."""
+    """Return which plan was run; "" where that cannot be read."""
     with contextlib.suppress(StageError, OSError, ValueError):
         return msgspec.json.decode(read(path), type=_Head).plan_path
     return ""
 
 
 def newest_first(root: Path) -> Iterator[bytes]:
-    """The JSON of each run. StageError at one that is damaged."""
+    """Yield the JSON of each run. StageError at one that is damaged."""
     for path in reversed(in_order(root)):
         with contextlib.suppress(FileNotFoundError):  # another process cleans up
             yield read(path)
 
 
 def is_of(data: bytes, plan: Path, *, anywhere: bool) -> bool:
-    """Whether a run is one of this plan; `anywhere`: also one that was measured before its folder was moved."""
+    """Return whether a run is one of this plan; `anywhere`: also one that was measured before its folder was moved."""
     with contextlib.suppress(ValueError):
         told = Path(msgspec.json.decode(data, type=_Head).plan_path)
         return told == plan or (anywhere and told.name == plan.name)

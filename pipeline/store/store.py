@@ -28,10 +28,10 @@ AGAIN = "Run `edgepress run` again: what is missing is made again."
 
 
 class Store:
-    """The state folder of plans. `say` is told a sentence when something stored was damaged."""
+    """The state folder of plans. `say` gets a sentence when something stored was damaged."""
 
     def __init__(self, root: Path, tmp: Path | None = None, say: Callable[[str], None] | None = None) -> None:
-        """Open the store, made where it is missing. `tmp`: a child process gets the scratch folder of its parent, who removes
+        """Open the store, made where it is missing. `tmp`: a child process gets the scratch folder of its parent, which removes
         it even if the child is killed; without it this process gets a folder of its own in tmp/, until it ends.
         """
         self.root = root
@@ -61,14 +61,14 @@ class Store:
             write_atomically(self.root / ".gitignore", IGNORE)
 
     def _leave_word(self, sentence: str) -> None:
-        """In a child: for the parent, who tells it at the end of `scratch`."""
+        """Keep it, in a child, for the parent, which says it at the end of `scratch`."""
         with (self.tmp / "said").open("a") as file:
             file.write(f"{sentence}\n")
 
     # --- artifacts
 
     def path(self, artifact: Artifact) -> Path:
-        """Where the artifact lies. StageError if it is gone (the folder is the user's, who may have tidied it) or damaged."""
+        """Return where the artifact lies. StageError if it is missing (the folder is the user's, who may have tidied it) or damaged."""
         state = self._checked(artifact)
         if state != verified.INTACT:
             told = "is missing from" if state == verified.GONE else "was damaged, and is not used, in"
@@ -78,7 +78,7 @@ class Store:
         return self._place(artifact)
 
     def intact(self, artifact: Artifact) -> bytes:
-        """Its content, of which each byte was checked just now. StageError as for `path`."""
+        """Return its content, every byte of which was checked just now. StageError as for `path`."""
         data = self.path(artifact).read_bytes()
         if hashlib.sha256(data).hexdigest() != artifact.sha256:
             raise StageError(
@@ -88,7 +88,7 @@ class Store:
         return data
 
     def has(self, artifact: Artifact) -> bool:
-        """Whether it is there and whole. What is damaged is removed, so that it is made again."""
+        """Return whether it is there and whole. What is damaged is removed, so that it is made again."""
         return self._checked(artifact) == verified.INTACT
 
     def _place(self, artifact: Artifact) -> Path:
@@ -114,7 +114,7 @@ class Store:
         return artifact
 
     def put_parts(self, parts: Callable[[], Iterable[bytes | memoryview]], format: str) -> Artifact:  # noqa: A002
-        """As put_bytes, for large content: it is hashed part by part, and put together only if it is new."""
+        """Store large content, as put_bytes: it is hashed part by part, and put together only if it is new."""
         digest, size_bytes = hashlib.sha256(), 0
         for part in parts():
             digest.update(part)
@@ -126,7 +126,7 @@ class Store:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder that is gone afterwards, whatever happens; what a child has to say is told."""
+        """A folder that is removed afterwards, whatever happens; what a child has to say is printed."""
         folder = Path(tempfile.mkdtemp(dir=self.tmp))
         try:
             yield folder
@@ -141,7 +141,7 @@ class Store:
     def remember(self, stage: str, key: str, kind: type[R], make: Callable[[], R]) -> tuple[R, bool]:
         """Return (answer, cached): the stored answer for `key`, or what `make` returns, stored.
 
-        An answer that is damaged, or that names an artifact that is gone or damaged, is made again.
+        An answer that is damaged, or that names an artifact that is missing or damaged, is made again.
         """
         path = self.root / "answers" / f"{stage}-{key}.json"
         self.lease.take(f"answers/{path.name}")
@@ -152,7 +152,7 @@ class Store:
             else:
                 answer = msgspec.json.decode(content, type=kind)
                 if all(self.has(artifact) for artifact in artifacts_in(answer)):
-                    path.touch()  # it is in use: what is not goes first
+                    path.touch()  # it is in use: what is not in use is removed first
                     return answer, True
         answer = make()
         self._write("answers", path.name, sealed(msgspec.json.encode(answer)))
@@ -197,7 +197,7 @@ class Store:
         return path
 
     def latest_run(self, plan: Path | None = None) -> bytes | None:
-        """The newest run (of this plan). A folder that was moved with its store takes its runs along."""
+        """Return the newest run (of this plan). A folder that was moved with its store takes its runs along."""
         moved = plan is not None and self.root.parent == plan.parent
         for data in runs.newest_first(self.root):
             if plan is None or runs.is_of(data, plan, anywhere=moved):
@@ -216,7 +216,7 @@ def _remove(root: Path, folder: Path, held: int) -> None:
 
 
 def _unusable(root: Path, error: OSError) -> StageError:
-    """What is in the way of the state folder, and what to do."""
+    """Return what is in the way of the state folder, and what to do."""
     another = "name another folder with --state DIR"
     if os.path.lexists(root) and not root.is_dir():
         what = "a link that leads nowhere" if root.is_symlink() else "a file"

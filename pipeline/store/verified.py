@@ -16,10 +16,10 @@ DAY_NS = 24 * 3600 * 10**9
 TOO_RECENT_NS = 2 * 10**9
 GONE, DAMAGED, INTACT = "gone", "damaged", "intact"
 
-Seen = tuple[int, int, int, int]
+FileState = tuple[int, int, int, int]
 
 
-def look(path: Path, size_bytes: int, memory: Path, now_ns: int | None = None) -> tuple[str, Seen | None]:
+def look(path: Path, size_bytes: int, memory: Path, now_ns: int | None = None) -> tuple[str, FileState | None]:
     """GONE, DAMAGED or INTACT, and what was seen of it. `path` is named by its sha256; `memory` is the folder of the records."""
     now_ns = time.time_ns() if now_ns is None else now_ns
     try:
@@ -39,21 +39,21 @@ def look(path: Path, size_bytes: int, memory: Path, now_ns: int | None = None) -
     return INTACT, seen
 
 
-def is_still(path: Path, seen: Seen | None) -> bool:
-    """Whether it is the very file that was looked at."""
+def is_still(path: Path, seen: FileState | None) -> bool:
+    """Return whether it is the very file that was looked at."""
     try:
         return _seen(path) == seen
     except FileNotFoundError:
         return False
 
 
-def _seen(path: Path) -> Seen:
+def _seen(path: Path) -> FileState:
     """Size, times of content and of inode, and inode: a tool that sets the time of the content back cannot set the other."""
     found = path.stat()
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
-def _remembered(record: Path, seen: Seen, now_ns: int) -> bool:
+def _remembered(record: Path, seen: FileState, now_ns: int) -> bool:
     try:
         *remembered, at_ns = map(int, record.read_bytes().split())
     except (OSError, ValueError):
@@ -61,7 +61,7 @@ def _remembered(record: Path, seen: Seen, now_ns: int) -> bool:
     return tuple(remembered) == seen and 0 <= now_ns - at_ns < DAY_NS
 
 
-def _remember(record: Path, seen: Seen, now_ns: int) -> None:
+def _remember(record: Path, seen: FileState, now_ns: int) -> None:
     try:
         descriptor, name = tempfile.mkstemp(dir=record.parent, prefix=".")
         try:

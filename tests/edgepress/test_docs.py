@@ -31,7 +31,7 @@ def test_the_examples_run(tiny_folder, tmp_path):
     assert said.returncode == 0, said.stderr
     assert re.search(r"^(PASS|INVALID|INCONCLUSIVE)$", said.stdout, re.MULTILINE), said.stdout
     assert "original tflite-int8 @ ai_edge_litert" in said.stdout
-    assert "the plan another.toml can not be read" in said.stdout
+    assert "the plan another.toml cannot be read" in said.stdout
     assert {"manifest.json", "report.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
     assert [path.suffix for path in (tmp_path / "files").glob("*.tflite")]
 

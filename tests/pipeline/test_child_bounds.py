@@ -1,4 +1,4 @@
-"""A child is bounded in time and memory, is heard of, and what runs in it can not break its answer."""
+"""A child is bounded in time and memory, is heard of, and what runs in it cannot break its answer."""
 
 import os
 import signal
@@ -123,7 +123,7 @@ def test_one_that_is_ended_for_what_all_take_says_so(monkeypatch):
     watch = child_watch.Watch(SimpleNamespace(pid=-2), None, limits, "trying", lambda _: None)
     try:
         with pytest.raises(
-            ChildError, match=r"it took 200 MiB, and with what runs beside it more than 300 MiB of memory"
+            ChildError, match=r"it took 200 MiB, and with what runs in parallel more than 300 MiB of memory"
         ):
             watch._memory()
     finally:

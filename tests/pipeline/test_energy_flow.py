@@ -38,7 +38,7 @@ def board(tmp_path, monkeypatch):
 
 
 def test_a_meter_of_boards_toml_watches_a_launch(plan, board):
-    """The recording does not know of the load: so net energy can not be told, which is said, with what was read."""
+    """The recording does not know of the load: so net energy cannot be told, which is said, with what was read."""
     tables = plan('meters = ["replay"]\nenergy_seconds = 5\nenergy_idle_seconds = 1')
     with open_session(board) as session:
         (chosen,) = meters.chosen(session, tables, board)
@@ -62,7 +62,7 @@ def test_auto_takes_the_tables_meters_and_a_wrong_one_is_said_before_anything_is
         assert "replay" in [each.name for each in meters.chosen(session, plan(""), board)]
         assert meters.chosen(session, plan("meters = []"), board) == ()
         wrong = msgspec.structs.replace(board, meters={"ina226": {"address": 0x40, "shunt_ohm": 0.1, "bus": 99}})
-        with pytest.raises(MeterUnavailable, match=r"ina226 can not be read.*i2c-99") as refused:
+        with pytest.raises(MeterUnavailable, match=r"ina226 cannot be read.*i2c-99") as refused:
             meters.chosen(session, plan(""), wrong)
         assert refused.value.hint.startswith("Correct [local.meters.ina226]")
         with pytest.raises(MeterUnavailable, match=r"there is no meter 'crystal ball', only .*ina226") as refused:
@@ -102,7 +102,7 @@ def test_a_file_that_is_none_is_told(tmp_path, text):
     path.write_text(text)
     trace = csv_meter.open_meter({"path": str(path)}).stop()
     assert trace.power_uw == ()
-    assert "log.csv can not be read" in trace.note
+    assert "log.csv cannot be read" in trace.note
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_a_manifest_cannot_name_files_elsewhere(store, out, tmp_path):
     victim = tmp_path / "victim"
     victim.write_bytes(b"v")
     out.mkdir()
-    evil = handover.HandedFile(
+    evil = handover.HandoverFile(
         name="../victim", sha256=hashlib.sha256(b"v").hexdigest(), size_bytes=1, kind="model", format="x", variant=None
     )
     (out / MANIFEST).write_bytes(msgspec.json.encode(msgspec.structs.replace(ABOUT, files=(evil,))))

@@ -35,7 +35,7 @@ def test_sizes_with_units(tmp_path, text, size):
     "text", ["", "kB", "-3 kB", "3 kb/s", "3 Mbit", "1e3", "0x10", "three", "3 kBB", "9" * 400, "\u0663 kB"]
 )
 def test_what_is_no_size(tmp_path, text):
-    refused(tmp_path, f'{MODEL}[limits]\nsize_bytes = "{text}"\n', "limits.size_bytes", "is no size", '"200 kB"')
+    refused(tmp_path, f'{MODEL}[limits]\nsize_bytes = "{text}"\n', "limits.size_bytes", "is not a size", '"200 kB"')
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_share_of_one_and_more_is_asked_about(tmp_path, key):
     refused(tmp_path, f"{MODEL}[limits]\n{key} = 1\n", "would be 100 %")
     assert getattr(read(tmp_path, f'{MODEL}[limits]\n{key} = "300 %"\n').tables.limits, key) == 3
     assert getattr(read(tmp_path, f"{MODEL}[limits]\n{key} = 0.99\n").tables.limits, key) == 0.99
-    refused(tmp_path, f'{MODEL}[limits]\n{key} = "3"\n', "is no share", '"3 %"')
+    refused(tmp_path, f'{MODEL}[limits]\n{key} = "3"\n', "is not a share", '"3 %"')
     refused(tmp_path, f'{MODEL}[limits]\n{key} = "200000 %"\n', f"limits.{key}")  # beyond what a limit can be
 
 
@@ -83,7 +83,7 @@ def test_two_brackets_for_one_and_lists_without(tmp_path):
 
 def test_values_of_another_kind(tmp_path):
     refused(tmp_path, '[model]\npath = "a\\nb.keras"\n', "model.path: it has a line break or another control character")
-    refused(tmp_path, f'{MODEL}[limits]\naccuracy_drop_points = "1 %"\n', "'1 %' is no number", "Give points")
+    refused(tmp_path, f'{MODEL}[limits]\naccuracy_drop_points = "1 %"\n', "'1 %' is not a number", "Give points")
     refused(tmp_path, MODEL.encode() + b"# \xe4\n", "its bytes are not UTF-8, from byte 28 on", "Save it as UTF-8.")
 
 
@@ -179,7 +179,7 @@ def test_paths_that_are_no_plan(tmp_path, kind):
         path.symlink_to(path)
     elif kind == "long":
         path = tmp_path / ("a" * 5000)
-    with pytest.raises(PlanError, match="can not be read"):
+    with pytest.raises(PlanError, match="cannot be read"):
         plan.read(path)
 
 
@@ -187,8 +187,8 @@ def test_paths_that_are_no_plan(tmp_path, kind):
     ("kind", "says"),
     [
         ("folder", "is a folder"),
-        ("pipe", "no ordinary file"),
-        ("endless", "no ordinary file"),
+        ("pipe", "is not a regular file"),
+        ("endless", "is not a regular file"),
         ("loop", "Symlink loop"),
         ("long", "File name too long"),
     ],

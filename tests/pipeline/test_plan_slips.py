@@ -55,7 +55,7 @@ def test_runtimes_of_nearly_that_name(tmp_path, wanted, hint):
     [
         ("m.tflite", 'pass = "prune_channels"', "there are no passes for tflite models"),
         ("m.tflite", 'name = "prune_channels"', "there are no passes for tflite models"),
-        ("m.keras", 'pass = ["prune_channels"]', "the name of a pass is a text"),
+        ("m.keras", 'pass = ["prune_channels"]', "the name of a pass is a string"),
         ("m.keras", "ratio = 0.5", "missing key `pass`"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A sweep of threads: each number is measured beside the others, and limits judge the first."""
+"""A sweep of threads: each number is measured, and limits judge the first."""
 
 import json
 

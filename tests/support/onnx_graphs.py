@@ -108,7 +108,7 @@ def squeeze_and_excite(b):
 
 
 def normalised_first(b):
-    """As in DenseNet: batch normalisation that stands before its convolution can not be folded."""
+    """As in DenseNet: batch normalisation that stands before its convolution cannot be folded."""
     x = b.conv("x", 16)
     return b.conv(b.node("Add", b.conv(b.relu(b.norm(x)), 16), x), 4)
 

@@ -25,10 +25,10 @@ def PruneWeights(  # noqa: N802 - stands where Keras's callbacks stand, which ar
     schedule: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> KerasCallback:
-    """A callback that prunes the model it trains; arguments are the settings of `prune_weights` (docs/passes.md).
+    """Return a callback that prunes the model it trains; arguments are the settings of `prune_weights` (docs/passes.md).
 
     Without `schedule` all is pruned before the first step. Afterwards the weights are exactly zero and the kernels' constraints are as
-    they were. Raises PlanError for settings that can not be.
+    they were. Raises PlanError for settings that are not possible.
     """
     given = {"sparsity": sparsity, "alpha": alpha, "pattern": pattern, "method": method, "scope": scope}
     try:

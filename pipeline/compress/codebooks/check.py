@@ -19,7 +19,7 @@ def check(container: bytes, weights: Iterable[tuple[str, Array]]) -> dict[str, f
     try:
         tensors = container_file.tensors(container)
     except ModelError as error:
-        raise PromiseError(f"its container can not be read: {error.message}", hint=FAULT) from error
+        raise PromiseError(f"its container cannot be read: {error.message}", hint=FAULT) from error
     held = [each for each in tensors if np.issubdtype(each.values.dtype, np.floating)]
     expected = [(name, values) for name, values in weights if values.size]
     if len(held) != len(expected):

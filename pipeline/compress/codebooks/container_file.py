@@ -51,15 +51,15 @@ class Weights(NamedTuple):
 
 
 def write(weights: Sequence[Weights], *, entropy_coded: bool = True) -> bytes:
-    """The container. Without `entropy_coded`: indices packed into their bits, the rest as it is.
+    """Return the container. Without `entropy_coded`: indices packed into their bits, the rest as it is.
 
-    ModelError for a tensor that a container can not hold.
+    ModelError for a tensor that a container cannot hold.
     """
     parts = [MAGIC, struct.pack("<HI", VERSION, len(weights))]
     for name, values, axes in weights:
         if values.dtype.name not in DTYPES or values.size == 0 or values.ndim > MOST_AXES:
             raise ModelError(
-                f"the weights '{name}' are {values.dtype.name} of shape {values.shape}, which a container can not hold",
+                f"the weights '{name}' are {values.dtype.name} of shape {values.shape}, which a container cannot hold",
                 hint=f"It holds {', '.join(DTYPES)}, not empty, of up to {MOST_AXES} axes.",
             )
         text = name.encode()
@@ -121,12 +121,12 @@ class _Reader:
 
 
 def read(data: bytes) -> dict[str, Array]:
-    """Name -> values of every tensor, in the order in which they were written. ModelError if the data is no whole container."""
+    """Name -> values of every tensor, in the order in which they were written. ModelError if the data is not a whole container."""
     return {each.name: each.values for each in tensors(data)}
 
 
 def tensors(data: bytes) -> list[Weights]:
-    """Every tensor, and the axes that number its tables; None for one that is stored without. ModelError as in `read`."""
+    """Return every tensor, and the axes that number its tables; None for one that is stored without. ModelError as in `read`."""
     if data[: len(MAGIC)] != MAGIC:
         raise broken("it does not begin with EDGEBOOK")
     if len(data) < len(MAGIC) + 10 or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
@@ -137,7 +137,7 @@ def tensors(data: bytes) -> list[Weights]:
     if version != VERSION:
         raise ModelError(
             f"this codebook container is of version {version}, and this edgepress reads version {VERSION}",
-            hint="Read it with the edgepress that wrote it, or write it anew.",
+            hint="Read it with the edgepress that wrote it, or write it again.",
         )
     found: dict[str, Weights] = {}
     for _ in range(reader.number("I")):
@@ -185,7 +185,7 @@ def _inflate(payload: bytes, size: int) -> bytes:
         found = inflater.decompress(payload, size)
         rest = b"" if inflater.eof else inflater.decompress(inflater.unconsumed_tail, 1)
     except zlib.error as error:
-        raise broken("a tensor can not be inflated") from error
+        raise broken("a tensor cannot be inflated") from error
     if rest or not inflater.eof or inflater.unused_data:
         raise broken("a tensor has more or fewer bytes than its shape")
     return found

@@ -1,7 +1,7 @@
 """Indices as bits: packed, or by how often each occurs (docs/codebook.md).
 
 The entropy coder is rANS (Duda, arXiv 1311.2540) in interleaved lanes (Giesen, arXiv 1402.3392): as good as arithmetic coding, so a
-tensor of 90 % zeros costs far less than the one bit a weight that Huffman's code can not go below, a decoder of ten lines in C, and
+tensor of 90 % zeros costs far less than the one bit a weight that Huffman's code cannot go below, a decoder of ten lines in C, and
 all lanes of a step at once in numpy.
 """
 
@@ -23,7 +23,7 @@ def lanes_of(count: int) -> int:
 
 
 def frequencies(symbols: Array, alphabet: int) -> Array:
-    """How often each symbol occurs, as whole 4096ths that sum up to 4096; at least one for each that occurs."""
+    """Return how often each symbol occurs, as whole 4096ths that sum up to 4096; at least one for each that occurs."""
     counts = np.bincount(symbols.ravel(), minlength=alphabet)
     found = np.where(counts > 0, np.maximum(1, counts * TOTAL // symbols.size), 0)
     while (rest := TOTAL - int(found.sum())) != 0:
@@ -33,7 +33,7 @@ def frequencies(symbols: Array, alphabet: int) -> Array:
 
 
 def encode(symbols: Array, frequency: Array) -> bytes:
-    """The flat symbols as rANS: the lanes' states (uint32), then words (uint16) in the order in which a decoder takes them."""
+    """Return the flat symbols as rANS: the lanes' states (uint32), then words (uint16) in the order in which a decoder takes them."""
     frequency, start = frequency.astype(np.uint64), _starts(frequency)
     lanes = lanes_of(len(symbols))
     states = np.full(lanes, LOWEST, np.uint64)
@@ -49,7 +49,7 @@ def encode(symbols: Array, frequency: Array) -> bytes:
 
 
 def decode(data: bytes, count: int, frequency: Array) -> Array:
-    """`count` symbols, uint8. ModelError if the data is not what `encode` made of so many. `frequency` sums up to 4096."""
+    """`count` symbols, uint8. ModelError if the data is not what `encode` made of that many. `frequency` sums up to 4096."""
     lanes = lanes_of(count)
     if len(data) < 4 * lanes or len(data) % 2:
         raise broken("the indices are cut off")
@@ -81,7 +81,7 @@ def _starts(frequency: Array) -> Array:
 
 
 def pack(symbols: Array, bits: int) -> bytes:
-    """The flat symbols in `bits` bits each, the lowest bit first."""
+    """Return the flat symbols in `bits` bits each, the lowest bit first."""
     split = (symbols[:, None] >> np.arange(bits, dtype=np.uint8)) & np.uint8(1)
     return np.packbits(split.ravel(), bitorder="little").tobytes()
 
@@ -94,8 +94,8 @@ def unpack(data: bytes, count: int, bits: int) -> Array:
 
 
 def broken(what: str) -> ModelError:
-    """ModelError for a container that can not be read."""
+    """Return the error for a container that cannot be read."""
     return ModelError(
         f"this is not a whole codebook container: {what}",
-        hint="It was probably cut off or changed on its way: copy it again, or write it anew with the pass codebook.",
+        hint="It was probably cut off or changed on its way: copy it again, or write it again with the pass codebook.",
     )

@@ -16,7 +16,7 @@ SCALE_BITS = 16
 """Of a uniform scale's significand. With an index of 8 bits every product fits the 24 bits of a float32: no rounding anywhere, so the
 scale can be found again in the weights, and a board may multiply in any order."""
 
-MOST_ROUNDS = 300  # of k-means: it ends far earlier, when no centroid moves
+MOST_ROUNDS = 300  # of k-means: it ends far earlier, as soon as no centroid moves
 
 
 class Levels(NamedTuple):
@@ -27,7 +27,7 @@ class Levels(NamedTuple):
 
 
 def quantized(weights: Array, method: Method, bits: int) -> Levels:
-    """At most 2^bits levels for these weights, and the nearest one for each."""
+    """Return at most 2^bits levels for these weights, and the nearest one for each."""
     if method == "uniform":
         return _one_bit(weights) if bits == 1 else _evenly_spaced(weights, bits)
     find = kmeans_levels if method == "kmeans" else quantile_levels
@@ -80,7 +80,7 @@ def short(scale: float) -> np.float32:
 
 
 def quantile_levels(weights: Array, count: int) -> Array:
-    """The inverse empirical CDF at (j + 1/2) / count: every level stands for about equally many weights.
+    """Return the inverse empirical CDF at (j + 1/2) / count: every level stands for about equally many weights.
 
     F^-1(p) is the smallest weight w such that at least the share p of the weights is not above w.
     """

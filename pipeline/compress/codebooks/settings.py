@@ -21,5 +21,5 @@ class CodebookSettings(PassSettings, frozen=True):
         return self.bits_of.get(layer, self.bits)
 
     def axes(self, outputs: tuple[int, ...]) -> tuple[int, ...]:
-        """Which axes of a kernel number its tables; `outputs` are those that number the output channels."""
+        """Return which axes of a kernel number its tables; `outputs` are those that number the output channels."""
         return outputs if self.granularity == "channel" else ()

@@ -28,7 +28,7 @@ class Coded(NamedTuple):
 
 
 def rows_of(values: Array, axes: tuple[int, ...]) -> Array:
-    """The tensor as a matrix: a row for each table."""
+    """Return the tensor as a matrix: a row for each table."""
     rest = [axis for axis in range(values.ndim) if axis not in axes]
     return values.transpose([*axes, *rest]).reshape(math.prod(values.shape[axis] for axis in axes), -1)
 
@@ -40,7 +40,7 @@ def from_rows(rows: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Arr
 
 
 def code(values: Array, axes: tuple[int, ...]) -> Coded | None:
-    """The smallest tables that give exactly these values; None if a table would need more than 256 levels."""
+    """Return the smallest tables that give exactly these values; None if a table would need more than 256 levels."""
     if not np.issubdtype(values.dtype, np.floating) or values.dtype.itemsize > 4 or not np.isfinite(values).all():
         return None
     rows = rows_of(values.astype(np.float32), axes)
@@ -68,7 +68,7 @@ def _zero_first(levels: Array, width: int) -> Array:
 
 
 def _symbols(row: Array, table: Array, levels: Array) -> Array:
-    """Where each weight's level stands in the table first. `levels`: those of the row, ascending."""
+    """Return where each weight's level stands in the table first. `levels`: those of the row, ascending."""
     order = np.argsort(table, kind="stable")
     places = order[np.searchsorted(table[order], levels)].astype(np.uint8)
     return places[np.searchsorted(levels, row)]
@@ -101,7 +101,7 @@ def _scale_of(levels: Array) -> float | None:
 
 
 def decode(coded: Coded) -> Array:
-    """The values, float32."""
+    """Return the values, float32."""
     groups = math.prod(coded.symbols.shape[axis] for axis in coded.axes)
     shape = [size if axis in coded.axes else 1 for axis, size in enumerate(coded.symbols.shape)]
     in_order = np.arange(groups, dtype=np.int64).reshape([coded.symbols.shape[axis] for axis in coded.axes])

@@ -28,7 +28,7 @@ FOLDING_ERROR = 1e-3
 def fake_quantized(model: KerasModel, rows: Array, weight_bits: Literal[4, 8] = 8) -> KerasModel:
     """A copy of the model that computes as an int8 file will, with the ranges that `rows` reach. Batch normalisation is folded.
 
-    Raises StageError naming the layer that can not be computed in 8 bits.
+    Raises StageError naming the layer that cannot be computed in 8 bits.
     """
     from pipeline.frameworks import fake_quantization
 
@@ -41,7 +41,7 @@ def fake_quantized(model: KerasModel, rows: Array, weight_bits: Literal[4, 8] = 
 
 
 def _check_same(model: KerasModel, folded: KerasModel, x: Array) -> None:
-    """StageError if the folded model answers something else: a training would learn that, and nothing behind it would notice."""
+    """Raise StageError if the folded model answers something else: a training would learn that, and nothing after it would notice."""
     import keras
 
     before, after = (
@@ -52,7 +52,7 @@ def _check_same(model: KerasModel, folded: KerasModel, x: Array) -> None:
         largest, apart = float(np.abs(was).max(initial=0)), float(np.abs(was - is_now).max(initial=0))
         if not apart <= FOLDING_ERROR * largest:
             raise StageError(
-                f"quantize_aware can not fold the batch normalisation of {model.name}: its answers would change by up to {apart:.3g}, "
+                f"quantize_aware cannot fold the batch normalisation of {model.name}: its answers would change by up to {apart:.3g}, "
                 f"where the largest is {largest:.3g}",
                 hint="This is a fault of the pass. Take it out of the plan and report it.",
             )
@@ -61,7 +61,7 @@ def _check_same(model: KerasModel, folded: KerasModel, x: Array) -> None:
 def ObserveRanges(rows: Array, freeze_after: float = 0.5, steps: int | None = None) -> KerasCallback:  # noqa: N802 - keras is imported only here
     """A Keras callback that keeps the ranges of a fake-quantized model up to date while its weights change, then leaves them.
 
-    They are observed anew every EVERY steps and, the last time, after the share `freeze_after` of the training; `steps` is the length of
+    They are observed again every EVERY steps and, the last time, after the share `freeze_after` of the training; `steps` is the length of
     the training where Keras does not know it. At the end, kernels and biases get the values that they have in a file.
     """
     import keras
@@ -89,7 +89,7 @@ def ObserveRanges(rows: Array, freeze_after: float = 0.5, steps: int | None = No
             fake_quantization.settle(self.model)
 
         def state(self) -> list[npt.ArrayLike]:
-            """For a training that is stopped and resumed."""
+            """Return what a training needs that is stopped and resumed."""
             return [self.done]
 
         def restore(self, state: list[Array]) -> None:

@@ -1,6 +1,6 @@
 """Batch normalisation becomes part of the layer before it, as every converter does it for inference (arXiv 1712.05877, section 3.2).
 
-Its statistics are frozen by this: a training afterwards moves kernels and biases only. What each kernel was multiplied by is told, for a
+Its statistics are frozen by this: a training afterwards moves kernels and biases only. What each kernel was multiplied by is returned, for a
 training that must not notice it.
 """
 
@@ -23,7 +23,7 @@ class Folded(NamedTuple):
 def fold_batch_norm(model: KerasModel) -> Folded:
     """A model of equal answers without batch normalisation, Rescaling, separable convolutions and nested models.
 
-    A normalisation right behind a convolution or dense layer that feeds nothing else goes into its kernel and bias. Any other one,
+    A normalisation right after a convolution or dense layer that feeds nothing else goes into its kernel and bias. Any other one,
     and Rescaling, becomes a depthwise convolution of size 1. A separable convolution becomes its two parts.
     """
     import keras
@@ -78,7 +78,7 @@ def _flat(model: KerasModel) -> KerasModel:
 
 
 def _spatial(config: LayerConfig) -> KerasLayer:
-    """The first part of a separable convolution."""
+    """Return the first part of a separable convolution."""
     import keras
 
     same = ("strides", "padding", "depth_multiplier", "dilation_rate", "kernel_size")

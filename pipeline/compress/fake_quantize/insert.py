@@ -1,4 +1,4 @@
-"""Fake quantization at every place where an int8 TFLite file rounds: behind each operator, or behind the ReLU that is fused into it.
+"""Fake quantization at every place where an int8 TFLite file rounds: after each operator, or after the ReLU that is fused into it.
 
 What each operator needs is in TFLite's 8-bit quantization specification (ai.google.dev/edge/litert/models/quantization_spec).
 """
@@ -21,27 +21,27 @@ ONE_SCALE = {
     "AveragePooling1D", "AveragePooling2D", "Concatenate", "Cropping1D", "Cropping2D", "Flatten", "GlobalMaxPooling1D",
     "GlobalMaxPooling2D", "MaxPooling1D", "MaxPooling2D", "Permute", "Reshape", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D",
 }  # fmt: skip
-"""Inputs and output have one. A range stands behind each, also where no value is a new one: without, TensorFlow's converter (2.21)
-left convolutions behind a pooling in floating point."""
+"""Inputs and output have one. A range follows each, also where no value is a new one: without it, TensorFlow's converter (2.21)
+left convolutions after a pooling in floating point."""
 OWN_SCALE = {"Add", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "Multiply", "Subtract"}
 FOLDED = {"BatchNormalization", "Rescaling", "SeparableConv2D"}  # fold_batch_norm makes other layers of them
 
 
 def check(model: KerasModel) -> None:
-    """StageError for the first layer that can not be computed in 8 bits."""
+    """Raise StageError for the first layer that cannot be computed in 8 bits."""
     import keras
 
     from pipeline.frameworks.fake_quantization import is_rounding
 
     if not getattr(model, "inputs", None):
         raise StageError(
-            f"quantize_aware can not look into {model.name} ({type(model).__name__}): it has no graph of layers",
+            f"quantize_aware cannot look into {model.name} ({type(model).__name__}): it has no graph of layers",
             hint="Build it as keras.Model(inputs, outputs), or as keras.Sequential beginning with keras.Input.",
         )
     for x in model.inputs:
         if not str(x.dtype).startswith("float"):
             raise StageError(
-                f"quantize_aware can not round the input '{x.name}' of {model.name}: it holds {x.dtype}",
+                f"quantize_aware cannot round the input '{x.name}' of {model.name}: it holds {x.dtype}",
                 hint="It works on networks of convolutions and dense layers over floating point rows.",
             )
     for node in nodes_of(model):
@@ -58,22 +58,22 @@ def check(model: KerasModel) -> None:
             len(node.outputs[0].shape) - 1,
         ):
             raise StageError(
-                f"quantize_aware can not fold layer '{layer.name}' of {model.name}: it normalises along axis {layer.axis}, and the "
+                f"quantize_aware cannot fold layer '{layer.name}' of {model.name}: it normalises along axis {layer.axis}, and the "
                 "outputs of the layer before it are along the last",
                 hint="Build it as BatchNormalization(axis=-1), or take the pass out and let the converter quantize the model.",
             )
         elif not _possible(node):
             raise StageError(
-                f"quantize_aware can not compute layer '{layer.name}' ({_told(layer)}) in 8 bits",
+                f"quantize_aware cannot compute layer '{layer.name}' ({_told(layer)}) in 8 bits",
                 hint="It works on networks of convolutions, dense layers, pooling, add, multiply and concatenate. "
                 "For other models take the pass out, and let the converter quantize them after training.",
             )
 
 
 def insert(folded: Folded, weight_bits: int) -> KerasModel:
-    """The model, as fold_batch_norm leaves it, with rounded weights and with a range behind every operator; nothing is observed yet.
+    """The model, as fold_batch_norm leaves it, with rounded weights and with a range after every operator; nothing is observed yet.
 
-    Kernels are as they were before batch normalisation was folded into them, with its factor beside them.
+    Kernels are as they were before batch normalisation was folded into them, with its factor kept separately.
     """
     from pipeline.frameworks.fake_quantization import ROUNDED
 
@@ -112,7 +112,7 @@ def insert(folded: Folded, weight_bits: int) -> KerasModel:
 
 
 def function_of(layer: KerasLayer) -> str | None:
-    """Name of the function that a layer applies to its result; None: it is no activation, and has none."""
+    """Return the name of the function that a layer applies to its result; None: it is not an activation, and has none."""
     from pipeline.frameworks.fake_quantization import ROUNDED
 
     kind = type(layer).__name__
@@ -153,7 +153,7 @@ def _told(layer: KerasLayer) -> str:
 
 
 def _takes_relu(layer: KerasLayer) -> bool:
-    """Whether the converter makes a ReLU behind this operator a part of it."""
+    """Return whether the converter fuses a ReLU after this operator into it."""
     from pipeline.frameworks.fake_quantization import ROUNDED
 
     kind = type(layer).__name__
@@ -161,7 +161,7 @@ def _takes_relu(layer: KerasLayer) -> bool:
 
 
 def _fuses(node: KerasNode, users: list[KerasNode]) -> bool:
-    """Whether the only consumer is such a ReLU."""
+    """Return whether the only consumer is such a ReLU."""
     from pipeline.frameworks.fake_quantization import ROUNDED
 
     if not _takes_relu(node.operation) or function_of(node.operation) not in (None, "linear"):
@@ -204,7 +204,7 @@ class _Scales:
         for node in joins:
             if len({self._fixed(id(x)) for x in node.input_tensors}) > 1:
                 raise StageError(
-                    f"quantize_aware can not give the inputs of layer '{node.operation.name}' one scale: some are the output of a "
+                    f"quantize_aware cannot give the inputs of layer '{node.operation.name}' one scale: some are the output of a "
                     "sigmoid, softmax or tanh, which has a scale of its own",
                     hint="Concatenate before the activation, or take the pass out.",
                 )

@@ -1,4 +1,4 @@
-"""The kinds of models that passes work on: Keras models, and ONNX graphs (which can not be trained).
+"""The kinds of models that passes work on: Keras models, and ONNX graphs (which cannot be trained).
 
 One object of these functions for each, so that the chain of passes is the same for both.
 """

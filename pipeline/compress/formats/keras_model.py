@@ -30,7 +30,7 @@ class Keras:
             return frameworks.open_keras(path)
 
     def reopened(self, model: KerasModel) -> tuple[bytes, KerasModel]:
-        """The file of the model, and what is read back from it. StageError names the layer that can not be saved or read."""
+        """Return the file of the model, and what is read back from it. StageError names the layer that cannot be saved or read."""
         try:
             file = self.save(model)
             return file, self.read_back(file)
@@ -43,7 +43,7 @@ class Keras:
             raise _not_reopened(model.name, error) from error
 
     def is_rounded(self, model: KerasModel) -> bool:
-        """Whether it went through quantize_aware."""
+        """Return whether it went through quantize_aware."""
         from pipeline.frameworks import fake_quantization
 
         return any(fake_quantization.is_rounding(layer) for layer in layers_of(model))
@@ -78,7 +78,7 @@ class Keras:
 
 
 def _check_layers(model: KerasModel) -> None:
-    """StageError for the first layer that can not be made anew from what a file holds of it."""
+    """Raise StageError for the first layer that cannot be made again from what a file holds of it."""
     from keras import saving
 
     for layer in layers_of(model):
@@ -91,14 +91,14 @@ def _check_layers(model: KerasModel) -> None:
 def _not_reopened(what: str, error: Exception) -> StageError:
     lines = [type(error).__name__, *str(error).strip().splitlines()]
     return StageError(
-        f"{what} can not be saved and read back: {': '.join(line.strip()[:200] for line in lines[:2])}",
+        f"{what} cannot be saved and read back: {': '.join(line.strip()[:200] for line in lines[:2])}",
         hint="Decorate the layer's class with @keras.saving.register_keras_serializable(), and give it a get_config that returns all "
         "arguments of its constructor. The model is as it was.",
     )
 
 
 def layers_of(model: KerasModel) -> Iterator[KerasLayer]:
-    """Every layer of a Keras model once, also inside nested models, in the order of the graph."""
+    """Yield every layer of a Keras model once, also inside nested models, in the order of the graph."""
     seen: set[int] = set()
 
     def walk(outer: KerasModel) -> Iterator[KerasLayer]:

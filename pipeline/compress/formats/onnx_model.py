@@ -70,15 +70,15 @@ class Onnx:
 
 
 def read(file: bytes, name: str) -> OnnxModel:
-    """Read an .onnx file; Constant nodes become initializers. ModelError if it can not be read or is in several files."""
+    """Read an .onnx file; Constant nodes become initializers. ModelError if it cannot be read or is in several files."""
     import onnx
 
     try:
         model = onnx.load_from_string(file)
     except Exception as error:
         raise ModelError(
-            f"{name} can not be read as ONNX: {str(error).strip()[:300] or type(error).__name__}",
-            hint="It was probably cut off while being copied: copy it again, or export it anew.",
+            f"{name} cannot be read as ONNX: {str(error).strip()[:300] or type(error).__name__}",
+            hint="It was probably cut off while being copied: copy it again, or export it again.",
         ) from error
     refuse_external_data(model, name)
     Graph(model)

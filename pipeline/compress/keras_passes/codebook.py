@@ -1,6 +1,6 @@
 """Let a few values stand for all weights of a kernel: multi-bit quantization through a lookup table, and a file that is as small as that.
 
-Behind `prune_weights` this is the chain of Deep Compression (arXiv 1510.00149): zeros stay exactly zero, and the container's entropy
+After `prune_weights` this is the chain of Deep Compression (arXiv 1510.00149): zeros stay exactly zero, and the container's entropy
 coder makes them nearly free. All kernels take part, also depthwise ones, embeddings and the last layer; biases and normalisation stay
 as they are. At run time the weights are floating point numbers again.
 """
@@ -28,7 +28,7 @@ from pipeline.frameworks.types import Constraint, KerasModel, TfTensor
 
 class Settings(CodebookSettings, frozen=True):
     recalibrate: bool = False  # batch normalisation, where there is no recover (which has its own)
-    recover: Recover | None = None  # train; weights that share a level go on sharing it
+    recover: Recover | None = None  # train; weights that share a level keep sharing it
 
 
 def requires(model: KerasModel, settings: Settings, context: Context) -> None:
@@ -78,7 +78,7 @@ def _what_it_buys(container_bytes: int, raw_bytes: int) -> str:
 
 
 def pack(model: KerasModel, settings: Settings) -> bytes:
-    """The container of all weights of the model, in the order of `model.weights`."""
+    """Return the container of all weights of the model, in the order of `model.weights`."""
     axes = {id(kernel.variable): settings.axes(kernel.outputs) for kernel in kernels_of(model, settings.exclude)}
     tensors: dict[str, container_file.Weights] = {}
     for place, variable in enumerate(model.weights):
@@ -97,7 +97,7 @@ def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims
         if levels > most:
             raise PromiseError(f"a table of layer '{new.layer}' has {levels} levels, and not {most}", hint=FAULT)
         if values[np.asarray(old.variable) == 0].any():
-            raise PromiseError(f"weights of layer '{new.layer}' that were zero are not zero any more", hint=FAULT)
+            raise PromiseError(f"weights of layer '{new.layer}' that were zero are no longer zero", hint=FAULT)
     return {"kernels": float(len(kernels))}
 
 
@@ -130,7 +130,7 @@ def _recover(
 
 
 def sharing(values: Array, places: Array, also: Constraint | None = None) -> Constraint:
-    """A Keras constraint: weights on one level (`places`) share their mean, behind the constraint `also`; zeros stay zero.
+    """Return a Keras constraint: weights on one level (`places`) share their mean, after the constraint `also`; zeros stay zero.
 
     That is the nearest kernel, in least squares, in which they are equal: each step is one of projected gradient descent. For plain
     gradient descent it is the centroid's own step of Deep Compression (arXiv 1510.00149, section 3.3), with the mean of its members'
@@ -139,7 +139,7 @@ def sharing(values: Array, places: Array, also: Constraint | None = None) -> Con
     import keras
     from keras import ops
 
-    _, flat = np.unique(places.ravel(), return_inverse=True)  # levels that nothing is on are left out
+    _, flat = np.unique(places.ravel(), return_inverse=True)  # levels without weights are left out
     members = np.bincount(flat)
     zero = np.zeros(len(members), bool)
     zero[flat[values.ravel() == 0]] = True

@@ -1,7 +1,7 @@
 """A smaller model, the student, learns the answers of the model as it was.
 
 The student is given, or is made of the model: `ratio` removes the channels with the smallest L1 norms and keeps the weights of the
-others; `width` gives the same architecture with so many channels, and weights drawn anew by the layers' own initializers. With the
+others; `width` gives the same architecture with that share of the channels, and weights drawn again by the layers' own initializers. With the
 same training, beginning with the teacher's weights was better by 2.8 points (measured on Fashion-MNIST, half the channels).
 """
 
@@ -23,7 +23,7 @@ from pipeline.plan import Text
 class Settings(Recover, PassSettings, frozen=True):
     """The keys of the table `recover`, and where the student comes from: exactly one of student, ratio and width."""
 
-    student: Text | None = None  # a Keras model's file beside the plan
+    student: Text | None = None  # a Keras model's file next to the plan
     ratio: Annotated[float, Meta(gt=0, lt=1)] | None = None  # share of the channels that goes
     width: Annotated[float, Meta(gt=0, lt=1)] | None = None  # share of the channels that stays
     distill: Distill | bool = True
@@ -32,7 +32,7 @@ class Settings(Recover, PassSettings, frozen=True):
         if sum(each is not None for each in (self.student, self.ratio, self.width)) != 1:
             raise ValueError("give exactly one of `student`, `ratio` and `width`")
         if self.distill is False:
-            raise ValueError("`distill` can not be false here: without a teacher the pass is `recover`")
+            raise ValueError("`distill` cannot be false here: without a teacher the pass is `recover`")
 
 
 def requires(model: KerasModel, settings: Settings, context: Context) -> None:
@@ -78,9 +78,9 @@ def _student(model: KerasModel, settings: Settings, context: Context) -> tuple[K
         why = "no layer of it can lose channels"
         if groups_of(model):
             share = f"ratio = {settings.ratio}" if settings.width is None else f"width = {settings.width}"
-            why = f"channels are taken out by {selection.round_to}, and with {share} every layer keeps all of its own"
+            why = f"channels are removed in multiples of {selection.round_to}, and with {share} every layer keeps all of its own"
         raise StageError(
-            f"distill can not make a smaller {model.name}: {why}",
+            f"distill cannot make a smaller {model.name}: {why}",
             hint="Give the student as a file: distill.student.",
         )
     notes = tuple(f"'{left.layer}' is as wide as in the teacher: {left.why}" for left in pruned.left)
@@ -88,7 +88,7 @@ def _student(model: KerasModel, settings: Settings, context: Context) -> tuple[K
 
 
 def _fresh(model: KerasModel) -> KerasModel:
-    """The same architecture with weights of the layers' own initializers. What a Normalization was told of the data stays."""
+    """The same architecture with weights of the layers' own initializers. What a Normalization has learned of the data stays."""
     import keras
 
     fresh = type(model).from_config(model.get_config())

@@ -1,6 +1,6 @@
 """Round every weight to the nearest number that 16 bits can hold (IEEE 754 binary16).
 
-The Keras model still stores them in 32 bits: what they become in the format `tflite-fp16` is settled here, so that passes behind this
+The Keras model still stores them in 32 bits: what they become in the format `tflite-fp16` is settled here, so that passes after this
 one, and every accuracy, see the numbers that the board will see.
 """
 
@@ -22,7 +22,7 @@ class Settings(PassSettings, frozen=True):
 
 
 def requires(model: KerasModel, settings: Settings, context: Context) -> None:
-    """Refuse weights that 16 bits can not hold."""
+    """Refuse weights that 16 bits cannot hold."""
     del settings, context
     for weight in _floating(model):
         largest = float(np.abs(weight.numpy()).max(initial=0))
@@ -38,12 +38,12 @@ def apply(model: KerasModel, settings: Settings, context: Context) -> Changed:
     del settings, context
     for weight in _floating(model):
         weight.assign(rounded(weight.numpy()))
-    note = "the weights are rounded to 16 bits; only the format tflite-fp16 stores them so"
+    note = "the weights are rounded to 16 bits; only the format tflite-fp16 stores them in 16 bits"
     return Changed(model, notes=(note,))
 
 
 def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims:
-    """Every weight is the nearest float16 number to what it was."""
+    """Check that every weight is the nearest float16 number to what it was."""
     del settings
     errors, subnormal, lost = [0.0], 0, 0
     for old, new in zip(_floating(before), _floating(after), strict=True):
@@ -63,12 +63,12 @@ def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims
 
 
 def rounded(values: Array) -> Array:
-    """To the nearest float16 number, ties to even, in the dtype that the values have."""
+    """Round to the nearest float16 number, ties to even, in the dtype that the values have."""
     return values.astype(np.float16).astype(values.dtype)
 
 
 def _largest_relative_error(was: Array, value: Array) -> float:
-    """Of the weights in float16's normal range, where 2^-11 is the most that rounding can do."""
+    """Return the error of the weights in float16's normal range, where 2^-11 is the most that rounding can do."""
     normal = np.abs(was) >= LEAST_NORMAL
     errors = np.abs(value[normal].astype(np.float64) - was[normal]) / np.abs(was[normal].astype(np.float64))
     return float(errors.max(initial=0))

@@ -1,7 +1,7 @@
 """Really remove channels, units and attention heads: what is left is an ordinary smaller model, faster on every runtime.
 
-Channels that depend on each other go together, through the whole graph (pipeline/compress/surgery). What can not be removed stays,
-and is told with its reason. Without training, a pruned net answers worse: give it `recover`.
+Channels that depend on each other go together, through the whole graph (pipeline/compress/surgery). What cannot be removed stays,
+and is reported with its reason. Without training, a pruned net answers worse: give it `recover`.
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims
 from pipeline.compress.context import Context
 from pipeline.compress.settings import PassSettings, Recover
-from pipeline.compress.surgery import Left, Selection, prune_model
+from pipeline.compress.surgery import KeptLayer, Selection, prune_model
 from pipeline.compress.surgery.graph import walk
 from pipeline.compress.surgery.groups import grouped
 from pipeline.compress.surgery.importance import Importance
@@ -50,7 +50,7 @@ class Settings(PassSettings, frozen=True):
 
 
 def requires(model: KerasModel, settings: Settings, context: Context) -> None:
-    """Refuse settings that do not fit the model, and models of which no channel can go."""
+    """Refuse settings that do not fit the model, and models that can lose no channel."""
     found = grouped(walk(model), settings.exclude)
     check(settings.selection, found)
     if not found.groups:
@@ -64,7 +64,7 @@ def requires(model: KerasModel, settings: Settings, context: Context) -> None:
 
 
 def apply(model: KerasModel, settings: Settings, context: Context) -> Changed:
-    """Prune; then train, or estimate the statistics of batch normalisation anew."""
+    """Prune; then train, or estimate the statistics of batch normalisation again."""
     pruned = prune_model(model, settings.selection, context.seed)
     notes = list(_sentences(pruned.left))
     if not pruned.groups:
@@ -81,7 +81,7 @@ def apply(model: KerasModel, settings: Settings, context: Context) -> Changed:
 
 
 def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims:
-    """Every layer has as many channels as were to stay, as counted in the saved model."""
+    """Check that every layer has as many channels as were to stay, as counted in the saved model."""
     wiring, now = walk(before), walk(after)
     found = grouped(wiring, settings.exclude)
     chosen = select(wiring, found, settings.selection, seed=0)
@@ -91,9 +91,7 @@ def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims
     for old, new in zip(wiring.producers.values(), now.producers.values(), strict=True):
         gone = int(np.isin(found.components.of[old.ids], chosen.dead).sum())
         wrong = len(new.ids) > len(old.ids) if drawn else len(new.ids) != len(old.ids) - gone
-        if (
-            wrong
-        ):  # where one draw decides over several layers, or against a threshold, their number depends on the seed
+        if wrong:  # where one draw decides on several layers, or against a threshold, their number depends on the seed
             raise PromiseError(
                 f"layer '{new.name}' has {len(new.ids)} {new.kind}, and {len(old.ids) - gone} of {len(old.ids)} were to stay",
                 hint="This is a fault of the pass. Take it out of the plan and report it.",
@@ -116,7 +114,7 @@ def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims
     }
 
 
-def _sentences(left: Iterable[Left]) -> Iterable[str]:
+def _sentences(left: Iterable[KeptLayer]) -> Iterable[str]:
     """One for each reason, with the layers that it holds for."""
     layers: dict[str, list[str]] = defaultdict(list)
     for each in left:

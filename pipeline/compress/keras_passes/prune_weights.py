@@ -94,7 +94,7 @@ def _prune(kernels: list[Kernel], masks: list[Array]) -> None:
 
 @contextlib.contextmanager
 def _empty_held(kernels: list[Kernel], masks: list[Array]) -> Iterator[None]:
-    """Meanwhile kernels that are all zero learn only where their masks let them: a training takes these for not pruned."""
+    """Let kernels that are all zero learn only where their masks allow it, inside the context: a training takes them for not pruned."""
     empty = [
         (each.variable, mask) for each, mask in zip(kernels, masks, strict=True) if not np.asarray(each.variable).any()
     ]

@@ -45,7 +45,7 @@ def requires(model: KerasModel, settings: Settings, context: Context) -> None:
     inputs, _ = FORMATS["keras"].interface(model)
     if len(inputs) != 1:
         raise StageError(
-            f"quantize_aware can not observe {model.name}: it has {len(inputs)} inputs, and a set of rows is one array",
+            f"quantize_aware cannot observe {model.name}: it has {len(inputs)} inputs, and a set of rows is one array",
             hint="Make a model of one input, or take the pass out.",
         )
     check_fits(rows.x, inputs[0], "data.calibration" if context.calibration else "data.training", "keras")

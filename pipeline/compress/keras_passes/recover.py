@@ -38,7 +38,7 @@ def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims
         was, value = old.numpy(), new.numpy()
         gone = int(np.count_nonzero(value[was == 0])) if id(old) in held else 0
         if gone:
-            raise PromiseError(f"{gone:,} weights of '{new.path}' that were zero are not zero any more", hint=FAULT)
+            raise PromiseError(f"{gone:,} weights of '{new.path}' that were zero are no longer zero", hint=FAULT)
         zeros += int(np.count_nonzero(value == 0))
         changed += int(np.count_nonzero(value != was))
     return {"changed_weights": float(changed), "zero_weights": float(zeros)}

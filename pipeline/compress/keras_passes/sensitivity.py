@@ -1,8 +1,8 @@
-"""Measure what each part of the model bears, one part at a time, without training; the model stays as it is.
+"""Measure how much accuracy each part of the model loses, one part at a time, without training; the model stays as it is.
 
 For every group of channels that can only be pruned together: the accuracy after pruning a share of them. For the kernels of every layer:
 after setting a share of the weights to zero, and after rounding them to fewer bits (symmetric, one scale for each output channel). What is
-lost is no forecast for a model that is trained afterwards, but it ranks the parts: those that lose most are to be pruned least
+lost does not predict a model that is trained afterwards, but it ranks the parts: those that lose most are to be pruned least
 (Li et al., "Pruning filters for efficient ConvNets", arXiv 1608.08710, section 3.2).
 """
 
@@ -38,7 +38,7 @@ class Settings(PassSettings, frozen=True):
     channels: tuple[Ratio, ...] = (0.25, 0.5, 0.75)
     weights: tuple[Ratio, ...] = (0.5, 0.8, 0.9)
     bits: tuple[Bits, ...] = (8, 4, 2)
-    rows: Annotated[int, Meta(ge=10)] = 1000  # 1,000 rows tell a share of them to about one point
+    rows: Annotated[int, Meta(ge=10)] = 1000  # 1,000 rows give an accuracy to about one point
     exclude: tuple[str, ...] = ()
 
 
@@ -92,7 +92,7 @@ def ensures(before: KerasModel, after: KerasModel, settings: Settings) -> Claims
 
 
 class _Points:
-    """What was found, one after the other. Where there is `context.resume`, a call that was stopped goes on behind the last point."""
+    """What was found, one after the other. Where there is `context.resume`, a call that was stopped continues after the last point."""
 
     def __init__(self, context: Context, steps: int, key: str) -> None:
         self.tell, self.steps = context.tell, steps
@@ -141,7 +141,7 @@ class _Judge:
         self.classes = frameworks.are_classes(self.before, self.rows.y)
 
     def identity(self) -> tuple[str, str]:
-        """What the points depend on beside the settings: all weights, and the rows with their labels."""
+        """Return what the points depend on in addition to the settings: all weights, and the rows with their labels."""
         rows = [self.rows.x] if self.rows.y is None else [self.rows.x, np.asarray(self.rows.y)]
         return digest_of([np.asarray(weight) for weight in self.model.weights]), digest_of(rows)
 
@@ -152,7 +152,7 @@ class _Judge:
     def of_changed(
         self, part: str, change: str, amount: float, kernels: list[Kernel], changed: Callable[[Kernel], Array]
     ) -> SensitivityPoint:
-        """The point of the given model with other values in these kernels, which are put back."""
+        """Return the point of the given model with other values in these kernels, which are put back."""
         before = [np.asarray(kernel.variable).copy() for kernel in kernels]
         for kernel in kernels:
             kernel.variable.assign(changed(kernel))
@@ -187,7 +187,7 @@ def _drawn(dataset: Dataset, rows: int, seed: int) -> Dataset:
 
 
 def _kernels(model: KerasModel, settings: Settings) -> list[tuple[str, list[Kernel]]]:
-    """Each layer with its kernels."""
+    """Return each layer with its kernels."""
     found: dict[str, list[Kernel]] = {}
     for kernel in kernels_of(model, settings.exclude):
         found.setdefault(kernel.layer, []).append(kernel)
@@ -212,7 +212,7 @@ def _sparse(kernel: Kernel, ratio: float) -> Array:
 
 
 def _rounded(kernel: Kernel, bits: int) -> Array:
-    """The nearest of 2^bits - 1 levels that lie symmetrically around zero, by the largest weight of each output channel."""
+    """Return the nearest of 2^bits - 1 levels that lie symmetrically around zero, by the largest weight of each output channel."""
     values = np.asarray(kernel.variable)
     others = tuple(axis for axis in range(values.ndim) if axis not in kernel.outputs)
     largest = np.abs(values).max(axis=others, keepdims=True)

@@ -100,7 +100,7 @@ class Channels:
         elif kind in ("Pad", "Resize", "Upsample"):
             done = self._same_channels(node)
         elif kind == "Shape":
-            return  # it tells the new length by itself
+            return  # it gives the new length by itself
         else:
             done = False
         if not done:
@@ -252,7 +252,7 @@ class Channels:
     # --- in the end
 
     def _settle(self) -> None:
-        """Keep what can not be taken out: channels that lie across more than one axis, or whose number is written into a shape."""
+        """Keep what cannot be taken out: channels that lie across more than one axis, or whose number is written into a shape."""
         settled = False
         while not settled:
             before = len(self.numbers.kept)

@@ -24,7 +24,7 @@ def of_onnx(model: OnnxModel) -> int | None:
 
 
 def shapes_of(model: OnnxModel) -> Shapes:
-    """Shape of every tensor that can be told without running, for a batch of 1."""
+    """Return the shape of every tensor that is known without running, for a batch of 1."""
     import onnx
 
     one = onnx.ModelProto()

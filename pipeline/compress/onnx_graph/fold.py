@@ -43,7 +43,7 @@ def scale_outputs(graph: Graph, layer: Layer, scale: Array, shift: Array | None 
 
 
 def _affine(graph: Graph, layer: Layer, after: OnnxNode) -> tuple[Array, Array] | None:
-    """Scale and shift for each channel that a node applies to the layer's output; None if it is no such node."""
+    """Scale and shift for each channel that a node applies to the layer's output; None if it is another node."""
     channels = graph.channels(layer)
     if after.op_type == "BatchNormalization" and not attribute(after, "training_mode", 0):
         given = [graph.input_value(after, i) for i in range(1, 5)]

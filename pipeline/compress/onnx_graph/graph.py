@@ -27,7 +27,7 @@ class Layer(NamedTuple):
     output_axis: int
     input_axis: int
     groups: int
-    output: str  # the tensor behind the bias
+    output: str  # the tensor after the bias
     channel_axis: int  # of that tensor
     bias: tuple[OnnxNode, int] | None
 
@@ -44,7 +44,7 @@ class Graph:
         self.connect()
 
     def connect(self) -> None:
-        """Look anew who makes and who reads each tensor; needed after nodes were added or removed."""
+        """Find again who makes and who reads each tensor; needed after nodes were added or removed."""
         graph = self.model.graph
         self.nodes = list(graph.node)
         self.producer = {name: node for node in self.nodes for name in node.output if name}
@@ -97,7 +97,7 @@ class Graph:
         graph.node.extend(kept)
 
     def value(self, name: str) -> Array | None:
-        """Return the constant of this name; None if it is none."""
+        """Return the constant of this name; None if it is not a constant."""
         from onnx import numpy_helper
 
         tensor = self.constants.get(name)
@@ -167,11 +167,11 @@ class Graph:
         self.put(*layer.bias, values.reshape(shape).astype(self.weight(layer).dtype))
 
     def channels(self, layer: Layer) -> int:
-        """How many channels a layer makes."""
+        """Return how many channels a layer makes."""
         return int(self.weight(layer).shape[layer.output_axis])
 
     def depthwise(self, layer: Layer) -> bool:
-        """Whether each output channel reads just one input channel of its own."""
+        """Return whether each output channel reads just one input channel of its own."""
         return layer.node.op_type == "Conv" and layer.groups > 1 and self.weight(layer).shape[1] == 1
 
     def norm_behind(self, layer: Layer) -> OnnxNode | None:
@@ -184,7 +184,7 @@ class Graph:
         return node if all(self.input_value(node, i) is not None for i in range(1, 5)) else None
 
     def layers(self) -> Iterator[Layer]:
-        """Every convolution and matrix product with constant floating point weights, in the order of the graph.
+        """Yield every convolution and matrix product with constant floating point weights, in the order of the graph.
 
         Transposed convolutions in groups are left out: their weights do not number the outputs along one axis.
         """
@@ -210,7 +210,7 @@ class Graph:
             yield Layer(name, node, 1, 0, 1, adder.output[0] if adder and place else output, -1, place)
 
     def _plain_bias(self, node: OnnxNode, channels: int) -> bool:
-        """Whether a node's third input is absent, or a constant with one value for each channel or for all."""
+        """Return whether a node's third input is absent, or a constant with one value for each channel or for all."""
         if len(node.input) < 3 or not node.input[2]:
             return True
         values = self.input_value(node, 2)
@@ -234,7 +234,7 @@ def copy_of(model: OnnxModel) -> Graph:
 
 
 def plain_gemm(node: OnnxNode) -> bool:
-    """Whether a Gemm is just x W + b."""
+    """Return whether a Gemm is just x W + b."""
     return not attribute(node, "transA", 0) and attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1.0
 
 
@@ -251,7 +251,7 @@ def attribute(node: OnnxNode, name: str, default: Any) -> Any:
 
 
 def reads(node: OnnxNode) -> list[str]:
-    """Names of all tensors that a node reads, those of the bodies of loops and branches included."""
+    """Return the names of all tensors that a node reads, those of the bodies of loops and branches included."""
     found = [name for name in node.input if name]
     for each in node.attribute:
         for body in (each.g, *each.graphs) if each.HasField("g") or each.graphs else ():
@@ -260,7 +260,7 @@ def reads(node: OnnxNode) -> list[str]:
 
 
 def refuse_external_data(model: OnnxModel, name: str) -> None:
-    """ModelError if weights stand in a second file."""
+    """Raise ModelError if weights stand in a second file."""
     from onnx.external_data_helper import uses_external_data
 
     for tensor in model.graph.initializer:

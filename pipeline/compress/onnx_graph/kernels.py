@@ -26,7 +26,7 @@ class Kernel(NamedTuple):
 
 
 def kernels_of(graph: Graph, exclude: Sequence[str] = (), *, last: bool = True) -> list[Kernel]:
-    """Every kernel once, in the order of the graph; without `last`, not those of the last node with a kernel.
+    """Return every kernel once, in the order of the graph; without `last`, not those of the last node with a kernel.
 
     A constant that several nodes share is one kernel, and is left out if it is to stay for any of them.
     """
@@ -59,7 +59,7 @@ def names_of(graph: Graph) -> list[str]:
 
 
 def new_values(old: Graph, new: Graph, constant: str) -> list[Array]:
-    """What the nodes that read this constant of the old graph read in the new one, which has the same nodes."""
+    """Return what the nodes that read this constant of the old graph read in the new one, which has the same nodes."""
     found = {}
     for was, now in zip(old.nodes, new.nodes, strict=True):
         for name, other in zip(was.input, now.input, strict=False):

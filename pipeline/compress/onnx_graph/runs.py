@@ -70,13 +70,13 @@ def run(model: OnnxModel, names: Sequence[str], rows: Array) -> Iterator[list[Ar
             yield found
     except Exception as error:
         raise StageError(
-            f"ONNX Runtime can not run the graph: {str(error).strip().splitlines()[0][:300]}",
+            f"ONNX Runtime cannot run the graph: {str(error).strip().splitlines()[0][:300]}",
             hint="The rows must fit the model's input. If they do, this is a fault of the pass: report it.",
         ) from error
 
 
 class Moments(NamedTuple):
-    """Of each channel, over rows and places: (channels,) float64."""
+    """Mean and spread of each channel, over rows and places: (channels,) float64."""
 
     mean: Array
     deviation: Array
@@ -99,7 +99,7 @@ def moments(model: OnnxModel, layers: Sequence[Layer], rows: Array) -> list[Mome
 
 
 def difference(one: OnnxModel, other: OnnxModel, rows: Array) -> float:
-    """Largest difference of two models' outputs, relative to the largest output (at least 1)."""
+    """Return the largest difference of two models' outputs, relative to the largest output (at least 1)."""
     names = [value.name for value in one.graph.output]
     worst = largest = 0.0
     for left, right in zip(run(one, names, rows), run(other, names, rows), strict=True):
@@ -110,7 +110,7 @@ def difference(one: OnnxModel, other: OnnxModel, rows: Array) -> float:
 
 
 def shapes_of_run(model: OnnxModel, rows: Array) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor that is computed from the input, for one row."""
+    """Return the shape of every tensor that is computed from the input, for one row."""
     names = [name for node in model.graph.node for name in node.output if name]
     (found,) = run(model, names, rows[:1])
     shapes = {name: values.shape for name, values in zip(names, found, strict=True) if isinstance(values, np.ndarray)}

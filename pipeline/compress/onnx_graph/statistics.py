@@ -1,14 +1,14 @@
 """Set the statistics of a changed network right, without labels and without training.
 
-Where channels or weights are gone, what a layer answers has another mean and spread, and what is behind it was trained for the old ones.
+Where channels or weights were removed, what a layer answers has another mean and spread, and what follows it was trained for the old ones.
 From the front to the back, each channel's answer y' becomes a y' + b, with a and b such that mean and standard deviation over the rows
-are those of the original's answer. Where batch normalisation is behind the layer, that is estimating its statistics anew, and done there;
+are those of the original's answer. Where batch normalisation follows the layer, that is estimating its statistics again, and done there;
 in an exported file it is mostly folded away, and the layer's own weights and bias are changed. No node is added.
 
-Fashion-MNIST example (92.3 %, 256 rows for the statistics, 3,000 test rows): 10 % of all channels gone 34.6 %, set right 85.8 %; 70 % of the
-weights gone 47.7 and 82.9 %; codebooks of 3 bits for each channel 90.4 and 92.3 %. A least squares fit of y ~ a y' + b in the place of
+Fashion-MNIST example (92.3 %, 256 rows for the statistics, 3,000 test rows): 10 % of all channels removed 34.6 %, set right 85.8 %; 70 % of the
+weights removed 47.7 and 82.9 %; codebooks of 3 bits for each channel 90.4 and 92.3 %. A least squares fit of y ~ a y' + b in the place of
 equal mean and spread gave no more (10, 15 and 25 % of the channels: 85.7, 78.6, 61.3 % against 85.8, 79.8, 63.8 %), and correcting only the
-mean can do harm (half of the weights gone: 82.7 % became 26.5 %).
+mean can do harm (half of the weights removed: 82.7 % became 26.5 %).
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def restore(
 ) -> None:
     """Give every layer of the changed graph the original's statistics, but those of `exclude`.
 
-    `survivors`: which of each layer's channels are left, by default all. Without `scale_weights` only where batch normalisation is behind
+    `survivors`: which of each layer's channels are left, by default all. Without `scale_weights` only where batch normalisation follows
     a layer.
     """
     layers = list(changed.layers())

@@ -1,9 +1,9 @@
 """Give every kernel of an ONNX network a codebook: at most 2^bits values, which all its weights share.
 
-The keys mean what they mean for Keras models; centroids can not be trained here. The .onnx file holds the values in floating point, so
-it is as large and as fast as before; the container beside it holds them packed (docs/codebook.md), and a compressed download is smaller.
+The keys mean what they mean for Keras models; centroids cannot be trained here. The .onnx file holds the values in floating point, so
+it is as large and as fast as before; a separate container holds them packed (docs/codebook.md), and a compressed download is smaller.
 
-Mean and spread of what every layer answers are set right afterwards (`statistics`) where batch normalisation is behind the layer, or each
+Mean and spread of what every layer answers are set right afterwards (`statistics`) where batch normalisation follows the layer, or each
 output channel has a table of its own, whose levels are then scaled alike. One table for a whole kernel would not stay one.
 """
 
@@ -102,11 +102,11 @@ def ensures(before: OnnxModel, after: OnnxModel, settings: Settings) -> Claims:
             values = max(len(np.unique(row)) for row in rows_of_tables(now, settings.axes(kernel.outputs)))
             if values > 2 ** settings.bits_for(kernel.layer):
                 raise PromiseError(
-                    f"a table of '{kernel.layer}' has {values} values, and {settings.bits_for(kernel.layer)} bits tell fewer apart",
+                    f"a table of '{kernel.layer}' has {values} values, and {settings.bits_for(kernel.layer)} bits allow fewer",
                     hint=FAULT,
                 )
             if np.any(now[was == 0]):
-                raise PromiseError(f"zeros of '{kernel.layer}' are not zero any more", hint=FAULT)
+                raise PromiseError(f"zeros of '{kernel.layer}' are no longer zero", hint=FAULT)
             most = max(most, values)
             lost += float(np.square(was.astype(np.float64) - now).sum())
             total += float(np.square(was, dtype=np.float64).sum())

@@ -2,7 +2,7 @@
 
 Rounded weights answer E[y_rounded] - E[y] too much on average; that is measured on calibration rows and subtracted from the bias
 (Nagel, van Baalen, Blankevoort, Welling: arXiv 1906.04721, section 4.2, the empirical variant of appendix D). Layers are corrected from
-the front to the back, each behind the rounded and corrected ones. Only the rounding of weights is simulated, not that of activations.
+the front to the back, each after the rounded and corrected ones. Only the rounding of weights is simulated, not that of activations.
 
 No node is added: a convolution without a bias gets one as its third input. The fp32 file that this leaves is meant to be quantized; as
 it is, its answers are off by what the correction anticipates. Batch normalisation is folded first.
@@ -80,27 +80,27 @@ def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
     return Changed(model, notes=tuple(notes))
 
 
-class _Kept(NamedTuple):
+class _Judged(NamedTuple):
     worse: bool
     note: str
 
 
 def _split(rows: Array, seed: int) -> tuple[Array, Array]:
-    """The rows to take means from, and the others, a tenth, to compare by; where there are too few, the same."""
+    """Return the rows to take means from, and the others, a tenth, to compare by; where there are too few, the same."""
     order = np.random.default_rng(seed).permutation(len(rows))
     held = len(rows) // HELD_SHARE
     return (rows[order[held:]], rows[order[:held]]) if held else (rows, rows)
 
 
-def _better(exact: OnnxModel, unaided: OnnxModel, corrected: OnnxModel, rows: Array) -> _Kept:
-    """How far the answers with rounded weights are from those of the model, without the correction and with it."""
+def _better(exact: OnnxModel, unaided: OnnxModel, corrected: OnnxModel, rows: Array) -> _Judged:
+    """Return how far the answers with rounded weights are from those of the model, without the correction and with it."""
     before, after = (_apart(exact, each, rows) for each in (unaided, corrected))
     told = (
         f"With {len(rows)} other rows, the mean squared error of the answers that rounded weights make was {before:.3g} before the correction and "
         f"{after:.3g} after it"
     )
     worse = not after <= before
-    return _Kept(worse, f"{told}: the biases are left as they were." if worse else f"{told}.")
+    return _Judged(worse, f"{told}: the biases are left as they were." if worse else f"{told}.")
 
 
 def _apart(exact: OnnxModel, other: OnnxModel, rows: Array) -> float:

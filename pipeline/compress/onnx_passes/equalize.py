@@ -1,4 +1,4 @@
-"""Cross-layer equalization: give neighbouring layers weights of like range, channel by channel, so that 8 bits fit them all.
+"""Cross-layer equalization: give neighbouring layers weights of similar range, channel by channel, so that 8 bits fit them all.
 
 What layer 1 answers in channel i is divided by s_i and what layer 2 reads there is multiplied by it; between them stands only what is
 positively homogeneous, f(s x) = s f(x) for s > 0. The outputs stay the same but for rounding. With r the largest weight of a channel,
@@ -34,7 +34,7 @@ class Settings(PassSettings, frozen=True):
     exclude: tuple[str, ...] = ()  # names of nodes whose weights stay as they are
 
 
-class Lie(NamedTuple):
+class ChannelLayout(NamedTuple):
     """How the channels of a layer lie in a tensor."""
 
     axis: int  # -1: the last
@@ -77,7 +77,7 @@ def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
 
 
 def ensures(before: OnnxModel, after: OnnxModel, settings: Settings) -> Claims:
-    """In every pair, both layers have the same range in each channel; no node was added."""
+    """Check that in every pair, both layers have the same range in each channel; no node was added."""
     old, new = copy_of(before), copy_of(after)
     if len(new.nodes) > len(old.nodes):
         raise PromiseError(
@@ -100,21 +100,21 @@ def ensures(before: OnnxModel, after: OnnxModel, settings: Settings) -> Claims:
 
 
 def pairs_of(graph: Graph, settings: Settings) -> tuple[list[Pair], tuple[str, ...]]:
-    """Every pair that can be equalized, and sentences on those that a Clip keeps apart."""
+    """Return every pair that can be equalized, and sentences on those that a Clip keeps apart."""
     layers = {layer.node.output[0]: layer for layer in graph.layers() if layer.name not in settings.exclude}
     shapes = shapes_of(graph.model)
     pairs, clipped = [], []
     for layer in layers.values():
-        reader, tensor, lie = _behind(graph, layer, shapes)
+        reader, tensor, layout = _reader_after(graph, layer, shapes)
         if reader is None:
             continue
         second = layers.get(reader.output[0])
         if (
             second is not None
             and reader.input[0] == tensor
-            and _fits(graph, layer, second, lie, len(shapes.get(tensor, ())))
+            and _fits(graph, layer, second, layout, len(shapes.get(tensor, ())))
         ):
-            pairs.append(Pair(layer, second, lie.spread))
+            pairs.append(Pair(layer, second, layout.spread))
         elif reader.op_type == "Clip":
             clipped.append(layer.name)
     if not clipped:
@@ -124,52 +124,52 @@ def pairs_of(graph: Graph, settings: Settings) -> tuple[list[Pair], tuple[str, .
     )
 
 
-def _behind(graph: Graph, layer: Layer, shapes: Shapes) -> tuple[OnnxNode | None, str, Lie]:
-    """Return the first node behind a layer that is not homogeneous, what it reads, and how the layer's channels lie there.
+def _reader_after(graph: Graph, layer: Layer, shapes: Shapes) -> tuple[OnnxNode | None, str, ChannelLayout]:
+    """Return the first node after a layer that is not homogeneous, what it reads, and how the layer's channels lie there.
 
     None if something on the way is read twice.
     """
-    tensor, lie = layer.output, Lie(layer.channel_axis, "each")
+    tensor, layout = layer.output, ChannelLayout(layer.channel_axis, "each")
     while (node := graph.only_reader(tensor)) is not None:
-        moved = _through(graph, node, lie, shapes) if node.input[0] == tensor else None
+        moved = _layout_after(graph, node, layout, shapes) if node.input[0] == tensor else None
         if moved is None:
             break
-        tensor, lie = node.output[0], moved
-    return node, tensor, lie
+        tensor, layout = node.output[0], moved
+    return node, tensor, layout
 
 
-def _through(graph: Graph, node: OnnxNode, lie: Lie, shapes: Shapes) -> Lie | None:
-    """Where the channels lie behind a homogeneous node; None if it is not one for them."""
-    if node.op_type in ANYWHERE or (node.op_type in POOLS and lie.axis == 1):
-        return lie
-    if lie.axis < 0:
+def _layout_after(graph: Graph, node: OnnxNode, layout: ChannelLayout, shapes: Shapes) -> ChannelLayout | None:
+    """Return where the channels lie after a homogeneous node; None if it is not one for them."""
+    if node.op_type in ANYWHERE or (node.op_type in POOLS and layout.axis == 1):
+        return layout
+    if layout.axis < 0:
         return None
     if node.op_type == "Transpose":
         order = list(attribute(node, "perm", ()))
-        axis = order.index(lie.axis) if lie.axis in order else 0
-        return Lie(axis, lie.spread) if axis else None
-    if node.op_type == "Squeeze":  # behind global pooling
+        axis = order.index(layout.axis) if layout.axis in order else 0
+        return ChannelLayout(axis, layout.spread) if axis else None
+    if node.op_type == "Squeeze":  # after global pooling
         axes = attribute(node, "axes", None)
         axes = graph.input_value(node, 1) if axes is None and len(node.input) > 1 else axes
-        return Lie(-1, "each") if lie.axis == 1 and axes is not None and min(axes) > 1 else None
+        return ChannelLayout(-1, "each") if layout.axis == 1 and axes is not None and min(axes) > 1 else None
     if node.op_type in ("Flatten", "Reshape") and len(shape := shapes.get(node.output[0], ())) == 2 and shape[0] == 1:
-        return Lie(-1, "repeat" if lie.axis == 1 else "tile")
+        return ChannelLayout(-1, "repeat" if layout.axis == 1 else "tile")
     return None
 
 
-def _fits(graph: Graph, first: Layer, second: Layer, lie: Lie, rank: int) -> bool:
-    """Whether every input channel of the second layer comes from one channel of the first."""
+def _fits(graph: Graph, first: Layer, second: Layer, layout: ChannelLayout, rank: int) -> bool:
+    """Return whether every input channel of the second layer comes from one channel of the first."""
     weight, channels = graph.weight(second), graph.channels(first)
-    if lie.axis not in ((1,) if second.channel_axis == 1 else (-1, rank - 1)):
+    if layout.axis not in ((1,) if second.channel_axis == 1 else (-1, rank - 1)):
         return False
     if second.groups > 1:
         return second.groups == channels
     length = int(weight.shape[second.input_axis])
-    return length == channels if lie.spread == "each" else length % channels == 0
+    return length == channels if layout.spread == "each" else length % channels == 0
 
 
 def _ranges(graph: Graph, pair: Pair) -> tuple[Array, Array]:
-    """Largest weight of each channel between the two: as the first makes it, and as the second reads it."""
+    """Return the largest weight of each channel between the two: as the first makes it, and as the second reads it."""
     channels = graph.channels(pair.first)
     made = np.moveaxis(graph.weight(pair.first), pair.first.output_axis, 0).reshape(channels, -1)
     return np.abs(made).max(1).astype(np.float64), np.abs(_read_weights(graph, pair)).max(1).astype(np.float64)
@@ -213,7 +213,7 @@ def scale_inputs(graph: Graph, pair: Pair, factor: Array) -> None:
 
 
 def _apart(graph: Graph, pair: Pair) -> float:
-    """Largest relative difference between the ranges of a channel in the two layers."""
+    """Return the largest relative difference between the ranges of a channel in the two layers."""
     made, read = _ranges(graph, pair)
     usable = (made > 0) & (read > 0)
     return float(np.abs(made[usable] / read[usable] - 1).max(initial=0))

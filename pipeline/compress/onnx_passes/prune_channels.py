@@ -1,7 +1,7 @@
 """Take a few channels out of an ONNX network, without training it: the file gets smaller and the network does less.
 
-Without training this is good for small ratios only: in the measurements behind this project a small Fashion-MNIST net fell from 90 %
-to 38 % at a quarter of the channels, and to 67 % after its statistics were estimated anew; at a tenth it was 87 %. So `ratio` ends at
+Without training this is good for small ratios only: in our measurements a small Fashion-MNIST net fell from 90 %
+to 38 % at a quarter of the channels, and to 67 % after its statistics were estimated again; at a tenth it was 87 %. So `ratio` ends at
 0.25, and the report should be looked at. A model that can still be trained is better pruned before it is exported.
 
 Channels are numbered through the whole graph (`channels`), coupled ones go together, and a channel is weighed by its weights (L1:
@@ -38,9 +38,9 @@ class Settings(PassSettings, frozen=True):
     ratio: Annotated[float, Meta(gt=0, lt=1)]  # share of the channels of each layer that goes
     importance: Literal["l1", "l2", "random"] = "l1"
     round_to: Annotated[int, Meta(ge=1, le=1024)] = (
-        8  # a layer keeps a multiple of so many, but loses no more than 0.25
+        8  # a layer keeps a multiple of this number, but loses no more than 0.25
     )
-    min_channels: Annotated[int, Meta(ge=1)] = 1  # a layer keeps at least so many
+    min_channels: Annotated[int, Meta(ge=1)] = 1  # a layer keeps at least this number
     exclude: tuple[str, ...] = ()  # names of nodes whose channels stay
 
 
@@ -74,7 +74,7 @@ class Selected(Channels):
         return np.asarray(sorted(dead), int)
 
     def _stay(self, count: int) -> int:
-        """How many of so many channels stay."""
+        """Return how many of that many channels stay."""
         step = self.settings.round_to
         rounded = round((1 - self.settings.ratio) * count / step) * step
         if rounded < (1 - LARGEST_RATIO) * count:
@@ -89,12 +89,12 @@ class Selected(Channels):
         return sizes_along(values, axis, self.settings.importance)
 
     def stays(self, ids: Array) -> Array:
-        """Whether each of these channels stays."""
+        """Return whether each of these channels stays."""
         stays: Array = ~np.isin(self.numbers.roots(ids), self.dead)
         return stays
 
     def whole(self) -> dict[str, str]:
-        """Layers of which no channel can go -> why."""
+        """Layers that lose no channel -> why."""
         found = {}
         for cut in self.cuts:
             if cut.role == "makes":
@@ -104,7 +104,7 @@ class Selected(Channels):
         return found
 
     def survivors(self, layer: Layer) -> Array:
-        """Which of the channels that a layer makes stay."""
+        """Return which of the channels that a layer makes stay."""
         for cut in self.cuts:
             if cut.node is layer.node and cut.at == 1 and cut.axis == layer.output_axis and cut.role != "reads":
                 return self.stays(cut.ids)
@@ -156,7 +156,7 @@ def requires(model: OnnxModel, settings: Settings, context: Context) -> None:
     """Refuse ratios that nothing but training would repair, names that no node has, and plans without rows."""
     if settings.ratio > LARGEST_RATIO:
         raise PlanError(
-            f"prune_channels.ratio is {settings.ratio:g}, but an ONNX model can not be trained here, and without training "
+            f"prune_channels.ratio is {settings.ratio:g}, but an ONNX model cannot be trained here, and without training "
             f"more than {LARGEST_RATIO:g} leaves little: at 25 % a small Fashion-MNIST net fell from 90 % to between 38 % and 67 %",
             hint="Use 0.1 to 0.15 and look at the accuracy, or prune the Keras or PyTorch model, train it, and export it then.",
         )
@@ -188,7 +188,7 @@ def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
     apart = difference(masked.model, model, rows[:PROOF_ROWS])
     if apart > ROUNDING:
         raise StageError(
-            f"the pruned graph answers otherwise than the original without the dead channels (relative difference {apart:.2g})",
+            f"the pruned graph answers differently from the original without the dead channels (relative difference {apart:.2g})",
             hint="This is a fault of prune_channels; exclude layers until it works, and report the model's operators.",
         )
     statistics.restore(original, graph, rows, context.tell, survivors=survivors)
@@ -208,9 +208,7 @@ def ensures(before: OnnxModel, after: OnnxModel, settings: Settings) -> Claims:
     old, new = copy_of(before), copy_of(after)
     fold(old)
     if [node.op_type for node in old.nodes] != [node.op_type for node in new.nodes]:
-        raise PromiseError(
-            "the nodes of the graph are not those of before", hint="This is a fault of the pass: report it."
-        )
+        raise PromiseError("the nodes of the graph have changed", hint="This is a fault of the pass: report it.")
     channels = [
         (was.name, old.channels(was), new.channels(now)) for was, now in zip(old.layers(), new.layers(), strict=True)
     ]
@@ -221,7 +219,7 @@ def ensures(before: OnnxModel, after: OnnxModel, settings: Settings) -> Claims:
             )
     total = [sum(counts) for counts in list(zip(*channels, strict=True))[1:]]
     if total[1] == total[0]:
-        raise PromiseError("no channel is gone", hint="This is a fault of the pass: report it.")
+        raise PromiseError("no channel was removed", hint="This is a fault of the pass: report it.")
     return {
         "channels_before": float(total[0]),
         "channels_after": float(total[1]),

@@ -1,4 +1,4 @@
-"""Set weights of an ONNX network to zero, at once: it can not be trained here, so nothing makes up for them.
+"""Set weights of an ONNX network to zero, at once: it cannot be trained here, so nothing makes up for them.
 
 The keys mean what they mean for Keras models (`pipeline.compress.keras_passes.prune_weights`), without those that train. Kernels of convolutions,
 matrix products and recurrent nodes are pruned; depthwise kernels and the last kernel of the graph stay dense. Then mean and spread of
@@ -70,12 +70,14 @@ def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
 
 
 def ensures(before: OnnxModel, after: OnnxModel, settings: Settings) -> Claims:
-    """What had to go is exactly zero; nothing has changed but layers whose statistics were set right."""
+    """Check that what had to go is exactly zero; nothing has changed but layers whose statistics were set right."""
     old, new = copy_of(before), copy_of(after)
     kernels = _prunable(old, settings)
     selection = settings.selection(0)
     masks = selection.masks(_values(old, kernels), [kernel.inputs for kernel in kernels])
-    found = [new_values(old, new, kernel.constant) for kernel in kernels]  # recalibrated apart, a shared one is several
+    found = [
+        new_values(old, new, kernel.constant) for kernel in kernels
+    ]  # recalibrated separately, a shared one becomes several
     for kernel, mask, values in zip(kernels, masks, found, strict=True):
         for value in values:
             if selection.method == "magnitude":

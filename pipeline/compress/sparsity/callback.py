@@ -17,7 +17,7 @@ from pipeline.frameworks.types import Constraint, KerasCallback, KerasVariable, 
 
 
 def pruning(selection: Selection, exclude: tuple[str, ...], schedule: Schedule | None) -> KerasCallback:
-    """The callback of `PruneWeights`; `release()` takes the constraints away where a training broke off."""
+    """Return the callback of `PruneWeights`; `release()` takes the constraints away where a training broke off."""
     import keras
 
     class Pruning(keras.callbacks.Callback):  # type: ignore[misc]
@@ -43,7 +43,7 @@ def pruning(selection: Selection, exclude: tuple[str, ...], schedule: Schedule |
             self.rise = self._rise()
             self.inputs = [kernel.inputs for kernel in kernels]
             self.layers = [kernel.layer for kernel in kernels]
-            # What the end of the schedule would take now: found before the training, not behind it.
+            # What the end of the schedule would take now: found before the training, not after it.
             self._masks([keras.ops.convert_to_numpy(kernel.variable) for kernel in kernels], None)
             for kernel in kernels:
                 mask = mask_variable(keras.ops.ones(kernel.variable.shape, "bool"))
@@ -91,7 +91,7 @@ def pruning(selection: Selection, exclude: tuple[str, ...], schedule: Schedule |
             return masks
 
         def on_train_end(self, logs: Logs = None) -> None:
-            """Once more, for what changed the weights behind the optimizer's back (an average of weights, a restored epoch)."""
+            """Once more, for what changed the weights without the optimizer (an average of weights, a restored epoch)."""
             del logs
             for kernel, mask, _ in self.held:
                 kernel.assign(keras.ops.where(mask, kernel, keras.ops.zeros_like(kernel)))
@@ -109,7 +109,7 @@ def pruning(selection: Selection, exclude: tuple[str, ...], schedule: Schedule |
                 self.model.make_train_function(force=True)
 
         def state(self) -> list[npt.ArrayLike]:
-            """For a training that is stopped and resumed: the step, and the masks."""
+            """Return what a training needs that is stopped and resumed: the step, and the masks."""
             return [self.done, *(keras.ops.convert_to_numpy(mask) for _, mask, _ in self.held)]
 
         def restore(self, state: list[Array]) -> None:

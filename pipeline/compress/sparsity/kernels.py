@@ -33,14 +33,14 @@ def kernels_of(model: KerasModel, exclude: Sequence[str] = (), *, last: bool = T
             continue
         for part in layer._flatten_layers():  # noqa: SLF001 - the only way into wrappers, cells and attention
             for variable, kind, inputs, outputs in _of_layer(part):
-                # A kernel that was quantized or adapted (LoRA) is no variable of floating point numbers any more.
+                # A kernel that was quantized or adapted (LoRA) is no longer a variable of floating point numbers.
                 if hasattr(variable, "assign") and np.issubdtype(np.asarray(variable).dtype, np.floating):
                     found.setdefault(id(variable), Kernel(layer.name, variable, kind, inputs, outputs))
     return list(found.values())
 
 
 def prunable_kernels(model: KerasModel, exclude: Sequence[str] = ()) -> list[Kernel]:
-    """What `prune_weights` prunes.
+    """Return what `prune_weights` prunes.
 
     Depthwise kernels are few and losing from them costs most; embeddings are looked up and not multiplied; the last layer's kernel is
     the classifier itself.
@@ -95,7 +95,7 @@ def _of_layer(layer: KerasLayer) -> Iterator[tuple[KerasVariable, Kind, tuple[in
 
 
 def _einsum_axes(equation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Of the kernel in "inputs,kernel->outputs": the axes that are summed over, and the others."""
+    """Return, for the kernel in "inputs,kernel->outputs", the axes that are summed over, and the others."""
     operands, _, outputs = equation.replace(" ", "").partition("->")
     kernel = operands.split(",")[1]
     summed = tuple(axis for axis, label in enumerate(kernel) if label not in outputs)

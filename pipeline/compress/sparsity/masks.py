@@ -39,13 +39,13 @@ class Selection(NamedTuple):
 
     @property
     def final_sparsity(self) -> float:
-        """What a schedule rises to. (A threshold has no such number.)"""
+        """Return what a schedule rises to. (A threshold has no such number.)"""
         return self.pattern.sparsity if self.pattern else self.sparsity or 0.0
 
     def masks(
         self, kernels: Sequence[Array], inputs: Sequence[tuple[int, ...]], sparsity: float | None = None
     ) -> list[Array]:
-        """A mask for each kernel; `inputs` are their input axes. `sparsity`: so much of it only, on the way to all of it.
+        """Return a mask for each kernel; `inputs` are their input axes. `sparsity`: only this share of it, on the way to all of it.
 
         A smaller sparsity of the same kernels takes away a part of what a larger one does, and zeros of before go first.
         """
@@ -73,7 +73,7 @@ def random_scores(kernels: Sequence[Array], seed: int) -> list[Array]:
 
 
 def keep_largest(scores: Sequence[Array], sparsity: float, scope: Scope) -> list[Array]:
-    """All but the smallest share `sparsity` of each kernel, or of all kernels together; of equal scores the first go."""
+    """Return all but the smallest share `sparsity` of each kernel, or of all kernels together; of equal scores the first go."""
     if scope == "layer":
         return [_largest(each.ravel(), sparsity).reshape(each.shape) for each in scores]
     stay = _largest(np.concatenate([each.ravel() for each in scores]), sparsity)
@@ -82,7 +82,7 @@ def keep_largest(scores: Sequence[Array], sparsity: float, scope: Scope) -> list
 
 
 def _largest(scores: Array, sparsity: float) -> Array:
-    """What a stable sort would leave, in linear time."""
+    """Return what a stable sort would leave, in linear time."""
     leaving = round(sparsity * len(scores))
     if leaving == 0:
         return np.ones(len(scores), bool)
@@ -101,7 +101,7 @@ def keep_above(scores: Sequence[Array], alpha: float, scope: Scope) -> list[Arra
 
 
 def keep_pattern(scores: Array, pattern: Pattern, axes: tuple[int, ...]) -> Array:
-    """Of every `pattern.of` consecutive scores along the kernel's input axes the `pattern.keep` largest; of equal ones the last.
+    """Keep, of every `pattern.of` consecutive scores along the kernel's input axes, the `pattern.keep` largest; of equal ones the last.
 
     The input axes are those that a matrix product sums over: there NVIDIA's sparse tensor cores look for 2:4 (arXiv 2104.08378), and a
     kernel loads its `of` inputs together. `axes` with more than one axis count as one, in the order given. A last group of fewer than
@@ -121,12 +121,12 @@ def keep_pattern(scores: Array, pattern: Pattern, axes: tuple[int, ...]) -> Arra
 
 
 def keeps_pattern(kernel: Array, pattern: Pattern, axes: tuple[int, ...]) -> bool:
-    """Whether the kernel has the pattern already."""
+    """Return whether the kernel has the pattern already."""
     return bool((kernel[~keep_pattern(np.abs(kernel), pattern, axes)] == 0).all())
 
 
 def holding(mask: Array | KerasVariable, also: Constraint | None = None) -> Constraint:
-    """A Keras constraint that puts what the mask takes away back to zero, behind the constraint `also`.
+    """A Keras constraint that puts what the mask takes away back to zero, after the constraint `also`.
 
     The optimizer applies it in the graph, in each step right after it has changed the kernel. `mask` is a boolean array, or a boolean
     Variable: what a schedule assigns to it counts from the next step on, without a new trace.
@@ -143,7 +143,7 @@ def holding(mask: Array | KerasVariable, also: Constraint | None = None) -> Cons
 
 
 def mask_variable(mask: Array) -> KerasVariable:
-    """A mask as a Variable, so that it is no constant of the graph."""
+    """Return a mask as a Variable, so that it is not a constant of the graph."""
     import keras
 
     return keras.Variable(mask, trainable=False, dtype="bool", name="mask")

@@ -8,7 +8,7 @@ from pipeline.errors import PlanError
 from pipeline.plan import Table
 
 PART_TO_RECOVER = 4
-"""One part in so many of the training is left to the final sparsity, if the plan says nothing else. The paper keeps the masks as they are
+"""One part in this many of the training is left to the final sparsity, if the plan says nothing else. The paper keeps the masks as they are
 from the last change on, and trains on."""
 
 FEWEST_RISES = 20
@@ -29,7 +29,7 @@ class Schedule(Table, frozen=True):
     power: Annotated[float, Meta(gt=0, le=10)] = 3.0
 
     def over(self, steps: int, final: float) -> "Rise":
-        """The schedule of a training of so many steps that ends at the sparsity `final`. PlanError if it does not fit in."""
+        """Return the schedule of a training of this many steps that ends at the sparsity `final`. PlanError if it does not fit in."""
         if self.kind == "constant":
             last, initial = self.begin_step, final
         else:
@@ -37,7 +37,7 @@ class Schedule(Table, frozen=True):
             initial = self.initial_sparsity
         if last <= self.begin_step and self.kind == "polynomial":
             raise PlanError(
-                f"schedule.end_step is {last}, which is not behind schedule.begin_step {self.begin_step}",
+                f"schedule.end_step is {last}, which is not after schedule.begin_step {self.begin_step}",
                 hint="The sparsity rises between the two: give a later end_step.",
             )
         if max(last, self.begin_step) >= steps:
@@ -65,7 +65,7 @@ class Rise(NamedTuple):
     power: float
 
     def sparsity(self, step: int) -> float:
-        """Before `begin` nothing is pruned; then final + (initial - final) * (1 - progress)^power; behind `end` it stays."""
+        """Before `begin` nothing is pruned; then final + (initial - final) * (1 - progress)^power; after `end` it stays."""
         if step < self.begin:
             return 0.0
         if step >= self.end:
@@ -74,7 +74,7 @@ class Rise(NamedTuple):
         return self.final + (self.initial - self.final) * float((1 - progress) ** self.power)
 
     def changes(self, before: int, step: int) -> bool:
-        """Whether a change is due at a step behind `before` and up to `step`: every `frequency` steps, and at the end."""
+        """Return whether a change is due at a step after `before` and up to `step`: every `frequency` steps, and at the end."""
         if step < self.begin or before >= self.end:
             return False
         rises = (min(step, self.end) - self.begin) // self.frequency - (before - self.begin) // self.frequency

@@ -37,12 +37,12 @@ class Channels:
     def tie(self, one: Ids, other: Ids) -> None:
         """Channel i of `one` and channel i of `other` go together."""
         if len(one) != len(other):
-            raise ValueError(f"{len(one)} channels can not be tied to {len(other)}")
+            raise ValueError(f"{len(one)} channels cannot be tied to {len(other)}")
         if one is not other:
             self._tied.append((one, other))
 
     def keep(self, ids: Ids | None, why: str, *, first: bool = False) -> None:
-        """None of these can be removed, because of `why`. Of several reasons the first is told."""
+        """Keep all of these, because of `why`. Of several reasons the first is reported."""
         if ids is not None:
             self._kept.insert(0 if first else len(self._kept), (ids, why))
 

@@ -13,7 +13,7 @@ from pipeline.frameworks.types import KerasLayer, KerasModel, KerasNode
 
 
 def functional(model: KerasModel) -> KerasModel:
-    """The graph of a Functional or Sequential model. StageError if it has none."""
+    """Return the graph of a Functional or Sequential model. StageError if it has none."""
     graph = graph_of(model)
     if graph is None:
         raise StageError(
@@ -24,7 +24,7 @@ def functional(model: KerasModel) -> KerasModel:
 
 
 def is_model(layer: KerasLayer) -> bool:
-    """Whether this layer is a model with a graph of its own."""
+    """Return whether this layer is a model with a graph of its own."""
     import keras
 
     return isinstance(layer, keras.Model) and (hasattr(layer, "_nodes_by_depth") or hasattr(layer, "_functional"))
@@ -63,7 +63,7 @@ def _called(node: KerasNode, given: Sequence[Tensor], found: dict[int, Tensor], 
     rule = rule_of(layer)
     axes = call.fixed() if rule is None else rule(call)
     if any(not _fits(each, shape) for each, shape in zip(axes, shapes, strict=True)):
-        axes = call.fixed()  # called in a way that its rule does not know, as with arrays among the tensors
+        axes = call.fixed()  # called in a way that its rule does not know, such as with arrays among the tensors
     return [Tensor(each, shape) for each, shape in zip(axes, shapes, strict=True)]
 
 
@@ -75,7 +75,7 @@ def _fits(axes: Axes, shape: tuple[int | None, ...]) -> bool:
 
 
 def _arguments(node: KerasNode, found: dict[int, Tensor]) -> dict[str, Any]:
-    """What the layer was called with, by the names of its `call`."""
+    """Return what the layer was called with, by the names of its `call`."""
     import keras
 
     def known(value: object) -> object:
@@ -84,5 +84,5 @@ def _arguments(node: KerasNode, found: dict[int, Tensor]) -> dict[str, Any]:
     args, kwargs = (keras.tree.map_structure(known, each) for each in (node.arguments.args, node.arguments.kwargs))
     try:
         return dict(inspect.signature(node.operation.call).bind(*args, **kwargs).arguments)
-    except TypeError:  # what `__call__` takes beside the arguments of `call`
+    except TypeError:  # what `__call__` takes in addition to the arguments of `call`
         return {}

@@ -21,7 +21,7 @@ class Group(NamedTuple):
     kind: str = "channels"  # or heads, of attention
 
 
-class Left(NamedTuple):
+class KeptLayer(NamedTuple):
     """A layer that stayed as it was, or wider than was asked."""
 
     layer: str
@@ -48,14 +48,14 @@ class Set(NamedTuple):
     def channels(self) -> int:
         return len(self.components) * self.width
 
-    def told(self, gone: int = 0) -> Group:
+    def after(self, gone: int = 0) -> Group:
         return Group(self.layers, self.channels, self.channels - gone * self.width, self.kind)
 
 
 class Grouped(NamedTuple):
     components: Components
     groups: tuple[Set, ...]  # in the order of the graph
-    left: tuple[Left, ...]  # layers of which some or all channels have to stay
+    left: tuple[KeptLayer, ...]  # layers some or all of whose channels have to stay
 
 
 def grouped(wiring: Wiring, exclude: Iterable[str] = ()) -> Grouped:
@@ -84,7 +84,7 @@ def grouped(wiring: Wiring, exclude: Iterable[str] = ()) -> Grouped:
 
 
 def _widths(wiring: Wiring, components: Components) -> Ids:
-    """Of each component: how many channels it has in the narrowest tensor. (Heads are in none: 1.)"""
+    """Return how many channels each component has in the narrowest tensor. (Heads are in none: 1.)"""
     widths = np.full(len(components.of), np.iinfo(np.intp).max)
     tensors = {id(ids): ids for several in wiring.put_out.values() for ids in several}
     for ids in tensors.values():
@@ -94,7 +94,7 @@ def _widths(wiring: Wiring, components: Components) -> Ids:
     return widths
 
 
-def _left(producers: Sequence[Producer], components: Components, groups: Sequence[Set]) -> Iterable[Left]:
+def _left(producers: Sequence[Producer], components: Components, groups: Sequence[Set]) -> Iterable[KeptLayer]:
     free = {int(component) for group in groups for component in group.components}
     for producer in producers:
         of = [int(component) for component in components.of[producer.ids]]
@@ -103,4 +103,4 @@ def _left(producers: Sequence[Producer], components: Components, groups: Sequenc
             why = next((components.kept[each] for each in stay if each in components.kept), "they only go all together")
             whole = len(stay) == len(of) and producer.kind == "channels"
             some = "" if whole else f"{len(stay)} of its {len(of)} {producer.kind}: "
-            yield Left(producer.name, some + why)
+            yield KeptLayer(producer.name, some + why)

@@ -18,7 +18,7 @@ Importance = Literal["l1", "l2", "random"]
 
 
 def importances(wiring: Wiring, of: Ids, groups: Sequence[Set], how: Importance, seed: int) -> list[Array]:
-    """For each group: the importance of each of its components, 1.0 on average over the layer that makes it."""
+    """Return for each group the importance of each of its components, 1.0 on average over the layer that makes it."""
     if how == "random":
         generator = np.random.default_rng(seed)
         return [generator.random(len(group.components)) for group in groups]
@@ -33,7 +33,7 @@ def importances(wiring: Wiring, of: Ids, groups: Sequence[Set], how: Importance,
 
 
 def _norms(wiring: Wiring, of: Ids, producer: Producer, how: Importance) -> Array:
-    """For every component the norm of this layer's weights that make it, divided by the mean of the layer."""
+    """Return for every component the norm of this layer's weights that make it, divided by the mean of the layer."""
     total = np.zeros(len(of))
     for kernel, axis in producer.kernels:
         ids = wiring.axes[id(kernel)][axis]
@@ -45,7 +45,7 @@ def _norms(wiring: Wiring, of: Ids, producer: Producer, how: Importance) -> Arra
 
 
 def sizes_along(kernel: Array, axis: int, how: Importance) -> Array:
-    """For each entry of the axis the L1 norm of its weights, or the square of their L2 norm: what adds up over several kernels."""
+    """Return for each entry of the axis the L1 norm of its weights, or the square of their L2 norm: what adds up over several kernels."""
     values = kernel.astype(np.float32, copy=False)  # 16-bit ones could overflow when they are squared
     others = tuple(each for each in range(values.ndim) if each != axis % values.ndim)
     sizes: Array = (np.abs(values) if how == "l1" else np.square(values)).sum(axis=others, dtype=np.float64)

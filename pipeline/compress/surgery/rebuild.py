@@ -1,4 +1,4 @@
-"""The same model with fewer channels: every layer made anew from its config, every weight without what is gone."""
+"""The same model with fewer channels: every layer made again from its config, every weight without what was removed."""
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Builder:
         return self.copies[id(layer)]
 
     def model(self, model: KerasModel) -> KerasModel:
-        """Not by keras.models.clone_model: it compiles the copy, and fails on a loss that is a function."""
+        """Copy the model, but not with keras.models.clone_model: that compiles the copy, and fails on a loss that is a function."""
         import keras
 
         graph = functional(model)
@@ -120,6 +120,6 @@ def _sliced(values: Array, axes: Axes, alive: Array) -> Array:
 def _no_copy(layer: KerasLayer, error: Exception) -> StageError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return StageError(
-        f"layer '{layer.name}' ({type(layer).__name__}) can not be made anew from its config: {lines[-1].strip()[:200]}",
-        hint="Give its class a get_config that returns all arguments of its constructor; a model with it can not be pruned before.",
+        f"layer '{layer.name}' ({type(layer).__name__}) cannot be made again from its config: {lines[-1].strip()[:200]}",
+        hint="Give its class a get_config that returns all arguments of its constructor; without it, such a model cannot be pruned.",
     )

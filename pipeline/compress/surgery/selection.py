@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.compress.settings import check_names
 from pipeline.compress.surgery.channels import Ids
-from pipeline.compress.surgery.groups import Group, Grouped, Left, Set
+from pipeline.compress.surgery.groups import Group, Grouped, KeptLayer, Set
 from pipeline.compress.surgery.importance import Importance, importances
 from pipeline.compress.surgery.wiring import Wiring
 from pipeline.errors import PlanError
@@ -33,11 +33,11 @@ class Selection(NamedTuple):
 class Chosen(NamedTuple):
     dead: Ids  # components
     pruned: tuple[Group, ...]
-    left: tuple[Left, ...]
+    left: tuple[KeptLayer, ...]
 
 
 def check(selection: Selection, found: Grouped) -> None:
-    """PlanError unless exactly one way to select is given, for layers that there are."""
+    """Raise PlanError unless exactly one way to select is given, for layers that there are."""
     given = [key for key, value in (("ratio", selection.ratio), ("alpha", selection.alpha)) if value is not None]
     given += ["ratios"] if selection.ratios else []
     if len(given) != 1:
@@ -66,14 +66,14 @@ def select(wiring: Wiring, found: Grouped, selection: Selection, seed: int) -> C
         gone = len(score) - stay
         dead.append(group.components[np.argsort(score, kind="stable")[:gone]])
         if gone:
-            pruned.append(group.told(gone))
+            pruned.append(group.after(gone))
         if why := _short(group, wanted, stay, selection):
-            left += [Left(layer, why) for layer in group.layers]
+            left += [KeptLayer(layer, why) for layer in group.layers]
     return Chosen(np.concatenate(dead), tuple(pruned), tuple(left))
 
 
 def _wanted(groups: Sequence[Set], scores: Sequence[Array], selection: Selection) -> list[float]:
-    """How many components of each group would stay, before rounding."""
+    """Return how many components of each group would stay, before rounding."""
     if selection.alpha is not None:
         return [float((score >= selection.alpha * score.max()).sum()) for score in scores]
     if selection.ratios:
@@ -93,14 +93,14 @@ def _ratio_of(group: Set, ratios: Mapping[str, float]) -> float:
     if len(given) > 1:
         named = " and ".join(f"'{layer}'" for layer in given.values())
         raise PlanError(
-            f"prune_channels.ratios: {named} lose their channels together, so they can not have different ratios",
+            f"prune_channels.ratios: {named} lose their channels together, so they cannot have different ratios",
             hint="Give both the same ratio, or only one of them.",
         )
     return next(iter(given), 0.0)
 
 
 def kept(group: Set, wanted: float, selection: Selection) -> int:
-    """How many components stay: the nearest multiple of round_to channels, at least one and at least min_channels."""
+    """Return how many components stay: the nearest multiple of round_to channels, at least one and at least min_channels."""
     count, step = len(group.components), _step(group, selection)
     stay = math.floor(wanted / step + 0.5) * step
     least = max(step, math.ceil(selection.min_channels / group.width / step) * step)

@@ -19,7 +19,7 @@ class Producer(NamedTuple):
     ids: Ids
     kernels: tuple[
         tuple[KerasVariable, int], ...
-    ]  # weights whose slices along this axis tell how important a channel is
+    ]  # weights whose slices along this axis show how important a channel is
     kind: str = "channels"  # or heads
 
 
@@ -56,7 +56,7 @@ class Wiring:
 
 
 class Call:
-    """One call of a layer or an operation. A rule tells here what happens to channels, and returns the axes of each output."""
+    """One call of a layer or an operation. A rule says here what happens to channels, and returns the axes of each output."""
 
     def __init__(
         self, layer: KerasLayer, name: str, wiring: Wiring, arguments: dict[str, Any], inputs: Sequence[Tensor],
@@ -100,7 +100,7 @@ class Call:
             self.wiring.tie(None if isinstance(a, int) else a, None if isinstance(b, int) else b, why)
 
     def makes(self, ids: Ids, *kernels: tuple[KerasVariable, int], kind: str = "channels") -> None:
-        """The layer makes these channels, and the slices of `kernels` along an axis tell how important each is."""
+        """The layer makes these channels, and the slices of `kernels` along an axis show how important each is."""
         producer = Producer(self.layer, self.name, ids, kernels, kind)
         self.wiring.producers.setdefault((id(self.layer), kind), producer)
 

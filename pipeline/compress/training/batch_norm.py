@@ -1,7 +1,7 @@
-"""Batch normalisation: the moving statistics estimated anew, for the weights as they are now.
+"""Batch normalisation: the moving statistics estimated again, for the weights as they are now.
 
 After surgery, and after a short training, the statistics are those of other weights: the accuracy of one pruned net was 77.3 %
-with them and 86.8 % when nothing but them had been estimated anew (measured on Fashion-MNIST).
+with them and 86.8 % when nothing but them had been estimated again (measured on Fashion-MNIST).
 """
 
 import contextlib
@@ -20,7 +20,7 @@ ROWS = 8192
 (mmpretrain, configs/resnet/resnet50_b32x8_coslr_preciseBn_imagenet.py, precise_bn.num_items)."""
 
 BATCH_ROWS = 256
-"""At least, where there are so many: each batch stands for all rows in the layers behind the first normalisation."""
+"""At least, where there are that many: each batch stands for all rows in the layers after the first normalisation."""
 
 
 def recalibrate(model: KerasModel, context: Context) -> bool:
@@ -53,13 +53,13 @@ def recalibrate(model: KerasModel, context: Context) -> bool:
 
 
 def check(model: KerasModel, context: Context) -> None:
-    """StageError or DataError if there is something to estimate, and rows that do not fit."""
+    """Raise StageError or DataError if there is something to estimate, and rows that do not fit."""
     rows = context.training or context.calibration
     if rows is None or not len(rows.x) or not any(norms_of(model)):
         return
     if len(model.inputs) != 1:
         raise StageError(
-            f"the statistics of batch normalisation in {model.name} can not be estimated anew: it has {len(model.inputs)} inputs, and a "
+            f"the statistics of batch normalisation in {model.name} cannot be estimated again: it has {len(model.inputs)} inputs, and a "
             "set of rows is one array",
             hint="Give recalibrate = false, or no rows: the statistics then stay as they are.",
         )
@@ -77,12 +77,12 @@ def recalibrate_or_say(model: KerasModel, context: Context) -> tuple[str, ...]:
 
 
 def statistics_of(model: KerasModel) -> set[int]:
-    """The ids of the weights that `recalibrate` sets, and no others."""
+    """Return the ids of the weights that `recalibrate` sets, and no others."""
     return {id(weight) for layer in norms_of(model) for weight in (layer.moving_mean, layer.moving_variance)}
 
 
 def norms_of(model: KerasModel) -> Iterator[KerasLayer]:
-    """Every BatchNormalization of a Keras model once, also inside nested models and wrappers."""
+    """Yield every BatchNormalization of a Keras model once, also inside nested models and wrappers."""
     import keras
 
     for layer in model._flatten_layers():  # noqa: SLF001 - Keras offers no other way into wrappers
@@ -98,7 +98,7 @@ def _seeing(model: KerasModel) -> TfFunction:
 
 @contextlib.contextmanager
 def _collecting(norms: list[KerasLayer]) -> Iterator[list[list[TfVariable]]]:
-    """Meanwhile each of these layers works as in training, and sums up [calls, means, squares of means, variances]."""
+    """Let each of these layers work as in training inside the context, and sum up [calls, means, squares of means, variances]."""
     import tensorflow as tf
 
     sums = [[tf.Variable(0.0, dtype="float64")] for _ in norms]
@@ -138,7 +138,7 @@ def _summing(
 def _set(layer: KerasLayer, mean: Array, variance: Array) -> None:
     if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
         raise StageError(
-            f"the statistics of batch normalisation '{layer.name}' can not be estimated: its inputs are not finite",
+            f"the statistics of batch normalisation '{layer.name}' cannot be estimated: its inputs are not finite",
             hint="Check that the training rows are scaled as in training, and the weights in front of this layer.",
         )
     layer.moving_mean.assign(mean.astype(np.float32))

@@ -1,4 +1,4 @@
-"""The end of a training beside its beginning, on rows that it did not learn from: the better weights are kept, and it is said."""
+"""Compare the end of a training with its beginning, on rows that it did not learn from: the better weights are kept, and a note says so."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,13 +10,13 @@ from pipeline import units
 from pipeline.compress.context import Context
 from pipeline.compress.settings import Recover
 from pipeline.compress.training import batch_norm, distillation
-from pipeline.compress.training.objective import Lesson
+from pipeline.compress.training.objective import Objective
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasVariable
 from pipeline.records import UNTRAINED
 
 SURE = 2.0  # standard errors of the mean difference, row by row
-WORST = 1e30  # the error of an answer that is no number
+WORST = 1e30  # the error of an answer that is not a number
 ADVICE = "a smaller recover.learning_rate (a tenth), or more epochs, usually help"
 
 
@@ -26,42 +26,44 @@ class Untrained(NamedTuple):
     finish: Callable[[], None]  # turns the weights as they are before the training into it
     hidden: Sequence[
         KerasVariable
-    ] = ()  # variables that are no weights of the model and that `finish` or the training changes
+    ] = ()  # variables that are not weights of the model and that `finish` or the training changes
 
 
 AS_IT_IS = Untrained(lambda: None)
 
 
 class Trial:
-    """One training: make it before, ask it behind it."""
+    """The judge of one training: made before it, asked after it."""
 
-    def __init__(self, lesson: Lesson, how: Recover, context: Context, untrained: Untrained) -> None:
-        self.lesson, self.how, self.context, self.untrained = lesson, how, context, untrained
-        self.variables = [*lesson.student.model.weights, *untrained.hidden]
-        self.rows = lesson.held if len(lesson.held) else lesson.chosen
-        self.answer = distillation.asking(lesson.student)
-        self.wanted = None if lesson.teaching is None or lesson.labelled else self._asked(lesson.teaching.teacher)
+    def __init__(self, objective: Objective, how: Recover, context: Context, untrained: Untrained) -> None:
+        self.objective, self.how, self.context, self.untrained = objective, how, context, untrained
+        self.variables = [*objective.student.model.weights, *untrained.hidden]
+        self.rows = objective.held if len(objective.held) else objective.chosen
+        self.answer = distillation.answers_of(objective.student)
+        self.wanted = (
+            None if objective.teacher is None or objective.labelled else self._asked(objective.teacher.forward)
+        )
         self.start = [variable.numpy() for variable in self.variables]
         untrained.finish()
         self.before = self._errors()
         self._restore()
 
     def better(self) -> tuple[str, ...]:
-        """Keep the better weights of the two; return what is to be said."""
+        """Keep the better weights of the two; return the notes on it."""
         after = self._errors()
         found = self._told(self.before, after)
         if after.mean() <= self.before.mean():
             return (found,)
-        model = self.lesson.student.model
+        model = self.objective.student.model
         self._restore()
         self.untrained.finish()
-        anew = self.how.recalibrate and batch_norm.recalibrate(model, self.context)  # it helps behind a surgery
-        if anew and self._errors().mean() > self.before.mean():
+        recalibrated = self.how.recalibrate and batch_norm.recalibrate(model, self.context)  # it helps after a surgery
+        if recalibrated and self._errors().mean() > self.before.mean():
             self._restore()
             self.untrained.finish()
         worse = after - self.before
         sure = worse.mean() > SURE * worse.std() / math.sqrt(len(worse))
-        why = "the training made it worse" if sure else "no better by these rows, whose difference may be chance"
+        why = "the training made it worse" if sure else "no better on these rows, and the difference may be chance"
         return (f"{found}: {why}. {UNTRAINED}; {ADVICE}",)
 
     def _restore(self) -> None:
@@ -69,15 +71,15 @@ class Trial:
             variable.assign(value)
 
     def _errors(self) -> Array:
-        """Of each row: whether the class is wrong, where there are labels; else how far the answer is from the teacher's."""
+        """Return for each row whether the class is wrong, where there are labels; else how far the answer is from the teacher's."""
         answers = self._asked(None).astype(np.float64)
-        if self.lesson.y is not None:
-            wrong = answers.argmax(-1) != self.lesson.y[self.rows]
+        if self.objective.y is not None:
+            wrong = answers.argmax(-1) != self.objective.y[self.rows]
             errors: Array = (wrong | ~np.isfinite(answers).all(-1)).astype(np.float64)
             return errors
         assert self.wanted is not None  # learned from a teacher alone
         wanted = self.wanted.astype(np.float64)
-        if self.lesson.student.classes:
+        if self.objective.student.classes:
             wanted, answers = _log_softmax(wanted), _log_softmax(answers)
             apart = (np.exp(wanted) * (wanted - answers)).sum(-1)
         else:
@@ -85,17 +87,17 @@ class Trial:
         known: Array = np.nan_to_num(apart, nan=WORST, posinf=WORST)
         return known
 
-    def _asked(self, teacher: distillation.Answering | None) -> Array:
-        answer = self.answer if teacher is None else distillation.asking(teacher)
+    def _asked(self, teacher: distillation.Forward | None) -> Array:
+        answer = self.answer if teacher is None else distillation.answers_of(teacher)
         parts = range(0, len(self.rows), distillation.BATCH_ROWS)
-        return np.concatenate([answer(self.lesson.x[self.rows[i : i + distillation.BATCH_ROWS]]) for i in parts])
+        return np.concatenate([answer(self.objective.x[self.rows[i : i + distillation.BATCH_ROWS]]) for i in parts])
 
     def _told(self, before: Array, after: Array) -> str:
-        which = "not trained on" if len(self.lesson.held) else "trained on, for there are too few to hold some out"
+        which = "not trained on" if len(self.objective.held) else "trained on, for there are too few to hold some out"
         rows = f"{units.counted(len(before), 'row')} {which}"
-        if self.lesson.y is not None:
+        if self.objective.y is not None:
             return f"of {rows}, {units.percent(1 - before.mean())} were right before the training and {units.percent(1 - after.mean())} after it"
-        what = "divergence" if self.lesson.student.classes else "mean squared difference"
+        what = "divergence" if self.objective.student.classes else "mean squared difference"
         return (
             f"on {rows}, the {what} from the teacher's answers was {units.number(before.mean())} before the training and "
             f"{units.number(after.mean())} after it"

@@ -41,7 +41,7 @@ class Checkpoint:
         return arrays if str(arrays.pop(DIGEST, "")) == self.digest else None
 
     def write(self, arrays: Mapping[str, Array]) -> None:
-        """Replace what is there by these; a process that is killed meanwhile leaves the old ones."""
+        """Replace what is there by these; a process that is killed while it does so leaves the old ones."""
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             data, named = io.BytesIO(), {DIGEST: np.array(self.digest), **arrays}

@@ -17,7 +17,7 @@ from pipeline.frameworks.types import KerasLayer, KerasModel, KerasVariable, TfT
 
 CACHE_BYTES = 2**29  # of the teacher's answers for all rows; more are asked for in each step instead
 BATCH_ROWS = 500
-PROBE_ROWS = 64  # tell probabilities from logits
+PROBE_ROWS = 64  # to distinguish probabilities from logits
 
 
 def softened_divergence(teacher: TfTensor, student: TfTensor, temperature: float) -> TfTensor:
@@ -57,7 +57,7 @@ def mean_square(one: TfTensor, other: TfTensor) -> TfTensor:
     return tf.reduce_mean(tf.math.squared_difference(tf.cast(one, "float32"), tf.cast(other, "float32")))
 
 
-class Answering(NamedTuple):
+class Forward(NamedTuple):
     """A model that is asked for [outputs of layers..., answers]; the answers of a classifier are logits."""
 
     model: KerasModel
@@ -82,7 +82,7 @@ class Answering(NamedTuple):
         return [tuple(self.model.get_layer(name).output.shape[1:]) for name in self.layers]
 
 
-def answering(model: KerasModel, x: Array, layers: tuple[str, ...], *, classes: bool) -> Answering:
+def forward_of(model: KerasModel, x: Array, layers: tuple[str, ...], *, classes: bool) -> Forward:
     """`x`: some rows, to see whether class scores are probabilities. PlanError names a layer that the graph does not have once."""
     import keras
 
@@ -93,19 +93,19 @@ def answering(model: KerasModel, x: Array, layers: tuple[str, ...], *, classes: 
             seen = [model.get_layer(name).output for name in layers]
         except (AttributeError, ValueError) as error:
             raise PlanError(
-                f"distill.features: one of the layers {', '.join(layers)} of {model.name} is used more than once, so its output is not one",
-                hint="Name the layer behind it.",
+                f"distill.features: one of the layers {', '.join(layers)} of {model.name} is used more than once, so it has several outputs",
+                hint="Name the layer after it.",
             ) from error
         outputs = keras.Model(model.inputs, [*seen, model.outputs[0]])
     unclear = classes and logits.final_softmax(model) is None
-    return Answering(model, outputs, layers, classes, unclear and logits.answers_probabilities(model, x))
+    return Forward(model, outputs, layers, classes, unclear and logits.answers_probabilities(model, x))
 
 
-class Teaching(NamedTuple):
+class Teacher(NamedTuple):
     """What a teacher adds to a training."""
 
     settings: Distill
-    teacher: Answering
+    forward: Forward
     answers: Array | None  # (rows, ...) float32 for the rows that are trained on; None: asked for in each step
     projections: tuple[
         KerasLayer | None, ...
@@ -122,8 +122,8 @@ class Teaching(NamedTuple):
         """`soft`: the cached answers for these rows. `student`: its features and its answers."""
         *features, answers = student
         if soft is None:
-            *wanted, soft = self.teacher(x, training=False)
-        if self.teacher.classes:
+            *wanted, soft = self.forward(x, training=False)
+        if self.forward.classes:
             loss = distillation_loss(soft, answers, labels, self.settings)
         else:
             loss = mean_square(soft, answers)
@@ -135,13 +135,13 @@ class Teaching(NamedTuple):
         return loss
 
 
-def teach(student: Answering, settings: Distill, context: Context, x: Array, chosen: Array) -> Teaching:
+def teach(student: Forward, settings: Distill, context: Context, x: Array, chosen: Array) -> Teacher:
     """Open the teacher and let it answer the rows `chosen` of `x`. `student` is asked for `settings.features` too."""
     opened = _open(settings, context, student.model)
-    teacher = answering(opened, x[:PROBE_ROWS], _names(settings.features)[0], classes=student.classes)
+    teacher = forward_of(opened, x[:PROBE_ROWS], _names(settings.features)[0], classes=student.classes)
     width = math.prod(size or 1 for size in teacher.model.outputs[0].shape[1:])
     cached = not settings.features and 4 * width * len(chosen) <= CACHE_BYTES
-    return Teaching(
+    return Teacher(
         settings,
         teacher,
         _answers(teacher, x, chosen, context) if cached else None,
@@ -154,7 +154,7 @@ def student_layers(settings: Distill | None) -> tuple[str, ...]:
 
 
 def _names(features: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Of the teacher's and of the student's layers; "a=b" is layer a of the teacher beside layer b of the student."""
+    """Return the names of the teacher's layers and of the student's; "a=b" pairs layer a of the teacher with layer b of the student."""
     pairs = [name.partition("=") for name in features]
     return tuple(teacher for teacher, _, _ in pairs), tuple(student or teacher for teacher, _, student in pairs)
 
@@ -182,8 +182,8 @@ def _open(settings: Distill, context: Context, student: KerasModel) -> KerasMode
     return teacher
 
 
-def _answers(teacher: Answering, x: Array, chosen: Array, context: Context) -> Array:
-    """What the teacher answers for the rows, in the order of `chosen`; read back if it was computed before."""
+def _answers(teacher: Forward, x: Array, chosen: Array, context: Context) -> Array:
+    """Return what the teacher answers for the rows, in the order of `chosen`; read back if it was computed before."""
     weights = [weight.numpy() for weight in teacher.model.weights]
     kept = Checkpoint(
         context.resume, "teacher", digest_of(weights), digest_of([chosen, x[: BATCH_ROWS]]), teacher.probabilities
@@ -191,7 +191,7 @@ def _answers(teacher: Answering, x: Array, chosen: Array, context: Context) -> A
     found = kept.read()
     if found is not None:
         return found["answers"]
-    answer = asking(teacher)
+    answer = answers_of(teacher)
     answers: list[Array] = []
     for start in range(0, len(chosen), BATCH_ROWS):
         answers.append(answer(x[chosen[start : start + BATCH_ROWS]]))
@@ -201,7 +201,7 @@ def _answers(teacher: Answering, x: Array, chosen: Array, context: Context) -> A
     return together
 
 
-def asking(model: Answering) -> Callable[[Array], Array]:
+def answers_of(model: Forward) -> Callable[[Array], Array]:
     """A compiled function from rows to answers as float32."""
     import tensorflow as tf
 
@@ -209,7 +209,7 @@ def asking(model: Answering) -> Callable[[Array], Array]:
     return lambda x: np.asarray(asked(tf.constant(np.ascontiguousarray(x))), np.float32)
 
 
-def _projections(student: Answering, teacher: Answering, seed: int) -> tuple[KerasLayer | None, ...]:
+def _projections(student: Forward, teacher: Forward, seed: int) -> tuple[KerasLayer | None, ...]:
     """A learned linear map, the same at every place, where the number of channels differs (FitNets: arXiv 1412.6550, section 2.2)."""
     import keras
 

@@ -16,7 +16,7 @@ LEAST_PROBABILITY = 1e-7  # Keras's own epsilon, to which its cross entropy clip
 
 @contextlib.contextmanager
 def without_softmax(model: KerasModel) -> Iterator[None]:
-    """Meanwhile the model answers what goes into its final softmax. Trace a tf.function inside; a model without one stays as it is."""
+    """Let the model answer what goes into its final softmax, inside the context. Trace a tf.function inside; a model without one stays as it is."""
     import keras
 
     last = final_softmax(model)
@@ -53,13 +53,13 @@ def final_softmax(model: KerasModel) -> KerasLayer | None:
 
 
 def answers_probabilities(model: KerasModel, x: Array) -> bool:
-    """Whether the answers for these rows are probabilities: not negative, and 1 together."""
+    """Return whether the answers for these rows are probabilities: not negative, and 1 together."""
     outputs = np.asarray(model(x, training=False), np.float32)
     return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3))
 
 
 def as_logits(answers: TfTensor, *, probabilities: bool) -> TfTensor:
-    """In float32; of probabilities the logarithm, which a softmax turns back into them."""
+    """Return float32 logits; of probabilities the logarithm, which a softmax turns back into them."""
     import tensorflow as tf
 
     found = tf.cast(answers, "float32")

@@ -22,13 +22,13 @@ from pipeline.store import versions
 
 LARGEST_MOMENTUM = 0.9
 """Of batch normalisation while training. With Keras's 0.99 a short training leaves the statistics of the old weights:
-a student read 77.3 % and 86.8 % after they were estimated anew (measured on Fashion-MNIST)."""
+a student read 77.3 % and 86.8 % after they were estimated again (measured on Fashion-MNIST)."""
 
 TELL_SECONDS = 0.1
 
 
 def check(model: KerasModel, how: Recover | None, context: Context) -> None:
-    """Raise if the model can not be trained so on these rows: before a pass begins with what it does first."""
+    """Raise if the model cannot be trained so on these rows: before a pass begins with what it does first."""
     if how is not None:
         objective.fitting(model, how, context.training)
 
@@ -37,11 +37,11 @@ def recover(
     model: KerasModel, how: Recover, context: Context, callbacks: Sequence[KerasCallback] = (), *, hold_zeros: bool = True,
     untrained: Untrained = AS_IT_IS,
 ) -> tuple[str, ...]:  # fmt: skip
-    """Train the model in place, and return what is to be said of it.
+    """Train the model in place, and return notes on it.
 
     Adam, the learning rate falling to zero along a cosine; cross entropy with the labels, and with `how.distill` the teacher's answers
     too. With `hold_zeros`, weights of kernels that were pruned to zero stay zero. The order of the rows depends on the seed and the epoch alone, and with
-    `context.resume` each epoch's end is kept: the same call goes on from there and ends with the same weights, bit for bit.
+    `context.resume` each epoch's end is kept: the same call continues from there and ends with the same weights, bit for bit.
 
     A tenth of the rows is held out. By them the end is compared with the beginning, as `untrained` leaves it where the pass has still
     something to do: the better weights are kept, and the sentences say which.
@@ -49,10 +49,10 @@ def recover(
     `callbacks` are Keras callbacks; one with functions `state() -> list of arrays` and `restore(arrays)` is resumed too.
     Raises PlanError and DataError for what does not fit, StageError where the loss or a weight becomes NaN or infinite.
     """
-    to_learn = objective.prepare(model, how, context)
-    trial = Trial(to_learn, how, context, untrained)
+    goal = objective.prepare(model, how, context)
+    trial = Trial(goal, how, context, untrained)
     with _all_layers_train(model), zeros_held(model) if hold_zeros else contextlib.nullcontext():
-        notes = Training(to_learn, how, context, callbacks).run()
+        notes = Training(goal, how, context, callbacks).run()
     if how.recalibrate:
         batch_norm.recalibrate(model, context)
     return (*notes, *trial.better())
@@ -69,19 +69,19 @@ class Training:
     """One call of `recover`."""
 
     def __init__(
-        self, to_learn: objective.Lesson, how: Recover, context: Context, callbacks: Sequence[KerasCallback]
+        self, goal: objective.Objective, how: Recover, context: Context, callbacks: Sequence[KerasCallback]
     ) -> None:
         import keras
 
-        self.lesson, self.how, self.context, self.callbacks = to_learn, how, context, callbacks
-        self.model = to_learn.student.model
-        self.steps = how.epochs * to_learn.steps
-        self.variables = [*self.model.trainable_variables, *to_learn.variables]
+        self.objective, self.how, self.context, self.callbacks = goal, how, context, callbacks
+        self.model = goal.student.model
+        self.steps = how.epochs * goal.steps
+        self.variables = [*self.model.trainable_variables, *goal.variables]
         self.optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(how.learning_rate, self.steps))
         self.optimizer.build(self.variables)
-        self.kept = [*self.model.variables, *to_learn.variables, *self.optimizer.variables]
+        self.kept = [*self.model.variables, *goal.variables, *self.optimizer.variables]
         self.checkpoint = Checkpoint(
-            context.resume, "training", how, context.seed, to_learn.identity(), versions(*VERSIONS),
+            context.resume, "training", how, context.seed, goal.identity(), versions(*VERSIONS),
             digest_of([weight.numpy() for weight in self.model.weights]), [type(each).__qualname__ for each in callbacks],
         )  # fmt: skip
         self.told = 0.0
@@ -92,7 +92,7 @@ class Training:
         optimizer = getattr(self.model, "optimizer", None)
         self.model.optimizer = self.optimizer  # callbacks look there
         called = keras.callbacks.CallbackList(
-            list(self.callbacks), model=self.model, epochs=self.how.epochs, steps=self.lesson.steps
+            list(self.callbacks), model=self.model, epochs=self.how.epochs, steps=self.objective.steps
         )
         try:
             called.on_train_begin()
@@ -104,14 +104,14 @@ class Training:
                 called.on_epoch_end(epoch, {"loss": loss})
                 NotFinite(self.model, self._where(epoch)).check_weights()
                 self._keep(epoch + 1, policy, notes)
-                self._tell((epoch + 1) * self.lesson.steps, epoch, loss, accuracy, self.lesson.evaluated())
+                self._tell((epoch + 1) * self.objective.steps, epoch, loss, accuracy, self.objective.evaluated())
             called.on_train_end()
         finally:
             self.model.optimizer = optimizer
         return notes
 
     def _begin(self) -> tuple[int, str | None, tuple[str, ...]]:
-        """From where: (epochs done, dtype policy, notes)."""
+        """Return where the training begins: (epochs done, dtype policy, notes)."""
         found = self.checkpoint.read()
         if found is not None:
             for i, variable in enumerate(self.kept):
@@ -122,7 +122,7 @@ class Training:
             return int(found["epochs"]), str(found["policy"]) or None, tuple(str(note) for note in found["notes"])
         if not self.how.mixed_precision:
             return 0, None, ()
-        batch = next(self.lesson.batches(0))
+        batch = next(self.objective.batches(0))
         faster, note = mixed_precision.is_faster(
             lambda policy: _bound(self.step_in(policy), batch), self.kept
         )  # the steps are taken back
@@ -145,7 +145,7 @@ class Training:
         self.checkpoint.write(arrays)
 
     def step_in(self, policy: str | None) -> TfFunction:
-        """A compiled function: one batch -> (loss, how many answers were right, whether loss and gradients are finite).
+        """Return a compiled function: one batch -> (loss, how many answers were right, whether loss and gradients are finite).
 
         If they are not, no weight is changed, so that the cause can still be seen.
         """
@@ -153,14 +153,14 @@ class Training:
 
         def step(batch: dict[str, TfTensor]) -> tuple[TfTensor, TfTensor, TfTensor]:
             with mixed_precision.computing_in(self.model, policy), tf.GradientTape() as tape:
-                loss, right = self.lesson.loss(batch)
+                loss, right = self.objective.loss(batch)
                 loss = tf.add_n(
                     [tf.cast(loss, "float32"), *(tf.reduce_sum(tf.cast(each, "float32")) for each in self.model.losses)]
                 )
             gradients = tape.gradient(loss, self.variables)
             finite = tf.math.is_finite(
                 tf.add_n([loss, *_sums(gradients)])
-            )  # a ReLU can turn NaN into 0, and its gradient can not
+            )  # a ReLU can turn NaN into 0, and its gradient cannot
 
             def learn() -> TfTensor:
                 self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
@@ -168,12 +168,12 @@ class Training:
 
             return loss, right, tf.cond(finite, learn, lambda: finite)
 
-        return tf.function(step, input_signature=[self.lesson.signature()], autograph=False)
+        return tf.function(step, input_signature=[self.objective.signature()], autograph=False)
 
     def epoch(self, epoch: int, step: TfFunction, called: KerasCallback) -> tuple[float, float | None]:
         """Mean loss, and the share of right answers where there are labels."""
         total, correct, seen = 0.0, 0, 0
-        for i, batch in enumerate(self.lesson.batches(epoch)):
+        for i, batch in enumerate(self.objective.batches(epoch)):
             called.on_train_batch_begin(i)
             loss, right, finite = (each.numpy() for each in step(batch))
             if not finite:
@@ -181,10 +181,10 @@ class Training:
             called.on_train_batch_end(i, {"loss": float(loss)})
             rows = len(batch["x"])
             total, correct, seen = total + float(loss) * rows, correct + int(right), seen + rows
-            accuracy = correct / seen if self.lesson.labelled else None
-            last = i + 1 == self.lesson.steps  # the end of an epoch is told when it is kept
+            accuracy = correct / seen if self.objective.labelled else None
+            last = i + 1 == self.objective.steps  # the end of an epoch is reported when it is kept
             if not last and time.monotonic() - self.told >= TELL_SECONDS:
-                self._tell(epoch * self.lesson.steps + i + 1, epoch, total / seen, accuracy)
+                self._tell(epoch * self.objective.steps + i + 1, epoch, total / seen, accuracy)
         return total / seen, accuracy
 
     def _tell(self, done: int, epoch: int, loss: float, accuracy: float | None, evaluated: str = "") -> None:
@@ -194,7 +194,7 @@ class Training:
         self.told = time.monotonic()
 
     def _where(self, epoch: int, step: int | None = None) -> str:
-        of_step = "" if step is None else f", step {step + 1} of {self.lesson.steps}"
+        of_step = "" if step is None else f", step {step + 1} of {self.objective.steps}"
         return f"epoch {epoch + 1} of {self.how.epochs}{of_step}"
 
 
@@ -211,7 +211,7 @@ def _bound(step: TfFunction, batch: dict[str, Array]) -> Callable[[], list[Array
 
 @contextlib.contextmanager
 def zeros_held(model: KerasModel) -> Iterator[None]:
-    """Meanwhile the weights of every floating point kernel that are exactly zero now stay zero: what was pruned stays pruned."""
+    """Keep the weights of every floating point kernel that are exactly zero now at zero, inside the context: what was pruned stays pruned."""
     before = []
     for variable in pruned_kernels(model):
         before.append((variable, variable.constraint))
@@ -225,7 +225,7 @@ def zeros_held(model: KerasModel) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _all_layers_train(model: KerasModel) -> Iterator[None]:
-    """A model saved with frozen layers would not recover: all train here, and are afterwards as they were."""
+    """Let all layers train inside the context, also frozen ones, which would not recover; afterwards they are as they were."""
     layers = model._flatten_layers()  # noqa: SLF001 - Keras offers no other way into wrappers
     trainable = [(layer, layer.trainable) for layer in layers]
     momenta = [(layer, layer.momentum) for layer in batch_norm.norms_of(model)]

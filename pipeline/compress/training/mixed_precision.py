@@ -20,7 +20,7 @@ WARM_UP_STEPS, TIMED_STEPS = 2, 5
 
 @contextlib.contextmanager
 def computing_in(model: KerasModel, policy: str | None) -> Iterator[None]:
-    """Meanwhile every layer of the model computes as this dtype policy says. Trace a tf.function inside. None: as they do."""
+    """Let every layer of the model compute as this dtype policy says, inside the context. Trace a tf.function inside. None: as they do."""
     layers = model._flatten_layers() if policy else []  # noqa: SLF001 - Keras offers no other way into wrappers
     before = [layer.dtype_policy for layer in layers]
     for layer in layers:
@@ -35,7 +35,7 @@ def computing_in(model: KerasModel, policy: str | None) -> Iterator[None]:
 def is_faster(
     step_in: Callable[[str | None], Callable[[], object]], variables: list[KerasVariable]
 ) -> tuple[bool, str]:
-    """Time a few training steps in float32 and in bfloat16, and put all variables back. Also the sentence that tells the result.
+    """Time a few training steps in float32 and in bfloat16, and put all variables back. Also the sentence that gives the result.
 
     `step_in` makes a step that computes with the given policy.
     """

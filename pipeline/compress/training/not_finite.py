@@ -17,7 +17,7 @@ class NotFinite(NamedTuple):
     where: str  # epoch 2 of 3, step 14 of 40
 
     def check_weights(self) -> None:
-        """StageError names the first weights that are NaN or infinite."""
+        """Raise StageError that names the first weights that are NaN or infinite."""
         self._check(self.model.weights)
 
     def _check(self, weights: Iterable[KerasVariable]) -> None:
@@ -29,7 +29,7 @@ class NotFinite(NamedTuple):
                 )
 
     def of_loss(self, loss: float, x: Array) -> StageError:
-        """The error to raise: names the first layer whose weights or outputs for the rows `x` are not finite."""
+        """Return the error to raise: names the first layer whose weights or outputs for the rows `x` are not finite."""
         if not np.isfinite(x).all():
             return StageError(
                 f"the training failed in {self.where}: the training rows hold NaN or infinity",

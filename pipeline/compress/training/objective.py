@@ -10,7 +10,7 @@ from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Recover
 from pipeline.compress.training import distillation, logits
 from pipeline.compress.training.checkpoint import digest_of
-from pipeline.compress.training.distillation import Answering, Teaching
+from pipeline.compress.training.distillation import Forward, Teacher
 from pipeline.errors import DataError, StageError
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasModel, KerasVariable, TfSpec, TfTensor
@@ -22,15 +22,15 @@ HELD_SHARE, MOST_HELD = 10, 1000
 training is compared with its beginning."""
 
 
-class Lesson(NamedTuple):
-    student: Answering
+class Objective(NamedTuple):
+    student: Forward
     x: Array
     y: Array | None  # None: nothing is learned from labels
     chosen: Array  # the rows of x to train on, ascending
     held: Array  # the rows of x that are not trained on and compare, ascending; empty where there are fewer than HELD_SHARE
     steps: int  # in an epoch
     seed: int
-    teaching: Teaching | None
+    teacher: Teacher | None
     evaluated: Callable[[], str]  # ", 91.20 % of 1,000 evaluation rows"
 
     @property
@@ -39,19 +39,19 @@ class Lesson(NamedTuple):
 
     @property
     def variables(self) -> list[KerasVariable]:
-        return [] if self.teaching is None else self.teaching.variables
+        return [] if self.teacher is None else self.teacher.variables
 
     def identity(self) -> tuple[object, ...]:
-        """What a resumed training must have in common with the one that was stopped. (That x is the same is told by some of it.)"""
+        """Return what a resumed training must have in common with the one that was stopped. (Some of x stands for all of it.)"""
         return digest_of([self.chosen, self.x[:IDENTITY_ROWS], np.array(self.x.shape), *self._labels()]), self.steps
 
     def _labels(self) -> list[Array]:
         return [] if self.y is None else [self.y]
 
     def batches(self, epoch: int) -> Iterator[dict[str, Array]]:
-        """Every row once, in an order of this seed and epoch, in batches of one size or one row less."""
+        """Yield every row once, in an order of this seed and epoch, in batches of one size or one row less."""
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.chosen))
-        soft = None if self.teaching is None else self.teaching.answers
+        soft = None if self.teacher is None else self.teacher.answers
         for part in np.array_split(order, self.steps):
             positions = np.sort(part)  # one way through a file that x is mapped from
             rows = self.chosen[positions]
@@ -63,7 +63,7 @@ class Lesson(NamedTuple):
             yield batch
 
     def signature(self) -> dict[str, TfSpec]:
-        """Of a batch."""
+        """Return the tf.TensorSpec of each array of one batch."""
         import tensorflow as tf
 
         return {
@@ -77,8 +77,8 @@ class Lesson(NamedTuple):
 
         found = self.student(batch["x"], training=True)
         labels = batch.get("y")
-        if self.teaching is not None:
-            loss = self.teaching.loss(batch["x"], batch.get("soft"), labels, found)
+        if self.teacher is not None:
+            loss = self.teacher.loss(batch["x"], batch.get("soft"), labels, found)
         else:
             loss = distillation.cross_entropy(labels, found[-1])
         if labels is None:
@@ -87,26 +87,26 @@ class Lesson(NamedTuple):
         return loss, tf.reduce_sum(tf.cast(right, tf.int32))
 
 
-def prepare(model: KerasModel, how: Recover, context: Context) -> Lesson:
+def prepare(model: KerasModel, how: Recover, context: Context) -> Objective:
     """Check that the model can learn from the rows. DataError, PlanError or StageError says what does not fit."""
     x, y, classes = fitting(model, how, context.training)
     held, count = _held(len(x)), trained_rows(how, len(x))
     order = np.random.default_rng(context.seed).permutation(len(x))
     chosen, kept = np.sort(order[:count]), np.sort(order[count : count + held])
     probe, distill = x[: distillation.PROBE_ROWS], how.distillation
-    student = distillation.answering(model, probe, distillation.student_layers(distill), classes=classes)
-    teaching = None if distill is None else distillation.teach(student, distill, context, x, chosen)
+    student = distillation.forward_of(model, probe, distillation.student_layers(distill), classes=classes)
+    teacher = None if distill is None else distillation.teach(student, distill, context, x, chosen)
     steps = -(-len(chosen) // how.batch_size)
-    return Lesson(student, x, y, chosen, kept, steps, context.seed, teaching, _evaluating(student, context))
+    return Objective(student, x, y, chosen, kept, steps, context.seed, teacher, _evaluating(student, context))
 
 
 def trained_rows(how: Recover, rows: int) -> int:
-    """How many of so many training rows are trained on."""
+    """Return how many of that many training rows are trained on."""
     return min(rows - _held(rows), how.rows or rows)
 
 
 def steps_of(how: Recover, context: Context) -> int:
-    """Of the whole training; 0 without rows."""
+    """Return the steps of the whole training; 0 without rows."""
     rows = 0 if context.training is None else len(context.training.x)
     return how.epochs * -(-trained_rows(how, rows) // how.batch_size)
 
@@ -116,7 +116,7 @@ def _held(rows: int) -> int:
 
 
 def fitting(model: KerasModel, how: Recover, training: Dataset | None) -> tuple[Array, Array | None, bool]:
-    """The checked rows, their labels if they are learned from, and whether the model's answers are class scores.
+    """Return the checked rows, their labels if they are learned from, and whether the model's answers are class scores.
 
     A row of numbers is taken for class scores where there are labels, or where it is probabilities. Else it may be anything, and is
     learned from a teacher like an image: by the mean squared difference, which serves logits too (Ba, Caruana: arXiv 1312.6184).
@@ -163,18 +163,18 @@ def _check_labels(y: Array, rows: int, classes: int) -> None:
         )
     if int(y.min()) < 0 or int(y.max()) >= classes:
         raise DataError(
-            f"the labels of data.training go from {y.min()} to {y.max()}, but the model tells {classes} classes apart: 0 to {classes - 1}",
+            f"the labels of data.training go from {y.min()} to {y.max()}, but the model has {classes} classes: 0 to {classes - 1}",
             hint="Number the classes from 0, as in the training of the model.",
         )
 
 
-def _evaluating(student: Answering, context: Context) -> Callable[[], str]:
+def _evaluating(student: Forward, context: Context) -> Callable[[], str]:
     """Answers the accuracy on some evaluation rows as it is now, as the end of a sentence; "" where there are no labels."""
     rows = context.evaluation
     if not student.classes or rows is None or rows.y is None:
         return lambda: ""
     drawn = np.sort(np.random.default_rng(context.seed).permutation(len(rows.x))[:EVALUATION_ROWS])
-    x, y, answer = np.ascontiguousarray(rows.x[drawn]), rows.y[drawn], distillation.asking(student)
+    x, y, answer = np.ascontiguousarray(rows.x[drawn]), rows.y[drawn], distillation.answers_of(student)
 
     def evaluated() -> str:
         share = frameworks.accuracy(answer(x), y)

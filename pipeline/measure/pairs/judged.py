@@ -6,7 +6,7 @@ from typing import Self
 import msgspec
 
 from device_agent import wire
-from pipeline.baseline import beside_baselines
+from pipeline.baseline import with_baselines
 from pipeline.measure.experiment import Experiment
 from pipeline.measure.pairs.run import Pairing, Shape
 from pipeline.measure.validity import doubts_of_pairs
@@ -24,7 +24,7 @@ class Judged(msgspec.Struct, frozen=True):
 
     @classmethod
     def all_of(cls, experiment: Experiment, measurements: Sequence[Measurement]) -> Iterator[Self]:
-        return (cls(experiment, *each) for each in beside_baselines(experiment.plan, measurements))
+        return (cls(experiment, *each) for each in with_baselines(experiment.plan, measurements))
 
     @property
     def launches(self) -> tuple[wire.Launch, wire.Launch]:

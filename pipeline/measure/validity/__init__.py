@@ -1,18 +1,18 @@
 """Why a measurement should not be trusted, read from what the agent saw around it. Doubt is a result.
 
-A rule is a function from what was Seen to a Doubt or None, and one line of RULES (docs/tuning.md describes them).
+A rule is a function from an Observed to a Doubt or None, and one line of RULES (docs/tuning.md describes them).
 """
 
 from collections.abc import Callable, Sequence
 
 from device_agent.wire import Launched, Paired
 from pipeline.measure.validity import board, contention, identity, steadiness
-from pipeline.measure.validity.evidence import Asked, Seen, alone, in_pairs
+from pipeline.measure.validity.evidence import Expected, Observed, alone, in_pairs
 from pipeline.records import BoardFacts, Doubt, Latency
 
-__all__ = ["RULES", "Asked", "Seen", "alone", "doubts_about", "doubts_of", "doubts_of_pairs", "in_pairs"]
+__all__ = ["RULES", "Expected", "Observed", "alone", "doubts_about", "doubts_of", "doubts_of_pairs", "in_pairs"]
 
-RULES: dict[str, Callable[[Seen], Doubt | None]] = {
+RULES: dict[str, Callable[[Observed], Doubt | None]] = {
     "throttled": board.throttled,
     "under-voltage": board.undervoltage,
     "clocks differ": board.clocks_differ,
@@ -38,34 +38,34 @@ RULES: dict[str, Callable[[Seen], Doubt | None]] = {
 }
 """By the name of the doubt that each raises."""
 
-NOTHING = Asked()
+NOTHING = Expected()
 
 
-def doubts_of(launches: Sequence[Launched], latency: Latency, what: Asked = NOTHING) -> tuple[Doubt, ...]:
+def doubts_of(launches: Sequence[Launched], latency: Latency, what: Expected = NOTHING) -> tuple[Doubt, ...]:
     """About one file in one runtime, measured alone."""
     return _doubts(alone(tuple(launches), latency, what))
 
 
 def doubts_of_pairs(
-    pairs: Sequence[Paired], baseline: Asked = NOTHING, candidate: Asked = NOTHING
+    pairs: Sequence[Paired], baseline: Expected = NOTHING, candidate: Expected = NOTHING
 ) -> tuple[Doubt, ...]:
     """About a baseline and a candidate that took turns: an invalid one forbids the verdict."""
     return _doubts(in_pairs(tuple(pairs), baseline, candidate)) if pairs else ()
 
 
-def _doubts(seen: Seen) -> tuple[Doubt, ...]:
-    return tuple(doubt for rule in RULES.values() if (doubt := rule(seen)) is not None)
+def _doubts(observed: Observed) -> tuple[Doubt, ...]:
+    return tuple(doubt for rule in RULES.values() if (doubt := rule(observed)) is not None)
 
 
 def doubts_about(where: BoardFacts) -> tuple[Doubt, ...]:
-    """What is doubted whatever was seen while measuring, because of where it was measured."""
+    """Return what is doubted whatever was seen while measuring, because of where it was measured."""
     if not where.emulated:
         return ()
     return (
         Doubt(
             what="emulated",
             evidence="the processor is emulated by a program: its times are of that program, not of a board",
-            remedy="Measure on a real board. Accuracy and size are judged here as on any other.",
+            remedy="Measure on a real board. Accuracy and size are judged here as on any other board.",
             decides_nothing=True,
         ),
     )

@@ -1,11 +1,11 @@
-"""Rules about the state of the board: heat, supply, clocks, and settings that somebody changed meanwhile."""
+"""Rules about the state of the board: heat, supply, clocks, and settings that changed during the measurement."""
 
 from collections.abc import Callable, Iterator
 from statistics import mean
 
 from device_agent.wire import Conditions, Launched
 from pipeline import units
-from pipeline.measure.validity.evidence import Seen
+from pipeline.measure.validity.evidence import Observed
 from pipeline.records import Doubt
 
 # Bits of `vcgencmd get_throttled`, Raspberry Pi documentation: 0 under-voltage, 1 frequency capped, 2 throttled,
@@ -20,36 +20,36 @@ DRIFT_RATIO = 0.02
 STEP_NS = 10_000_000
 
 
-def throttled(seen: Seen) -> Doubt | None:
+def throttled(observed: Observed) -> Doubt | None:
     def bad(before: Conditions, after: Conditions) -> bool:
         hot = bool(before.cooling_states or after.cooling_states)
         return hot or _flagged(before, after, THROTTLED_NOW) or (_grown(before, after, "throttle_count") or 0) > 0
 
-    hit = [launch for launch in seen.launches if bad(launch.before, launch.after)]
+    hit = [launch for launch in observed.launches if bad(launch.before, launch.after)]
     return _invalid(
         "throttled",
-        hit and f"the board slowed itself down in {_of(hit, seen)}{_flags(hit)}",
+        hit and f"the board slowed itself down in {_of(hit, observed)}{_flags(hit)}",
         "Cool the board (a fan, a heat sink, a lower room temperature), then measure again.",
     )
 
 
-def undervoltage(seen: Seen) -> Doubt | None:
+def undervoltage(observed: Observed) -> Doubt | None:
     def bad(before: Conditions, after: Conditions) -> bool:
         low = any(one.undervoltage or (one.supply_mv or SUPPLY_LOW_MV) < SUPPLY_LOW_MV for one in (before, after))
         return low or _flagged(before, after, UNDERVOLTAGE_NOW)
 
-    hit = [launch for launch in seen.launches if bad(launch.before, launch.after)]
+    hit = [launch for launch in observed.launches if bad(launch.before, launch.after)]
     supplies = [one.supply_mv for launch in hit for one in (launch.before, launch.after) if one.supply_mv]
     lowest = f", {min(supplies) / 1000:.2f} V at the lowest" if supplies else ""
     return _invalid(
         "under-voltage",
-        hit and f"the supply was too weak in {_of(hit, seen)}{_flags(hit)}{lowest}",
+        hit and f"the supply was too weak in {_of(hit, observed)}{_flags(hit)}{lowest}",
         "Use a supply and a cable that hold 5 V under load, then measure again.",
     )
 
 
-def governor(seen: Seen) -> Doubt | None:
-    changed = _changed(seen, lambda one: one.governor)
+def governor(observed: Observed) -> Doubt | None:
+    changed = _changed(observed, lambda one: one.governor)
     return _invalid(
         "governor changed",
         changed and f"the CPU frequency governor changed while measuring: {changed}",
@@ -57,16 +57,16 @@ def governor(seen: Seen) -> Doubt | None:
     )
 
 
-def clock_limits(seen: Seen) -> Doubt | None:
-    """As jetson_clocks sets them, or a driver that cools by them. The GPU's only where it runs the model."""
+def clock_limits(observed: Observed) -> Doubt | None:
+    """Doubt clock limits that changed, as jetson_clocks sets them, or a driver that cools by them. The GPU's only where it runs the model."""
 
     def limits(one: Conditions) -> Iterator[tuple[str, int | None, int | None]]:
         yield from ((f"CPU {core.cpu}", core.min_khz, core.max_khz) for core in one.cores)
-        if seen.uses_gpu:
+        if observed.uses_gpu:
             yield "the GPU", one.gpu_min_khz, one.gpu_max_khz
 
     told: dict[str, set[tuple[int, int]]] = {}
-    for name, low, high in (each for window in seen.windows for one in window for each in limits(one)):
+    for name, low, high in (each for window in observed.windows for one in window for each in limits(one)):
         if low is not None and high is not None:
             told.setdefault(name, set()).add((low, high))
     changed = [
@@ -81,8 +81,8 @@ def clock_limits(seen: Seen) -> Doubt | None:
     )
 
 
-def power_mode(seen: Seen) -> Doubt | None:
-    changed = _changed(seen, lambda one: one.power_mode)
+def power_mode(observed: Observed) -> Doubt | None:
+    changed = _changed(observed, lambda one: one.power_mode)
     return _invalid(
         "power mode changed",
         changed and f"the board's power mode changed while measuring: {changed}",
@@ -90,8 +90,8 @@ def power_mode(seen: Seen) -> Doubt | None:
     )
 
 
-def clock_stepped(seen: Seen) -> Doubt | None:
-    steps_ns = [after.wall_offset_ns - before.wall_offset_ns for before, after in seen.windows]
+def clock_stepped(observed: Observed) -> Doubt | None:
+    steps_ns = [after.wall_offset_ns - before.wall_offset_ns for before, after in observed.windows]
     hit = [step for step in steps_ns if abs(step) > STEP_NS]
     return _invalid(
         "clock stepped",
@@ -100,13 +100,13 @@ def clock_stepped(seen: Seen) -> Doubt | None:
     )
 
 
-def clocks_differ(seen: Seen) -> Doubt | None:
-    """Of the two sides of pairs, in the mean of what was seen behind each block."""
-    for what, name in _clocks(seen):
+def clocks_differ(observed: Observed) -> Doubt | None:
+    """Doubt pairs whose sides ran at other clocks, in the mean of what was seen after each block."""
+    for what, name in _clocks(observed):
         a, b = (
             [
                 khz
-                for pair in seen.pairs
+                for pair in observed.pairs
                 for block in pair.blocks
                 if block.side == side and (khz := getattr(block, name) or 0) > 0
             ]
@@ -122,55 +122,55 @@ def clocks_differ(seen: Seen) -> Doubt | None:
     return None
 
 
-def _clocks(seen: Seen) -> list[tuple[str, str]]:
+def _clocks(observed: Observed) -> list[tuple[str, str]]:
     """Those that the model runs at: what they are, and their field in wire.Block and wire.Conditions."""
-    return [("CPU", "cpu_khz"), *([("GPU", "gpu_khz")] if seen.uses_gpu else [])]
+    return [("CPU", "cpu_khz"), *([("GPU", "gpu_khz")] if observed.uses_gpu else [])]
 
 
-def below_pinned(seen: Seen) -> Doubt | None:
-    """Where the clock was fixed when it began, it stays there."""
-    slowest = min(_parts_of_pinned(seen), default=1.0)
+def below_pinned(observed: Observed) -> Doubt | None:
+    """Doubt a core that ran below the clock to which it was fixed when the launch began."""
+    slowest = min(_parts_of_pinned(observed), default=1.0)
     if slowest >= 1 - BELOW_PINNED_RATIO:
         return None
     return _invalid(
         "below its clock",
-        f"a core{' or the GPU' if seen.uses_gpu else ''} ran at {units.percent(slowest)} of the clock that it was fixed to",
+        f"a core{' or the GPU' if observed.uses_gpu else ''} ran at {units.percent(slowest)} of the clock that it was fixed to",
         "Cool the board and look at its supply: something slowed it down; then measure again.",
     )
 
 
-def _parts_of_pinned(seen: Seen) -> Iterator[float]:
-    """Of each clock that was seen, relative to the fixed one."""
-    for launch in seen.launches:
+def _parts_of_pinned(observed: Observed) -> Iterator[float]:
+    """Yield each clock that was seen, relative to the fixed one."""
+    for launch in observed.launches:
         used = [core for core in launch.before.cores if not launch.cpus or core.cpu in launch.cpus]
         pinned = {core.cpu: core.max_khz for core in used if core.max_khz and core.max_khz == core.min_khz}
         for core in (*launch.before.cores, *launch.after.cores):
             fixed_khz = pinned.get(core.cpu)
             if fixed_khz and core.khz:
                 yield core.khz / fixed_khz
-    for pair in seen.pairs:
+    for pair in observed.pairs:
         used = [core for core in pair.a.before.cores if not pair.a.cpus or core.cpu in pair.a.cpus]
         fixed = [core.max_khz for core in used if core.max_khz and core.max_khz == core.min_khz]
         if fixed and len(fixed) == len(used):
             yield from (block.cpu_khz / min(fixed) for block in pair.blocks if block.cpu_khz)
-    if seen.uses_gpu:
-        yield from _parts_of_pinned_gpu(seen)
+    if observed.uses_gpu:
+        yield from _parts_of_pinned_gpu(observed)
 
 
-def _parts_of_pinned_gpu(seen: Seen) -> Iterator[float]:
-    """Behind the launches and the blocks: before a launch it may rest."""
-    behind = [(launch.before, launch.after.gpu_khz) for launch in seen.launches]
-    behind += [(pair.a.before, block.gpu_khz) for pair in seen.pairs for block in pair.blocks]
-    for before, khz in behind:
+def _parts_of_pinned_gpu(observed: Observed) -> Iterator[float]:
+    """Yield the GPU's clock after the launches and the blocks: before a launch it may rest."""
+    seen = [(launch.before, launch.after.gpu_khz) for launch in observed.launches]
+    seen += [(pair.a.before, block.gpu_khz) for pair in observed.pairs for block in pair.blocks]
+    for before, khz in seen:
         if khz and before.gpu_max_khz and before.gpu_max_khz == before.gpu_min_khz:
             yield khz / before.gpu_max_khz
 
 
-def clock_drifts(seen: Seen) -> Doubt | None:
-    """Of a file that was measured alone: the blocks of pairs meet a drift alike."""
-    for what, name in _clocks(seen):
-        clocks = [khz for window in seen.windows for one in window if (khz := getattr(one, name))]
-        if not seen.pairs and clocks and max(clocks) - min(clocks) > DRIFT_RATIO * max(clocks):
+def clock_drifts(observed: Observed) -> Doubt | None:
+    """Only for files measured alone: within a pair, drift affects both sides equally."""
+    for what, name in _clocks(observed):
+        clocks = [khz for window in observed.windows for one in window if (khz := getattr(one, name))]
+        if not observed.pairs and clocks and max(clocks) - min(clocks) > DRIFT_RATIO * max(clocks):
             return Doubt(
                 what="clock drifts",
                 evidence=f"the {what} ran at {units.frequency(min(clocks))} to {units.frequency(max(clocks))} between launches",
@@ -179,27 +179,27 @@ def clock_drifts(seen: Seen) -> Doubt | None:
     return None
 
 
-def warmed_up(seen: Seen) -> Doubt | None:
-    hit = [launch for launch in seen.launches if launch.in_band is False]
+def warmed_up(observed: Observed) -> Doubt | None:
+    hit = [launch for launch in observed.launches if launch.in_band is False]
     if not hit:
         return None
     temperatures = [launch.before.temperature_mc for launch in hit if launch.before.temperature_mc is not None]
     highest = units.temperature(max(temperatures) / 1000) if temperatures else units.UNKNOWN
     return Doubt(
         what="warmed up",
-        evidence=f"the board did not cool down in time before {_of(hit, seen)}; the warmest began at {highest}",
+        evidence=f"the board did not cool down in time before {_of(hit, observed)}; the warmest began at {highest}",
         remedy="Cool the board, or raise [measure] cool_seconds or temperature_band_c, then measure again.",
     )
 
 
-def swapped(seen: Seen) -> Doubt | None:
-    """From swap, by anybody; or, in half of the timed parts, by the model itself, from its file, too."""
-    pages = sum(max(0, _grown(before, after, "swapped_in_pages") or 0) for before, after in seen.windows)
-    timed = [block for pair in seen.pairs for block in pair.blocks] or seen.launches
+def swapped(observed: Observed) -> Doubt | None:
+    """Doubt pages that were read from swap, by any program; or, in half of the timed parts, by the model itself, from its file, too."""
+    pages = sum(max(0, _grown(before, after, "swapped_in_pages") or 0) for before, after in observed.windows)
+    timed = [block for pair in observed.pairs for block in pair.blocks] or observed.launches
     faulted = sum(part.major_faults > 0 for part in timed)
     told = f"the board read {pages} pages back from its swap while measuring" if pages else ""
     if not told and faulted * 2 >= len(timed) > 0:
-        of = units.counted(len(timed), "block" if seen.pairs else "launch")
+        of = units.counted(len(timed), "block" if observed.pairs else "launch")
         told = f"the model's pages were read from the disk again in {faulted} of {of}"
     return _invalid(
         "swapped",
@@ -209,7 +209,7 @@ def swapped(seen: Seen) -> Doubt | None:
 
 
 def _flagged(before: Conditions, after: Conditions, bits: int) -> bool:
-    """Whether one of the bits is set now, or was newly set since boot."""
+    """Return whether one of the bits is set now, or was newly set since boot."""
     old, new = before.throttle_flags, after.throttle_flags
     newly = (new & ~old) >> SINCE_BOOT_SHIFT if old is not None and new is not None else 0
     return bool(((old or 0) | (new or 0) | newly) & bits)
@@ -220,9 +220,9 @@ def _grown(before: Conditions, after: Conditions, name: str) -> int | None:
     return None if old is None or new is None else int(new - old)
 
 
-def _changed(seen: Seen, value: Callable[[Conditions], str | None]) -> str:
-    """The different values, joined; "" for one or none."""
-    values = sorted({value(one) or "" for window in seen.windows for one in window} - {""})
+def _changed(observed: Observed, value: Callable[[Conditions], str | None]) -> str:
+    """Return the different values, joined; "" for one or none."""
+    values = sorted({value(one) or "" for window in observed.windows for one in window} - {""})
     return ", ".join(values) if len(values) > 1 else ""
 
 
@@ -231,10 +231,10 @@ def _flags(hit: list[Launched]) -> str:
     return f" (flags {flags:#x})" if flags else ""
 
 
-def _of(hit: list[Launched], seen: Seen) -> str:
-    return f"{len(hit)} of {units.counted(len(seen.launches), 'launch')}"
+def _of(hit: list[Launched], observed: Observed) -> str:
+    return f"{len(hit)} of {units.counted(len(observed.launches), 'launch')}"
 
 
 def _invalid(what: str, evidence: object, remedy: str) -> Doubt | None:
-    """None without evidence."""
+    """Return an invalid doubt; None without evidence."""
     return Doubt(what=what, evidence=str(evidence), remedy=remedy, invalid=True) if evidence else None

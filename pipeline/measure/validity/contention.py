@@ -1,8 +1,8 @@
-"""Rules about who else used the board meanwhile."""
+"""Rules about other programs that used the board during the measurement."""
 
 from device_agent.wire import Conditions, Launched, Paired
 from pipeline import units
-from pipeline.measure.validity.evidence import Seen
+from pipeline.measure.validity.evidence import Observed
 from pipeline.records import Doubt
 
 SWITCHES_RATIO = 0.05  # involuntary switches per inference: above it, one time in twenty holds the work of others
@@ -14,27 +14,27 @@ ALONE_RATIO = 0.05  # of one CPU: below it the tasks that wait for one are our o
 LEAST_WINDOW_US = 200_000  # the kernel counts CPU time in ticks of 10 ms
 
 
-def contended(seen: Seen) -> Doubt | None:
+def contended(observed: Observed) -> Doubt | None:
     """The low quantile that pairs are judged by moves little under contention; a tail says nothing then."""
     found = (
-        [_in_pair(pair) or _around(pair.a) for pair in seen.pairs]
-        if seen.pairs
-        else [_in_launch(launch) or _around(launch) for launch in seen.launches]
+        [_in_pair(pair) or _around(pair.a) for pair in observed.pairs]
+        if observed.pairs
+        else [_in_launch(launch) or _around(launch) for launch in observed.launches]
     )
     reasons = [reason for reason in found if reason]
     if len(reasons) * 2 < len(found) or not reasons:
         return None
-    of = units.counted(len(found), "pair" if seen.pairs else "launch")
+    of = units.counted(len(found), "pair" if observed.pairs else "launch")
     return Doubt(
         what="contended",
-        evidence=f"other programs used the board in {len(reasons)} of {of}: {reasons[0]}{_culprit(seen)}",
+        evidence=f"other programs used the board in {len(reasons)} of {of}: {reasons[0]}{_culprit(observed)}",
         remedy="Stop other work on the machine, then measure again; the ratio to the baseline suffers less than the median.",
         withholds="tail",
     )
 
 
-def short_of_memory(seen: Seen) -> Doubt | None:
-    shares = [_part(before, after, "memory_stalled_us") for before, after in seen.windows]
+def short_of_memory(observed: Observed) -> Doubt | None:
+    shares = [_part(before, after, "memory_stalled_us") for before, after in observed.windows]
     if sum(share > MEMORY_RATIO for share in shares) * 2 < len(shares) or max(shares, default=0) <= MEMORY_RATIO:
         return None
     return Doubt(
@@ -55,7 +55,7 @@ def _in_launch(launch: Launched) -> str:
 
 
 def _in_pair(pair: Paired) -> str:
-    """By its blocks: between them a side only waits for its turn."""
+    """Return the reason by the blocks of a pair: between them a side only waits for its turn."""
     delays = [block.run_delay_ns for block in pair.blocks]
     return _taken(
         _threads(pair.a) * sum(block.counted_ns for block in pair.blocks),
@@ -66,12 +66,12 @@ def _in_pair(pair: Paired) -> str:
 
 
 def _threads(launch: Launched) -> int:
-    """Their waiting is added up; each is bound to a CPU of its own."""
+    """Return the number of threads: their waiting is added up, and each is bound to a CPU of its own."""
     return max(1, len(launch.cpus))
 
 
 def _taken(counted_ns: int, runs: int, delay_ns: int | None, switches: int) -> str:
-    """Why, in words; empty where nobody did. A runtime may have more threads than CPUs, and all may wait: not more than always."""
+    """Return why, in words; empty where nothing did. A runtime may have more threads than CPUs, and all may wait: not more than always."""
     if delay_ns is not None:
         share = min(1.0, delay_ns / max(counted_ns, 1))
         return f"the model waited for a CPU for {units.percent(share)} of its time" if share > RUN_DELAY_RATIO else ""
@@ -80,7 +80,7 @@ def _taken(counted_ns: int, runs: int, delay_ns: int | None, switches: int) -> s
 
 
 def _around(launch: Launched) -> str:
-    """From before the launch to after it."""
+    """Return the reason by what was seen from before the launch to after it."""
     before, after = launch.before, launch.after
     if after.t_ns - before.t_ns < LEAST_WINDOW_US * 1000:
         return ""
@@ -103,18 +103,18 @@ def _around(launch: Launched) -> str:
 
 
 def _share(before: Conditions, after: Conditions, name: str) -> float | None:
-    """Of the window; of one CPU, where it is CPU time."""
+    """Return the share of the window; CPU time is a share of one CPU."""
     old, new = getattr(before, name), getattr(after, name)
     return None if old is None or new is None else max(0, new - old) / max((after.t_ns - before.t_ns) / 1000, 1)
 
 
 def _part(before: Conditions, after: Conditions, name: str) -> float:
-    """Of the window, of what cannot last longer: the kernel's counter and the clock are read one after the other."""
+    """Return the share of the window for what cannot last longer: the kernel's counter and the clock are read one after the other."""
     return min(1.0, _share(before, after, name) or 0.0)
 
 
-def _culprit(seen: Seen) -> str:
-    """The program that used most in any window."""
-    after = [after for _, after in seen.windows]
+def _culprit(observed: Observed) -> str:
+    """Return the program that used most in any window."""
+    after = [after for _, after in observed.windows]
     worst = max(after, key=lambda one: one.busiest_us)
     return f" (most by {worst.busiest}, {units.seconds(worst.busiest_us / 1e6)} of CPU time)" if worst.busiest else ""

@@ -1,4 +1,4 @@
-"""What the rules look at: the records of one file, or of a baseline and a candidate that took turns."""
+"""What the rules look at: the records of one file, or of an interleaved baseline and candidate."""
 
 from collections.abc import Iterator
 
@@ -9,15 +9,15 @@ from pipeline.measure.memory import GPU_RUNTIMES
 from pipeline.records import Latency
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked of the board, to hold against what it did. None: nothing to hold it against."""
 
     runtime: str = ""
     runtime_version: str | None = None  # of the wheel that was sent
     model_sha256: str | None = None
     inputs_sha256: str | None = None  # "": zeros
-    golden: tuple[float, ...] | None = None  # right answers to the first rows, cut as wire.Launched.golden
-    golden_within: float = 0.01  # so far from them, relative L2, an answer may be
+    golden: tuple[float, ...] | None = None  # correct answers to the first rows, cut as wire.Launched.golden
+    golden_within: float = 0.01  # how far from them, relative L2, an answer may be
     golden_by: str = "on this host"  # who gave them
 
 
@@ -26,10 +26,10 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str  # for people
     launches: tuple[Launched, ...]
-    asked: Asked
+    expected: Expected
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class Observed(msgspec.Struct, frozen=True, kw_only=True):
     sides: tuple[Side, ...]
     pairs: tuple[Paired, ...] = ()  # whose launches are those of the two sides
     latency: Latency | None = None  # of a file that was measured alone
@@ -40,7 +40,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def uses_gpu(self) -> bool:
-        return any(side.asked.runtime in GPU_RUNTIMES for side in self.sides)
+        return any(side.expected.runtime in GPU_RUNTIMES for side in self.sides)
 
     @property
     def windows(self) -> Iterator[tuple[Conditions, Conditions]]:
@@ -48,15 +48,15 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
         return ((launch.before, launch.after) for launch in self.launches)
 
 
-def alone(launches: tuple[Launched, ...], latency: Latency, asked: Asked) -> Seen:
-    return Seen(sides=(Side(name="this file", launches=launches, asked=asked),), latency=latency)
+def alone(launches: tuple[Launched, ...], latency: Latency, expected: Expected) -> Observed:
+    return Observed(sides=(Side(name="this file", launches=launches, expected=expected),), latency=latency)
 
 
-def in_pairs(pairs: tuple[Paired, ...], baseline: Asked, candidate: Asked) -> Seen:
-    return Seen(
+def in_pairs(pairs: tuple[Paired, ...], baseline: Expected, candidate: Expected) -> Observed:
+    return Observed(
         sides=(
-            Side(name="the baseline", launches=tuple(pair.a for pair in pairs), asked=baseline),
-            Side(name="the candidate", launches=tuple(pair.b for pair in pairs), asked=candidate),
+            Side(name="the baseline", launches=tuple(pair.a for pair in pairs), expected=baseline),
+            Side(name="the candidate", launches=tuple(pair.b for pair in pairs), expected=candidate),
         ),
         pairs=pairs,
     )

@@ -3,10 +3,10 @@
 import math
 
 from pipeline import units
-from pipeline.measure.validity.evidence import Seen, Side
+from pipeline.measure.validity.evidence import Observed, Side
 from pipeline.records import Doubt
 
-FAR_RATIO = 10.0  # more is no other way of rounding: nobody reads how much more
+FAR_RATIO = 10.0  # more is not another way of rounding: nobody reads how much more
 PROVIDERS = {
     "onnxruntime": "CPUExecutionProvider",
     "onnxruntime_cuda": "CUDAExecutionProvider",
@@ -16,14 +16,18 @@ DELEGATES = {"tflite_runtime": "XNNPACK", "ai_edge_litert": "XNNPACK"}
 """What their wheels apply by themselves; they say nothing where it does not take the model."""
 
 
-def other_file(seen: Seen) -> Doubt | None:
-    """By the hash of what each launch has read, as the board took it when the launch had ended."""
-    for side in seen.sides:
+def other_file(observed: Observed) -> Doubt | None:
+    """Doubt launches by the hash of what each has read, as the board took it when the launch had ended."""
+    for side in observed.sides:
         for what in ("model", "inputs"):
-            wanted = getattr(side.asked, f"{what}_sha256")
+            wanted = getattr(side.expected, f"{what}_sha256")
             others = [found for each in side.launches if (found := getattr(each, f"{what}_sha256")) != wanted]
             if wanted is not None and others:
-                how = f"held {others[0][:12]}... and not" if others[0] else "was written to meanwhile; it should hold"
+                how = (
+                    f"held {others[0][:12]}... and not"
+                    if others[0]
+                    else "was written to during the launch; it should hold"
+                )
                 return Doubt(
                     what="another file",
                     evidence=f"the file of the {what} of {side.name} {how} {wanted[:12]}... in {len(others)} of {units.counted(len(side.launches), 'launch')}",
@@ -33,14 +37,14 @@ def other_file(seen: Seen) -> Doubt | None:
     return None
 
 
-def other_runtime(seen: Seen) -> Doubt | None:
-    for side in seen.sides:
+def other_runtime(observed: Observed) -> Doubt | None:
+    for side in observed.sides:
         versions = sorted({launch.runtime_version for launch in side.launches})
-        wanted = side.asked.runtime_version
+        wanted = side.expected.runtime_version
         if len(versions) > 1 or (wanted is not None and [_public(each) for each in versions] != [_public(wanted)]):
             return Doubt(
                 what="another runtime",
-                evidence=f"{side.name} ran in {side.asked.runtime} {', '.join(versions)}, not in {wanted or 'one version'}",
+                evidence=f"{side.name} ran in {side.expected.runtime} {', '.join(versions)}, not in {wanted or 'one version'}",
                 remedy="Find out which other copy of the runtime the board's Python finds first (PYTHONPATH, .pth files).",
                 invalid=True,
             )
@@ -48,18 +52,18 @@ def other_runtime(seen: Seen) -> Doubt | None:
 
 
 def _public(version: str) -> str:
-    """A wheel that somebody built is named 1.20.1+pi, and its library says 1.20.1."""
+    """Return the public part of a version: a wheel that somebody built is named 1.20.1+pi, and its library says 1.20.1."""
     return version.partition("+")[0]
 
 
-def golden_differs(seen: Seen) -> Doubt | None:
-    """Every launch against what is known to be right: see pipeline/measure/golden.py."""
-    for side in seen.sides:
+def golden_differs(observed: Observed) -> Doubt | None:
+    """Doubt launches whose answers are far from what is known to be right: see pipeline/measure/golden.py."""
+    for side in observed.sides:
         distance = max((_distance(side, launch.golden) for launch in side.launches), default=0.0)
-        if distance > side.asked.golden_within:
+        if distance > side.expected.golden_within:
             return Doubt(
                 what="golden differs",
-                evidence=f"a launch of {side.name} answered the first rows otherwise than {side.asked.golden_by}: {_far(distance)}",
+                evidence=f"a launch of {side.name} answered the first rows differently than {side.expected.golden_by}: {_far(distance)}",
                 remedy="The runtime computes something else on this board: use another runtime or version, and report it.",
                 invalid=True,
             )
@@ -68,7 +72,7 @@ def golden_differs(seen: Seen) -> Doubt | None:
 
 def _distance(side: Side, golden: tuple[float, ...]) -> float:
     """Relative L2 distance of the answers from the right ones; 0.0 where these are not known."""
-    wanted = side.asked.golden
+    wanted = side.expected.golden
     if wanted is None:
         return 0.0
     if len(wanted) != len(golden) or not all(map(math.isfinite, golden)):
@@ -78,16 +82,16 @@ def _distance(side: Side, golden: tuple[float, ...]) -> float:
 
 def _far(distance: float) -> str:
     if not math.isfinite(distance):
-        return "the two can not be compared"
+        return "the two cannot be compared"
     return (
         f"{units.percent(distance)} apart" if distance <= FAR_RATIO else f"more than {FAR_RATIO:.0f} times their size"
     )
 
 
-def fell_back(seen: Seen) -> Doubt | None:
-    for side in seen.sides:
+def fell_back(observed: Observed) -> Doubt | None:
+    for side in observed.sides:
         used = sorted({launch.delegates for launch in side.launches})
-        wanted = PROVIDERS.get(side.asked.runtime)
+        wanted = PROVIDERS.get(side.expected.runtime)
         if len(used) > 1 or (wanted is not None and any(each[:1] != (wanted,) for each in used)):
             names = " and ".join(", ".join(each) or "no delegate" for each in used)
             return Doubt(
@@ -99,17 +103,17 @@ def fell_back(seen: Seen) -> Doubt | None:
     return None
 
 
-def not_accelerated(seen: Seen) -> Doubt | None:
-    """Not invalid: it is this file's speed in this runtime, and no other can be had; but few expect it."""
+def not_accelerated(observed: Observed) -> Doubt | None:
+    """Doubt, but not as invalid: it is this file's speed in this runtime, and no other is possible; but few expect it."""
     slow = [
         side
-        for side in seen.sides
-        if side.asked.runtime in DELEGATES and not any(launch.delegates for launch in side.launches)
+        for side in observed.sides
+        if side.expected.runtime in DELEGATES and not any(launch.delegates for launch in side.launches)
     ]
     if not slow:
         return None
     return Doubt(
         what="not accelerated",
-        evidence=f"{DELEGATES[slow[0].asked.runtime]} took no part of {slow[0].name}: the slower built-in kernels run it",
+        evidence=f"{DELEGATES[slow[0].expected.runtime]} took no part of {slow[0].name}: the slower built-in kernels run it",
         remedy="Use operations and types that the delegate knows, or a newer runtime.",
     )

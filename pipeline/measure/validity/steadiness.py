@@ -1,18 +1,16 @@
 """Rules about the times themselves."""
 
 from pipeline import units
-from pipeline.measure.validity.evidence import Seen
+from pipeline.measure.validity.evidence import Observed
 from pipeline.records import Doubt
 from pipeline.statistics.order import ENOUGH, covers
 
 SPREAD_RATIO = 0.10  # width of the interval of the median, relative to it
-ENOUGH_TIMES = (
-    8  # of a side of the shortest pair. A clock that counts single ns tells no two inferences of µs apart by chance
-)
+ENOUGH_TIMES = 8  # of a side of the shortest pair. With a clock that counts single ns, two inferences of µs are never equal by chance
 
 
-def never_steady(seen: Seen) -> Doubt | None:
-    launches = seen.launches
+def never_steady(observed: Observed) -> Doubt | None:
+    launches = observed.launches
     hit = [launch for launch in launches if not launch.steady]
     if len(hit) * 2 < len(launches):
         return None
@@ -23,9 +21,9 @@ def never_steady(seen: Seen) -> Doubt | None:
     )
 
 
-def times_all_the_same(seen: Seen) -> Doubt | None:
-    """A clock too coarse for this model, or no measurement: neither is worth a number."""
-    launches = [launch for launch in seen.launches if len(launch.latency_ns) >= ENOUGH_TIMES]
+def times_all_the_same(observed: Observed) -> Doubt | None:
+    """Doubt times that do not vary: the clock is too coarse for this model, or nothing was measured. Neither is worth a number."""
+    launches = [launch for launch in observed.launches if len(launch.latency_ns) >= ENOUGH_TIMES]
     same = [launch for launch in launches if min(launch.latency_ns) == max(launch.latency_ns)]
     if not same:
         return None
@@ -39,8 +37,8 @@ def times_all_the_same(seen: Seen) -> Doubt | None:
     )
 
 
-def few_launches(seen: Seen) -> Doubt | None:
-    latency = seen.latency
+def few_launches(observed: Observed) -> Doubt | None:
+    latency = observed.latency
     if latency is None or latency.launches >= ENOUGH:
         return None
     return Doubt(
@@ -55,8 +53,8 @@ def few_launches(seen: Seen) -> Doubt | None:
     )
 
 
-def launches_disagree(seen: Seen) -> Doubt | None:
-    latency = seen.latency
+def launches_disagree(observed: Observed) -> Doubt | None:
+    latency = observed.latency
     if latency is None:
         return None
     width = (latency.high_s - latency.low_s) / latency.median_s

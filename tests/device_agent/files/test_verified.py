@@ -10,7 +10,7 @@ from device_agent.files.layout import Layout
 from device_agent.files.verified import VerifiedBlobs
 from device_agent.record import replace
 from pipeline.measure.summary import summarise
-from pipeline.measure.validity import Asked, doubts_of
+from pipeline.measure.validity import Expected, doubts_of
 from tests.support.agent_pairs import pair, side
 from tests.support.agent_process import LAUNCH, sha256, sleep_model
 
@@ -50,7 +50,7 @@ def write(path, data):
 
 
 def names(launched, wanted=MODEL):
-    found = doubts_of([launched] * 6, summarise([launched.latency_ns] * 6), Asked(model_sha256=sha256(wanted)))
+    found = doubts_of([launched] * 6, summarise([launched.latency_ns] * 6), Expected(model_sha256=sha256(wanted)))
     return [doubt.what for doubt in found if doubt.invalid]
 
 

@@ -39,7 +39,7 @@ def test_clean(local):
 @pytest.mark.parametrize("size", ["-1", "5 apples", "1e9", "99999999999999999999"])
 def test_a_size_that_is_none(local, size):
     said = run("clean", "local", f"--keep={size}")
-    assert (said.returncode, "is no size such as 200MB" in said.stderr) == (2, True)
+    assert (said.returncode, "is not a size such as 200MB" in said.stderr) == (2, True)
 
 
 def test_uninstall_asks_first(local):

@@ -45,7 +45,7 @@ def test_virtual_becomes_local_where_there_is_no_sshd(tmp_path, monkeypatch):
     monkeypatch.setattr(loopback, "find_sshd", lambda: None)
     path = write(tmp_path, '[model]\npath = "m.tflite"\n[board]\nname = "virtual"\n')
     said = []
-    with deploy.reach(read(path), said.append) as reached:
+    with deploy.connect(read(path), said.append) as reached:
         assert (reached.target.name, reached.session.address) == ("local", "this machine")
     assert "no sshd" in reached.note
     assert "apt-get install openssh-server" in reached.note

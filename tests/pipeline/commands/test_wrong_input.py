@@ -37,7 +37,7 @@ from tests.support.plans import MODEL
         ('[model]\npath = "a\\u0000b.keras"\n', ("model.path",)),
         (f'[model]\npath = "{"a" * 5000}.keras"\n', ("model.path",)),
         ('[model]\npath = ""\n', ("model.path",)),
-        ('[model]\npath = "/dev/zero"\n', ("no ordinary file",)),
+        ('[model]\npath = "/dev/zero"\n', ("is not a regular file",)),
         ('[model]\npath = "m.pkl"\n[convert]\nformats = ["tflite-fp32"]\n', ("m.pkl", "no loader knows")),
         (
             MODEL + '[convert]\nformats = ["tflite-fp32"]\n[measure]\nruntimes = ["onnxruntime"]\n',
@@ -56,7 +56,7 @@ def test_a_wrong_plan(tmp_path, plan, parts):
 @pytest.mark.parametrize("name", ["nowhere.toml", "folder"])
 def test_no_plan(tmp_path, name):
     (tmp_path / "folder").mkdir()
-    refused(edgepress("run", tmp_path / name), 2, "can not be read")
+    refused(edgepress("run", tmp_path / name), 2, "cannot be read")
 
 
 def test_model_missing(tmp_path):

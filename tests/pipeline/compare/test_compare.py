@@ -43,7 +43,7 @@ def test_latency_is_judged_by_pairs(world):
 
 
 def test_a_limit_that_was_tightened_later_asks_for_more_pairs(world):
-    """Ten pairs were enough for 3 %; what they can not tell of 1 % is no fault of the machine."""
+    """Ten pairs were enough for 3 %; what they cannot tell of 1 % is no fault of the machine."""
     base, one = world.measured(), world.measured("compressed")
     pairs = pairs_of(one, base, 1.0, noise=0.015)
     assert world.judge(base, one, paired=[pairs], latency_regression=0.03).outcome is Outcome.PASS

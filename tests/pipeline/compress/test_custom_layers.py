@@ -1,4 +1,4 @@
-"""Layers of a user's own, from Python: what can not be copied is named, with what to do."""
+"""Layers of a user's own, from Python: what cannot be copied is named, with what to do."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def scale(*, registered, whole):
 def test_a_layer_that_can_not_be_copied_is_named(name, settings, registered, whole):
     model = model_with(scale(registered=registered, whole=whole))
     before = [np.array(weight) for weight in model.weights]
-    with pytest.raises(StageError, match=f"{name}: layer 'mine' .* can not be saved and read back") as caught:
+    with pytest.raises(StageError, match=f"{name}: layer 'mine' .* cannot be saved and read back") as caught:
         compress.apply(model, name, **settings)
     assert "register_keras_serializable" in caught.value.hint
     assert "get_config" in caught.value.hint

@@ -44,7 +44,7 @@ def test_looking_is_allowed(quantized, sets):
 def test_a_plan_says_so_before_anything_runs(empty):
     tables = '[[compress]]\npass = "quantize_aware"\n[[compress]]\npass = "sensitivity"\n'
     assert len(compress.settings_of(empty.plan(MODEL + tables))) == 2
-    with pytest.raises(PlanError, match=r"compress\[2\]: half_precision is behind quantize_aware") as caught:
+    with pytest.raises(PlanError, match=r"compress\[2\]: half_precision is after quantize_aware") as caught:
         compress.settings_of(empty.plan(MODEL + tables + '[[compress]]\npass = "half_precision"\n'))
     assert "quantize_aware comes last" in caught.value.hint
 

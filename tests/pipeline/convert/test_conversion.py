@@ -274,7 +274,7 @@ def test_an_axis_of_unknown_length_needs_data():
             input=TensorSpec(name="i", shape=(None, 4), dtype="float32"),
         ),
     )  # fmt: skip
-    with pytest.raises(DataError, match="an axis of unknown length, and no data to tell it"):
+    with pytest.raises(DataError, match="an axis has no fixed length, and there is no data to take it from"):
         conversion._static_shape(request)
 
 

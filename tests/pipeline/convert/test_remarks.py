@@ -1,4 +1,4 @@
-"""What converters say: hints follow from the model's own layers, and of an int8 file what it can not do."""
+"""What converters say: hints follow from the model's own layers, and of an int8 file what it cannot do."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def test_a_crash_names_the_loop_and_the_way_out():
 def test_a_file_that_the_converter_made_is_not_called_damaged(tmp_path):
     (tmp_path / "made").write_bytes(b"\x08\x08\x3a\x03abc")
     with pytest.raises(
-        StageError, match="the converter made a file that can not be opened: ONNX Runtime can not open it"
+        StageError, match="the converter made a file that cannot be opened: ONNX Runtime cannot open it"
     ) as caught:
         conversion._open(tmp_path / "made", "onnx", "it", made=True)
     assert "damaged" not in caught.value.hint
@@ -119,7 +119,7 @@ def test_an_opset_that_can_not_be_raised(monkeypatch):
     )  # fmt: skip
     monkeypatch.setattr(version_converter, "convert_version", refuses)
     with pytest.raises(
-        StageError, match=r"m is of opset 9, onnx-int8 needs 13 or later, and it can not be raised: no adapter"
+        StageError, match=r"m is of opset 9, onnx-int8 needs 13 or later, and it cannot be raised: no adapter"
     ) as caught:
         onnx_int8._raised(model.SerializeToString(), "m")
     assert "opset_version=17" in caught.value.hint

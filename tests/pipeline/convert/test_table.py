@@ -30,12 +30,12 @@ def plan_with(project, path, *formats, calibration=True, more=""):
             "m.onnx",
             ["tflite-int8"],
             True,
-            "'tflite-int8' can not be made from m.onnx",
+            "'tflite-int8' cannot be made from m.onnx",
             "Possible from it: onnx-fp32, onnx-int8",
         ),
-        ("m.tflite", ["tflite-int8"], True, "can not be made from m.tflite", "Leave formats out: it runs as it is"),
+        ("m.tflite", ["tflite-int8"], True, "cannot be made from m.tflite", "Leave formats out: it runs as it is"),
         ("m.keras", ["tflite-int8"], False, "data.calibration is missing", "calibration = "),
-        ("m.keras", [], True, "a Keras model can not run on a board as it is", 'formats = ["tflite-int8"]'),
+        ("m.keras", [], True, "a Keras model cannot run on a board as it is", 'formats = ["tflite-int8"]'),
     ],
 )
 def test_impossible_plans(empty, path, formats, calibration, message, hint):

@@ -72,6 +72,6 @@ def test_one_knock_asks_a_board_for_all(tmp_path, monkeypatch):
         '[model]\npath = "m.onnx"\n[board]\nname = "pi"\n[measure]\nthreads = 2\nruntimes = ["onnxruntime"]\n'
     )
     the_plan = plans.read(tmp_path / "edge.toml")
-    machine = deploy.knock(the_plan, None)
+    machine = deploy.preflight(the_plan, None)
     assert deploy.processor_of(the_plan, None, machine).arch == BOOKWORM.arch
     assert opened == ["pi"]

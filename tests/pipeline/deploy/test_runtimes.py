@@ -21,16 +21,16 @@ def read(folder, text):
 @pytest.mark.parametrize(
     ("text", "said", "hint"),
     [
-        ('[measure]\nruntimes = ["onnxruntime==1.20.1"]', "says a version, too", 'Write "onnxruntime" here'),
-        ('[measure]\nruntimes = ["onnxruntime==1.20.1"]', "says a version, too", "[board] runtimes = { onnxruntime"),
-        ('[measure]\nruntimes = ["tflite-runtime>=2.13"]', "says a version, too", 'Write "tflite_runtime" here'),
+        ('[measure]\nruntimes = ["onnxruntime==1.20.1"]', "gives a version, too", 'Write "onnxruntime" here'),
+        ('[measure]\nruntimes = ["onnxruntime==1.20.1"]', "gives a version, too", "[board] runtimes = { onnxruntime"),
+        ('[measure]\nruntimes = ["tflite-runtime>=2.13"]', "gives a version, too", 'Write "tflite_runtime" here'),
         ('[measure]\nruntimes = ["tflite"]', "no runtime called tflite", "Did you mean tflite_runtime?"),
-        ('[measure]\nruntimes = "onnxruntime"', '"onnxruntime" is no list', 'Write ["onnxruntime"], or "all"'),
+        ('[measure]\nruntimes = "onnxruntime"', '"onnxruntime" is not a list', 'Write ["onnxruntime"], or "all"'),
         ('[board]\nruntimes = { ai-edge-litert = "2.1.0" }', "no runtime called ai-edge-litert", "ai_edge_litert"),
         ('[board]\nruntimes = { onnxruntime_cuda = "1.20" }', "no runtime called onnxruntime_cuda", "onnxruntime"),
-        ('[board]\nruntimes = { onnxruntime = "==1.20.1" }', '"==1.20.1" is no version', "Write one version"),
-        ('[board]\nruntimes = { onnxruntime = "newest" }', '"newest" is no version', "or the path of a wheel"),
-        ('[board]\nruntimes = { onnxruntime = "it.whl" }', "it.whl is not named as a wheel is", "tells what it is"),
+        ('[board]\nruntimes = { onnxruntime = "==1.20.1" }', '"==1.20.1" is not a version', "Write one version"),
+        ('[board]\nruntimes = { onnxruntime = "newest" }', '"newest" is not a version', "or the path of a wheel"),
+        ('[board]\nruntimes = { onnxruntime = "it.whl" }', "it.whl does not have the name of a wheel", "says what it is"),
         ('[board]\nruntimes = { onnxruntime = "x/numpy-2.4.6-cp311-cp311-linux_x86_64.whl" }', "is a wheel of numpy", "onnxruntime"),
         ('[board]\nruntimes = { onnxruntime = "onnxruntime-1.20.1-cp311-cp311-linux_x86_64.whl" }', "there is no file", "relative to the plan"),
         ('[board]\nruntimes = { onnxruntime = "1.20.1" }\n[measure]\nruntimes = ["ai_edge_litert"]', "leaves it out", "Name onnxruntime in measure.runtimes"),
@@ -61,7 +61,7 @@ def test_a_wheel_that_is_damaged_is_the_plan_s(tmp_path, what):
             archive.writestr("onnxruntime/__init__.py", "")
     else:
         wheel.write_bytes(b"PK" if what == "no zip" else b"")
-    with pytest.raises(PlanError, match=r"is not a sound wheel: it can not be read as one") as caught:
+    with pytest.raises(PlanError, match=r"is not a valid wheel: it cannot be read as one") as caught:
         runtimes.check(read(tmp_path, f'[board]\nruntimes = {{ onnxruntime = "{wheel.name}" }}'))
     assert caught.value.hint == "Download or build it again."
 

@@ -92,7 +92,7 @@ def test_too_much_overlap_is_an_error(empty):
     ("arrays", "message"),
     [
         ({"x": np.zeros((0, 4), np.float32)}, "data.evaluation is empty"),
-        ({"x": np.zeros(4, np.float32)}, "no rows of values"),
+        ({"x": np.zeros(4, np.float32)}, "which is not an array of rows of values"),
         (
             {"x": np.array([[1, np.nan], [1, 1], [np.inf, 0]], np.float32)},
             "2 of 3 rows hold NaN or infinity, the first is row 0",
@@ -102,7 +102,7 @@ def test_too_much_overlap_is_an_error(empty):
         ({"x": np.ones((2, 3)), "y": np.eye(2, dtype=int)}, "not one integer for each row"),
         ({"x": np.ones((2, 3)), "y": np.arange(3)}, "has 2 rows but 3 labels"),
         ({"images": np.ones((2, 3))}, "has no array named x, only images"),
-        ({"x": np.array([{"a": 1}, None])}, "can not be read as .npz"),
+        ({"x": np.array([{"a": 1}, None])}, "cannot be read as .npz"),
     ],
 )
 def test_wrong_rows(empty, arrays, message):
@@ -116,7 +116,7 @@ def test_wrong_rows(empty, arrays, message):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"no zip at all"])
 def test_damaged_npz(empty, content):
     (empty.folder / "e.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"can not be read as \.npz"):
+    with pytest.raises(DataError, match=r"cannot be read as \.npz"):
         read(empty, evaluation="e.npz")
 
 
@@ -129,7 +129,7 @@ def test_damaged_npz(empty, content):
         ("rows.npz:x", PlanError, r"'rows\.npz:x': there is no rows/npz\.py in"),
         ("mine.py:fails", PlanError, r"'mine\.py:fails': there is no mine/py\.py in"),
         ("needy.py:rows", DataError, r"needy\.py:rows failed: ModuleNotFoundError: No module named 'not_there'"),
-        ("json:loads", PlanError, "not one beside the plan"),
+        ("json:loads", PlanError, "not one next to the plan"),
         ("mine:gone", PlanError, r"mine\.py has no function 'gone'"),
         ("mine:fails", DataError, r"mine:fails failed: ZeroDivisionError: division by zero"),
         ("broken:rows", DataError, r"broken:rows failed: SyntaxError"),
@@ -184,7 +184,7 @@ def test_doubles_that_are_too_large_for_a_float(empty):
 def test_text_rows(empty):
     with pytest.raises(DataError, match="not numbers") as caught:
         read(empty, evaluation=save(empty, "e.npz", x=np.array([["on"], ["off"]])))
-    assert "cut behind its TextVectorization" in caught.value.hint
+    assert "after its TextVectorization" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_text_rows(empty):
         ),
         ("return Batches()", "returned an object of type Batches", "np.concatenate(list(rows().as_numpy_iterator()))"),
         ("return (each for each in 'ab'), np.ones(2)", "returned a generator", "one array"),
-        ("return Refuses()", "of which no array can be made: not mine", "an array of rows"),
+        ("return Refuses()", "which cannot be made into an array: not mine", "an array of rows"),
         ("raise KeyboardInterrupt('enough')", "rows failed: KeyboardInterrupt: enough", "in that module"),
         ("raise MemoryError", "rows failed: MemoryError", "in that module"),
         ("raise ValueError('x' * 10**6)", "rows failed: ValueError: xxx", "in that module"),
@@ -206,7 +206,7 @@ def test_text_rows(empty):
         ("os._exit(0)", "its process ended with exit code 0", "calls os._exit"),
         ("return None", "rows returned nothing (None)", "return x, y"),
         ("return {'x': np.ones((3, 2))}", "returned a dict, not an array of rows", "(x, y)"),
-        ("return Leaves()", "of which no array can be made: 3", "an array of rows"),
+        ("return Leaves()", "which cannot be made into an array: 3", "an array of rows"),
         ("raise Mute", "rows failed: Mute: <exception str() failed>", "in that module"),
         ("return np.zeros((3, 2), 'M8[s]')", "x is of dtype datetime64[s], not numbers", "float32"),
         ("return np.ones((0, 3))", "is empty: its x has shape (0, 3)", "at least one row"),

@@ -12,7 +12,7 @@ import pytest
 from pipeline import bounds, frameworks, load
 from pipeline.errors import ChildError, DataError, ModelError, PlanError
 from pipeline.frameworks import keras_archive, rows
-from pipeline.frameworks.said import cause_of
+from pipeline.frameworks.causes import cause_of
 from pipeline.progress import Silent
 from pipeline.records import TensorSpec
 from tests.support.commands import EDGEPRESS
@@ -178,7 +178,7 @@ def test_what_a_runtime_says_while_it_runs(tmp_path):
     runner = frameworks.Onnx(
         onnx_file(tmp_path / "m.onnx", [helper.make_node("Reshape", ["x", "to"], ["y"])], constants=[wrong]), "m.onnx"
     )
-    with pytest.raises(ModelError, match=r"ONNX Runtime can not run m\.onnx: .*") as caught:
+    with pytest.raises(ModelError, match=r"ONNX Runtime cannot run m\.onnx: .*") as caught:
         runner.answers(np.ones((1, 4), np.float32), lambda *_: None)
     assert len(caught.value.message) < 400
 
@@ -187,7 +187,7 @@ def test_what_a_runtime_says_while_it_runs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"), [("keras", "keras.Model"), ("onnx", "onnx.utils"), ("tflite", "can not be cut")]
+    ("kind", "says"), [("keras", "keras.Model"), ("onnx", "onnx.utils"), ("tflite", "cannot be cut")]
 )
 def test_how_to_cut_a_model_is_said_for_its_kind(kind, says):
     with pytest.raises(ModelError) as caught:
@@ -239,7 +239,7 @@ def test_a_data_function_is_called_where_edgepress_is(empty, monkeypatch):
 def test_data_files_that_are_no_files(empty, kind):
     path = empty.folder / "e.npz"
     {"folder": path.mkdir, "pipe": lambda: os.mkfifo(path), "endless": lambda: path.symlink_to("/dev/zero")}[kind]()
-    with pytest.raises(PlanError, match=r"data\.evaluation: .* is (a folder|no ordinary file)"):
+    with pytest.raises(PlanError, match=r"data\.evaluation: .* is (a folder|not a regular file)"):
         load.data.read(empty.plan('[model]\npath = "m.tflite"\n[data]\nevaluation = "e.npz"\n'), empty.store, Silent())
 
 
@@ -277,4 +277,4 @@ def test_a_model_that_takes_text():
     model = keras.Model(words, layers.Dense(2)(layers.Flatten()(layers.Embedding(9, 2)(text(words)))))
     with pytest.raises(ModelError, match="the input 'words' of m takes text") as caught:
         frameworks.keras_specs(model, "m")
-    assert "Cut the model behind its TextVectorization" in caught.value.hint
+    assert "Cut the model after its TextVectorization" in caught.value.hint

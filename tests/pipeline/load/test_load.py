@@ -1,4 +1,4 @@
-"""Loading models: what can not be used is refused in one sentence, before anything else happens."""
+"""Loading models: what cannot be used is refused in one sentence, before anything else happens."""
 
 import importlib
 import importlib.util
@@ -144,7 +144,7 @@ def test_an_axis_of_any_length_takes_any_length_and_an_int8_file_takes_real_rows
 
 @pytest.mark.parametrize(("labels", "message"), [([0, 4, 1], "run from 0 to 4"), ([-1, 0, 1], "run from -1 to 1")])
 def test_labels_out_of_range(empty, labels, message):
-    with pytest.raises(DataError, match=f"{message}, but the model tells 4 classes apart"):
+    with pytest.raises(DataError, match=f"{message}, but the model has 4 classes"):
         add(empty, np.array(labels), (4,))
 
 

@@ -46,21 +46,21 @@ BAD = {
     "empty": (b"", "not a zip file"),
     "npy": (npy(GOOD), "it is an .npy file"),
     "no x": ({"y__npy": npy(GOOD)}, "no array named x, only y"),
-    "text": ({"x__npy": b"1.0, 2.0, 3.0"}, "x.npy is no array of numpy"),
-    "text without an ending": ({"x": b"1.0, 2.0, 3.0"}, "x is no array of numpy"),
-    "nothing": ({"x__npy": b""}, "x.npy is no array of numpy"),
-    "only the magic": ({"x__npy": b"\x93NUMPY"}, "can not be read as .npz"),
+    "text": ({"x__npy": b"1.0, 2.0, 3.0"}, "x.npy is not a NumPy array"),
+    "text without an ending": ({"x": b"1.0, 2.0, 3.0"}, "x is not a NumPy array"),
+    "nothing": ({"x__npy": b""}, "x.npy is not a NumPy array"),
+    "only the magic": ({"x__npy": b"\x93NUMPY"}, "cannot be read as .npz"),
     "objects": ({"x__npy": npy(np.array([{}, []], dtype=object), allow_pickle=True)}, "holds Python objects"),
     "trillions": ({"x__npy": shape("(1000000, 1000000)")}, "holds 16 bytes, and its header says"),
-    "beyond 64 bits": ({"x__npy": shape("(10**30, 4)".replace("10**30", "1" + "0" * 30))}, "can not be read as .npz"),
-    "negative": ({"x__npy": shape("(-4, -1)")}, "can not be read as .npz"),
+    "beyond 64 bits": ({"x__npy": shape("(10**30, 4)".replace("10**30", "1" + "0" * 30))}, "cannot be read as .npz"),
+    "negative": ({"x__npy": shape("(-4, -1)")}, "cannot be read as .npz"),
     "cut off": ({"x__npy": npy(GOOD)[:-8]}, "holds 40 bytes"),
     "too long": ({"x__npy": npy(GOOD) + b"more"}, "holds 52 bytes"),
-    "deep header": ({"x__npy": with_header("(" * 9000)}, "can not be read as .npz"),
-    "code in the header": ({"x__npy": with_header("{'descr': exit(3)}")}, "can not be read as .npz"),
+    "deep header": ({"x__npy": with_header("(" * 9000)}, "cannot be read as .npz"),
+    "code in the header": ({"x__npy": with_header("{'descr': exit(3)}")}, "cannot be read as .npz"),
     "endless header": ({"x__npy": with_header("{" + " " * 70_000, version=2)}, "a header of 70,0"),
     "version 3": ({"x__npy": with_header("{}", version=3)}, "version 3"),
-    "y of another kind": ({"x__npy": npy(GOOD), "y__npy": b"PK"}, "y.npy is no array"),
+    "y of another kind": ({"x__npy": npy(GOOD), "y__npy": b"PK"}, "y.npy is not a NumPy array"),
 }
 
 
@@ -87,7 +87,7 @@ def test_what_python_unpacks_without_a_bound(tmp_path, packed):
 def test_a_file_of_any_length_is_looked_at_before_it_is_hashed(empty):
     with (empty.folder / "rows.npz").open("wb") as file:
         file.truncate(2**42)
-    with pytest.raises(DataError, match=r"data\.evaluation: rows\.npz can not be read as \.npz"):
+    with pytest.raises(DataError, match=r"data\.evaluation: rows\.npz cannot be read as \.npz"):
         data.read(empty.plan('[model]\npath = "m.keras"\n[data]\nevaluation = "rows.npz"\n'), empty.store, Silent())
 
 

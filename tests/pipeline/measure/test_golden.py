@@ -77,7 +77,7 @@ def test_a_dead_score_beside_pixel_coordinates_does_not_hide():
     assert doubt(near, detector) is None
     dead = answers.copy()
     dead[:, 4] = 0
-    assert doubt(dead, detector).startswith("this file answers otherwise on the board than on this host, with the same kernels: 1 column of its answers (4)")  # fmt: skip
+    assert doubt(dead, detector).startswith("this file answers differently on the board and on this host, with the same kernels: 1 column of its answers (4)")  # fmt: skip
     dead[:, 4] = 0.5  # the mean of what it should be
     assert "column" in doubt(dead, detector)
     dead[:, :4] = coordinates.mean(0)

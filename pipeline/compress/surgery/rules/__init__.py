@@ -108,7 +108,7 @@ OPERATIONS: dict[str, Rule] = {
 
 
 def rule_of(layer: KerasLayer) -> Rule | None:
-    """The rule of a layer or an operation; None: what it does with channels is not known."""
+    """Return the rule of a layer or an operation; None: what it does with channels is not known."""
     import keras
 
     kind = type(layer)

@@ -69,7 +69,7 @@ def _placed(call: Call, out: Ids | None) -> Axes:
 
 
 def _one_channel_a_group(call: Call, ids: Ids | None) -> list[Axes]:
-    """A depthwise convolution, written as one with as many groups as channels."""
+    """Apply the rule of a depthwise convolution, written as one with as many groups as channels."""
     layer = call.layer
     out = None if ids is None else np.repeat(ids, layer.filters // layer.groups)
     call.weight(layer.kernel, *(None,) * (layer.rank + 1), out)

@@ -24,7 +24,7 @@ def embedding(call: Call) -> list[Axes]:
 
 
 def einsum(call: Call) -> list[Axes]:
-    """An equation such as "abc,cd->abd": a letter stands for the same channels wherever it stands.
+    """Apply the rule of an equation such as "abc,cd->abd": a letter stands for the same channels wherever it stands.
 
     Letters of the kernel that the input has are the input's channels; the last one that only the kernel and the output have is
     made here.
@@ -58,12 +58,12 @@ def einsum(call: Call) -> list[Axes]:
 
 
 def _letters(call: Call) -> int:
-    """How many axes of the input have a letter of their own."""
+    """Return how many axes of the input have a letter of their own."""
     return len(call.layer.equation.replace(" ", "").split(",")[0].replace("...", ""))
 
 
 def _spelt_out(letters: str) -> str:
-    """The axes that an ellipsis stands for, with a digit for each."""
+    """Return the axes that an ellipsis stands for, with a digit for each."""
     count = 0
     spelt = ""
     for letter in letters:

@@ -23,7 +23,7 @@ def concatenated(call: Call) -> list[Axes]:
 
 
 def _end_to_end(call: Call, axis: int) -> Ids | None:
-    """What can not be removed gets ids too, which are kept."""
+    """What cannot be removed gets ids too, which are kept."""
     if all(tensor.axes[axis] is None for tensor in call.inputs):
         return None
     parts: list[Ids] = []

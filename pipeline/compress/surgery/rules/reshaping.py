@@ -42,7 +42,7 @@ def _values(shape: Shape) -> int:
 
 
 def _flat(call: Call, block: list[int], channels: int) -> Ids:
-    """For each value of a block, in row-major order, the channel that it belongs to."""
+    """Return for each value of a block, in row-major order, the channel that it belongs to."""
     sizes = [call.inputs[0].shape[axis] or 1 for axis in block]
     place = [-1 if axis == channels else 1 for axis in block]
     ids = call.x[channels]
@@ -71,7 +71,7 @@ def _blocks(old: Shape, new: Shape) -> Iterator[tuple[list[int], list[int]]]:
 
 
 def _around_unknown(call: Call, shape: Shape) -> Axes:
-    """With axes of unknown length only the last axis can be followed, where it stays as it is."""
+    """Follow only the last axis, where it stays as it is: other axes have an unknown length."""
     last = call.inputs[0].shape[-1] is not None and call.inputs[0].shape[-1] == shape[-1]
     for ids in call.x[:-1] if last else call.x:
         call.keep(ids, f"'{call.name}' mixes them with an axis of unknown length")

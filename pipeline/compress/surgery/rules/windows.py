@@ -21,7 +21,7 @@ def whole(call: Call) -> list[Axes]:
 
 
 def reduced(call: Call) -> list[Axes]:
-    """A mean, a sum or the like over some axes."""
+    """Apply the rule of a mean, a sum or the like over some axes."""
     rank, axis = len(call.x), call.layer.axis
     over = range(rank) if axis is None else [i % rank for i in ((axis,) if isinstance(axis, int) else axis)]
     for i in over:

@@ -6,7 +6,7 @@ from pipeline.compress.surgery.wiring import Call, Tensor
 
 
 def time_distributed(call: Call) -> list[Axes]:
-    """The inner layer's rule, for tensors without the axis of time."""
+    """Return the inner layer's rule, for tensors without the axis of time."""
     rule = rules.rule_of(call.layer.layer)
     if rule is None:
         return call.fixed()

@@ -48,7 +48,7 @@ def test_a_board_without_a_meter_is_said_at_the_knock(tmp_path, monkeypatch):
     session = SimpleNamespace(meters=lambda *_: (), note="", machine=BOOKWORM)
     monkeypatch.setattr(deploy, "open_session", lambda *_: contextlib.nullcontext(session))
     with pytest.raises(MeterUnavailable, match="local has no power meter"):
-        deploy.knock(read(path))
+        deploy.preflight(read(path))
 
 
 # --- the verdict and the report

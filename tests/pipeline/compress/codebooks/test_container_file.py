@@ -244,7 +244,7 @@ TABLE = struct.pack("<BBBH", 2, 0, 0, 2) + struct.pack("<2f", 1, 2)  # one table
         (one(struct.pack("<BI4x", 0, 4)), "more or fewer bytes"),
         (one(struct.pack("<BI8x", 0, 8), HUGE), "more or fewer bytes"),
         (one(struct.pack("<BI8x", 1, 8), HUGE), "claims more than its bytes"),
-        (one(struct.pack("<BI8x", 1, 8)), "can not be inflated"),
+        (one(struct.pack("<BI8x", 1, 8)), "cannot be inflated"),
         (one(struct.pack("<BI", 1, 19) + zlib.compress(bytes(2000))), "more or fewer bytes"),
         (one(struct.pack("<BI8x", 0, 8), (0, 3)), "is empty"),
         (one(struct.pack("<BI8x", 7, 8)), "unknown way"),
@@ -283,7 +283,7 @@ def test_tensors_that_are_not_what_they_claim(data, message):
 def test_what_a_container_can_not_hold_is_said():
     with pytest.raises(ModelError, match=r"the weights 'w' are complex64 of shape \(2,\)"):
         write([Weights("w", np.zeros(2, np.complex64))])
-    with pytest.raises(ModelError, match=r"shape \(0, 3\), which a container can not hold"):
+    with pytest.raises(ModelError, match=r"shape \(0, 3\), which a container cannot hold"):
         write([Weights("w", np.zeros((0, 3), np.float32))])
 
 

@@ -114,7 +114,7 @@ def test_data_that_is_not_whole(data, count, frequency, message):
 def test_what_is_said_of_a_container_that_is_not_whole():
     assert str(broken("it ends")) == "this is not a whole codebook container: it ends"
     assert broken("it ends").hint == (
-        "It was probably cut off or changed on its way: copy it again, or write it anew with the pass codebook."
+        "It was probably cut off or changed on its way: copy it again, or write it again with the pass codebook."
     )
 
 

@@ -107,12 +107,12 @@ ROWS = np.random.default_rng(0).normal(size=(20, 8, 8, 3)).astype(np.float32)
 
 def test_a_norm_along_another_axis_is_refused_by_name():
     """It has as many statistics as the convolution has filters, so that nothing but the answers would tell."""
-    with pytest.raises(StageError, match=r"quantize_aware can not fold layer 'over_rows' .* along axis 1") as caught:
+    with pytest.raises(StageError, match=r"quantize_aware cannot fold layer 'over_rows' .* along axis 1") as caught:
         compress.apply(over_rows(), "quantize_aware", calibration=Dataset(ROWS))
     assert "axis=-1" in caught.value.hint
 
 
 def test_a_folded_model_that_answers_something_else_is_refused(monkeypatch):
     monkeypatch.setattr(insert, "check", lambda model: None)
-    with pytest.raises(StageError, match=r"quantize_aware can not fold .* its answers would change by up to"):
+    with pytest.raises(StageError, match=r"quantize_aware cannot fold .* its answers would change by up to"):
         fake_quantized(over_rows(), ROWS)

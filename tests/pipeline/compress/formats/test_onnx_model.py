@@ -95,7 +95,7 @@ def test_weights_in_a_second_file_are_refused(tmp_path):
 
 def test_what_is_no_onnx_file_and_what_is_no_valid_graph(tmp_path):
     (tmp_path / "m.onnx").write_bytes(made("plain")[0].SerializeToString()[:-100])
-    with pytest.raises(ModelError, match=r"m\.onnx can not be read as ONNX"):
+    with pytest.raises(ModelError, match=r"m\.onnx cannot be read as ONNX"):
         FORMAT.open(tmp_path / "m.onnx", "m.onnx")
     model, _ = made("plain")
     model.graph.node[0].input[0] = "nowhere"
@@ -196,7 +196,7 @@ def test_without_formats_the_compressed_file_runs_as_it_is_beside_the_original(p
 @pytest.mark.parametrize("key", ["recover = { epochs = 1 }", "schedule = {}"])
 def test_training_is_refused_with_the_way_out(empty, key):
     text = f'[model]\npath = "m.onnx"\n[[compress]]\npass = "prune_weights"\nsparsity = 0.5\n{key}\n'
-    with pytest.raises(PlanError, match="an ONNX model can not be trained here") as caught:
+    with pytest.raises(PlanError, match="an ONNX model cannot be trained here") as caught:
         compress.settings_of(empty.plan(text))
     assert "before exporting it" in caught.value.hint
 

@@ -170,7 +170,7 @@ def test_broken_promises_are_caught():
         return Changed(model)
 
     pruned = compress.apply(tiny_model(), "prune_weights", sparsity=0.5).changed.model
-    with pytest.raises(PromiseError, match="'hidden' that were zero are not zero any more"):
+    with pytest.raises(PromiseError, match="'hidden' that were zero are no longer zero"):
         keras_pass(lying(apply=fill, ensures=codebook.ensures), pruned, codebook.Settings(bits=8))
 
 
@@ -216,7 +216,7 @@ def test_a_container_that_can_not_be_read_is_a_broken_promise():
         changed = codebook.apply(model, settings, context)
         return changed._replace(container=changed.container[:-1])
 
-    with pytest.raises(PromiseError, match=r"its container can not be read: .*checksum"):
+    with pytest.raises(PromiseError, match=r"its container cannot be read: .*checksum"):
         keras_pass(lying(apply=apply, ensures=codebook.ensures), tiny_model(), codebook.Settings())
 
 

@@ -154,7 +154,7 @@ def test_layers_that_end_wider_than_asked_are_told():
         ({"alpha": 0.1, "scope": "global"}, 'scope = "global" goes with ratio, not with alpha'),
         (
             {"ratios": {"scores": 0.5}},
-            r"prune_channels\.ratios: the model has no layer 'scores' that this can be said of",
+            r"prune_channels\.ratios: the model has no layer 'scores' that supports this setting",
         ),
         ({"ratio": 0.5, "exclude": ["aa"]}, r"prune_channels\.exclude: the model has no layer 'aa'"),
         ({"ratio": 0.5, "importance": "l3"}, "importance"),

@@ -1,4 +1,4 @@
-"""quantize_aware: the int8 file answers as the trained model does, and what can not be quantized is named."""
+"""quantize_aware: the int8 file answers as the trained model does, and what cannot be quantized is named."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def residual(x):
 
 
 def gated(x):
-    """Rescaling, separable and padded convolutions, SiLU, a sum of keras.ops, normalisation that can not be folded."""
+    """Rescaling, separable and padded convolutions, SiLU, a sum of keras.ops, normalisation that cannot be folded."""
     from keras import layers, ops
 
     x = layers.Activation("silu")(layers.ZeroPadding2D()(layers.SeparableConv2D(6, 3)(layers.Rescaling(2.0, -1.0)(x))))
@@ -222,11 +222,11 @@ def test_a_plan_with_every_format(tiny, sets):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("lstm", r"can not compute layer 'memory' \(LSTM"),
-        ("gelu", r"can not compute layer 'bent' \(Dense, gelu\)"),
-        ("tokens", "can not round the input 'words' of tokens: it holds int32"),
+        ("lstm", r"cannot compute layer 'memory' \(LSTM"),
+        ("gelu", r"cannot compute layer 'bent' \(Dense, gelu\)"),
+        ("tokens", "cannot round the input 'words' of tokens: it holds int32"),
         ("twice", "quantize_aware: the model went through quantize_aware"),
-        ("joined", "can not give the inputs of layer 'joined' one scale"),
+        ("joined", "cannot give the inputs of layer 'joined' one scale"),
     ],
 )
 def test_what_has_no_8_bit_form_is_named(kind, message, sets):

@@ -55,7 +55,7 @@ def test_a_zero_that_did_not_stay_breaks_the_promise():
     def fill(model):
         model.get_layer("hidden").kernel.assign(np.ones((256, 12)))
 
-    with pytest.raises(PromiseError, match="768 weights of 'hidden/kernel' that were zero are not zero any more"):
+    with pytest.raises(PromiseError, match="768 weights of 'hidden/kernel' that were zero are no longer zero"):
         lying_with(recover, fill)(model, recover.Settings())
 
 
@@ -111,7 +111,7 @@ def test_a_student_that_is_given_learns_from_the_teacher(tiny_folder, sets, tmp_
         ({}, "exactly one of `student`, `ratio` and `width`"),
         ({"ratio": 0.5, "width": 0.5}, "exactly one of `student`, `ratio` and `width`"),
         ({"ratio": 1.0}, "ratio"),
-        ({"ratio": 0.5, "distill": False}, "`distill` can not be false here"),
+        ({"ratio": 0.5, "distill": False}, "`distill` cannot be false here"),
         ({"student": "gone.keras"}, r"distill\.student: there is no file"),
     ],
 )
@@ -132,7 +132,9 @@ def test_students_that_do_not_fit(tmp_path):
         apply(flat, "distill", ratio=0.5, training=Dataset(TRAINING.x[:, 0, :, 0], TRAINING.y))
     hidden = keras.layers.Dense(8)(numbers)
     narrow = keras.Model(numbers, keras.layers.Dense(4)(hidden))
-    with pytest.raises(StageError, match=r"taken out by 8, and with width = 0\.5 every layer keeps all of its own"):
+    with pytest.raises(
+        StageError, match=r"removed in multiples of 8, and with width = 0\.5 every layer keeps all of its own"
+    ):
         apply(narrow, "distill", width=0.5, training=Dataset(TRAINING.x[:, 0, :, 0], TRAINING.y))
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.frameworks
 
 
 def stressed(model, seed=0):
-    """The same function, with ranges that 8 bits can not serve: channels between two layers are scaled by 2^U(-4, 4)."""
+    """The same function, with ranges that 8 bits cannot serve: channels between two layers are scaled by 2^U(-4, 4)."""
     graph, draw = copy_of(model), np.random.default_rng(seed)
     fold(graph)
     pairs, _ = equalize.pairs_of(graph, equalize.Settings())

@@ -150,7 +150,7 @@ def test_excluded_layers_rounding_and_the_least_number_of_channels():
 
 def test_large_ratios_are_refused_with_the_figures():
     model, build = made("plain")
-    with pytest.raises(PlanError, match=r"can not be trained here.*0\.25.*from 90 % to between 38 % and 67 %"):
+    with pytest.raises(PlanError, match=r"cannot be trained here.*0\.25.*from 90 % to between 38 % and 67 %"):
         prune(model, build.rows(), ratio=0.5)
     with pytest.raises(DataError, match="needs rows") as caught:
         compress.apply(model, "prune_channels", ratio=0.2)

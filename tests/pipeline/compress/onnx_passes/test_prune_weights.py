@@ -135,7 +135,7 @@ def test_a_graph_that_was_not_pruned_is_a_broken_promise(given, message):
         ({"sparsity": 0.5, "alpha": 0.5}, "one of sparsity, alpha and pattern"),
         ({"pattern": "4:2"}, "prunes nothing"),
         ({"sparsity": 0.5, "exclude": ["conv9"]}, "no node with a kernel 'conv9'"),
-        ({"sparsity": 0.5, "recover": {"epochs": 1}}, r"prune_weights\.recover: an ONNX model can not be trained here"),
+        ({"sparsity": 0.5, "recover": {"epochs": 1}}, r"prune_weights\.recover: an ONNX model cannot be trained here"),
     ],
 )
 def test_wrong_settings(given, message):

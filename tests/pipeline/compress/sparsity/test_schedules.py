@@ -49,7 +49,7 @@ def test_by_default_it_ends_at_three_quarters_and_rises_in_small_steps():
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
-        (Schedule(begin_step=50, end_step=50), r"end_step is 50, which is not behind schedule\.begin_step 50"),
+        (Schedule(begin_step=50, end_step=50), r"end_step is 50, which is not after schedule\.begin_step 50"),
         (Schedule(end_step=100), "ends at step 100, but the training has 100 steps"),
         (Schedule(kind="constant", begin_step=200), "ends at step 200, but the training has 100 steps"),
         (Schedule(initial_sparsity=0.9), r"initial_sparsity 0\.9 is above the final sparsity 0\.8"),

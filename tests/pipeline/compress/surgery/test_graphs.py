@@ -188,7 +188,7 @@ def test_custom_layers():
     given = image()
     model = keras.Model(given, classes(conv(16)(Twice(name="twice")(conv(16, name="stays")(given)))))
     assert check(model, shrinks_to=0.9).get_layer("stays").filters == 16
-    with pytest.raises(StageError, match=r"layer 'lost' \(Lost\) can not be made anew from its config") as caught:
+    with pytest.raises(StageError, match=r"layer 'lost' \(Lost\) cannot be made again from its config") as caught:
         prune_model(keras.Model(given, classes(Lost(2.0, name="lost")(conv(16)(given)))), HALF)
     assert "get_config" in caught.value.hint
 

@@ -114,5 +114,5 @@ def test_the_same_seed_takes_the_same_rows(monkeypatch, sets):
 def test_statistics_that_are_not_finite(sets):
     model = tiny_model()
     model.get_layer("stem").kernel.assign(np.full((3, 3, 1, 8), 3e38))
-    with pytest.raises(StageError, match="batch normalisation 'norm' can not be estimated"):
+    with pytest.raises(StageError, match="batch normalisation 'norm' cannot be estimated"):
         batch_norm.recalibrate(model, Context(training=Dataset(*sets.training)))

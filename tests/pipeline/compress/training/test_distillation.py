@@ -89,17 +89,17 @@ def test_the_teacher_answers_once_and_a_resumed_training_does_not_ask_again(tmp_
     first, second, third = tiny_model(1), tiny_model(1), tiny_model(1)
     training.recover(first, how, context(tiny_model(), resume=tmp_path))
     (tmp_path / next(tmp_path.glob("training-*")).name).unlink()
-    asking = distillation.asking
+    answers_of = distillation.answers_of
 
     def only_the_student():
-        left = [asking]
+        left = [answers_of]
 
         def one(model):
             if not left:
                 raise TypeError("the teacher was asked")
             return left.pop()(model)
 
-        monkeypatch.setattr(distillation, "asking", one)
+        monkeypatch.setattr(distillation, "answers_of", one)
 
     only_the_student()
     training.recover(second, how, context(tiny_model(), resume=tmp_path))
@@ -163,12 +163,12 @@ def seen(model, name):
 def test_the_loss_of_features_is_that_of_the_projected_ones():
     teacher, student = tiny_model(), narrow(6)
     how = Distill(features=("hidden=narrow",), feature_weight=50.0)
-    asked = distillation.answering(student, X, distillation.student_layers(how), classes=True)
-    teaching = distillation.teach(asked, how, context(teacher), X, np.arange(len(X)))
-    (projection,) = teaching.variables
+    asked = distillation.forward_of(student, X, distillation.student_layers(how), classes=True)
+    taught = distillation.teach(asked, how, context(teacher), X, np.arange(len(X)))
+    (projection,) = taught.variables
     assert tuple(projection.shape) == (6, 12)
-    found = float(teaching.loss(X, None, Y, asked(X, training=False)))
-    before_softmax = distillation.answering(teacher, X, (), classes=True)(X, training=False)[-1]
+    found = float(taught.loss(X, None, Y, asked(X, training=False)))
+    before_softmax = distillation.forward_of(teacher, X, (), classes=True)(X, training=False)[-1]
     of_answers = float(distillation.distillation_loss(before_softmax, student(X), Y, how))
     apart = np.mean((seen(student, "narrow") @ projection.numpy() - seen(teacher, "hidden")) ** 2)
     assert found == pytest.approx(of_answers + 50 * apart, rel=1e-4)

@@ -1,4 +1,4 @@
-"""Trainings that can not be: rows that do not fit, and losses that are no numbers."""
+"""Trainings that cannot be: rows that do not fit, and losses that are no numbers."""
 
 import numpy as np
 import pytest
@@ -88,7 +88,7 @@ X, Y = rows(20, 1)
         (
             Dataset(X, Y + 1),
             SHORT,
-            "labels of data.training go from 1 to 4, but the model tells 4 classes apart: 0 to 3",
+            "labels of data.training go from 1 to 4, but the model has 4 classes: 0 to 3",
         ),
         (Dataset(X, Y - 1), SHORT, "go from -1 to 2"),
         (Dataset(X, Y[:7]), SHORT, r"int64 of shape \(7,\), and must be one integer for each of 20 rows"),

@@ -37,7 +37,7 @@ def test_logits_are_taken_from_before_the_softmax(end):
     model = classifier(end)
     x = 30 * np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
     before = model(x).numpy()
-    asked = distillation.answering(model, x, (), classes=True)
+    asked = distillation.forward_of(model, x, (), classes=True)
     assert asked.probabilities == (end == "ops")  # no layer, so the logarithm of its answers is taken
     found = asked(x, training=False)[-1].numpy()
     kernel, bias = (weight.numpy() for weight in model.weights)

@@ -6,14 +6,14 @@ from msgspec import structs
 from device_agent.record import replace
 from device_agent.wire import Conditions, Core
 from pipeline.measure.summary import summarise
-from pipeline.measure.validity import RULES, Asked, Seen, doubts_of_pairs
+from pipeline.measure.validity import RULES, Expected, Observed, doubts_of_pairs
 from pipeline.measure.validity.evidence import Side
 from tests.support.launched import CALM, CLEAN, FIXED, LATER, PAIR, blocks, conditions, launch, names, pair_names, share
 
 
-def fires(what, *launches, asked=None, latency=None):
-    side = Side(name="this file", launches=launches, asked=asked or Asked())
-    return RULES[what](Seen(sides=(side,), latency=latency)) is not None
+def fires(what, *launches, expected=None, latency=None):
+    side = Side(name="this file", launches=launches, expected=expected or Expected())
+    return RULES[what](Observed(sides=(side,), latency=latency)) is not None
 
 
 @pytest.mark.parametrize(
@@ -100,12 +100,12 @@ def test_shares_are_of_the_time_between_the_two_looks():
 
 
 def test_no_time_at_all_is_no_division_by_zero():
-    (side,) = [Side(name="x", launches=(launch(counted_ns=0, run_delay_ns=1),), asked=Asked())]
-    assert "for 100.00 % of its time" in RULES["contended"](Seen(sides=(side,))).evidence
+    (side,) = [Side(name="x", launches=(launch(counted_ns=0, run_delay_ns=1),), expected=Expected())]
+    assert "for 100.00 % of its time" in RULES["contended"](Observed(sides=(side,))).evidence
     side = structs.replace(side, launches=(launch(after=conditions(memory_stalled_us=1)),))
-    assert "up to 100.00 % of" in RULES["short of memory"](Seen(sides=(side,))).evidence
+    assert "up to 100.00 % of" in RULES["short of memory"](Observed(sides=(side,))).evidence
     side = structs.replace(side, launches=(launch(run_delay_ns=None, latency_ns=(), involuntary_switches=1),))
-    assert "interrupted 1 times" in RULES["contended"](Seen(sides=(side,))).evidence
+    assert "interrupted 1 times" in RULES["contended"](Observed(sides=(side,))).evidence
     assert not fires("contended", launch(counted_ns=0, run_delay_ns=0))
 
 
@@ -176,15 +176,17 @@ def test_a_pair_counts_its_side_a_only_for_what_was_around_it():
 
 def test_another_provider_behind_the_right_one_is_fine():
     ran = launch(delegates=("CPUExecutionProvider", "XnnpackExecutionProvider"))
-    assert doubts_of_pairs([replace(PAIR, a=ran)], Asked(runtime="onnxruntime")) == ()
-    assert not fires("not accelerated", launch(delegates=("XNNPACK",)), CLEAN, asked=Asked(runtime="tflite_runtime"))
-    assert fires("not accelerated", CLEAN, asked=Asked(runtime="tflite_runtime"))
+    assert doubts_of_pairs([replace(PAIR, a=ran)], Expected(runtime="onnxruntime")) == ()
+    assert not fires(
+        "not accelerated", launch(delegates=("XNNPACK",)), CLEAN, expected=Expected(runtime="tflite_runtime")
+    )
+    assert fires("not accelerated", CLEAN, expected=Expected(runtime="tflite_runtime"))
 
 
 def test_as_far_from_the_right_answers_as_is_allowed():
-    asked = Asked(golden=(1.0,), golden_within=0.25)
-    assert not fires("golden differs", launch(golden=(1.25,)), asked=asked)
-    assert fires("golden differs", launch(golden=(1.26,)), asked=asked)
+    expected = Expected(golden=(1.0,), golden_within=0.25)
+    assert not fires("golden differs", launch(golden=(1.25,)), expected=expected)
+    assert fires("golden differs", launch(golden=(1.26,)), expected=expected)
 
 
 @pytest.mark.parametrize(("high", "expected"), [(11.0, False), (11.001, True)])
@@ -194,5 +196,5 @@ def test_an_interval_of_a_tenth(high, expected):
 
 
 def test_flags_that_were_there_before_are_told_with_those_that_came():
-    side = Side(name="x", launches=(launch(after=conditions(throttle_flags=0x2)), launch(after=conditions(throttle_flags=0x4))), asked=Asked())  # fmt: skip
-    assert RULES["throttled"](Seen(sides=(side,))).evidence.endswith("in 2 of 2 launches (flags 0x4)")
+    side = Side(name="x", launches=(launch(after=conditions(throttle_flags=0x2)), launch(after=conditions(throttle_flags=0x4))), expected=Expected())  # fmt: skip
+    assert RULES["throttled"](Observed(sides=(side,))).evidence.endswith("in 2 of 2 launches (flags 0x4)")

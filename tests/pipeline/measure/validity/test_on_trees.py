@@ -19,7 +19,7 @@ from msgspec import structs
 from device_agent import wire
 from device_agent.record import replace
 from pipeline.measure.summary import summarise
-from pipeline.measure.validity import RULES, Asked, Seen, alone, in_pairs
+from pipeline.measure.validity import RULES, Expected, Observed, alone, in_pairs
 from tests.support import board_trees
 from tests.support.agent_process import LAUNCH, Agent, sleep_model
 from tests.support.clock import SHIM
@@ -29,7 +29,7 @@ CPU = "sys/devices/system/cpu"
 CORES = range(4)
 GPU = "sys/class/devfreq/17000000.gpu"
 FAST_HZ = 624750000
-CLEAN_ASKED = Asked(runtime="sleep", runtime_version="1", golden=(0.25, 3.0))
+CLEAN_EXPECTED = Expected(runtime="sleep", runtime_version="1", golden=(0.25, 3.0))
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Case:
     rule: str
     disturb: Callable[[Path], None] = lambda _: None
     tree: str = "pi5"
-    asked: Asked = CLEAN_ASKED
+    expected: Expected = CLEAN_EXPECTED
     model: dict[str, object] = field(default_factory=dict)
     gpu: bool = False  # it runs the model
     band: bool = False  # two launches, of which the second waits for the board to cool
@@ -77,16 +77,17 @@ def cpu_time(root: Path) -> None:
     put(root / "proc/4321/stat", "4321 (cc1) R 1 4321 4321 0 -1 0 0 0 0 0 99000 1000 0 0 20 0 1 0 500 0 0\n")
 
 
-SIX = alone((CLEAN,) * 6, summarise([CLEAN.latency_ns] * 6), Asked())
+SIX = alone((CLEAN,) * 6, summarise([CLEAN.latency_ns] * 6), Expected())
 
 
 def pair_records(hit) -> tuple:
-    return in_pairs((PAIR,), Asked(), Asked()), in_pairs((hit,), Asked(), Asked())
+    return in_pairs((PAIR,), Expected(), Expected()), in_pairs((hit,), Expected(), Expected())
 
 
-def on_gpu(seen: Seen) -> Seen:
+def on_gpu(seen: Observed) -> Observed:
     sides = (
-        structs.replace(side, asked=structs.replace(side.asked, runtime="onnxruntime_cuda")) for side in seen.sides
+        structs.replace(side, expected=structs.replace(side.expected, runtime="onnxruntime_cuda"))
+        for side in seen.sides
     )
     return structs.replace(seen, sides=tuple(sides))
 
@@ -94,7 +95,7 @@ def on_gpu(seen: Seen) -> Seen:
 def on_gpu_records(hit) -> tuple:
     clean = replace(hit, blocks=tuple(replace(block, gpu_khz=624750) for block in hit.blocks))
     slow = replace(hit, blocks=tuple(replace(block, gpu_khz=block.gpu_khz or 624750) for block in hit.blocks))
-    return tuple(on_gpu(in_pairs((pair,), Asked(), Asked())) for pair in (clean, slow))
+    return tuple(on_gpu(in_pairs((pair,), Expected(), Expected())) for pair in (clean, slow))
 
 
 CASES = {
@@ -122,10 +123,10 @@ CASES = {
     "another file": Case("another file", another_model),
     "clock stepped": Case("clock stepped", writes("clock", "3600")),
     "swapped": Case("swapped", writes("proc/vmstat", "nr_free_pages 1\npswpin 12\npswpout 0\n")),
-    "another runtime": Case("another runtime", asked=Asked(runtime="sleep", runtime_version="2")),
-    "golden differs": Case("golden differs", asked=Asked(runtime="sleep", golden=(0.25, 2.0))),
-    "fell back": Case("fell back", asked=Asked(runtime="onnxruntime_cuda")),
-    "not accelerated": Case("not accelerated", asked=Asked(runtime="ai_edge_litert")),
+    "another runtime": Case("another runtime", expected=Expected(runtime="sleep", runtime_version="2")),
+    "golden differs": Case("golden differs", expected=Expected(runtime="sleep", golden=(0.25, 2.0))),
+    "fell back": Case("fell back", expected=Expected(runtime="onnxruntime_cuda")),
+    "not accelerated": Case("not accelerated", expected=Expected(runtime="ai_edge_litert")),
     "contended": Case("contended", cpu_time),
     "short of memory": Case(
         "short of memory", writes("proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=900000000\n")
@@ -135,14 +136,14 @@ CASES = {
     "never steady": Case("never steady", model={"latency_us": 15_000}),
     "clocks differ": Case("clocks differ", records=pair_records(blocks(cpu_khz=2300000))),
     "clocks differ, the GPU's": Case("clocks differ", records=on_gpu_records(blocks(gpu_khz=600000))),
-    "swapped, the model's file": Case("swapped", records=(SIX, alone((replace(CLEAN, major_faults=1),) * 6, SIX.latency, Asked()))),
+    "swapped, the model's file": Case("swapped", records=(SIX, alone((replace(CLEAN, major_faults=1),) * 6, SIX.latency, Expected()))),
     "times all the same": Case(
-        "times all the same", records=(SIX, alone((replace(CLEAN, latency_ns=(5000,) * 50),) * 6, SIX.latency, Asked()))
+        "times all the same", records=(SIX, alone((replace(CLEAN, latency_ns=(5000,) * 50),) * 6, SIX.latency, Expected()))
     ),
-    "few launches": Case("few launches", records=(SIX, alone((CLEAN,) * 5, summarise([(1, 1)] * 5), Asked()))),
+    "few launches": Case("few launches", records=(SIX, alone((CLEAN,) * 5, summarise([(1, 1)] * 5), Expected()))),
     "launches disagree": Case(
         "launches disagree",
-        records=(SIX, alone((CLEAN,) * 6, summarise([(100,)] * 5 + [(150,)]), Asked())),
+        records=(SIX, alone((CLEAN,) * 6, summarise([(100,)] * 5 + [(150,)]), Expected())),
     ),
 }  # fmt: skip
 
@@ -167,7 +168,7 @@ def left_alone(tmp_path_factory):
     """What is seen where nothing is disturbed, once for each kind of launch."""
 
     @cache
-    def look(tree: str, band: bool) -> Seen:
+    def look(tree: str, band: bool) -> Observed:
         return seen(tmp_path_factory.mktemp("clean") / "board", Case("", tree=tree, band=band), None)
 
     return look
@@ -196,7 +197,7 @@ def test_the_rule_fires_when_the_board_is_disturbed_and_only_then(name, tmp_path
     assert doubt.remedy.endswith(".")
 
 
-def seen(folder: Path, case: Case, shim: Path | None) -> Seen:
+def seen(folder: Path, case: Case, shim: Path | None) -> Observed:
     """What the agent tells of a launch in which the case's disturbance comes."""
     folder.mkdir()
     root = calm(board_trees.tree(case.tree, folder))
@@ -232,8 +233,8 @@ def seen(folder: Path, case: Case, shim: Path | None) -> Seen:
         assert len(found) == len(launches)
     finally:
         agent.kill()
-    asked = structs.replace(case.asked, model_sha256=model, inputs_sha256=one.inputs_sha256)
-    return alone(tuple(found), summarise([each.latency_ns for each in found]), asked)
+    expected = structs.replace(case.expected, model_sha256=model, inputs_sha256=one.inputs_sha256)
+    return alone(tuple(found), summarise([each.latency_ns for each in found]), expected)
 
 
 def calm(root: Path) -> Path:

@@ -4,7 +4,7 @@ import pytest
 
 from device_agent.record import replace
 from device_agent.wire import Core
-from pipeline.measure.validity import Asked, doubts_of_pairs
+from pipeline.measure.validity import Expected, doubts_of_pairs
 from tests.support.launched import (
     CLEAN,
     FIXED,
@@ -49,11 +49,11 @@ def test_the_gpu_counts_where_it_runs_the_model(runtime, gpu_khz, expected):
     ran = launch(delegates=(f"{provider}ExecutionProvider",))
     mine = tuple(replace(one, gpu_khz=gpu_khz if one.side == "B" else 624_750) for one in PAIR.blocks)
     pair = replace(PAIR, a=ran, b=ran, blocks=mine)
-    assert pair_names([pair], baseline=Asked(runtime=runtime), candidate=Asked(runtime=runtime)) == expected
+    assert pair_names([pair], baseline=Expected(runtime=runtime), candidate=Expected(runtime=runtime)) == expected
 
 
 def test_a_clock_below_zero_is_none():
-    """Whatever a board says: a mean of 0 can not be divided by."""
+    """Whatever a board says: a mean of 0 cannot be divided by."""
     made = tuple(replace(one, cpu_khz=1 if number % 2 else -1) for number, one in enumerate(PAIR.blocks))
     assert pair_names([replace(PAIR, blocks=made)]) == []
 
@@ -80,10 +80,11 @@ def test_limits_of_a_clock_that_change(before, after, expected):
 
 
 @pytest.mark.parametrize(
-    ("found", "words"), [("b" * 64, "held bbbbbbbbbbbb... and not aaaaaaaaaaaa..."), ("", "was written to meanwhile")]
+    ("found", "words"),
+    [("b" * 64, "held bbbbbbbbbbbb... and not aaaaaaaaaaaa..."), ("", "was written to during the launch")],
 )
 def test_an_agent_that_has_read_another_file(found, words):
-    asked = Asked(model_sha256="a" * 64, inputs_sha256="")
+    asked = Expected(model_sha256="a" * 64, inputs_sha256="")
     assert pair_names([PAIR], baseline=asked, candidate=asked) == []
     (doubt,) = doubts_of_pairs([PAIR, replace(PAIR, b=launch(model_sha256=found))], asked, asked)
     assert (doubt.what, doubt.invalid) == ("another file", True)

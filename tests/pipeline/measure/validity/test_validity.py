@@ -5,7 +5,7 @@ import pytest
 from device_agent.record import replace
 from device_agent.wire import Core
 from pipeline.measure.summary import summarise
-from pipeline.measure.validity import Asked, doubts_of
+from pipeline.measure.validity import Expected, doubts_of
 from tests.support.launched import (
     CALM,
     CLEAN,
@@ -148,16 +148,16 @@ def test_a_core_below_the_clock_that_it_was_fixed_to(khz, cpus, expected):
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        (Asked(runtime_version="1", golden=(0.5, 2.0)), []),
-        (Asked(runtime_version="1+pi", golden=(0.5, 2.01)), []),  # 0.5 %
-        (Asked(golden=(0.5, 2.05)), ["golden differs"]),
-        (Asked(golden=(0.5, 2.2), golden_within=0.1), []),  # 9 %
-        (Asked(golden=(0.5, 2.3), golden_within=0.1), ["golden differs"]),
-        (Asked(golden=(0.5,)), ["golden differs"]),
-        (Asked(golden=(0.0, 0.0)), ["golden differs"]),
-        (Asked(runtime_version="1.1"), ["another runtime"]),
-        (Asked(runtime="onnxruntime"), ["fell back"]),
-        (Asked(runtime="ai_edge_litert"), ["not accelerated"]),
+        (Expected(runtime_version="1", golden=(0.5, 2.0)), []),
+        (Expected(runtime_version="1+pi", golden=(0.5, 2.01)), []),  # 0.5 %
+        (Expected(golden=(0.5, 2.05)), ["golden differs"]),
+        (Expected(golden=(0.5, 2.2), golden_within=0.1), []),  # 9 %
+        (Expected(golden=(0.5, 2.3), golden_within=0.1), ["golden differs"]),
+        (Expected(golden=(0.5,)), ["golden differs"]),
+        (Expected(golden=(0.0, 0.0)), ["golden differs"]),
+        (Expected(runtime_version="1.1"), ["another runtime"]),
+        (Expected(runtime="onnxruntime"), ["fell back"]),
+        (Expected(runtime="ai_edge_litert"), ["not accelerated"]),
     ],
 )
 def test_what_ran_is_what_was_asked_for(asked, expected):
@@ -167,7 +167,7 @@ def test_what_ran_is_what_was_asked_for(asked, expected):
 
 def test_answers_that_are_no_numbers_differ():
     nothing = launch(golden=(float("nan"), 2.0))
-    assert pair_names([replace(PAIR, b=nothing)], candidate=Asked(golden=(0.5, 2.0))) == ["golden differs"]
+    assert pair_names([replace(PAIR, b=nothing)], candidate=Expected(golden=(0.5, 2.0))) == ["golden differs"]
     assert pair_names([replace(PAIR, b=nothing)]) == []  # the host knows no better
 
 
@@ -205,7 +205,7 @@ def test_nobody_is_stalled_for_longer_than_it_was_looked_at(counter):
 
 @pytest.mark.parametrize("value", [1e300, 1.7976931348623157e308, -1e308])
 def test_answers_that_are_far_off_fit_a_line(value):
-    asked = Asked(golden=(0.5, 2.0))
+    asked = Expected(golden=(0.5, 2.0))
     (doubt,) = doubts_of([launch(golden=(value, 2.0))] * 6, summarise([CLEAN.latency_ns] * 6), asked)
     assert doubt.what == "golden differs"
     assert len(doubt.evidence) < 150

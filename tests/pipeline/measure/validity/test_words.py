@@ -5,7 +5,7 @@ import pytest
 from device_agent.record import replace
 from device_agent.wire import Core
 from pipeline.measure.summary import summarise
-from pipeline.measure.validity import RULES, Asked, Seen, doubts_about, doubts_of, doubts_of_pairs
+from pipeline.measure.validity import RULES, Expected, Observed, doubts_about, doubts_of, doubts_of_pairs
 from pipeline.measure.validity.evidence import Side
 from pipeline.records import Doubt
 from tests.support.launched import CALM, CLEAN, FIXED, LATER, PAIR, blocks, conditions, doubts, launch, share
@@ -107,24 +107,24 @@ def of_baseline(**changes):
     return replace(PAIR, a=launch(**changes))
 
 
-FILE = Asked(model_sha256="a" * 64, inputs_sha256="")
+FILE = Expected(model_sha256="a" * 64, inputs_sha256="")
 OF_PAIRS = [
-    ("clocks differ", [blocks(cpu_khz=2000000)], Asked(), "the CPU ran at 2400 MHz in the mean, with the candidate at 2000 MHz"),
-    ("swapped", [blocks(major_faults=1)], Asked(), "the model's pages were read from the disk again in 2 of 4 blocks"),
-    ("contended", [blocks(run_delay_ns=110_000)], Asked(), "other programs used the board in 1 of 1 pair: the model waited for a CPU for 5.50 % of its time"),
-    ("contended", [replace(PAIR, a=share(steal_us=300_000))], Asked(), "other programs used the board in 1 of 1 pair: the hypervisor took 30.00 % of a CPU"),
+    ("clocks differ", [blocks(cpu_khz=2000000)], Expected(), "the CPU ran at 2400 MHz in the mean, with the candidate at 2000 MHz"),
+    ("swapped", [blocks(major_faults=1)], Expected(), "the model's pages were read from the disk again in 2 of 4 blocks"),
+    ("contended", [blocks(run_delay_ns=110_000)], Expected(), "other programs used the board in 1 of 1 pair: the model waited for a CPU for 5.50 % of its time"),
+    ("contended", [replace(PAIR, a=share(steal_us=300_000))], Expected(), "other programs used the board in 1 of 1 pair: the hypervisor took 30.00 % of a CPU"),
     ("another file", [PAIR, of_baseline(model_sha256="b" * 64), of_baseline(model_sha256="c" * 64)], FILE, "the file of the model of the baseline held bbbbbbbbbbbb... and not aaaaaaaaaaaa... in 2 of 3 launches"),
-    ("another file", [of_baseline(model_sha256="")], FILE, "the file of the model of the baseline was written to meanwhile; it should hold aaaaaaaaaaaa... in 1 of 1 launch"),
-    ("another runtime", [PAIR], Asked(runtime="sleep", runtime_version="2"), "the baseline ran in sleep 1, not in 2"),
-    ("another runtime", [PAIR, of_baseline(runtime_version="2")], Asked(runtime="sleep"), "the baseline ran in sleep 1, 2, not in one version"),
-    ("golden differs", [PAIR], Asked(golden=(0.5, 2.05)), "a launch of the baseline answered the first rows otherwise than on this host: 2.37 % apart"),
-    ("golden differs", [PAIR], Asked(golden=(0.5,), golden_by="x"), "a launch of the baseline answered the first rows otherwise than x: the two can not be compared"),
-    ("golden differs", [of_baseline(golden=(11.0,))], Asked(golden=(1.0,)), "a launch of the baseline answered the first rows otherwise than on this host: 1000.00 % apart"),
-    ("golden differs", [of_baseline(golden=(11.1,))], Asked(golden=(1.0,)), "a launch of the baseline answered the first rows otherwise than on this host: more than 10 times their size"),
-    ("golden differs", [of_baseline(golden=(1e-13,))], Asked(golden=(0.0,)), "a launch of the baseline answered the first rows otherwise than on this host: 10.00 % apart"),
-    ("fell back", [PAIR], Asked(runtime="onnxruntime"), "the baseline was run by no delegate, not by CPUExecutionProvider"),
-    ("fell back", [PAIR, of_baseline(delegates=("A", "B"))], Asked(runtime="x"), "the baseline was run by no delegate and A, B, not by the same in all launches"),
-    ("not accelerated", [PAIR], Asked(runtime="ai_edge_litert"), "XNNPACK took no part of the baseline: the slower built-in kernels run it"),
+    ("another file", [of_baseline(model_sha256="")], FILE, "the file of the model of the baseline was written to during the launch; it should hold aaaaaaaaaaaa... in 1 of 1 launch"),
+    ("another runtime", [PAIR], Expected(runtime="sleep", runtime_version="2"), "the baseline ran in sleep 1, not in 2"),
+    ("another runtime", [PAIR, of_baseline(runtime_version="2")], Expected(runtime="sleep"), "the baseline ran in sleep 1, 2, not in one version"),
+    ("golden differs", [PAIR], Expected(golden=(0.5, 2.05)), "a launch of the baseline answered the first rows differently than on this host: 2.37 % apart"),
+    ("golden differs", [PAIR], Expected(golden=(0.5,), golden_by="x"), "a launch of the baseline answered the first rows differently than x: the two cannot be compared"),
+    ("golden differs", [of_baseline(golden=(11.0,))], Expected(golden=(1.0,)), "a launch of the baseline answered the first rows differently than on this host: 1000.00 % apart"),
+    ("golden differs", [of_baseline(golden=(11.1,))], Expected(golden=(1.0,)), "a launch of the baseline answered the first rows differently than on this host: more than 10 times their size"),
+    ("golden differs", [of_baseline(golden=(1e-13,))], Expected(golden=(0.0,)), "a launch of the baseline answered the first rows differently than on this host: 10.00 % apart"),
+    ("fell back", [PAIR], Expected(runtime="onnxruntime"), "the baseline was run by no delegate, not by CPUExecutionProvider"),
+    ("fell back", [PAIR, of_baseline(delegates=("A", "B"))], Expected(runtime="x"), "the baseline was run by no delegate and A, B, not by the same in all launches"),
+    ("not accelerated", [PAIR], Expected(runtime="ai_edge_litert"), "XNNPACK took no part of the baseline: the slower built-in kernels run it"),
 ]  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def test_the_words_about_pairs(what, pairs, asked, evidence):
 
 # --- the GPU, where it runs the model
 
-CUDA = Asked(runtime="onnxruntime_cuda")
+CUDA = Expected(runtime="onnxruntime_cuda")
 
 
 def gpu(khz, low=600_000, high=600_000):
@@ -161,8 +161,8 @@ def on_gpu(before, after):
 )  # fmt: skip
 @pytest.mark.parametrize("runtime", ["onnxruntime_cuda", "onnxruntime"])
 def test_the_words_about_a_gpu(what, before, after, evidence, runtime):
-    side = Side(name="this file", launches=(on_gpu(before, after),), asked=Asked(runtime=runtime))
-    doubt = RULES[what](Seen(sides=(side,)))
+    side = Side(name="this file", launches=(on_gpu(before, after),), expected=Expected(runtime=runtime))
+    doubt = RULES[what](Observed(sides=(side,)))
     assert (doubt.evidence if doubt else "") == (evidence if runtime == CUDA.runtime else "")
 
 
@@ -179,14 +179,14 @@ def test_the_words_about_an_emulated_board():
         Doubt(
             what="emulated",
             evidence="the processor is emulated by a program: its times are of that program, not of a board",
-            remedy="Measure on a real board. Accuracy and size are judged here as on any other.",
+            remedy="Measure on a real board. Accuracy and size are judged here as on any other board.",
             decides_nothing=True,
         ),
     )
 
 
 def test_a_file_that_is_measured_alone_is_called_so():
-    found = doubts_of([CLEAN] * 6, summarise([CLEAN.latency_ns] * 6), Asked(runtime="x", runtime_version="2"))
+    found = doubts_of([CLEAN] * 6, summarise([CLEAN.latency_ns] * 6), Expected(runtime="x", runtime_version="2"))
     holds(found, "another runtime", "this file ran in x 1, not in 2")
 
 
@@ -200,7 +200,7 @@ def test_the_time_of_another_program_to_its_last_digit():
 
 
 def test_the_candidate_is_called_so():
-    (doubt,) = doubts_of_pairs([PAIR], candidate=Asked(runtime="x", runtime_version="2"))
+    (doubt,) = doubts_of_pairs([PAIR], candidate=Expected(runtime="x", runtime_version="2"))
     assert doubt.evidence == "the candidate ran in x 1, not in 2"
     (doubt,) = doubts_of_pairs([replace(PAIR, b=launch(after=replace(CALM, cooling_states=1)))])
     assert doubt.evidence == "the board slowed itself down in 1 of 2 launches"

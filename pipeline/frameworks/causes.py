@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.safe_text import shortened
 
 CAUSES = (
-    re.compile(r"Exception encountered: (.+)"),  # Keras puts the cause behind a page of advice
+    re.compile(r"Exception encountered: (.+)"),  # Keras puts a page of advice before the cause
     re.compile(r"^(.*\berror: .+)", re.MULTILINE),  # TensorFlow's converter
 )
 

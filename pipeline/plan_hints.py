@@ -4,7 +4,7 @@ import re
 
 
 def brackets(what: str, at: str, known: tuple[str, ...]) -> str:
-    """A sentence on the slips in writing a list or a table, and a space behind it."""
+    """Return a sentence on the slips in writing a list or a table, followed by a space."""
     if what.startswith("expected `object`, got `array`") and known:
         return "It is one table: write its name in single brackets. "
     if re.match(r"expected `array`, got `(str|int)`", what):
@@ -16,7 +16,7 @@ def brackets(what: str, at: str, known: tuple[str, ...]) -> str:
 
 
 def without_unit(what: str, at: str) -> str:
-    """A sentence on a number that was written as text, and a space behind it. Sizes and shares may be: plan_file."""
+    """A sentence on a number that was written as text, followed by a space. Sizes and shares may be: plan_file."""
     if not re.match(r"expected `(int|float)", what) or not what.endswith("got `str`"):
         return ""
     key = at.rpartition(".")[2]
