@@ -271,7 +271,7 @@ class Submit(Record):
     """
 
     job_id: str
-    owner: str  # for people: who has the board
+    owner: str  # for people: the user of the board
     timeout_ns: int  # of the whole job
     launches: Tuple[Launch, ...]
     pairs: Tuple[Pair, ...]

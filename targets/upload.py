@@ -15,7 +15,7 @@ WORTH = 0.9  # of its size: a smaller gain is not worth the board's time
 LEVEL = 3
 # What windows and buffers on the way hold before anything arrives: sshd's channel window is 2 MiB.
 BUFFERED_BYTES = 4 << 20
-OTHER_RECEIVER_S = 60.0  # for an agent to notice that its host is gone (channel.SILENT_S), and its last sync
+OTHER_RECEIVER_S = 60.0  # for an agent to notice that its host has left (channel.SILENT_S), and its last sync
 
 
 class Pace:

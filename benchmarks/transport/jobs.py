@@ -140,8 +140,8 @@ def racing(add, target) -> None:
             entered[winner].forget(job)
         for session in sessions:
             session.__exit__(None, None, None)
-    keep(add, f"{HOSTS} hosts race: the winner is told", won)
-    keep(add, "20 hosts race: the losers are told", lost)
+    keep(add, f"{HOSTS} hosts race: the winner has its answer", won)
+    keep(add, "20 hosts race: the losers have their answers", lost)
     keep(add, "20 hosts race: cancelled, and the board is free", free)
 
 

@@ -9,7 +9,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 from device_agent.files.layout import Layout, is_intact, sha256_of
 
 
-class _Times(NamedTuple):
+class _Stamp(NamedTuple):
     size_bytes: int
     written_ns: int  # st_mtime_ns: as coarse as the file system keeps it (FAT: 2 s)
     changed_ns: int  # st_ctime_ns: shows a write even if the modification time was set back
@@ -20,7 +20,7 @@ class VerifiedBlobs:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self._known: Dict[str, Tuple[int, _Times, str]] = {}  # descriptor, and its hash at these times
+        self._known: Dict[str, Tuple[int, _Stamp, str]] = {}  # descriptor, and its hash at these times
 
     def open(self, sha256: str) -> None:
         """Open and hash a blob, if it exists. A damaged one is removed (layout.is_intact)."""
@@ -61,6 +61,6 @@ def file_of(descriptor: int) -> str:
     return f"/proc/self/fd/{descriptor}"
 
 
-def _times(descriptor: int) -> _Times:
+def _times(descriptor: int) -> _Stamp:
     status = os.fstat(descriptor)
-    return _Times(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return _Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -153,7 +153,7 @@ class Job:
         return time.monotonic_ns() - int(beat) if beat else 0
 
     def end(self, state: str, evidence: str) -> None:
-        """Record how the job ended, for a process that is gone."""
+        """Record how the job ended, for a process that no longer exists."""
         with open(os.path.join(self.folder, "events"), "ab+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # another agent may do the same
             if self.ended() is None:
@@ -174,4 +174,4 @@ def _why_gone(process: Optional[Process]) -> "tuple[str, str]":
         why = "the kernel has killed a process for lack of memory since it started"
     else:
         why = "it left no record; the kernel has not killed for lack of memory"
-    return wire.KILLED, f"the job's process {process.pid} is gone: {why}"
+    return wire.KILLED, f"the job's process {process.pid} has ended: {why}"

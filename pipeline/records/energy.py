@@ -56,7 +56,7 @@ class EnergyReading(Record, frozen=True):
     idle_after_w: float | None = None
     edge_s: float | None = None  # by how much the time of a reading is not known
     invalid: str = ""
-    curve: PowerCurve | None = None  # also where it is invalid; None: the trace is none, or its clock is not known
+    curve: PowerCurve | None = None  # also where it is invalid; None: there is no trace, or its clock is not known
 
 
 class Energy(Record, frozen=True):

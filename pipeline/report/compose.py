@@ -46,7 +46,7 @@ def view_of(run: RunRecord) -> View:
 
 
 def _caveat(run: RunRecord) -> str:
-    """What a reader must know before any number: it was no board, or not the one that was asked for."""
+    """What a reader must know before any number: it was not a board, or not the one in the plan."""
     deployment = run.deployment
     kind = ""
     if deployment.board.emulated:

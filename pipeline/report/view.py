@@ -36,7 +36,7 @@ class Table:
     facts: bool = False  # a name and its value in each line: a page needs no headings above them
 
 
-class Place(StrEnum):
+class Topic(StrEnum):
     """What a section is about. The page has a chapter for one place or for several."""
 
     RESULTS = "results"
@@ -63,7 +63,7 @@ class Section:
     """A table of the report, and where it stands. Nothing is shown of one without lines."""
 
     key: str
-    place: Place
+    topic: Topic
     shown: Shown
     table: Table
 
@@ -112,7 +112,7 @@ class Finding:
 class View:
     model: str
     board: str
-    caveat: str  # it was no board, or not the one that was asked for; "" where neither is so
+    caveat: str  # it was not a board, or not the one in the plan; "" where neither is so
     outcome: str
     headline: str
     origin: str  # which run, which plan, which version

@@ -1,4 +1,4 @@
-"""Did it get worse? The paired test behind every verdict on a ratio: exact, sequential, with the change that it could see.
+"""Did it get worse? The paired test of every verdict on a ratio: exact, sequential, with the change that it could see.
 
 A pair is one number: the log of candidate / baseline, both met in the same moment of the same board. If nothing changed, the
 random order of processes and blocks makes each pair's sign a coin toss, whatever the noise looks like; so flipping the signs in
@@ -39,7 +39,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def level(self) -> float:
-        """Of one look."""
+        """The significance level of one look."""
         return self.alpha / len(self.looks)
 
 

@@ -18,13 +18,13 @@ Times = tuple[str, int, int]  # what, and from when to when in ns of the board's
 
 
 def curve_of(trace: PowerTrace, ran: EnergyWindow, offset_ns: int = 0) -> PowerCurve | None:
-    """Of a launch for the meters. `offset_ns`: board clock less the meter's. None where there is nothing to draw."""
+    """The power curve of a launch for the meters. `offset_ns`: board clock less the meter's. None where there is nothing to draw."""
     times = [("window", ran.start_ns, ran.end_ns), *(("idle", *span) for span in ran.idle)]
     return _thinned(trace, times, ran.start_ns, offset_ns)
 
 
 def curve_of_pair(trace: PowerTrace, paired: Paired, offset_ns: int = 0) -> PowerCurve | None:
-    """Of one pair, with its blocks; 0 s is the start of the first."""
+    """The power curve of one pair, with its blocks; 0 s is the start of the first."""
     times = [(block.side, block.start_ns, block.end_ns) for block in paired.blocks]
     zero_ns = times[0][1] if times else 0
     return _thinned(trace, [*times, *(("idle", *span) for span in paired.idle)], zero_ns, offset_ns)

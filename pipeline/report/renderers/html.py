@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pipeline.records import RunRecord
 from pipeline.report.compose import view_of
 from pipeline.report.pictures.files import pictures, variants
-from pipeline.report.view import Place, Section, View
+from pipeline.report.view import Section, Topic, View
 from pipeline.store import Store
 
 TEMPLATE = "page.html.j2"
@@ -25,17 +25,17 @@ class Chapter:
     sections: tuple[Section, ...]
 
 
-Chapters = dict[str, tuple[str, str, tuple[Place, ...]]]
+Chapters = dict[str, tuple[str, str, tuple[Topic, ...]]]
 """Key of a chapter -> its title, its heading ("": the title of its first section), and the places of its sections."""
 FIRST: Chapters = {
-    "results": ("Results", "", (Place.RESULTS,)),
-    "pairs": ("Side by side", "", (Place.PAIRS,)),
-    "ledger": ("Ledger", "", (Place.LEDGER,)),
+    "results": ("Results", "", (Topic.RESULTS,)),
+    "pairs": ("Side by side", "", (Topic.PAIRS,)),
+    "ledger": ("Ledger", "", (Topic.LEDGER,)),
 }
 LAST: Chapters = {
-    "making": ("How it was made", "How it was made", (Place.MAKING, Place.STAGES)),
-    "measuring": ("How it was measured", "", (Place.METHOD, Place.TIMES, Place.RESOURCES)),
-    "board": ("What the board was", "", (Place.BOARD,)),
+    "making": ("How it was made", "How it was made", (Topic.MAKING, Topic.STAGES)),
+    "measuring": ("How it was measured", "", (Topic.METHOD, Topic.TIMES, Topic.RESOURCES)),
+    "board": ("What the board was", "", (Topic.BOARD,)),
 }
 """After the limits, the doubts and the pictures."""
 
@@ -59,7 +59,7 @@ def _chapters(view: View, chapters: Chapters) -> Iterator[Chapter]:
     """Those that have anything to show."""
     for key, (title, heading, places) in chapters.items():
         found = tuple(
-            section for place in places for section in view.sections if section.place is place and section.table.lines
+            section for place in places for section in view.sections if section.topic is place and section.table.lines
         )
         if found:
             yield Chapter(key=key, title=title, heading=heading or found[0].table.title, sections=found)

@@ -23,13 +23,13 @@ from pipeline.report.tables import (
     stages,
 )
 from pipeline.report.trust import Trust
-from pipeline.report.view import Place, Section, Shown, Table
+from pipeline.report.view import Section, Shown, Table, Topic
 
 
 class Tabled(Protocol):
     """What the module of a section has."""
 
-    PLACE: Place
+    TOPIC: Topic
     SHOWN: Shown
 
     def table(self, run: RunRecord, trust: Trust, /) -> Table:
@@ -55,12 +55,12 @@ SECTIONS: dict[str, Tabled] = {
     "method": method,
     "stages": stages,
 }
-"""Key of a section -> its module. The order is that of every form; the page shows them by their places."""
+"""Key of a section -> its module. The order is that of every form; the page shows them by their topics."""
 
 
 def sections(run: RunRecord, trust: Trust) -> tuple[Section, ...]:
     """Every section of the report of this run."""
     return tuple(
-        Section(key=key, place=each.PLACE, shown=each.SHOWN, table=each.table(run, trust))
+        Section(key=key, topic=each.TOPIC, shown=each.SHOWN, table=each.table(run, trust))
         for key, each in SECTIONS.items()
     )

@@ -4,9 +4,9 @@ from pipeline import units
 from pipeline.records import RunRecord
 from pipeline.report.tables._columns import table_of
 from pipeline.report.trust import Trust
-from pipeline.report.view import Place, Shown, Table
+from pipeline.report.view import Shown, Table, Topic
 
-PLACE = Place.BOARD
+TOPIC = Topic.BOARD
 SHOWN = Shown.DETAILS
 
 

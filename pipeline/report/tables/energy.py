@@ -4,9 +4,9 @@ from pipeline import units
 from pipeline.records import EnergyParts, EnergyReading, RunRecord
 from pipeline.report.tables._columns import table_of
 from pipeline.report.trust import INVALID, Trust, energy_mark_of, guarded
-from pipeline.report.view import Place, Shown, Table
+from pipeline.report.view import Shown, Table, Topic
 
-PLACE = Place.RESOURCES
+TOPIC = Topic.RESOURCES
 SHOWN = Shown.DETAILS
 COLUMNS = (
     "measurement|meter|class|net>|gross>|gain>|sampling>|clock>|idle>|window>|readings>|idle before, after>|measures"

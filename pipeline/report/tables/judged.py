@@ -3,10 +3,10 @@
 from pipeline import metrics, units
 from pipeline.records import Paired, RunRecord
 from pipeline.report.trust import INVALID, Trust, guarded, level_of
-from pipeline.report.view import Column, Line, Place, Shown, Table
+from pipeline.report.view import Column, Line, Shown, Table, Topic
 from pipeline.statistics.paired_test import POWER
 
-PLACE = Place.PAIRS
+TOPIC = Topic.PAIRS
 SHOWN = Shown.FIRST
 COLUMNS = (
     Column(heading="file"),

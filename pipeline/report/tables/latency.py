@@ -4,9 +4,9 @@ from pipeline import units
 from pipeline.records import RunRecord
 from pipeline.report.tables._columns import columns_of
 from pipeline.report.trust import Trust, guarded, mark_of
-from pipeline.report.view import Line, Place, Shown, Table
+from pipeline.report.view import Line, Shown, Table, Topic
 
-PLACE = Place.TIMES
+TOPIC = Topic.TIMES
 SHOWN = Shown.DETAILS
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pipeline import units
 from pipeline.records import UNTRAINED, Comparison, Measurement, PassReport, RunRecord, Step
 from pipeline.report.trust import DOUBTFUL, INVALID, Trust, guarded, mark_of
-from pipeline.report.view import Column, Finding, Line, Place, Shown, Table
+from pipeline.report.view import Column, Finding, Line, Shown, Table, Topic
 
-PLACE = Place.LEDGER
+TOPIC = Topic.LEDGER
 SHOWN = Shown.BRIEF
 COLUMNS = (
     Column(heading="after"),

@@ -4,10 +4,10 @@ from pipeline import units
 from pipeline.records import Paired, RunRecord
 from pipeline.report.tables._columns import table_of
 from pipeline.report.trust import Trust, level_of
-from pipeline.report.view import Place, Shown, Table
+from pipeline.report.view import Shown, Table, Topic
 from pipeline.statistics.paired_test import ALPHA, LOOKS
 
-PLACE = Place.METHOD
+TOPIC = Topic.METHOD
 SHOWN = Shown.DETAILS
 ENERGY = (
     "A launch of its own: idle, the model without pause, idle again; the integral over exactly that window, less idle for the "

@@ -4,9 +4,9 @@ from pipeline import units
 from pipeline.records import Measurement, RunRecord
 from pipeline.report.tables._columns import columns_of
 from pipeline.report.trust import Trust, asked_for, guarded, mark_of
-from pipeline.report.view import Line, Place, Shown, Table
+from pipeline.report.view import Line, Shown, Table, Topic
 
-PLACE = Place.TIMES
+TOPIC = Topic.TIMES
 SHOWN = Shown.DETAILS
 SLOWEST = 8  # of each file: they make up most of the time of any network
 

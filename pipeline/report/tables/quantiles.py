@@ -4,9 +4,9 @@ from pipeline import units
 from pipeline.records import Quantile, RunRecord, Side
 from pipeline.report.tables._columns import columns_of
 from pipeline.report.trust import Trust, guarded
-from pipeline.report.view import Line, Place, Shown, Table
+from pipeline.report.view import Line, Shown, Table, Topic
 
-PLACE = Place.PAIRS
+TOPIC = Topic.PAIRS
 SHOWN = Shown.DETAILS
 QUANTILES = (50, 90, 95, 99)
 

@@ -15,10 +15,10 @@ from pipeline.report.trust import (
     level_of,
     mark_of,
 )
-from pipeline.report.view import Column, Line, Place, Shown, Table
+from pipeline.report.view import Column, Line, Shown, Table, Topic
 from pipeline.statistics.order import ENOUGH
 
-PLACE = Place.RESULTS
+TOPIC = Topic.RESULTS
 SHOWN = Shown.FIRST
 COLUMNS = (
     Column(heading="#", number=True, compact=False),

@@ -3,9 +3,9 @@
 from pipeline import units
 from pipeline.records import RunRecord, SensitivityPoint
 from pipeline.report.trust import Trust
-from pipeline.report.view import Column, Line, Place, Shown, Table
+from pipeline.report.view import Column, Line, Shown, Table, Topic
 
-PLACE = Place.MAKING
+TOPIC = Topic.MAKING
 SHOWN = Shown.DETAILS
 CHANGES = {
     "prune_channels": "channels pruned",

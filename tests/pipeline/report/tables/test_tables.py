@@ -11,7 +11,7 @@ from pipeline.report.compose import view_of
 from pipeline.report.renderers import html, terminal
 from pipeline.report.renderers.markdown import escape
 from pipeline.report.trust import Trust
-from pipeline.report.view import Place, Shown
+from pipeline.report.view import Shown, Topic
 from tests.support.sample_run import CAN_NOT_RUN, measurement, paired_run, run_of, whole_run
 
 RUNS = {
@@ -48,7 +48,7 @@ def test_each_section_has_a_title_of_its_own():
 
 def test_each_place_is_in_one_chapter_of_the_page():
     places = [place for chapters in (html.FIRST, html.LAST) for *_, each in chapters.values() for place in each]
-    assert sorted(places) == sorted(Place)
+    assert sorted(places) == sorted(Topic)
 
 
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
