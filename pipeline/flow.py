@@ -28,7 +28,7 @@ from pipeline.records import (
 )
 from pipeline.store import Store
 from pipeline.store.clean import Bound, clean
-from targets.errors import SentAgain
+from targets.errors import DamagedOnBoard
 
 STAGES = ("load", "compress", "convert", "deploy", "measure", "compare", "report")
 
@@ -187,7 +187,7 @@ def _before(store: Store) -> RunRecord | None:
 def _measure(now: Run) -> bool:
     try:
         _measured(now)
-    except SentAgain as lacking:  # found by its hash, and removed there: once more, with what is sound
+    except DamagedOnBoard as lacking:  # found by its hash, and removed there: once more, with what is sound
         now.progress.say(f"{lacking.message}; sending it again")
         _deployed(now)
         _measured(now)

@@ -15,7 +15,7 @@ from device_agent import wire
 from pipeline import units
 from pipeline.errors import PlanError, StageError
 from pipeline.measure.candidate import ROTATED_ROWS, START_TIMEOUT_S, WARMUP_MAX_NS, WARMUP_MIN_NS
-from pipeline.measure.pairs.run import BLOCK_NS, MeasuredPairs, Pairing, shape_of, until_decided
+from pipeline.measure.pairs.run import BLOCK_NS, MeasuredPairs, Pairing, block_lengths_for, until_decided
 from pipeline.measure.remedies import evidence, remedy
 from pipeline.measure.validity import doubts_of_pairs
 from pipeline.progress import Progress
@@ -227,7 +227,7 @@ def pairing_of(
     return Pairing(
         baseline=launch,
         candidate=slower or launch,
-        shape=shape_of(latency_s),
+        shape=block_lengths_for(latency_s),
         rules=rules,
         seed=seed,
         label=LABEL,

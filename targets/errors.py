@@ -12,7 +12,7 @@ AuthenticationRefused    4
 NoPython                 4
 DiskFull                 4  of bytes or of inodes, or a quota is used up
 RootUnusable             4  `root` is on a noexec or read-only filesystem, or others could change what runs from it
-SentAgain                4  a file that a job needed was damaged on the board and has been removed there
+DamagedOnBoard           4  a file that a job needed was damaged or missing on the board; a damaged one has been removed there
 Busy                     4  another edgepress is measuring there
 ConnectionLost           4  cut off, or silent for too long: worth another try
 NoAnswer                 4  the board is connected, but did not answer a request within its limit
@@ -79,7 +79,7 @@ class RootUnusable(TargetError):
     pass
 
 
-class SentAgain(TargetError):
+class DamagedOnBoard(TargetError):
     pass
 
 

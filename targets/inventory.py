@@ -26,13 +26,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from targets import table
+from targets import toml_table
 from targets.boards import BOARDS
 from targets.errors import UnknownTarget
 from targets.folders import cache_folder, config_folder
 from targets.host import small_file
 from targets.shape import SHAPES, Shape, Table
-from targets.table import HOW
+from targets.toml_table import HOW
 
 INVENTORY = "boards.toml"
 EMULATED = "virtual-aarch64"
@@ -83,8 +83,8 @@ def find(name: str, folder: Path) -> Target:
     if name not in targets:
         known = (*ALWAYS, *targets)
         raise UnknownTarget(
-            f'there is no board called "{name[:80]}"{table.nearest(name, known)}; the known boards are: {table.several(known)}',
-            hint=f"Add a table [{table.key(name)}] with host, user and key to {inventory_path(folder)}.",
+            f'there is no board called "{name[:80]}"{toml_table.nearest(name, known)}; the known boards are: {toml_table.several(known)}',
+            hint=f"Add a table [{toml_table.key(name)}] with host, user and key to {inventory_path(folder)}.",
         )
     return targets[name]
 
@@ -124,7 +124,7 @@ def read(folder: Path) -> dict[str, Target]:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError, OverflowError) as error:  # of what tomllib cannot read or hold
         raise UnknownTarget(
-            f"{path} cannot be read: {table.unreadable(text, error)}", hint="Correct the file, then run again."
+            f"{path} cannot be read: {toml_table.unreadable(text, error)}", hint="Correct the file, then run again."
         ) from error
     return {name: _target(name, each, path) for name, each in tables.items()}
 
@@ -145,7 +145,7 @@ def _target(name: str, said: Any, path: Path) -> Target:
             return _on_this_machine(name, msgspec.convert(said, Table).virtual)
         target = msgspec.convert(said, Target)
     except (msgspec.ValidationError, OverflowError, RecursionError) as error:
-        fault = fault or table.refused(str(error), name, Shape.__struct_fields__ if virtual else KEYS)
+        fault = fault or toml_table.refused(str(error), name, Shape.__struct_fields__ if virtual else KEYS)
     else:
         fault = fault or _fault(target, said)
     if fault:
@@ -153,9 +153,9 @@ def _target(name: str, said: Any, path: Path) -> Target:
     return msgspec.structs.replace(
         target,
         name=name,
-        known_hosts=table.beside(path, target.known_hosts),
-        key=table.beside(path, target.key) if target.key else None,
-        ssh_config=table.beside(path, target.ssh_config) if target.ssh_config else None,
+        known_hosts=toml_table.beside(path, target.known_hosts),
+        key=toml_table.beside(path, target.key) if target.key else None,
+        ssh_config=toml_table.beside(path, target.ssh_config) if target.ssh_config else None,
         meters=_meters(target, path),
     )
 
@@ -165,10 +165,10 @@ def _meters(target: Target, path: Path) -> dict[str, dict[str, int | float | str
     csv = target.meters.get("csv", {})
     if not isinstance(csv.get("path"), str):
         return target.meters
-    return {**target.meters, "csv": {**csv, "path": table.beside(path, str(csv["path"]))}}
+    return {**target.meters, "csv": {**csv, "path": toml_table.beside(path, str(csv["path"]))}}
 
 
-def _fault_of_name(name: str, *, virtual: bool) -> table.Fault | None:
+def _fault_of_name(name: str, *, virtual: bool) -> toml_table.Fault | None:
     """Return what is wrong with a board's name, and what to do."""
     if name in ALWAYS:
         return f"{', '.join(ALWAYS)} are reserved names", "Give the board another name."
@@ -182,17 +182,17 @@ def _fault_of_name(name: str, *, virtual: bool) -> table.Fault | None:
     return None
 
 
-def _fault(target: Target, values: dict[str, object]) -> table.Fault | None:
+def _fault(target: Target, values: dict[str, object]) -> toml_table.Fault | None:
     """Return what is wrong with how this board is to be reached, and what to do."""
     said = set(values)
     if inner := said & INNER:
         return f"there is no key `{min(inner)}`", HOW
     if target.board and target.board not in BOARDS:
         return (
-            f"`board` must be one of {', '.join(BOARDS)}{table.nearest(target.board, BOARDS)}",
+            f"`board` must be one of {', '.join(BOARDS)}{toml_table.nearest(target.board, BOARDS)}",
             "`edgepress boards facts KIND` describes each.",
         )
-    if fault := table.texts(values) or table.paths(values):
+    if fault := toml_table.texts(values) or toml_table.paths(values):
         return fault
     if len(target.meters) > MOST_METERS:
         return f"`meters` has {len(target.meters)} meters", f"At most {MOST_METERS} are allowed."
@@ -206,8 +206,8 @@ def _fault(target: Target, values: dict[str, object]) -> table.Fault | None:
         beside = said & WAY - {"ssh", "ssh_config"}
         if beside:
             return "`ssh` excludes " + ", ".join(sorted(beside)), "With `ssh`, all of that comes from ssh_config."
-        return table.alias(target.ssh)
-    if target.host and (fault := table.host(target.host, target.user or "pi")):
+        return toml_table.alias(target.ssh)
+    if target.host and (fault := toml_table.host(target.host, target.user or "pi")):
         return fault
     if not target.host or not target.user:
         return "`host` and `user` must be given (or `ssh`)", HOW

@@ -19,11 +19,11 @@ from targets.errors import (
     AgentFailed,
     Busy,
     ConnectionLost,
+    DamagedOnBoard,
     DiskFull,
     Implausible,
     NotTheAgent,
     RootUnusable,
-    SentAgain,
 )
 from targets.job_records import ExpectedRecords, JobRecord
 from targets.link import Channel, Link
@@ -179,7 +179,7 @@ class Session:
         """Yield the records of a job, from its start to its end: each once, however often the link breaks. `count`: its launches
         and pairs, if another run submitted it.
 
-        JobEnded if it ended without results; SentAgain if a file that it needs is damaged or missing on the board; Implausible
+        JobEnded if it ended without results; DamagedOnBoard if a file that it needs is damaged or missing on the board; Implausible
         for an impossible result.
         """
         results = plausible.Results(
@@ -235,7 +235,7 @@ class Session:
         self._cancel(self._board.talk, job_id, deadlines.ANSWER_S)
         self._done_with(job_id)
         self.forget(job_id)
-        raise SentAgain(f"{self.address}: {failed.message}", hint="Run again: it is sent again.")
+        raise DamagedOnBoard(f"{self.address}: {failed.message}", hint="Run again: it is sent again.")
 
     def cancel(self, job_id: str) -> str:
         """End a job and return its state. AgentFailed if there is no such job."""

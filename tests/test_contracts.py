@@ -36,7 +36,7 @@ FORBIDDEN = {
         "pipeline/measure/summary.py",
         "import pipeline.measure.pairs.run",
     ),
-    "Compare: limits -> pairs, intervals -> a verdict": (
+    "Compare: limits -> pairs, intervals -> reasons": (
         "pipeline/compare/by_interval.py",
         "import pipeline.compare.limits.size",
     ),

@@ -34,7 +34,7 @@ from device_agent import wire
 from device_agent.record import replace
 from pipeline import units
 from pipeline.measure.pairs.ratio import log_ratio
-from pipeline.measure.pairs.run import Pairing, shape_of, until_decided
+from pipeline.measure.pairs.run import Pairing, block_lengths_for, until_decided
 from pipeline.measure.validity import doubts_of_pairs
 from pipeline.selftest import MODEL
 from pipeline.statistics.paired_test import judged, rule_of
@@ -77,7 +77,7 @@ def collect(trials: int, busy: int) -> None:
                 pairing = Pairing(
                     baseline=launch,
                     candidate=launch,
-                    shape=shape_of(latency_s),
+                    shape=block_lengths_for(latency_s),
                     rules=(RULE,),
                     seed=seed + trial,
                     label="interference",

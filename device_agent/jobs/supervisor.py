@@ -24,7 +24,7 @@ from device_agent.jobs.job import Job, this_process
 BEAT_S = 1.0
 
 
-class Cancelled(Exception):
+class CancelRequested(Exception):
     pass
 
 
@@ -68,7 +68,7 @@ def _run(layout: Layout, job: Job, spool: Spool) -> "tuple[str, str]":
         write_durably(os.path.join(job.folder, "process.json"), json.dumps(process._asdict()).encode())
         with layout.workspace() as work:
             launches.run(layout, work, spool, request)
-    except Cancelled:
+    except CancelRequested:
         return wire.CANCELLED, "it was cancelled"
     except OutOfTime as error:
         return wire.TIMEOUT, str(error)
@@ -81,4 +81,4 @@ def _run(layout: Layout, job: Job, spool: Spool) -> "tuple[str, str]":
 
 def _cancel(number: int, _: object) -> NoReturn:
     signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the cleanup
-    raise Cancelled
+    raise CancelRequested

@@ -10,7 +10,7 @@ from pipeline.baseline import baseline_of, is_judged
 from pipeline.compare.by_interval import Interval, accuracy_drop, latency_ratio
 from pipeline.compare.case import Case
 from pipeline.compare.limits import LIMITS, value_of
-from pipeline.compare.verdict import not_measured
+from pipeline.compare.reasons import not_measured
 from pipeline.errors import PlanError
 from pipeline.plan import LimitsTable, Plan
 from pipeline.records import (
@@ -48,7 +48,7 @@ def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
                 hint=f'{did_you_mean(entry, names)}Write "format" or "format@runtime". Formats: {", ".join(formats)}; runtimes: {", ".join(runtimes)}.',
             )
     compares = plan.tables.compare.baseline or plan.tables.compress or any(name.endswith("-int8") for name in formats)
-    relative = [limit for limit in LIMITS.values() if limit.RELATIVE and limit.OWED]
+    relative = [limit for limit in LIMITS.values() if limit.RELATIVE and limit.REQUIRED]
     if not compares and any(value_of(limit, limits) is not None for limit in relative):
         *others, last = (limit.KEYS[0] for limit in relative)
         raise PlanError(
@@ -78,7 +78,7 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
                     verdicts += limit.judge(case)
     for failure in measured.failures:
         if is_judged(plan, failure):
-            verdicts += [not_measured(failure.subject, *each, failure.evidence) for each in _owed(limits)]
+            verdicts += [not_measured(failure.subject, *each, failure.evidence) for each in _required(limits)]
     verdicts += _unjudged(limits, verdicts, measured)
     return Compared(
         verdicts=tuple(verdicts),
@@ -118,9 +118,9 @@ def _position_in_chain(one: Measurement) -> float:
     return 0 if one.variant == "original" else math.inf
 
 
-def _owed(limits: LimitsTable) -> list[tuple[str, float]]:
+def _required(limits: LimitsTable) -> list[tuple[str, float]]:
     """Each metric that the plan's limits judge, and what it allows."""
-    values = [(limit, value_of(limit, limits)) for limit in LIMITS.values() if limit.OWED]
+    values = [(limit, value_of(limit, limits)) for limit in LIMITS.values() if limit.REQUIRED]
     return [(metric, value) for limit, value in values if value is not None for metric in limit.METRICS]
 
 
@@ -135,7 +135,7 @@ def _unjudged(limits: LimitsTable, verdicts: Sequence[Verdict], measured: Measur
     if not verdicts and not limits.applies_to:
         missing = [Subject()]
     why = "nothing was measured that this limit could judge"
-    return [not_measured(each, *owed, why) for each in missing for owed in _owed(limits)]
+    return [not_measured(each, *required, why) for each in missing for required in _required(limits)]
 
 
 def _outcome(plan: Plan, measured: Measured, verdicts: Sequence[Verdict]) -> Outcome:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.compare.verdict import not_measured, within
+from pipeline.compare.reasons import not_measured, within
 from pipeline.metrics import METRICS
 from pipeline.records import Latency, Measurement, Outcome, Verdict
 from pipeline.statistics.order import median_interval

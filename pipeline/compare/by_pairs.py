@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline import units
-from pipeline.compare.verdict import not_measured, within
+from pipeline.compare.reasons import not_measured, within
 from pipeline.errors import PlanError
 from pipeline.metrics import METRICS
 from pipeline.plan import Plan

@@ -18,7 +18,7 @@ from pipeline.measure.remedies import evidence
 from pipeline.measure.schedule import Schedule, schedule_of
 from pipeline.measure.summary import summarise
 from pipeline.measure.tuning import tuned
-from pipeline.measure.validity import doubts_about, doubts_of
+from pipeline.measure.validity import doubts_of, doubts_of_board
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import (
@@ -155,7 +155,7 @@ def _measurement(
         before=_conditions(timed[0].before),
         after=_conditions(timed[-1].after),
         doubts=(
-            *doubts_about(experiment.deployment.board),
+            *doubts_of_board(experiment.deployment.board),
             *doubts_of(timed, latency, experiment.expected_of(candidate, timed, answers.golden)),
             *answers.doubts,
         ),

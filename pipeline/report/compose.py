@@ -2,7 +2,7 @@
 
 from pipeline.records import Doubt, Outcome, RunRecord
 from pipeline.report import findings, tables, verdicts
-from pipeline.report.trust import Trust, objections
+from pipeline.report.trust import Trust, shared_doubts
 from pipeline.report.view import View, cleaned
 
 NOT_JUDGED = "NOT JUDGED"  # not PASS: nothing was held against anything
@@ -21,13 +21,13 @@ def view_of(run: RunRecord) -> View:
         origin=f"run {run.run_id} of {run.created_utc}, plan {run.plan_path}, edgepress {run.edgepress_version}",
         limits=verdicts.limits(trust),
         findings=findings.findings(run, trust),
-        failures=objections(
+        failures=shared_doubts(
             [
                 (one.label, Doubt(what="could not be measured on this board", evidence=one.evidence, remedy=one.remedy))
                 for one in (*run.measured.failures, *run.measured.unpaired)
             ]
         ),
-        doubts=objections(
+        doubts=shared_doubts(
             [(measurement.label, doubt) for measurement in run.measured.measurements for doubt in measurement.doubts]
             + [
                 (f"{paired.subject.label}, in pairs with its baseline", doubt)

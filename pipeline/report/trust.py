@@ -17,7 +17,7 @@ from pipeline.records import (
     Subject,
     Verdict,
 )
-from pipeline.report.view import Case, Objection
+from pipeline.report.view import Evidence, SharedDoubt
 from pipeline.statistics.order import ENOUGH
 from pipeline.statistics.paired_test import ALPHA
 
@@ -71,7 +71,7 @@ class Trust:
         found += self.paired[comparison.subject].doubts if comparison.subject in self.paired else ()
         return ", ".join(dict.fromkeys(doubt.what for doubt in found))
 
-    def doubts_about(self, paired: Paired) -> list[Doubt]:
+    def doubts_of_pairs(self, paired: Paired) -> list[Doubt]:
         """The doubts about its pairs and about either file alone."""
         return [*paired.doubts, *self._doubts_of_sides(paired)]
 
@@ -149,7 +149,7 @@ def guarded(text: str, mark: str) -> str:
     return f"{text} ?" if mark == DOUBTFUL and text != units.UNKNOWN else text
 
 
-def objections(found: list[tuple[str, Doubt]]) -> tuple[Objection, ...]:
+def shared_doubts(found: list[tuple[str, Doubt]]) -> tuple[SharedDoubt, ...]:
     """Group (row, doubt): the same doubt once, the worst kind first; rows with the same evidence stand together."""
     groups: dict[tuple[bool, str, str], dict[str, list[str]]] = {}
     for row, doubt in found:
@@ -157,11 +157,11 @@ def objections(found: list[tuple[str, Doubt]]) -> tuple[Objection, ...]:
         if row and row not in rows:
             rows.append(row)
     return tuple(
-        Objection(
+        SharedDoubt(
             what=what,
             invalid=invalid,
             remedy=remedy,
-            cases=tuple(Case(rows=tuple(rows), evidence=evidence) for evidence, rows in cases.items()),
+            cases=tuple(Evidence(rows=tuple(rows), evidence=evidence) for evidence, rows in cases.items()),
         )
         for (invalid, what, remedy), cases in sorted(groups.items(), key=lambda group: not group[0][0])
     )

@@ -4,24 +4,24 @@ from pipeline import units
 from pipeline.metrics import METRICS, Metric
 from pipeline.records import Outcome, Verdict
 from pipeline.report.trust import INVALID, WORSE, Trust, guarded, level_of, mark_about
-from pipeline.report.view import Limit
+from pipeline.report.view import JudgedLimit
 
 UNKNOWN = Metric(unit="", touches="", level=units.number, change=units.number, amount=units.number, limit=units.number)
 
 
-def limits(trust: Trust) -> tuple[Limit, ...]:
+def limits(trust: Trust) -> tuple[JudgedLimit, ...]:
     """One for each verdict."""
     return tuple(_limit(verdict, trust) for verdict in trust.compared.verdicts)
 
 
-def _limit(verdict: Verdict, trust: Trust) -> Limit:
+def _limit(verdict: Verdict, trust: Trust) -> JudgedLimit:
     """A number is as trusted as its measurements; where the verdict itself is INVALID nothing of it is printed."""
     metric = METRICS.get(verdict.metric, UNKNOWN)
     mark, baseline_mark = _marks(verdict, metric.touches, trust)
     by_test = verdict.pairs is not None or metric.by_test
     change_mark = INVALID if INVALID in {mark, baseline_mark} else mark or baseline_mark
     interval = f"{metric.change(verdict.low)} to {metric.change(verdict.high)}" if verdict.low != verdict.high else ""
-    return Limit(
+    return JudgedLimit(
         outcome=verdict.outcome,
         subject=verdict.subject.label,
         metric=verdict.metric + (f" (p{units.count(verdict.percent)})" if verdict.percent else ""),

@@ -37,7 +37,7 @@ class Table:
 
 
 class Topic(StrEnum):
-    """What a section is about. The page has a chapter for one place or for several."""
+    """What a section is about. The page has a chapter for one topic or for several."""
 
     RESULTS = "results"
     PAIRS = "pairs"
@@ -69,7 +69,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
+class JudgedLimit:
     """A limit of the plan and what became of it."""
 
     outcome: str
@@ -85,7 +85,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Evidence:
     """The rows for which the evidence of a doubt is this."""
 
     rows: tuple[str, ...]
@@ -93,12 +93,12 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Objection:
+class SharedDoubt:
     """A doubt, said once whatever the number of rows that share it."""
 
     what: str
     invalid: bool
-    cases: tuple[Case, ...]
+    cases: tuple[Evidence, ...]
     remedy: str
 
 
@@ -116,10 +116,10 @@ class View:
     outcome: str
     headline: str
     origin: str  # which run, which plan, which version
-    limits: tuple[Limit, ...]
+    limits: tuple[JudgedLimit, ...]
     findings: tuple[Finding, ...]
-    failures: tuple[Objection, ...]
-    doubts: tuple[Objection, ...]
+    failures: tuple[SharedDoubt, ...]
+    doubts: tuple[SharedDoubt, ...]
     sections: tuple[Section, ...]  # in the order of `pipeline.report.tables.SECTIONS`
 
     def table(self, key: str) -> Table:

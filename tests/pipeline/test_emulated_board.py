@@ -8,13 +8,13 @@ import pytest
 from device_agent.wire import Machine
 from pipeline import report
 from pipeline.deploy import board_facts
-from pipeline.measure.validity import doubts_about
+from pipeline.measure.validity import doubts_of_board
 from pipeline.records import Outcome
 from targets import inventory
 from tests.support.compared import World
 from tests.support.sample_run import EMULATED, board, comparison, measurement, run_of
 
-DOUBTS = doubts_about(EMULATED)
+DOUBTS = doubts_of_board(EMULATED)
 
 
 def machine(emulator=None):
@@ -36,7 +36,7 @@ def test_the_target_or_the_machine_itself_says_that_it_is_emulated(tmp_path):
 
 
 def test_a_real_board_is_not_doubted_for_what_it_is():
-    assert doubts_about(board()) == ()
+    assert doubts_of_board(board()) == ()
     (doubt,) = DOUBTS
     assert (doubt.decides_nothing, doubt.invalid, doubt.touches) == (True, False, "latency")
 

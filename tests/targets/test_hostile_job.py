@@ -12,7 +12,7 @@ import time
 import pytest
 
 from device_agent import wire as w
-from pipeline.measure.pairs.run import Pairing, Shape
+from pipeline.measure.pairs.run import BlockLengths, Pairing
 from targets import connection, deadlines, errors, job_records, session
 from targets.job_records import ExpectedRecords
 from targets.session import Session
@@ -49,7 +49,7 @@ def run_job(board, *launches, paired=()):
 
 def test_a_sound_board_in_between_is_sound(board):
     """Else the others would show nothing."""
-    shape = Shape(cycles=2, min_ns=0, min_runs=1, max_runs=2)
+    shape = BlockLengths(cycles=2, min_ns=0, min_runs=1, max_runs=2)
     pairing = Pairing(baseline=launch(), candidate=launch(), shape=shape, rules=(), seed=0, label="")
     done = run_job(board("none"), launch(), paired=pairing.pairs(1, random.Random(0)))
     assert [type(each) for each in done] == [w.Launched, w.Paired]

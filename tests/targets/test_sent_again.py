@@ -48,7 +48,7 @@ def test_a_job_that_lacks_something_ends_and_the_next_one_finds_it_whole(sshd, d
         provided(session)
         damage(Path(sshd.root))
         job_id = session.submit((launch(sites=(SITE,)),) * 2, "test")
-        with pytest.raises(errors.SentAgain, match=words):
+        with pytest.raises(errors.DamagedOnBoard, match=words):
             list(session.follow(job_id))
         assert session.jobs() == ()
         provided(session)
@@ -76,7 +76,7 @@ def test_the_flow_sends_it_again_and_measures_once_more(monkeypatch):
     def measured(now):
         did.append("measure")
         if did.count("measure") == 1:
-            raise errors.SentAgain("pi5: the model was damaged", hint="Run again.")
+            raise errors.DamagedOnBoard("pi5: the model was damaged", hint="Run again.")
         raise StopIteration  # far enough
 
     monkeypatch.setattr(flow, "_measured", measured)

@@ -119,7 +119,7 @@ def test_what_is_damaged_or_gone_on_the_board_ends_the_job(board, session, waits
     if error == "KeyError":
         assert len(list(session.follow(job.job_id))) == 2
         return
-    with pytest.raises(errors.SentAgain) as caught:
+    with pytest.raises(errors.DamagedOnBoard) as caught:
         list(session.follow(job.job_id))
     assert caught.value.message == f"{ADDRESS}: what it said"
     assert caught.value.hint == "Run again: it is sent again."

@@ -18,7 +18,7 @@ class Limit(Protocol):
     KEYS: tuple[str, ...]  # keys of the plan's [limits] that it reads; without the first it is not set
     METRICS: tuple[str, ...]  # what its verdicts are about: pipeline.metrics
     RELATIVE: bool  # judges against a baseline, and so never the baseline itself
-    OWED: bool  # it is INVALID where nothing could be measured; False: it is left out where it cannot be judged
+    REQUIRED: bool  # it is INVALID where nothing could be measured; False: it is left out where it cannot be judged
 
     def check(self, plan: Plan, /) -> None:
         """PlanError where the plan could never be judged by it. Called for every plan in which one of KEYS is set."""

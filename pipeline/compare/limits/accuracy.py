@@ -2,7 +2,7 @@
 
 from pipeline.compare.by_interval import by_interval
 from pipeline.compare.case import Case
-from pipeline.compare.verdict import not_measured
+from pipeline.compare.reasons import not_measured
 from pipeline.errors import PlanError
 from pipeline.metrics import ACCURACY
 from pipeline.plan import Plan
@@ -11,7 +11,7 @@ from pipeline.records import Verdict
 KEYS: tuple[str, ...] = ("accuracy_drop_points",)
 METRICS: tuple[str, ...] = (ACCURACY,)
 RELATIVE = True
-OWED = True
+REQUIRED = True
 
 
 def check(plan: Plan) -> None:

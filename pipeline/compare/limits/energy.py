@@ -2,7 +2,7 @@
 
 from pipeline.compare.by_pairs import by_pairs, check_margin
 from pipeline.compare.case import Case
-from pipeline.compare.verdict import NO_BASELINE, UNPAIRED, not_measured
+from pipeline.compare.reasons import NO_BASELINE, UNPAIRED, not_measured
 from pipeline.errors import PlanError
 from pipeline.metrics import ENERGY
 from pipeline.plan import Plan
@@ -12,7 +12,7 @@ from pipeline.statistics.paired_test import rule_of
 KEYS: tuple[str, ...] = ("energy_regression", "energy_margin")
 METRICS: tuple[str, ...] = (ENERGY,)
 RELATIVE = True
-OWED = True
+REQUIRED = True
 
 
 def check(plan: Plan) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pipeline.compare.by_interval import by_interval, latency_ratio
 from pipeline.compare.by_pairs import by_pairs, check_margin
 from pipeline.compare.case import Case
-from pipeline.compare.verdict import NO_BASELINE, UNPAIRED, not_measured
+from pipeline.compare.reasons import NO_BASELINE, UNPAIRED, not_measured
 from pipeline.metrics import LATENCY
 from pipeline.plan import Plan
 from pipeline.records import Doubt, Measurement, Paired, Verdict
@@ -14,7 +14,7 @@ from pipeline.statistics.paired_test import rule_of
 KEYS: tuple[str, ...] = ("latency_regression", "latency_margin")
 METRICS: tuple[str, ...] = (LATENCY,)
 RELATIVE = True
-OWED = True
+REQUIRED = True
 
 
 def check(plan: Plan) -> None:
@@ -48,12 +48,12 @@ def judge(case: Case) -> list[Verdict]:
         values=(paired.baseline.quantile(50), paired.candidate.quantile(50)),
         worse="slower",
         undecided="that it is on one side of the limit could not be shown: measure it while less else runs",
-        doubts=doubts_about(candidate, baseline, paired),
+        doubts=latency_doubts(candidate, baseline, paired),
     )
     return [verdict]
 
 
-def doubts_about(candidate: Measurement, baseline: Measurement, paired: Paired) -> Sequence[Doubt]:
+def latency_doubts(candidate: Measurement, baseline: Measurement, paired: Paired) -> Sequence[Doubt]:
     """Return the doubts about either file alone that touch its times, and those about the pairs."""
     alone = [doubt for each in (candidate, baseline) for doubt in each.doubts if doubt.touches == "latency"]
     return [*alone, *paired.doubts]

@@ -4,7 +4,7 @@ from statistics import median
 
 from pipeline.compare.by_interval import LAUNCHES, by_interval, shift
 from pipeline.compare.case import Case
-from pipeline.compare.verdict import NO_BASELINE, not_measured
+from pipeline.compare.reasons import NO_BASELINE, not_measured
 from pipeline.errors import PlanError
 from pipeline.metrics import GROWTH, PEAK
 from pipeline.plan import Plan
@@ -13,7 +13,7 @@ from pipeline.records import Verdict
 KEYS: tuple[str, ...] = ("memory_regression_bytes",)
 METRICS: tuple[str, ...] = (GROWTH, PEAK)
 RELATIVE = True
-OWED = True
+REQUIRED = True
 
 
 def check(plan: Plan) -> None:

@@ -9,7 +9,7 @@ from pipeline.records import Outcome, Verdict
 KEYS: tuple[str, ...] = ("size_bytes",)
 METRICS: tuple[str, ...] = (SIZE,)
 RELATIVE = False
-OWED = True
+REQUIRED = True
 
 
 def check(_plan: Plan) -> None:

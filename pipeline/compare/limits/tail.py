@@ -5,7 +5,7 @@ import msgspec
 from pipeline import units
 from pipeline.compare.by_pairs import by_pairs
 from pipeline.compare.case import Case
-from pipeline.compare.limits.latency import doubts_about
+from pipeline.compare.limits.latency import latency_doubts
 from pipeline.metrics import TAIL
 from pipeline.plan import Plan
 from pipeline.records import Outcome, Verdict
@@ -14,7 +14,7 @@ from pipeline.statistics.paired_test import judged, rule_of
 KEYS: tuple[str, ...] = ("latency_regression", "latency_tail")
 METRICS: tuple[str, ...] = (TAIL,)
 RELATIVE = True
-OWED = False  # the limit on latency owes a verdict on the same pairs
+REQUIRED = False  # the limit on latency gives a verdict on the same pairs
 
 
 def check(_plan: Plan) -> None:
@@ -28,7 +28,7 @@ def judge(case: Case) -> list[Verdict]:
     candidate, baseline, paired = case.candidate, case.baseline, case.paired
     if baseline is None or paired is None or case.unpaired is not None:
         return []
-    if any(doubt.invalid for doubt in doubts_about(candidate, baseline, paired)):
+    if any(doubt.invalid for doubt in latency_doubts(candidate, baseline, paired)):
         return []
     if any(doubt.withholds == "tail" for each in (candidate, baseline, paired) for doubt in each.doubts):
         return []

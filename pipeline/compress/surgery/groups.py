@@ -28,7 +28,7 @@ class KeptLayer(NamedTuple):
     why: str
 
 
-class Set(NamedTuple):
+class ChannelSet(NamedTuple):
     """The components that a group of layers makes."""
 
     producers: tuple[Producer, ...]
@@ -54,7 +54,7 @@ class Set(NamedTuple):
 
 class Grouped(NamedTuple):
     components: Components
-    groups: tuple[Set, ...]  # in the order of the graph
+    groups: tuple[ChannelSet, ...]  # in the order of the graph
     left: tuple[KeptLayer, ...]  # layers some or all of whose channels have to stay
 
 
@@ -76,7 +76,9 @@ def grouped(wiring: Wiring, exclude: Iterable[str] = ()) -> Grouped:
             sets[tuple(by)].append(component)
     widths = _widths(wiring, components)
     groups = [
-        Set(tuple(producers[i] for i in by), np.array(members), math.gcd(*(int(widths[each]) for each in members)))
+        ChannelSet(
+            tuple(producers[i] for i in by), np.array(members), math.gcd(*(int(widths[each]) for each in members))
+        )
         for by, members in sorted(sets.items())
         if len(members) > 1  # the last channel has to stay
     ]
@@ -94,7 +96,7 @@ def _widths(wiring: Wiring, components: Components) -> Ids:
     return widths
 
 
-def _left(producers: Sequence[Producer], components: Components, groups: Sequence[Set]) -> Iterable[KeptLayer]:
+def _left(producers: Sequence[Producer], components: Components, groups: Sequence[ChannelSet]) -> Iterable[KeptLayer]:
     free = {int(component) for group in groups for component in group.components}
     for producer in producers:
         of = [int(component) for component in components.of[producer.ids]]

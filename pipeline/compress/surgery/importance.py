@@ -10,14 +10,14 @@ from typing import Literal
 import numpy as np
 
 from pipeline.compress.surgery.channels import Ids
-from pipeline.compress.surgery.groups import Set
+from pipeline.compress.surgery.groups import ChannelSet
 from pipeline.compress.surgery.wiring import Producer, Wiring
 from pipeline.frameworks import Array
 
 Importance = Literal["l1", "l2", "random"]
 
 
-def importances(wiring: Wiring, of: Ids, groups: Sequence[Set], how: Importance, seed: int) -> list[Array]:
+def importances(wiring: Wiring, of: Ids, groups: Sequence[ChannelSet], how: Importance, seed: int) -> list[Array]:
     """Return for each group the importance of each of its components, 1.0 on average over the layer that makes it."""
     if how == "random":
         generator = np.random.default_rng(seed)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.compress.settings import check_names
 from pipeline.compress.surgery.channels import Ids
-from pipeline.compress.surgery.groups import Group, Grouped, KeptLayer, Set
+from pipeline.compress.surgery.groups import ChannelSet, Group, Grouped, KeptLayer
 from pipeline.compress.surgery.importance import Importance, importances
 from pipeline.compress.surgery.wiring import Wiring
 from pipeline.errors import PlanError
@@ -72,7 +72,7 @@ def select(wiring: Wiring, found: Grouped, selection: Selection, seed: int) -> C
     return Chosen(np.concatenate(dead), tuple(pruned), tuple(left))
 
 
-def _wanted(groups: Sequence[Set], scores: Sequence[Array], selection: Selection) -> list[float]:
+def _wanted(groups: Sequence[ChannelSet], scores: Sequence[Array], selection: Selection) -> list[float]:
     """Return how many components of each group would stay, before rounding."""
     if selection.alpha is not None:
         return [float((score >= selection.alpha * score.max()).sum()) for score in scores]
@@ -88,7 +88,7 @@ def _wanted(groups: Sequence[Set], scores: Sequence[Array], selection: Selection
     return [float((~part).sum()) for part in parts]
 
 
-def _ratio_of(group: Set, ratios: Mapping[str, float]) -> float:
+def _ratio_of(group: ChannelSet, ratios: Mapping[str, float]) -> float:
     given = {ratios[layer]: layer for layer in group.layers if layer in ratios}
     if len(given) > 1:
         named = " and ".join(f"'{layer}'" for layer in given.values())
@@ -99,7 +99,7 @@ def _ratio_of(group: Set, ratios: Mapping[str, float]) -> float:
     return next(iter(given), 0.0)
 
 
-def kept(group: Set, wanted: float, selection: Selection) -> int:
+def kept(group: ChannelSet, wanted: float, selection: Selection) -> int:
     """Return how many components stay: the nearest multiple of round_to channels, at least one and at least min_channels."""
     count, step = len(group.components), _step(group, selection)
     stay = math.floor(wanted / step + 0.5) * step
@@ -107,12 +107,12 @@ def kept(group: Set, wanted: float, selection: Selection) -> int:
     return min(max(stay, least), count)
 
 
-def _step(group: Set, selection: Selection) -> int:
+def _step(group: ChannelSet, selection: Selection) -> int:
     """Components that make up round_to channels. Heads are not rounded: their width is not their number."""
     return 1 if group.kind == "heads" else selection.round_to // math.gcd(selection.round_to, group.width)
 
 
-def _short(group: Set, wanted: float, stay: int, selection: Selection) -> str:
+def _short(group: ChannelSet, wanted: float, stay: int, selection: Selection) -> str:
     """Why less was removed than was asked; nothing to say where it is only rounded."""
     channels, asked = group.channels, wanted * group.width
     step = _step(group, selection)

@@ -17,8 +17,8 @@ from pipeline.measure.energy.pair import MAX_EDGE_RATIO, PairJoules, joules_of_p
 from pipeline.measure.energy.reading import REMEDY, SAME_CLOCK, least_window_s
 from pipeline.measure.energy.trace import T95, NoEnergyError
 from pipeline.measure.experiment import Experiment
-from pipeline.measure.pairs.judged import Judged
-from pipeline.measure.pairs.run import PairAnswer, Shape, until_decided
+from pipeline.measure.pairs.run import BlockLengths, PairAnswer, until_decided
+from pipeline.measure.pairs.sides import Sides
 from pipeline.measure.remedies import evidence
 from pipeline.records import DeployedMeter, Deployment, Doubt, EnergyPaired, EnergyReading, Measurement, PowerCurve
 from pipeline.statistics.paired_test import Rule, rule_of, smallest_limit
@@ -36,7 +36,7 @@ T95_BATCHES = T95[10]  # what made a half-width of the scatter of a file alone
 class PairLengths(msgspec.Struct, frozen=True, kw_only=True):
     """How long the blocks and the idle times of a pair under this meter are."""
 
-    shape: Shape
+    shape: BlockLengths
     idle_s: float
 
     @property
@@ -50,12 +50,12 @@ def energy_in_pairs(experiment: Experiment, measurements: Sequence[Measurement])
     if limits.energy_regression is None:
         return ()
     rule = rule_of(limits.energy_regression, limits.energy_margin)
-    return tuple(_energy_of(judged, rule) for judged in Judged.all_of(experiment, measurements))
+    return tuple(_energy_of(sides, rule) for sides in Sides.all_of(experiment, measurements))
 
 
-def _energy_of(judged: Judged, rule: Rule) -> EnergyPaired:
+def _energy_of(sides: Sides, rule: Rule) -> EnergyPaired:
     began = time.monotonic()
-    experiment, one, baseline = judged.experiment, judged.candidate, judged.baseline
+    experiment, one, baseline = sides.experiment, sides.candidate, sides.baseline
     record = EnergyPaired(subject=one.subject, baseline_subject=baseline.subject, margin=rule.margin, limit=rule.limit)
     try:
         meter, readings = meter_for(experiment.deployment, (baseline, one))
@@ -64,19 +64,19 @@ def _energy_of(judged: Judged, rule: Rule) -> EnergyPaired:
     lengths = lengths_for(meter, readings, experiment.plan.tables.measure.energy_idle_seconds, rule)
     least, most = (units.seconds(look * lengths.pair_s) for look in (rule.looks[0], rule.looks[-1]))
     experiment.progress.say(f"energy of {one.label} in pairs with its baseline, by {meter.name}: {least} to {most}")
-    a, b = (_for_meter(launch, meter, lengths) for launch in judged.launches)
+    a, b = (_for_meter(launch, meter, lengths) for launch in sides.launches)
     metered = Metered(experiment, meter)
     measured = until_decided(
         experiment.session,
-        judged.pairing((a, b), lengths.shape, rule, ", energy in pairs"),
-        judged.progress_of(rule, f"energy of {one.label}, in pairs with its baseline"),
+        sides.pairing((a, b), lengths.shape, rule, ", energy in pairs"),
+        sides.progress_of(rule, f"energy of {one.label}, in pairs with its baseline"),
         metered.ratio_of,
         metered.watching,
     )
     if metered.why is not None:
         curves, doubts = metered.curves[-1:], [_no_verdict(metered.why)]
     else:
-        curves, doubts = metered.curves, [each for each in judged.doubts_about(measured.paired) if each.invalid]
+        curves, doubts = metered.curves, [each for each in sides.doubts_of(measured.paired) if each.invalid]
         record = msgspec.structs.replace(
             record,
             log_ratios=measured.log_ratios,
@@ -139,7 +139,7 @@ def lengths_for(meter: DeployedMeter, readings: Sequence[EnergyReading], idle_s:
     side_s = max(side_s, 2 * CYCLES * LEAST_BLOCK_S)
     cycles = CYCLES if side_s >= 2 * CYCLES * least_s else 1
     block_s = max(least_s, side_s / (2 * cycles))
-    shape = Shape(cycles=cycles, min_ns=math.ceil(block_s * 1e9), min_runs=1, max_runs=MOST_RUNS)
+    shape = BlockLengths(cycles=cycles, min_ns=math.ceil(block_s * 1e9), min_runs=1, max_runs=MOST_RUNS)
     return PairLengths(shape=shape, idle_s=min(idle_s, max(LEAST_IDLE_S, IDLE_PERIODS * meter.period_s)))
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from device_agent import wire
 from pipeline.measure.experiment import Experiment
 from pipeline.measure.pairs import ratio
-from pipeline.measure.pairs.judged import Judged
-from pipeline.measure.pairs.run import MeasuredPairs, shape_of, until_decided
+from pipeline.measure.pairs.run import MeasuredPairs, block_lengths_for, until_decided
+from pipeline.measure.pairs.sides import Sides
 from pipeline.measure.remedies import evidence
 from pipeline.measure.summary import P99_RUNS, quantiles_of
 from pipeline.records import BoardSample, Measurement, NotMeasured, Paired, Side, TailRatios
@@ -29,28 +29,28 @@ def latency_in_pairs(
         return (), ()
     rule = rule_of(limits.latency_regression, limits.latency_margin)
     found, failed = [], []
-    for judged in Judged.all_of(experiment, measurements):
-        one = judged.candidate
-        shape = shape_of(max(judged.baseline.latency.median_s, one.latency.median_s))
+    for sides in Sides.all_of(experiment, measurements):
+        one = sides.candidate
+        shape = block_lengths_for(max(sides.baseline.latency.median_s, one.latency.median_s))
         measured = until_decided(
             experiment.session,
-            judged.pairing(judged.launches, shape, rule),
-            judged.progress_of(rule, f"{one.label}, in pairs with its baseline"),
+            sides.pairing(sides.launches, shape, rule),
+            sides.progress_of(rule, f"{one.label}, in pairs with its baseline"),
         )
         if measured.failed is not None:
             why = f"it could not be measured in pairs with its baseline: {evidence(measured.failed)}"
             failed.append(experiment.candidate_of(one).not_measured(why, measured.failed))
         else:
-            found.append(_paired(judged, measured, rule))
+            found.append(_paired(sides, measured, rule))
     return tuple(found), tuple(failed)
 
 
-def _paired(judged: Judged, measured: MeasuredPairs, rule: Rule) -> Paired:
+def _paired(sides: Sides, measured: MeasuredPairs, rule: Rule) -> Paired:
     pairs = measured.paired
     runs = min(len(side.latency_ns) for pair in pairs for side in (pair.a, pair.b))
     return Paired(
-        subject=judged.candidate.subject,
-        baseline_subject=judged.baseline.subject,
+        subject=sides.candidate.subject,
+        baseline_subject=sides.baseline.subject,
         margin=rule.margin,
         limit=rule.limit,
         log_ratios=measured.log_ratios,
@@ -63,8 +63,8 @@ def _paired(judged: Judged, measured: MeasuredPairs, rule: Rule) -> Paired:
         candidate=_side([pair.b for pair in pairs]),
         seconds=measured.seconds,
         board_samples=_board_samples(pairs),
-        doubts=judged.doubts_about(pairs),
-        raw=judged.experiment.keep(pairs, packed=True),
+        doubts=sides.doubts_of(pairs),
+        raw=sides.experiment.keep(pairs, packed=True),
     )
 
 

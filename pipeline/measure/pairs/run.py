@@ -24,11 +24,11 @@ MAX_KEPT = 2 * CYCLES * MAX_RUNS  # all of a pair for latency; a pair for the me
 PairAnswer = wire.Paired | wire.LaunchFailed
 RatioOf = Callable[[PairAnswer], float | None]
 """The log of candidate / baseline of a pair. None: it has none, and no further pair is measured."""
-Around = Callable[[], AbstractContextManager[object]]
+JobContext = Callable[[], AbstractContextManager[object]]
 """Makes a context in which one job of pairs runs."""
 
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True):
+class BlockLengths(msgspec.Struct, frozen=True, kw_only=True):
     """How long a pair's blocks are. The same for both sides, so that nothing but the file differs."""
 
     cycles: int
@@ -42,14 +42,14 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         return min(MAX_KEPT, 2 * self.cycles * self.max_runs)
 
 
-def shape_of(latency_s: float) -> Shape:
+def block_lengths_for(latency_s: float) -> BlockLengths:
     """The shape for `latency_s`, one inference of the slower side."""
     if latency_s > SLOWEST_S:
-        return Shape(cycles=4, min_ns=0, min_runs=1, max_runs=2)
+        return BlockLengths(cycles=4, min_ns=0, min_runs=1, max_runs=2)
     if latency_s > SLOW_S:
-        return Shape(cycles=6, min_ns=0, min_runs=3, max_runs=3)
+        return BlockLengths(cycles=6, min_ns=0, min_runs=3, max_runs=3)
     runs = max(RUNS, min(MAX_RUNS, round(2 * BLOCK_NS / 1e9 / max(latency_s, 1e-9))))
-    return Shape(cycles=CYCLES, min_ns=BLOCK_NS, min_runs=RUNS, max_runs=runs)
+    return BlockLengths(cycles=CYCLES, min_ns=BLOCK_NS, min_runs=RUNS, max_runs=runs)
 
 
 class Pairing(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class Pairing(msgspec.Struct, frozen=True, kw_only=True):
 
     baseline: wire.Launch
     candidate: wire.Launch
-    shape: Shape
+    shape: BlockLengths
     rules: tuple[Rule, ...]  # with the same looks; each has to decide
     seed: int  # of the orders
     label: str  # of the jobs on the board
@@ -134,7 +134,7 @@ def until_decided(
     pairing: Pairing,
     on_pair: Callable[[int], None],
     ratio_of: RatioOf = latency_ratio_of,
-    around: Around = nullcontext,
+    around: JobContext = nullcontext,
 ) -> MeasuredPairs:
     """Measure until every rule has decided, or a pair has no ratio. `on_pair` is called with the number of pairs so far; the job of
     each look runs in a context of `around`.
@@ -157,7 +157,7 @@ def until_decided(
 
 
 def look_by_look(
-    session: Session, pairing: Pairing, on_pair: Callable[[int], None], around: Around = nullcontext
+    session: Session, pairing: Pairing, on_pair: Callable[[int], None], around: JobContext = nullcontext
 ) -> Iterator[list[PairAnswer]]:
     """Yield all answers so far, at each look; the caller stops when they are enough."""
     shuffle = random.Random(pairing.seed)  # noqa: S311 - an order, not a secret

@@ -10,7 +10,7 @@ from pipeline.measure.validity import board, contention, identity, steadiness
 from pipeline.measure.validity.evidence import Expected, Observed, alone, in_pairs
 from pipeline.records import BoardFacts, Doubt, Latency
 
-__all__ = ["RULES", "Expected", "Observed", "alone", "doubts_about", "doubts_of", "doubts_of_pairs", "in_pairs"]
+__all__ = ["RULES", "Expected", "Observed", "alone", "doubts_of", "doubts_of_board", "doubts_of_pairs", "in_pairs"]
 
 RULES: dict[str, Callable[[Observed], Doubt | None]] = {
     "throttled": board.throttled,
@@ -57,7 +57,7 @@ def _doubts(observed: Observed) -> tuple[Doubt, ...]:
     return tuple(doubt for rule in RULES.values() if (doubt := rule(observed)) is not None)
 
 
-def doubts_about(where: BoardFacts) -> tuple[Doubt, ...]:
+def doubts_of_board(where: BoardFacts) -> tuple[Doubt, ...]:
     """Return what is doubted whatever was seen while measuring, because of where it was measured."""
     if not where.emulated:
         return ()

@@ -26,7 +26,7 @@ class Chapter:
 
 
 Chapters = dict[str, tuple[str, str, tuple[Topic, ...]]]
-"""Key of a chapter -> its title, its heading ("": the title of its first section), and the places of its sections."""
+"""Key of a chapter -> its title, its heading ("": the title of its first section), and the topics of its sections."""
 FIRST: Chapters = {
     "results": ("Results", "", (Topic.RESULTS,)),
     "pairs": ("Side by side", "", (Topic.PAIRS,)),

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from pipeline.records import RunRecord
 from pipeline.report.compose import view_of
-from pipeline.report.view import Limit, Objection, Shown, Table
+from pipeline.report.view import JudgedLimit, SharedDoubt, Shown, Table
 from pipeline.store import Store
 
 SIGNS = {"PASS": "✅", "REGRESSED": "❌", "INCONCLUSIVE": "❔", "INVALID": "⛔"}
@@ -33,8 +33,8 @@ def render(run: RunRecord, _store: Store) -> str:
     lines += _limits(view.limits)
     if view.findings:
         lines += ["", "**What was found**", "", *(f"- {escape(finding.text)}" for finding in view.findings)]
-    lines += _objections("Failed", view.failures)
-    lines += _objections("Doubts", view.doubts)
+    lines += _doubts("Failed", view.failures)
+    lines += _doubts("Doubts", view.doubts)
     lines += ["", "<details><summary>How it was made and measured</summary>"]
     for section in view.sections:
         if section.shown is not Shown.FIRST or not _is_whole(section.table):
@@ -81,7 +81,7 @@ def _row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(escape(cell) for cell in cells) + " |"
 
 
-def _limits(limits: tuple[Limit, ...]) -> list[str]:
+def _limits(limits: tuple[JudgedLimit, ...]) -> list[str]:
     if not limits:
         return []
     lines = ["", "**Limits**", "", "| | what | of | baseline | candidate | change | limit | why |"]
@@ -93,11 +93,11 @@ def _limits(limits: tuple[Limit, ...]) -> list[str]:
     return lines
 
 
-def _objections(title: str, objections: tuple[Objection, ...]) -> list[str]:
-    if not objections:
+def _doubts(title: str, doubts: tuple[SharedDoubt, ...]) -> list[str]:
+    if not doubts:
         return []
     lines = ["", f"**{title}**", ""]
-    for one in objections:
+    for one in doubts:
         lines.append(f"- {'**invalid:** ' if one.invalid else ''}{escape(one.what)}")
         for case in one.cases:
             rows = f" ({escape(', '.join(case.rows))})" if case.rows else ""

@@ -19,7 +19,7 @@ from rich.text import Text
 from pipeline import units
 from pipeline.records import RunRecord
 from pipeline.report.compose import view_of
-from pipeline.report.view import Limit, Objection, Shown, Table, View
+from pipeline.report.view import JudgedLimit, SharedDoubt, Shown, Table, View
 from pipeline.store import Store
 
 STYLES = {
@@ -65,8 +65,8 @@ def _print(view: View, console: Console) -> None:
             _table(section.table, console)
     _limits(view.limits, console)
     _findings(view, console)
-    _objections("Failed", view.failures, console)
-    _objections("Doubts", view.doubts, console)
+    _doubts("Failed", view.failures, console)
+    _doubts("Doubts", view.doubts, console)
     console.print()
     console.print(Text.assemble((view.outcome, STYLES.get(view.outcome, "bold")), f"  {view.headline}"))
 
@@ -113,7 +113,7 @@ def _width(table: Table, index: int) -> int:
     )
 
 
-def _limits(limits: tuple[Limit, ...], console: Console) -> None:
+def _limits(limits: tuple[JudgedLimit, ...], console: Console) -> None:
     if not limits:
         return
     _heading("Limits", console)
@@ -134,11 +134,11 @@ def _findings(view: View, console: Console) -> None:
         console.print(Padding(Text(finding.text, style=STYLES.get(finding.tone, "")), (0, 0, 0, 2)))
 
 
-def _objections(title: str, objections: tuple[Objection, ...], console: Console) -> None:
-    if not objections:
+def _doubts(title: str, doubts: tuple[SharedDoubt, ...], console: Console) -> None:
+    if not doubts:
         return
     _heading(title, console)
-    for one in objections:
+    for one in doubts:
         kind = "invalid" if one.invalid else "doubtful"
         console.print(Text.assemble((kind if title == "Doubts" else "failed", STYLES[kind]), f"  {one.what}"))
         for case in one.cases:

@@ -26,7 +26,7 @@ from pipeline.report.trust import Trust
 from pipeline.report.view import Section, Shown, Table, Topic
 
 
-class Tabled(Protocol):
+class SectionFile(Protocol):
     """What the module of a section has."""
 
     TOPIC: Topic
@@ -36,7 +36,7 @@ class Tabled(Protocol):
         """Return what the run holds about it, in words; the title also where there are no lines. `trust`: that of this run."""
 
 
-SECTIONS: dict[str, Tabled] = {
+SECTIONS: dict[str, SectionFile] = {
     "results": results,
     "judged": judged,
     "quantiles": quantiles,

@@ -63,7 +63,7 @@ def tail(paired: Paired, percent: int, trust: Trust) -> str:
         return INVALID
     if verdict is not None:
         return f"{verdict.outcome} ({guarded(units.percent_change(verdict.change), mark)})"
-    withheld = [doubt.what for doubt in trust.doubts_about(paired) if doubt.withholds == "tail"]
+    withheld = [doubt.what for doubt in trust.doubts_of_pairs(paired) if doubt.withholds == "tail"]
     if withheld:
         return f"{NOT_JUDGED}: {', '.join(dict.fromkeys(withheld))}"
     if all(each.percent != percent for each in paired.tails):

@@ -32,7 +32,7 @@ def test_the_contract_of_a_limit(name):
     one = measurement("compressed")
     case = Case(candidate=one, baseline=None, measured=Measured(measurements=(one,)), limits=LimitsTable(**ROOMY))
     verdicts = limit.judge(case)
-    assert [verdict.metric for verdict in verdicts] == (list(limit.METRICS) if limit.OWED else [])
+    assert [verdict.metric for verdict in verdicts] == (list(limit.METRICS) if limit.REQUIRED else [])
     assert {verdict.outcome for verdict in verdicts} <= {Outcome.INVALID if limit.RELATIVE else Outcome.PASS}
     assert all((verdict.subject, verdict.limit) == (one.subject, ROOMY[limit.KEYS[0]]) for verdict in verdicts)
 

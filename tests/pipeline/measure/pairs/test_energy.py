@@ -16,8 +16,8 @@ from pipeline.measure.energy.pair import joules_of_pair
 from pipeline.measure.energy.trace import NoEnergyError
 from pipeline.measure.experiment import Experiment
 from pipeline.measure.pairs import energy
-from pipeline.measure.pairs.judged import Judged
 from pipeline.measure.pairs.run import Pairing, look_by_look
+from pipeline.measure.pairs.sides import Sides
 from pipeline.plan import read
 from pipeline.records import Outcome
 from pipeline.statistics.paired_test import rule_of
@@ -75,7 +75,7 @@ def judged(tmp_path, monkeypatch):
     """A function: (what the board does) -> (record, verdict); the launches are not looked at, only the power."""
     monkeypatch.setattr(Experiment, "candidate_of", lambda _, one: one)
     monkeypatch.setattr(Experiment, "launch_of", lambda *_: launch(mode="turns"))
-    monkeypatch.setattr(Judged, "doubts_about", lambda *_: ())
+    monkeypatch.setattr(Sides, "doubts_of", lambda *_: ())
     monkeypatch.setattr(wire, "encode", lambda _: b"")
 
     def of(board, meters=(METER,), sides=None):

@@ -14,7 +14,14 @@ from device_agent import wire
 from device_agent.record import replace
 from pipeline.errors import StageError
 from pipeline.measure.pairs import ratio
-from pipeline.measure.pairs.run import Pairing, Shape, latency_ratio_of, look_by_look, shape_of, until_decided
+from pipeline.measure.pairs.run import (
+    BlockLengths,
+    Pairing,
+    block_lengths_for,
+    latency_ratio_of,
+    look_by_look,
+    until_decided,
+)
 from pipeline.records import Outcome
 from pipeline.statistics.paired_test import Rule, judged
 from targets import inventory, open_session
@@ -40,7 +47,7 @@ def launch_of(session, **model):
 
 
 def pairing_of(baseline=LAUNCH, candidate=LAUNCH, **changes):
-    known = {"shape": shape_of(1e-4), "rules": (RULE,), "seed": 1, "label": "test"}
+    known = {"shape": block_lengths_for(1e-4), "rules": (RULE,), "seed": 1, "label": "test"}
     return Pairing(baseline=baseline, candidate=candidate, **known | changes)
 
 
@@ -62,7 +69,7 @@ def test_a_side_that_fails_ends_it(session):
 
 @pytest.mark.parametrize("latency_s", [1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.3, 2.0])
 def test_a_pair_lasts_seconds_whatever_the_model_takes(latency_s):
-    shape = shape_of(latency_s)
+    shape = block_lengths_for(latency_s)
     block_s = max(shape.min_ns / 1e9, shape.min_runs * latency_s)
     assert shape.max_runs * latency_s >= shape.min_ns / 1e9 * 0.99
     assert 4 * shape.cycles * block_s <= 4 * 4 * max(1.0, latency_s)
@@ -71,7 +78,7 @@ def test_a_pair_lasts_seconds_whatever_the_model_takes(latency_s):
 
 
 def test_the_order_is_drawn_and_can_be_drawn_again():
-    made = [pairing_of(shape=shape_of(1e-3)).pairs(40, random.Random(seed)) for seed in (1, 1, 2)]
+    made = [pairing_of(shape=block_lengths_for(1e-3)).pairs(40, random.Random(seed)) for seed in (1, 1, 2)]
     assert made[0] == made[1] != made[2]
     assert {pair.starts for pair in made[0]} == {"AB", "BA"}
     assert {cycle for pair in made[0] for cycle in pair.cycles} == {"ABBA", "BAAB"}
@@ -101,7 +108,7 @@ class Board:
 
 
 def looked(board, cooling=NO_COOLING):
-    shape = Shape(cycles=3, min_ns=0, min_runs=5, max_runs=9)
+    shape = BlockLengths(cycles=3, min_ns=0, min_runs=5, max_runs=9)
     pairing = pairing_of(shape=shape, rules=(msgspec.structs.replace(RULE, looks=(2, 4, 7)),), cooling=cooling)
     return list(look_by_look(board, pairing, lambda _: None))
 

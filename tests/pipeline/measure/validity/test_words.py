@@ -5,7 +5,7 @@ import pytest
 from device_agent.record import replace
 from device_agent.wire import Core
 from pipeline.measure.summary import summarise
-from pipeline.measure.validity import RULES, Expected, Observed, doubts_about, doubts_of, doubts_of_pairs
+from pipeline.measure.validity import RULES, Expected, Observed, doubts_of, doubts_of_board, doubts_of_pairs
 from pipeline.measure.validity.evidence import Side
 from pipeline.records import Doubt
 from tests.support.launched import CALM, CLEAN, FIXED, LATER, PAIR, blocks, conditions, doubts, launch, share
@@ -175,7 +175,7 @@ def test_the_words_about_the_gpu_of_pairs():
 
 
 def test_the_words_about_an_emulated_board():
-    assert doubts_about(EMULATED) == (
+    assert doubts_of_board(EMULATED) == (
         Doubt(
             what="emulated",
             evidence="the processor is emulated by a program: its times are of that program, not of a board",

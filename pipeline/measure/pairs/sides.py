@@ -1,4 +1,4 @@
-"""Each judged file with its baseline: their launches, and the doubts about their pairs."""
+"""The two sides of a pair: a judged file and its baseline, their launches, and the doubts about their pairs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Self
@@ -8,13 +8,13 @@ import msgspec
 from device_agent import wire
 from pipeline.baseline import with_baselines
 from pipeline.measure.experiment import Experiment
-from pipeline.measure.pairs.run import Pairing, Shape
+from pipeline.measure.pairs.run import BlockLengths, Pairing
 from pipeline.measure.validity import doubts_of_pairs
 from pipeline.records import Doubt, Measurement
 from pipeline.statistics.paired_test import Rule
 
 
-class Judged(msgspec.Struct, frozen=True):
+class Sides(msgspec.Struct, frozen=True):
     """A judged file and its baseline, as each was measured alone. `index`: of the file among the measurements."""
 
     experiment: Experiment
@@ -33,7 +33,9 @@ class Judged(msgspec.Struct, frozen=True):
         a, b = (experiment.launch_of("time", experiment.candidate_of(each)) for each in (self.baseline, self.candidate))
         return a, b
 
-    def pairing(self, launches: tuple[wire.Launch, wire.Launch], shape: Shape, rule: Rule, what: str = "") -> Pairing:
+    def pairing(
+        self, launches: tuple[wire.Launch, wire.Launch], shape: BlockLengths, rule: Rule, what: str = ""
+    ) -> Pairing:
         """`what`: added to the label of the jobs."""
         plan = self.experiment.plan
         return Pairing(
@@ -50,7 +52,7 @@ class Judged(msgspec.Struct, frozen=True):
         """Return what shows how many pairs are measured, of the most that there may be."""
         return lambda done: self.experiment.progress.step(done, rule.looks[-1], note)
 
-    def doubts_about(self, pairs: Sequence[wire.Paired]) -> tuple[Doubt, ...]:
+    def doubts_of(self, pairs: Sequence[wire.Paired]) -> tuple[Doubt, ...]:
         """Check the pairs by the rules of validity."""
         launches = [pair.a for pair in pairs], [pair.b for pair in pairs]
         expected = (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from targets import inventory, table
+from targets import inventory, toml_table
 from targets.errors import UnknownTarget
 
 GOOD = '[pi]\nhost = "192.0.2.5"\nuser = "pi"\nkey = "id"\n'
@@ -84,7 +84,7 @@ def test_what_is_wrong_has_its_own_words(tmp_path, text, says, hints):
     assert hints in error.hint
 
 
-@pytest.mark.parametrize("key", [*table.PATHS_HERE, *table.PATHS_THERE])
+@pytest.mark.parametrize("key", [*toml_table.PATHS_HERE, *toml_table.PATHS_THERE])
 def test_one_rule_for_paths(tmp_path, monkeypatch, key):
     good = '[pi]\nssh = "orin"\n' if key == "ssh_config" else GOOD if key != "key" else GOOD.replace('key = "id"\n', "")
     for path, says in (("$HOME/x", "$ is not expanded"), ("a/${X}", "$ is not expanded"), ("", "is empty"), ("~$(id)/x", "$ is not expanded"), ("~;id/x", "not a home folder")):  # fmt: skip
@@ -94,8 +94,9 @@ def test_one_rule_for_paths(tmp_path, monkeypatch, key):
         (tmp_path / "boards.toml").write_text(good + f'{key} = "{path}"\n')
         found = getattr(inventory.find("pi", tmp_path), key)
         if here is not None:
-            assert found == (here if key in table.PATHS_HERE else path)  # one of the board is the board's to expand
-    if key in table.PATHS_HERE:
+            expanded_there = key not in toml_table.PATHS_HERE
+            assert found == (path if expanded_there else here)
+    if key in toml_table.PATHS_HERE:
         assert "no such home folder" in refused(tmp_path, good + f'{key} = "~nobody-at-all/x"\n').message
 
 

@@ -1,4 +1,4 @@
-"""What the verdicts of all limits have in common."""
+"""Why a limit could not be judged, and why a proven change passes: the reasons that the verdicts of several limits share."""
 
 from pipeline.records import Outcome, Subject, Verdict
 
