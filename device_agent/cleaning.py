@@ -1,8 +1,8 @@
 """Free space on the board: remove what is no longer used, automatically within bounds, and more on request.
 
-These are in use: blobs and sites that a job names, running or not yet fetched, whatever version wrote it; all of them while an
-agent lives that was asked for some (Layout.use); and what was used recently. The last use is read from a file's times, which are as
-good as the board's clock; a clock that was set forward costs no more than sending something again.
+These are in use: blobs and sites that a job names, running or not yet fetched, whatever version wrote it; all of them, while
+any agent that was asked for one is still running (Layout.use); and what was used recently. The last use is read from a file's
+times, which are as good as the board's clock; a clock that was set forward costs no more than sending something again.
 """
 
 import contextlib

@@ -100,7 +100,7 @@ class LimitsTable(Table, frozen=True):
     accuracy_drop_points: Annotated[float, Meta(ge=0, le=100)] | None = None
     latency_regression: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] | None = None
     latency_margin: Annotated[float, Meta(ge=0, le=MOST_SLOWER)] | None = (
-        None  # a sharper rule: REGRESSED from a smaller change on
+        None  # a stricter rule: REGRESSED from a smaller change on
     )
     latency_tail: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] = 0.15  # p95 and p99; judged with latency_regression
     # net joules of one inference, by a power meter

@@ -61,12 +61,12 @@ class SelfTest(Record, frozen=True):
     created_utc: str
     limit: float
     rates: tuple[Rate, ...]  # by the limit alone; of no trials where the board was never fit
-    margin: float  # of the sharper rule
+    margin: float  # of the stricter rule
     sharper: tuple[Rate, ...]  # the same trials by it
     deviation: float | None  # standard deviation of one pair's log ratio
     smallest_limit: float | None  # the limit that an unchanged file passes at the first look, after 10 pairs
     smallest_limit_last: float | None  # by the last look
-    detectable_last: float | None  # by the sharper rule's last look
+    detectable_last: float | None  # by the stricter rule's last look
     seconds_median: float | None  # of a verdict on the unchanged file
     seconds_longest: float | None
     invalid: tuple[str, ...]  # of each trial for which the board was not fit: why

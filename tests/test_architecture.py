@@ -23,7 +23,7 @@ SOURCES = [
 TESTS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if not path.is_relative_to(ROOT / "tests" / "boards")]
 LONGEST = 300
 LONGER = {
-    "device_agent/wire.py": "all that host and agent ever say to each other",
+    "device_agent/wire.py": "all records of host and agent after the bootstrap, in one file",
     "tests/support/hostile_board.py": "one program, started in the place of a board's python3",
     "tests/support/sample_run.py": "one run in which every kind of record occurs",
 }

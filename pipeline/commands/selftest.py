@@ -38,7 +38,7 @@ def _finite(_: click.Context, parameter: click.Parameter, value: float | None) -
     "--margin",
     type=click.FloatRange(0, 10),
     callback=_finite,
-    help="As latency_margin, of the sharper rule; without it, a sixth of the limit.",
+    help="As latency_margin, of the stricter rule; without it, a sixth of the limit.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(), help="Where boards.toml is.")
@@ -50,7 +50,7 @@ def command(
     margin: float | None, seed: int, folder: Path, *, wait_s: int, as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """How often is the verdict on latency wrong on BOARD? Each trial measures a file against itself, and judges it as it is and slowed
-    down by 2, 3, 5 and 10 % and by the limit: by the limit alone, and by the sharper rule of a margin.
+    down by 2, 3, 5 and 10 % and by the limit: by the limit alone, and by the stricter rule of a margin.
 
     Exit code 0; 3 if the board did not resolve the limit; 6 if it was not fit to measure.
     """
@@ -101,7 +101,7 @@ def _show(found: selftest.SelfTest) -> None:
             f"{units.percent(found.smallest_limit_last)} by the last (computed)")  # fmt: skip
     say(f"a verdict on an unchanged file took {units.seconds(found.seconds_median)} (median), at most "
         f"{units.seconds(found.seconds_longest)}")  # fmt: skip
-    _rates(f"the same trials by the sharper rule, latency_margin {units.percent(found.margin)}", found.sharper)
+    _rates(f"the same trials by the stricter rule, latency_margin {units.percent(found.margin)}", found.sharper)
     _smallest(found.sharper)
     if found.detectable_last is not None:
         say(f"seen in 95 % of all cases by the last look: {units.percent(found.detectable_last)} (computed)")

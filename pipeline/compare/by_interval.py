@@ -34,8 +34,8 @@ UNCLEAR = "cannot be told apart from the limit: more launches or more rows would
 def latency_ratio(candidate: Latency, baseline: Latency) -> Interval:
     """Candidate / baseline: the median over rounds of the ratio of the two launches' 10th percentiles, and its interval.
 
-    Within a round both met the same hour of the machine, so its drift cancels (correlation of the levels inside a pair
-    0.95 in the A/A traces). The 10th percentile is what contention moves least: sd of the log ratio 0.5 to 1.5 % where
+    Within a round both ran under the same machine conditions, so drift cancels (correlation of the levels inside a pair
+    0.95 in the A/A traces). The 10th percentile is what contention affects least: sd of the log ratio 0.5 to 1.5 % where
     that of the mean is 12 to 14 %. It reads about one point less than the median; both are in the record.
     """
     rounds = min(len(candidate.launch_p10_s), len(baseline.launch_p10_s))

@@ -2,9 +2,9 @@
 
 The reference is what the same kernels answer here: LiteRT's built-in ones where no delegate took part on the board, else the runtime's
 own choice. On the same kind of processor they answer bit for bit the same (measured: tflite-runtime 2.14 and LiteRT 2.3 built-in, LiteRT
-2.1 and 2.3 with XNNPACK, 1 to 4 threads). On another one they round differently here and there, which is not a fault: how far apart right
-answers may be follows from the file itself: from how far its answers are from those of other kernels of this host and from those of the model that it
-was made of. benchmarks/verdicts/golden.py measures how often this calls right answers wrong, and wrong ones right.
+2.1 and 2.3 with XNNPACK, 1 to 4 threads). On another one they round differently here and there, which is not a fault: the tolerance is
+derived from the file: how far its answers differ from those of other kernels on this host and from the source model's.
+benchmarks/verdicts/golden.py measures how often this calls right answers wrong, and wrong ones right.
 """
 
 from collections.abc import Iterator

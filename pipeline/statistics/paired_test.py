@@ -1,16 +1,16 @@
 """Did it get worse? The paired test of every verdict on a ratio: exact, sequential, with the change that it could see.
 
-A pair is one number: the log of candidate / baseline, both met in the same moment of the same board. If nothing changed, the
+A pair is one number: the log of candidate / baseline, both measured at the same moment on the same board. If nothing changed, the
 random order of processes and blocks makes each pair's sign a coin toss, whatever the noise looks like; so flipping the signs in
 all 2^n ways shows how often chance alone gives as much (Fisher's randomization test, The Design of Experiments, 1935, section 21).
 
 The limit is the limit. REGRESSED where the test rejects "worse by no more than `limit`", PASS where it rejects "worse by `limit` or
 more": the same values, shifted by the limit, with either sign. Each at `alpha` divided by the number of looks (Bonferroni: looking
-again must not find what is not there), so a file that is worse by exactly the limit is called either in at most `alpha` of all cases
-each. Neither after the last look: INCONCLUSIVE.
+again must not find what is not there), so a file that is worse by exactly the limit gets REGRESSED with probability at most `alpha`,
+and PASS with probability at most `alpha`. Neither after the last look: INCONCLUSIVE.
 
-A `margin` below the limit is the sharper rule: REGRESSED where "worse by no more than `margin`" is rejected. Then REGRESSED goes first:
-where a change is proven to be above the margin, that it is below the limit does not excuse it.
+A `margin` below the limit is the stricter rule: REGRESSED where "worse by no more than `margin`" is rejected. Then REGRESSED goes first:
+a change proven above the margin is REGRESSED even if it is below the limit.
 """
 
 import math
@@ -32,7 +32,7 @@ POWER = 0.95  # of the change that is called detectable
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """Shares: 0.03 is 3 % worse."""
 
-    margin: float  # at most the limit; the limit itself unless the plan asks for the sharper rule
+    margin: float  # at most the limit; the limit itself unless the plan asks for the stricter rule
     limit: float
     alpha: float = ALPHA
     looks: tuple[int, ...] = LOOKS

@@ -1,7 +1,7 @@
-"""Several processes in one state folder: what one of them needs, no other removes.
+"""Several processes in one state folder: what one of them needs, no other process removes.
 
-Each process says what it needs before it looks for it, in leases/<process>. A process that removes files holds store/ alone,
-and leaves what another living process has said, and what somebody's answer or run names.
+Each process registers what it needs in leases/<process> before looking it up. A process that deletes files locks store/ exclusively
+and skips whatever another live process registered or a stored answer or run refers to.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class Lease:
         self.named: set[str] = set()
 
     def take(self, name: str) -> None:
-        """Say it. From now on `name` either was removed already, or stays: then look for it."""
+        """Register `name`. From now on it either was removed already, or stays: then look for it."""
         if name in self.named or not self._lives():
             return
         with locked(self.root / "store", fcntl.LOCK_SH), self._file.open("ab", buffering=0) as file:

@@ -68,7 +68,7 @@ def test_a_limit_that_was_tightened_later_asks_for_more_pairs(world):
     ],
 )
 def test_the_limit_is_the_limit_and_a_margin_is_the_users(world, slower, margin, outcome, why):
-    """A proven +3.1 % is no breach of "at most 5 %", unless the plan asks for a sharper rule."""
+    """A proven +3.1 % is no breach of "at most 5 %", unless the plan asks for a stricter rule."""
     base, one = world.measured(), world.measured("compressed")
     pairs = pairs_of(one, base, slower)
     found = world.judge(base, one, paired=[pairs], latency_regression=0.05, latency_margin=margin)
