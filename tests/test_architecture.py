@@ -28,7 +28,7 @@ LONGER = {
     "tests/support/sample_run.py": "one run in which every kind of record occurs",
 }
 """Files above LONGEST lines, each with its reason."""
-ROOMS_OF_TESTS = {
+FOLDERS_OF_TESTS = {
     "tests/device_agent/faults": "a fault is injected into the whole agent",
     "tests/targets/faults": "a fault is injected between the host and the whole agent",
 }
@@ -84,12 +84,12 @@ def test_no_reason_is_kept_for_a_file_that_became_short():
         assert len((ROOT / name).read_text().splitlines()) > LONGEST, f"{name} needs no exception"
 
 
-def test_a_test_lies_in_the_room_of_what_it_tests():
-    """tests/pipeline/load/ holds the tests of pipeline/load/; what is of no one room lies in the folder above."""
-    rooms = {str(path.parent.relative_to(ROOT)) for path in TESTS if path.parent.parent != ROOT}
+def test_a_test_lies_in_the_folder_of_what_it_tests():
+    """tests/pipeline/load/ holds the tests of pipeline/load/; what belongs to several folders lies in the folder above."""
+    folders = {str(path.parent.relative_to(ROOT)) for path in TESTS if path.parent.parent != ROOT}
     sources = {f"tests/{path.parent.relative_to(ROOT)}" for path in SOURCES}
-    assert rooms - sources == {"tests/support", "tests/models", *ROOMS_OF_TESTS}
-    for name in ROOMS_OF_TESTS:
+    assert folders - sources == {"tests/support", "tests/models", *FOLDERS_OF_TESTS}
+    for name in FOLDERS_OF_TESTS:
         assert not (ROOT / name.removeprefix("tests/")).exists(), f"{name} needs no exception"
 
 

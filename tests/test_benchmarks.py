@@ -24,7 +24,7 @@ def question(script):
 
 
 def row(script):
-    """The cells of its line in the README, below the heading of its room."""
+    """The cells of its line in the README, below the heading of its folder."""
     section = README.split(f"\n## {script.parent}\n")[1].split("\n## ")[0]
     (line,) = re.findall(rf"^\| \[{re.escape(script.name)}\]\({re.escape(str(script))}\) \|.*$", section, re.MULTILINE)
     return [cell.strip() for cell in line.strip("|").split("|")]

@@ -12,7 +12,9 @@ FILE = ROOT / "pipeline" / "frameworks" / "types.py"
 NAMED = {"model", "layer", "node", "proto", "before", "after", "student", "teacher"}
 """Parameters and fields that have a type of their own."""
 FILES = [
-    path for room in ("compress", "convert", "frameworks") for path in sorted((ROOT / "pipeline" / room).rglob("*.py"))
+    path
+    for folder in ("compress", "convert", "frameworks")
+    for path in sorted((ROOT / "pipeline" / folder).rglob("*.py"))
 ]
 
 

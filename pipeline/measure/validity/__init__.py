@@ -1,6 +1,7 @@
 """Why a measurement should not be trusted, read from what the agent saw around it. Doubt is a result.
 
-A rule is a function from an Observed to a Doubt or None, and one line of RULES (docs/tuning.md describes them).
+A rule is a function from an Observed to a Doubt or None, and one line of RULES (docs/tuning.md describes them). docs/add-a-doubt.md lists the doubts
+that are raised elsewhere, because they need more than an Observed.
 """
 
 from collections.abc import Callable, Sequence
