@@ -90,7 +90,7 @@ def test_a_launch_that_can_not_be(case, real):
     with pytest.raises(errors.Implausible, match=named) as refused:
         checked(real, 0, change)
     assert refused.value.exit_code == 4
-    assert refused.value.message.startswith("the board pi says ")
+    assert refused.value.message.startswith("the board pi reports ")
     assert "launch" in refused.value.message
 
 
