@@ -42,7 +42,7 @@ def test_a_blob_that_came_damaged(board, monkeypatch):
     board.put(DATA, DATA_SHA)
     assert board.get(DATA_SHA, len(DATA)) == DATA
     monkeypatch.setattr(Conversation, "receive_exactly", lambda self, size, wait: bytes([DATA[0] ^ 1]) + DATA[1:])
-    with pytest.raises(errors.ConnectionLost, match="came damaged"):
+    with pytest.raises(errors.ConnectionLost, match="arrived damaged"):
         board.get(DATA_SHA, len(DATA))
 
 
@@ -90,7 +90,7 @@ def test_more_results_than_a_job_has_launches(board, monkeypatch):
     board.put(MODEL, SHA)
     job_id = board.submit((launch(),), "test")
     list(board.follow(job_id))
-    with pytest.raises(errors.Implausible, match="done = 2 of the job"):
+    with pytest.raises(errors.Implausible, match="done = 2 for the job"):
         board.jobs()
 
 

@@ -61,7 +61,7 @@ def test_noise_of_a_login_shell_is_passed_over():
         ([b'EDGEPRESS-SHARE-1\n{"files": 3}\n'], "cannot be read"),
         (
             [b"EDGEPRESS-SHARE-1\n" + json.dumps(EMPTY | {"secrets": [["user name", "x" * 300]]}).encode() + b"\n"],
-            "more than",
+            "more names than a board can have",
         ),
         (
             [b"EDGEPRESS-SHARE-1\n" + json.dumps(EMPTY | {"secrets": [["\x1b[2J", "x"]]}).encode() + b"\n"],

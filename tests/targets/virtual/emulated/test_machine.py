@@ -11,7 +11,7 @@ import threading
 import msgspec
 import pytest
 
-from pipeline.deploy import reach
+from pipeline.deploy import connect
 from pipeline.plan import BoardTable, ModelTable, Plan, Tables
 from targets import inventory, open_session
 from targets.errors import EmulatorNotRunning, EmulatorUnavailable
@@ -96,7 +96,7 @@ def test_what_is_not_started_says_how_to_start_it(home, tmp_path):
     told = []
     for attempt in (
         lambda: open_session(target).__enter__(),
-        lambda: reach(plan, told.append).__enter__(),
+        lambda: connect(plan, told.append).__enter__(),
         machine.reset,
     ):
         with pytest.raises(EmulatorNotRunning) as caught:
