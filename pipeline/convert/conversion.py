@@ -55,7 +55,12 @@ def work(argument: Request, tell: Tell) -> Converted:
         artifact=artifact,
         agreement=agreement,
         outputs=store.put_parts(lambda: frameworks.array_parts(outputs), "npy"),
-        notes=remarks.of_int8(store.path(artifact), runner, outputs, source)
+        notes=(
+            *remarks.of_opset(
+                store.path(argument.model.artifact), argument.model.artifact.format, store.path(artifact)
+            ),
+            *remarks.of_int8(store.path(artifact), runner, outputs, source),
+        )
         if argument.format.endswith("int8")
         else (),
         kind=kind,

@@ -1,4 +1,4 @@
-"""Keras -> .onnx in floating point; an .onnx file stays as it is."""
+"""Keras -> .onnx in floating point; an .onnx file stays as it is, but for its IR version."""
 
 import re
 
@@ -7,6 +7,7 @@ from pipeline.child import Tell
 from pipeline.convert import advice
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
+from pipeline.frameworks import onnx_versions
 from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.types import OnnxModel
 
@@ -23,10 +24,21 @@ OPSET = 17  # ONNX Runtime 1.13 and later, so also the last one for Python 3.8
 
 def convert(job: Job, tell: Tell) -> bytes:
     if job.model.artifact.format == "onnx":
-        return job.source.read_bytes()
+        return _openable(job.source.read_bytes())
     tell(0, 0, f"{job.model.name} to ONNX")
     data: bytes = proto_of(job).SerializeToString()
     return data
+
+
+def _openable(data: bytes) -> bytes:
+    """Return the file with an IR version that ONNX Runtime 1.12 opens, where nothing in it is newer: exporters write the newest."""
+    import onnx
+
+    proto = onnx.load_from_string(data)
+    if proto.ir_version <= onnx_versions.IR or not onnx_versions.lower_ir(proto):
+        return data
+    lowered: bytes = proto.SerializeToString()
+    return lowered
 
 
 def proto_of(job: Job) -> OnnxModel:

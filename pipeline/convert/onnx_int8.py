@@ -9,6 +9,7 @@ from pipeline.convert import onnx_fp32
 from pipeline.convert.activations import SIGNED, UNSIGNED_7BIT
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
+from pipeline.frameworks import onnx_versions
 from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.rows import Array
 from pipeline.frameworks.types import OnnxReader
@@ -27,7 +28,7 @@ def convert(job: Job, tell: Tell) -> bytes:
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     source, prepared, target = (job.scratch / name for name in ("fp32.onnx", "prepared.onnx", "int8.onnx"))
-    source.write_bytes(_raised(onnx_fp32.convert(job, tell), job.model.name))
+    source.write_bytes(_raised(onnx_fp32.convert(job, tell), job))
     try:
         _prepare(source, prepared)
         quantize_static(
@@ -41,28 +42,39 @@ def convert(job: Job, tell: Tell) -> bytes:
             f"ONNX Runtime cannot quantize {job.model.name}: {type(error).__name__}: {cause_of(error)}",
             hint="Use onnx-fp32, or tflite-int8 where the source is a Keras model.",
         ) from error
-    data = target.read_bytes()
+    data = _openable(target.read_bytes())
     audit(data, job.model.name)
     return data
 
 
-def _raised(data: bytes, name: str) -> bytes:
+def _raised(data: bytes, job: Job) -> bytes:
     """Return the model in an opset that knows one scale for each channel, which files of PyTorch's older exporter are below."""
     import onnx
-    from onnx import version_converter
+
+    before = onnx.load_from_string(data)
+    after = onnx_versions.raised(before, job.model.name, LOWEST_OPSET, "onnx-int8")
+    if after is before:
+        return data
+    raised: bytes = after.SerializeToString()
+    paths = job.scratch / "before.onnx", job.scratch / "raised.onnx"
+    for path, content in zip(paths, (data, raised), strict=True):
+        path.write_bytes(content)
+    assert job.calibration is not None  # pipeline.convert.check
+    name, shown = frameworks.Onnx(paths[0], job.model.name).input.name, job.calibration[: onnx_versions.SHOWN]
+    feeds = [{name: shown[row : row + 1]} for row in range(len(shown))]
+    onnx_versions.check_same(*paths, feeds, job.model.name)
+    return raised
+
+
+def _openable(data: bytes) -> bytes:
+    """Return the file for every runtime that has its operators: without the operator sets that the preparation imports for nothing."""
+    import onnx
 
     proto = onnx.load_from_string(data)
-    opset = max((each.version for each in proto.opset_import if each.domain in ("", "ai.onnx")), default=0)
-    if not 0 < opset < LOWEST_OPSET:
-        return data
-    try:
-        raised: bytes = version_converter.convert_version(proto, onnx_fp32.OPSET).SerializeToString()
-    except Exception as error:
-        raise StageError(
-            f"{name} is of opset {opset}, onnx-int8 needs {LOWEST_OPSET} or later, and it cannot be raised: {cause_of(error)}",
-            hint=f"Export it again with opset_version={onnx_fp32.OPSET}.",
-        ) from error
-    return raised
+    onnx_versions.strip_unused_opsets(proto)
+    onnx_versions.lower_ir(proto)
+    openable: bytes = proto.SerializeToString()
+    return openable
 
 
 def _prepare(source: Path, prepared: Path) -> None:

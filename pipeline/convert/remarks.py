@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import frameworks, units
-from pipeline.frameworks import Array
+from pipeline.frameworks import Array, onnx_versions
 from pipeline.frameworks.types import OnnxModel
 
 STAYED = 0.1  # of the weights' bytes: from here on a note says so
@@ -22,6 +22,16 @@ def of_int8(
         return _clipped(_range(scale, zero, runner.output["dtype"]), outputs, source)
     proto = frameworks.onnx_proto(path, "the int8 file")
     return _stayed(proto) + _clipped(_range_of_onnx(proto), outputs, source)
+
+
+def of_opset(source: Path, source_format: str, made: Path) -> tuple[str, ...]:
+    """Return a sentence if the file is of a newer opset than the ONNX model that it was made from."""
+    if source_format != "onnx":
+        return ()
+    before, after = (onnx_versions.opset_of(frameworks.onnx_proto(path, "the model")) for path in (source, made))
+    if before >= after:
+        return ()
+    return (f"the model was raised from opset {before} to {after}, and gave the same answers for calibration rows",)
 
 
 def _range(scale: float, zero: int, dtype: npt.DTypeLike) -> tuple[float, float] | None:

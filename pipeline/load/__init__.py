@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline import bounds, child, child_watch
 from pipeline.errors import ModelError, PlanError
+from pipeline.frameworks import onnx_external
 from pipeline.load import data
 from pipeline.load.request import Request
 from pipeline.load.table import Loader, load_loader
@@ -77,6 +78,8 @@ def _put(path: Path, loader: Loader, store: Store, of_bytes: int | None) -> Arti
         content = path.read_bytes()
     except OSError as error:
         raise PlanError(f"{path} cannot be read: {error.strerror}", hint="Give a file that you may read.") from error
+    if loader.FORMAT == "onnx":
+        content = onnx_external.packed(content, path, of_bytes)
     known = Artifact(sha256=hashlib.sha256(content).hexdigest(), format=loader.FORMAT, size_bytes=len(content))
     if store.has(known):
         return known

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline import child, convert
-from pipeline.convert import advice, conversion, onnx_int8, remarks
+from pipeline.convert import advice, conversion, remarks
 from pipeline.errors import ModelError, StageError
 from pipeline.progress import Silent
 from tests.support.tiny_model import through
@@ -104,25 +104,6 @@ def test_an_old_opset_is_raised(empty):
     text = onnx_project(empty, *two_layers(np.random.default_rng(1)), opset=11)
     int8, _ = through(empty, text).converted
     assert int8.agreement.error_rms < 0.1 * int8.agreement.spread
-
-
-def test_an_opset_that_can_not_be_raised(monkeypatch):
-    from onnx import TensorProto, helper, version_converter
-
-    def refuses(*_):
-        raise RuntimeError("no adapter")
-
-    info = helper.make_tensor_value_info
-    model = helper.make_model(
-        helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [info("x", TensorProto.FLOAT, [1])], [info("y", TensorProto.FLOAT, [1])]),
-        opset_imports=[helper.make_opsetid("", 9)],
-    )  # fmt: skip
-    monkeypatch.setattr(version_converter, "convert_version", refuses)
-    with pytest.raises(
-        StageError, match=r"m is of opset 9, onnx-int8 needs 13 or later, and it cannot be raised: no adapter"
-    ) as caught:
-        onnx_int8._raised(model.SerializeToString(), "m")
-    assert "opset_version=17" in caught.value.hint
 
 
 class Heard(Silent):
