@@ -13,7 +13,7 @@ from pipeline.errors import PlanError
 from pipeline.frameworks import tflite_description, tflite_schema
 from pipeline.frameworks.tflite_names import interface, unique_names
 
-MODELS = Path(__file__).parents[2] / "device_agent" / "models"
+MODELS = Path(__file__).parents[2] / "models"
 
 
 def read(data):

@@ -11,7 +11,7 @@ import pytest
 from pipeline.errors import ModelError
 from pipeline.frameworks import tflite_description, tflite_names, tflite_operators, tflite_schema
 
-MODELS = Path(__file__).parents[2] / "device_agent" / "models"
+MODELS = Path(__file__).parents[2] / "models"
 SELFTEST = Path(tflite_schema.__file__).parents[1] / "selftest.tflite"
 
 
