@@ -71,7 +71,9 @@ def _bytes(value, described) -> bytes:
         kind = onnx.OptionalProto.TENSOR
         if described.type.optional_type.elem_type.HasField("sequence_type"):
             kind = onnx.OptionalProto.SEQUENCE
-        return numpy_helper.from_optional(value, described.name, kind if value is not None else None).SerializeToString()
+        return numpy_helper.from_optional(
+            value, described.name, kind if value is not None else None
+        ).SerializeToString()
     return numpy_helper.from_array(value, described.name).SerializeToString()
 
 

@@ -114,7 +114,7 @@ class Keras:
         import keras
 
         self.model = keras.models.load_model(path, compile=False)
-        self.outputs = list(self.model.output_names)
+        self.outputs = [each.name for each in self.model.outputs]
 
     def inputs(self) -> list[Spec]:
         names = [each.name for each in self.model.inputs]

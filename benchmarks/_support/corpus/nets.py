@@ -187,24 +187,53 @@ NETS: dict[str, Callable[[Any], Any]] = {
     "unit_norm.keras": lambda k: _line(k, L(k).UnitNormalization(), L(k).Dense(2)),
     "normalization.keras": lambda k: _line(k, L(k).Normalization(mean=1.5, variance=4.0), L(k).Dense(2)),
     "activations.keras": lambda k: _line(
-        k, L(k).LeakyReLU(), L(k).PReLU(), L(k).ELU(), L(k).Activation("gelu"), L(k).Activation("hard_silu"), L(k).Softmax()
+        k,
+        L(k).LeakyReLU(),
+        L(k).PReLU(),
+        L(k).ELU(),
+        L(k).Activation("gelu"),
+        L(k).Activation("hard_silu"),
+        L(k).Softmax(),
     ),
     "activations_more.keras": lambda k: _line(
-        k, *(L(k).Activation(each) for each in ("selu", "softplus", "softsign", "silu", "mish", "hard_sigmoid", "exponential"))
+        k,
+        *(
+            L(k).Activation(each)
+            for each in ("selu", "softplus", "softsign", "silu", "mish", "hard_sigmoid", "exponential")
+        ),
     ),
     "dropouts.keras": lambda k: _line(
-        k, L(k).Dropout(0.5), L(k).GaussianNoise(1.0), L(k).GaussianDropout(0.5), L(k).Dense(3), L(k).ActivityRegularization()
+        k,
+        L(k).Dropout(0.5),
+        L(k).GaussianNoise(1.0),
+        L(k).GaussianDropout(0.5),
+        L(k).Dense(3),
+        L(k).ActivityRegularization(),
     ),
     "reshapes.keras": lambda k: _line(
-        k, L(k).Reshape((4, 4)), L(k).Permute((2, 1)), L(k).ZeroPadding1D(1), L(k).Cropping1D((0, 1)), L(k).UpSampling1D(2)
+        k,
+        L(k).Reshape((4, 4)),
+        L(k).Permute((2, 1)),
+        L(k).ZeroPadding1D(1),
+        L(k).Cropping1D((0, 1)),
+        L(k).UpSampling1D(2),
     ),
     "repeat_vector.keras": lambda k: _line(k, L(k).RepeatVector(3), L(k).Flatten(data_format="channels_last")),
     "padding2d.keras": lambda k: _line(
-        k, L(k).ZeroPadding2D(((1, 2), (0, 1))), L(k).Cropping2D(1), L(k).UpSampling2D(2, interpolation="bilinear"), shape=(5, 6, 2)
+        k,
+        L(k).ZeroPadding2D(((1, 2), (0, 1))),
+        L(k).Cropping2D(1),
+        L(k).UpSampling2D(2, interpolation="bilinear"),
+        shape=(5, 6, 2),
     ),
     "rescaling.keras": lambda k: _image(k, L(k).Rescaling(1 / 127.5, -1), L(k).Resizing(8, 8), L(k).CenterCrop(6, 6)),
     "augmentation.keras": lambda k: _image(
-        k, L(k).RandomFlip(), L(k).RandomRotation(0.1), L(k).RandomZoom(0.1), L(k).RandomContrast(0.2), L(k).Conv2D(4, 3)
+        k,
+        L(k).RandomFlip(),
+        L(k).RandomRotation(0.1),
+        L(k).RandomZoom(0.1),
+        L(k).RandomContrast(0.2),
+        L(k).Conv2D(4, 3),
     ),
     "two_inputs_add.keras": lambda k: _two(k, L(k).Add()),
     "two_inputs_concatenate.keras": lambda k: _two(k, L(k).Concatenate()),

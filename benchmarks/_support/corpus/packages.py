@@ -106,5 +106,3 @@ def _kind(path: Path) -> str:
     if path.suffix == ".keras" and zipfile.is_zipfile(path):
         return "keras"
     return "onnx" if path.suffix == ".onnx" else ""
-
-

@@ -60,7 +60,9 @@ class Process:
             os.killpg(self.running.pid, signal.SIGKILL)
         ended = self.running.wait()
         self.running = None
-        return f"its process is ended by {signal.Signals(-ended).name}" if ended < 0 else f"its process ends with {ended}"
+        return (
+            f"its process is ended by {signal.Signals(-ended).name}" if ended < 0 else f"its process ends with {ended}"
+        )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,10 @@ SIZES = (16, 32, 64, 96, 128, 8, 4, 1)  # what open axes are tried with, in this
 HIGHEST = (10, 2, 1)  # integers are drawn below this; smaller ones where the model takes no larger
 
 # Inputs whose range or size nobody can guess: a rate of samples, an image's height, a text's bytes.
+# The first pattern that fits the name holds.
 KNOWN: dict[str, dict[str, tuple[tuple[int, ...], int | None]]] = {
+    "*silero_vad_16k_sequence*": {"input": ((1, 576), None)},
+    "*silero_vad_openvino_16k*": {"input": ((1, 576), None)},
     "*silero_vad*": {"sr": ((), 16000), "input": ((1, 512), None), "state": ((2, 1, 128), None), "h": ((2, 1, 64), None), "c": ((2, 1, 64), None)},
     "*PP-OCRv4_det*": {"x": ((1, 3, 64, 64), None)},
     "*PP-OCRv4_rec*": {"x": ((1, 3, 48, 64), None)},
@@ -80,6 +83,8 @@ def as_data(rows: list[dict[str, np.ndarray]], specs: list[Spec]) -> dict[str, n
 
 
 def _real(value: np.ndarray, spec: Spec) -> np.ndarray:
+    if value.dtype == object:
+        return value.astype(str)
     if not spec.scale:
         return value
     return (value.astype(np.float32) - np.float32(spec.zero)) * np.float32(spec.scale)

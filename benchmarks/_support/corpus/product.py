@@ -1,0 +1,140 @@
+"""edgepress on a model: the plan, the command, and what its record says of the answers."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks._support.corpus.cases import Case
+from benchmarks._support.corpus.plain import Plain
+
+LIMIT_S = 420
+PLAN = """[model]
+path = {path}
+{data}
+[convert]
+formats = {formats}
+[board]
+name = "local"
+[measure]
+launches = 1
+timed_seconds = 0.01
+operators = false
+steps = false
+meters = []
+[host]
+minutes = 3
+memory_bytes = 10_000_000_000
+"""
+# Sentences of a product that was surprised, though it did say something.
+SURPRISED = re.compile(r"Traceback \(most recent|its process was killed by|its process ended with|it took more than")
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int  # negative: the signal that ended it
+    record: dict | None
+    words: str  # of stderr
+    seconds: float
+    state: Path
+    too_long: bool = False
+
+    @property
+    def crashed(self) -> str:
+        if self.too_long:
+            return f"no end after {LIMIT_S} s"
+        if self.code < 0:
+            return f"ended by {signal.Signals(-self.code).name}"
+        return sentence(self.words) if self.record is None and SURPRISED.search(self.words) else ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What edgepress has of one output of one file."""
+
+    format: str
+    where: str  # host or board
+    output: int  # in the order of the record
+    name: str
+    values: np.ndarray  # (rows, ...); of a board that tells only the first values, these in one axis
+    first: bool = False  # of the board: the first rows alone, each cut (wire.GOLDEN_ROWS, GOLDEN_VALUES)
+
+
+def run(case: Case, plain: Plain, edgepress: str, folder: Path) -> Ran:
+    """Run the plan in a folder of its own, with a lock of its own: these are no measurements of latency."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "lock").mkdir(parents=True)
+    data = ""
+    if plain.said.get("written"):
+        shutil.copy(plain.folder / "rows.npz", folder / "rows.npz")
+        data = '[data]\nevaluation = "rows.npz"'
+    plan = PLAN.format(path=json.dumps(str(case.path)), data=data, formats=list(case.formats))
+    (folder / "plan.toml").write_text(plan)
+    command = [edgepress, "run", "plan.toml", "--json", "-q", "--state", "state", "--out", "out"]
+    began = time.monotonic()
+    with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
+        process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
+            env=os.environ | {"EDGEPRESS_LOCK_FOLDER": str(folder / "lock")},
+        )  # fmt: skip
+        too_long = False
+        try:
+            process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            too_long = True
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM if process.poll() is None else signal.SIGKILL)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    try:
+        record = json.loads((folder / "stdout").read_bytes())
+    except ValueError:
+        record = None
+    words = (folder / "stderr").read_text(errors="replace")
+    return Ran(process.returncode, record, words, time.monotonic() - began, folder / "state", too_long)
+
+
+def answers(ran: Ran) -> Iterator[Answer]:
+    """Yield what the record holds of the answers, on the host and from the board.
+
+    The only function that knows the record. A record of one output keeps the host's answers for all rows (Converted.outputs)
+    and of the board's the first values of the first rows (Measurement.golden), and how far all of them are from the host's.
+    """
+    assert ran.record is not None
+    name = (ran.record["loaded"]["model"]["output"] or {}).get("name", "")
+    for converted in ran.record["converted"]:
+        if converted["outputs"]:
+            stored = ran.state / "store" / converted["outputs"]["sha256"]
+            yield Answer(converted["format"], "host", 0, name, np.load(stored, allow_pickle=False))
+    for measured in ran.record["measured"]["measurements"]:
+        if measured["golden"] is not None:
+            first = np.array(measured["golden"], dtype=np.float64)
+            yield Answer(measured["format"], "board", 0, name, first, first=True)
+
+
+def not_measured(ran: Ran) -> str:
+    """Return why a board ran a file not at all; "" where it ran all of them."""
+    assert ran.record is not None
+    return "; ".join(f"{each['format']}: {each['evidence']}" for each in ran.record["measured"]["failures"])
+
+
+def sentence(words: str) -> str:
+    """Return the message of an error without its hint and the lines that follow."""
+    lines = [line for line in words.splitlines() if line.strip()]
+    if any(line.startswith("Traceback") for line in lines):
+        return lines[-1]
+    said = [line for line in lines if line.startswith("edgepress: ")]
+    return (said or lines or ["it said nothing"])[-1].removeprefix("edgepress: ")[:600]
