@@ -17,6 +17,8 @@ stopped goes on where it was. The tests of the onnx package need the versions of
 """
 
 import argparse
+import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -49,6 +51,11 @@ def main() -> None:
     cache = given.folder.resolve()
     cache.mkdir(parents=True, exist_ok=True)
     print(describe(), flush=True)
+    held = (cache / "held").open("w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"another run uses {cache}: wait for it, or name another --folder")
     cases = chosen([*packages.cases(cache), *backend.cases(cache), *nets.cases(cache)], given.only, whole=given.whole)
     code = commit_of(given.edgepress)
     kept = Kept(cache / "outcomes.jsonl", code)
@@ -122,21 +129,21 @@ def judged(cases: list[Case], given: argparse.Namespace, cache: Path, kept: Kept
     """Judge them, `--jobs` at a time. Ctrl-C ends what runs; those that are done are returned."""
     own, stop, began = threading.local(), threading.Event(), time.monotonic()
     processes: list[plain.Process] = []
+    jobs = itertools.count(1)
 
     def judge(case: Case) -> Verdict | None:
         if stop.is_set():
             return None
         if not hasattr(own, "process"):
-            own.process = plain.Process(cache)
+            own.process, own.folder = plain.Process(cache), cache / "jobs" / str(next(jobs))
             processes.append(own.process)
         reference = plain.of(case, own.process, cache)
+        if not reference.sha256:
+            return Verdict(case.group, case.name, "", NOT_COMPARED, f"it could not be built: {reference.refused}")
         known = kept.known.get((case.group, case.name, reference.sha256))
         if known is not None or stop.is_set():
             return known
-        folder = cache / "runs" / f"{os.getpid()}-{threading.get_ident()}"
-        ran = product.run(case, reference, given.edgepress, folder)
-        one = verdict.of(case, reference, ran)
-        shutil.rmtree(folder, ignore_errors=True)
+        one = verdict.of(case, reference, product.run(case, reference, given.edgepress, own.folder))
         if stop.is_set():  # ended by Ctrl-C, too, perhaps
             return None
         kept.add(one)
@@ -171,7 +178,7 @@ def said(number: int, of: int, one: Verdict) -> str:
 
 def runs(found: list[Verdict]) -> list[Verdict]:
     """Return those that the plain library runs."""
-    return [each for each in found if not each.sha256 or each.verdict not in (REFUSES_TOO, NOT_COMPARED)]
+    return [each for each in found if each.verdict not in (REFUSES_TOO, NOT_COMPARED)]
 
 
 def groups(found: list[Verdict]) -> dict[str, list[Verdict]]:

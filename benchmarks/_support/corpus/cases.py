@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 # How many models of a group the short form takes; a group that is not here is taken whole.
-SAMPLE = {"onnx-node": 90, "onnx-other": 30, "keras-nets": 10, "keras-applications": 1}
+SAMPLE = {"onnx-node": 150, "onnx-other": 40, "keras-nets": 16, "keras-applications": 1}
 SEED = 12
 
 

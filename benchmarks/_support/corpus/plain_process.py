@@ -33,7 +33,7 @@ def main() -> None:
                 found: dict[str, object] = {}
             else:
                 found = run(asked)
-        except Exception as error:  # whatever a library raises: it does not run this model
+        except Exception as error:  # noqa: BLE001 - whatever a library raises: it does not run this model
             traceback.print_exc()
             found = {"refused": f"{type(error).__name__}: {error}"[:2000]}
         answers.write(json.dumps(found) + "\n")
@@ -96,7 +96,7 @@ def _drawn(model, specs, asked) -> tuple[list[dict], list[list]]:
     for given in rows.candidates(asked["full_name"], specs, asked["seed"]):
         try:
             return given, [model.run(row) for row in given]
-        except Exception as error:  # another size or range is tried
+        except Exception as error:  # noqa: BLE001 - another size or range is tried
             first = first or error
     raise first or NotTensors("it has no inputs")
 
@@ -124,13 +124,13 @@ def _expected(found: list[list], expected: list[list], folder: Path) -> list[str
         for number, (one, other) in enumerate(zip(have, want, strict=False)):
             if not (is_numbers(one) and is_numbers(other)):
                 continue
-            one, other = np.asarray(one), np.asarray(other)
-            if one.shape != other.shape or not np.allclose(_wide(one), _wide(other), **near, equal_nan=True):
+            if np.shape(one) != np.shape(other) or not np.allclose(_wide(one), _wide(other), **near, equal_nan=True):
                 return [f"the plain library's output {number} is not what the test expects"]
     return []
 
 
-def _wide(value: np.ndarray) -> np.ndarray:
+def _wide(value) -> np.ndarray:
+    value = np.asarray(value)
     return value.astype(np.complex128 if value.dtype.kind == "c" else np.float64)
 
 
@@ -140,7 +140,7 @@ def is_numbers(value: object) -> bool:
 
 def same(one: list, other: list) -> bool:
     return all(
-        np.shape(a) == np.shape(b) and np.allclose(_wide(np.asarray(a)), _wide(np.asarray(b)), 1e-4, 1e-6, equal_nan=True)
+        np.shape(a) == np.shape(b) and np.allclose(_wide(a), _wide(b), 1e-4, 1e-6, equal_nan=True)
         for a, b in zip(one, other, strict=True) if is_numbers(a) and is_numbers(b)
     )  # fmt: skip
 

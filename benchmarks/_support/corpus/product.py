@@ -69,10 +69,14 @@ class Answer:
     first: bool = False  # of the board: the first rows alone, each cut (wire.GOLDEN_ROWS, GOLDEN_VALUES)
 
 
-def run(case: Case, plain: Plain, edgepress: str, folder: Path) -> Ran:
-    """Run the plan in a folder of its own, with a lock of its own: these are no measurements of latency."""
+def run(case: Case, plain: Plain, edgepress: str, job: Path) -> Ran:
+    """Run the plan. A job has a board and a lock of its own below its folder, so that several run at a time: none of these
+    measurements is one of latency.
+    """
+    folder, lock = job / "plan", job / "lock"
     shutil.rmtree(folder, ignore_errors=True)
-    (folder / "lock").mkdir(parents=True)
+    folder.mkdir(parents=True)
+    lock.mkdir(exist_ok=True)
     data = ""
     if plain.said.get("written"):
         shutil.copy(plain.folder / "rows.npz", folder / "rows.npz")
@@ -84,7 +88,7 @@ def run(case: Case, plain: Plain, edgepress: str, folder: Path) -> Ran:
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
-            env=os.environ | {"EDGEPRESS_LOCK_FOLDER": str(folder / "lock")},
+            env=os.environ | {"EDGEPRESS_LOCK_FOLDER": str(lock), "XDG_CACHE_HOME": str(job / "cache")},
         )  # fmt: skip
         too_long = False
         try:

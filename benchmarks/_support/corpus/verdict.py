@@ -148,5 +148,6 @@ def shortened(words: str, case: Case) -> str:
 
 def reason_of(words: str) -> str:
     """Return what the same reasons of different models have in common: numbers, names and shapes are left out."""
-    text = re.sub(r"'[^']*'|\([^()]*\)|\[[^\[\]]*\]", "..", words)
+    text = re.sub(r"(?<=, only ).*", "..", words)
+    text = re.sub(r"'[^']*'|\([^()]*\)|\[[^\[\]]*\]", "..", text)
     return re.sub(r"\d+", "N", text)[:160]
