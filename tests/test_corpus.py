@@ -1,0 +1,222 @@
+"""The corpus's classes: what counts as right, refused, wrong and a crash, and what a stopped run keeps."""
+
+import dataclasses
+import json
+import signal
+
+import numpy as np
+import pytest
+
+from benchmarks._support.corpus import backend, cases, packages, plain, product, rows, verdict
+from benchmarks._support.corpus.cases import Case
+from benchmarks._support.corpus.libraries import NotTensors, Spec
+from benchmarks.product import corpus
+
+ROWS = {"rows": 2, "inputs": 1, "outputs": ["y"], "arrays": [True], "written": True, "why_not": "", "changes": "", "notes": []}  # fmt: skip
+X = Spec("x", (1, 3), "float32")
+
+
+@pytest.fixture
+def judge(tmp_path):
+    """Judge answers of the plain library against those of edgepress, on the host and the first of the board."""
+
+    def judged(wanted, host=None, board=None, *, code=0, words="", too_long=False, failures=(), **said):
+        rows.write(tmp_path / "reference.npz", {f"{row}/0": each for row, each in enumerate(wanted)})
+        record = None
+        if host is not None or failures:
+            store = tmp_path / "state" / "store"
+            store.mkdir(parents=True, exist_ok=True)
+            with (store / "a").open("wb") as file:
+                np.save(file, np.zeros(0) if host is None else host)
+            record = {
+                "loaded": {"model": {"output": {"name": "y"}}},
+                "converted": [] if host is None else [{"format": "onnx", "outputs": {"sha256": "a"}}],
+                "measured": {
+                    "measurements": [] if board is None else [{"format": "onnx", "golden": board}],
+                    "failures": list(failures),
+                },
+            }
+        ran = product.Ran(code, record, words, 1.0, tmp_path / "state", too_long)
+        case = Case("group", "name", "onnx", tmp_path / "model.onnx")
+        return verdict.of(case, plain.Plain("0" * 64, tmp_path, ROWS | said), ran)
+
+    return judged
+
+
+WANTED = [np.array([[1.0, 2.0]], np.float32), np.array([[3.0, 4.0]], np.float32)]
+HOST = np.array([[1, 2], [3, 4]], np.float32)
+
+
+def test_the_same_answers_on_host_and_board_are_right(judge):
+    one = judge(WANTED, HOST, [1.0, 2.0, 3.0, 4.0])
+    assert (one.verdict, one.error) == (verdict.RIGHT, 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "board", "reason"),
+    [
+        (HOST + 0.1, [1.0, 2.0, 3.0, 4.0], "onnx on the host"),
+        (HOST, [1.0, 2.0, 3.0, 4.5], "onnx on the board"),
+        (HOST, [1.0, float("nan"), 3.0, 4.0], "onnx on the board"),
+        (HOST, [1.0, 2.0], "2 values"),
+        (HOST.reshape(4, 1), [1.0, 2.0, 3.0, 4.0], "answers of shape (4, 1) for 2 rows"),
+        (HOST.reshape(2, 2, 1).repeat(2, 2), [1.0, 2.0, 3.0, 4.0], "row 0 has the shape (2, 2)"),
+    ],
+)
+def test_other_answers_are_wrong(judge, host, board, reason):
+    one = judge(WANTED, host, board)
+    assert one.verdict == verdict.WRONG
+    assert reason in one.reason
+
+
+def test_a_second_output_that_is_not_answered_is_wrong(judge):
+    one = judge(WANTED, HOST, outputs=["y", "z"], arrays=[True, True])
+    assert (one.verdict, one.reason) == (verdict.WRONG, "no answers of the output z")
+
+
+def test_random_answers_need_the_shape_alone(judge):
+    assert judge(WANTED, HOST + 5, changes="random").verdict == verdict.RIGHT
+    assert judge(WANTED, HOST[:, :1], changes="random").verdict == verdict.WRONG
+
+
+def test_a_sentence_is_a_refusal_and_is_held_against_the_plain_library(judge):
+    words = "edgepress: model.onnx has 3 input(s)\n  what to do: cut it\n"
+    one = judge(WANTED, code=5, words=words)
+    assert (one.verdict, one.reason) == (verdict.REFUSED, "FILE has 3 input(s)")
+    assert judge(WANTED, code=5, words=words, refused="no such operator").verdict == verdict.REFUSES_TOO
+
+
+def test_a_file_that_the_board_did_not_run_is_refused(judge):
+    one = judge(WANTED, failures=[{"format": "onnx", "evidence": "1 of 1 launch failed"}])
+    assert (one.verdict, one.reason) == (verdict.REFUSED, "onnx: 1 of 1 launch failed")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"code": 1, "words": "Traceback (most recent call last):\n  File\nValueError: no\n"},
+        {"code": 5, "words": "edgepress: loading FILE failed: its process was killed by SIGSEGV\n"},
+        {"code": -signal.SIGSEGV},
+        {"code": -signal.SIGTERM, "too_long": True},
+    ],
+)
+def test_a_crash_is_no_refusal_also_where_the_plain_library_refuses(judge, how):
+    assert judge(WANTED, refused="no", **how).verdict == verdict.CRASH
+
+
+def test_answers_that_nothing_can_be_held_against_are_not_compared(judge):
+    assert judge(WANTED, HOST, refused="no such operator").verdict == verdict.NOT_COMPARED
+    assert judge(WANTED, HOST, arrays=[False]).verdict == verdict.NOT_COMPARED
+
+
+def test_reasons_of_different_models_read_alike():
+    one, other = "FILE has 3 input(s) of shape [2, 3]", "FILE has 4 input(s) of shape [5]"
+    assert verdict.reason_of(one) == verdict.reason_of(other) == "FILE has N input.. of shape .."
+
+
+# --- rows
+
+
+def test_a_leading_one_or_open_axis_is_the_axis_of_rows_and_another_number_is_not():
+    drawn = [{"x": np.ones((1, 3), np.float32), "h": np.zeros((2, 4)), "n": np.array(7)}] * 2
+    members = rows.as_data(drawn, [X, Spec("h", (2, 4), "float64"), Spec("n", (), "int64")])
+    assert {name: each.shape for name, each in members.items()} == {"x": (2, 3), "h": (2, 2, 4), "n": (2,)}
+
+
+def test_one_input_is_x_whatever_its_name_and_a_quantized_one_is_real_numbers():
+    members = rows.as_data([{"q": np.array([[130]], np.uint8)}], [Spec("q", (1, 1), "uint8", 0.5, 128)])
+    assert members["x"].tolist() == [[1.0]]
+
+
+def test_names_that_numpy_keeps_for_itself_are_written(tmp_path):
+    rows.write(tmp_path / "rows.npz", {"file": np.arange(3), "a/b:0": np.eye(2)})
+    read = np.load(tmp_path / "rows.npz")
+    assert read["file"].tolist() == [0, 1, 2]
+    assert read["a/b:0"].shape == (2, 2)
+
+
+def test_drawn_rows_are_the_same_each_time_and_smaller_where_a_model_takes_no_larger():
+    tokens = Spec("tokens", (None, None), "int32")
+    tried = list(rows.candidates("a/b", [tokens], 1))
+    assert [each[0]["tokens"].shape[1] for each in tried[:4]] == [16, 16, 16, 32]
+    assert [each[0]["tokens"].max() < highest for each, highest in zip(tried, rows.HIGHEST, strict=False)] == [True] * 3
+    assert all(np.array_equal(a["tokens"], b["tokens"]) for a, b in zip(tried[0], next(rows.candidates("a/b", [tokens], 1)), strict=True))  # fmt: skip
+    with pytest.raises(NotTensors):
+        next(rows.candidates("a/b", [Spec("s", (1,), "str")], 1))
+
+
+# --- which models
+
+
+def test_a_sample_is_the_same_each_time_and_only_names_groups_or_patterns(tmp_path):
+    some = [Case("onnx-node", f"node/{number}", "onnx", tmp_path) for number in range(400)]
+    some += [Case("packages", f"p/{number}", "onnx", tmp_path) for number in range(3)]
+    sample = cases.chosen(some, [], whole=False)
+    assert sample == cases.chosen(some[::-1], [], whole=False)[3:] + sample[-3:]
+    assert len(sample) == cases.SAMPLE["onnx-node"] + 3
+    assert cases.chosen(some, [], whole=True) == some
+    assert cases.chosen(some, ["packages", "onnx-node/node/39*"], whole=False)[-4:] == some[399:]
+
+
+def test_models_are_known_by_their_content_and_packed_ones_are_taken_out(tmp_path):
+    tflite = b"\x1c\0\0\0TFL3 and more"
+    (tmp_path / "a_packed_assets.data").write_bytes(b"head" + tflite)
+    files = [{"filename": "/far/away/a.tflite", "start": 4, "end": 4 + len(tflite)}]
+    (tmp_path / "a_packed_assets_loader.js").write_text(f"loadPackage({json.dumps({'files': files})});")
+    (tmp_path / "text.tflite").write_text("this is no model")
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").touch()
+    packages._unpack_data(tmp_path)
+    found = {str(path.relative_to(tmp_path)): kind for path, kind in packages._models(tmp_path)}
+    assert found == {"a_packed_assets/a.tflite": "tflite", "saved": "saved_model"}
+    assert (tmp_path / "a_packed_assets" / "a.tflite").read_bytes() == tflite
+
+
+def test_a_run_goes_on_with_what_the_same_edgepress_found_before(tmp_path):
+    one = verdict.Verdict("group", "name", "0" * 64, verdict.RIGHT, error=0.5)
+    path = tmp_path / "outcomes.jsonl"
+    corpus.Kept(path, "1234567").add(one)
+    with path.open("a") as file:
+        file.write('{"edgepress": "1234567", "gro')  # killed while it wrote
+    assert corpus.Kept(path, "1234567").known == {("group", "name", "0" * 64): one}
+    assert corpus.Kept(path, "89abcde").known == {}
+
+
+def test_figures_count_refusals_against_what_the_plain_library_runs(capsys):
+    kinds = [verdict.RIGHT] * 7 + [verdict.REFUSED, verdict.REFUSES_TOO, verdict.WRONG]
+    found = [verdict.Verdict("group", str(number), "", kind, "because") for number, kind in enumerate(kinds)]
+    kept = {}
+    corpus.keep(lambda figure, value, unit, of, note="": kept.update({(figure, of): (value, unit)}), found, "1234567")
+    assert kept["right", "group"] == (7, "of 10")
+    assert kept["refused of those that the plain library runs", "all"] == (11.1, "%")
+    corpus.show(found)
+    assert "| group | 10 | 7 | 1 | 1 | 1 | 0 | 0 | 11.1 % |" in capsys.readouterr().out
+    assert json.loads(json.dumps(found[0].line())) == dataclasses.asdict(found[0])
+
+
+# --- the plain libraries
+
+
+@pytest.mark.frameworks
+def test_the_plain_library_answers_what_a_test_of_onnx_expects_and_refuses_a_damaged_file(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    folder = tmp_path / "test"
+    (folder / "test_data_set_0").mkdir(parents=True)
+    helper, value = onnx.helper, onnx.helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Neg", ["x"], ["y"])], "g", [value("x", 1, [2, 3])], [value("y", 1, [2, 3])]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+    given = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for name, values, described in (("input_0", given, graph.input[0]), ("output_0", -given, graph.output[0])):
+        (folder / "test_data_set_0" / f"{name}.pb").write_bytes(backend._bytes(values, described))
+    (tmp_path / "damaged.onnx").write_bytes(b"no model")
+    process = plain.Process(tmp_path)
+    found = plain.of(Case("g", "a", "onnx", folder / "model.onnx", given=folder), process, tmp_path)
+    damaged = plain.of(Case("g", "b", "onnx", tmp_path / "damaged.onnx"), process, tmp_path)
+    process.end()
+    assert (found.said["rows"], found.said["outputs"], found.said["notes"]) == (1, ["y"], [])
+    assert np.load(found.folder / "rows.npz")["x"].shape == (1, 2, 3)
+    assert np.array_equal(np.load(found.folder / "reference.npz")["0/0"], -given)
+    assert damaged.refused
