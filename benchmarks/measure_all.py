@@ -47,6 +47,7 @@ WHOLE = (
     "verdicts/selftest.py show",
     "verdicts/interference.py collect",
     "verdicts/interference.py show",
+    "product/corpus.py --whole",
 )
 BY_HAND = {
     "compression/against_tfmot.py": "needs an environment with TensorFlow's toolkit; its docstring says how to make one",

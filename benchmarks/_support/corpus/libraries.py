@@ -5,10 +5,11 @@ Each is used as its own documentation shows. Everything here runs in a process o
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-Value = object  # an array; a list or None where ONNX has a sequence or an optional value
+Value = Any  # an array; a list or None where ONNX has a sequence or an optional value
 
 ONNX_TYPES = {
     "float": "float32", "double": "float64", "float16": "float16", "bool": "bool", "string": "str",
@@ -152,4 +153,4 @@ class SavedModel:
         return [found[name].numpy() for name in self.outputs]
 
 
-LIBRARIES = {"onnx": Onnx, "tflite": Tflite, "keras": Keras, "saved_model": SavedModel}
+LIBRARIES: dict[str, Any] = {"onnx": Onnx, "tflite": Tflite, "keras": Keras, "saved_model": SavedModel}

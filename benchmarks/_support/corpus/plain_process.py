@@ -21,7 +21,7 @@ from benchmarks._support.corpus.libraries import LIBRARIES, NotTensors, Tflite
 MOST_BYTES = 14 << 30  # of address space, of which TensorFlow takes more than it uses
 
 
-def main() -> None:
+def serve() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the libraries print is no answer
@@ -146,4 +146,4 @@ def same(one: list, other: list) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    serve()
