@@ -29,7 +29,7 @@ def judge(tmp_path):
             with (store / "a").open("wb") as file:
                 np.save(file, np.zeros(0) if host is None else host)
             record = {
-                "loaded": {"model": {"output": {"name": "y"}}},
+                "loaded": {"model": {"artifact": {"format": "onnx"}, "output": {"name": "y"}, "outputs": None}},
                 "converted": [] if host is None else [{"format": "onnx", "outputs": {"sha256": "a"}}],
                 "measured": {
                     "measurements": [] if board is None else [{"format": "onnx", "golden": board}],

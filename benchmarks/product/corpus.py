@@ -159,10 +159,14 @@ def judged(cases: list[Case], given: argparse.Namespace, cache: Path, kept: Kept
                 if one is not None:
                     found[waiting[done].full_name] = one
                     print(said(len(found), len(cases), one), flush=True)
-        except KeyboardInterrupt:
+        except BaseException as error:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            print("stopping after the models that are being run", flush=True)
+            product.stop_all()
+            for process in processes:
+                process.stop()
+            if not isinstance(error, KeyboardInterrupt):
+                raise
     for process in processes:
         process.end()
     print(f"{time.monotonic() - began:.0f} s")
@@ -170,10 +174,14 @@ def judged(cases: list[Case], given: argparse.Namespace, cache: Path, kept: Kept
 
 
 def said(number: int, of: int, one: Verdict) -> str:
-    error = "" if one.error is None else f" (largest error {one.error:.2g}, allowed {one.allowed:.2g})"
-    return f"{number}/{of} {one.group}/{one.name}: {one.verdict}{error} {one.reason[:140]} {one.edgepress_s:.1f} s".replace(
-        "  ", " "
+    error = "" if one.error is None else f"(largest error {one.error:.2g}, allowed {one.allowed:.2g})"
+    words = (
+        f"{number}/{of} {one.group}/{one.name}: {one.verdict}",
+        error,
+        one.reason[:140],
+        f"{one.edgepress_s:.1f} s",
     )
+    return " ".join(filter(None, words))
 
 
 def runs(found: list[Verdict]) -> list[Verdict]:

@@ -18,7 +18,15 @@ FORMAT = 1  # of what is kept; another number asks again
 
 
 class Ended(Exception):
-    """The process ended, or had to be ended, before it answered."""
+    """The process ended before it answered: the model ended it."""
+
+
+class TooLong(Exception):
+    """It did not answer in time. That may be the machine's fault, so it is asked again the next time."""
+
+
+class Stopped(Exception):
+    """Somebody stopped the whole run."""
 
 
 class Process:
@@ -27,39 +35,51 @@ class Process:
     def __init__(self, cache: Path) -> None:
         self.cache = cache
         self.running: subprocess.Popen[bytes] | None = None
+        self.stopped = False
+
+    def stop(self) -> None:
+        """End it, and let nobody ask again."""
+        self.stopped = True
+        self.end()
 
     def ask(self, **asked: object) -> dict:
+        """Return its answer to one line (plain_process). Ended, TooLong or Stopped where there is none."""
+        running = self._started()
+        try:
+            running.stdin.write(json.dumps(asked).encode() + b"\n")
+            running.stdin.flush()
+            ready, _, _ = select.select([running.stdout], [], [], LIMIT_S)
+            line = running.stdout.readline() if ready else b""
+        except BrokenPipeError:
+            ready, line = [running.stdout], b""
+        if self.stopped:
+            raise Stopped
+        if not ready:
+            self.end()
+            raise TooLong(f"it takes more than {LIMIT_S} s")
+        if not line:
+            raise Ended(self.end())
+        return json.loads(line)
+
+    def _started(self) -> subprocess.Popen[bytes]:
         if self.running is None:
             self.running = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks._support.corpus.plain_process", str(self.cache)],
                 cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
                 env=os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"},
             )  # fmt: skip
-        assert self.running.stdin is not None
-        assert self.running.stdout is not None
-        try:
-            self.running.stdin.write(json.dumps(asked).encode() + b"\n")
-            self.running.stdin.flush()
-        except BrokenPipeError:
-            raise Ended(self.end()) from None
-        ready, _, _ = select.select([self.running.stdout], [], [], LIMIT_S)
-        if not ready:
-            self.end()
-            raise Ended(f"it takes more than {LIMIT_S} s")
-        line = self.running.stdout.readline()
-        if not line:
-            raise Ended(self.end())
-        return json.loads(line)
+        return self.running
 
     def end(self) -> str:
-        """End it; return how it had ended before, as words."""
-        if self.running is None:
+        """End it where it runs; return how it ended, as words."""
+        running, self.running = self.running, None
+        if running is None:
             return ""
-        code = self.running.poll() if self.running.poll() is not None else None
-        if code is None:
-            os.killpg(self.running.pid, signal.SIGKILL)
-        ended = self.running.wait()
-        self.running = None
+        try:
+            ended = running.wait(1)  # one that closed its pipe is about to end by itself
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            ended = running.wait()
         return (
             f"its process is ended by {signal.Signals(-ended).name}" if ended < 0 else f"its process ends with {ended}"
         )
@@ -78,26 +98,28 @@ class Plain:
 
 def of(case: Case, process: Process, cache: Path) -> Plain:
     """Make the model where it is not there yet, and let the plain library answer its rows."""
-    if case.make is not None and not case.path.exists():
-        made = _asked(process, do="make", group=case.group, name=case.name)
-        if made.get("refused"):
-            return Plain("", cache, made)
+    try:
+        if case.make is not None and not case.path.exists():
+            made = process.ask(do="make", group=case.group, name=case.name)
+            if made.get("refused"):
+                return Plain("", cache, made)
+    except (Ended, TooLong) as how:
+        return Plain("", cache, {"refused": str(how)})
     digest = sha256(case.path)
     key = hashlib.sha256(f"{FORMAT} {case.full_name} {digest}".encode()).hexdigest()[:16]
     folder = cache / "plain" / key
     kept = folder / "said.json"
-    if not kept.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        said = _asked(
-            process, do="run", kind=case.kind, path=str(case.path), folder=str(folder), full_name=case.full_name,
+    if kept.exists():
+        return Plain(digest, folder, json.loads(kept.read_text()))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        said = process.ask(
+            do="run", kind=case.kind, path=str(case.path), folder=str(folder), full_name=case.full_name,
             given=str(case.given or ""), seed=int(digest[:8], 16),
         )  # fmt: skip
-        kept.write_text(json.dumps(said))
-    return Plain(digest, folder, json.loads(kept.read_text()))
-
-
-def _asked(process: Process, **asked: object) -> dict:
-    try:
-        return process.ask(**asked)
+    except TooLong as how:
+        return Plain(digest, folder, {"refused": str(how)})
     except Ended as how:
-        return {"refused": str(how)}
+        said = {"refused": str(how)}
+    kept.write_text(json.dumps(said))
+    return Plain(digest, folder, said)

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks._support.corpus.cases import Case
 from benchmarks._support.corpus.plain import Plain
 
-LIMIT_S = 420
+LIMIT_S = 900
 PLAN = """[model]
 path = {path}
 {data}
@@ -32,11 +32,22 @@ operators = false
 steps = false
 meters = []
 [host]
-minutes = 3
+minutes = 10
 memory_bytes = 10_000_000_000
 """
+BOARD = 4  # exit code: trouble with a board, which here can only come from the model
 # Sentences of a product that was surprised, though it did say something.
 SURPRISED = re.compile(r"Traceback \(most recent|its process was killed by|its process ended with|it took more than")
+
+
+_RUNNING: set[subprocess.Popen[bytes]] = set()
+
+
+def stop_all() -> None:
+    """End what runs, as Ctrl-C does: what it says then is nothing about a model."""
+    for process in tuple(_RUNNING):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,8 @@ class Ran:
             return f"no end after {LIMIT_S} s"
         if self.code < 0:
             return f"ended by {signal.Signals(-self.code).name}"
-        return sentence(self.words) if self.record is None and SURPRISED.search(self.words) else ""
+        surprised = self.code == BOARD or SURPRISED.search(self.words)
+        return sentence(self.words) if self.record is None and surprised else ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ class Answer:
     """What edgepress has of one output of one file."""
 
     format: str
-    where: str  # host or board
+    where: str  # load (the model itself), host or board
     output: int  # in the order of the record
     name: str
     values: np.ndarray  # (rows, ...); of a board that tells only the first values, these in one axis
@@ -77,6 +89,11 @@ def run(case: Case, plain: Plain, edgepress: str, job: Path) -> Ran:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     lock.mkdir(exist_ok=True)
+    wheels = job / "cache" / "edgepress" / "wheels"  # of the runtimes: fetched once for all jobs
+    if not wheels.exists():
+        wheels.parent.mkdir(parents=True, exist_ok=True)
+        (job.parent / "wheels").mkdir(exist_ok=True)
+        wheels.symlink_to(job.parent / "wheels")
     data = ""
     if plain.said.get("written"):
         shutil.copy(plain.folder / "rows.npz", folder / "rows.npz")
@@ -90,19 +107,9 @@ def run(case: Case, plain: Plain, edgepress: str, job: Path) -> Ran:
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
             env=os.environ | {"EDGEPRESS_LOCK_FOLDER": str(lock), "XDG_CACHE_HOME": str(job / "cache")},
         )  # fmt: skip
-        too_long = False
-        try:
-            process.wait(LIMIT_S)
-        except subprocess.TimeoutExpired:
-            too_long = True
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM if process.poll() is None else signal.SIGKILL)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        _RUNNING.add(process)
+        too_long = _ended(process)
+        _RUNNING.discard(process)
     try:
         record = json.loads((folder / "stdout").read_bytes())
     except ValueError:
@@ -111,18 +118,36 @@ def run(case: Case, plain: Plain, edgepress: str, job: Path) -> Ran:
     return Ran(process.returncode, record, words, time.monotonic() - began, folder / "state", too_long)
 
 
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """Wait for it, and end it and what it has started; return whether it took too long."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(LIMIT_S)
+    too_long = process.poll() is None
+    if too_long:
+        os.killpg(process.pid, signal.SIGTERM)  # it ends its children and the board's job itself
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return too_long
+
+
 def answers(ran: Ran) -> Iterator[Answer]:
     """Yield what the record holds of the answers, on the host and from the board.
 
-    The only function that knows the record. A record of one output keeps the host's answers for all rows (Converted.outputs)
-    and of the board's the first values of the first rows (Measurement.golden), and how far all of them are from the host's.
+    The only function that knows the record. A record of one output keeps the host's answers for all rows (Model.outputs and
+    Converted.outputs), and of the board's the first values of the first rows (Measurement.golden).
     """
     assert ran.record is not None
-    name = (ran.record["loaded"]["model"]["output"] or {}).get("name", "")
-    for converted in ran.record["converted"]:
-        if converted["outputs"]:
-            stored = ran.state / "store" / converted["outputs"]["sha256"]
-            yield Answer(converted["format"], "host", 0, name, np.load(stored, allow_pickle=False))
+    model = ran.record["loaded"]["model"]
+    name = (model["output"] or {}).get("name", "")
+    kept = [(model["artifact"]["format"], "load", model["outputs"])]
+    kept += [(each["format"], "host", each["outputs"]) for each in ran.record["converted"]]
+    for form, where, outputs in kept:
+        if outputs:
+            values = np.load(ran.state / "store" / outputs["sha256"], allow_pickle=False)
+            yield Answer(form, where, 0, name, values)
     for measured in ran.record["measured"]["measurements"]:
         if measured["golden"] is not None:
             first = np.array(measured["golden"], dtype=np.float64)
