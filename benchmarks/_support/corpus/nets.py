@@ -10,183 +10,65 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks._support.corpus import net_parts as parts
 from benchmarks._support.corpus.cases import Case
 from benchmarks._support.corpus.packages import formats_of
 
-
-def _line(k, *layers, shape=(16,), **more):
-    """A model whose layers follow one another."""
-    return k.Sequential([k.Input(shape, **more), *layers])
-
-
-def _image(k, *layers, shape=(12, 12, 3)):
-    return _line(k, *layers, k.layers.GlobalAveragePooling2D(), k.layers.Dense(4), shape=shape)
-
-
-def _two(k, merge):
-    """Two inputs of one shape, merged after a layer of each."""
-    a, b = k.Input((8,), name="left"), k.Input((8,), name="right")
-    return k.Model([a, b], k.layers.Dense(3)(merge([k.layers.Dense(6)(a), k.layers.Dense(6)(b)])))
-
-
-def _heads(k):
-    x = k.Input((10,), name="features")
-    hidden = k.layers.Dense(8, "relu")(x)
-    return k.Model(x, [k.layers.Dense(3, "softmax", name="label")(hidden), k.layers.Dense(1, name="score")(hidden)])
-
-
-def _dictionary(k):
-    ids, extra = k.Input((5,), dtype="int32", name="tokens"), k.Input((4,), name="extra")
-    words = k.layers.GlobalAveragePooling1D()(k.layers.Embedding(20, 6)(ids))
-    joined = k.layers.Concatenate()([words, extra])
-    return k.Model(
-        {"tokens": ids, "extra": extra}, {"score": k.layers.Dense(2)(joined), "embedding": k.layers.Dense(7)(joined)}
-    )
-
-
-def _shared(k):
-    a, b, tower = k.Input((6,), name="a"), k.Input((6,), name="b"), k.layers.Dense(5, "relu")
-    return k.Model([a, b], k.layers.Dot(-1, normalize=True)([tower(a), tower(b)]))
-
-
-def _residual(k):
-    x = k.Input((10, 10, 4))
-    y = k.layers.BatchNormalization()(k.layers.Conv2D(4, 3, padding="same", use_bias=False)(x))
-    return k.Model(x, k.layers.Flatten()(k.layers.ReLU()(k.layers.Add()([x, y]))))
-
-
-def _pyramid(k):
-    """Outputs of several sizes, as detectors have them."""
-    x = k.Input((16, 16, 3), name="image")
-    large = k.layers.Conv2D(6, 3, 2, "same", activation="relu")(x)
-    small = k.layers.Conv2D(6, 3, 2, "same", activation="relu")(large)
-    boxes = [k.layers.Reshape((-1, 4))(k.layers.Conv2D(8, 1)(each)) for each in (large, small)]
-    scores = [k.layers.Reshape((-1, 3))(k.layers.Conv2D(6, 1)(each)) for each in (large, small)]
-    joined = [k.layers.Concatenate(1)(each) for each in (boxes, scores)]
-    return k.Model(x, [joined[0], k.layers.Activation("sigmoid")(joined[1])])
-
-
-def _attention(k, **causal):
-    x = k.Input((7, 8))
-    y = k.layers.LayerNormalization()(x + k.layers.MultiHeadAttention(2, 4)(x, x, **causal))
-    return k.Model(x, k.layers.GlobalAveragePooling1D()(y))
-
-
-def _cross(k):
-    query, memory = k.Input((4, 8), name="query"), k.Input((9, 8), name="memory")
-    return k.Model([query, memory], k.layers.Attention()([query, memory]))
-
-
-def _grouped(k):
-    x = k.Input((7, 8))
-    return k.Model(x, k.layers.GroupQueryAttention(4, 4, 2)(x, x))
-
-
-def _masked(k):
-    ids = k.Input((6,), dtype="int32")
-    return k.Model(ids, k.layers.Dense(2)(k.layers.LSTM(5)(k.layers.Embedding(12, 4, mask_zero=True)(ids))))
-
-
-def _states(k):
-    """A recurrent layer that takes and gives its state, as streaming models do."""
-    x, h, c = k.Input((1, 4), name="x"), k.Input((5,), name="h"), k.Input((5,), name="c")
-    y, hn, cn = k.layers.LSTM(5, return_state=True)(x, initial_state=[h, c])
-    return k.Model([x, h, c], [k.layers.Dense(2)(y), hn, cn])
-
-
-def _functions(k):
-    x = k.Input((6, 6, 2))
-    y = k.ops.transpose(x[:, 1:5], (0, 2, 1, 3)) * 2.0 - k.ops.mean(x, axis=(1, 2, 3), keepdims=True)
-    return k.Model(x, k.ops.reshape(k.ops.maximum(y, 0.1), (-1, 48)))
-
-
-def _mixed(k, *layers, shape=(12, 12, 3)):
-    k.mixed_precision.set_global_policy("mixed_float16")
-    try:
-        return _line(k, *(each() for each in layers), shape=shape)
-    finally:
-        k.mixed_precision.set_global_policy("float32")
-
-
-def _batch(k):
-    x = k.Input(batch_shape=(3, 5))
-    return k.Model(x, k.layers.Dense(2)(x))
-
-
-def _nested(k):
-    inner = _line(k, k.layers.Dense(6, "relu"), k.layers.Dense(4), shape=(8,))
-    x = k.Input((8,))
-    return k.Model(x, k.layers.Softmax()(inner(x)))
-
-
-def _passed(k):
-    """An input that comes out as it is, beside a result."""
-    x = k.Input((4,), name="x")
-    return k.Model(x, [k.layers.Identity()(x), k.layers.Dense(2)(x)])
-
-
-def _scalar(k):
-    """A row is one number."""
-    x = k.Input(())
-    return k.Model(x, x * 2.0 + 1.0)
-
-
-def _argmax(k):
-    x = k.Input((9,))
-    return k.Model(x, k.ops.argmax(k.layers.Dense(5)(x), axis=-1))
-
-
 L: Callable[[Any], Any] = lambda k: k.layers  # noqa: E731 - the table below is to be read line by line
 NETS: dict[str, Callable[[Any], Any]] = {
-    "dense.keras": lambda k: _line(k, L(k).Dense(8, "relu"), L(k).Dense(3, "softmax")),
-    "dense.h5": lambda k: _line(k, L(k).Dense(8, "tanh"), L(k).Dense(3)),
-    "dense": lambda k: _line(k, L(k).Dense(8, "relu"), L(k).Dense(3)),
-    "einsum_dense.keras": lambda k: _line(k, L(k).EinsumDense("abc,cd->abd", (None, 6), bias_axes="d"), shape=(4, 5)),
-    "conv1d.keras": lambda k: _line(k, L(k).Conv1D(6, 3), L(k).Conv1D(4, 3, dilation_rate=2), shape=(20, 3)),
-    "conv1d_causal.keras": lambda k: _line(k, L(k).Conv1D(6, 3, padding="causal", strides=2), shape=(21, 3)),
-    "conv2d.keras": lambda k: _image(k, L(k).Conv2D(6, 3, activation="relu"), L(k).Conv2D(4, 3, 2, "same")),
-    "conv2d.h5": lambda k: _image(k, L(k).Conv2D(6, 3, activation="relu")),
-    "conv2d": lambda k: _image(k, L(k).Conv2D(6, 3, activation="relu")),
-    "conv2d_groups.keras": lambda k: _image(k, L(k).Conv2D(8, 3, groups=2), shape=(12, 12, 4)),
-    "conv2d_dilated.keras": lambda k: _image(k, L(k).Conv2D(4, 3, dilation_rate=2)),
-    "conv3d.keras": lambda k: _line(k, L(k).Conv3D(4, 2), L(k).MaxPooling3D(), L(k).Flatten(), shape=(6, 6, 6, 2)),
-    "depthwise1d.keras": lambda k: _line(k, L(k).DepthwiseConv1D(3), shape=(14, 4)),
-    "depthwise2d.keras": lambda k: _image(k, L(k).DepthwiseConv2D(3, depth_multiplier=2)),
-    "depthwise2d.h5": lambda k: _image(k, L(k).DepthwiseConv2D(3)),
-    "separable1d.keras": lambda k: _line(k, L(k).SeparableConv1D(6, 3), shape=(14, 4)),
-    "separable2d.keras": lambda k: _image(k, L(k).SeparableConv2D(6, 3)),
-    "transposed1d.keras": lambda k: _line(k, L(k).Conv1DTranspose(4, 3, 2), shape=(7, 3)),
-    "transposed2d.keras": lambda k: _line(k, L(k).Conv2DTranspose(4, 3, 2, "same"), shape=(6, 6, 3)),
-    "transposed3d.keras": lambda k: _line(k, L(k).Conv3DTranspose(2, 2, 2), shape=(3, 3, 3, 2)),
-    "pool1d.keras": lambda k: _line(k, L(k).MaxPooling1D(2), L(k).AveragePooling1D(2, 1, "same"), shape=(12, 3)),
-    "pool2d.keras": lambda k: _line(k, L(k).MaxPooling2D(3, 2, "same"), L(k).AveragePooling2D(2), shape=(13, 13, 3)),
-    "pool3d.keras": lambda k: _line(k, L(k).AveragePooling3D(2), L(k).GlobalMaxPooling3D(), shape=(4, 4, 4, 2)),
-    "global_pool.keras": lambda k: _line(k, L(k).GlobalMaxPooling2D(keepdims=True), shape=(5, 7, 3)),
-    "lstm.keras": lambda k: _line(k, L(k).LSTM(6, return_sequences=True), L(k).LSTM(4), shape=(8, 3)),
-    "lstm": lambda k: _line(k, L(k).LSTM(6), L(k).Dense(2), shape=(8, 3)),
-    "gru.keras": lambda k: _line(k, L(k).GRU(6), L(k).Dense(2), shape=(8, 3)),
-    "gru.h5": lambda k: _line(k, L(k).GRU(6, return_sequences=True), shape=(8, 3)),
-    "simple_rnn.keras": lambda k: _line(k, L(k).SimpleRNN(6), shape=(8, 3)),
-    "bidirectional.keras": lambda k: _line(k, L(k).Bidirectional(L(k).LSTM(4)), shape=(8, 3)),
-    "rnn_cells.keras": lambda k: _line(k, L(k).RNN([L(k).GRUCell(4), L(k).LSTMCell(3)]), shape=(8, 3)),
-    "time_distributed.keras": lambda k: _line(k, L(k).TimeDistributed(L(k).Dense(4)), shape=(5, 6)),
-    "conv_lstm2d.keras": lambda k: _line(k, L(k).ConvLSTM2D(3, 2), shape=(3, 6, 6, 2)),
-    "stateful_lstm.keras": lambda k: _line(k, L(k).LSTM(4, stateful=True), shape=(5, 3), batch_size=1),
-    "stateful_gru.keras": lambda k: _line(k, L(k).GRU(4, stateful=True), shape=(1, 3), batch_size=1),
-    "state_as_inputs.keras": _states,
-    "embedding.keras": lambda k: _line(k, L(k).Embedding(30, 6), L(k).Flatten(), shape=(5,), dtype="int32"),
-    "masked_embedding.keras": _masked,
-    "masking.keras": lambda k: _line(k, L(k).Masking(0.0), L(k).GRU(3), shape=(6, 2)),
-    "attention.keras": _attention,
-    "attention_causal.keras": lambda k: _attention(k, use_causal_mask=True),
-    "attention_cross.keras": _cross,
-    "attention_grouped.keras": _grouped,
-    "batch_norm.keras": lambda k: _image(k, L(k).Conv2D(4, 3), L(k).BatchNormalization(), L(k).ReLU(6)),
-    "layer_norm.keras": lambda k: _line(k, L(k).LayerNormalization(), L(k).RMSNormalization()),
-    "group_norm.keras": lambda k: _image(k, L(k).GroupNormalization(2), shape=(6, 6, 4)),
-    "unit_norm.keras": lambda k: _line(k, L(k).UnitNormalization(), L(k).Dense(2)),
-    "normalization.keras": lambda k: _line(k, L(k).Normalization(mean=1.5, variance=4.0), L(k).Dense(2)),
-    "activations.keras": lambda k: _line(
+    "dense.keras": lambda k: parts.line(k, L(k).Dense(8, "relu"), L(k).Dense(3, "softmax")),
+    "dense.h5": lambda k: parts.line(k, L(k).Dense(8, "tanh"), L(k).Dense(3)),
+    "dense": lambda k: parts.line(k, L(k).Dense(8, "relu"), L(k).Dense(3)),
+    "einsum_dense.keras": lambda k: parts.line(
+        k, L(k).EinsumDense("abc,cd->abd", (None, 6), bias_axes="d"), shape=(4, 5)
+    ),
+    "conv1d.keras": lambda k: parts.line(k, L(k).Conv1D(6, 3), L(k).Conv1D(4, 3, dilation_rate=2), shape=(20, 3)),
+    "conv1d_causal.keras": lambda k: parts.line(k, L(k).Conv1D(6, 3, padding="causal", strides=2), shape=(21, 3)),
+    "conv2d.keras": lambda k: parts.image(k, L(k).Conv2D(6, 3, activation="relu"), L(k).Conv2D(4, 3, 2, "same")),
+    "conv2d.h5": lambda k: parts.image(k, L(k).Conv2D(6, 3, activation="relu")),
+    "conv2d": lambda k: parts.image(k, L(k).Conv2D(6, 3, activation="relu")),
+    "conv2d_groups.keras": lambda k: parts.image(k, L(k).Conv2D(8, 3, groups=2), shape=(12, 12, 4)),
+    "conv2d_dilated.keras": lambda k: parts.image(k, L(k).Conv2D(4, 3, dilation_rate=2)),
+    "conv3d.keras": lambda k: parts.line(k, L(k).Conv3D(4, 2), L(k).MaxPooling3D(), L(k).Flatten(), shape=(6, 6, 6, 2)),
+    "depthwise1d.keras": lambda k: parts.line(k, L(k).DepthwiseConv1D(3), shape=(14, 4)),
+    "depthwise2d.keras": lambda k: parts.image(k, L(k).DepthwiseConv2D(3, depth_multiplier=2)),
+    "depthwise2d.h5": lambda k: parts.image(k, L(k).DepthwiseConv2D(3)),
+    "separable1d.keras": lambda k: parts.line(k, L(k).SeparableConv1D(6, 3), shape=(14, 4)),
+    "separable2d.keras": lambda k: parts.image(k, L(k).SeparableConv2D(6, 3)),
+    "transposed1d.keras": lambda k: parts.line(k, L(k).Conv1DTranspose(4, 3, 2), shape=(7, 3)),
+    "transposed2d.keras": lambda k: parts.line(k, L(k).Conv2DTranspose(4, 3, 2, "same"), shape=(6, 6, 3)),
+    "transposed3d.keras": lambda k: parts.line(k, L(k).Conv3DTranspose(2, 2, 2), shape=(3, 3, 3, 2)),
+    "pool1d.keras": lambda k: parts.line(k, L(k).MaxPooling1D(2), L(k).AveragePooling1D(2, 1, "same"), shape=(12, 3)),
+    "pool2d.keras": lambda k: parts.line(
+        k, L(k).MaxPooling2D(3, 2, "same"), L(k).AveragePooling2D(2), shape=(13, 13, 3)
+    ),
+    "pool3d.keras": lambda k: parts.line(k, L(k).AveragePooling3D(2), L(k).GlobalMaxPooling3D(), shape=(4, 4, 4, 2)),
+    "global_pool.keras": lambda k: parts.line(k, L(k).GlobalMaxPooling2D(keepdims=True), shape=(5, 7, 3)),
+    "lstm.keras": lambda k: parts.line(k, L(k).LSTM(6, return_sequences=True), L(k).LSTM(4), shape=(8, 3)),
+    "lstm": lambda k: parts.line(k, L(k).LSTM(6), L(k).Dense(2), shape=(8, 3)),
+    "gru.keras": lambda k: parts.line(k, L(k).GRU(6), L(k).Dense(2), shape=(8, 3)),
+    "gru.h5": lambda k: parts.line(k, L(k).GRU(6, return_sequences=True), shape=(8, 3)),
+    "simple_rnn.keras": lambda k: parts.line(k, L(k).SimpleRNN(6), shape=(8, 3)),
+    "bidirectional.keras": lambda k: parts.line(k, L(k).Bidirectional(L(k).LSTM(4)), shape=(8, 3)),
+    "rnn_cells.keras": lambda k: parts.line(k, L(k).RNN([L(k).GRUCell(4), L(k).LSTMCell(3)]), shape=(8, 3)),
+    "time_distributed.keras": lambda k: parts.line(k, L(k).TimeDistributed(L(k).Dense(4)), shape=(5, 6)),
+    "conv_lstm2d.keras": lambda k: parts.line(k, L(k).ConvLSTM2D(3, 2), shape=(3, 6, 6, 2)),
+    "stateful_lstm.keras": lambda k: parts.line(k, L(k).LSTM(4, stateful=True), shape=(5, 3), batch_size=1),
+    "stateful_gru.keras": lambda k: parts.line(k, L(k).GRU(4, stateful=True), shape=(1, 3), batch_size=1),
+    "state_as_inputs.keras": parts.states,
+    "embedding.keras": lambda k: parts.line(k, L(k).Embedding(30, 6), L(k).Flatten(), shape=(5,), dtype="int32"),
+    "masked_embedding.keras": parts.masked,
+    "masking.keras": lambda k: parts.line(k, L(k).Masking(0.0), L(k).GRU(3), shape=(6, 2)),
+    "attention.keras": parts.attention,
+    "attention_causal.keras": lambda k: parts.attention(k, use_causal_mask=True),
+    "attention_cross.keras": parts.cross,
+    "attention_grouped.keras": parts.grouped,
+    "batch_norm.keras": lambda k: parts.image(k, L(k).Conv2D(4, 3), L(k).BatchNormalization(), L(k).ReLU(6)),
+    "layer_norm.keras": lambda k: parts.line(k, L(k).LayerNormalization(), L(k).RMSNormalization()),
+    "group_norm.keras": lambda k: parts.image(k, L(k).GroupNormalization(2), shape=(6, 6, 4)),
+    "unit_norm.keras": lambda k: parts.line(k, L(k).UnitNormalization(), L(k).Dense(2)),
+    "normalization.keras": lambda k: parts.line(k, L(k).Normalization(mean=1.5, variance=4.0), L(k).Dense(2)),
+    "activations.keras": lambda k: parts.line(
         k,
         L(k).LeakyReLU(),
         L(k).PReLU(),
@@ -195,14 +77,14 @@ NETS: dict[str, Callable[[Any], Any]] = {
         L(k).Activation("hard_silu"),
         L(k).Softmax(),
     ),
-    "activations_more.keras": lambda k: _line(
+    "activations_more.keras": lambda k: parts.line(
         k,
         *(
             L(k).Activation(each)
             for each in ("selu", "softplus", "softsign", "silu", "mish", "hard_sigmoid", "exponential")
         ),
     ),
-    "dropouts.keras": lambda k: _line(
+    "dropouts.keras": lambda k: parts.line(
         k,
         L(k).Dropout(0.5),
         L(k).GaussianNoise(1.0),
@@ -210,7 +92,7 @@ NETS: dict[str, Callable[[Any], Any]] = {
         L(k).Dense(3),
         L(k).ActivityRegularization(),
     ),
-    "reshapes.keras": lambda k: _line(
+    "reshapes.keras": lambda k: parts.line(
         k,
         L(k).Reshape((4, 4)),
         L(k).Permute((2, 1)),
@@ -218,16 +100,18 @@ NETS: dict[str, Callable[[Any], Any]] = {
         L(k).Cropping1D((0, 1)),
         L(k).UpSampling1D(2),
     ),
-    "repeat_vector.keras": lambda k: _line(k, L(k).RepeatVector(3), L(k).Flatten(data_format="channels_last")),
-    "padding2d.keras": lambda k: _line(
+    "repeat_vector.keras": lambda k: parts.line(k, L(k).RepeatVector(3), L(k).Flatten(data_format="channels_last")),
+    "padding2d.keras": lambda k: parts.line(
         k,
         L(k).ZeroPadding2D(((1, 2), (0, 1))),
         L(k).Cropping2D(1),
         L(k).UpSampling2D(2, interpolation="bilinear"),
         shape=(5, 6, 2),
     ),
-    "rescaling.keras": lambda k: _image(k, L(k).Rescaling(1 / 127.5, -1), L(k).Resizing(8, 8), L(k).CenterCrop(6, 6)),
-    "augmentation.keras": lambda k: _image(
+    "rescaling.keras": lambda k: parts.image(
+        k, L(k).Rescaling(1 / 127.5, -1), L(k).Resizing(8, 8), L(k).CenterCrop(6, 6)
+    ),
+    "augmentation.keras": lambda k: parts.image(
         k,
         L(k).RandomFlip(),
         L(k).RandomRotation(0.1),
@@ -235,28 +119,30 @@ NETS: dict[str, Callable[[Any], Any]] = {
         L(k).RandomContrast(0.2),
         L(k).Conv2D(4, 3),
     ),
-    "two_inputs_add.keras": lambda k: _two(k, L(k).Add()),
-    "two_inputs_concatenate.keras": lambda k: _two(k, L(k).Concatenate()),
-    "two_inputs_multiply.h5": lambda k: _two(k, L(k).Multiply()),
-    "two_inputs": lambda k: _two(k, L(k).Maximum()),
-    "two_heads.keras": _heads,
-    "two_heads": _heads,
-    "dictionary.keras": _dictionary,
-    "shared_tower.keras": _shared,
-    "residual.keras": _residual,
-    "pyramid.keras": _pyramid,
-    "nested.keras": _nested,
-    "functions.keras": _functions,
-    "input_passed_on.keras": _passed,
-    "argmax.keras": _argmax,
-    "batch_of_three.keras": _batch,
-    "open_length.keras": lambda k: _line(k, L(k).Conv1D(4, 3), L(k).GlobalMaxPooling1D(), shape=(None, 3)),
-    "open_image.keras": lambda k: _image(k, L(k).Conv2D(4, 3), shape=(None, None, 3)),
-    "scalar_row.keras": _scalar,
-    "integers_in.keras": lambda k: _line(k, L(k).Rescaling(0.5), L(k).Dense(2), dtype="uint8"),
-    "mixed_float16_conv.keras": lambda k: _mixed(k, partial(L(k).Conv2D, 4, 3), L(k).Flatten, partial(L(k).Dense, 3)),
-    "mixed_float16_dense.keras": lambda k: _mixed(k, partial(L(k).Dense, 8), partial(L(k).Dense, 3), shape=(16,)),
-    "float64.keras": lambda k: _line(k, L(k).Dense(3, dtype="float64"), dtype="float64"),
+    "two_inputs_add.keras": lambda k: parts.two(k, L(k).Add()),
+    "two_inputs_concatenate.keras": lambda k: parts.two(k, L(k).Concatenate()),
+    "two_inputs_multiply.h5": lambda k: parts.two(k, L(k).Multiply()),
+    "two_inputs": lambda k: parts.two(k, L(k).Maximum()),
+    "two_heads.keras": parts.heads,
+    "two_heads": parts.heads,
+    "dictionary.keras": parts.dictionary,
+    "shared_tower.keras": parts.shared,
+    "residual.keras": parts.residual,
+    "pyramid.keras": parts.pyramid,
+    "nested.keras": parts.nested,
+    "functions.keras": parts.functions,
+    "input_passed_on.keras": parts.passed,
+    "argmax.keras": parts.argmax,
+    "batch_of_three.keras": parts.batch,
+    "open_length.keras": lambda k: parts.line(k, L(k).Conv1D(4, 3), L(k).GlobalMaxPooling1D(), shape=(None, 3)),
+    "open_image.keras": lambda k: parts.image(k, L(k).Conv2D(4, 3), shape=(None, None, 3)),
+    "scalar_row.keras": parts.scalar,
+    "integers_in.keras": lambda k: parts.line(k, L(k).Rescaling(0.5), L(k).Dense(2), dtype="uint8"),
+    "mixed_float16_conv.keras": lambda k: parts.mixed(
+        k, partial(L(k).Conv2D, 4, 3), L(k).Flatten, partial(L(k).Dense, 3)
+    ),
+    "mixed_float16_dense.keras": lambda k: parts.mixed(k, partial(L(k).Dense, 8), partial(L(k).Dense, 3), shape=(16,)),
+    "float64.keras": lambda k: parts.line(k, L(k).Dense(3, dtype="float64"), dtype="float64"),
 }
 
 # One of each family and version, with the least height and width that it takes.
