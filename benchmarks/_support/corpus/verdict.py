@@ -16,9 +16,10 @@ RIGHT, REFUSES_TOO, REFUSED, WRONG, CRASH, NOT_COMPARED = (
 )  # fmt: skip
 KINDS = (RIGHT, REFUSES_TOO, REFUSED, WRONG, CRASH, NOT_COMPARED)
 
-# Share of the largest number of an output that an answer may be off: of the same file in the same library, and of one converted.
-AS_IT_IS, CONVERTED = 1e-4, 1e-3
-HALF = 2e-2  # where 16 bits are computed with
+# An answer may be off by a share of the range of the output's numbers (a near constant output is no evidence by its size), and by
+# what its numbers round to: of the same file in the same library, of one converted, and where 16 bits are computed with.
+AS_IT_IS, CONVERTED, HALF = 1e-4, 1e-3, 2e-2
+ROUNDED, HALF_ROUNDED = 1e-5, 4e-3
 LEAST = 1e-6
 GOLDEN_ROWS, GOLDEN_VALUES = 4, 64  # device_agent/wire.py
 
@@ -130,9 +131,11 @@ def _error(answer: Answer, wanted: list[np.ndarray]) -> tuple[float, float]:
     else:
         want = np.concatenate([each.ravel() for each in wanted]).astype(np.float64)
         have = np.concatenate([each.ravel() for each in answer.values]).astype(np.float64)
-    share = HALF if wanted[0].dtype == np.float16 else CONVERTED if answer.format.endswith("-fp32") else AS_IT_IS
-    peak = np.abs(want[np.isfinite(want)]).max(initial=0.0)
-    allowed = share * float(peak) + LEAST
+    half = wanted[0].dtype == np.float16
+    share = HALF if half else CONVERTED if answer.format.endswith("-fp32") else AS_IT_IS
+    finite = want[np.isfinite(want)]
+    peak, extent = (float(np.abs(finite).max()), float(np.ptp(finite))) if finite.size else (0.0, 0.0)
+    allowed = share * extent + (HALF_ROUNDED if half else ROUNDED) * peak + LEAST
     with np.errstate(invalid="ignore"):
         off = np.where((have == want) | (np.isnan(have) & np.isnan(want)), 0.0, np.abs(have - want))
     return float(np.nan_to_num(off, nan=np.inf, posinf=np.inf).max(initial=0.0)), allowed
