@@ -13,7 +13,7 @@ A model is one of these: right; refused, and the plain library refuses it, too; 
 crash (a traceback, a signal, a time-out, a child that died). "Not compared" is one that gave answers where there is nothing to compare with.
 
 What was found is kept in CACHE/outcomes.jsonl by the model's sha256 and the commit of the edgepress that is run: a run that was
-stopped goes on where it was. The tests of the onnx package need the versions of constraints.txt to be the same ones.
+stopped resumes where it was. The tests of the onnx package need the versions of constraints.txt to be the same ones.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def main() -> None:
     found = judged(cases, given, cache, kept)
     show(found)
     if len(found) < len(cases):
-        sys.exit(f"stopped after {len(found)} of {len(cases)} models; the same command goes on")
+        sys.exit(f"stopped after {len(found)} of {len(cases)} models; the same command resumes")
     with results(__file__) as add:
         keep(add, found, code)
     models = FOLDER / "corpus_models.jsonl"
@@ -88,7 +88,7 @@ def arguments() -> argparse.Namespace:
     )
     given = parser.parse_args()
     if shutil.which(given.edgepress) is None:
-        parser.error(f"{given.edgepress} is no command")
+        parser.error(f"{given.edgepress} is not a command")
     return given
 
 

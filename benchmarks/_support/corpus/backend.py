@@ -78,7 +78,7 @@ def _bytes(value, described) -> bytes:
 
 
 def data_sets(folder: Path, model) -> Iterator[tuple[dict[str, object], list[object]]]:
-    """Yield the inputs by name and the expected outputs of each data set; a value that is no tensor is a list or None.
+    """Yield the inputs by name and the expected outputs of each data set; a value other than a tensor is a list or None.
 
     `model` is the onnx.ModelProto: the files tell the order alone.
     """

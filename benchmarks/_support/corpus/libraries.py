@@ -1,4 +1,4 @@
-"""The plain libraries: LiteRT, ONNX Runtime, Keras and TensorFlow behind one small face.
+"""The plain libraries: LiteRT, ONNX Runtime, Keras and TensorFlow with one small interface.
 
 Each is used as its own documentation shows. Everything here runs in a process of its own (plain_process).
 """
@@ -26,7 +26,7 @@ class Spec:
     name: str
     shape: tuple[int | None, ...]  # None: an open axis
     dtype: str
-    scale: float = 0.0  # of a quantized tensor; 0: it is none
+    scale: float = 0.0  # of a quantized tensor; 0: it is not
     zero: int = 0
 
 

@@ -107,7 +107,7 @@ def nested(k):
 
 
 def passed(k):
-    """An input that comes out as it is, beside a result."""
+    """An input that comes out as it is, next to a result."""
     x = k.Input((4,), name="x")
     return k.Model(x, [k.layers.Identity()(x), k.layers.Dense(2)(x)])
 

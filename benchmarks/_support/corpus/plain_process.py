@@ -24,7 +24,7 @@ MOST_BYTES = 14 << 30  # of address space, of which TensorFlow takes more than i
 def serve() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the libraries print is no answer
+    os.dup2(2, 1)  # what the libraries print is not an answer
     for line in sys.stdin:
         asked = json.loads(line)
         try:

@@ -16,7 +16,7 @@ RIGHT, REFUSES_TOO, REFUSED, WRONG, CRASH, NOT_COMPARED = (
 )  # fmt: skip
 KINDS = (RIGHT, REFUSES_TOO, REFUSED, WRONG, CRASH, NOT_COMPARED)
 
-# An answer may be off by a share of the range of the output's numbers (a near constant output is no evidence by its size), and by
+# An answer may be off by a share of the range of the output's numbers (a near constant output proves nothing by its size), and by
 # what its numbers round to: of the same file in the same library, of one converted, and where 16 bits are computed with.
 AS_IT_IS, CONVERTED, HALF = 1e-4, 1e-3, 2e-2
 ROUNDED, HALF_ROUNDED = 1e-5, 4e-3
