@@ -156,7 +156,10 @@ def _launch(session: Session, request: Request, path: Path) -> wire.Launch:
         model_format=model_format,
         runtime=runtime,
         sites=sites,
-        inputs_sha256="" if request.inputs is None else _put(session, request.inputs),
+        inputs=() if request.inputs is None else (_input(_put(session, request.inputs)),),
+        outputs=(),
+        state=(),
+        sequences=False,
         rotated_rows=ROTATED_ROWS,
         threads=request.threads,
         cpus=(),
@@ -170,6 +173,11 @@ def _launch(session: Session, request: Request, path: Path) -> wire.Launch:
         idle_ns=0,
         pattern_ns=0,
     )
+
+
+def _input(sha256: str) -> wire.Input:
+    """Return the only input of a model, with these rows."""
+    return wire.Input(tensor="", shape=(), sha256=sha256, constant=False)
 
 
 def _check_rows(path: Path | None) -> None:
