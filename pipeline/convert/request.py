@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline import frameworks
-from pipeline.frameworks import Array
+from pipeline.frameworks import Array, keras_augmentation
 from pipeline.frameworks.types import KerasModel
 from pipeline.records import Data, Model, Record
 
@@ -34,8 +34,9 @@ class Job(NamedTuple):
     activations: str = "signed"  # of onnx-int8: see pipeline/convert/activations.py
 
     def keras(self) -> KerasModel:
-        """Open the source as a Keras model, without the fake quantization that it may have: its weights stay rounded."""
+        """Open the source as a Keras model for inference, without augmentation and without fake quantization; its weights stay rounded."""
         model = frameworks.open_keras(self.source, self.model.name)
+        keras_augmentation.silence(model)
         if not frameworks.is_fake_quantized(self.source):
             return model
         from pipeline.frameworks import fake_quantization

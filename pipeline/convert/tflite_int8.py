@@ -9,7 +9,7 @@ from pipeline.child import Tell
 from pipeline.convert import advice, tflite_fp32
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
-from pipeline.frameworks import Array
+from pipeline.frameworks import Array, keras_augmentation
 from pipeline.frameworks.types import KerasModel, TfliteConverter
 
 FILE = "tflite"
@@ -27,6 +27,7 @@ CRASHED = (  # seen with TensorFlow 2.21
 def convert(job: Job, tell: Tell) -> bytes:
     fake_quantized = frameworks.is_fake_quantized(job.source)
     model = frameworks.open_keras(job.source, job.model.name)
+    keras_augmentation.silence(model)
     converter = _of_ranges(job, model, tell) if fake_quantized else _of_rows(job, model, tell)
     data = tflite_fp32.run(converter, model, "tflite-int8")
     path = job.scratch / "int8.tflite"

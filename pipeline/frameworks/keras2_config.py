@@ -87,8 +87,7 @@ def beyond(file: str, layer: str, why: str) -> ModelError:
     """The error for what only Keras 2 can open."""
     return ModelError(
         f"{file} was made by Keras 2, and its {layer} has no equal in Keras 3: {why}",
-        hint="Where it was made, or with the package tf_keras, save it as a SavedModel (model.export('folder')) or make an ONNX file of it "
-        "with tf2onnx: either can be converted and measured.",
+        hint="Where it was made, or with the package tf_keras, make an ONNX file of it with tf2onnx, and give that file.",
     )
 
 

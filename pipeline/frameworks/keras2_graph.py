@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.errors import ModelError
 from pipeline.frameworks import keras2_config, keras2_functions
-from pipeline.frameworks.types import KerasLayer, KerasModel, KerasTensor, LayerConfig
+from pipeline.frameworks.types import KerasLayer, KerasModel, KerasTensor, LayerConfig, NodeConfig
 
 CONSTANT = "_CONSTANT_VALUE"
 Calls = dict[tuple[str, int], list[KerasTensor]]
@@ -116,7 +116,7 @@ class Built:
         self.layers[id(model)] = layers
         return model
 
-    def _called(self, config: LayerConfig, layer: KerasLayer, node: Any, calls: Calls) -> Any:
+    def _called(self, config: LayerConfig, layer: KerasLayer, node: NodeConfig, calls: Calls) -> Any:
         """What one call of a layer gives."""
         import keras
 
@@ -187,7 +187,7 @@ def _references(value: Any) -> list[list[Any]]:
     return [found for each in inner for found in _references(each)]
 
 
-def _ready(node: Any, calls: Calls) -> bool:
+def _ready(node: NodeConfig, calls: Calls) -> bool:
     return all(each[0] == CONSTANT or (each[0], each[1]) in calls for each in _references(node))
 
 
@@ -200,7 +200,7 @@ def _filled(value: Any, calls: Calls) -> Any:
     return [_filled(each, calls) for each in value] if isinstance(value, list) else value
 
 
-def _arguments(node: Any, calls: Calls) -> tuple[Any, dict[str, Any]]:
+def _arguments(node: NodeConfig, calls: Calls) -> tuple[Any, dict[str, Any]]:
     """What a layer is called with: its first argument, and the named ones, which stand with the first tensor."""
     first = next((each for each in _references(node) if len(each) == 4), None)
     return _single(_filled(node, calls)), _filled(first[3], calls) if first else {}

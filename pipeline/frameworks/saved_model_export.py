@@ -10,7 +10,7 @@ from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.rows import Array
 from pipeline.frameworks.saved_model import Opened
 from pipeline.frameworks.signature import Signature, fits
-from pipeline.frameworks.types import TfliteConverter
+from pipeline.frameworks.types import OnnxModel, OnnxNode, TfliteConverter
 
 Shapes = Mapping[str, tuple[int | None, ...]]
 OPSET = 17  # ONNX Runtime 1.13 and later, so also the last one for Python 3.8
@@ -96,7 +96,7 @@ def to_onnx(folder: Path, key: str, *, shapes: Shapes | None = None, opset: int 
     return data
 
 
-def renamed(proto: Any, names: Mapping[str, str]) -> None:
+def renamed(proto: OnnxModel, names: Mapping[str, str]) -> None:
     """Give tensors of an ONNX graph other names, wherever they stand; what has such a name already makes way."""
     graph = proto.graph
     taken = {each for node in graph.node for each in (*node.input, *node.output)} | {each.name for each in graph.input}
@@ -118,7 +118,7 @@ def renamed(proto: Any, names: Mapping[str, str]) -> None:
     walk(graph)
 
 
-def _known(node: Any) -> bool:
+def _known(node: OnnxNode) -> bool:
     """Whether ONNX has this operator. Those of other domains are known to who wrote them."""
     from onnx import defs
 

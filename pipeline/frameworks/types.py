@@ -60,6 +60,8 @@ Nested: TypeAlias = KerasTensor | list[KerasTensor] | dict[str, KerasTensor]
 """The inputs or outputs of a model, as it is called."""
 LayerConfig: TypeAlias = dict[str, Any]
 """What `get_config` of a Keras layer returns, and `from_config` takes."""
+NodeConfig: TypeAlias = Any
+"""One call of a layer in a model's configuration, as JSON: lists and dicts, in the form of Keras 2."""
 Logs: TypeAlias = dict[str, float] | None
 """What Keras passes to a callback."""
 Constraint: TypeAlias = Callable[[TfTensor], TfTensor]
