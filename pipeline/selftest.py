@@ -156,7 +156,7 @@ def _launch(session: Session, request: Request, path: Path) -> wire.Launch:
         model_format=model_format,
         runtime=runtime,
         sites=sites,
-        inputs=() if request.inputs is None else (_input(_put(session, request.inputs)),),
+        inputs=tuple(wire.Input("", (), _put(session, path), False) for path in (request.inputs,) if path),
         outputs=(),
         state=(),
         sequences=False,
@@ -173,11 +173,6 @@ def _launch(session: Session, request: Request, path: Path) -> wire.Launch:
         idle_ns=0,
         pattern_ns=0,
     )
-
-
-def _input(sha256: str) -> wire.Input:
-    """Return the only input of a model, with these rows."""
-    return wire.Input(tensor="", shape=(), sha256=sha256, constant=False)
 
 
 def _check_rows(path: Path | None) -> None:

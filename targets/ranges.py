@@ -43,6 +43,7 @@ NUMBERS = {
     "idle": (0, CENTURY_NS),
     "busy": (0, CENTURY_NS),
     "sampler": (0, CENTURY_NS),
+    "shape": (0, 2**40),
     "golden": (-sys.float_info.max, sys.float_info.max),  # the runner sends these limits for values that are not finite
 }
 UNITS = {

@@ -16,7 +16,8 @@ from device_agent.meters import METERS
 from device_agent.record import replace
 from device_agent.runtimes import RUNTIMES
 from device_agent.runtimes._model import Tensor, fitted
-from tests.support.agent_process import LAUNCH, PACKAGE, bundle, fed, pythons, sha256, sleep_model, wheel
+from tests.support.agent_process import LAUNCH, PACKAGE, bundle, pythons, sha256, sleep_model, wheel
+from tests.support.fed import fed
 from tests.support.models import DENSE, GPU, MODELS, runtime_or_skip
 
 TFLITE = ["tflite_runtime", "ai_edge_litert"]

@@ -49,11 +49,6 @@ LAUNCH = wire.Launch(
 )
 
 
-def fed(sha256: str) -> tuple[wire.Input, ...]:
-    """The only input of a model, with these rows; "": zeros."""
-    return (wire.Input(tensor="", shape=(), sha256=sha256, constant=False),) if sha256 else ()
-
-
 def pythons() -> dict[str, str]:
     """Every supported Python on this machine, by version: those of pyenv, else those on PATH."""
     found = {}

@@ -15,7 +15,8 @@ from device_agent import wire
 from device_agent.bench import runner
 from device_agent.board.scheduling import Delays
 from device_agent.record import replace
-from tests.support.agent_process import LAUNCH, children_of, fed, is_alive, sleep_model, wait_until, wheel
+from tests.support.agent_process import LAUNCH, children_of, is_alive, sleep_model, wait_until, wheel
+from tests.support.fed import fed
 
 STEPS = ["python", "runtime_imported", "model_loaded", "inputs_ready", "first_inference", "end"]
 

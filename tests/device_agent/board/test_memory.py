@@ -10,7 +10,8 @@ import pytest
 from device_agent import wire
 from device_agent.board import memory
 from device_agent.record import replace
-from tests.support.agent_process import LAUNCH, fed, sleep_model, wait_until
+from tests.support.agent_process import LAUNCH, sleep_model, wait_until
+from tests.support.fed import fed
 from tests.support.models import DENSE, MODELS, runtime_or_skip
 
 HELD = 8 << 20

@@ -6,8 +6,9 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from tests.support.agent_process import LAUNCH, fed, frames, sha256, sleep_model, wheel
+from tests.support.agent_process import LAUNCH, frames, sha256, sleep_model, wheel
 from tests.support.faults import seeded
+from tests.support.fed import fed
 
 pytestmark = pytest.mark.faults
 

@@ -12,7 +12,8 @@ from device_agent.record import replace
 from pipeline.measure.summary import summarise
 from pipeline.measure.validity import Expected, doubts_of
 from tests.support.agent_pairs import pair, side
-from tests.support.agent_process import LAUNCH, fed, sha256, sleep_model
+from tests.support.agent_process import LAUNCH, sha256, sleep_model
+from tests.support.fed import fed
 
 MODEL, OTHER = sleep_model(latency_us=500, prints=""), sleep_model(latency_us=900, prints="")
 

@@ -7,7 +7,8 @@ import pytest
 from device_agent import wire
 from device_agent.record import replace
 from device_agent.runtimes._profile import Limits, averaged, repeat, shapes_text
-from tests.support.agent_process import LAUNCH, fed, sleep_model
+from tests.support.agent_process import LAUNCH, sleep_model
+from tests.support.fed import fed
 from tests.support.models import MODELS, runtime_or_skip
 
 PROFILE = replace(LAUNCH, mode="profile", timed_min_ns=1, timed_min_runs=50, timed_max_runs=50)

@@ -21,8 +21,9 @@ from device_agent.record import replace
 from pipeline.measure.summary import summarise
 from pipeline.measure.validity import RULES, Expected, Observed, alone, in_pairs
 from tests.support import board_trees
-from tests.support.agent_process import LAUNCH, Agent, fed, sleep_model
+from tests.support.agent_process import LAUNCH, Agent, sleep_model
 from tests.support.clock import SHIM
+from tests.support.fed import fed
 from tests.support.launched import CLEAN, PAIR, blocks
 
 CPU = "sys/devices/system/cpu"
