@@ -1,10 +1,9 @@
 """ONNX Runtime on the CPU."""
 
-from device_agent.runtimes._onnxruntime import OnnxModel, profile, version
-from device_agent.wire import Launch
+from device_agent.runtimes._onnxruntime import Model, profile, version
 
 __all__ = ["open_model", "profile", "version"]
 
 
-def open_model(path: str, launch: Launch) -> OnnxModel:
-    return OnnxModel(path, launch)
+def open_model(path: str, threads: int) -> Model:
+    return Model(path, threads)

@@ -3,13 +3,12 @@
 import tflite_runtime
 from tflite_runtime.interpreter import Interpreter
 
-from device_agent.runtimes._tflite import TfliteModel
-from device_agent.wire import Launch
+from device_agent.runtimes._tflite import Model
 
 
 def version() -> str:
     return str(tflite_runtime.__version__)
 
 
-def open_model(path: str, launch: Launch) -> TfliteModel:
-    return TfliteModel(Interpreter, path, launch)
+def open_model(path: str, threads: int) -> Model:
+    return Model(Interpreter, path, threads)

@@ -30,10 +30,7 @@ LAUNCH = wire.Launch(
     model_format="sleep",
     runtime="sleep",
     sites=(),
-    inputs=(),
-    outputs=(),
-    state=(),
-    sequences=False,
+    inputs_sha256="",
     rotated_rows=1,
     threads=1,
     cpus=(),
@@ -49,6 +46,7 @@ LAUNCH = wire.Launch(
 )
 
 
+@cache
 def pythons() -> dict[str, str]:
     """Every supported Python on this machine, by version: those of pyenv, else those on PATH."""
     found = {}
