@@ -16,7 +16,7 @@ CODE = ("edgepress", "pipeline", "targets", "device_agent", "scripts", "benchmar
 
 PAGES = (
     *("*.md", "docs/**/*.md", "changes/*.md", "benchmarks/**/*.md", ".github/**/*.yml", ".github/**/*.md"),
-    *("examples/**/*.md", "examples/**/*.toml", "pipeline/**/*.j2"),
+    *("examples/*/*.md", "examples/*/*.toml", "pipeline/**/*.j2"),
 )
 """Files that are held to the list as a whole."""
 
