@@ -4,7 +4,7 @@ import msgspec
 
 from device_agent import wire
 from pipeline.measure.remedies import remedy
-from pipeline.records import VARIANTS, Converted, NotMeasured, Subject
+from pipeline.records import VARIANTS, Converted, NotMeasured, Subject, subject_of
 
 # Warm-up until steady, but at least 0.2 s: clocks need as long to rise. The steadiness test decides, and a
 # launch is repeated six times. A model of 100 ms gets its 20 runs for that test within the limit of 10 s.
@@ -32,16 +32,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> Subject:
-        file = self.converted
-        return Subject(
-            variant=file.variant,
-            step=file.step,
-            format=file.format,
-            runtime=self.runtime,
-            threads=self._swept_threads,
-            name=file.name,
-            role=file.role,
-        )
+        return subject_of(self.converted, self.runtime, self._swept_threads)
 
     @property
     def label(self) -> str:

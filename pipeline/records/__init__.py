@@ -62,3 +62,4 @@ from pipeline.records.subject import VARIANTS as VARIANTS
 from pipeline.records.subject import Step as Step
 from pipeline.records.subject import Subject as Subject
 from pipeline.records.subject import file_of as file_of
+from pipeline.records.subject import subject_of as subject_of

@@ -5,7 +5,7 @@ from pipeline.records.doubt import Doubt
 from pipeline.records.energy import Energy
 from pipeline.records.model import Artifact
 from pipeline.records.pairs import EnergyPaired, Paired
-from pipeline.records.subject import VARIANTS, Step, Subject
+from pipeline.records.subject import VARIANTS, Step, Subject, subject_of
 
 
 class Latency(Record, frozen=True):
@@ -117,15 +117,7 @@ class Measurement(Record, frozen=True):
 
     @property
     def subject(self) -> Subject:
-        return Subject(
-            variant=self.variant,
-            step=self.step,
-            format=self.format,
-            runtime=self.runtime,
-            threads=self.threads if self.swept else None,
-            name=self.name,
-            role=self.role,
-        )
+        return subject_of(self, self.runtime, self.threads if self.swept else None)
 
     @property
     def label(self) -> str:
@@ -170,15 +162,7 @@ class NotMeasured(Record, frozen=True):
 
     @property
     def subject(self) -> Subject:
-        return Subject(
-            variant=self.variant,
-            step=self.step,
-            format=self.format,
-            runtime=self.runtime,
-            threads=self.threads,
-            name=self.name,
-            role=self.role,
-        )
+        return subject_of(self, self.runtime, self.threads)
 
     @property
     def label(self) -> str:

@@ -1,5 +1,7 @@
 """What a number is about: one file in one runtime."""
 
+from typing import Protocol
+
 from pipeline.records.base import Record
 
 VARIANTS = ("original", "compressed", "baseline")
@@ -46,6 +48,34 @@ class Subject(Record, frozen=True):
     @property
     def _threads(self) -> str:
         return "" if self.threads is None else f" x{self.threads}"
+
+
+class File(Protocol):
+    """A record of a file, or of what was measured of one."""
+
+    @property
+    def variant(self) -> str: ...
+    @property
+    def step(self) -> Step | None: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+
+
+def subject_of(file: File, runtime: str, threads: int | None) -> Subject:
+    """Return the subject of a number of this file. `threads`: where it is not the number that limits judge."""
+    return Subject(
+        variant=file.variant,
+        step=file.step,
+        format=file.format,
+        runtime=runtime,
+        threads=threads,
+        name=file.name,
+        role=file.role,
+    )
 
 
 def file_of(variant: str, format_name: str, name: str, role: str) -> str:
