@@ -252,7 +252,7 @@ class Pair(Record):
     """Two interleaved launches: both are warmed up, then each cycle is four short blocks, ABBA or BAAB.
 
     A block ends after both `block_min_ns` and `block_min_runs` inferences, or after `block_max_runs`. Of the launches' own limits,
-    only those of the warm-up, `timeout_ns` and `timed_max_runs` (how many times are kept) apply.
+    only those of the warm-up, `timeout_ns` and `timed_max_runs` (of how many inferences the times are kept) apply.
     """
 
     a: Launch

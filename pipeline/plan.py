@@ -180,7 +180,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if "$" in name:
             raise PlanError(
                 f"{self.path}: '{name}': variables with $ are not expanded",
-                hint="Write the path out; ~ at its beginning is your home folder.",
+                hint="Write the path out; a leading ~ is your home folder.",
             )
         try:
             return plan_file.check_name((self.folder / Path(name).expanduser()).resolve())

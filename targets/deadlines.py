@@ -16,9 +16,8 @@ from targets.errors import NoAnswer, NotTheAgent, TargetError
 NEWS_S = (10.0, 30.0, 60.0)  # a line reports the wait after these times without news; then every minute
 GRACE_S = 2.0  # after the limit: a sender that is still blocked is woken by closing the link
 POLL_S = 2.0  # how often a waiting thread checks the clock, and drains the board's output
-SUSPENDED_S = (
-    30.0  # without a check for this long, this process was stopped (Ctrl-Z), and must first read what has arrived
-)
+# Without a check for this long, this process was stopped (Ctrl-Z), and must first read what has arrived.
+SUSPENDED_S = 30.0
 MANY = 100  # Working records beyond those that wire.WORKING_S allows
 
 START_S = 60.0  # for the agent to start: a cold Pi starts Python in seconds

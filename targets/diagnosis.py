@@ -69,7 +69,7 @@ PROGRAM: Causes = (
     (r"[Ii]s a directory", "`python` in boards.toml names a folder: name the program in it, such as bin/python3."),
     (r"Exec format error|cannot execute binary file", "It is not a program for this processor: name a Python of the board's own system as `python` in boards.toml."),
     (r"bad interpreter|required file not found",
-     "The file exists, but its interpreter or loader (its #! line) does not: name another Python as `python` in boards.toml."),
+     "The file exists, but its interpreter (the #! line) or its loader does not: name another Python as `python` in boards.toml."),
     (r"[Pp]ermission denied", "The file exists, but this user may not run it: chmod +x it, or is it on a filesystem mounted noexec?"),
 )  # fmt: skip
 NOT_FOUND = re.compile("not found|no such file|unknown command", re.IGNORECASE)

@@ -11,7 +11,7 @@ address = 0x40
 shunt_ohm = 0.02
 
 [orin]
-ssh = "orin.lab"                  # a host of ~/.ssh/config; then no other key about the connection is allowed
+ssh = "orin.lab"                  # a host of ~/.ssh/config; then of the keys about the connection only ssh_config
 
 [tiny]
 virtual = { memory = "512 MiB", cpu = 0.5, rtt_ms = 20, rate_mbit = 10 }     # targets/shape.py

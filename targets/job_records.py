@@ -36,7 +36,7 @@ class ExpectedRecords:
         )
         self.results = self._events = 0
         self._phase = "started"
-        self._began = time.monotonic()  # the running launch
+        self._began = time.monotonic()  # when the running launch began
 
     def doing(self) -> str:
         of = "" if self._count is None else f" of {self._count}"

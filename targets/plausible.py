@@ -33,7 +33,7 @@ AGAIN = "Run again; report it if it happens twice."
 
 
 def now_s() -> float:
-    """Return the time of a clock that runs while this machine sleeps, as the board does: an hour of a job may be a second of ours."""
+    """Return the time of a clock that runs while this machine sleeps, as the board's may: an hour of a job may be a second of ours."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -151,7 +151,7 @@ class Results:
             return
         least = min(asked.timed_min_runs, asked.timed_max_runs) if asked.mode == "time" else 0
         self._bounds("the number of latency_ns", len(it.latency_ns), least, asked.timed_max_runs if least else 0)
-        for operator in it.operators:  # several threads work on one at the same time
+        for operator in it.operators:  # several run at the same time, so their times do not add up
             self._bounds(
                 "mean_ns * runs of an operator", operator.mean_ns * operator.runs, 0, it.after.t_ns - it.before.t_ns
             )

@@ -43,7 +43,10 @@ NUMBERS = {
     "idle": (0, CENTURY_NS),
     "busy": (0, CENTURY_NS),
     "sampler": (0, CENTURY_NS),
-    "golden": (-sys.float_info.max, sys.float_info.max),  # the runner sends these limits for values that are not finite
+    "golden": (
+        -sys.float_info.max,
+        sys.float_info.max,
+    ),  # the runner sends the upper one for values that are not finite
 }
 UNITS = {
     "ns": (0, CENTURY_NS),

@@ -36,9 +36,8 @@ LONGEST = 4000  # of a text: PATH_MAX
 def nearest(name: str, known: Iterable[str]) -> str:
     """Suggest the name that was probably meant, ignoring case; "" if none is similar."""
     by_lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(
-        name.lower()[:100], by_lower, 1
-    )  # cut, because the time grows with the square of the length
+    # cut, because the time grows with the square of the length
+    near = difflib.get_close_matches(name.lower()[:100], by_lower, 1)
     return f'; did you mean "{by_lower[near[0]]}"?' if near else ""
 
 

@@ -25,7 +25,7 @@ def check(layout: Layout, request: wire.Submit) -> None:
     """Refused "bad_request" for a job that cannot be run."""
     if request.band_mc < 0 or request.cool_ns < 0:
         raise Refused(
-            "bad_request", f"the board cannot cool to a band of {request.band_mc} within {request.cool_ns} ns"
+            "bad_request", f"band_mc is {request.band_mc}, cool_ns {request.cool_ns}: neither may be negative"
         )
     for launch in request.launches:
         _check(layout, launch)

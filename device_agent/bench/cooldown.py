@@ -1,5 +1,5 @@
 """Wait until the board is as cool as when the job began, with a limit: a fixed pause is too long for one board and too short
-for another, and without one the first launches would run cooler than the last.
+for another, and without a pause the first launches would run cooler than the last.
 """
 
 import time

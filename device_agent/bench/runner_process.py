@@ -1,7 +1,7 @@
 """One runner (bench/runner.py) as its parent sees it: a fresh process that may hang or crash without harm to us.
 
 The runner talks over its own pipe, one JSON object a line: {"event": [phase, done, of]} as it works; {"ready": ...} and
-{"block": [...]} if it is to wait for orders; and {"failed": {...}} or {"done": {...}} at the end. What it prints (native
+{"block": {...}} if it is to wait for orders; and {"failed": {...}} or {"done": {...}} at the end. What it prints (native
 libraries do) goes into another pipe, whose last bytes are kept for messages. Orders go to its standard input.
 """
 

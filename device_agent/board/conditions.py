@@ -14,11 +14,9 @@ from device_agent.wire import Conditions, Core
 NO_TEMPERATURE = re.compile("pmic-die|cv[0-9]", re.IGNORECASE)
 # Beyond these: a broken sensor, or "unknown" (NVIDIA -256000, others -273200); the host refuses it.
 LEAST_MC, MOST_MC = -100_000, 300_000
-CLOCK_GAP_NS, CLOCK_TRIES = (
-    1_000_000,
-    5,
-)  # two clocks are read at one moment, unless the kernel runs something else in between
-# On a Jetson "17000000.gpu", before JetPack 6 also "17000000.gv11b" and the like, by its chip. Other devices do not run models.
+# Two clocks are read at one moment, unless the kernel runs something else in between.
+CLOCK_GAP_NS, CLOCK_TRIES = 1_000_000, 5
+# On a Jetson "17000000.gpu", before JetPack 6 also "17000000.gv11b" and the like, by its chip. Another device's clock is not the model's.
 GPU = re.compile(r"/[0-9a-f]+\.(?:gpu|g[a-z]1[01]b)$")
 QUICK_NS = 100_000  # for one sensor in sample(): the runners wait for it, and cool
 

@@ -20,7 +20,7 @@ PACKAGES = ("numpy", "onnxruntime-gpu", "tensorrt")
 
 
 def describe() -> Machine:
-    """Describe the board. Takes a few milliseconds, as the host waits for it. Only a Jetson runs a program, for its power mode."""
+    """Describe the board. It must be quick, since the host waits for it: a few milliseconds. Only a Jetson runs a program, for its power mode."""
     uname = os.uname()
     libc, libc_version = _libc()
     cpus = tuple(sorted(os.sched_getaffinity(0)))

@@ -11,7 +11,7 @@ from device_agent.board import procfs
 from device_agent.wire import MemoryStep
 
 STATUS = "proc/self/status"
-GROUP = r"^[0-9]+:([^:\n]*):(/.*/edgepress-[0-9a-f]{32}\.scope)$"  # of /proc/self/cgroup (cgroups(7)): the scope of a job, jobs.scope()
+GROUP = r"^[0-9]+:([^:\n]*):(/.*/edgepress-[0-9a-f]{32}\.scope)$"  # of /proc/self/cgroup (cgroups(7)): the scope of a job, jobs/requests.py
 ROLLUP = "proc/self/smaps_rollup"  # Linux 4.14, Documentation/ABI/testing/procfs-smaps_rollup: counted page by page
 
 

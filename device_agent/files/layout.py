@@ -269,7 +269,7 @@ def locked(path: str, flags: int = 0) -> Iterator[None]:
 
 
 def hold(folder: str) -> int:
-    """Take a shared lock on a folder for as long as the process lives, so that it is not removed."""
+    """Take a shared lock on a folder for as long as the process lives, so that it is not removed (agents/) or cleaned (blobs/)."""
     descriptor = os.open(folder, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor

@@ -26,7 +26,7 @@ class VerifiedBlobs:
         """Open and hash a blob, if it exists. A damaged one is removed (layout.is_intact)."""
         with contextlib.suppress(FileNotFoundError):
             descriptor = os.open(self.layout.blob(sha256), os.O_RDONLY)
-            self._known[sha256] = descriptor, _times(descriptor), sha256_of(file_of(descriptor))
+            self._known[sha256] = descriptor, _stamp(descriptor), sha256_of(file_of(descriptor))
             self.is_sound(sha256)
 
     def descriptor(self, sha256: str) -> int:
@@ -48,7 +48,7 @@ class VerifiedBlobs:
         since the last check.
         """
         descriptor, before, known = self._known[sha256]
-        now = _times(descriptor)
+        now = _stamp(descriptor)
         if now == before:
             return known
         holds = sha256_of(file_of(descriptor))
@@ -61,6 +61,6 @@ def file_of(descriptor: int) -> str:
     return f"/proc/self/fd/{descriptor}"
 
 
-def _times(descriptor: int) -> _Stamp:
+def _stamp(descriptor: int) -> _Stamp:
     status = os.fstat(descriptor)
     return _Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -153,7 +153,7 @@ class Job:
         return time.monotonic_ns() - int(beat) if beat else 0
 
     def end(self, state: str, evidence: str) -> None:
-        """Record how the job ended, for a process that no longer exists."""
+        """Record how the job ended, for a process that cannot do so itself."""
         with open(os.path.join(self.folder, "events"), "ab+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # another agent may do the same
             if self.ended() is None:
@@ -169,9 +169,9 @@ def _why_gone(process: Optional[Process]) -> "tuple[str, str]":
         return wire.KILLED, "the job's process has not come up"
     if process.boot_id != boot_id():
         return wire.LOST, "the board restarted while the job ran"
-    kills = oom_kills()
-    if kills is not None and process.oom_kills is not None and kills > process.oom_kills:
-        why = "the kernel has killed a process for lack of memory since it started"
-    else:
-        why = "it left no record; the kernel has not killed for lack of memory"
+    kills, why = oom_kills(), "it left no record"
+    if kills is not None and process.oom_kills is not None:
+        why += ", and the kernel counted no OOM kill"
+        if kills > process.oom_kills:
+            why = "the kernel has killed a process for lack of memory since it started"
     return wire.KILLED, f"the job's process {process.pid} has ended: {why}"

@@ -64,9 +64,8 @@ def profile(
     times: Dict[Tuple[int, int, str], List[int]] = {}
     for event in events:
         tag = event.tag.decode(errors="replace")
-        if event.kind in (OPERATOR, DELEGATED) and not tag.startswith(
-            ("DELEGATE", "TfLite")
-        ):  # those contain the others
+        # those that begin so contain the others
+        if event.kind in (OPERATOR, DELEGATED) and not tag.startswith(("DELEGATE", "TfLite")):
             times.setdefault((event.kind, event.index, tag), []).append(1000 * event.took_us)
     keys = list(times)
     shapes = _shapes(keys, interpreter)

@@ -104,4 +104,7 @@ def profile(path: str, threads: int, row: Any, folder: str, limits: Limits) -> T
                 times.setdefault(key, []).append(1000 * event["dur"])
     os.unlink(name)
     found = [averaged(*key, each[WARM_RUNS:]) for key, each in times.items() if len(each) > WARM_RUNS]
-    return found, "by ONNX Runtime's own profile, in whole microseconds, including one or two for its own overhead"
+    return (
+        found,
+        "by ONNX Runtime's own profile, in whole microseconds, including one or two of its own overhead for each",
+    )

@@ -11,9 +11,8 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Sequence
 from device_agent.record import to_fields
 from device_agent.wire import Launch, Operator
 
-WARM_RUNS = (
-    3  # not counted; the second inference takes 1.2 times as long as later ones, the fourth just as long (278 launches)
-)
+# Not counted: the second inference takes 1.2 times as long as later ones, the fourth just as long (278 launches).
+WARM_RUNS = 3
 
 
 class Limits(NamedTuple):

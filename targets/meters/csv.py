@@ -79,7 +79,7 @@ def read(path: Path) -> list[tuple[float, float]]:
                 watts = float(line["watts"]) if "watts" in names else float(line["volts"]) * float(line["amps"])
                 reading = (float(line["time"]), watts)
             except (TypeError, ValueError):
-                raise ValueError(f"line {lines.line_num} has no valid numbers") from None
+                raise ValueError(f"line {lines.line_num} has a value that is not a number") from None
             if not all(map(math.isfinite, reading)) or abs(reading[0]) > 4e9 or abs(watts) > 1e6:
                 raise ValueError(f"line {lines.line_num} is out of range")
             readings.append(reading)

@@ -37,7 +37,7 @@ def collected(session: Session, say: Say) -> Collected:
     source = Path(__file__).with_name("collect.py").read_text()
     channel = session.start_python(source)
     try:
-        with Wait(session.address, "report its files", LIMIT_S, say) as wait:
+        with Wait(session.address, "report what it shows of itself", LIMIT_S, say) as wait:
             line = _line(channel, session.address, wait)
     finally:
         channel.close()

@@ -67,7 +67,7 @@ class _Agent(AgentSSH):
         except Exception as error:  # paramiko raises anything for an answer that it cannot read
             sock.close()
             raise AuthenticationRefused(
-                f"the ssh-agent at {path} does not follow its protocol: {diagnosis.last_words(str(error)) or type(error).__name__}",
+                f"the ssh-agent at {path} gives no usable answer: {diagnosis.last_words(str(error)) or type(error).__name__}",
                 hint="Is it still running? Try ssh-add -l.",
             ) from error
         self.close = sock.close

@@ -22,10 +22,8 @@ KIND = re.compile(rb"[a-z0-9@.-]{1,60}")
 SEAL = re.compile(rb"AES-(?:128|192|256)-CBC,[0-9A-Fa-f]{32}|DES(?:-EDE3)?-CBC,[0-9A-Fa-f]{16}")
 USABLE = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 PANIC = "PanicException"  # a failed assertion in cryptography's Rust code: not an Exception, and not importable
-CIPHERS = (
-    "none",
-    *(f"aes{bits}-{mode}" for bits in (128, 192, 256) for mode in ("ctr", "cbc")),
-)  # that paramiko supports
+# Those that paramiko supports.
+CIPHERS = ("none", *(f"aes{bits}-{mode}" for bits in (128, 192, 256) for mode in ("ctr", "cbc")))
 MOST_ROUNDS = 5000  # of bcrypt, some 10 ms each; ssh-keygen makes 24
 BY_AGENT = "Load it into the ssh-agent (ssh-add {path}) and set `ssh_agent = true` in place of `key`: the agent uses the token."
 NEW = "Create another (ssh-keygen -t ed25519), and put its public half into ~/.ssh/authorized_keys there."

@@ -130,7 +130,7 @@ class SshLink:
                 tcp.silent(self.address, self._timeout_s, "opening a channel")
                 if "Timeout opening" in str(error)
                 else ConnectionLost(
-                    f"sshd at {self.address} refused to start a program: {diagnosis.last_words(str(error)) or type(error).__name__}",
+                    f"no program could be started on {self.address}: {diagnosis.last_words(str(error)) or type(error).__name__}",
                     hint="Its log says why (journalctl -u ssh).",
                 )
             ) from error

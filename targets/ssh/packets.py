@@ -28,9 +28,8 @@ class Packets(Packetizer):
         super().__init__(sock)
         self._tcp = sock if isinstance(sock, socket.socket) else None  # else a channel through a jump host
         self.heard_s = time.monotonic()
-        self.offered: tuple[
-            tuple[str, tuple[str, ...]], ...
-        ] = ()  # what the server supports: (one of LISTS, its names)
+        # what the server supports: (one of LISTS, its names)
+        self.offered: tuple[tuple[str, tuple[str, ...]], ...] = ()
         # Channel -> 128 + n if signal n ended its program: paramiko does not report it.
         self.signals: dict[int, int] = {}
 

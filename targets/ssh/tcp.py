@@ -90,9 +90,8 @@ def _dial(host: str, port: int, timeout_s: float) -> socket.socket:
     for number, (family, kind, protocol, _, where) in enumerate(found):
         sock = socket.socket(family, kind, protocol)
         try:
-            left_s = (deadline - time.monotonic()) / (
-                len(found) - number
-            )  # so that a dead address leaves time for the next
+            # a share, so that a dead address leaves time for the next
+            left_s = (deadline - time.monotonic()) / (len(found) - number)
             sock.settimeout(max(0.05, left_s))
             sock.connect(where)
         except OSError as problem:

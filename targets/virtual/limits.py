@@ -58,9 +58,8 @@ class Limits:
         """Limit the process `pid` and everything that it starts from now on. The note says what could not be limited."""
         self.name = name
         self.groups: dict[str, Path] = {}
-        cores = sorted(os.sched_getaffinity(0))[
-            -shape.cores :
-        ]  # the last ones: most of a machine's work is on the first
+        # the last ones: most of a machine's work is on the first
+        cores = sorted(os.sched_getaffinity(0))[-shape.cores :]
         for controller, parent in _parents(root).items():
             if controller == "cpu" and shape.cpu is None:
                 continue
@@ -78,7 +77,7 @@ class Limits:
     def _words(self, shape: Shape, cores: int) -> list[str]:
         words = [f"{cores} core{'s' if cores > 1 else ''} ({self._means('cpuset', 'CPU affinity')})"]
         if cores < shape.cores:
-            words[0] += f", not {shape.cores}: this machine has no more"
+            words[0] += f", not {shape.cores}: this machine allows no more"
         if "memory" in self.groups:
             words.append(f"{shape.memory} ({self._means('memory', '')})")
         else:

@@ -35,7 +35,7 @@ PRIVILEGE_SEPARATION = Path("/run/sshd")
 
 
 def find_sshd() -> str | None:
-    """Return the absolute path of sshd, which it requires, and which is not on an ordinary user's PATH."""
+    """Return the absolute path of sshd: it must be started by that, and is not on an ordinary user's PATH."""
     return shutil.which("sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
 
 

@@ -33,3 +33,17 @@ def test_a_job_of_another_version():
     error = failures.of_record("pi@board:22", wire.Failure("other_version", said, ""))
     assert error.message == f"pi@board:22 cannot read the job: {said}"
     assert (type(error), "boards clean" in error.hint) == (errors.AgentFailed, True)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "memory"),
+    [
+        ("the job's process 7 has ended: the kernel has killed a process for lack of memory since it started", True),
+        ("the job's process 7 has ended: it left no record, and the kernel counted no OOM kill", False),
+        ("the job's process 7 has ended: it left no record", False),
+    ],
+)
+def test_a_job_that_was_killed_is_short_of_memory_only_by_evidence(evidence, memory):
+    """The second once read "has not killed for lack of memory", and was taken for a lack of memory."""
+    error = failures.of_job("pi", wire.Ended(1, "0" * 32, wire.KILLED, evidence))
+    assert ("ran out of memory" in error.hint) is memory

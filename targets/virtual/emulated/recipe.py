@@ -1,5 +1,6 @@
 """The contents of the image. Its name is the hash of all of this: a changed recipe is built again."""
 
+import ast
 import hashlib
 import inspect
 from pathlib import Path
@@ -93,5 +94,14 @@ def customise(root: Path, user_key: str, host_key: str) -> None:
 def name(release: str) -> str:
     """Return the name of the image for this Debian release."""
     parts = (PACKAGES, LEFT_OUT, DISK_BYTES, FILES, LINKS, release)
-    source = inspect.getsource(customise) + inspect.getsource(initrd)
+    source = _code(inspect.getsource(customise)) + _code(inspect.getsource(initrd))
     return hashlib.sha256((repr(parts) + source).encode()).hexdigest()[:16]
+
+
+def _code(source: str) -> str:
+    """Return the code without comments and docstrings: another wording is not another image, and a new image loses the board's disk."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.unparse(tree)

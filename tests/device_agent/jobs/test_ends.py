@@ -27,7 +27,7 @@ def test_killed(hanging, start):
     os.kill(agent.supervisor(), signal.SIGKILL)
     ended = agent.until(wire.Ended)
     assert ended.state == wire.KILLED
-    assert "it left no record; the kernel has not killed for lack of memory" in ended.evidence
+    assert "it left no record, and the kernel counted no OOM kill" in ended.evidence
     nothing_runs(agent, child)
     assert start().follow(agent.last_job)[-1] == ended
     assert names(agent.root / "tmp") == []  # by the new agent

@@ -169,6 +169,21 @@ def test_the_name_depends_on_all_that_it_is_made_of(monkeypatch):
     assert all(re.fullmatch("[0-9a-f]{16}", name) for name in names)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("Write into the unpacked", "Put into the unpacked", True),
+        ("# may be a link to outside `root`", "# in other words", True),
+        ("0o700", "0o755", False),
+    ],
+)
+def test_the_name_depends_on_the_code_and_not_on_its_wording(monkeypatch, old, new, same):
+    before, source_of = recipe.name("bookworm"), recipe.inspect.getsource
+    assert old in source_of(recipe.customise)
+    monkeypatch.setattr(recipe.inspect, "getsource", lambda thing: source_of(thing).replace(old, new))
+    assert (recipe.name("bookworm") == before) is same
+
+
 def test_no_room_is_said_before_anything_is_fetched(tools, monkeypatch):
     monkeypatch.setattr(build, "NEEDED_BYTES", 1 << 60)
     with pytest.raises(EmulatorUnavailable, match="MiB free"):
