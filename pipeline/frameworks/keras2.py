@@ -8,6 +8,7 @@ by the names of the layers (keras2_weights). The answers differ from those of tf
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,15 @@ def is_keras2(path: Path) -> bool:
     return version.partition(".")[0] in {"1", "2"}
 
 
-def open_keras2(path: Path, name: str) -> KerasModel:
-    """Return the model, for Keras 3. `name` is what messages call it.
+def open_keras2(path: Path, name: str, custom_objects: Mapping[str, Any] | None = None) -> KerasModel:
+    """The model, for Keras 3. `name` is what messages call it; `custom_objects`: layers of the user's own, by their names in the file.
 
     ModelError names the layer that Keras 3 does not have, or that the file is damaged.
     """
     import h5py
 
     _, config = _head(path)
-    built = keras2_graph.Built(name)
+    built = keras2_graph.Built(name, custom_objects)
     try:
         model = built.model(config)
         if zipfile.is_zipfile(path):

@@ -1,7 +1,7 @@
 """A Keras 3 model built, call by call, from the configuration of a Keras 2 one."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import ModelError
@@ -16,8 +16,8 @@ Calls = dict[tuple[str, int], list[KerasTensor]]
 class Built:
     """What was built: the models, and of each its layers in the order and under the names of the file."""
 
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, file: str, custom_objects: Mapping[str, Any] | None = None) -> None:
+        self.file, self.own = file, custom_objects or {}
         self.layers: dict[int, dict[str, KerasLayer]] = {}
         self.shared: dict[int, KerasLayer] = {}
         self.kinds: dict[int, str] = {}
@@ -42,6 +42,10 @@ class Built:
             return self.shared[number]
         if config.get("class_name") in keras2_config.MODELS:
             layer = self.model(config)
+        elif config.get("class_name") in self.own:
+            kind, settings = config["class_name"], dict(config["config"])
+            settings.pop("batch_input_shape", None)
+            layer = self.own[kind].from_config(keras2_config.renamed(kind, settings))
         else:
             kind, settings = keras2_config.repaired(config, self.file)
             try:

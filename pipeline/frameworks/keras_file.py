@@ -5,7 +5,9 @@ import json
 import re
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +21,11 @@ from pipeline.records import TensorSpec
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
 
 
-def open_keras(path: Path, name: str = "") -> KerasModel:
-    """Open a .keras or .h5 file, whatever its name ends in. ModelError says what is wrong with it. No code in the file is ever run."""
+def open_keras(path: Path, name: str = "", custom_objects: Mapping[str, Any] | None = None) -> KerasModel:
+    """Open a .keras or .h5 file, whatever its name ends in. ModelError says what is wrong with it.
+
+    `custom_objects`: classes and functions of the user's own, by the names that they have in the file; no code in the file is ever run.
+    """
     import keras
 
     name = name or path.name
@@ -37,10 +42,10 @@ def open_keras(path: Path, name: str = "") -> KerasModel:
         try:
             keras_archive.check(path, name)
             if keras2.is_keras2(path):
-                return keras2.open_keras2(path, name)
+                return keras2.open_keras2(path, name, custom_objects)
             if is_fake_quantized(path):
                 from pipeline.frameworks import fake_quantization  # noqa: F401 - makes Keras know its layers
-            return keras.models.load_model(link, compile=False, safe_mode=True)
+            return keras.models.load_model(link, custom_objects=custom_objects, compile=False, safe_mode=True)
         except ModelError:
             raise
         except Exception as error:

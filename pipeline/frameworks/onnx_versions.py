@@ -1,4 +1,4 @@
-"""Operator sets and IR versions of ONNX models: which a model has, and how they are changed safely."""
+"""Operator sets and IR versions of ONNX models: which a model has, which a runtime opens, and how they are changed safely."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +12,14 @@ from pipeline.frameworks.types import OnnxFunction, OnnxGraph, OnnxModel
 
 OPSET, IR = 17, 8  # what ONNX Runtime 1.12 and later open, so also the last one for Python 3.8
 DEFAULT_DOMAINS = ("", "ai.onnx")
+OPENS = (
+    ((1, 12), 17, 8),
+    ((1, 16), 19, 9),
+    ((1, 19), 21, 10),
+    ((1, 23), 23, 11),
+    ((1, 32), 28, 14),
+)
+"""Release of ONNX Runtime, the highest opset and the highest IR version that it opens; measured with 1.12.1, 1.16.3, 1.19.2, 1.23.2, 1.32.0."""
 IR_OF_TYPES = {**dict.fromkeys(range(17, 21), 9), 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 13, 27: 14, 28: 14}
 """TensorProto.DataType -> the IR version that brought it: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto"""
 LARGEST_ERROR = 1e-3  # times the largest answer: what the rounding of floating point in another order may change
@@ -21,6 +29,31 @@ SHOWN = 4  # rows that a raised model answers to be compared
 def opset_of(model: OnnxModel) -> int:
     """Return the version of ONNX's own operators; 0 where the model imports none."""
     return max((each.version for each in model.opset_import if each.domain in DEFAULT_DOMAINS), default=0)
+
+
+def opens(release: Sequence[int], opset: int, ir: int) -> bool | None:
+    """Return whether a release of ONNX Runtime opens such a model; None where no measured release tells."""
+    release = tuple(release[:2])
+    for known, highest_opset, highest_ir in OPENS:
+        fits = opset <= highest_opset and ir <= highest_ir
+        if fits and release >= known:
+            return True
+        if not fits and release <= known:
+            return False
+    return None
+
+
+def refusal(model: OnnxModel, version: str) -> str | None:
+    """Return a sentence if this version of ONNX Runtime certainly refuses the model, and what to do; None if it does not."""
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdecimal()]
+    opset, ir = opset_of(model), model.ir_version
+    if len(numbers) < 2 or opens(numbers, opset, ir) is not False:
+        return None
+    if opens(numbers, opset, IR) is not False and lowest_ir(model) <= IR:
+        return f"ONNX Runtime {version} does not open IR version {ir}; onnx-fp32 writes the same model with IR version {IR}"
+    return (
+        f"ONNX Runtime {version} does not open opset {opset} with IR version {ir}: export it with opset_version={OPSET}"
+    )
 
 
 def lowest_ir(model: OnnxModel) -> int:

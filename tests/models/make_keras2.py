@@ -1,6 +1,7 @@
-"""Make the files of keras2/ with tf_keras, which no test needs: pip install --no-deps tf_keras; python make_keras2.py.
+"""Make the files of this folder with tf_keras, which no test needs: pip install --no-deps tf_keras; python make.py.
 
 Of each net: `name.h5` and `name.keras` as Keras 2 writes them, and in answers.npz its rows (`name/<input>`) and answers (`name/<output>`).
+`legacy/` is a SavedModel of the net `nested`.
 """
 
 import os
@@ -191,6 +192,8 @@ def main():
         kept |= {f"{name}/{key}": np.asarray(value) for key, value in (rows | answers).items()}
         model.save(HERE / f"{name}.h5")
         model.save(HERE / f"{name}.keras")
+        if make is nested:
+            model.save(HERE / "legacy", save_format="tf")
     np.savez_compressed(HERE / "answers.npz", **kept)
 
 

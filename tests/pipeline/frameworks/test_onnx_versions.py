@@ -150,6 +150,37 @@ def test_domains_that_nothing_uses_are_stripped():
     assert [each.domain for each in proto.opset_import] == ["", "com.microsoft"]
 
 
+@pytest.mark.parametrize(
+    ("release", "opset", "ir", "opened"),
+    [
+        ((1, 12, 1), 17, 8, True), ((1, 11), 17, 8, None), ((1, 12), 18, 8, False), ((1, 12), 17, 9, False),
+        ((1, 15), 19, 9, None), ((1, 16), 19, 9, True), ((1, 18), 19, 9, True), ((1, 10), 21, 9, False), ((1, 40), 28, 14, True),
+        ((1, 40), 99, 8, None), ((1, 32), 29, 8, False),
+    ],
+)  # fmt: skip
+def test_what_a_release_opens_is_said_only_where_it_was_measured(release, opset, ir, opened):
+    assert onnx_versions.opens(release, opset, ir) is opened
+
+
+def test_this_host_opens_what_the_table_says():
+    import onnxruntime
+
+    release = [int(part) for part in onnxruntime.__version__.split(".")[:2]]
+    for _, opset, ir in onnx_versions.OPENS:
+        if onnx_versions.opens(release, opset, ir):
+            onnxruntime.InferenceSession(model([node("Relu")], opset=opset, ir=ir).SerializeToString())
+
+
+def test_a_release_that_refuses_is_named():
+    proto = model([node("Relu")], opset=17, ir=10)
+    assert onnx_versions.refusal(proto, "1.16.3") == (
+        "ONNX Runtime 1.16.3 does not open IR version 10; onnx-fp32 writes the same model with IR version 8"
+    )
+    assert "export it with opset_version=17" in onnx_versions.refusal(model([node("Relu")], opset=20), "1.16.3")
+    assert onnx_versions.refusal(proto, "1.32.0") is None
+    assert onnx_versions.refusal(proto, "unknown") is None
+
+
 def test_the_ir_version_is_lowered_where_nothing_is_newer(tmp_path):
     proto, before = (model([node("Relu")], opset=18, ir=12) for _ in range(2))
     assert onnx_versions.lower_ir(proto)

@@ -1,0 +1,223 @@
+"""Inputs and outputs of ONNX models: what they are, which cannot be given, which may be a state."""
+
+import numpy as np
+import pytest
+
+from pipeline.frameworks import onnx_signature
+from pipeline.frameworks.onnx_signature import (
+    Signature,
+    Value,
+    batches,
+    refusal,
+    signature,
+    state_candidates,
+    suggestion,
+)
+
+pytestmark = pytest.mark.frameworks
+
+
+def tensor(name, shape, dtype="FLOAT"):
+    from onnx import TensorProto, helper
+
+    return helper.make_tensor_value_info(name, getattr(TensorProto, dtype), shape)
+
+
+def model(inputs, outputs, nodes=(), constants=(), *, ir=8, opset=17):
+    from onnx import helper
+
+    graph = helper.make_graph(list(nodes), "g", list(inputs), list(outputs), list(constants))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir)
+
+
+def value(name, shape, dtype="float32", kind="tensor"):
+    return Value(name, kind, dtype, shape)
+
+
+def test_names_shapes_and_types():
+    proto = model(
+        [tensor("a", ["batch", 3, None, "unk__8"], "FLOAT16"), tensor("b", [], "INT64"), tensor("c", None, "BOOL")],
+        [tensor("y", ["?", 0, -1], "DOUBLE"), tensor("z", ["", "*"], "UINT8")],
+    )
+    found = signature(proto)
+    assert found.inputs == (
+        value("a", ("batch", 3, None, None), "float16"),
+        value("b", (), "int64"),
+        value("c", None, "bool"),
+    )
+    assert found.outputs == (value("y", (None, None, None), "float64"), value("z", (None, None), "uint8"))
+
+
+def test_onnx_runtime_names_the_same(tmp_path):
+    import onnx
+    import onnxruntime
+    from onnx import helper
+
+    nodes = [helper.make_node("Add", ["a", "b"], ["y"]), helper.make_node("Cast", ["y"], ["z"], to=7)]
+    proto = model(
+        [tensor("b", ["N", 4]), tensor("a", ["N", 4])], [tensor("z", None, "INT64"), tensor("y", None)], nodes
+    )
+    onnx.save(proto, tmp_path / "m.onnx")
+    session, found = onnxruntime.InferenceSession(tmp_path / "m.onnx"), signature(proto)
+    assert [each.name for each in found.inputs] == [each.name for each in session.get_inputs()] == ["b", "a"]
+    for ours, theirs in zip(found.outputs, session.get_outputs(), strict=True):
+        assert (ours.name, list(ours.shape)) == (theirs.name, theirs.shape)
+
+
+def test_initializers_are_no_inputs():
+    """IR version 3 lists them as inputs, too."""
+    from onnx import helper, numpy_helper
+
+    weights = numpy_helper.from_array(np.ones((4, 2), np.float32), "w")
+    indices = numpy_helper.from_array(np.array([0, 2]), "indices")
+    proto = model(
+        [tensor("x", [1, 4]), tensor("w", [4, 2]), tensor("few", [4])], [tensor("y", [1, 2])],
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], [weights], ir=3,
+    )  # fmt: skip
+    few = numpy_helper.from_array(np.ones(2, np.float32), "few")
+    proto.graph.sparse_initializer.append(helper.make_sparse_tensor(few, indices, [4]))
+    assert [each.name for each in signature(proto).inputs] == ["x"]
+
+
+def test_outputs_that_say_nothing_are_worked_out():
+    from onnx import helper
+
+    silent = helper.make_empty_tensor_value_info("y")
+    proto = model([tensor("x", ["N", 3, 4])], [silent], [helper.make_node("Transpose", ["x"], ["y"], perm=[1, 0, 2])])
+    assert signature(proto).outputs == (value("y", (3, "N", 4)),)
+
+
+def test_outputs_that_nothing_tells_stay_unknown():
+    from onnx import helper
+
+    silent = helper.make_empty_tensor_value_info("y")
+    own = model([tensor("x", [1])], [silent], [helper.make_node("Mine", ["x"], ["y"], domain="mine")])
+    broken = model([tensor("x", [1])], [silent], [helper.make_node("Relu", ["x"], ["y"])])
+    del broken.opset_import[:]
+    for proto in (own, broken):
+        (output,) = signature(proto).outputs
+        assert (output.kind, output.shape) == ("unknown", None)
+        assert refusal(output, "output") == "nothing in the file says the type of the output 'y'"
+
+
+def test_what_cannot_be_rows():
+    from onnx import TensorProto, helper
+
+    text = helper.make_tensor_type_proto(TensorProto.STRING, [1])
+    number = helper.make_tensor_type_proto(TensorProto.FLOAT, [1])
+    infos = {
+        "words": text,
+        "many": helper.make_sequence_type_proto(number),
+        "maybe": helper.make_optional_type_proto(helper.make_sequence_type_proto(number)),
+        "table": helper.make_map_type_proto(TensorProto.INT64, number),
+        "few": helper.make_sparse_tensor_type_proto(TensorProto.FLOAT, [9]),
+        "short": helper.make_tensor_type_proto(TensorProto.BFLOAT16, [1]),
+        "small": helper.make_tensor_type_proto(TensorProto.INT4, [1]),
+        "pairs": helper.make_tensor_type_proto(TensorProto.COMPLEX64, [1]),
+        "newer": helper.make_tensor_type_proto(99, [1]),
+        "fine": number,
+    }
+    found = signature(model([helper.make_value_info(name, kind) for name, kind in infos.items()], []))
+    said = {each.name: refusal(each, "input") for each in found.inputs}
+    assert said == {
+        "words": "the input 'words' is text, and only numbers can be given and compared",
+        "many": "the input 'many' is a sequence, and only tensors can be given and compared",
+        "maybe": "the input 'maybe' is an optional value, and only tensors can be given and compared",
+        "table": "the input 'table' is a map, and only tensors can be given and compared",
+        "few": "the input 'few' is a sparse tensor, and only tensors can be given and compared",
+        "short": "the input 'short' holds bfloat16, which numpy has no numbers for",
+        "small": "the input 'small' holds int4, which numpy has no numbers for",
+        "pairs": "the input 'pairs' holds complex64, which numpy has no numbers for",
+        "newer": "the input 'newer' holds type 99, which numpy has no numbers for",
+        "fine": None,
+    }
+    by_name = {each.name: each for each in found.inputs}
+    assert (by_name["many"].dtype, by_name["maybe"].dtype) == ("float32", "float32")
+
+
+def test_where_to_cut_is_said():
+    whole = Signature((value("x", (1, 4)),), (value("label", (1,), "string"), value("scores", (1, 3))))
+    hint = onnx_signature.cut_hint([whole.outputs[0]], whole)
+    assert "onnx.utils.extract_model('model.onnx', 'cut.onnx', ['x'], ['scores'])" in hint
+    assert "[inputs], [outputs]" in onnx_signature.cut_hint([whole.inputs[0]], whole)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "expected"),
+    [
+        ([(None, 4)], [(None, 2)], True),
+        ([(1, 4)], [(1, 2), (None, 3)], True),
+        ([("N", 4)], [None], True),
+        ([(15600,)], [(1, 521)], False),
+        ([(8, 4)], [(8, 2)], False),
+        ([()], [(1, 2)], False),
+        ([None], [(1, 2)], False),
+        ([(1, 4)], [(100, 7)], False),
+        ([(1, 4)], [()], False),
+        ([(1, 4), (2, 4)], [(1, 2)], False),
+        ([("sequence_length", 1, 4)], [("sequence_length", 1, 2)], False),
+        ([("batch_size", "seq")], [("batch_size", 2)], True),
+    ],
+)
+def test_which_axis_is_that_of_rows(inputs, outputs, expected):
+    whole = Signature(
+        tuple(value(f"x{i}", shape) for i, shape in enumerate(inputs)),
+        tuple(value(f"y{i}", shape) for i, shape in enumerate(outputs)),
+    )
+    assert batches(whole, [each.name for each in whole.inputs]) is expected
+
+
+def test_inputs_that_no_row_gives_do_not_count():
+    """As in silero VAD: the state's first axis is of layers, and the sampling rate has none."""
+    whole = Signature(
+        (value("input", ("batch", 512)), value("state", (2, "batch", 128)), value("sr", (), "int64")),
+        (value("output", ("batch", 1)), value("stateN", (None, None, None))),
+    )
+    assert batches(whole, ["input"], ["output"])
+    assert not batches(whole, ["input", "state"], ["output"])
+    assert not batches(whole, [], ["output"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "expected"),
+    [
+        (("input", "state", "sr"), ("output", "stateN"), {"state": "stateN"}),
+        (("input", "h", "c"), ("output", "hn", "cn"), {"h": "hn", "c": "cn"}),
+        (("x", "h0", "c0"), ("y", "hn", "cn"), {"h0": "hn", "c0": "cn"}),
+        (("x", "h_in"), ("y", "h_out"), {"h_in": "h_out"}),
+        (("x", "hiddenIn"), ("y", "hiddenOut"), {"hiddenIn": "hiddenOut"}),
+        (("ids", "past_key_values.0.key", "past_key_values.0.value"), ("logits", "present.0.key", "present.0.value"),
+         {"past_key_values.0.key": "present.0.key", "past_key_values.0.value": "present.0.value"}),
+        (("x", "state"), ("y", "state_1"), {"state": "state_1"}),
+        (("x", "mask"), ("y", "scores"), {}),
+        (("image",), ("image_out",), {}),  # the only input is what drives the model
+        (("input", "other"), ("output", "third"), {}),
+        (("x", "h", "h0"), ("y", "hn"), {}),  # one output cannot be the next value of both
+        (("x", "h"), ("y", "hn", "h_out"), {}),
+    ],
+)  # fmt: skip
+def test_what_may_be_a_state_by_its_name(inputs, outputs, expected):
+    whole = Signature(
+        tuple(value(name, (2, "batch", 8)) for name in inputs), tuple(value(name, (2, None, 8)) for name in outputs)
+    )
+    assert state_candidates(whole) == expected
+
+
+@pytest.mark.parametrize(
+    "output",
+    [value("hn", (2, 1, 9)), value("hn", (2, 1)), value("hn", (2, 1, 8), "float16"), value("hn", (2, 1, 8), kind="sequence")],
+)  # fmt: skip
+def test_a_state_keeps_its_type_and_shape(output):
+    assert state_candidates(Signature((value("x", (1, 4)), value("h", (2, 1, 8))), (output,))) == {}
+
+
+def test_a_state_is_only_suggested():
+    assert suggestion({}) is None
+    assert suggestion({"state": "stateN"}) == (
+        "By its name, 'stateN' looks like the next value of the input 'state': if that is so, add to [model]: "
+        'state = { "state" = "stateN" }'
+    )
+    assert "By their names, 'hn', 'cn' look like the next values of the inputs 'h', 'c'" in suggestion(
+        {"h": "hn", "c": "cn"}
+    )
+    assert len(suggestion({f"{'h' * 90}{i}": f"{'n' * 90}{i}" for i in range(50)})) <= 600
