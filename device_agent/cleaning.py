@@ -19,7 +19,7 @@ from device_agent.files.layout import FOLDERS, Entry, Layout, is_ours, locked, n
 from device_agent.jobs.job import Job
 
 HASH = re.compile(b"[0-9a-f]{64}")
-OUTPUTS = re.compile(b'"outputs_sha256":"([0-9a-f]{64})"')
+OUTPUTS = re.compile(b'"outputs_sha256":\\[([^]]*)\\]')
 STARTED_NS = 60 * 10**9  # a job starts up this long before it is known to run
 OLD_RESULT_NS = 3600 * 10**9  # the host takes no older ones (targets/session.py)
 FILES = ("lock", "tuned.json", "tuned.json.new", "tune.log", "jetson_clocks.conf")  # in the root, next to FOLDERS
@@ -170,10 +170,11 @@ def _needed(layout: Layout, without: "Tuple[str, ...]") -> Set[str]:
     found: Set[bytes] = set()
     for folder in newest_first(os.path.join(layout.root, "jobs")):
         if folder not in without:
-            for name, pattern in (("submit", HASH), ("events", OUTPUTS)):
-                with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, name), "rb") as file:
-                    for line in file:
-                        found.update(pattern.findall(line))
+            with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, "submit"), "rb") as file:
+                found.update(HASH.findall(file.read()))
+            with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, "events"), "rb") as file:
+                for line in file:
+                    found.update(hash_ for outputs in OUTPUTS.findall(line) for hash_ in HASH.findall(outputs))
     return {each.decode() for each in found}
 
 

@@ -30,6 +30,7 @@ PROTOCOL history (an agent is pushed by the hash of its content, so versions nev
     4  meters: several a launch, power or energy
     5  cleaning up: Clean, Uninstall; a note in Accepted; the numbers of the CPUs that a process may use; the time in which a
        runner's delays were counted; a maximum length of texts
+    6  any number of inputs and outputs; state that a model passes from one inference to the next
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Optional, Tuple
 
-PROTOCOL = 5
+PROTOCOL = 6
 MARK = b"--edgepress-agent-1--"
 MAX_LINE_BYTES = 32 * 1024 * 1024
 WORKING_S = 5.0
@@ -223,6 +224,15 @@ class MeterList(Record):
     meters: Tuple[MeterInfo, ...]
 
 
+class Input(Record):
+    """One input of a model. The rows of a launch's inputs belong together."""
+
+    tensor: str  # what the runtime calls it: a name in ONNX, an index in TFLite; "": it is the only one
+    shape: Tuple[int, ...]  # of the whole tensor, where the file leaves axes open; (): as the file says
+    sha256: str  # a .npy blob, (rows, ...); "": zeros
+    constant: bool  # its only row belongs to each row of the others
+
+
 class Launch(Record):
     """One fresh process: open one model in one runtime, and time it, evaluate all rows, profile its operators, or run it for the
     meters.
@@ -233,7 +243,14 @@ class Launch(Record):
     model_format: str  # tflite, onnx, sleep: the file extension that the runtime sees
     runtime: str
     sites: Tuple[str, ...]  # put on sys.path in this order; (): the runtime needs no wheels
-    inputs_sha256: str  # a .npy blob, (rows, ...); "" = zeros
+    inputs: Tuple[Input, ...]  # those that are not named here are zeros
+    outputs: Tuple[str, ...]  # what the runtime calls them; (): all, in the file's order
+    state: Tuple[
+        Tuple[str, str], ...
+    ]  # (input, output): each inference takes what the one before has answered, the first zeros
+    sequences: (
+        bool  # a row is a sequence, (steps, ...) of each input: one inference a step, and the state ends with the row
+    )
     rotated_rows: int  # this number of its first rows rotate as the timed input
     threads: int
     cpus: Tuple[int, ...]  # the process is bound to these; (): to `threads` of the board's fastest
@@ -434,7 +451,7 @@ class Launched(Record):
     runtime_version: str
     delegates: Tuple[str, ...]  # what runs the model, according to the runtime: its execution providers, or XNNPACK
     model_sha256: str  # of the file that it read; "": unknown, the file was changed and changed back
-    inputs_sha256: str  # as model_sha256; without inputs ""
+    inputs_sha256: Tuple[str, ...]  # as model_sha256, of each input of the launch; "": zeros
     in_band: Optional[bool]  # False: the board did not cool down in time; None: no sensor, or no waiting
     cold_start_ns: int  # from just before the process was started to the end of the first inference
     import_ns: int
@@ -443,7 +460,8 @@ class Launched(Record):
     warmup_ns: Tuple[int, ...]
     steady: bool  # False: the warm-up reached its limit before it became steady
     latency_ns: Tuple[int, ...]  # empty in mode "evaluate"
-    golden: Tuple[float, ...]  # this process's outputs for the first GOLDEN_ROWS rows, GOLDEN_VALUES of each
+    # this process's outputs for the first GOLDEN_ROWS rows (of sequences: their first steps), GOLDEN_VALUES of each, from all outputs
+    golden: Tuple[float, ...]
     cpus: Tuple[int, ...]  # it was bound to these; (): the kernel does not support that
     memory: Tuple[MemoryStep, ...]
     peak_bytes: Optional[int]
@@ -455,7 +473,8 @@ class Launched(Record):
     counted_ns: int  # how long these three were counted: more than the inferences alone
     power: Tuple[PowerTrace, ...]  # one for each meter of the launch
     energy: Optional[EnergyWindow]  # mode "energy"
-    outputs_sha256: str  # mode "evaluate": a .npy blob, float32 (rows, ...); else ""
+    # mode "evaluate": a .npy blob (rows, ...) for each output, without its first axis where that is 1; else ()
+    outputs_sha256: Tuple[str, ...]
     operators: Tuple[Operator, ...]  # mode "profile": in execution order; else empty
     operators_note: str  # mode "profile": their source, or why they are missing; else ""
     before: Conditions

@@ -142,6 +142,10 @@ class Results:
         self._counters(it, whole_ns)
         if it.energy is not None:
             self._energy(it.energy, it.before.t_ns, it.after.t_ns)
+        if asked is not None and len(it.inputs_sha256) != len(asked.inputs):
+            self._wrong(
+                "inputs_sha256", f"{len(it.inputs_sha256)} hashes", f"{len(asked.inputs)} inputs were requested"
+            )
         if asked is not None and asked.cpus and it.cpus != asked.cpus:
             self._wrong("cpus", list(it.cpus), f"{list(asked.cpus)} were requested")
 
@@ -158,7 +162,11 @@ class Results:
         if asked.mode != "profile" and it.operators:
             self._wrong("operators", len(it.operators), "they were not requested")
         if bool(it.outputs_sha256) != (asked.mode == "evaluate"):
-            self._wrong("outputs_sha256", repr(it.outputs_sha256[:12]), f"the mode is {asked.mode}")
+            self._wrong("outputs_sha256", f"{len(it.outputs_sha256)} hashes", f"the mode is {asked.mode}")
+        if it.outputs_sha256 and asked.outputs and len(it.outputs_sha256) != len(asked.outputs):
+            self._wrong(
+                "outputs_sha256", f"{len(it.outputs_sha256)} hashes", f"{len(asked.outputs)} outputs were requested"
+            )
         if (it.energy is not None) != (asked.mode == "energy"):
             self._wrong("energy", "there" if it.energy else "missing", f"the mode is {asked.mode}")
 

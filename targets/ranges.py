@@ -43,6 +43,7 @@ NUMBERS = {
     "idle": (0, CENTURY_NS),
     "busy": (0, CENTURY_NS),
     "sampler": (0, CENTURY_NS),
+    "shape": (0, 2**40),
     "golden": (
         -sys.float_info.max,
         sys.float_info.max,
@@ -76,7 +77,7 @@ TEXTS = {  # the whole text must match; other texts are for people, with any cha
     "agent_sha256": HASH,
     "model_sha256": HASH + "|",
     "inputs_sha256": HASH + "|",
-    "outputs_sha256": HASH + "|",
+    "outputs_sha256": HASH,
     "blobs": HASH,
     "sites": HASH,
     "job_id": "[0-9a-f]{32}",
@@ -95,6 +96,12 @@ TEXTS = {  # the whole text must match; other texts are for people, with any cha
 LONG_TEXTS = {"changed": 20_000, "refused": 20_000, "restored": 20_000}  # commands that name a file for each core
 
 ITEMS = {  # the maximum length of a list
+    "inputs": 1000,
+    "outputs": 1000,
+    "inputs_sha256": 1000,
+    "outputs_sha256": 1000,
+    "state": 1000,
+    "shape": 64,
     "latency_ns": MOST_TIMES,
     "warmup_ns": 65_536,  # runner.WARMUP_KEEP
     "golden": 256,  # wire.GOLDEN_ROWS x wire.GOLDEN_VALUES

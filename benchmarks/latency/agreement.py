@@ -197,7 +197,7 @@ def compared(
         model_format=path.suffix[1:],
         runtime=runtime,
         sites=sites,
-        inputs_sha256=sent[1],
+        inputs=(wire.Input(tensor="", shape=(), sha256=sent[1], constant=False),),
         cpus=(CPU,),
         warmup_min_ns=500_000_000,
         timed_min_ns=round(TIMED_S * 1e9),

@@ -169,7 +169,10 @@ def on_board(session: Session, file: Converted, store: Store, rows: bytes) -> It
             model_format=file.artifact.format,
             runtime=runtime,
             sites=sites,
-            inputs_sha256=hashlib.sha256(rows).hexdigest(),
+            inputs=(wire.Input(tensor="", shape=(), sha256=hashlib.sha256(rows).hexdigest(), constant=False),),
+            outputs=(),
+            state=(),
+            sequences=False,
             rotated_rows=4,
             threads=threads,
             warmup_min_ns=0,
@@ -182,7 +185,7 @@ def on_board(session: Session, file: Converted, store: Store, rows: bytes) -> It
         job = session.submit((launch,), "benchmarks/verdicts/golden.py")
         (launched,) = (each for each in session.follow(job) if not isinstance(each, wire.Event))
         session.forget(job)
-        answers = np.load(io.BytesIO(session.get(launched.outputs_sha256, MOST_BYTES)))
+        answers = np.load(io.BytesIO(session.get(launched.outputs_sha256[0], MOST_BYTES)))
         yield Answered(f"{runtime} {launched.runtime_version}, {threads} threads", answers, launched.delegates, runtime)
 
 

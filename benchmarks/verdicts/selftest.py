@@ -101,7 +101,7 @@ def launches(name: str, slower: bool, cpu: int | None) -> Iterator[tuple]:
                 model_format=name,
                 runtime=RUNTIMES[name],
                 sites=sites,
-                inputs_sha256=rows_sha256,
+                inputs=(wire.Input(tensor="", shape=(), sha256=rows_sha256, constant=False),),
                 rotated_rows=8,
                 cpus=() if cpu is None else (cpu,),
             )

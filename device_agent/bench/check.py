@@ -55,8 +55,13 @@ def _check(layout: Layout, launch: wire.Launch) -> None:
     layout.blob(launch.model_sha256)
     for site in launch.sites:
         layout.site(site)
-    if launch.mode == "evaluate":
-        layout.blob(launch.inputs_sha256)
+    for each in launch.inputs:
+        if each.sha256:
+            layout.blob(each.sha256)
+        if any(not 0 <= size <= 1 << 40 for size in each.shape):
+            raise Refused("bad_request", f"the input {each.tensor!r} has the shape {each.shape}")
+    if launch.mode == "evaluate" and not any(each.sha256 and not each.constant for each in launch.inputs):
+        raise Refused("bad_request", "there are no rows to evaluate")
 
 
 def _check_pair(pair: wire.Pair) -> None:

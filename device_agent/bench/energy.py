@@ -24,7 +24,7 @@ def measure(
     """Return the fields of wire.EnergyWindow. `enter` reports a phase to the agent; `warm_up` runs until steady."""
 
     def invoke() -> None:
-        model.feed(next(rows))
+        model.feed(next(rows), fresh=False)
         model.invoke()
 
     busy = _pattern(invoke, launch.pattern_ns, enter)

@@ -4,34 +4,75 @@ import hashlib
 import io
 import os
 import time
-from typing import Any, Dict
+from typing import Any, Dict, List, Tuple
 
+from device_agent.bench.feeds import Feeds
 from device_agent.bench.messages import Messages
 from device_agent.files.layout import Layout, commit
 
 
-def evaluate(model: Any, inputs: Any, messages: Messages, folder: str, layout: Layout) -> Dict[str, Any]:
-    """Keep the outputs as a .npy blob, written row by row: boards have little memory. Returns its hash, for wire.Launched."""
+def evaluate(model: Any, feeds: Feeds, messages: Messages, folder: str, layout: Layout) -> Dict[str, Any]:
+    """Keep each output as a .npy blob, written row by row: boards have little memory. Returns their hashes, for wire.Launched."""
+    messages.enter("evaluate", feeds.rows)
+    files: List[_Output] = []
+    try:
+        for index in range(feeds.rows):
+            for number, answer in enumerate(_answers(model, feeds, index)):
+                if number == len(files):
+                    files.append(_Output(os.path.join(folder, "output%d.npy" % number), feeds.rows, answer))
+                files[number].add(answer, index)
+            messages.report(index + 1, feeds.rows, time.perf_counter_ns())
+    finally:
+        for file in files:
+            file.close()
+    for file in files:
+        commit(file.path, layout.blob(file.digest.hexdigest()))
+    return {"outputs_sha256": tuple(file.digest.hexdigest() for file in files)}
+
+
+def _answers(model: Any, feeds: Feeds, index: int) -> List[Any]:
+    """Return the answers to one row; of a sequence, those to its steps, one above the other."""
     import numpy as np
 
-    rows, header, digest = len(inputs), io.BytesIO(), hashlib.sha256()
-    messages.enter("evaluate", rows)
-    path = os.path.join(folder, "outputs.npy")
-    with open(path, "wb") as file:
-        for row in range(rows):
-            model.feed(model.fitted(inputs[row]))
-            model.invoke()
-            answer = np.ascontiguousarray(model.output(), "<f4")
-            if answer.shape[:1] != (1,):
-                raise ValueError(f"the model answers one row with the shape {answer.shape}")
-            data = answer.tobytes()
-            if not row:
-                fields = {"descr": "<f4", "fortran_order": False, "shape": (rows, *answer.shape[1:])}
-                np.lib.format.write_array_header_1_0(header, fields)
-                data = header.getvalue() + data
-            digest.update(data)
-            file.write(data)
-            messages.report(row + 1, rows, time.perf_counter_ns())
-    sha256 = digest.hexdigest()
-    commit(path, layout.blob(sha256))
-    return {"outputs_sha256": sha256}
+    model.reset()
+    steps = []
+    for number, step in enumerate(feeds.steps(index)):
+        model.feed(model.fitted(step), fresh=number == 0)
+        model.invoke()
+        steps.append([_row_of(output) for output in model.outputs()])
+    return [np.stack(each) for each in zip(*steps)] if feeds.launch.sequences else steps[0]  # noqa: B905 - Python 3.8
+
+
+def _row_of(output: Any) -> Any:
+    """Drop the batch axis."""
+    return output[0] if output.shape[:1] == (1,) else output
+
+
+class _Output:
+    """One output's file, and its hash."""
+
+    def __init__(self, path: str, rows: int, first: Any) -> None:
+        import numpy as np
+
+        self.path, self.digest = path, hashlib.sha256()
+        self.dtype, self.shape = first.dtype.newbyteorder("<"), first.shape
+        self.file = open(path, "wb")  # noqa: SIM115 - closed by `close`
+        header = io.BytesIO()
+        fields: Dict[str, Any] = {"descr": self.dtype.str, "fortran_order": False, "shape": (rows, *self.shape)}
+        np.lib.format.write_array_header_1_0(header, fields)
+        self._write(header.getvalue())
+
+    def add(self, answer: Any, index: int) -> None:
+        import numpy as np
+
+        if answer.shape != self.shape:
+            shapes: Tuple[Any, Any] = self.shape, answer.shape
+            raise ValueError("an output has the shape %s for row 0 and %s for row %d" % (*shapes, index))
+        self._write(np.ascontiguousarray(answer, self.dtype).tobytes())
+
+    def close(self) -> None:
+        self.file.close()
+
+    def _write(self, data: bytes) -> None:
+        self.digest.update(data)
+        self.file.write(data)

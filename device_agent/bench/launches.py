@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 import time
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from device_agent import wire
 from device_agent.bench.cooldown import Band
@@ -34,7 +34,7 @@ def _look(blobs: VerifiedBlobs, spool: Spool, request: wire.Submit) -> "set[str]
     from device_agent.files.wheels import is_sound  # here: zipfile would delay the answer to Submit
 
     launches = [*request.launches, *(launch for pair in request.pairs for launch in (pair.a, pair.b))]
-    wanted = {sha256 for launch in launches for sha256 in (launch.model_sha256, launch.inputs_sha256) if sha256}
+    wanted = {sha256 for launch in launches for sha256 in _blobs(launch) if sha256}
     for sha256 in sorted(wanted):
         with spool.cancellable():
             blobs.open(sha256)
@@ -137,18 +137,18 @@ class _Item:
     ) -> RunnerProcess:
         folder = os.path.join(self.folder, name)
         os.makedirs(folder, exist_ok=True)
-        files = [self.blobs.descriptor(blob) if blob else None for blob in (launch.model_sha256, launch.inputs_sha256)]
+        files = [self.blobs.descriptor(blob) if blob else None for blob in _blobs(launch)]
         return RunnerProcess(
             self.blobs.layout.root, folder, cpus, launch, files, self.spool, report, self.job_deadline_ns
         )
 
     def _is_there(self, launch: wire.Launch) -> None:
         """Failed if something that the launch needs is missing or damaged."""
-        for what, sha256 in (("model", launch.model_sha256), ("inputs", launch.inputs_sha256)):
+        for index, sha256 in enumerate(_blobs(launch)):
             if sha256:
                 with self.spool.cancellable():
                     sound = self.blobs.is_sound(sha256)
-                _require(what, sha256, sound)
+                _require("inputs" if index else "model", sha256, sound)
         for site in launch.sites:
             there = True if os.path.exists(self.blobs.layout.site(site)) else None
             _require("unpacked wheel", site, False if site in self.damaged else there)
@@ -166,9 +166,7 @@ class _Item:
         done["operators"] = tuple(wire.Operator(**one) for one in done["operators"])
         done["energy"] = wire.EnergyWindow(**done["energy"]) if done["energy"] else None
         with self.spool.cancellable():
-            model, inputs = (
-                self.blobs.found(blob) if blob else "" for blob in (launch.model_sha256, launch.inputs_sha256)
-            )
+            model, *inputs = (self.blobs.found(blob) if blob else "" for blob in _blobs(launch))
         return wire.Launched(
             seq=0,
             index=self.index,
@@ -178,10 +176,15 @@ class _Item:
             in_band=in_band,
             power=power,
             model_sha256=model,
-            inputs_sha256=inputs,
+            inputs_sha256=tuple(inputs),
             job_peak_bytes=memory.job_peak_bytes(),
             **done,
         )
+
+
+def _blobs(launch: wire.Launch) -> List[str]:
+    """Return the hashes of the model and of each input; "": zeros."""
+    return [launch.model_sha256, *(each.sha256 for each in launch.inputs)]
 
 
 def _require(what: str, sha256: str, sound: Optional[bool]) -> None:

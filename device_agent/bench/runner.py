@@ -1,8 +1,8 @@
 """The child process of one launch: open ONE model in ONE runtime, and time, evaluate or profile it. It sends raw numbers.
 
 argv: the agent's folder (for sys.path, see runner_process.START), the root, a folder for temporary files, the descriptor for
-messages, the agent's process number, the CPUs to bind to ("2,3"), the files of the model and of the inputs ("": none), the clock when
-it started this process. Standard input has a line with the Launch; in mode "turns" then a line `min_ns min_runs max_runs` for each
+messages, the agent's process number, the CPUs to bind to ("2,3"), the clock when it started this process, the files of the model and
+of each of launch.inputs ("": none). Standard input has a line with the Launch; in mode "turns" then a line `min_ns min_runs max_runs` for each
 block, and finally the line `end`.
 """
 
@@ -23,10 +23,11 @@ import statistics
 import sys
 import time
 import traceback
-from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, Sequence, Tuple
 
 from device_agent import wire
 from device_agent.bench import evaluate
+from device_agent.bench.feeds import Feeds, golden_values
 from device_agent.bench.messages import Messages
 from device_agent.board import memory
 from device_agent.board.scheduling import DelayCounter
@@ -44,7 +45,7 @@ clock = time.perf_counter_ns  # CLOCK_MONOTONIC
 
 
 def main() -> None:
-    _, root, folder, descriptor, agent, cpus, model, inputs, started_ns = sys.argv[1:]
+    _, root, folder, descriptor, agent, cpus, started_ns, *files = sys.argv[1:]
     _die_with(int(agent))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # the supervisor's mask is inherited
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not fill the board's disk
@@ -54,7 +55,7 @@ def main() -> None:
     messages = Messages(int(descriptor))
     try:
         launch = from_fields(wire.Launch, json.loads(sys.stdin.readline()))
-        done = Runner(Layout(root), folder, messages, launch, (model, inputs), int(started_ns)).run()
+        done = Runner(Layout(root), folder, messages, launch, files, int(started_ns)).run()
     except Exception as error:
         traceback.print_exc()
         failed = {"phase": messages.phase, "error": type(error).__name__, "message": str(error)}
@@ -89,10 +90,10 @@ class Runner:
         folder: str,
         messages: Messages,
         launch: wire.Launch,
-        files: Tuple[str, str],
+        files: Sequence[str],
         started_ns: int,
     ) -> None:
-        """`files`: the paths of the model and of the inputs; "": none."""
+        """`files`: the paths of the model and of each of launch.inputs; "": none."""
         self.layout, self.folder, self.messages, self.launch = layout, folder, messages, launch
         self.files, self.started_ns = files, started_ns
         # allocated before the first memory snapshot: they are not the model's
@@ -116,27 +117,27 @@ class Runner:
         self._snapshot("runtime_imported")
         done: Dict[str, Any] = {
             "runtime_version": runtime.version(), "delegates": [], "import_ns": import_ns, "load_ns": 0, "warmup_ns": (), "steady": True,
-            "latency_ns": (), "golden": [], "involuntary_switches": 0, "major_faults": 0, "run_delay_ns": None, "counted_ns": 0, "outputs_sha256": "", "energy": None,
+            "latency_ns": (), "golden": [], "involuntary_switches": 0, "major_faults": 0, "run_delay_ns": None, "counted_ns": 0, "outputs_sha256": (), "energy": None,
             "operators": [], "operators_note": "",
         }  # fmt: skip
-        inputs = self._inputs()
+        feeds = Feeds(launch, self.files[1:])
         link = os.path.join(self.folder, "model." + launch.model_format)
         os.symlink(self.files[0], link)
         if launch.mode == "profile":
             self.messages.enter("timed", 1)
-            done.update(_profile.profiled(launch, runtime, link, None if inputs is None else inputs[0], self.folder))
+            done.update(_profile.profiled(launch, runtime, link, feeds.first_step(0), self.folder))
         else:
-            done.update(self._measure(runtime, link, inputs))
+            done.update(self._measure(runtime, link, feeds))
         self._snapshot("end")
         done["first_ns"], done["cold_start_ns"] = self.first_ns, self.cold_start_ns
         done["peak_bytes"] = memory.peak_bytes()
         done["memory"] = [to_fields(step) for step in self.memory]
         return done
 
-    def _measure(self, runtime: Any, path: str, inputs: Any) -> Dict[str, Any]:
+    def _measure(self, runtime: Any, path: str, feeds: Feeds) -> Dict[str, Any]:
         """Run any mode but "profile"."""
         launch, start_ns = self.launch, clock()
-        self.model = model = runtime.open_model(path, launch.threads)
+        self.model = model = runtime.open_model(path, launch)
         load_ns = clock() - start_ns
         self._snapshot("model_loaded")
         if model.allocate is not None:
@@ -144,34 +145,37 @@ class Runner:
             model.allocate()
             load_ns += clock() - start_ns
             self._snapshot("allocated")
-        fitted = [model.fitted(row) for row in ([None] if inputs is None else inputs[: launch.rotated_rows])]
-        self.rows = itertools.cycle(fitted)
+        first_steps = [model.fitted(feeds.first_step(row)) for row in range(min(feeds.rows, wire.GOLDEN_ROWS))]
+        timed = [model.fitted(step) for step in itertools.islice(feeds.all_steps(), launch.rotated_rows)]
+        self.rows = itertools.cycle(timed)
         self._snapshot("inputs_ready")
-        golden = self._golden(model, fitted[: wire.GOLDEN_ROWS])
+        golden = self._golden(model, first_steps, feeds.has_rows)
         measure: Dict[str, Callable[[Any], Dict[str, Any]]] = {
             "time": self._time,
             "turns": self._run_blocks,
             "energy": self._energy,
-            "evaluate": lambda model: evaluate.evaluate(model, inputs, self.messages, self.folder, self.layout),
+            "evaluate": lambda model: evaluate.evaluate(model, feeds, self.messages, self.folder, self.layout),
         }
         return {"delegates": list(model.delegates), "load_ns": load_ns, "golden": golden, **measure[launch.mode](model)}
 
-    def _golden(self, model: Any, rows: List[Any]) -> List[float]:
+    def _golden(self, model: Any, rows: List[Any], has_rows: bool) -> List[float]:
         """Return this process's outputs for the first rows, which the host compares with the known ones; empty without rows. The
         first inference is made here.
         """
         answers: List[float] = []
         self.messages.enter("golden", len(rows))
         for row in rows:
-            model.feed(row)
+            if self.first_ns:
+                model.reset()
+            model.feed(row, fresh=True)
             start_ns = clock()
             model.invoke()
             if not self.first_ns:
                 end_ns = clock()
                 self.first_ns, self.cold_start_ns = end_ns - start_ns, end_ns - self.started_ns
                 self._snapshot("first_inference")
-            if self.launch.inputs_sha256:
-                answers += model.output().ravel()[: wire.GOLDEN_VALUES].tolist()
+            if has_rows:
+                answers += golden_values(model.outputs())
         return [value if math.isfinite(value) else sys.float_info.max for value in answers]  # JSON has no NaN
 
     # --- modes "time" and "turns"
@@ -215,7 +219,7 @@ class Runner:
                 if steady or elapsed_ns >= launch.warmup_max_ns:
                     return self.warmup[: min(runs, WARMUP_KEEP)].tolist(), steady
             self.messages.report(elapsed_ns, launch.warmup_max_ns, start_ns + elapsed_ns)
-            model.feed(next(self.rows))
+            model.feed(next(self.rows), fresh=False)
             before_ns = clock()
             model.invoke()
             took_ns = clock() - before_ns
@@ -232,7 +236,7 @@ class Runner:
         room = len(samples) - begin
         start_ns = after_ns = clock()
         for run in range(max_runs):
-            feed(next(rows))
+            feed(next(rows), False)
             before_ns = clock()
             invoke()
             after_ns = clock()
@@ -251,19 +255,6 @@ class Runner:
 
         warm_up = functools.partial(self._warm_up, model)
         return {"energy": energy.measure(model, self.rows, self.launch, self.messages.enter, warm_up)}
-
-    # --- both
-
-    def _inputs(self) -> Optional[Any]:
-        """Return all rows, memory-mapped; None: zeros."""
-        if not self.files[1]:
-            return None
-        import numpy as np
-
-        inputs = np.load(self.files[1], mmap_mode="r", allow_pickle=False)
-        if not isinstance(inputs, np.ndarray) or inputs.ndim < 1 or not len(inputs):
-            raise ValueError("the inputs are not a .npy file of one row or more")
-        return inputs
 
     def _snapshot(self, step: str) -> None:
         self.memory.append(memory.snapshot(step))

@@ -58,7 +58,7 @@ class RunnerProcess:
         report: Callable[[str, int, int], None],
         job_deadline_ns: int,
     ) -> None:
-        """`files`: the descriptors of the model and of the inputs. `report` is called with (phase, done, of) of every event."""
+        """`files`: the descriptors of the model and of each input. `report` is called with (phase, done, of) of every event."""
         self.spool, self.report, self.launch = spool, report, launch
         self.deadline_ns, self.job_deadline_ns = time.monotonic_ns() + launch.timeout_ns, job_deadline_ns
         self.phase = "started"
@@ -71,7 +71,7 @@ class RunnerProcess:
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-IB", "-c", START, AGENT, root, folder, str(write_end), str(os.getpid()),
-                 ",".join(map(str, cpus)), *("" if file is None else file_of(file) for file in files), str(time.perf_counter_ns())],
+                 ",".join(map(str, cpus)), str(time.perf_counter_ns()), *("" if file is None else file_of(file) for file in files)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[write_end, *(file for file in files if file is not None)],
                 start_new_session=True,
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # numpy's own pool would only cost memory

@@ -9,8 +9,8 @@ import os
 from ctypes import c_char_p, c_int, c_size_t, c_uint8, c_uint64, c_void_p
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from device_agent.runtimes import fitted, only
 from device_agent.runtimes._profile import WARM_RUNS, Limits, averaged, repeat, shapes_text
+from device_agent.runtimes._tflite import TfliteModel
 from device_agent.wire import Operator
 
 TRIED = ("2.3.0",)
@@ -41,16 +41,14 @@ class Event(ctypes.Structure):
 
 
 def profile(
-    package: str, version: str, interpreter: Any, path: str, threads: int, row: Any, limits: Limits
+    package: str, version: str, model: TfliteModel, path: str, rows: Sequence[Any], limits: Limits
 ) -> Tuple[List[Operator], str]:
-    """Profile with LiteRT. `package`: its folder; `interpreter`: of the same file, allocated; it knows the shapes."""
+    """Profile with LiteRT. `package`: its folder; `model`: the same file, allocated; it knows the shapes."""
     if version not in TRIED:
         return [], f"no profile from LiteRT {version}: its C library was only tested in {', '.join(TRIED)}"
     library = _Library(package)
-    compiled = library.compiled(path, threads)
-    source = only(interpreter.get_input_details(), "input")
-    shape = tuple(int(size) for size in source["shape"])
-    compiled.fill(fitted(row, shape, source["dtype"].__name__, *source["quantization"]).tobytes())
+    compiled = library.compiled(path, model.launch.threads)
+    compiled.fill([array.tobytes() for array in model.in_order_of_file(model.fitted(rows))])
     for _ in range(WARM_RUNS):
         compiled.invoke()
     profiler = c_void_p()
@@ -68,7 +66,7 @@ def profile(
         if event.kind in (OPERATOR, DELEGATED) and not tag.startswith(("DELEGATE", "TfLite")):
             times.setdefault((event.kind, event.index, tag), []).append(1000 * event.took_us)
     keys = list(times)
-    shapes = _shapes(keys, interpreter)
+    shapes = _shapes(keys, model.interpreter)
     found = [averaged(str(key[1]), key[2], shapes[key], times[key]) for key in keys]
     note = "by LiteRT's C library (CompiledModel), in whole microseconds; shapes by the order of the file's operators"
     return found, note
@@ -117,7 +115,7 @@ class _Library:
 
 
 class _Compiled:
-    """A compiled model, its one input and its one output."""
+    """A compiled model with buffers for its inputs and outputs."""
 
     def __init__(self, library: _Library, path: str, threads: int) -> None:
         self.library = library
@@ -130,7 +128,16 @@ class _Compiled:
         self._option("runtime_options_string", "enable_profiling = true\n")
         self._option("xnnpack", f"num_threads = {threads}\n")
         call("LiteRtCreateCompiledModel", self.environment, self.file, self.options, by(self.model))
-        self.source, self.target = self._buffer("Input"), self._buffer("Output")
+        signature, inputs, outputs = c_void_p(), c_size_t(), c_size_t()
+        call("LiteRtGetModelSignature", self.file, c_size_t(0), by(signature))
+        call("LiteRtGetNumSignatureInputs", signature, by(inputs))
+        call("LiteRtGetNumSignatureOutputs", signature, by(outputs))
+        self.sources = (c_void_p * inputs.value)(
+            *(self._buffer("Input", index, signature) for index in range(inputs.value))
+        )
+        self.targets = (c_void_p * outputs.value)(
+            *(self._buffer("Output", index, signature) for index in range(outputs.value))
+        )
 
     def _option(self, name: str, toml: str) -> None:
         c = ctypes.CDLL(None)
@@ -141,32 +148,36 @@ class _Compiled:
         self.library.call("LiteRtCreateOpaqueOptions", name.encode(), text, free, ctypes.byref(option))
         self.library.call("LiteRtAddOpaqueOptions", self.options, option)
 
-    def _buffer(self, way: str) -> c_void_p:
-        call, by, first = self.library.call, ctypes.byref, c_size_t(0)
-        needs, signature, tensor, buffer = c_void_p(), c_void_p(), c_void_p(), c_void_p()
-        call(f"LiteRtGetCompiledModel{way}BufferRequirements", self.model, first, first, by(needs))
-        call("LiteRtGetModelSignature", self.file, first, by(signature))
-        call(f"LiteRtGetSignature{way}TensorByIndex", signature, first, by(tensor))
+    def _buffer(self, way: str, number: int, signature: c_void_p) -> Optional[int]:
+        call, by, index = self.library.call, ctypes.byref, c_size_t(number)
+        needs, tensor, buffer = c_void_p(), c_void_p(), c_void_p()
+        call(f"LiteRtGetCompiledModel{way}BufferRequirements", self.model, c_size_t(0), index, by(needs))
+        call(f"LiteRtGetSignature{way}TensorByIndex", signature, index, by(tensor))
         ranked = (c_uint8 * RANKED_TYPE_BYTES)()
         call("LiteRtGetRankedTensorType", tensor, ranked)
         words = (ctypes.c_int32 * (RANKED_TYPE_BYTES // 4)).from_buffer(ranked)
-        for index in range(2, 2 + MAX_RANK):  # element type, rank, sizes
-            if words[index] == -1:  # the open batch axis
-                words[index] = 1
+        for word in range(2, 2 + MAX_RANK):  # element type, rank, sizes
+            if words[word] == -1:  # the open batch axis
+                words[word] = 1
         call("LiteRtCreateManagedTensorBufferFromRequirements", self.environment, ranked, needs, by(buffer))
-        return buffer
+        return buffer.value
 
-    def fill(self, data: bytes) -> None:
+    def fill(self, inputs: Sequence[bytes]) -> None:
+        """Give each input its bytes: they come in the order of the file, which is that of its first signature."""
+        for source, data in zip(self.sources, inputs):  # noqa: B905 - Python 3.8
+            self._fill(c_void_p(source), data)
+
+    def _fill(self, source: c_void_p, data: bytes) -> None:
         size, address = c_size_t(), c_void_p()
-        self.library.call("LiteRtGetTensorBufferPackedSize", self.source, ctypes.byref(size))
+        self.library.call("LiteRtGetTensorBufferPackedSize", source, ctypes.byref(size))
         if size.value != len(data):
             raise RuntimeError(f"the input has {size.value} bytes, not {len(data)}")
-        self.library.call("LiteRtLockTensorBuffer", self.source, ctypes.byref(address), c_int(WRITE))
+        self.library.call("LiteRtLockTensorBuffer", source, ctypes.byref(address), c_int(WRITE))
         ctypes.memmove(address, data, len(data))
-        self.library.call("LiteRtUnlockTensorBuffer", self.source)
+        self.library.call("LiteRtUnlockTensorBuffer", source)
 
     def invoke(self) -> None:
-        one, first = c_size_t(1), c_size_t(0)
+        inputs, outputs = c_size_t(len(self.sources)), c_size_t(len(self.targets))
         self.library.call(
-            "LiteRtRunCompiledModel", self.model, first, one, ctypes.byref(self.source), one, ctypes.byref(self.target)
+            "LiteRtRunCompiledModel", self.model, c_size_t(0), inputs, self.sources, outputs, self.targets
         )

@@ -2,13 +2,13 @@
 
 import json
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import onnxruntime
 
-from device_agent.runtimes import dequantized, fitted, only
+from device_agent.runtimes._model import Model, Tensor
 from device_agent.runtimes._profile import WARM_RUNS, Limits, averaged, repeat, shapes_text
-from device_agent.wire import Operator
+from device_agent.wire import Launch, Operator
 
 CPU = "CPUExecutionProvider"
 DTYPES = {"float": "float32", "double": "float64"}  # if ONNX and numpy have different names
@@ -22,48 +22,61 @@ def version() -> str:
     return str(onnxruntime.__version__)
 
 
-class Model:
-    allocate = None  # the session is ready when it is created
-
-    def __init__(self, path: str, threads: int, provider: str = CPU, profile: str = "") -> None:
-        """OtherProvider if any part of the model would run in another execution provider. `profile`: the prefix of the profile
-        file; "": none is written.
+class OnnxModel(Model):
+    def __init__(self, path: str, launch: Launch, provider: str = CPU, profile: str = "") -> None:
+        """OtherProvider if any part of the model would run in another execution provider. `profile`: prefix of the file for the
+        kernels' times; "": none.
         """
+        super().__init__(launch)
         options = onnxruntime.SessionOptions()
         options.enable_profiling = bool(profile)
         options.profile_file_prefix = profile
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = launch.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors
         self.session = _session(path, options, provider)
-        source = only(self.session.get_inputs(), "input")
-        self.output_names = [only(self.session.get_outputs(), "output").name]
-        batch, *rest = source.shape or [1]
-        if batch not in (1, None) and not isinstance(batch, str):
-            raise ValueError(f"the model takes {batch} rows at once; the agent measures one at a time")
-        if not all(isinstance(size, int) for size in rest):
-            raise ValueError(
-                f"the model's input has the open shape {source.shape}; only its first dimension may be open"
-            )
-        self.input_name = source.name
-        self.input_shape = (1, *rest)
-        kind = source.type[len("tensor(") : -1]
-        self.input_dtype = DTYPES.get(kind, kind)
+        shapes = {each.tensor: each.shape for each in launch.inputs}
+        sources, targets = self.session.get_inputs(), self.session.get_outputs()
+        if len(sources) == 1:
+            shapes.setdefault(sources[0].name, shapes.get("", ()))
+        self._found(
+            {each.name: Tensor(each.name, _shape(each, shapes.get(each.name, ())), _dtype(each)) for each in sources},
+            {each.name: Tensor(each.name, (), _dtype(each)) for each in targets},
+        )
         self.delegates = tuple(self.session.get_providers())
-        self.inputs: Any = None
-        self.answer: Any = None
-
-    def fitted(self, row: Any) -> Any:
-        return {self.input_name: fitted(row, self.input_shape, self.input_dtype, 0.0, 0)}
-
-    def feed(self, inputs: Any) -> None:
-        self.inputs = inputs
+        self.names = list(
+            dict.fromkeys(each.name for each in (*self.output_tensors, *(target for _, target in self.state)))
+        )
+        self.fed: Dict[str, Any] = {}
+        self.answers: List[Any] = []
 
     def invoke(self) -> None:
-        self.answer = self.session.run(self.output_names, self.inputs)
+        self.answers = self.session.run(self.names, self.fed)
 
-    def output(self) -> Any:
-        return dequantized(self.answer[0], 0.0, 0)
+    def _set(self, tensor: Tensor, array: Any) -> None:
+        self.fed[tensor.name] = array
+
+    def _get(self, name: str) -> Any:
+        return self.answers[self.names.index(name)]
+
+
+def _shape(value: Any, given: Tuple[int, ...]) -> Tuple[int, ...]:
+    """Return the shape of an input for one inference. A first axis that is open is the batch: 1."""
+    if given:
+        return given
+    first, rest = tuple(value.shape[:1]), tuple(value.shape[1:])
+    shape = ((1,) if first and not isinstance(first[0], int) else first) + rest
+    if not all(isinstance(size, int) for size in shape):
+        raise ValueError("the input %s has the open shape %s; the host must give its sizes" % (value.name, value.shape))
+    return shape
+
+
+def _dtype(value: Any) -> str:
+    whole = str(value.type)
+    kind = whole[len("tensor(") : -1]
+    if kind == "string" or not whole.startswith("tensor("):
+        raise ValueError("%s is of the type %s; the agent feeds and reads tensors of numbers" % (value.name, whole))
+    return DTYPES.get(kind, kind)
 
 
 def _session(path: str, options: Any, provider: str) -> Any:
@@ -82,10 +95,10 @@ def _session(path: str, options: Any, provider: str) -> Any:
     return session
 
 
-def profile(path: str, threads: int, row: Any, folder: str, limits: Limits) -> Tuple[List[Operator], str]:
+def profile(path: str, launch: Launch, rows: Sequence[Any], folder: str, limits: Limits) -> Tuple[List[Operator], str]:
     """Use the library's own profile: a JSON array of events, one a line. It may be long, so it is never read as a whole."""
-    model = Model(path, threads, profile=os.path.join(folder, "profile"))
-    model.feed(model.fitted(row))
+    model = OnnxModel(path, launch, profile=os.path.join(folder, "profile"))
+    model.feed(model.fitted(rows), fresh=True)
     for _ in range(WARM_RUNS):
         model.invoke()
     repeat(model.invoke, limits)

@@ -1,6 +1,6 @@
 """Times of a runtime's kernels: shared by the profiles of all runtimes.
 
-A runtime's `profile(path, threads, row, folder, limits)` returns (operators, note): a wire.Operator for each kernel in execution
+A runtime's `profile(path, launch, rows, folder, limits)` returns (operators, note): a wire.Operator for each kernel in execution
 order, and their source; or no operators, and why. It runs in its own process, after everything was timed: a profiler slows down what
 it observes, and may crash.
 """
@@ -21,12 +21,12 @@ class Limits(NamedTuple):
     max_runs: int
 
 
-def profiled(launch: Launch, runtime: Any, path: str, row: Any, folder: str) -> Dict[str, Any]:
+def profiled(launch: Launch, runtime: Any, path: str, rows: Sequence[Any], folder: str) -> Dict[str, Any]:
     """Profile the model. Returns the fields of wire.Launched that this fills."""
     if not hasattr(runtime, "profile"):
         return {"operators_note": f"{launch.runtime} cannot report how long its operators take"}
     limits = Limits(launch.timed_min_ns, launch.timed_min_runs, launch.timed_max_runs)
-    found, note = runtime.profile(path, launch.threads, row, folder, limits)
+    found, note = runtime.profile(path, launch, rows, folder, limits)
     return {"operators": [to_fields(one) for one in found], "operators_note": note}
 
 

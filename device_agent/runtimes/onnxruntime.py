@@ -1,9 +1,10 @@
 """ONNX Runtime on the CPU."""
 
-from device_agent.runtimes._onnxruntime import Model, profile, version
+from device_agent.runtimes._onnxruntime import OnnxModel, profile, version
+from device_agent.wire import Launch
 
 __all__ = ["open_model", "profile", "version"]
 
 
-def open_model(path: str, threads: int) -> Model:
-    return Model(path, threads)
+def open_model(path: str, launch: Launch) -> OnnxModel:
+    return OnnxModel(path, launch)

@@ -1,9 +1,10 @@
 """ONNX Runtime on an NVIDIA GPU by CUDA, from the board's own system (onnxruntime-gpu). Not yet run on hardware."""
 
-from device_agent.runtimes._onnxruntime import Model, version
+from device_agent.runtimes._onnxruntime import OnnxModel, version
+from device_agent.wire import Launch
 
 __all__ = ["open_model", "version"]
 
 
-def open_model(path: str, threads: int) -> Model:
-    return Model(path, threads, "CUDAExecutionProvider")
+def open_model(path: str, launch: Launch) -> OnnxModel:
+    return OnnxModel(path, launch, "CUDAExecutionProvider")

@@ -10,7 +10,10 @@ import os
 import random
 import signal
 import time
-from typing import Any
+from typing import Any, List, Sequence
+
+from device_agent.runtimes._model import Model, Tensor
+from device_agent.wire import Launch
 
 SPIN_NS = 200_000  # the kernel wakes a sleeper about 0.06 ms late; the last part is a busy wait
 
@@ -19,30 +22,25 @@ def version() -> str:
     return "1"
 
 
-class Model:
-    allocate = None
-
-    def __init__(self, path: str) -> None:
+class SleepModel(Model):
+    def __init__(self, path: str, launch: Launch) -> None:
+        super().__init__(launch)
         with open(path, encoding="utf-8") as file:
             settings = json.load(file)
         self.latency_ns = int(settings.get("latency_us", 500) * 1000)
         self.jitter_ns = int(settings.get("jitter_us", 0) * 1000)
-        self.outputs = settings.get("outputs", [0.0])
+        self.answer = settings.get("outputs", [0.0])
         self.held = b"\1" * settings.get("hold_bytes", 0)
         self.crash = settings.get("crash")
         self.hang = settings.get("hang", False)
-        self.input_shape = (1, 4)
-        self.input_dtype = "float32"
-        self.delegates = ()
+        self._found({"x": Tensor("x", (1, 4), "float32")}, {"y": Tensor("y", (1, len(self.answer)), "float32")})
         self.random = random.Random(0)  # noqa: S311
         os.write(1, settings.get("prints", "").encode())
 
-    def fitted(self, row: Any) -> Any:
-        if row is not None and (row.shape != (4,) or row.dtype != "float32"):
-            raise ValueError(f"the model takes rows of shape (4,), float32; the inputs have {row.shape}, {row.dtype}")
-        return row
+    def fitted(self, rows: Sequence[Any]) -> List[Any]:
+        return [None] if all(row is None for row in rows) else super().fitted(rows)  # timing needs no numpy
 
-    def feed(self, row: Any) -> None:
+    def _set(self, tensor: Tensor, array: Any) -> None:
         pass
 
     def invoke(self) -> None:
@@ -57,11 +55,11 @@ class Model:
         while time.perf_counter_ns() < end_ns:
             pass
 
-    def output(self) -> Any:
+    def _get(self, name: str) -> Any:  # noqa: ARG002 - it has one
         import numpy as np
 
-        return np.array([self.outputs], "float32")
+        return np.array([self.answer], "float32")
 
 
-def open_model(path: str, threads: int) -> Model:  # noqa: ARG001 - as in all runtimes
-    return Model(path)
+def open_model(path: str, launch: Launch) -> SleepModel:
+    return SleepModel(path, launch)

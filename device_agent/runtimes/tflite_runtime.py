@@ -3,12 +3,13 @@
 import tflite_runtime
 from tflite_runtime.interpreter import Interpreter
 
-from device_agent.runtimes._tflite import Model
+from device_agent.runtimes._tflite import TfliteModel
+from device_agent.wire import Launch
 
 
 def version() -> str:
     return str(tflite_runtime.__version__)
 
 
-def open_model(path: str, threads: int) -> Model:
-    return Model(Interpreter, path, threads)
+def open_model(path: str, launch: Launch) -> TfliteModel:
+    return TfliteModel(Interpreter, path, launch)

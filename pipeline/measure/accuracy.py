@@ -18,6 +18,8 @@ from pipeline.store import Store
 from targets.errors import NotTheAgent
 
 HEADER_BYTES = 4096  # of a .npy file: 128 for an array of few axes
+DTYPES = {"<f4", "|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"}  # what an agent answers in
+WIDEST_BYTES = 8
 UNKNOWN_BYTES = 64 << 20  # of all answers of a file that the host cannot run
 
 Array = npt.NDArray[np.float32]
@@ -46,9 +48,11 @@ def accuracy_of(experiment: Experiment, candidate: Candidate, answer: Answer) ->
     indices = np.load(store.path(rows), allow_pickle=False)
     reference = experiment.reference_of(candidate, answer.delegates)
     most_bytes = (
-        UNKNOWN_BYTES if reference is None else HEADER_BYTES + len(indices) * 4 * math.prod(reference.answers.shape[1:])
+        UNKNOWN_BYTES
+        if reference is None
+        else HEADER_BYTES + len(indices) * WIDEST_BYTES * math.prod(reference.answers.shape[1:])
     )
-    outputs = read_answers(experiment.session.get(answer.outputs_sha256, most_bytes), len(indices), candidate.label)
+    outputs = read_answers(experiment.session.get(answer.outputs_sha256[0], most_bytes), len(indices), candidate.label)
     bad = int(np.count_nonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)))
     if bad:
         return AccuracyFound(doubts=(_not_numbers(bad, len(outputs)),))
@@ -100,15 +104,15 @@ def _error(outputs: Array, reference: golden.Reference | None) -> BoardAccuracy 
 
 
 def read_answers(data: bytes, rows: int, label: str) -> npt.NDArray[np.float32]:
-    """Return the float32 .npy of `rows` answers. It comes from the board: NotTheAgent for anything else."""
+    """Return `rows` answers of a .npy file as float32. It comes from the board: NotTheAgent for anything but little-endian numbers."""
     file = io.BytesIO(data)
     try:
         np.lib.format.read_magic(file)
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        values: npt.NDArray[Any] = np.frombuffer(data, np.dtype("<f4"), offset=file.tell())
-        if dtype != np.dtype("<f4") or fortran or shape[:1] != (rows,):
+        if dtype.str not in DTYPES or fortran or shape[:1] != (rows,):
             raise ValueError(f"an array of {dtype} and shape {shape}")
-        return values.reshape(shape)
+        values: npt.NDArray[Any] = np.frombuffer(data, dtype, offset=file.tell())
+        return values.reshape(shape).astype(np.float32, copy=False)
     except (ValueError, EOFError, IndexError, TypeError, OverflowError) as error:
         raise NotTheAgent(
             f"the board's answers of {label} cannot be read: {error}", hint="Run again; report it if it happens twice."

@@ -67,9 +67,14 @@ class Experiment:
         return next(each for each in self.candidates if each.subject == one.subject)
 
     @property
-    def inputs_sha256(self) -> str:
-        """Return the sha256 of the rows on the board; empty: zeros."""
-        return self.deployment.evaluation.artifact.sha256 if self.deployment.evaluation else ""
+    def inputs(self) -> tuple[wire.Input, ...]:
+        """Return the rows on the board, as the only input of each file; (): zeros."""
+        rows = self.deployment.evaluation
+        return (wire.Input(tensor="", shape=(), sha256=rows.artifact.sha256, constant=False),) if rows else ()
+
+    @property
+    def inputs_sha256(self) -> tuple[str, ...]:
+        return tuple(each.sha256 for each in self.inputs)
 
     @property
     def answered_rows(self) -> int:
@@ -93,7 +98,10 @@ class Experiment:
             model_format=candidate.converted.artifact.format,
             runtime=candidate.runtime,
             sites=candidate.sites,
-            inputs_sha256=self.inputs_sha256,
+            inputs=self.inputs,
+            outputs=(),
+            state=(),
+            sequences=False,
             rotated_rows=ROTATED_ROWS,
             threads=candidate.threads,
             cpus=table.cpus,

@@ -74,8 +74,8 @@ def test_what_was_answered_and_not_fetched_stays(agent, start):
     agent.run(launch(agent))
     events = agent.root / "jobs" / agent.last_job / "events"
     text = events.read_text()
-    assert '"outputs_sha256":""' in text
-    events.write_text(text.replace('"outputs_sha256":""', f'"outputs_sha256":"{output}"'))
+    assert '"outputs_sha256":[]' in text
+    events.write_text(text.replace('"outputs_sha256":[]', f'"outputs_sha256":["{output}"]'))
     another(start, agent).ask(ALL)
     assert output in names(agent.root / "blobs")
 

@@ -14,8 +14,10 @@ import pytest
 from device_agent import wire
 from device_agent.meters import METERS
 from device_agent.record import replace
-from device_agent.runtimes import RUNTIMES, fitted
+from device_agent.runtimes import RUNTIMES
+from device_agent.runtimes._model import Tensor, fitted
 from tests.support.agent_process import LAUNCH, PACKAGE, bundle, pythons, sha256, sleep_model, wheel
+from tests.support.fed import fed
 from tests.support.models import DENSE, GPU, MODELS, runtime_or_skip
 
 TFLITE = ["tflite_runtime", "ai_edge_litert"]
@@ -50,28 +52,29 @@ def test_runtime_contract(name, tmp_path):
     runtime = runtime_or_skip(name)
     path = tmp_path / "model.sleep"
     path.write_bytes(sleep_model(latency_us=1, outputs=[1, 2, 3]))
-    model = runtime.open_model(str(MODELS / DENSE[name] if name in DENSE else path), 1)
+    model = runtime.open_model(str(MODELS / DENSE[name] if name in DENSE else path), LAUNCH)
     if model.allocate is not None:
         model.allocate()
     assert runtime.version()
     assert isinstance(runtime.version(), str)
     assert model.delegates == DELEGATES.get(name, ())
-    assert (model.input_shape, model.input_dtype) == ((1, 4), "float32")
+    (tensor,) = model.inputs
+    assert (tensor.shape, tensor.dtype) == ((1, 4), "float32")
 
-    model.feed(model.fitted(None))
+    model.feed(model.fitted([None]), fresh=True)
     model.invoke()
-    zeros = model.output()
+    zeros = model.outputs()[0]
     assert (zeros.shape, zeros.dtype) == ((1, 3), np.float32)
     row = rows_of(1)[0]
-    model.feed(model.fitted(row))
+    model.feed(model.fitted([row]), fresh=True)
     model.invoke()
     model.invoke()  # answers do not depend on how often it is asked
     if name in DENSE:
         np.testing.assert_allclose(zeros, [[0.5, -0.25, 0]], atol=1e-6)
-        np.testing.assert_allclose(model.output(), [dense(row)], atol=1e-5)
-    for wrong in (np.zeros(5, "float32"), np.zeros((1, 4), "float32"), np.zeros(4, "int8"), np.zeros(4, "float64")):
-        with pytest.raises(ValueError, match="the model takes"):
-            model.feed(model.fitted(wrong))
+        np.testing.assert_allclose(model.outputs()[0], [dense(row)], atol=1e-5)
+    for wrong in (np.zeros(5, "float32"), np.zeros((2, 4), "float32"), np.zeros(4, "int8")):
+        with pytest.raises(ValueError, match="takes"):
+            model.feed(model.fitted([wrong]), fresh=True)
 
 
 @pytest.mark.parametrize("name", DENSE)
@@ -87,47 +90,41 @@ def test_runtime_in_the_agent(name, agent):
         runtime=name,
         model_format=file.suffix[1:],
         model_sha256=agent.store(file.read_bytes()),
-        inputs_sha256=agent.store(buffer.getvalue()),
+        inputs=fed(agent.store(buffer.getvalue())),
     )
     timed, evaluated, _ = agent.run(launch, replace(launch, mode="evaluate"))
     assert isinstance(timed, wire.Launched), timed
     assert timed.runtime_version == runtime.version()
     assert 0 < min(timed.latency_ns) < 1_000_000
     assert timed.import_ns > 1_000_000  # the library is imported where it is measured
-    outputs = np.load(io.BytesIO(agent.get(evaluated.outputs_sha256)))
+    outputs = np.load(io.BytesIO(agent.get(evaluated.outputs_sha256[0])))
     np.testing.assert_allclose(outputs, dense(rows_of(20)), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", TFLITE)
 def test_int8_models_take_and_give_floats(name):
     np = pytest.importorskip("numpy")
-    model = runtime_or_skip(name).open_model(str(MODELS / "dense_int8.tflite"), 1)
+    model = runtime_or_skip(name).open_model(str(MODELS / "dense_int8.tflite"), LAUNCH)
     model.allocate()
-    assert model.input_dtype == "int8"
+    assert model.inputs[0].dtype == "int8"
     for row in rows_of(20):
-        model.feed(model.fitted(row))
+        model.feed(model.fitted([row]), fresh=True)
         model.invoke()
-        np.testing.assert_allclose(model.output(), [dense(row)], atol=0.03)  # 3 steps of the output's scale
-    model.feed(model.fitted(None))
+        np.testing.assert_allclose(model.outputs()[0], [dense(row)], atol=0.03)  # 3 steps of the output's scale
+    model.feed(model.fitted([None]), fresh=True)
     model.invoke()
-    np.testing.assert_allclose(model.output(), [[0.5, -0.25, 0]], atol=0.01)
+    np.testing.assert_allclose(model.outputs()[0], [[0.5, -0.25, 0]], atol=0.01)
 
 
 @pytest.mark.parametrize("name", TFLITE)
 def test_state_does_not_leak_from_row_to_row(name):
     np = pytest.importorskip("numpy")
-    model = runtime_or_skip(name).open_model(str(MODELS / "rnn_float.tflite"), 1)
+    model = runtime_or_skip(name).open_model(str(MODELS / "rnn_float.tflite"), LAUNCH)
     model.allocate()
     for _ in range(3):
-        model.feed(model.fitted(np.ones(1, "float32")))
+        model.feed(model.fitted([np.ones(1, "float32")]), fresh=True)
         model.invoke()
-        assert model.output().tolist() == [[1.0]]
-
-
-def test_a_model_with_two_inputs_is_refused():
-    runtime = runtime_or_skip("onnxruntime")
-    with pytest.raises(ValueError, match="2 inputs"):
-        runtime.open_model(str(MODELS / "two_inputs.onnx"), 1)
+        assert model.outputs()[0].tolist() == [[1.0]]
 
 
 @pytest.mark.parametrize("name", GPU)
@@ -150,7 +147,7 @@ def test_a_provider_that_leaves_the_model_to_the_cpu_is_refused():
     model = str(MODELS / "dense.onnx")
     assert library.InferenceSession(model, providers=["AzureExecutionProvider"]).get_providers()[0].startswith("Azure")
     with pytest.raises(Exception, match="fallback to CPU EP has been explicitly disabled"):
-        importlib.import_module("device_agent.runtimes._onnxruntime").Model(model, 1, "AzureExecutionProvider")
+        importlib.import_module("device_agent.runtimes._onnxruntime").OnnxModel(model, LAUNCH, "AzureExecutionProvider")
 
 
 STAND_IN = """
@@ -196,14 +193,14 @@ def test_gpu_runtimes_with_a_stand_in_for_onnxruntime(name, agent, falls_back):
 def test_quantization_rounds_half_to_even_and_clips():
     np = pytest.importorskip("numpy")
     row = np.array([0.25, 0.75, 1.25, -0.25, -0.75, 100, -100], "float32")
-    got = fitted(row, (1, 7), "int8", 0.5, 10)
+    got = fitted(row, Tensor("x", (1, 7), "int8", 0.5, 10))
     assert got.dtype == np.int8
     assert got.tolist() == [[10, 12, 12, 10, 8, 127, -128]]
-    assert fitted(row, (1, 7), "uint8", 0.5, 10).tolist() == [[10, 12, 12, 10, 8, 210, 0]]
-    assert fitted(None, (1, 3), "int8", 0.5, 10).tolist() == [[10, 10, 10]]
-    assert fitted(got[0], (1, 7), "int8", 0.5, 10).tolist() == got.tolist()  # already the model's own type
+    assert fitted(row, Tensor("x", (1, 7), "uint8", 0.5, 10)).tolist() == [[10, 12, 12, 10, 8, 210, 0]]
+    assert fitted(None, Tensor("x", (1, 3), "int8", 0.5, 10)).tolist() == [[10, 10, 10]]
+    assert fitted(got[0], Tensor("x", (1, 7), "int8", 0.5, 10)).tolist() == got.tolist()  # already the model's own type
     with pytest.raises(ValueError, match="takes int64"):
-        fitted(row, (1, 7), "int64", 0.0, 0)
+        fitted(row, Tensor("x", (1, 7), "int64", 0.0, 0))
 
 
 def test_sleep_times_without_numpy(start, tmp_path):
@@ -245,7 +242,7 @@ def test_the_tables_name_the_files():
 def test_standard_library_only_and_old_syntax(path):
     tree = ast.parse(path.read_text(), feature_version=(3, 8))
     allowed = set(sys.stdlib_module_names) | {"device_agent"}
-    if path.parent.name in ("runtimes", "meters") or path.name in ("runner.py", "evaluate.py"):
+    if path.parent.name in ("runtimes", "meters") or path.name in ("runner.py", "evaluate.py", "feeds.py"):
         allowed |= {"numpy", path.stem.lstrip("_")}
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -276,8 +273,8 @@ def test_sizes():
     """The agent stays small."""
     lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in FILES}
     assert {name for name, count in lines.items() if count > 300} == {"wire.py"}  # every record, to be read together
-    assert sum(lines.values()) <= 6100
-    assert len(bundle()) <= 110_000
+    assert sum(lines.values()) <= 6400
+    assert len(bundle()) <= 115_000
 
 
 def test_the_agent_is_told_apart_by_its_content(agent):

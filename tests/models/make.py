@@ -62,6 +62,66 @@ def rnn(name: str) -> None:
     (HERE / name).write_bytes(bytes(builder.Output()))
 
 
+class Sums(tf.Module):
+    """Two inputs of unequal size and two outputs, under names whose order is not that of the arguments."""
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((1, 4), tf.float32, name="x"), tf.TensorSpec((1, 2), tf.int32, name="extra")]
+    )
+    def both(self, x, extra):
+        whole = tf.reduce_sum(x, axis=1, keepdims=True)
+        return {"total": whole + tf.reduce_sum(tf.cast(extra, tf.float32)), "each": x * 2, "count": extra + 1}
+
+
+class Counter(tf.Module):
+    """Adds up what it is given, in a resource variable: reset_all_variables leaves it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = tf.Variable(tf.zeros((1, 1)))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 1), tf.float32, name="x")])
+    def add(self, x):
+        self.total.assign_add(x)
+        return {"total": self.total.read_value()}
+
+
+def tflite_of(name: str, module: tf.Module, function) -> None:
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], module)
+    converter.experimental_enable_resource_variables = True
+    (HERE / name).write_bytes(converter.convert())
+
+
+def onnx_state(name: str) -> None:
+    """y = x + h, and hn = y: the state is an input and an output."""
+    values = [helper.make_tensor_value_info(each, TensorProto.FLOAT, [1, 2]) for each in ("x", "h", "y", "hn")]
+    nodes = [helper.make_node("Add", ["x", "h"], ["y"]), helper.make_node("Identity", ["y"], ["hn"])]
+    graph = helper.make_graph(nodes, "state", values[:2], values[2:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), HERE / name)
+
+
+def onnx_open(name: str) -> None:
+    """Every kind of shape: an open axis, a scalar, truth values in, integers and truth values out."""
+    inputs = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT16, ["batch", "length"]),
+        helper.make_tensor_value_info("scale", TensorProto.DOUBLE, []),
+        helper.make_tensor_value_info("keep", TensorProto.BOOL, [1]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("scaled", TensorProto.DOUBLE, ["batch", "length"]),
+        helper.make_tensor_value_info("size", TensorProto.INT64, [2]),
+        helper.make_tensor_value_info("dropped", TensorProto.BOOL, [1]),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["x"], ["wide"], to=TensorProto.DOUBLE),
+        helper.make_node("Mul", ["wide", "scale"], ["scaled"]),
+        helper.make_node("Shape", ["x"], ["size"]),
+        helper.make_node("Not", ["keep"], ["dropped"]),
+    ]
+    graph = helper.make_graph(nodes, "open", inputs, outputs)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), HERE / name)
+
+
 def onnx_dense(name: str, batch) -> None:
     graph = helper.make_graph(
         [helper.make_node("Gemm", ["x", "w", "b"], ["y"])],
@@ -85,3 +145,8 @@ if __name__ == "__main__":
     rnn("rnn_float.tflite")
     onnx_dense("dense.onnx", "batch")
     onnx_two_inputs("two_inputs.onnx")
+    sums, counter = Sums(), Counter()
+    tflite_of("sums.tflite", sums, sums.both)
+    tflite_of("counter.tflite", counter, counter.add)
+    onnx_state("state.onnx")
+    onnx_open("open.onnx")

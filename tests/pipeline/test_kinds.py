@@ -90,7 +90,7 @@ def test_numbers_of_the_board_are_compared_with_the_hosts_as_numbers(tmp_path, o
     data = SimpleNamespace(evaluation=SimpleNamespace(y=None))
     converted = SimpleNamespace(classes=False, outputs=put(on_host), other_outputs=None, source_outputs=None)
     candidate = SimpleNamespace(converted=converted, runtime="x", label="m.tflite @ x")
-    answer = SimpleNamespace(outputs_sha256="", delegates=())
+    answer = SimpleNamespace(outputs_sha256=("",), delegates=())
     board = Board(on_host + off)
     experiment = experiment_of(session=board, data=data, deployment=deployment, store=store)
     found, doubts, _ = accuracy_of(experiment, candidate, answer)

@@ -30,7 +30,10 @@ LAUNCH = wire.Launch(
     model_format="sleep",
     runtime="sleep",
     sites=(),
-    inputs_sha256="",
+    inputs=(),
+    outputs=(),
+    state=(),
+    sequences=False,
     rotated_rows=1,
     threads=1,
     cpus=(),
@@ -46,7 +49,6 @@ LAUNCH = wire.Launch(
 )
 
 
-@cache
 def pythons() -> dict[str, str]:
     """Every supported Python on this machine, by version: those of pyenv, else those on PATH."""
     found = {}

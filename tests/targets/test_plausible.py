@@ -72,7 +72,7 @@ LAUNCH = {
     "no times": (lambda it: replace(it, latency_ns=()), "number of latency_ns"),
     "fewer times than asked": (lambda it: replace(it, latency_ns=it.latency_ns[:4]), "number of latency_ns = 4"),
     "more times than asked": (lambda it: replace(it, latency_ns=(60,) * 501), "number of latency_ns = 501"),
-    "answers that nobody asked for": (lambda it: replace(it, outputs_sha256="a" * 64), "outputs_sha256"),
+    "answers that nobody asked for": (lambda it: replace(it, outputs_sha256=("a" * 64,)), "outputs_sha256"),
     "operators that nobody asked for": (lambda it: replace(it, operators=(w.Operator("", "", "", 1, 1),)), "operators = 1"),
     "energy that nobody asked for": (lambda it: replace(it, energy=w.EnergyWindow(1, 0, 1, 0, (), (), ())), "energy"),
     "a trace that nobody asked for": (lambda it: replace(it, power=(trace((), ()),)), "power = replay"),

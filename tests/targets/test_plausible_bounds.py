@@ -55,7 +55,7 @@ BOUNDS = {
     "no peak": (result(peak_bytes=None, memory=(replace(STEP, resident_bytes=None, anonymous_bytes=None, file_bytes=None, private_dirty_bytes=None),)),
                 result(after=replace(LATER, t_ns=-1)), "after.t_ns = -1 in launch 1: before.t_ns is 0: its clock went back"),
     "operators": (result(), result(operators=(w.Operator("a", "b", "", 1, 1),)), "operators = 1 in launch 1: they were not requested"),
-    "outputs": (result(), result(outputs_sha256="c" * 64), "outputs_sha256 = 'cccccccccccc' in launch 1: the mode is time"),
+    "outputs": (result(), result(outputs_sha256=("c" * 64,)), "outputs_sha256 = 1 hashes in launch 1: the mode is time"),
     "energy": (result(), result(energy=w.EnergyWindow(1, 5, 6, 0, (), (), ())), "energy = there in launch 1: the mode is time"),
     **{
         f"memory.{name}": (
@@ -128,9 +128,11 @@ def test_what_only_one_mode_has():
     says(
         replace(profile, latency_ns=(5,)), between("the number of latency_ns", 1, 0, 0), replace(LAUNCH, mode="profile")
     )
-    says(result(outputs_sha256="c" * 64, latency_ns=()), "", asked=replace(LAUNCH, mode="evaluate"))
+    says(result(outputs_sha256=("c" * 64,), latency_ns=()), "", asked=replace(LAUNCH, mode="evaluate"))
     says(
-        result(latency_ns=()), "outputs_sha256 = '' in launch 1: the mode is evaluate", replace(LAUNCH, mode="evaluate")
+        result(latency_ns=()),
+        "outputs_sha256 = 0 hashes in launch 1: the mode is evaluate",
+        replace(LAUNCH, mode="evaluate"),
     )
     says(result(latency_ns=()), "energy = missing in launch 1: the mode is energy", replace(LAUNCH, mode="energy"))
 

@@ -19,6 +19,7 @@ from device_agent.wire import Machine
 from targets import inventory, open_session, provision, wheel_tags
 from targets.errors import RuntimeUnavailable
 from tests.support.agent_process import pythons, sha256
+from tests.support.fed import fed
 from tests.support.machines import BOARDS, board, of32
 from tests.support.models import MODELS
 
@@ -191,7 +192,7 @@ def test_runtimes_run_from_separate_sites(version, name, tmp_path_factory):
             session.put(data, sha256(data))
         launch = wire.Launch(
             mode="evaluate", model_sha256=sha256(model.read_bytes()), model_format=model.suffix[1:], runtime=name, sites=sites,
-            inputs_sha256=sha256(buffer.getvalue()), threads=1, warmup_min_ns=0, warmup_max_ns=10**9, timed_min_ns=1,
+            inputs=fed(sha256(buffer.getvalue())), outputs=(), state=(), sequences=False, threads=1, warmup_min_ns=0, warmup_max_ns=10**9, timed_min_ns=1,
             timed_min_runs=1, timed_max_runs=1, timeout_ns=10**11, rotated_rows=1, cpus=(), meters=(), idle_ns=0, pattern_ns=0,
         )  # fmt: skip
         job_id = session.submit((launch,), "test")
@@ -201,7 +202,7 @@ def test_runtimes_run_from_separate_sites(version, name, tmp_path_factory):
         weights = np.array(
             [[((i + 2 * j) % 5 - 2) / 4 for j in range(3)] for i in range(4)], "float32"
         )  # tests/models/make.py
-        answers = np.load(io.BytesIO(session.get(launched.outputs_sha256, 1 << 20)))
+        answers = np.load(io.BytesIO(session.get(launched.outputs_sha256[0], 1 << 20)))
         np.testing.assert_allclose(answers, rows @ weights + np.array([0.5, -0.25, 0], "float32"), atol=1e-5)
 
 

@@ -68,8 +68,9 @@ def why_none(deployment: Deployment) -> str:
     return f"no power meter{f'; {boards.board(kind).power.says}' if kind else ''}"
 
 
-def _files(of: wire.Launch | wire.Launched) -> tuple[str, str]:
-    return of.model_sha256, of.inputs_sha256
+def _files(of: wire.Launch | wire.Launched) -> tuple[str, ...]:
+    inputs = of.inputs_sha256 if isinstance(of, wire.Launched) else (each.sha256 for each in of.inputs)
+    return (of.model_sha256, *inputs)
 
 
 def _failed(why: str, what_to_do: str) -> Doubt:

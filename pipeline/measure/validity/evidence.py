@@ -15,7 +15,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str = ""
     runtime_version: str | None = None  # of the wheel that was sent
     model_sha256: str | None = None
-    inputs_sha256: str | None = None  # "": zeros
+    inputs_sha256: tuple[str, ...] | None = None  # of each input; "": zeros
     golden: tuple[float, ...] | None = None  # correct answers to the first rows, cut as wire.Launched.golden
     golden_within: float = 0.01  # how far from them, relative L2, an answer may be
     golden_by: str = "on this host"  # who gave them

@@ -1,6 +1,8 @@
 """Rules about what ran: is it what was asked for?"""
 
+import itertools
 import math
+from collections.abc import Iterator
 
 from pipeline import units
 from pipeline.measure.validity.evidence import Observed, Side
@@ -19,9 +21,8 @@ DELEGATES = {"tflite_runtime": "XNNPACK", "ai_edge_litert": "XNNPACK"}
 def other_file(observed: Observed) -> Doubt | None:
     """Doubt launches by the hash of what each has read, as the board took it when the launch had ended."""
     for side in observed.sides:
-        for what in ("model", "inputs"):
-            wanted = getattr(side.expected, f"{what}_sha256")
-            others = [found for each in side.launches if (found := getattr(each, f"{what}_sha256")) != wanted]
+        for what, wanted, found in _files(side):
+            others = [each for each in found if each != wanted]
             if wanted is not None and others:
                 how = (
                     f"held {others[0][:12]}... and not"
@@ -35,6 +36,16 @@ def other_file(observed: Observed) -> Doubt | None:
                     invalid=True,
                 )
     return None
+
+
+def _files(side: Side) -> Iterator[tuple[str, str | None, list[str]]]:
+    """Yield what each file is, the hash that it should have, and the hashes that the launches have read. None: not known."""
+    yield "model", side.expected.model_sha256, [each.model_sha256 for each in side.launches]
+    expected = side.expected.inputs_sha256
+    if expected is not None:
+        read = [each.inputs_sha256 for each in side.launches]
+        for wanted, *found in itertools.zip_longest(expected, *read, fillvalue=""):
+            yield "inputs", wanted, found
 
 
 def other_runtime(observed: Observed) -> Doubt | None:

@@ -16,6 +16,7 @@ from device_agent.bench import runner
 from device_agent.board.scheduling import Delays
 from device_agent.record import replace
 from tests.support.agent_process import LAUNCH, children_of, is_alive, sleep_model, wait_until, wheel
+from tests.support.fed import fed
 
 STEPS = ["python", "runtime_imported", "model_loaded", "inputs_ready", "first_inference", "end"]
 
@@ -68,7 +69,7 @@ def test_a_launch_of_known_speed(agent):
     assert launched.run_delay_ns is None or launched.run_delay_ns >= 0
     assert launched.before.t_ns < launched.after.t_ns
     assert (launched.power, launched.energy) == ((), None)
-    assert launched.outputs_sha256 == ""
+    assert launched.outputs_sha256 == ()
 
 
 def test_the_number_of_runs_is_bounded_on_both_sides(agent):
@@ -131,9 +132,9 @@ def test_evaluate_answers_every_row(agent):
     numpy = pytest.importorskip("numpy")
     inputs = agent.store(npy(numpy.zeros((7, 4), "float32")))
     model = agent.store(sleep_model(latency_us=1, outputs=[0.25, -1, 3]))
-    launched, _ = agent.run(launch(model, mode="evaluate", inputs_sha256=inputs))
+    launched, _ = agent.run(launch(model, mode="evaluate", inputs=fed(inputs)))
     assert isinstance(launched, wire.Launched), launched
-    outputs = numpy.load(io.BytesIO(agent.get(launched.outputs_sha256)))
+    outputs = numpy.load(io.BytesIO(agent.get(launched.outputs_sha256[0])))
     assert outputs.dtype == "float32"
     assert outputs.tolist() == [[0.25, -1, 3]] * 7
     assert (launched.latency_ns, launched.warmup_ns) == ((), ())
@@ -151,7 +152,7 @@ def test_inputs_that_do_not_fit(agent):
         (npy(numpy.array([{"a": 1}], dtype=object)), "Python objects"),
         (b"junk", ""),
     ):
-        failed, _ = agent.run(launch(model, inputs_sha256=agent.store(data)))
+        failed, _ = agent.run(launch(model, inputs=fed(agent.store(data))))
         assert isinstance(failed, wire.LaunchFailed)
         assert failed.phase == "load"
         assert words in failed.message, failed
@@ -188,7 +189,7 @@ def test_what_native_code_prints_does_not_reach_the_wire(agent):
 
 def test_what_is_missing_is_named(agent):
     model = agent.store(sleep_model())
-    records = agent.run(launch("a" * 64), launch(model, inputs_sha256="b" * 64), launch(model, sites=("c" * 64,)))
+    records = agent.run(launch("a" * 64), launch(model, inputs=fed("b" * 64)), launch(model, sites=("c" * 64,)))
     assert [record.error for record in records[:3]] == ["not_found"] * 3
     for record, word in zip(records, ("model a", "inputs b", "unpacked wheel c"), strict=False):
         assert word in record.message
@@ -218,7 +219,7 @@ def test_the_runner_imports_from_the_site_and_its_last_words_are_kept(agent):
     package = agent.store(wheel({"numpy.py": code}))
     assert agent.ask(wire.Unpack("numpy.whl", package)) == wire.Unpacked(package)
     model, inputs = agent.store(sleep_model()), agent.store(b"inputs")
-    failed, _ = agent.run(launch(model, inputs_sha256=inputs, sites=(package,)))
+    failed, _ = agent.run(launch(model, inputs=fed(inputs), sites=(package,)))
     assert (failed.phase, failed.error) == ("load", "exit")
     assert failed.message == "the runner ended with exit code 3 and no result; it said last: first words last words"
 

@@ -11,6 +11,7 @@ from device_agent import wire
 from device_agent.board import memory
 from device_agent.record import replace
 from tests.support.agent_process import LAUNCH, sleep_model, wait_until
+from tests.support.fed import fed
 from tests.support.models import DENSE, MODELS, runtime_or_skip
 
 HELD = 8 << 20
@@ -78,7 +79,7 @@ def test_cold_start_is_told_of_answers_too(agent):
     buffer = io.BytesIO()
     np.save(buffer, np.zeros((2, 4), "float32"))
     model = agent.store(sleep_model(latency_us=50_000))
-    launch = replace(LAUNCH, mode="evaluate", model_sha256=model, inputs_sha256=agent.store(buffer.getvalue()))
+    launch = replace(LAUNCH, mode="evaluate", model_sha256=model, inputs=fed(agent.store(buffer.getvalue())))
     launched, _ = agent.run(launch)
     assert 50_000_000 <= launched.first_ns < launched.cold_start_ns
 

@@ -8,6 +8,7 @@ from device_agent import wire
 from device_agent.record import replace
 from tests.support.agent_process import LAUNCH, frames, sha256, sleep_model, wheel
 from tests.support.faults import seeded
+from tests.support.fed import fed
 
 pytestmark = pytest.mark.faults
 
@@ -21,7 +22,7 @@ def flip(path, source):
 
 def quick_launch(model, inputs=""):
     return replace(
-        LAUNCH, model_sha256=model, inputs_sha256=inputs, warmup_min_ns=0, timed_min_ns=1, timed_min_runs=1, timed_max_runs=1
+        LAUNCH, model_sha256=model, inputs=fed(inputs), warmup_min_ns=0, timed_min_ns=1, timed_min_runs=1, timed_max_runs=1
     )  # fmt: skip
 
 

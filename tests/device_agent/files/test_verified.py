@@ -13,6 +13,7 @@ from pipeline.measure.summary import summarise
 from pipeline.measure.validity import Expected, doubts_of
 from tests.support.agent_pairs import pair, side
 from tests.support.agent_process import LAUNCH, sha256, sleep_model
+from tests.support.fed import fed
 
 MODEL, OTHER = sleep_model(latency_us=500, prints=""), sleep_model(latency_us=900, prints="")
 
@@ -56,7 +57,7 @@ def names(launched, wanted=MODEL):
 
 def test_a_file_that_nobody_touched(running):
     first, second = rest(running)
-    assert (first.model_sha256, first.inputs_sha256) == (sha256(MODEL), "")
+    assert (first.model_sha256, first.inputs_sha256) == (sha256(MODEL), ())
     assert names(first) == names(second) == []
 
 
@@ -108,7 +109,7 @@ def test_the_inputs_of_a_pair(agent):
     rows = io.BytesIO()
     numpy.save(rows, numpy.zeros((2, 4), "float32"))
     model, inputs = agent.store(MODEL), agent.store(rows.getvalue())
-    launch = replace(side(model), inputs_sha256=inputs)
+    launch = replace(side(model), inputs=fed(inputs))
     # it lasts until this test has written, as above
     agent.start(pair(launch, launch, cycles=("ABBA",) * 8, block_min_ns=60_000_000, block_max_runs=1000))
     until_timed(agent)
@@ -116,7 +117,7 @@ def test_the_inputs_of_a_pair(agent):
     write(agent.root / "blobs" / inputs, changed)
     (paired,) = rest(agent)
     assert (paired.a.model_sha256, paired.b.model_sha256) == (model, model)
-    assert (paired.a.inputs_sha256, paired.b.inputs_sha256) == (sha256(changed), sha256(changed))
+    assert (paired.a.inputs_sha256, paired.b.inputs_sha256) == ((sha256(changed),), (sha256(changed),))
 
 
 def test_times_as_coarse_as_those_of_fat(tmp_path):

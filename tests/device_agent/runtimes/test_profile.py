@@ -8,6 +8,7 @@ from device_agent import wire
 from device_agent.record import replace
 from device_agent.runtimes._profile import Limits, averaged, repeat, shapes_text
 from tests.support.agent_process import LAUNCH, sleep_model
+from tests.support.fed import fed
 from tests.support.models import MODELS, runtime_or_skip
 
 PROFILE = replace(LAUNCH, mode="profile", timed_min_ns=1, timed_min_runs=50, timed_max_runs=50)
@@ -26,7 +27,7 @@ def profiled(agent, runtime: str, file: str, rows=None) -> wire.Launched:
         runtime=runtime,
         model_format=path.suffix[1:],
         model_sha256=agent.store(path.read_bytes()),
-        inputs_sha256=inputs,
+        inputs=fed(inputs),
     )
     launched, _ = agent.run(launch)
     assert isinstance(launched, wire.Launched), launched
@@ -44,7 +45,7 @@ def test_onnxruntime_names_its_kernels_with_their_shapes(agent):
     assert dense.shapes.startswith("1x4")
     assert dense.shapes.endswith("-> 1x3")
     assert "own profile" in launched.operators_note
-    assert (launched.latency_ns, launched.outputs_sha256) == ((), "")
+    assert (launched.latency_ns, launched.outputs_sha256) == ((), ())
 
 
 @pytest.mark.parametrize("file", ["dense_float.tflite", "dense_int8.tflite"])
@@ -62,7 +63,7 @@ def test_another_litert_than_those_that_were_tried_is_not_called(monkeypatch):
     from device_agent.runtimes import _litert_profile
 
     monkeypatch.setattr(_litert_profile, "_Library", None)  # a call would fail
-    found, note = _litert_profile.profile("", "3.0.0", None, "model.tflite", 1, None, Limits(1, 1, 1))
+    found, note = _litert_profile.profile("", "3.0.0", None, "model.tflite", [], Limits(1, 1, 1))
     assert found == []
     assert "3.0.0" in note
 
@@ -123,5 +124,5 @@ def test_shapes_are_told_only_where_the_kernels_are_as_many_as_the_operators():
 
 def test_the_profile_file_is_gone_afterwards(tmp_path):
     runtime = runtime_or_skip("onnxruntime")
-    runtime.profile(str(MODELS / "dense.onnx"), 1, None, str(tmp_path), Limits(0, 3, 3))
+    runtime.profile(str(MODELS / "dense.onnx"), LAUNCH, [], str(tmp_path), Limits(0, 3, 3))
     assert list(tmp_path.iterdir()) == []

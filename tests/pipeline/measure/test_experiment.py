@@ -18,13 +18,13 @@ WITHOUT = SimpleNamespace(evaluation=None)
 @pytest.mark.parametrize(
     ("model", "inputs", "deployment", "same"),
     [
-        (MODEL, ROWS, WITH_ROWS, True),
-        (MODEL, "", WITHOUT, True),
-        (ROWS, ROWS, WITH_ROWS, False),
-        ("", ROWS, WITH_ROWS, False),
-        (MODEL, MODEL, WITH_ROWS, False),
-        (MODEL, "", WITH_ROWS, False),
-        (MODEL, ROWS, WITHOUT, False),
+        (MODEL, (ROWS,), WITH_ROWS, True),
+        (MODEL, (), WITHOUT, True),
+        (ROWS, (ROWS,), WITH_ROWS, False),
+        ("", (ROWS,), WITH_ROWS, False),
+        (MODEL, (MODEL,), WITH_ROWS, False),
+        (MODEL, ("",), WITH_ROWS, False),
+        (MODEL, (ROWS,), WITHOUT, False),
     ],
 )
 def test_answers_of_another_file_are_those_of_a_launch_that_failed(model, inputs, deployment, same):

@@ -27,7 +27,7 @@ CANDIDATE = SimpleNamespace(subject=ONE.subject, converted=SimpleNamespace(varia
         (replace(CLEAN, index=-1), "did not end on the board"),
         (wire.LaunchFailed(1, 0, "load", "exit", ""), "failed on the board"),
         (replace(CLEAN, model_sha256=""), "was written to during the launch"),
-        (replace(CLEAN, inputs_sha256="b" * 64), "was written to during the launch"),
+        (replace(CLEAN, inputs_sha256=("b" * 64,)), "was written to during the launch"),
     ],
 )
 def test_what_was_not_asked_for_has_no_energy(sent, says):

@@ -23,6 +23,7 @@ from pipeline.measure.validity import RULES, Expected, Observed, alone, in_pairs
 from tests.support import board_trees
 from tests.support.agent_process import LAUNCH, Agent, sleep_model
 from tests.support.clock import SHIM
+from tests.support.fed import fed
 from tests.support.launched import CLEAN, PAIR, blocks
 
 CPU = "sys/devices/system/cpu"
@@ -214,7 +215,7 @@ def seen(folder: Path, case: Case, shim: Path | None) -> Observed:
         one = replace(
             LAUNCH,
             model_sha256=model,
-            inputs_sha256=agent.store(row.getvalue()),
+            inputs=fed(agent.store(row.getvalue())),
             timed_min_ns=50_000_000,
             timed_max_runs=10_000,
         )
@@ -233,7 +234,9 @@ def seen(folder: Path, case: Case, shim: Path | None) -> Observed:
         assert len(found) == len(launches)
     finally:
         agent.kill()
-    expected = structs.replace(case.expected, model_sha256=model, inputs_sha256=one.inputs_sha256)
+    expected = structs.replace(
+        case.expected, model_sha256=model, inputs_sha256=tuple(each.sha256 for each in one.inputs)
+    )
     return alone(tuple(found), summarise([each.latency_ns for each in found]), expected)
 
 

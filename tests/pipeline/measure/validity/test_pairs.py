@@ -84,13 +84,13 @@ def test_limits_of_a_clock_that_change(before, after, expected):
     [("b" * 64, "held bbbbbbbbbbbb... and not aaaaaaaaaaaa..."), ("", "was written to during the launch")],
 )
 def test_an_agent_that_has_read_another_file(found, words):
-    asked = Expected(model_sha256="a" * 64, inputs_sha256="")
+    asked = Expected(model_sha256="a" * 64, inputs_sha256=())
     assert pair_names([PAIR], baseline=asked, candidate=asked) == []
     (doubt,) = doubts_of_pairs([PAIR, replace(PAIR, b=launch(model_sha256=found))], asked, asked)
     assert (doubt.what, doubt.invalid) == ("another file", True)
     assert words in doubt.evidence
     assert "the candidate" in doubt.evidence
-    (doubt,) = doubts_of_pairs([replace(PAIR, a=launch(inputs_sha256="c" * 64))], asked, asked)
+    (doubt,) = doubts_of_pairs([replace(PAIR, a=launch(inputs_sha256=("c" * 64,)))], asked, asked)
     assert "of the inputs of the baseline" in doubt.evidence
 
 

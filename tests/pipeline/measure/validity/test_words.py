@@ -107,7 +107,7 @@ def of_baseline(**changes):
     return replace(PAIR, a=launch(**changes))
 
 
-FILE = Expected(model_sha256="a" * 64, inputs_sha256="")
+FILE = Expected(model_sha256="a" * 64, inputs_sha256=())
 OF_PAIRS = [
     ("clocks differ", [blocks(cpu_khz=2000000)], Expected(), "the CPU ran at 2400 MHz in the mean, with the candidate at 2000 MHz"),
     ("swapped", [blocks(major_faults=1)], Expected(), "the model's pages were read from the disk again in 2 of 4 blocks"),
