@@ -33,8 +33,24 @@ Text = Annotated[str, Meta(min_length=1, max_length=4000, pattern=CONTROL_FREE)]
 """A path or a name: nothing in it that no file and no board is called by."""
 
 
+Name = Annotated[str, Meta(min_length=1, max_length=1000, pattern=CONTROL_FREE)]
+"""Of an input or output."""
+Length = Annotated[int, Meta(ge=1, le=2**31)]
+
+
 class ModelTable(Table, frozen=True):
     path: Text
+    signature: Name | None = None  # of a file that has several; None: the default one, or the only one
+    # of an input that no row fixes: one number, or lists in lists with its shape
+    constants: dict[Name, float | int | bool | list[Any]] = {}
+    shape: dict[
+        Name, Annotated[tuple[Length, ...], Meta(max_length=8)]
+    ] = {}  # of the whole tensor; else the rows fix open axes
+    state: dict[
+        Name, Name
+    ] = {}  # input = "output": what the model passes from one step to the next; rows are then sequences
+    sequences: bool = False  # rows are sequences also without `state`: the model keeps it inside
+    custom_objects: Text | None = None  # "module:function" next to the plan: the model's own classes, by name
 
 
 class DataTable(Table, frozen=True):
@@ -43,6 +59,7 @@ class DataTable(Table, frozen=True):
     training: Text | None = None
     calibration: Text | None = None
     evaluation: Text | None = None
+    raw: bool = False  # rows for quantized inputs are integers as the file holds them, and not real values
 
 
 class ConvertTable(Table, frozen=True):

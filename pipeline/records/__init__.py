@@ -6,6 +6,7 @@ SCHEMA history (`RunRecord.schema`; it rises when a field changes its meaning or
     3  given files are called by their names; answers are classes only where labels, or they themselves, say so; a converted file has the
        answers of other kernels; a measurement has its golden answers
     4  what a number is about is a Subject, not its label; a file between two passes names its step; `glances` are `board_samples`
+    5  a model, its data and its files have any number of inputs and outputs; a shape has all axes of its tensor
 
 An older run is read by pipeline/records/migrations.py.
 """
@@ -44,6 +45,7 @@ from pipeline.records.measure import MemoryStep as MemoryStep
 from pipeline.records.measure import NotMeasured as NotMeasured
 from pipeline.records.measure import Operator as Operator
 from pipeline.records.model import Artifact as Artifact
+from pipeline.records.model import Column as Column
 from pipeline.records.model import Data as Data
 from pipeline.records.model import Loaded as Loaded
 from pipeline.records.model import Model as Model

@@ -1,7 +1,7 @@
 """Stage 3, convert: the files that can run on a board."""
 
 from pipeline.records.base import Record
-from pipeline.records.model import Artifact
+from pipeline.records.model import Artifact, TensorSpec
 from pipeline.records.subject import Step, file_of
 
 
@@ -27,6 +27,7 @@ class Agreement(Record, frozen=True):
     top1_agreement_ratio: float | None  # None: the answers are not class scores
     accuracy_ratio: float | None
     source_accuracy_ratio: float | None
+    output: str = ""  # of several, the worst: the one that the errors above are of; "": there is one
 
 
 class Converted(Record, frozen=True):
@@ -34,16 +35,19 @@ class Converted(Record, frozen=True):
     format: str  # a name of pipeline.convert.table.CONVERTERS
     artifact: Artifact
     agreement: Agreement | None  # None: no evaluation data, or no runtime for it on this host
-    outputs: Artifact | None = None  # the host's answers for the evaluation rows
-    # the same of other kernels of this host: LiteRT's without a delegate, ONNX Runtime's without fused integer ones; None: they would
+    inputs: tuple[TensorSpec, ...] = ()  # in the order of the model's, and so are outputs; (): nothing here can read it
+    outputs: tuple[TensorSpec, ...] = ()
+    state: tuple[tuple[str, str], ...] = ()  # as Model's, and so is this
+    sequences: bool = False
+    answers: tuple[Artifact, ...] = ()  # the host's for the evaluation rows, of each output: as Model.answers
+    # the same of other kernels of this host: LiteRT's without a delegate, ONNX Runtime's without fused integer ones; (): they would
     # compute the same, since nothing is quantized
-    other_outputs: Artifact | None = None
-    source_outputs: Artifact | None = (
-        None  # what the model that it was made of answered; None: unknown, or it is that model
-    )
+    other_answers: tuple[Artifact, ...] = ()
+    source_answers: tuple[Artifact, ...] = ()  # of the model that it was made from; (): unknown, or it is that model
     notes: tuple[str, ...] = ()  # sentences: what should be known of a file that works
     kind: str = ""  # float32, int8, "float with int8 weights", ... by its tensors; "": no runtime for it on this host
-    classes: bool = False  # as Model.classes
+    classes: bool = False  # as Model's, and so is this
+    scored: int = 0
     name: str = ""  # of a file that was given; "": it was made
     role: str = ""  # candidate or baseline, where the plan has a baseline
     step: Step | None = None  # of a model between two passes

@@ -56,7 +56,7 @@ class Deployment(Record, frozen=True):
     first_answer_s: float  # from the authenticated connection to the agent's hello
     runtimes: tuple[DeployedRuntime, ...]
     files: tuple[DeployedFile, ...]
-    evaluation: DeployedFile | None = None  # the rows that the board answers, (rows, ...) .npy
+    evaluation: tuple[DeployedFile, ...] = ()  # the rows that the board answers, for each of data.evaluation.inputs
     evaluation_indices: Artifact | None = None  # which of the evaluation set's rows they are, int64 .npy
     meters: tuple[DeployedMeter, ...] = ()  # that watch
     note: str | None = None  # why this target and not the one that was asked for
@@ -72,6 +72,7 @@ class Deployment(Record, frozen=True):
     @property
     def sent_bytes(self) -> int:
         """Everything that had to be sent; 0: it was all on the board already."""
-        files = self.files if self.evaluation is None else (*self.files, self.evaluation)
-        sent = sum(file.sent_bytes for file in files) + sum(runtime.sent_bytes for runtime in self.runtimes)
+        sent = sum(file.sent_bytes for file in (*self.files, *self.evaluation)) + sum(
+            runtime.sent_bytes for runtime in self.runtimes
+        )
         return self.agent_sent_bytes + sent

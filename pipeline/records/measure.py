@@ -71,6 +71,7 @@ class BoardAccuracy(Record, frozen=True):
     answers: Artifact | None  # top-1 class of each row as the board answered, int64 .npy; None: no classes
     error_rms: float | None = None  # no classes: against the same file on the host, in units of the output
     spread: float | None = None  # standard deviation of the host's answers over the rows
+    output: str = ""  # of several, the worst: the one that the error is of; "": there is one
 
 
 class Conditions(Record, frozen=True):

@@ -12,31 +12,54 @@ class Artifact(Record, frozen=True):
 
 
 class TensorSpec(Record, frozen=True):
-    """Shape without the batch axis; None is an axis of any length."""
+    """One input or output, by its name: the order of tensors in a file means nothing.
+
+    `shape` is of the whole tensor, as the model or the file says it: None is an axis of any length. A row of an input is the whole
+    tensor, or lacks its first axis where that is 1 or open: which of the two, the data's number of axes says.
+    """
 
     name: str
-    shape: tuple[int | None, ...]
-    dtype: str
+    shape: tuple[int | None, ...] | None  # None: of an output, any number of axes
+    dtype: str  # numpy's name
+    tensor: str = ""  # what a runtime calls it: its index in TFLite, its name in ONNX; "" in a Keras model
+    # of an input: the whole tensor in one inference on the board; None: neither the file, the plan nor the rows say it
+    fixed: tuple[int, ...] | None = None
 
 
 class Model(Record, frozen=True):
     name: str
     artifact: Artifact
-    input: TensorSpec | None  # None: this host has nothing that can read the file (no extra installed)
-    output: TensorSpec | None
+    inputs: tuple[TensorSpec, ...]  # (): this host has nothing that can read the file (no extra installed)
+    outputs: tuple[TensorSpec, ...]
     parameters: int | None  # None: the file's format does not say
+    # (input, output): each step takes what the one before has answered, the first zeros; such inputs have no rows
+    state: tuple[tuple[str, str], ...] = ()
+    sequences: bool = False  # a row is a sequence of steps; what the model keeps between them ends with the row
     accuracy_ratio: float | None = None  # on the evaluation rows, by the framework that made the model
-    outputs: Artifact | None = None  # what the model answered for the evaluation rows, (rows, ...) float32 .npy
-    classes: bool = False  # the answers are scores of classes: labels say so, or each is a distribution
+    # what the model answered for the evaluation rows, (rows, ...) .npy, of sequences (rows, steps, ...), for each of `outputs`
+    answers: tuple[Artifact, ...] = ()
+    classes: bool = (
+        False  # one of the outputs, `scored`, has scores of classes: labels say so, or each is a distribution
+    )
+    scored: int = 0  # which of `outputs` labels are compared with
+
+
+class Column(Record, frozen=True):
+    """The rows of one input, kept in the store: (rows, ...) .npy."""
+
+    name: str  # of the input
+    artifact: Artifact
+    shape: tuple[int, ...]  # of a row; of a sequence with its steps
+    dtype: str  # numpy's name
+    constant: bool = False  # it has one row, which belongs to each row of the others
 
 
 class Rows(Record, frozen=True):
-    """One set of rows of the data, kept in the store: `x` float32/int (rows, ...), `y` integer labels (rows,)."""
+    """One set of rows of the data, a column for each input of the model that takes any, and integer labels `y` (rows,)."""
 
-    x: Artifact
+    inputs: tuple[Column, ...]
     y: Artifact | None
     rows: int
-    row_shape: tuple[int, ...]
     dropped_rows: int = 0  # left out because the same row is in the evaluation set
 
 

@@ -1,0 +1,127 @@
+"""What runs a deployable file on this host, row by row as a board does, and keeps its answers in files: they may be larger than memory."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipeline.errors import ModelError
+from pipeline.frameworks.feeds import Feed, Feeds, closed
+from pipeline.frameworks.rows import BATCH_ROWS, Array, Count
+from pipeline.records import TensorSpec
+from pipeline.safe_text import shortened
+
+State = Sequence[tuple[str, str]]
+"""(input, output) of what a model passes from one step to the next."""
+
+
+class Runner(Protocol):
+    """A file that is open: `inputs` and `outputs` by name."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @abstractmethod
+    def run(self, feed: Feed) -> list[Array]:
+        """One inference: the answers of `outputs`, real numbers where they are quantized. ModelError if the runtime cannot."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget what the file itself keeps from one inference to the next."""
+
+    @abstractmethod
+    def in_other_kernels(self) -> "Runner | None":
+        """The same file in other kernels of this host. None where nothing is quantized: they would answer the same."""
+
+    def answers(self, feeds: Feeds, folder: Path, count: Count, state: State = ()) -> tuple[Array, ...]:
+        """What each output answers for the rows, mapped from .npy files in `folder`, see `Answers`."""
+        found = Answers(folder, feeds.rows, self.outputs, self.name)
+        for index in range(feeds.rows):
+            self.reset()
+            found.add(index, steps_of(self, feeds, index, state))
+            if index % BATCH_ROWS == 0:
+                count(index, feeds.rows)
+        return found.arrays()
+
+
+def steps_of(runner: Runner, feeds: Feeds, index: int, state: State) -> list[Array]:
+    """The answers to one row; of a sequence, those to its steps along a first axis."""
+    kept = {name: _zeros(runner, name) for name, _ in state}
+    places = {each.name: place for place, each in enumerate(runner.outputs)}
+    steps = []
+    for feed in feeds.steps(index):
+        answers = runner.run(feed | kept)
+        kept = {name: answers[places[output]] for name, output in state}
+        steps.append([row_of(each) for each in answers])
+    if not feeds.sequences:
+        return steps[0]
+    return [np.stack(each) for each in zip(*steps, strict=True)]
+
+
+def _zeros(runner: Runner, name: str) -> Array:
+    spec = next(each for each in runner.inputs if each.name == name)
+    shape = spec.fixed if spec.fixed is not None else closed(spec.shape)
+    if shape is None:
+        raise ModelError(
+            f"the state '{shortened(name, 100)}' of {runner.name} has the open shape {spec.shape}",
+            hint=f'Say how long it is: [model] shape = {{ "{name}" = [...] }}.',
+        )
+    return np.zeros(shape, spec.dtype)
+
+
+def row_of(answer: Array) -> Array:
+    """Drop the first axis of an answer to one row where it is 1, as the agent does."""
+    return answer[0] if answer.shape[:1] == (1,) else answer
+
+
+class Answers:
+    """A .npy file for each output, (rows, ...): floating point as float32, other numbers as they are. No batch axis: see `row_of`."""
+
+    def __init__(self, folder: Path, rows: int, outputs: Sequence[TensorSpec], name: str) -> None:
+        """`folder`: of its own, or of files that nobody needs any more. `name`: of the model, for messages."""
+        self.folder, self.rows, self.outputs, self.name = folder, rows, outputs, name
+        self.files: list[Array] = []
+
+    def add(self, index: int, row: Sequence[Array]) -> None:
+        """ModelError if an answer has another shape than that to row 0."""
+        self.add_block(index, [each[None] for each in row])
+
+    def add_block(self, start: int, block: Sequence[Array]) -> None:
+        """As `add`, of several rows: (rows, ...) of each output."""
+        if not self.files:
+            self.files = [self._file(place, each) for place, each in enumerate(block)]
+        for spec, file, values in zip(self.outputs, self.files, block, strict=True):
+            if values.shape[1:] != file.shape[1:]:
+                raise _varies(spec.name, self.name, file.shape[1:], values.shape[1:], start)
+            file[start : start + len(values)] = values
+
+    def arrays(self) -> tuple[Array, ...]:
+        return tuple(self.files)
+
+    def _file(self, place: int, block: Array) -> Array:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        number = 0
+        while (path := self.folder / f"answers{number}-{place}.npy").exists():  # of other runs in the same folder
+            number += 1
+        dtype = np.dtype(np.float32) if _is_floating(block.dtype) else block.dtype
+        shape = (self.rows, *block.shape[1:])
+        file: Array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype.newbyteorder("<"), shape=shape)
+        return file
+
+
+def _is_floating(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def _varies(output: str, name: str, first: tuple[int, ...], now: tuple[int, ...], index: int) -> ModelError:
+    axes = [axis for axis, (one, other) in enumerate(zip(first, now, strict=False)) if one != other]
+    where = f"axis {axes[0]} of " if len(first) == len(now) and axes else ""
+    return ModelError(
+        f"{where}the output '{shortened(output, 100)}' of {name} differs in length from row to row: {first} for row 0, "
+        f"{now} for row {index}",
+        hint="Cut the model before the operator that chooses answers (such as NonMaxSuppression, NonZero or Compress): "
+        "onnx.utils.extract_model(path, new_path, [input], [output]).",
+    )
