@@ -7,14 +7,9 @@ import importlib.util
 from pathlib import Path
 
 from pipeline.errors import PlanError
-from pipeline.frameworks.keras_file import (
-    check_weights,
-    is_fake_quantized,
-    keras_answers,
-    keras_specs,
-    open_keras,
-    save_keras,
-)
+from pipeline.frameworks.feeds import Feed, Feeds, blank, feeds_of
+from pipeline.frameworks.keras_file import check_weights, is_fake_quantized, open_keras, save_keras
+from pipeline.frameworks.keras_runner import KerasRunner, keras_specs
 from pipeline.frameworks.onnx_file import Onnx, onnx_proto, onnx_weights
 from pipeline.frameworks.rows import (
     BATCH_ROWS,
@@ -23,13 +18,19 @@ from pipeline.frameworks.rows import (
     accuracy,
     are_classes,
     array_parts,
+    arrays_of,
+    check_column,
     check_finite,
     check_fits,
+    chunks,
     classes_of,
     error_of,
-    one_each,
+    fits,
     read_rows,
+    row_shape,
+    stored,
 )
+from pipeline.frameworks.runner import Answers, Runner
 from pipeline.frameworks.tflite_file import Tflite, dequantize, quantize
 
 EXTRAS = {
@@ -54,9 +55,9 @@ def need(extra: str, purpose: str) -> None:
         )
 
 
-def open_file(path: Path, format: str, name: str) -> Tflite | Onnx:  # noqa: A002 - the field's name
-    """Open a deployable file on this host."""
-    return Tflite(path, name) if format == "tflite" else Onnx(path, name)
+def open_file(path: Path, format: str, name: str, signature: str | None = None) -> Tflite | Onnx:  # noqa: A002 - the field's name
+    """Open a deployable file on this host. `signature`: of a .tflite file that has several, as the plan says."""
+    return Tflite(path, name, signature=signature) if format == "tflite" else Onnx(path, name)
 
 
 def kind_of_file(path: Path, format: str, name: str) -> str:  # noqa: A002 - the field's name
@@ -67,7 +68,8 @@ def kind_of_file(path: Path, format: str, name: str) -> str:  # noqa: A002 - the
 
 
 __all__ = [
-    "BATCH_ROWS", "EXTRAS", "RUNTIME_EXTRA", "Array", "Count", "Onnx", "Tflite", "accuracy", "are_classes", "array_parts", "available", "check_finite",
-    "check_fits", "check_weights", "classes_of", "dequantize", "error_of", "is_fake_quantized", "keras_answers", "keras_specs", "kind_of_file", "need", "one_each",
-    "onnx_proto", "onnx_weights", "open_file", "open_keras", "quantize", "read_rows", "save_keras",
+    "BATCH_ROWS", "EXTRAS", "RUNTIME_EXTRA", "Answers", "Array", "Count", "Feed", "Feeds", "KerasRunner", "Onnx", "Runner", "Tflite", "accuracy",
+    "are_classes", "array_parts", "arrays_of", "available", "blank", "check_column", "check_finite", "check_fits", "check_weights", "chunks",
+    "classes_of", "dequantize", "error_of", "feeds_of", "fits", "is_fake_quantized", "keras_specs", "kind_of_file", "need", "onnx_proto",
+    "onnx_weights", "open_file", "open_keras", "quantize", "read_rows", "row_shape", "save_keras", "stored",
 ]  # fmt: skip

@@ -14,9 +14,7 @@ import numpy as np
 from pipeline.errors import ModelError
 from pipeline.frameworks import keras2, keras_archive
 from pipeline.frameworks.causes import cause_of
-from pipeline.frameworks.rows import BATCH_ROWS, Array, Count, one_each
-from pipeline.frameworks.types import KerasModel, KerasTensor
-from pipeline.records import TensorSpec
+from pipeline.frameworks.types import KerasModel
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
 
@@ -129,43 +127,3 @@ def check_weights(model: KerasModel, name: str) -> None:
                 f"{name}: the weights '{variable.path}' hold NaN or infinity",
                 hint="Training went wrong (often a learning rate that is too high): train again and save a sound model.",
             )
-
-
-def keras_specs(model: KerasModel, name: str) -> tuple[TensorSpec, TensorSpec]:
-    """Return the one input and the one output of a Keras model."""
-    if not getattr(model, "built", False) or not getattr(model, "inputs", None):
-        raise ModelError(
-            f"{name} does not say what its input looks like",
-            hint="Begin the model with keras.Input(shape), or call it once on data before saving it.",
-        )
-    one_each(len(model.inputs), len(model.outputs), name, "keras")
-    if str(model.inputs[0].dtype) == "string":
-        raise ModelError(
-            f"the input '{model.inputs[0].name}' of {name} takes text, which no file for a board supports",
-            hint="Cut the model after its TextVectorization or StringLookup, and give it the numbers: "
-            "keras.Model(layer.output, model.output).",
-        )
-    (output,) = getattr(model, "output_names", None) or [model.layers[-1].name]  # the tensor's is made up on loading
-    return _keras_spec(model.inputs[0], model.inputs[0].name), _keras_spec(model.outputs[0], output)
-
-
-def _keras_spec(tensor: KerasTensor, name: str) -> TensorSpec:
-    return TensorSpec(name=name, shape=tuple(tensor.shape[1:]), dtype=str(tensor.dtype))
-
-
-def keras_answers(model: KerasModel, x: Array, count: Count) -> Array:
-    """Return what the model answers for the rows, as float32."""
-    import tensorflow as tf
-
-    answer = tf.function(lambda rows: model(rows, training=False), reduce_retracing=True)
-    found = []
-    for start in range(0, len(x), BATCH_ROWS):
-        try:
-            found.append(answer(tf.constant(x[start : start + BATCH_ROWS])).numpy().astype(np.float32))
-        except Exception as error:
-            raise ModelError(
-                f"Keras cannot run {getattr(model, 'name', 'the model')}: {cause_of(error)}",
-                hint="Does model.predict answer such rows in the program that made it? Save it again from there.",
-            ) from error
-        count(min(start + BATCH_ROWS, len(x)), len(x))
-    return np.concatenate(found)

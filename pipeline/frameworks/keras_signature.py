@@ -1,22 +1,16 @@
-"""Keras models with any number of inputs and outputs: their names, and answers by name; state, float16, channels first."""
+"""Keras models with any number of inputs and outputs: their names, a call by names, and the state that their layers keep."""
 
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
-from pipeline.errors import DataError, ModelError
-from pipeline.frameworks.causes import cause_of
+from pipeline.errors import ModelError
 from pipeline.frameworks.keras_graph import graph_of
-from pipeline.frameworks.rows import BATCH_ROWS, Array, Count
-from pipeline.frameworks.signature import Signature, Tensor, check_rows, joined
+from pipeline.frameworks.signature import Signature, Tensor
 from pipeline.frameworks.types import KerasLayer, KerasModel, Nested, TfTensor
 
 KEY = "serve"
 """The key under which Keras exports a model's one function."""
-CHANNELS_FIRST = "only supports the NHWC", "only supports NHWC", "only support NHWC"
-"""What TensorFlow's kernels for CPUs say of convolutions with channels first; compiled by XLA they run."""
 
 
 def keras_signature(model: KerasModel, name: str) -> Signature:
@@ -53,44 +47,6 @@ def called(model: KerasModel, signature: Signature, tensors: Mapping[str, TfTens
     return dict(zip([each.name for each in signature.outputs], outputs, strict=True))
 
 
-def keras_answers_by_name(
-    model: KerasModel, rows: Mapping[str, Array], count: Count, name: str, *, sequence: bool = False
-) -> dict[str, Array]:
-    """What the model answers for rows (axis 0 of every array), by the names of its outputs; floats as float32.
-
-    A layer with stateful=True is reset before each row, so that the order of rows means nothing; with `sequence` it is reset once, and
-    the rows are one sequence. A fixed batch above 1 is filled with the last row, whose further answers are left out; with state it is
-    refused. DataError if the rows do not fit; ModelError if Keras cannot compute the answer.
-    """
-    signature = keras_signature(model, name)
-    batch = _batch(signature)
-    check_rows(_any_batch(signature), rows, name)
-    total, states = len(next(iter(rows.values()))), stateful(model)
-    if states and batch not in (None, 1):
-        raise ModelError(
-            f"{name} keeps a state for {batch} rows at once (stateful=True in '{states[0].name}')",
-            hint="Build the model for the board with a batch of 1, and give it these weights.",
-        )
-    step = 1 if states else batch or BATCH_ROWS
-    answer, found = _function(model, signature), []
-    for start in range(0, total, step):
-        if states and (start == 0 or not sequence):
-            reset(model)
-        block = {key: x[start : start + step] for key, x in rows.items()}
-        have = len(next(iter(block.values())))
-        if batch and have < batch:
-            block = {key: np.concatenate([x, np.repeat(x[-1:], batch - have, axis=0)]) for key, x in block.items()}
-        try:
-            found.append({key: _plain(value)[:have] for key, value in answer(block).items()})
-        except Exception as error:
-            raise ModelError(
-                f"Keras cannot run {name}: {cause_of(error)}",
-                hint="Does model.predict answer such rows in the program that made it? Save it again from there.",
-            ) from error
-        count(min(start + step, total), total)
-    return {each.name: joined(each.name, [part[each.name] for part in found], name) for each in signature.outputs}
-
-
 def stateful(model: KerasModel) -> list[KerasLayer]:
     """The layers that keep a state from one call to the next."""
     return [
@@ -104,30 +60,6 @@ def reset(model: KerasModel) -> None:
     """Every state to its beginning."""
     for each in stateful(model):
         each.reset_state()
-
-
-def _function(model: KerasModel, signature: Signature) -> Any:
-    """The model as a graph. Convolutions with channels first have no kernels for CPUs, and are compiled by XLA then."""
-    import tensorflow as tf
-
-    def answer(block: dict[str, TfTensor]) -> dict[str, TfTensor]:
-        return called(model, signature, block)
-
-    plain, compiled = tf.function(answer, reduce_retracing=True), tf.function(answer, jit_compile=True)
-    chosen = [plain]
-
-    def run(block: Mapping[str, Array]) -> dict[str, TfTensor]:
-        tensors = {key: tf.constant(x) for key, x in block.items()}
-        try:
-            found: dict[str, TfTensor] = chosen[0](tensors)
-        except tf.errors.OpError as error:
-            if chosen[0] is compiled or not any(each in str(error) for each in CHANNELS_FIRST):
-                raise
-            chosen[0] = compiled
-            found = compiled(tensors)
-        return found
-
-    return run
 
 
 def _names(struct: Nested, plain: list[str]) -> list[str]:
@@ -173,26 +105,3 @@ def _tensor(name: str, tensor: Any) -> Tensor:
             "keras.Model(layer.output, model.output).",
         )
     return Tensor(name, tuple(tensor.shape), dtype)
-
-
-def _batch(signature: Signature) -> int | None:
-    """The fixed batch; None: any. DataError where inputs contradict each other."""
-    fixed = {each.shape[0] for each in signature.inputs if each.shape}
-    if len(fixed) > 1 or any(each.shape == () for each in signature.inputs):
-        told = ", ".join(f"{each.name}: {each.shape}" for each in signature.inputs)
-        raise DataError(
-            f"the inputs have no batch axis of one size in common ({told})", hint="Build them with keras.Input(shape)."
-        )
-    return next(iter(fixed), None)
-
-
-def _any_batch(signature: Signature) -> Signature:
-    inputs = tuple(each._replace(shape=(None, *(each.shape or (None,))[1:])) for each in signature.inputs)
-    return signature._replace(inputs=inputs)
-
-
-def _plain(value: TfTensor) -> Array:
-    found: Array = np.asarray(value)
-    return (
-        found.astype(np.float32) if np.issubdtype(found.dtype, np.floating) or found.dtype.name == "bfloat16" else found
-    )

@@ -1,22 +1,22 @@
 """ONNX files in ONNX Runtime."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import ModelError
+from pipeline.errors import DataError, ModelError
+from pipeline.frameworks import onnx_signature
 from pipeline.frameworks.causes import cause_of
-from pipeline.frameworks.rows import BATCH_ROWS, Array, Count, one_each
+from pipeline.frameworks.feeds import Feed
+from pipeline.frameworks.rows import Array
+from pipeline.frameworks.runner import Runner
 from pipeline.frameworks.types import OnnxArgument, OnnxFunction, OnnxGraph, OnnxModel, OnnxTensor
 from pipeline.records import TensorSpec
+from pipeline.safe_text import shortened
 
-ONNX_DTYPES = {
-    "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(uint8)": "uint8",
-    "tensor(int8)": "int8", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(bool)": "bool",
-}  # fmt: skip
-
-
+ONNX_DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64"}
+"""Of the types whose names in ONNX are not numpy's."""
 QUANTIZED = {
     "DequantizeLinear",
     "ConvInteger",
@@ -27,7 +27,7 @@ QUANTIZED = {
 }
 
 
-class Onnx:
+class Onnx(Runner):
     """An .onnx file in ONNX Runtime, one row at a time."""
 
     def __init__(self, path: Path, name: str, *, plain: bool = False) -> None:
@@ -48,22 +48,40 @@ class Onnx:
                 f"ONNX Runtime cannot open {name}: {cause_of(error, path)}",
                 hint="It may be damaged, or need newer operators than this ONNX Runtime has: export it again.",
             ) from error
-        one_each(len(inputs), len(outputs), name, "onnx")
-        self.input, self.output = inputs[0], outputs[0]
-        batch = self.input.shape[0] if self.input.shape else None
-        if not self.input.shape or (isinstance(batch, int) and batch != 1):
+        self.inputs, self.outputs = self._specs(inputs, outputs)
+        self._names = [each.name for each in self.outputs]
+
+    def _specs(
+        self, inputs: Sequence[OnnxArgument], outputs: Sequence[OnnxArgument]
+    ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+        """The runtime's names, with the shapes of the file where the runtime does not tell a scalar from a tensor of unknown rank."""
+        import onnx
+
+        whole = onnx_signature.signature(onnx.load(self.path, load_external_data=False))
+        for what, values in (("input", whole.inputs), ("output", whole.outputs)):
+            for value in values:
+                refusal = onnx_signature.refusal(value, what)
+                if refusal is not None:
+                    raise ModelError(f"{self.name}: {refusal}", hint=onnx_signature.cut_hint([value], whole))
+        known = {each.name: each.shape for each in (*whole.inputs, *whole.outputs)}
+        first, second = (tuple(_spec(each, known.get(each.name)) for each in ends) for ends in (inputs, outputs))
+        return first, second
+
+    def run(self, feed: Feed) -> list[Array]:
+        specs = {each.name: each for each in self.inputs}
+        try:
+            given = {name: _as_input(x, specs[name]) for name, x in feed.items()}
+            return [real(each) for each in self.session.run(self._names, given)]
+        except DataError:
+            raise
+        except Exception as error:
             raise ModelError(
-                f"{name} takes an input of shape {self.input.shape}; a board answers one row at a time",
-                hint="Export it with a batch of 1, or with a dynamic batch axis.",
-            )
+                f"ONNX Runtime cannot run {self.name}: {cause_of(error)}",
+                hint="Does it answer such a row in the program that made it? Export it again from there.",
+            ) from error
 
-    def specs(self) -> tuple[TensorSpec, TensorSpec]:
-        return self._spec(self.input), self._spec(self.output)
-
-    @staticmethod
-    def _spec(value: OnnxArgument) -> TensorSpec:
-        shape = tuple(size if isinstance(size, int) else None for size in value.shape[1:])
-        return TensorSpec(name=value.name, shape=shape, dtype=ONNX_DTYPES.get(value.type, value.type))
+    def reset(self) -> None:
+        """ONNX Runtime keeps nothing from one call to the next."""
 
     def in_other_kernels(self) -> "Onnx | None":
         """The same file without the fused integer kernels of ONNX Runtime. None where nothing is quantized."""
@@ -72,27 +90,33 @@ class Onnx:
         nodes = onnx.load(self.path, load_external_data=False).graph.node
         return Onnx(self.path, self.name, plain=True) if QUANTIZED & {node.op_type for node in nodes} else None
 
-    def answers(self, x: Array, count: Count) -> Array:
-        found: list[Array] = []
-        for i in range(len(x)):
-            try:
-                answer = self.session.run(None, {self.input.name: x[i : i + 1]})[0].astype(np.float32)
-            except Exception as error:
-                raise ModelError(
-                    f"ONNX Runtime cannot run {self.name}: {cause_of(error)}",
-                    hint="Does it answer such a row in the program that made it? Export it again from there.",
-                ) from error
-            if found and answer.shape != found[0].shape:
-                raise ModelError(
-                    f"the output '{self.output.name}' of {self.name} differs in shape from row to row: {found[0].shape} for row 0, "
-                    f"{answer.shape} for row {i}",
-                    hint="Cut the model before the operator that chooses answers (such as NonMaxSuppression, NonZero or Compress): "
-                    "onnx.utils.extract_model(path, new_path, [input], [output]).",
-                )
-            found.append(answer)
-            if i % BATCH_ROWS == 0:
-                count(i, len(x))
-        return np.concatenate(found)
+
+def _spec(value: OnnxArgument, shape: tuple[int | str | None, ...] | None) -> TensorSpec:
+    axes = list(value.shape) if value.shape else shape
+    return TensorSpec(
+        name=value.name,
+        shape=None if axes is None else tuple(size if isinstance(size, int) and size >= 0 else None for size in axes),
+        dtype=ONNX_DTYPES.get(value.type) or value.type.removeprefix("tensor(").removesuffix(")"),
+        tensor=value.name,
+    )
+
+
+def _as_input(x: Array, spec: TensorSpec) -> Array:
+    if x.dtype.name == spec.dtype:
+        return x
+    if x.dtype.kind != "f" or np.dtype(spec.dtype).kind != "f":
+        raise DataError(
+            f"the input '{shortened(spec.name, 100)}' takes {spec.dtype}, and the rows are {x.dtype}",
+            hint=f"Give them as {spec.dtype}.",
+        )
+    return x.astype(spec.dtype)
+
+
+def real(answer: object) -> Array:
+    """Floating point as float32, other numbers as they are: as the agent does."""
+    if not isinstance(answer, np.ndarray):  # an empty optional value, a sequence
+        raise TypeError(f"an output has {type(answer).__name__} for an answer, and not a tensor")
+    return answer.astype(np.float32) if answer.dtype.kind == "f" else answer
 
 
 def onnx_proto(path: Path, name: str) -> OnnxModel:

@@ -1,27 +1,38 @@
 """Rows and answers, without any framework: reading, checking, comparing."""
 
 import io
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import DataError, ModelError, StageError
-from pipeline.records import TensorSpec
+from pipeline.errors import DataError, StageError
+from pipeline.records import Artifact, Column, Rows, TensorSpec
+from pipeline.safe_text import shortened
+from pipeline.store import Store
 
 Array = npt.NDArray[Any]
 Count = Callable[[int, int], None]
 
 BATCH_ROWS = 500
+CHUNK_BYTES = 16 << 20  # of answers that are looked at at once
 
 
 def classes_of(output: TensorSpec | None) -> int | None:
     """Return how many classes the answers distinguish; None: they are not class scores."""
-    if output is None or len(output.shape) != 1 or output.shape[0] is None or output.shape[0] < 2:
+    shape = None if output is None else row_shape(output.shape)
+    if shape is None or len(shape) != 1 or shape[0] is None or shape[0] < 2:
         return None
-    return output.shape[0]
+    return shape[0]
+
+
+def row_shape(shape: tuple[int | None, ...] | None) -> tuple[int | None, ...] | None:
+    """Return the shape of a whole tensor without its first axis where that is of rows: 1 or open."""
+    return shape[1:] if shape is not None and shape[:1] in ((1,), (None,)) else shape
 
 
 def accuracy(outputs: Array, labels: Array | None) -> float | None:
@@ -47,39 +58,73 @@ def are_classes(outputs: Array, labels: Array | None, *, quantized: bool = False
 
 def error_of(outputs: Array, source: Array) -> tuple[float, float]:
     """(root mean square error, standard deviation of the source's answers over the rows), both in units of the output."""
-    exact = source.astype(np.float64)
-    return float(np.sqrt(np.mean(np.square(outputs - exact)))), float(np.sqrt(exact.var(axis=0).mean()))
+    rows, width = len(outputs), math.prod(outputs.shape[1:])
+    squares, total, total_squares = 0.0, np.zeros(width), np.zeros(width)
+    center = np.asarray(source[:1], np.float64).reshape(-1)  # sums of squares far from zero lose digits
+    for theirs, exact in zip(chunks(outputs), chunks(source), strict=True):
+        wide = exact.astype(np.float64).reshape(len(exact), width)
+        squares += float(np.square(theirs.astype(np.float64).reshape(wide.shape) - wide).sum())
+        total += (wide - center).sum(0)
+        total_squares += np.square(wide - center).sum(0)
+    variance = np.maximum(total_squares / rows - np.square(total / rows), 0)
+    return math.sqrt(squares / max(1, rows * width)), float(np.sqrt(variance.mean())) if width else 0.0
 
 
-def check_finite(outputs: Array, name: str) -> None:
-    """Raise StageError if any answer is NaN or infinite."""
-    bad = int(np.count_nonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)))
+def chunks(array: Array) -> Iterator[Array]:
+    """Yield the rows of an array that may be mapped from a file larger than memory, some at a time."""
+    step = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), step):
+        yield np.asarray(array[start : start + step])
+
+
+def check_finite(outputs: Array, name: str, output: str = "") -> None:
+    """Raise StageError if any answer is NaN or infinite. `output`: its name, where there are several."""
+    if outputs.dtype.kind != "f":
+        return
+    bad = sum(int(np.count_nonzero(~np.isfinite(each.reshape(len(each), -1)).all(axis=1))) for each in chunks(outputs))
     if bad:
+        where = f" in the output '{shortened(output, 100)}'" if output else ""
         raise StageError(
-            f"{name} answers NaN or infinity for {bad:,} of {len(outputs):,} rows",
+            f"{name} answers NaN or infinity for {bad:,} of {len(outputs):,} rows{where}",
             hint="Check the weights and that the rows are scaled as in training (for example to 0..1).",
         )
 
 
-def check_fits(x: Array, spec: TensorSpec, rows: str, format: str, file: str = "the model") -> None:  # noqa: A002 - the field's name
-    """Raise DataError unless rows of this shape and dtype can go into the model. `rows` and `file` name both in messages."""
-    shape = x.shape[1:]
-    if len(shape) != len(spec.shape) or any(
-        want not in (None, have) for want, have in zip(spec.shape, shape, strict=True)
-    ):
-        order = _order(shape, spec.shape)
+def check_fits(rows: Rows, inputs: Sequence[TensorSpec], key: str, format: str, file: str = "the model") -> None:  # noqa: A002 - the field's name
+    """Raise DataError unless every column of a set can go into the input of its name. `key` and `file` name both in messages."""
+    by_name = {each.name: each for each in inputs}
+    for column in rows.inputs:
+        check_column(column, by_name[column.name], key, format, file)
+
+
+def check_column(
+    column: Column, spec: TensorSpec, rows: str, file_format: str, file: str = "the model", *, steps: bool = False
+) -> None:
+    """As `check_fits`, of one column. `steps`: its rows are sequences, with their steps along a first axis."""
+    shape, want = column.shape[1:] if steps and not column.constant else column.shape, row_shape(spec.shape)
+    if spec.shape is not None and not (fits(shape, spec.shape) or (want != spec.shape and fits(shape, want))):
+        order = _order(shape, want or ())
         raise DataError(
-            f"the rows of {rows} are {order.have} {shape}, but {file}'s input '{spec.name}' is {order.want} {spec.shape}"
+            f"the rows of {rows} are {order.have} {shape}, but {file}'s input '{spec.name}' is {order.want} {want}"
             if order
-            else f"a row of {rows} has shape {shape}, but {file}'s input '{spec.name}' takes {spec.shape}",
-            hint=order.hint if order else _shape_hint(shape, spec.shape),
+            else f"a row of {rows} has shape {shape}, but {file}'s input '{spec.name}' takes {want}",
+            hint=order.hint if order else _shape_hint(shape, want or ()),
         )
-    quantized = format == "tflite" and spec.dtype in ("int8", "uint8", "int16") and x.dtype == np.float32
-    if x.dtype.name != spec.dtype and not quantized:
+    floats = all(np.dtype(each).kind == "f" for each in (column.dtype, spec.dtype) if each != "bfloat16")
+    quantized = (
+        file_format == "tflite" and spec.dtype in ("int8", "uint8", "int16") and np.dtype(column.dtype).kind == "f"
+    )
+    if column.dtype != spec.dtype and not quantized and not floats:
         raise DataError(
-            f"the rows of {rows} are {x.dtype.name}, but {file}'s input '{spec.name}' takes {spec.dtype}",
+            f"the rows of {rows} are {column.dtype}, but {file}'s input '{spec.name}' takes {spec.dtype}",
             hint=f"Give them as {spec.dtype}, prepared as for training: x.astype('{spec.dtype}'), scaled alike.",
         )
+
+
+def fits(have: tuple[int, ...], want: tuple[int | None, ...] | None) -> bool:
+    return want is None or (
+        len(have) == len(want) and all(size in (None, one) for size, one in zip(want, have, strict=True))
+    )
 
 
 class Order(NamedTuple):
@@ -127,17 +172,11 @@ def array_parts(array: Array) -> Iterator[bytes | memoryview]:
     yield array.data.cast("B")
 
 
-ONE_EACH = {
-    "keras": "Make a model of the part that runs on the board: keras.Model(model.inputs[0], model.outputs[0]).",
-    "onnx": "Cut out the part that runs on the board: onnx.utils.extract_model(path, new_path, [input], [output]).",
-    "tflite": "Convert the part that runs on the board again from its source: a TFLite file cannot be cut.",
-}
+def stored(arrays: Sequence[Array], store: Store) -> tuple[Artifact, ...]:
+    """Put the answers of each output into the store."""
+    return tuple(store.put_parts(partial(array_parts, each), "npy") for each in arrays)
 
 
-def one_each(inputs: int, outputs: int, name: str, kind: str) -> None:
-    """Raise ModelError unless there is one input and one output."""
-    if (inputs, outputs) != (1, 1):
-        raise ModelError(
-            f"{name} has {inputs} input(s) and {outputs} output(s); this version takes models with one of each",
-            hint=ONE_EACH[kind],
-        )
+def arrays_of(artifacts: Sequence[Artifact], path_of: Callable[[Artifact], Path]) -> tuple[Array, ...]:
+    """Map what `stored` has put there. `path_of`: Store.path."""
+    return tuple(np.load(path_of(each), mmap_mode="r", allow_pickle=False) for each in artifacts)

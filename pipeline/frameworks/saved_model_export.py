@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from pipeline.errors import DataError, StageError
 from pipeline.frameworks import saved_model_loops
 from pipeline.frameworks.causes import cause_of
-from pipeline.frameworks.rows import Array
+from pipeline.frameworks.rows import Array, fits
 from pipeline.frameworks.saved_model import Opened
-from pipeline.frameworks.signature import Signature, fits
+from pipeline.frameworks.signature import Signature
 from pipeline.frameworks.types import OnnxModel, OnnxNode, TfliteConverter
 
 Shapes = Mapping[str, tuple[int | None, ...]]

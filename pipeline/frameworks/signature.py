@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.errors import DataError, ModelError
-from pipeline.frameworks.rows import Array
+from pipeline.frameworks.rows import Array, fits
 from pipeline.safe_text import shortened
 
 
@@ -48,12 +48,6 @@ def check_rows(signature: Signature, rows: Mapping[str, Array], name: str, *, wh
                 f"the input '{shortened(key, 100)}' of {name} takes {spec.dtype} {spec.shape}, and is given {x.dtype.name} {have}",
                 hint="Prepare the rows as they were prepared for training.",
             )
-
-
-def fits(have: tuple[int, ...], want: tuple[int | None, ...] | None) -> bool:
-    return want is None or (
-        len(have) == len(want) and all(size in (None, one) for size, one in zip(want, have, strict=True))
-    )
 
 
 def joined(output: str, parts: list[Array], name: str) -> Array:
