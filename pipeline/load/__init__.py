@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
+
 from pipeline import bounds, child, child_watch
 from pipeline.errors import ModelError, PlanError
 from pipeline.frameworks import onnx_external
@@ -11,7 +13,7 @@ from pipeline.load.request import Request
 from pipeline.load.table import Loader, load_loader
 from pipeline.plan import FORMATS, Plan, check_file
 from pipeline.progress import Progress
-from pipeline.records import Artifact, Loaded, Model
+from pipeline.records import Artifact, Data, Loaded, Model
 from pipeline.spelling import did_you_mean
 from pipeline.store import Store, key_of, versions
 
@@ -24,7 +26,8 @@ VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", 
 
 def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
     """Load what the plan names; also say whether the answer was there already."""
-    path = plan.file(plan.tables.model.path)
+    table = plan.tables.model
+    path = plan.file(table.path)
     loader = _loader(path, "model.path")
     readable = loader.readable(path.name)
     model = _put(path, loader, store, plan.tables.host.memory_bytes)
@@ -33,7 +36,8 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
 
     def make() -> Loaded:
         if not readable:
-            unread = Model(name=path.stem, artifact=model, input=None, output=None, parameters=None)
+            unread = Model(name=path.stem, artifact=model, inputs=(), outputs=(), parameters=None)
+            _check_unread(rows, store)
             return Loaded(model=unread, data=rows, baseline=baseline)
         with store.scratch() as scratch:
             request = Request(
@@ -45,14 +49,34 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
                 data=rows,
                 baseline=baseline,
                 baseline_name=Path(plan.tables.compare.baseline or "").name,
+                signature=table.signature,
+                constants=table.constants,
+                shape=table.shape,
+                state=table.state,
+                sequences=table.sequences or bool(table.state),
+                raw=plan.tables.data.raw,
+                custom_objects=table.custom_objects,
+                folder=str(plan.folder),
             )
-            read = child.run(
-                loader.read, request, Model, progress.step, doing=f"loading {path.name}",
+            return child.run(
+                loader.read, request, Loaded, progress.step, doing=f"loading {path.name}",
                 limits=child_watch.of_plan(plan.tables.host), say=progress.say, folder=str(scratch), crashed=loader.CRASHED,
             )  # fmt: skip
-        return Loaded(model=read, data=rows, baseline=baseline)
 
-    return store.remember("load", key_of(model, path.name, readable, rows, baseline, versions(*VERSIONS)), Loaded, make)
+    key = key_of(model, path.name, readable, rows, baseline, table, plan.tables.data.raw, versions(*VERSIONS))
+    return store.remember("load", key, Loaded, make)
+
+
+def _check_unread(rows: Data, store: Store) -> None:
+    """Nothing says here that the model has an input named y: then it is meant to be labels."""
+    for name in ("evaluation", "calibration", "training"):
+        found = getattr(rows, name)
+        for column in () if found is None else found.inputs:
+            if column.name == "y" and len(found.inputs) > 1:
+                y = np.load(store.path(column.artifact), mmap_mode="r", allow_pickle=False)
+                error = data.labels_error(y, found.rows, f"data.{name}")
+                if error is not None:
+                    raise error
 
 
 def check(plan: Plan) -> None:

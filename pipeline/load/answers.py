@@ -1,6 +1,7 @@
-"""Check the data against the model, in the child of a loader, and let the model answer the evaluation rows."""
+"""Check the plan and the data against the model, in the child of a loader, and let the model answer the evaluation rows."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -8,84 +9,135 @@ import numpy as np
 from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.errors import DataError
-from pipeline.frameworks import Array, Count
+from pipeline.frameworks import Array, Runner
+from pipeline.load import fit
 from pipeline.load.request import Request
-from pipeline.records import Data, Model, Rows, TensorSpec
+from pipeline.records import Loaded, Model, Rows, TensorSpec
 from pipeline.store import Store
 
 
-def of_file(argument: Request, tell: Tell, format_name: str) -> Model:
+def of_file(argument: Request, tell: Tell, format_name: str) -> Loaded:
     """Return the record of a file that a runtime on this host opens as it is."""
     store = argument.store()
-    runner = frameworks.open_file(store.path(argument.artifact), format_name, argument.name)
-    check_baseline(argument)
+    runner = frameworks.open_file(store.path(argument.artifact), format_name, argument.name, argument.signature)
     record = Model(
-        name=argument.name.rpartition(".")[0], artifact=argument.artifact, input=None, output=None, parameters=None
+        name=argument.name.rpartition(".")[0], artifact=argument.artifact, inputs=(), outputs=(), parameters=None
     )
-    return add(record, runner.specs(), argument.data, store, tell, runner.answers, argument.name)
+    return add(record, runner, argument, store, tell)
 
 
-def add(
-    model: Model,
-    specs: tuple[TensorSpec, TensorSpec],
-    data: Data,
-    store: Store,
-    tell: Tell,
-    answer: Callable[[Array, Count], Array],
-    file: str = "the model",
-) -> Model:
-    """Return the record with specs, and with outputs and accuracy if there are evaluation rows.
+def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tell) -> Loaded:
+    """Return the record with its inputs and outputs, and with answers and accuracy if there are evaluation rows.
 
-    DataError if some of the data does not fit the model, whose file is called `file`.
+    PlanError or DataError if something of [model] or of the data does not fit the model.
     """
-    model = msgspec.structs.replace(model, input=specs[0], output=specs[1])
-    for name in ("training", "calibration", "evaluation"):
-        rows = getattr(data, name)
-        if rows is not None:
-            _check(rows, f"data.{name}", model, specs, store, file)
-    if data.evaluation is None:
-        if all(specs[0].shape):  # weights that are not numbers show in any answer
-            blank = np.zeros((1, *map(int, filter(None, specs[0].shape))), specs[0].dtype)
-            frameworks.check_finite(answer(blank, lambda _done, _of: None), model.name)
-        return model
-    outputs = answer(
-        frameworks.read_rows(store.path(data.evaluation.x)),
-        lambda done, of: tell(done, of, f"{model.name} answers the evaluation rows"),
+    fit.check_names(argument, runner.inputs, runner.outputs)
+    data, inputs = fit.fitted(argument, runner.inputs, store)
+    runner.inputs = inputs
+    state = tuple(argument.state.items())
+    model = msgspec.structs.replace(
+        model, inputs=inputs, outputs=runner.outputs, state=state, sequences=argument.sequences
     )
-    frameworks.check_finite(outputs, model.name)
-    labels = None if data.evaluation.y is None else frameworks.read_rows(store.path(data.evaluation.y))
+    for name in fit.SETS:
+        rows = getattr(data, name)
+        if rows is not None and rows.y is not None:
+            model = msgspec.structs.replace(model, scored=_scored(model.outputs, name, argument.sequences))
+            _check_labels(rows, f"data.{name}", model, store)
+    check_baseline(argument, data.evaluation)
+    loaded = Loaded(model=model, data=data, baseline=argument.baseline)
+    folder = Path(argument.scratch) / "answers"
+    if data.evaluation is None:
+        zeros = frameworks.blank(inputs, argument.state)
+        if zeros is not None:  # weights that are not numbers show in any answer
+            _check_finite(runner.answers(zeros, folder, lambda _done, _of: None, state), model)
+        return loaded
+    feeds = frameworks.feeds_of(data.evaluation, inputs, store.path, sequences=model.sequences)
+    answers = runner.answers(
+        feeds, folder, lambda done, of: tell(done, of, f"{model.name} answers the evaluation rows"), state
+    )
+    _check_finite(answers, model)
+    return msgspec.structs.replace(loaded, model=_answered(model, answers, data.evaluation, store))
+
+
+def _answered(model: Model, answers: Sequence[Array], rows: Rows, store: Store) -> Model:
+    labels = None if rows.y is None else frameworks.read_rows(store.path(rows.y))
+    scored = model.scored
+    if labels is None:
+        scores = [place for place, each in enumerate(answers) if _are_classes(each, None, model, place)]
+        scored = scores[0] if len(scores) == 1 else 0
     return msgspec.structs.replace(
         model,
-        outputs=store.put_parts(lambda: frameworks.array_parts(outputs), "npy"),
-        accuracy_ratio=frameworks.accuracy(outputs, labels),
-        classes=frameworks.are_classes(outputs, labels, quantized=not specs[1].dtype.startswith("float")),
+        answers=frameworks.stored(answers, store),
+        scored=scored,
+        accuracy_ratio=frameworks.accuracy(answers[scored], labels),
+        classes=_are_classes(answers[scored], labels, model, scored),
     )
 
 
-def check_baseline(argument: Request) -> None:
+def _are_classes(answers: Array, labels: Array | None, model: Model, place: int) -> bool:
+    return frameworks.are_classes(answers, labels, quantized=not model.outputs[place].dtype.startswith("float"))
+
+
+def _check_finite(answers: Sequence[Array], model: Model) -> None:
+    several = len(answers) > 1
+    for spec, each in zip(model.outputs, answers, strict=True):
+        frameworks.check_finite(each, model.name, spec.name if several else "")
+
+
+def check_baseline(argument: Request, rows: Rows | None) -> None:
     """Raise DataError unless the evaluation rows can go into the plan's baseline, too: said now, not after minutes of compressing."""
-    baseline, rows = argument.baseline, argument.data.evaluation
+    baseline = argument.baseline
     if baseline is None or not frameworks.available(frameworks.RUNTIME_EXTRA[baseline.format]):
         return
-    store = argument.store()
-    runner = frameworks.open_file(store.path(baseline), baseline.format, argument.baseline_name)
-    if rows is not None:
-        x = np.load(store.path(rows.x), mmap_mode="r", allow_pickle=False)
-        frameworks.check_fits(x, runner.specs()[0], "data.evaluation", baseline.format, argument.baseline_name)
+    runner = frameworks.open_file(
+        argument.store().path(baseline), baseline.format, argument.baseline_name, argument.signature
+    )
+    if rows is None:
+        return
+    known = {each.name: each for each in runner.inputs}
+    free = [each for each in runner.inputs if each.name not in argument.state]
+    for column in rows.inputs:
+        spec = free[0] if len(free) == len(rows.inputs) == 1 else known.get(column.name)
+        if spec is None:
+            raise DataError(
+                f"the baseline {argument.baseline_name} has no input '{column.name}', which the plan's model has",
+                hint=f"Its inputs are {', '.join(known)}: a baseline takes the same rows.",
+            )
+        frameworks.check_column(
+            column, spec, "data.evaluation", baseline.format, argument.baseline_name, steps=argument.sequences
+        )
 
 
-def _check(rows: Rows, name: str, model: Model, specs: tuple[TensorSpec, TensorSpec], store: Store, file: str) -> None:
-    x = np.load(store.path(rows.x), mmap_mode="r", allow_pickle=False)  # mapped: only its header is read here
-    frameworks.check_fits(x, specs[0], name, model.artifact.format, file)
+def _scored(outputs: Sequence[TensorSpec], name: str, sequences: bool) -> int:
+    """Which output labels are compared with. DataError if none has classes, or several have."""
+    if sequences:
+        raise DataError(
+            f"data.{name} has labels, and its rows are sequences, of which every step has an answer",
+            hint="Labels are compared with one answer for each row; leave them out for sequences.",
+        )
+    places = [place for place, each in enumerate(outputs) if frameworks.classes_of(each) is not None]
+    if len(outputs) > 1 and len(places) != 1:
+        told = ", ".join(f"'{each.name}' {each.shape}" for each in outputs)
+        which = "none of them has classes" if not places else f"{len(places)} of them may be scores of classes"
+        raise DataError(
+            f"data.{name} has labels, and the model has the outputs {told}: {which}",
+            hint="Labels are compared with the only output of one value for each class; leave y out for other models.",
+        )
+    return places[0] if places else 0
+
+
+def _check_labels(rows: Rows, name: str, model: Model, store: Store) -> None:
     if rows.y is None:
         return
-    classes = frameworks.classes_of(specs[1])
+    output = model.outputs[model.scored]
+    classes = frameworks.classes_of(output)
     if classes is None:
         raise DataError(
-            f"{name} has labels, but the model's output '{specs[1].name}' of shape {specs[1].shape} has no classes to compare with",
+            f"{name} has labels, but the model's output '{output.name}' of shape {frameworks.row_shape(output.shape)} has no classes "
+            "to compare with",
             hint="Labels are compared with the largest of at least two outputs; leave y out for other models.",
         )
-    labels = frameworks.read_rows(store.path(rows.y))
+    labels = np.load(store.path(rows.y), mmap_mode="r", allow_pickle=False)
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise DataError(

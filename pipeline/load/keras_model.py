@@ -4,7 +4,7 @@ from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.load import answers, not_a_model
 from pipeline.load.request import Request
-from pipeline.records import Model
+from pipeline.records import Loaded, Model
 
 FORMAT = "keras"
 CRASHED = "Does keras.models.load_model open it? If not, it is damaged: save it again from the program that made it."
@@ -23,25 +23,21 @@ def readable(name: str) -> bool:
     return True
 
 
-def read(argument: Request, tell: Tell) -> Model:
+def read(argument: Request, tell: Tell) -> Loaded:
     """Open it, look at every weight, and let it answer the evaluation rows. Runs in a child."""
     store = argument.store()
     tell(0, 0, f"loading {argument.name}")
     path = store.path(argument.artifact)
     model = frameworks.open_keras(path, argument.name)
     frameworks.check_weights(model, argument.name)
-    answers.check_baseline(argument)
     artifact = argument.artifact
     if path.open("rb").read(2) != b"PK":  # from here on there is one Keras format
         artifact = store.put_bytes(frameworks.save_keras(model), FORMAT)
     record = Model(
         name=argument.name.rpartition(".")[0],
         artifact=artifact,
-        input=None,
-        output=None,
+        inputs=(),
+        outputs=(),
         parameters=model.count_params(),
     )
-    return answers.add(
-        record, frameworks.keras_specs(model, argument.name), argument.data, store, tell,
-        lambda x, count: frameworks.keras_answers(model, x, count), argument.name,
-    )  # fmt: skip
+    return answers.add(record, frameworks.KerasRunner(model, argument.name), argument, store, tell)

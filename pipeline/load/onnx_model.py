@@ -8,7 +8,7 @@ from pipeline.errors import ModelError
 from pipeline.frameworks.causes import cause_of
 from pipeline.load import answers, not_a_model
 from pipeline.load.request import Request
-from pipeline.records import Model
+from pipeline.records import Loaded
 
 FORMAT = "onnx"
 CRASHED = "ONNX Runtime crashed on it. The file may be damaged: export it again from the program that made it."
@@ -63,10 +63,10 @@ def readable(name: str) -> bool:
     return frameworks.available("onnx")
 
 
-def read(argument: Request, tell: Tell) -> Model:
-    """Return its input and output, its parameters, and its answers for the evaluation rows. Runs in a child."""
+def read(argument: Request, tell: Tell) -> Loaded:
+    """Return its inputs and outputs, its parameters, and its answers for the evaluation rows. Runs in a child."""
     proto = frameworks.onnx_proto(argument.store().path(argument.artifact), argument.name)
-    model = answers.of_file(argument, tell, FORMAT)
+    loaded = answers.of_file(argument, tell, FORMAT)
     try:
         parameters = sum(values.size for _, values in frameworks.onnx_weights(proto))
     except Exception as error:
@@ -74,4 +74,4 @@ def read(argument: Request, tell: Tell) -> Model:
             f"{argument.name} is damaged: a tensor of it holds more or less than its shape says ({cause_of(error)})",
             hint="Copy it again, or export it again from the program that made it.",
         ) from error
-    return msgspec.structs.replace(model, parameters=parameters)
+    return msgspec.structs.replace(loaded, model=msgspec.structs.replace(loaded.model, parameters=parameters))

@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from pipeline.records import Artifact, Data, Record
 from pipeline.store import Store
@@ -16,6 +17,15 @@ class Request(Record, frozen=True):
     format: str
     artifact: Artifact
     data: Data
+    # the rest of [model], and of [data]
+    signature: str | None
+    constants: dict[str, Any]
+    shape: dict[str, tuple[int, ...]]
+    state: dict[str, str]
+    sequences: bool  # also where there is `state`
+    raw: bool
+    custom_objects: str | None
+    folder: str  # of the plan
     baseline: Artifact | None = None  # the evaluation rows must fit it, too
     baseline_name: str = ""
 

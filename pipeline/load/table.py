@@ -5,7 +5,7 @@ from typing import Protocol, cast
 
 from pipeline.child import Tell
 from pipeline.load.request import Request
-from pipeline.records import Model
+from pipeline.records import Loaded
 
 
 class Loader(Protocol):
@@ -20,7 +20,7 @@ class Loader(Protocol):
     def readable(self, name: str, /) -> bool:
         """Return whether this host can open it; PlanError if it must and cannot."""
 
-    def read(self, argument: Request, tell: Tell, /) -> Model:
+    def read(self, argument: Request, tell: Tell, /) -> Loaded:
         """Read the file. Runs in a child process."""
 
 

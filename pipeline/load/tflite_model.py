@@ -6,7 +6,7 @@ from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.load import answers, not_a_model
 from pipeline.load.request import Request
-from pipeline.records import Model
+from pipeline.records import Loaded
 
 FORMAT = "tflite"
 CRASHED = "LiteRT crashed on it. The file may be damaged: copy it again, or convert it again from its source."
@@ -28,6 +28,6 @@ def readable(name: str) -> bool:
     return frameworks.available("tensorflow")
 
 
-def read(argument: Request, tell: Tell) -> Model:
-    """Return its input and output, and its answers for the evaluation rows. Runs in a child."""
+def read(argument: Request, tell: Tell) -> Loaded:
+    """Return its inputs and outputs, and its answers for the evaluation rows. Runs in a child."""
     return answers.of_file(argument, tell, FORMAT)

@@ -1,0 +1,259 @@
+"""Bring the rows of the plan to the inputs of its model, by name, and say what does not fit: in the child of a loader."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pipeline import frameworks
+from pipeline.errors import DataError, PlanError
+from pipeline.frameworks import Array
+from pipeline.load import data as reading
+from pipeline.load.request import Request
+from pipeline.records import Column, Data, Rows, TensorSpec
+from pipeline.safe_text import shortened
+from pipeline.spelling import did_you_mean
+from pipeline.store import Store
+
+SETS = ("evaluation", "calibration", "training")
+MOST = 12  # names in one sentence
+
+
+def check_names(argument: Request, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
+    """PlanError unless [model] names inputs and outputs that are there, each for one thing."""
+    ins, outs = {each.name: each for each in inputs}, {each.name: each for each in outputs}
+    for key in ("constants", "shape", "state"):
+        for name in getattr(argument, key):
+            _known(name, ins, f"model.{key}", "input", argument.name)
+    for source, target in argument.state.items():
+        _known(target, outs, "model.state", "output", argument.name)
+        one, other = ins[source], outs[target]
+        if one.dtype != other.dtype or not _may_be_equal(one.shape, other.shape):
+            raise PlanError(
+                f"model.state: the input '{source}' of {argument.name} takes {one.dtype} {_shown(one.shape)}, and the output "
+                f"'{target}' is {other.dtype} {_shown(other.shape)}",
+                hint="A state is passed on as it is: name the output that has its next value.",
+            )
+    both = argument.constants.keys() & argument.state.keys()
+    if both:
+        raise PlanError(f"model.constants and model.state both name '{min(both)}'", hint="It can be one of the two.")
+    twice = [each for each in argument.state.values() if list(argument.state.values()).count(each) > 1]
+    if twice:
+        raise PlanError(f"model.state: two inputs take the output '{twice[0]}'", hint="Name for each its own output.")
+
+
+def fitted(argument: Request, inputs: Sequence[TensorSpec], store: Store) -> tuple[Data, tuple[TensorSpec, ...]]:
+    """Return the data with a column for each input, and the inputs with the shape that each has on the board.
+
+    DataError names what is lacking, what is one too many, and what contradicts the model, the plan or the other rows.
+    """
+    found: dict[str, Rows] = {}
+    for name in SETS:
+        rows: Rows | None = getattr(argument.data, name)
+        if rows is not None:
+            found[name] = _fitted(rows, argument, inputs, f"data.{name}", store)
+    constants = {each.name: each for each in _constants(argument, inputs, store)}
+    shapes = {each.name: _fixed(each, found, constants, argument) for each in inputs}
+    fixed = tuple(msgspec.structs.replace(each, fixed=shapes[each.name]) for each in inputs)
+    order = [each.name for each in inputs]
+    data = {
+        name: msgspec.structs.replace(
+            rows, inputs=tuple(sorted((*rows.inputs, *constants.values()), key=lambda each: order.index(each.name)))
+        )
+        for name, rows in found.items()
+    }
+    return Data(**data), fixed
+
+
+def _fitted(rows: Rows, argument: Request, inputs: Sequence[TensorSpec], key: str, store: Store) -> Rows:
+    free = {each.name: each for each in inputs if each.name not in {*argument.constants, *argument.state}}
+    rows = _named(rows, free, argument.name, key, store)
+    columns = []
+    for column in rows.inputs:
+        spec = free[column.name]
+        _check_raw(column, spec, argument, key)
+        _check_steps(column, argument, key)
+        frameworks.check_column(column, spec, key, argument.format, argument.name, steps=argument.sequences)
+        _check_batch(column, spec, argument, key)
+        columns.append(_cast(column, spec, key, store))
+    if argument.sequences and len({each.shape[0] for each in columns}) > 1:
+        told = ", ".join(f"{each.name}: {each.shape[0]}" for each in columns)
+        raise DataError(
+            f"the sequences of {key} have different numbers of steps ({told})",
+            hint="Each step takes a value of each input.",
+        )
+    return msgspec.structs.replace(rows, inputs=tuple(columns))
+
+
+def _named(rows: Rows, free: Mapping[str, TensorSpec], file: str, key: str, store: Store) -> Rows:
+    """Name the columns as the inputs are named."""
+    columns = {each.name: each for each in rows.inputs}
+    if rows.y is not None and "y" in free and "y" not in columns:  # an input that has the name of labels
+        y = np.load(store.path(rows.y), mmap_mode="r", allow_pickle=False)
+        columns["y"] = Column(name="y", artifact=rows.y, shape=y.shape[1:], dtype=y.dtype.name)
+        rows = msgspec.structs.replace(rows, y=None)
+    if "y" in columns and "y" not in free:
+        y = np.load(store.path(columns["y"].artifact), mmap_mode="r", allow_pickle=False)
+        raise reading.labels_error(y, rows.rows, key) or _too_many("y", free, file, key)
+    if list(columns) == ["x"] and len(free) == 1:
+        (name,) = free
+        columns = {name: msgspec.structs.replace(columns["x"], name=name)}
+    lacking, more = [name for name in free if name not in columns], [name for name in columns if name not in free]
+    if lacking:
+        has = f", and have {_listed(list(columns))}" if more else ""
+        raise DataError(
+            f"the rows of {key} lack the input '{shortened(lacking[0], 100)}' of {file}{has}",
+            hint=f"Its inputs are {_listed(list(free))}: give rows for each, np.savez(path, **rows_by_name). An input with one value "
+            f'for all rows may stand in [model]: constants = {{ "{shortened(lacking[0], 100)}" = ... }}.'
+            if len(free) > 1
+            else f"Give them as x, or as '{shortened(lacking[0], 100)}'.",
+        )
+    if more:
+        raise _too_many(more[0], free, file, key)
+    return msgspec.structs.replace(rows, inputs=tuple(columns[name] for name in free))
+
+
+def _too_many(name: str, free: Mapping[str, TensorSpec], file: str, key: str) -> DataError:
+    hint = f"{did_you_mean(name, free)}Its inputs are {_listed(list(free))}; labels are called labels or y."
+    return DataError(f"the rows of {key} have '{shortened(name, 100)}', which is no input of {file}", hint=hint)
+
+
+def _check_raw(column: Column, spec: TensorSpec, argument: Request, key: str) -> None:
+    if argument.raw and column.dtype != spec.dtype:
+        raise DataError(
+            f"data.raw is true, and the rows of {key} for the input '{spec.name}' are {column.dtype}, not {spec.dtype}",
+            hint=f"Give them as the file holds them, {spec.dtype}; or leave raw out, and give real values as float32.",
+        )
+
+
+def _check_steps(column: Column, argument: Request, key: str) -> None:
+    if argument.sequences and (not column.shape or not column.shape[0]):
+        raise DataError(
+            f"the rows of {key} are sequences, and those of the input '{column.name}' have no steps: a row has the shape {column.shape}",
+            hint="Give (sequences, steps, ...): model.state and model.sequences make each row a sequence of steps.",
+        )
+
+
+def _check_batch(column: Column, spec: TensorSpec, argument: Request, key: str) -> None:
+    """A row that fills an open first axis with more than 1 would be a batch of rows that nobody asked for."""
+    shape = column.shape[1:] if argument.sequences else column.shape
+    whole = spec.shape is not None and len(shape) == len(spec.shape)
+    if whole and spec.shape and spec.shape[0] is None and shape[0] != 1 and spec.name not in argument.shape:
+        raise DataError(
+            f"a row of {key} has shape {shape}, but {argument.name}'s input '{spec.name}' takes {spec.shape[1:]}",
+            hint=f'If one inference takes {shape[0]} of them together, say so in [model]: shape = {{ "{spec.name}" = {list(shape)} }}; '
+            "else give each its own row.",
+        )
+
+
+def _cast(column: Column, spec: TensorSpec, key: str, store: Store) -> Column:
+    """Models compute in 32 bits or fewer, but for those that say float64."""
+    if column.dtype == "float64" and spec.dtype != "float64":
+        return reading.cast_column(column, "float32", store, key)
+    return column
+
+
+def _constants(argument: Request, inputs: Sequence[TensorSpec], store: Store) -> list[Column]:
+    specs, found = {each.name: each for each in inputs}, []
+    for name, value in argument.constants.items():
+        spec, key = specs[name], f"model.constants: '{name}'"
+        array = _constant(value, spec, key, argument.name)
+        artifact = store.put_parts(partial(frameworks.array_parts, array[None]), "npy")
+        found.append(Column(name=name, artifact=artifact, shape=array.shape, dtype=array.dtype.name, constant=True))
+    return found
+
+
+def _constant(value: Any, spec: TensorSpec, key: str, file: str) -> Array:
+    try:
+        given = np.asarray(value)
+        dtype = np.dtype("float32" if spec.dtype == "bfloat16" else spec.dtype)
+    except (ValueError, TypeError) as error:
+        raise PlanError(
+            f"{key} is not a number, nor an array of numbers", hint="Give [1, 2, 3], or lists in a list."
+        ) from error
+    if given.dtype.kind not in "fiub":
+        raise PlanError(f"{key} is not a number, nor an array of numbers", hint="Give [1, 2, 3], or lists in a list.")
+    with np.errstate(all="ignore"):  # told below
+        found: Array = given.astype(dtype)
+    exact = dtype.kind == "f" or np.array_equal(found.astype(np.float64), given.astype(np.float64))
+    if not exact or (dtype.kind == "f" and not np.isfinite(found).all()):
+        raise PlanError(
+            f"{key} is {shortened(str(value))}, and the input of {file} takes {dtype}",
+            hint="Give a value of that type.",
+        )
+    wanted = argument_shape(spec)
+    if wanted is not None and found.ndim == 0 and math.prod(wanted) == 1:
+        found = found.reshape(wanted)
+    if not frameworks.fits(found.shape, spec.shape) and not frameworks.fits(
+        found.shape, frameworks.row_shape(spec.shape)
+    ):
+        raise PlanError(
+            f"{key} has the shape {found.shape}, and the input of {file} takes {_shown(spec.shape)}",
+            hint="Give lists in a list, as the shape says.",
+        )
+    return found
+
+
+def argument_shape(spec: TensorSpec) -> tuple[int, ...] | None:
+    """The shape of a whole input where only its first axis is open."""
+    if spec.shape is None or None in spec.shape[1:]:
+        return None
+    return tuple(size or 1 for size in spec.shape)
+
+
+def _fixed(
+    spec: TensorSpec, sets: Mapping[str, Rows], constants: Mapping[str, Column], argument: Request
+) -> tuple[int, ...] | None:
+    """The shape of the whole input on the board: by the plan, else by the rows, else by the file. DataError if they contradict each other."""
+    told: dict[str, tuple[int, ...]] = {}
+    if spec.name in argument.shape:
+        told["model.shape"] = argument.shape[spec.name]
+        if not frameworks.fits(argument.shape[spec.name], spec.shape):
+            raise PlanError(
+                f"model.shape: '{spec.name}' is {list(argument.shape[spec.name])}, and the file has {_shown(spec.shape)}",
+                hint="Give all axes of the whole tensor, and change only those that are open.",
+            )
+    columns = [(f"data.{name}", each) for name, rows in sets.items() for each in rows.inputs]
+    columns += [("model.constants", each) for each in constants.values()]
+    for key, column in columns:
+        if column.name == spec.name:
+            steps = argument.sequences and not column.constant
+            told[key] = _whole(column.shape[1:] if steps else column.shape, spec)
+    (first, shape), *others = told.items() if told else [("", argument_shape(spec))]
+    for other, theirs in others:
+        if theirs != shape:
+            raise DataError(
+                f"the input '{spec.name}' has the shape {shape} by {first}, and {theirs} by {other}",
+                hint="On the board it has one shape: give all rows of one shape, or correct [model] shape.",
+            )
+    return shape
+
+
+def _whole(row: tuple[int, ...], spec: TensorSpec) -> tuple[int, ...]:
+    return (1, *row) if spec.shape is not None and len(row) == len(spec.shape) - 1 else row
+
+
+def _known(name: str, known: Mapping[str, TensorSpec], key: str, what: str, file: str) -> None:
+    if name not in known:
+        raise PlanError(
+            f"{key}: {file} has no {what} '{shortened(name, 100)}'",
+            hint=f"{did_you_mean(name, known)}Its {what}s are {_listed(list(known))}.",
+        )
+
+
+def _may_be_equal(one: tuple[int | None, ...] | None, other: tuple[int | None, ...] | None) -> bool:
+    if one is None or other is None:
+        return True
+    return len(one) == len(other) and all(a == b or None in (a, b) for a, b in zip(one, other, strict=True))
+
+
+def _shown(shape: tuple[int | None, ...] | None) -> str:
+    return "of any shape" if shape is None else f"[{', '.join('?' if size is None else str(size) for size in shape)}]"
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return ", ".join(shortened(each, 80) for each in names[:MOST]) + rest
