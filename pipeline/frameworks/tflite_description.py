@@ -52,6 +52,15 @@ def ends(data: bytes, name: str, signature: str | None = None) -> list[tuple[str
     return [(what, f"{port.name}: {port.tensor.dtype} {_shape(port)}") for what, port in pairs]
 
 
+def state_of(data: bytes, name: str) -> str:
+    """Return the names of what the file keeps between calls; "": nothing, or it cannot be read."""
+    try:
+        file = tflite_schema.read(data, name)
+    except ModelError:
+        return ""
+    return _listed(list(dict.fromkeys(each.name for each in file.state)))
+
+
 def _shape(port: Port) -> str:
     shape = port.tensor.open_shape
     return (
@@ -70,8 +79,7 @@ def _signatures(file: TfliteFile, interface: Interface) -> Iterator[str]:
 def _state(file: TfliteFile) -> Iterator[str]:
     if not file.state:
         return
-    names = _listed(list(dict.fromkeys(each.name for each in file.state)))
-    yield f"It keeps a state between calls ({names}), so an answer depends on the rows before it."
+    yield f"It keeps a state between calls ({_listed(list(dict.fromkeys(each.name for each in file.state)))})."
     if any(each.kind == RESOURCE for each in file.state):
         yield "Runtimes reset this state only when they open the file again."
 

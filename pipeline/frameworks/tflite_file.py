@@ -170,7 +170,7 @@ def as_input(x: Array, detail: TfliteDetail, name: str) -> Array:
     """Bring a whole tensor into the form of the input, as the agent does: real numbers are scaled by the file's own parameters."""
     dtype = np.dtype(detail["dtype"])
     if x.dtype == dtype:
-        return np.ascontiguousarray(x)
+        return np.asarray(x, order="C")  # not ascontiguousarray, which gives a scalar an axis
     if x.dtype.kind != "f" or not (detail["quantization"][0] or dtype.kind == "f"):
         raise DataError(
             f"the input '{shortened(name, 100)}' takes {dtype}, and the rows are {x.dtype}",

@@ -1,10 +1,14 @@
 """Load a Keras model (.keras or .h5)."""
 
+import msgspec
+
 from pipeline import frameworks
 from pipeline.child import Tell
+from pipeline.frameworks import keras_signature
 from pipeline.load import answers, not_a_model
 from pipeline.load.request import Request
 from pipeline.records import Loaded, Model
+from pipeline.safe_text import shortened
 
 FORMAT = "keras"
 CRASHED = "Does keras.models.load_model open it? If not, it is damaged: save it again from the program that made it."
@@ -40,4 +44,12 @@ def read(argument: Request, tell: Tell) -> Loaded:
         outputs=(),
         parameters=model.count_params(),
     )
-    return answers.add(record, frameworks.KerasRunner(model, argument.name), argument, store, tell)
+    loaded = answers.add(record, frameworks.KerasRunner(model, argument.name), argument, store, tell)
+    layers = [] if argument.sequences else [each.name for each in keras_signature.stateful(model)]
+    if not layers:
+        return loaded
+    note = (
+        f"It keeps a state between calls (stateful=True in '{shortened(layers[0], 100)}'), which is reset before each row. If rows are steps "
+        "of a stream, give each stream as a row, (streams, steps, ...), and add to [model]: sequences = true."
+    )
+    return msgspec.structs.replace(loaded, notes=(note,))

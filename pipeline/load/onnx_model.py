@@ -5,6 +5,7 @@ import msgspec
 from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.errors import ModelError
+from pipeline.frameworks import onnx_signature
 from pipeline.frameworks.causes import cause_of
 from pipeline.load import answers, not_a_model
 from pipeline.load.request import Request
@@ -74,4 +75,10 @@ def read(argument: Request, tell: Tell) -> Loaded:
             f"{argument.name} is damaged: a tensor of it holds more or less than its shape says ({cause_of(error)})",
             hint="Copy it again, or export it again from the program that made it.",
         ) from error
+    hint = (
+        None
+        if argument.state
+        else onnx_signature.suggestion(onnx_signature.state_candidates(onnx_signature.signature(proto)))
+    )
+    loaded = msgspec.structs.replace(loaded, notes=() if hint is None else (f"{hint}.",))
     return msgspec.structs.replace(loaded, model=msgspec.structs.replace(loaded.model, parameters=parameters))

@@ -2,8 +2,12 @@
 
 import struct
 
+import msgspec
+
 from pipeline import frameworks
 from pipeline.child import Tell
+from pipeline.errors import ModelError
+from pipeline.frameworks import tflite_description, tflite_names, tflite_schema, tflite_signature
 from pipeline.load import answers, not_a_model
 from pipeline.load.request import Request
 from pipeline.records import Loaded
@@ -30,4 +34,31 @@ def readable(name: str) -> bool:
 
 def read(argument: Request, tell: Tell) -> Loaded:
     """Return its inputs and outputs, and its answers for the evaluation rows. Runs in a child."""
-    return answers.of_file(argument, tell, FORMAT)
+    argument, notes = _first(argument)
+    loaded = answers.of_file(argument, tell, FORMAT)
+    data = argument.store().path(argument.artifact).read_bytes()
+    kept = not argument.sequences and tflite_description.state_of(data, argument.name)
+    if kept:
+        notes = (
+            *notes,
+            (
+                f"Its state ({kept}) is reset before each row. If rows are steps of a stream, give each stream as "
+                "a row, (streams, steps, ...), and add to [model]: sequences = true."
+            ),
+        )
+    return msgspec.structs.replace(loaded, notes=notes)
+
+
+def _first(argument: Request) -> tuple[Request, tuple[str, ...]]:
+    """Boards run the first function of a file: the one that the plan names must be that."""
+    store = argument.store()
+    data = store.path(argument.artifact).read_bytes()
+    try:
+        found = tflite_names.interface(tflite_schema.read(data, argument.name), argument.name, argument.signature)
+    except ModelError:  # LiteRT opens some damaged files, in parts that it does not use
+        return argument, ()
+    if not found.subgraph:
+        return argument, ()
+    artifact = store.put_bytes(tflite_signature.brought_first(data, found.subgraph, argument.name), FORMAT)
+    note = f"The signature '{found.signature}' was put first in the file, since boards run the first one; weights and operators are the same."
+    return msgspec.structs.replace(argument, artifact=artifact, signature=found.signature), (note,)

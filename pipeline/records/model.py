@@ -73,3 +73,4 @@ class Loaded(Record, frozen=True):
     model: Model
     data: Data
     baseline: Artifact | None = None  # [compare] baseline: the deployable file to judge against
+    notes: tuple[str, ...] = ()  # sentences on how it runs: what keeps state, which signature was taken
