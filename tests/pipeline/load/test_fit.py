@@ -1,0 +1,185 @@
+"""Rows, constants, shapes and states of a plan come to the inputs of a model by name, and what does not fit is named."""
+
+import io
+
+import numpy as np
+import pytest
+
+from pipeline.errors import DataError, PlanError
+from pipeline.load import fit
+from pipeline.load.request import Request
+from pipeline.records import Artifact, Column, Data, Rows, TensorSpec
+from pipeline.store import Store
+
+X = TensorSpec(name="x", shape=(None, 4), dtype="float32")
+TWO = (X, TensorSpec(name="tokens", shape=(1, None), dtype="int32"))
+STATE = (X, TensorSpec(name="h", shape=(2, 1, 8), dtype="float32"))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "state")
+
+
+def column(store, name, array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return Column(
+        name=name, artifact=store.put_bytes(file.getvalue(), "npy"), shape=array.shape[1:], dtype=array.dtype.name
+    )
+
+
+def rows(store, *, y=None, **arrays):
+    columns = tuple(column(store, name, array) for name, array in arrays.items())
+    labels = None if y is None else column(store, "y", y).artifact
+    return Rows(inputs=columns, y=labels, rows=len(next(iter(arrays.values()))))
+
+
+def request(data=None, **told):
+    wanted = {"signature": None, "constants": {}, "shape": {}, "state": {}, "sequences": False, "raw": False} | told
+    return Request(
+        root="", scratch="", name="m.onnx", format="onnx", artifact=Artifact(sha256="0" * 64, format="onnx", size_bytes=1),
+        data=data or Data(), custom_objects=None, folder="", **wanted,
+    )  # fmt: skip
+
+
+def fitted(store, inputs, evaluation=None, **told):
+    return fit.fitted(request(Data(evaluation=evaluation), **told), inputs, store)
+
+
+def zeros(*shape, dtype="float32"):
+    return np.zeros(shape, dtype)
+
+
+def test_columns_go_by_name_in_the_order_of_the_inputs(store):
+    data, inputs = fitted(store, TWO, rows(store, tokens=zeros(3, 7, dtype="int32"), x=zeros(3, 4)))
+    assert [each.name for each in data.evaluation.inputs] == ["x", "tokens"]
+    assert [each.fixed for each in inputs] == [(1, 4), (1, 7)]
+
+
+def test_the_only_input_may_be_called_x(store):
+    data, _ = fitted(store, (TensorSpec(name="images", shape=(None, 4), dtype="float32"),), rows(store, x=zeros(3, 4)))
+    assert data.evaluation.inputs[0].name == "images"
+
+
+def test_an_input_may_have_the_name_of_labels(store):
+    inputs = (X, TensorSpec(name="y", shape=(None,), dtype="int64"))
+    data, _ = fitted(store, inputs, rows(store, x=zeros(3, 4), y=np.arange(3)))
+    assert data.evaluation.y is None
+    assert [each.name for each in data.evaluation.inputs] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"x": zeros(3, 4)}, "the rows of data.evaluation lack the input 'tokens' of m.onnx"),
+        (
+            {"x": zeros(3, 4), "tokens": zeros(3, 7, dtype="int32"), "more": zeros(3, 1)},
+            "the rows of data.evaluation have 'more', which is no input of m.onnx",
+        ),
+        ({"x": zeros(3, 5), "tokens": zeros(3, 7, dtype="int32")}, r"a row of data.evaluation has shape \(5,\).*takes \(4,\)"),
+        ({"x": zeros(3, 4), "tokens": zeros(3, 7, dtype="int64")}, "are int64, but m.onnx's input 'tokens' takes int32"),
+        ({"x": zeros(3, 2, 4), "tokens": zeros(3, 7, dtype="int32")}, r"a row of data.evaluation has shape \(2, 4\)"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_named(store, arrays, said):
+    with pytest.raises(DataError, match=said):
+        fitted(store, TWO, rows(store, **arrays))
+
+
+def test_a_row_of_several_is_taken_only_where_the_plan_says_so(store):
+    data, (spec,) = fitted(store, (X,), rows(store, x=zeros(3, 2, 4)), shape={"x": (2, 4)})
+    assert spec.fixed == (2, 4)
+    assert data.evaluation.inputs[0].shape == (2, 4)
+
+
+def test_a_constant_belongs_to_every_row(store):
+    inputs = (X, TensorSpec(name="sr", shape=(), dtype="int64"))
+    data, fixed = fitted(store, inputs, rows(store, x=zeros(3, 4)), constants={"sr": 16000})
+    constant = data.evaluation.inputs[1]
+    assert (constant.name, constant.constant, constant.shape, constant.dtype) == ("sr", True, (), "int64")
+    assert np.load(store.path(constant.artifact)).tolist() == [16000]
+    assert fixed[1].fixed == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "spec", "said"),
+    [
+        (0.5, ("k", (), "int64"), r"'k' is 0.5, and the input of m.onnx takes int64"),
+        (300, ("k", (), "uint8"), r"'k' is 300"),
+        (1e300, ("k", (), "float32"), r"'k' is 1e\+300"),
+        ([1, 2, 3], ("k", (2,), "int32"), r"has the shape \(3,\), and the input of m.onnx takes \[2\]"),
+        ([[1], [2, 3]], ("k", (2,), "int32"), "is not a number, nor an array of numbers"),
+        (["a"], ("k", (1,), "int32"), "is not a number, nor an array of numbers"),
+    ],
+)
+def test_constants_that_do_not_fit(store, value, spec, said):
+    name, shape, dtype = spec
+    with pytest.raises(PlanError, match=said):
+        fitted(store, (X, TensorSpec(name=name, shape=shape, dtype=dtype)), constants={"k": value})
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"constants": {"k": 1}}, "model.constants: m.onnx has no input 'k'"),
+        ({"shape": {"k": (1,)}}, "model.shape: m.onnx has no input 'k'"),
+        ({"state": {"g": "hn"}}, "model.state: m.onnx has no input 'g'"),
+        ({"state": {"h": "hm"}}, "model.state: m.onnx has no output 'hm'"),
+        ({"state": {"h": "y"}}, r"takes float32 \[2, 1, 8\], and the output 'y' is float32 \[1, 3\]"),
+        ({"state": {"h": "hn"}, "constants": {"h": 1}}, "both name 'h'"),
+        ({"state": {"h": "hn", "x": "hn"}}, "takes float32"),
+    ],
+)
+def test_names_that_are_not_there(told, said):
+    outputs = (
+        TensorSpec(name="y", shape=(1, 3), dtype="float32"),
+        TensorSpec(name="hn", shape=(2, 1, 8), dtype="float32"),
+    )
+    with pytest.raises(PlanError, match=said):
+        fit.check_names(request(**told), STATE, outputs)
+
+
+def test_a_state_has_no_rows_and_rows_are_sequences(store):
+    data, inputs = fitted(store, STATE, rows(store, x=zeros(3, 9, 4)), state={"h": "hn"}, sequences=True)
+    assert [each.name for each in data.evaluation.inputs] == ["x"]
+    assert [each.fixed for each in inputs] == [(1, 4), (2, 1, 8)]
+
+
+def test_sequences_of_different_lengths(store):
+    with pytest.raises(DataError, match=r"different numbers of steps \(x: 9, tokens: 8\)"):
+        fitted(store, TWO, rows(store, x=zeros(3, 9, 4), tokens=zeros(3, 8, 7, dtype="int32")), sequences=True)
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "said"),
+    [
+        ({"shape": {"x": (1, 5)}}, PlanError, r"model.shape: 'x' is \[1, 5\], and the file has \[\?, 4\]"),
+        ({"shape": {"tokens": (1, 6)}}, DataError, r"the input 'tokens' has the shape \(1, 6\) by model.shape, and \(1, 7\) by data.evaluation"),
+    ],
+)  # fmt: skip
+def test_shapes_that_contradict_each_other(store, told, kind, said):
+    with pytest.raises(kind, match=said):
+        fitted(store, TWO, rows(store, x=zeros(3, 4), tokens=zeros(3, 7, dtype="int32")), **told)
+
+
+def test_an_open_axis_without_rows_has_no_length(store):
+    _, inputs = fitted(store, TWO)
+    assert [each.fixed for each in inputs] == [(1, 4), None]
+
+
+def test_raw_rows_are_of_the_type_that_the_file_holds(store):
+    spec = TensorSpec(name="x", shape=(1, 4), dtype="int8")
+    with pytest.raises(
+        DataError, match=r"data.raw is true, and the rows of data.evaluation for the input 'x' are float32, not int8"
+    ):
+        fitted(store, (spec,), rows(store, x=zeros(3, 4)), raw=True)
+    fitted(store, (spec,), rows(store, x=zeros(3, 4, dtype="int8")), raw=True)
+
+
+def test_double_rows_become_float32_but_for_models_that_take_double(store):
+    data, _ = fitted(store, (X,), rows(store, x=zeros(3, 4, dtype="float64")))
+    assert data.evaluation.inputs[0].dtype == "float32"
+    double = (TensorSpec(name="x", shape=(None, 4), dtype="float64"),)
+    data, _ = fitted(store, double, rows(store, x=zeros(3, 4, dtype="float64")))
+    assert data.evaluation.inputs[0].dtype == "float64"
