@@ -36,15 +36,16 @@ def migrated(data: bytes, schema: int) -> bytes:
         run = msgspec.json.decode(data)
         for step in range(found, schema):
             MIGRATIONS[step](run)
+        run["schema"] = schema
+        return msgspec.json.encode(run)
     except (
         LookupError,
         TypeError,
         AttributeError,
         RecursionError,
+        OverflowError,  # an integer that JSON can hold and no record
     ) as error:  # it has another shape than that version gave it
         raise ValueError(f"it is not what schema {found} says ({type(error).__name__}: {error})") from error
-    run["schema"] = schema
-    return msgspec.json.encode(run)
 
 
 def _to_2(run: Run) -> None:
@@ -113,5 +114,36 @@ def _entry_of_3(text: str) -> Run:
     return {"format": format_name, "runtime": runtime}
 
 
-MIGRATIONS: dict[int, Callable[[Run], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
+def _to_5(run: Run) -> None:
+    """One input and one output become tuples of them. Shapes were without the axis of rows, which no version kept the length of."""
+    loaded, compressed = run["loaded"], run["compressed"]
+    name, dtype = _rows_of_4(loaded["model"])
+    for model in (loaded["model"], compressed["model"], *(one["model"] for one in compressed["passes"])):
+        model["inputs"], model["answers"] = _listed(model.pop("input")), _listed(model.pop("outputs", None))
+        model["outputs"] = _listed(model.pop("output"))
+        for tensor in (*model["inputs"], *model["outputs"]):
+            tensor["shape"] = [None, *tensor["shape"]]
+    for key in ("training", "calibration", "evaluation"):
+        rows = loaded["data"].get(key)
+        if rows is not None:
+            column = {"name": name, "artifact": rows.pop("x"), "shape": rows.pop("row_shape"), "dtype": dtype}
+            rows["inputs"] = [column]
+    for one in run["converted"]:
+        for kind in ("", "other_", "source_"):
+            one[f"{kind}answers"] = _listed(one.pop(f"{kind}outputs", None))
+    deployment = run["deployment"]
+    deployment["evaluation"] = _listed(deployment.get("evaluation"))
+
+
+def _rows_of_4(model: Run) -> tuple[str, str]:
+    """What the only column of the data is called, and its type: those of the model's input, where a runtime could read it."""
+    spec = model["input"] or {"name": "x", "dtype": "float32"}
+    return spec["name"], spec["dtype"]
+
+
+def _listed(value: Run | None) -> list[Run]:
+    return [] if value is None else [value]
+
+
+MIGRATIONS: dict[int, Callable[[Run], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5}
 """The schema that is left -> what changes its JSON into that of the next."""

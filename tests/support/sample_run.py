@@ -313,7 +313,7 @@ def board(**changes: Any) -> BoardFacts:
 
 
 def small_model(name: str = "small") -> Model:
-    return Model(name="fashion_cnn", artifact=artifact(name), input=None, output=None, parameters=31_000)
+    return Model(name="fashion_cnn", artifact=artifact(name), inputs=(), outputs=(), parameters=31_000)
 
 
 def pass_report(name: str = "prune_channels", **changes: Any) -> PassReport:
@@ -363,8 +363,8 @@ def run_of(
             model=Model(
                 name="fashion_cnn",
                 artifact=artifact("model", 1_253_000, "keras"),
-                input=TensorSpec(name="x", shape=(28, 28, 1), dtype="float32"),
-                output=TensorSpec(name="y", shape=(10,), dtype="float32"),
+                inputs=(TensorSpec(name="x", shape=(None, 28, 28, 1), dtype="float32"),),
+                outputs=(TensorSpec(name="y", shape=(None, 10), dtype="float32"),),
                 parameters=101_770,
                 accuracy_ratio=0.9208,
             ),
