@@ -172,6 +172,14 @@ def counted(value: int | None, thing: str) -> str:
     return f"{count(value)} {thing}{'' if value == 1 else many}"
 
 
+def shape(axes: tuple[int | None, ...] | None) -> str:
+    """Return the shape of a tensor: (None, 28, 28) -> '(any, 28, 28)', () -> '()', None -> 'any shape'."""
+    if axes is None:
+        return "any shape"
+    sizes = ["any" if size is None else str(size) for size in axes]
+    return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+
+
 def temperature(value_c: float | None) -> str:
     return UNKNOWN if value_c is None else f"{value_c:.1f} °C"
 

@@ -14,6 +14,7 @@ from pipeline.commands.common import (
     show_json,
 )
 from pipeline.records import Agreement
+from pipeline.safe_text import shortened
 
 
 @click.command("convert")
@@ -40,6 +41,8 @@ def _told(agreement: Agreement | None) -> str:
     if agreement is None:
         return "not compared: no evaluation rows, or no runtime for it on this host"
     largest = f"largest error {units.number(agreement.largest_error)}"
+    if agreement.output:
+        largest += f" in the output '{shortened(agreement.output, 80)}', the worst"
     if agreement.top1_agreement_ratio is None:
         return f"{largest}, error {units.error(agreement.error_rms, agreement.spread)}"
     same = f"{largest}, same class {units.percent(agreement.top1_agreement_ratio)}"

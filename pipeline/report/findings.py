@@ -4,8 +4,10 @@ from pipeline import units
 from pipeline.records import Comparison, Energy, Measurement, Outcome, RunRecord
 from pipeline.report.tables import ledger
 from pipeline.report.tables.board_facts import place
+from pipeline.report.tables.tensors import LONGEST_NAME
 from pipeline.report.trust import DOUBTFUL, INVALID, TRUSTED, Trust, asked_for, guarded, has_interval, level_of, mark_of
 from pipeline.report.view import Finding
+from pipeline.safe_text import shortened
 from pipeline.statistics.order import ENOUGH
 
 BETTER, WORSE, NEUTRAL = "better", "worse", "neutral"
@@ -198,9 +200,10 @@ def _apart(run: RunRecord) -> Finding | None:
     ratio, accuracy, one = max(found, key=lambda each: each[0])
     if ratio == 0:
         return Finding(tone=NEUTRAL, text="Where the host has a runtime to compare with, it gave the same answers.")
+    output = f" in the output '{shortened(accuracy.output, LONGEST_NAME)}', its worst" if accuracy.output else ""
     return Finding(
         tone=NEUTRAL,
-        text=f"The answers of {one.label} differ from those of the same file on the host by {units.error(accuracy.error_rms, accuracy.spread)}, "
+        text=f"The answers of {one.label} differ from those of the same file on the host by {units.error(accuracy.error_rms, accuracy.spread)}{output}, "
         "and those of no other file by more.",
     )
 

@@ -21,6 +21,7 @@ from pipeline.report.tables import (
     runtimes,
     sensitivity,
     stages,
+    tensors,
 )
 from pipeline.report.trust import Trust
 from pipeline.report.view import Section, Shown, Table, Topic
@@ -44,6 +45,7 @@ SECTIONS: dict[str, SectionFile] = {
     "sensitivity": sensitivity,
     "passes": passes,
     "notes": notes,
+    "tensors": tensors,
     "conversions": conversions,
     "latency": latency,
     "memory": memory,

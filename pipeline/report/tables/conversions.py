@@ -3,8 +3,10 @@
 from pipeline import units
 from pipeline.records import Agreement, RunRecord
 from pipeline.report.tables._columns import table_of
+from pipeline.report.tables.tensors import LONGEST_NAME
 from pipeline.report.trust import Trust
 from pipeline.report.view import Shown, Table, Topic
+from pipeline.safe_text import shortened
 
 TOPIC = Topic.MAKING
 SHOWN = Shown.DETAILS
@@ -21,7 +23,7 @@ def table(run: RunRecord, _trust: Trust) -> Table:
                 one.kind or units.UNKNOWN,
                 units.size(one.artifact.size_bytes),
                 units.count(agreement.rows if agreement else None),
-                units.number(agreement.largest_error if agreement else None),
+                _largest(agreement),
                 units.number(agreement.error_rms if agreement else None),
                 units.percent(_of_spread(agreement)),
                 units.percent(agreement.top1_agreement_ratio if agreement else None),
@@ -41,6 +43,11 @@ def table(run: RunRecord, _trust: Trust) -> Table:
                     "output's own unit; the spread is the standard deviation of the model's answers over the rows. Classes only where labels, or "
                     "answers that are distributions, say that they are."
                 ),
+                *(
+                    ("Of several outputs, the errors are of the worst, which is named.",)
+                    if any(one.agreement and one.agreement.output for one in run.converted)
+                    else ()
+                ),
                 *_notes(run),
             )
         ),
@@ -50,6 +57,14 @@ def table(run: RunRecord, _trust: Trust) -> Table:
 def _notes(run: RunRecord) -> tuple[str, ...]:
     """What was chosen in making them, each once."""
     return tuple(dict.fromkeys(f"{one.format}: {note}." for one in run.converted for note in one.notes))
+
+
+def _largest(agreement: Agreement | None) -> str:
+    if agreement is None:
+        return units.UNKNOWN
+    return units.number(agreement.largest_error) + (
+        f" ({shortened(agreement.output, LONGEST_NAME)})" if agreement.output else ""
+    )
 
 
 def _of_spread(agreement: Agreement | None) -> float | None:

@@ -3,6 +3,7 @@
 from pipeline import units
 from pipeline.records import EnergyParts, EnergyReading, RunRecord
 from pipeline.report.tables._columns import table_of
+from pipeline.report.tables.tensors import one_inference
 from pipeline.report.trust import INVALID, Trust, energy_mark_of, guarded
 from pipeline.report.view import Shown, Table, Topic
 
@@ -12,7 +13,7 @@ COLUMNS = (
     "measurement|meter|class|net>|gross>|gain>|sampling>|clock>|idle>|window>|readings>|idle before, after>|measures"
 )
 NOTE = (
-    "Of one inference, with the half-width of the 95 % interval. Net: less what the board uses when it waits. Gain (of the meter), "
+    ", with the half-width of the 95 % interval. Net: less what the board uses when it waits. Gain (of the meter), "
     'sampling, clock (of the meter against the board) and idle are the parts of the net value\'s uncertainty. A gain of "-": no source '
     "says how exact this meter is, and the interval is of the rest only; differences between files suffer less. Coarse: the rail or "
     "the rate is such that only large differences count. edgepress was not tried with any power meter's hardware yet."
@@ -26,7 +27,7 @@ def table(run: RunRecord, _trust: Trust) -> Table:
         for one in run.measured.measurements
         for reading in one.energy.readings
     ]
-    return table_of("Energy", COLUMNS, lines, NOTE if lines else "")
+    return table_of("Energy", COLUMNS, lines, f"Of {one_inference(run)}{NOTE}" if lines else "")
 
 
 def _cells(reading: EnergyReading, mark: str) -> tuple[str, ...]:

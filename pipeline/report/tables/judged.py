@@ -2,6 +2,7 @@
 
 from pipeline import metrics, units
 from pipeline.records import Paired, RunRecord
+from pipeline.report.tables.tensors import one_inference
 from pipeline.report.trust import INVALID, Trust, guarded, level_of
 from pipeline.report.view import Column, Line, Shown, Table, Topic
 from pipeline.statistics.paired_test import POWER
@@ -20,17 +21,22 @@ COLUMNS = (
     Column(heading="its tail", brief=False),
 )
 NOTE = (
-    f"Change: of the time of one inference against the baseline, measured in pairs. Detects: the smallest change that this number of pairs "
-    f"calls REGRESSED in {units.level(POWER)} of all cases."
+    "Change: of the time of {inference} against the baseline, measured in pairs. Detects: the smallest change that this number of pairs "
+    "calls REGRESSED in {power} of all cases."
 )
 TAIL_PERCENT = (95, 99)  # those that a limit may judge
 NOT_JUDGED = "not judged"
 
 
-def table(_run: RunRecord, trust: Trust) -> Table:
+def table(run: RunRecord, trust: Trust) -> Table:
     """A line for each judged file."""
     lines = tuple(_line(paired, trust) for paired in trust.paired.values())
-    return Table(title="Side by side with the baseline", columns=COLUMNS, lines=lines, note=NOTE if lines else "")
+    return Table(
+        title="Side by side with the baseline",
+        columns=COLUMNS,
+        lines=lines,
+        note=NOTE.format(inference=one_inference(run), power=units.level(POWER)) if lines else "",
+    )
 
 
 def _line(paired: Paired, trust: Trust) -> Line:

@@ -3,6 +3,7 @@
 from pipeline import units
 from pipeline.records import Paired, RunRecord
 from pipeline.report.tables._columns import table_of
+from pipeline.report.tables.tensors import STEPS
 from pipeline.report.trust import Trust, level_of
 from pipeline.report.view import Shown, Table, Topic
 from pipeline.statistics.paired_test import ALPHA, LOOKS
@@ -29,6 +30,7 @@ def table(run: RunRecord, _trust: Trust) -> Table:
         lines += [
             ("launches", f"fresh processes of each measurement: {spread([one.latency.launches for one in measured])}"),
             ("runs", f"{spread([one.latency.runs for one in measured])} timed inferences in all, batch 1"),
+            *([("sequences", STEPS)] if run.loaded.model.sequences else []),
             ("warm-up", f"{spread([one.warmup_runs for one in measured])} runs, not counted"),
             ("threads", spread([one.threads for one in measured])),
             ("interval of a latency", "95 %, of the median over launches (distribution-free, from 6 launches on)"),
