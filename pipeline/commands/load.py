@@ -1,9 +1,21 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from pipeline import units
 from pipeline.commands.common import json_option, plan_argument, quiet_option, run_until, say, show_json
+from pipeline.flow import Run
+from pipeline.plan import ModelTable, Plan
+from pipeline.records import Column, Loaded, Model, Rows, TensorSpec
+from pipeline.safe_text import shortened
+
+LONGEST_NAME = 80
+OPSET_FIELD, DOMAIN, VERSION = (
+    8,
+    1,
+    2,
+)  # ModelProto.opset_import: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 
 
 @click.command("load")
@@ -11,35 +23,147 @@ from pipeline.commands.common import json_option, plan_argument, quiet_option, r
 @json_option
 @quiet_option
 def command(plan: Path, *, as_json: bool, quiet: bool) -> None:
-    """Read the model and the data of PLAN, and check that they fit each other."""
+    """Read the model and the data of PLAN, and check that they fit each other.
+
+    Says what the model takes and answers, and what each format and the board of the plan will do with it; nothing is made or sent.
+    """
     now = run_until(plan, "load", quiet=quiet)
-    loaded = now.loaded
     if as_json:
-        show_json(loaded)
+        show_json(now.loaded)
         return
-    model = loaded.model
-    say(
-        f"model        {model.name}: {units.counted(model.parameters, 'parameter')}, {units.size(model.artifact.size_bytes)}"
+    for what, words in _lines(now):
+        say(f"{what:<12} {words}")
+
+
+def _lines(now: Run) -> Iterator[tuple[str, str]]:
+    loaded, model = now.loaded, now.loaded.model
+    content = now.store.path(model.artifact)
+    yield (
+        "model",
+        f"{model.name}: {units.counted(model.parameters, 'parameter')}, {units.size(model.artifact.size_bytes)}",
     )
-    for spec, name in ((model.input, "input"), (model.output, "output")):
-        if spec is not None:
-            say(f"{name:<12} {spec.name}: {spec.dtype} {spec.shape}, one row at a time")
-    if model.artifact.format == "tflite":
-        _say_of_tflite(now.store.path(model.artifact).read_bytes(), model.name, unread=model.input is None)
+    columns = _columns(loaded)
+    for spec in model.inputs:
+        yield "input", _input(spec, model, columns.get(spec.name), now.plan.tables.model)
+    for spec in model.outputs:
+        yield "output", _output(spec, model)
+    if model.sequences:
+        yield "sequences", "a row is a sequence of steps, and the state ends with it; a latency is of one step"
     if model.accuracy_ratio is not None:
-        say(f"accuracy     {units.percent(model.accuracy_ratio)} on the evaluation rows")
+        yield "accuracy", f"{units.percent(model.accuracy_ratio)} on the evaluation rows"
     for name in ("training", "calibration", "evaluation"):
         rows = getattr(loaded.data, name)
         if rows is not None:
-            dropped = f" ({rows.dropped_rows} left out: they are evaluation rows too)" if rows.dropped_rows else ""
-            say(f"{name:<12} {units.counted(rows.rows, 'row')} of {rows.row_shape}{dropped}")
+            yield name, _rows(rows)
+    yield from _outlook(now.plan, loaded, _opset(content) if model.artifact.format == "onnx" else None)
+    if model.artifact.format == "tflite":
+        yield from _of_tflite(content.read_bytes(), model, now.plan.tables.model.signature)
+    for note in loaded.notes:
+        yield "note", note
 
 
-def _say_of_tflite(data: bytes, name: str, *, unread: bool) -> None:
-    """Print what the file says of itself. `unread`: no runtime on this host could read its input and output."""
+def _columns(loaded: Loaded) -> dict[str, Column]:
+    """The columns of the data by the names of inputs, of the first set that there is."""
+    data = loaded.data
+    rows = data.evaluation or data.calibration or data.training
+    return {each.name: each for each in rows.inputs} if rows else {}
+
+
+def _input(spec: TensorSpec, model: Model, column: Column | None, table: ModelTable) -> str:
+    name, output = shortened(spec.name, LONGEST_NAME), dict(model.state).get(spec.name)
+    if output is not None:
+        comes = f"state: zeros in the first step of a row, then what '{shortened(output, LONGEST_NAME)}' answered in the step before"
+        return f"{name}: {spec.dtype} {units.shape(spec.shape)}, {comes}"
+    if spec.name in table.constants or (column is not None and column.constant):
+        return f"{name}: {spec.dtype} {units.shape(spec.shape)}, a constant of the plan"
+    return f"{name}: {_one(spec, model, None if column is None else len(column.shape) - model.sequences)}{_fixed(spec)}"
+
+
+def _output(spec: TensorSpec, model: Model) -> str:
+    inputs = [name for name, output in model.state if output == spec.name]
+    taken = f", taken by the input '{shortened(inputs[0], LONGEST_NAME)}' in the next step" if inputs else ""
+    several = len(model.outputs) - len(model.state) > 1
+    scored = ", whose classes are compared" if several and model.classes and spec == model.outputs[model.scored] else ""
+    return f"{shortened(spec.name, LONGEST_NAME)}: {_one(spec, model, None)}{taken}{scored}"
+
+
+def _one(spec: TensorSpec, model: Model, axes: int | None) -> str:
+    """Its type and shape, as its rows have it: they may lack the first axis of the tensor. `axes`: of the data; None: there is none."""
+    shape = spec.shape
+    lacks = shape is not None and shape[:1] in ((1,), (None,)) and axes in (None, len(shape) - 1)
+    whole = shape[1:] if lacks and shape is not None else shape
+    return f"{spec.dtype} {units.shape(whole)}, one {'step' if model.sequences else 'row'} at a time"
+
+
+def _fixed(spec: TensorSpec) -> str:
+    """The shape in one inference, where the file leaves more than the first axis open."""
+    if spec.fixed is None or (spec.shape is not None and None not in spec.shape[1:]):
+        return ""
+    return f"; {units.shape(spec.fixed)} on the board"
+
+
+def _rows(rows: Rows) -> str:
+    dropped = f" ({rows.dropped_rows} left out: they are evaluation rows too)" if rows.dropped_rows else ""
+    columns = [each for each in rows.inputs if not each.constant]
+    shapes = [f"{shortened(each.name, LONGEST_NAME)} {units.shape(each.shape)}" for each in columns]
+    if len(columns) == 1:
+        shapes = [units.shape(columns[0].shape)]
+    return f"{units.counted(rows.rows, 'row')} of {', '.join(shapes)}{dropped}"
+
+
+def _outlook(plan: Plan, loaded: Loaded, opset: int | None) -> Iterator[tuple[str, str]]:
+    """What the formats and the board of the plan will do with it, as far as is known without them."""
+    from pipeline.convert.outlook import outlook
+
+    formats = plan.tables.convert.formats or (plan.source_format,)
+    for sentence in outlook(loaded, formats, opset):
+        yield "format", sentence
+    for family in dict.fromkeys(name.partition("-")[0] for name in formats):
+        yield (
+            "board",
+            f"{plan.tables.board.name}: .{family} files run in {_runtimes(plan, family)}{_reset(loaded.model, family)}",
+        )
+
+
+def _runtimes(plan: Plan, family: str) -> str:
+    from pipeline import deploy
+    from targets import provision
+
+    names = [name for name in deploy.runtimes_of(plan) if family in provision.RUNTIMES[name].formats]
+    if plan.tables.measure.runtimes:  # each that is named, or all
+        return " and ".join(names)
+    return f"{names[0]}{f', or in {names[1]} where that cannot be had' if len(names) > 1 else ''}"
+
+
+def _reset(model: Model, family: str) -> str:
+    """How a state that the file itself keeps ends with a row; one that is passed from outputs to inputs begins with zeros."""
+    kept = model.sequences and not model.state and family == "tflite"
+    return "; the file is opened again before each row, so that its state ends with the row" if kept else ""
+
+
+def _opset(path: Path) -> int | None:
+    """The version of ONNX's own operators in a file; None where it does not say."""
+    from pipeline.frameworks import protobuf
+
+    data = path.read_bytes()
+    found = []
+    try:
+        for field in protobuf.fields(data, 0, len(data)):
+            if field.number == OPSET_FIELD and field.wire == protobuf.BYTES:
+                parts = {each.number: each for each in protobuf.fields(data, field.value, field.end)}
+                domain = data[parts[DOMAIN].value : parts[DOMAIN].end] if DOMAIN in parts else b""
+                if domain in (b"", b"ai.onnx") and VERSION in parts:
+                    found.append(protobuf.varint(data, parts[VERSION].value, parts[VERSION].end)[0])
+    except protobuf.DamagedError:  # the loader or a runtime says so
+        return None
+    return max(found, default=None)
+
+
+def _of_tflite(data: bytes, model: Model, signature: str | None) -> Iterator[tuple[str, str]]:
+    """What the file says of itself; also its inputs and outputs, where no runtime on this host could read them."""
     from pipeline.frameworks import tflite_description
 
-    for what, said in tflite_description.ends(data, name) if unread else ():
-        say(f"{what:<12} {said}")
-    for sentence in tflite_description.of_file(data, name):
-        say(f"{'note':<12} {sentence}")
+    if not model.inputs:
+        yield from tflite_description.ends(data, model.name, signature)
+    for sentence in tflite_description.of_file(data, model.name, signature):
+        yield "note", sentence

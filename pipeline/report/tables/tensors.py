@@ -70,6 +70,8 @@ def _becomes(spec: TensorSpec, place: int, model: Model) -> str:
 def _in_files(files: Sequence[Converted], spec: TensorSpec, place: int, *, inputs: bool) -> str:
     """Where files have another type or name for it, each format once. Their tensors stand in the order of the model's."""
     found = []
+    if not files:  # an older run, or no runtime on the host
+        return units.UNKNOWN
     for one in files:
         tensors = one.inputs if inputs else one.outputs
         if place < len(tensors):
