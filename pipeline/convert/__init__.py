@@ -98,7 +98,8 @@ def wanted(loaded: Loaded, compressed: Compressed, plan: Plan) -> tuple[Wanted, 
             for each, model in pair
         ]
     if loaded.baseline is not None:
-        baseline = Model(name="baseline", artifact=loaded.baseline, input=None, output=None, parameters=None)
+        # it is compared with what the plan's model answers
+        baseline = msgspec.structs.replace(loaded.model, name="baseline", artifact=loaded.baseline, parameters=None)
         name = plan.file(plan.tables.compare.baseline or "").name
         files.append(Wanted("baseline", loaded.baseline.format, baseline, name, "baseline"))
     once: dict[tuple[str, str], Wanted] = {}
@@ -191,19 +192,12 @@ def _labelled(data: Data) -> bool:
 def _make(
     file: Wanted, loaded: Loaded, plan: Plan, store: Store, form: Form, tell: child.Tell, say: Callable[[str], None]
 ) -> Converted:
-    if file.format not in CONVERTERS and not frameworks.available(frameworks.RUNTIME_EXTRA[file.format]):
-        return Converted(variant=file.variant, format=file.format, artifact=file.model.artifact, agreement=None)
-    model = file.model
-    if file.variant == "baseline":  # it is compared with what the plan's model answers
-        model = loaded.model.__class__(
-            name="baseline", artifact=model.artifact, input=loaded.model.input, output=loaded.model.output,
-            parameters=None, outputs=loaded.model.outputs, accuracy_ratio=loaded.model.accuracy_ratio,
-            classes=loaded.model.classes,
-        )  # fmt: skip
     with store.scratch() as scratch:
         request = Request(
-            root=str(store.root), scratch=str(scratch), variant=file.variant, format=file.format, name=file.name, model=model,
-            data=loaded.data, seed=plan.tables.seed, activations=form.activations,
+            root=str(store.root), scratch=str(scratch), variant=file.variant, format=file.format, name=file.name,
+            model=file.model, data=loaded.data, seed=plan.tables.seed, activations=form.activations,
+            signature=None if file.role == "baseline" else plan.tables.model.signature,
+            folder=str(plan.folder), custom_objects=plan.tables.model.custom_objects,
         )  # fmt: skip
         doing = f"converting the {file.variant} model to {file.format}"
         return child.run(
@@ -221,6 +215,6 @@ def _key(file: Wanted, loaded: Loaded, plan: Plan, form: Form) -> str:
     evaluation = loaded.data.evaluation
     readable = frameworks.available("tensorflow"), frameworks.available("onnx")
     return key_of(
-        file.variant, file.format, file.model, loaded.model.outputs, calibration, evaluation, plan.tables.seed, readable,
-        form.activations, versions(*VERSIONS),
+        file.variant, file.format, file.model, calibration, evaluation, plan.tables.seed, readable, form.activations,
+        plan.tables.model.signature, plan.tables.model.custom_objects, versions(*VERSIONS),
     )  # fmt: skip

@@ -2,19 +2,40 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.convert import remarks
-from pipeline.convert.request import Job, Request
+from pipeline.convert import agreement, keras_source, remarks
+from pipeline.convert.matching import Matched, as_they_are, matched
+from pipeline.convert.request import Job, Request, shapes_of
 from pipeline.convert.table import CONVERTERS, load_converter
-from pipeline.errors import DataError, ModelError, StageError
-from pipeline.frameworks import Array
-from pipeline.records import Agreement, Artifact, Converted, Model
+from pipeline.errors import ModelError, StageError
+from pipeline.frameworks import Array, Feeds, Runner, tflite_names, tflite_schema
+from pipeline.frameworks.custom_objects import custom_objects
+from pipeline.records import Artifact, Converted, Model, Rows, TensorSpec
 from pipeline.store import Store
+
+HALF_ERROR = 3e-2
+"""Of the largest answer: what a model that computes in 16 bits may be away from itself in 32. Each step rounds by up to 2^-11 (float16) or
+2^-8 (bfloat16); see tflite_fp16.
+"""
+
+
+class Ends(NamedTuple):
+    """Inputs and outputs of what answers, a file or the source, paired with those of the model."""
+
+    inputs: Matched
+    outputs: Matched
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(each.note for each in self if each.note)
 
 
 def work(argument: Request, tell: Tell) -> Converted:
@@ -23,66 +44,185 @@ def work(argument: Request, tell: Tell) -> Converted:
     store = Store(Path(argument.root), tmp=Path(argument.scratch))
     label = argument.name or f"{argument.variant} {argument.format}"
     tell(0, 0, label)
-    made = argument.format in CONVERTERS
+    model, made = argument.model, argument.format in CONVERTERS
     if made:
         converter = load_converter(argument.format)
         artifact = store.put_bytes(converter.convert(_job(argument, store), tell), converter.FILE)
-        largest_error = converter.LARGEST_ERROR
     else:
-        artifact, largest_error = argument.model.artifact, None
-    evaluation = argument.data.evaluation
+        artifact = model.artifact
+    about = Converted(
+        variant=argument.variant, format=argument.format, artifact=artifact, agreement=None, state=model.state,
+        sequences=model.sequences, scored=model.scored,
+    )  # fmt: skip
+    if not made and not frameworks.available(frameworks.RUNTIME_EXTRA[artifact.format]):
+        return _unopened(about, argument, store.path(artifact), label)
+    runner = _open(argument, store.path(artifact), artifact.format, label, made=made)
+    ends = _ends(runner, model, label, made=made)
     kind = frameworks.kind_of_file(store.path(artifact), artifact.format, label)
-    if evaluation is None:
-        return Converted(variant=argument.variant, format=argument.format, artifact=artifact, agreement=None, kind=kind)
-    x = frameworks.read_rows(store.path(evaluation.x))
+    about = msgspec.structs.replace(about, inputs=ends.inputs.specs, outputs=ends.outputs.specs, kind=kind)
+    if argument.data.evaluation is None:
+        return msgspec.structs.replace(about, notes=ends.notes)
+    return _judged(about, argument, store, runner, ends, label, tell)
+
+
+def _judged(
+    about: Converted, argument: Request, store: Store, runner: Runner, ends: Ends, label: str, tell: Tell
+) -> Converted:
+    """Compare what the file answers for the evaluation rows, and keep it."""
+    evaluation, model = argument.data.evaluation, argument.model
+    assert evaluation is not None  # see work
     labels = None if evaluation.y is None else frameworks.read_rows(store.path(evaluation.y))
-    runner = _open(store.path(artifact), artifact.format, label, made=argument.format in CONVERTERS)
-    frameworks.check_fits(x, runner.specs()[0], "data.evaluation", artifact.format, label)
-    outputs = runner.answers(x, lambda done, of: tell(done, of, f"{label} answers the evaluation rows"))
-    frameworks.check_finite(outputs, label)
-    source = None if argument.model.outputs is None else frameworks.read_rows(store.path(argument.model.outputs))
-    agreement = _agreement(outputs, source, labels, argument.model, label)
-    if largest_error is not None and source is not None:
-        path = store.path(argument.model.artifact)
-        if frameworks.is_fake_quantized(path):  # the file computes in floating point what its source rounds
-            source = frameworks.keras_answers(_job(argument, store).keras(), x, lambda done, of: tell(done, of, label))
-            _same(_agreement(outputs, source, None, argument.model, label), _allowed(largest_error, source), label)
-        else:
-            _same(agreement, _allowed(largest_error, source), label)
-    return Converted(
-        variant=argument.variant,
-        format=argument.format,
-        artifact=artifact,
-        agreement=agreement,
-        outputs=store.put_parts(lambda: frameworks.array_parts(outputs), "npy"),
-        notes=(
-            *remarks.of_opset(
-                store.path(argument.model.artifact), argument.model.artifact.format, store.path(artifact)
-            ),
-            *remarks.of_int8(store.path(artifact), runner, outputs, source),
-        )
-        if argument.format.endswith("int8")
-        else (),
-        kind=kind,
-        other_outputs=_by_other_kernels(runner, x, store, lambda done, of: tell(done, of, f"{label} by other kernels")),
-        source_outputs=argument.model.outputs if made else None,
+    names = [each.name for each in ends.outputs.specs]
+    _check_fits(evaluation, ends, model, about.artifact.format, label)
+    outputs = _answers(runner, evaluation, ends, model, store, f"{label} answers the evaluation rows", tell)
+    for output, name in zip(outputs, names, strict=True):
+        frameworks.check_finite(output, label, name if len(names) > 1 else "")
+    sources = frameworks.arrays_of(model.answers, store.path)
+    notes = ends.notes
+    if sources:
+        found = agreement.differences(outputs, sources, names, model.name, label)
+        kept = agreement.agreement(found, outputs, sources, labels, model)
+        about = msgspec.structs.replace(about, agreement=kept)
+        if argument.format in CONVERTERS:
+            notes += _check_same(found, outputs, argument, store, label, tell)
+    if argument.format.endswith("int8"):
+        path = store.path(about.artifact)
+        notes += remarks.of_opset(store.path(model.artifact), model.artifact.format, path)
+        notes += remarks.of_int8(path, runner, [each.name for each in ends.outputs.file], names, outputs, sources)
+    other = runner.in_other_kernels()  # how far right answers can be apart
+    others: tuple[Array, ...] = ()
+    if other is not None:
+        others = _answers(other, evaluation, ends, model, store, f"{label} by other kernels", tell)
+    return msgspec.structs.replace(
+        about,
+        answers=frameworks.stored(outputs, store),
+        other_answers=frameworks.stored(others, store),
+        source_answers=model.answers if argument.format in CONVERTERS else (),
+        notes=notes,
     )
 
 
-def _by_other_kernels(
-    runner: frameworks.Tflite | frameworks.Onnx, x: Array, store: Store, count: frameworks.Count
-) -> Artifact | None:
-    """What the file answers in other kernels of this host: how far right answers can be apart. None where nothing is quantized."""
-    other = runner.in_other_kernels()
-    if other is None:
-        return None
-    outputs = other.answers(x, count)
-    return store.put_parts(lambda: frameworks.array_parts(outputs), "npy")
+def _check_same(
+    found: Sequence[agreement.Difference],
+    outputs: Sequence[Array],
+    argument: Request,
+    store: Store,
+    label: str,
+    tell: Tell,
+) -> tuple[str, ...]:
+    """Raise StageError if a conversion has changed more than rounding explains. Return notes on what was compared instead of the source."""
+    largest_error = load_converter(argument.format).LARGEST_ERROR
+    model = argument.model
+    if largest_error is None:
+        return ()
+    path = store.path(model.artifact)
+    fake_quantized = model.artifact.format == "keras" and frameworks.is_fake_quantized(path)
+    if model.artifact.format != "keras" or not (fake_quantized or _is_half(argument, path)):
+        agreement.check_same(found, largest_error, label)
+        return ()
+    # the file computes in floating point what its source rounds, or in 32 bits what that computes in 16
+    source = keras_source.opened(_job(argument, store))
+    runner = frameworks.KerasRunner(source.model, model.name)
+    ends = Ends(*(_in_order(*pair) for pair in ((model.inputs, runner.inputs), (model.outputs, runner.outputs))))
+    evaluation = argument.data.evaluation
+    assert evaluation is not None  # see work
+    sources = _answers(runner, evaluation, ends, model, store, label, tell)
+    names = [each.name for each in model.outputs]
+    exact = agreement.differences(outputs, sources, names, model.name, label)
+    agreement.check_same(exact, largest_error, label)
+    if fake_quantized:
+        return ()
+    agreement.check_same(found, HALF_ERROR, label)
+    return ("the model computes in 16 bits (mixed precision), and this file in 32, with the same weights",)
 
 
-def _open(path: Path, file_format: str, label: str, *, made: bool) -> frameworks.Tflite | frameworks.Onnx:
+def _is_half(argument: Request, path: Path) -> bool:
+    return keras_source.is_half(frameworks.open_keras(path, argument.model.name, _custom_objects(argument)))
+
+
+def _answers(
+    runner: Runner, rows: Rows, ends: Ends, model: Model, store: Store, note: str, tell: Tell
+) -> tuple[Array, ...]:
+    """What it answers for the rows, in the order of the model's outputs."""
+    fixed = {each.name: each.fixed for each in ends.inputs.file}
+    runner.inputs = tuple(msgspec.structs.replace(each, fixed=fixed[each.name]) for each in runner.inputs)
+    feeds = _feeds(rows, ends, model, store)
+    inputs, outputs = (
+        dict(zip([each.name for each in side.specs], [each.name for each in side.file], strict=True)) for side in ends
+    )
+    state = [(inputs[before], outputs[after]) for before, after in model.state]
+    folder = Path(tempfile.mkdtemp(prefix="answers-"))
+    found = runner.answers(feeds, folder, lambda done, of: tell(done, of, note), state)
+    return tuple(found[place] for place in ends.outputs.places)
+
+
+def _feeds(rows: Rows, ends: Ends, model: Model, store: Store) -> Feeds:
+    """The rows under the names that the file has for its inputs."""
+    return frameworks.feeds_of(_renamed(rows, ends), ends.inputs.file, store.path, sequences=model.sequences)
+
+
+def _renamed(rows: Rows, ends: Ends) -> Rows:
+    names = dict(zip([each.name for each in ends.inputs.specs], [each.name for each in ends.inputs.file], strict=True))
+    columns = [msgspec.structs.replace(each, name=names.get(each.name, each.name)) for each in rows.inputs]
+    return msgspec.structs.replace(rows, inputs=tuple(columns))
+
+
+def _check_fits(rows: Rows, ends: Ends, model: Model, file_format: str, label: str) -> None:
+    specs = {each.name: each for each in ends.inputs.specs}
+    for column in rows.inputs:
+        frameworks.check_column(
+            column, specs[column.name], "data.evaluation", file_format, label, steps=model.sequences
+        )
+
+
+def _ends(runner: Runner, model: Model, label: str, *, made: bool) -> Ends:
+    return _paired(model, runner.inputs, runner.outputs, label, made=made)
+
+
+def _paired(
+    model: Model, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], label: str, *, made: bool
+) -> Ends:
+    if not model.inputs:
+        return Ends(as_they_are(inputs), as_they_are(outputs))
+    return Ends(
+        matched(model.inputs, inputs, "input", label, made=made),
+        matched(model.outputs, outputs, "output", label, made=made),
+    )
+
+
+def _in_order(model: Sequence[TensorSpec], source: Sequence[TensorSpec]) -> Matched:
+    """Those of a model that was made again of its layers: they have kept their order."""
+    file = [
+        msgspec.structs.replace(theirs, fixed=ours.fixed, shape=ours.shape)
+        for ours, theirs in zip(model, source, strict=True)
+    ]
+    return Matched(tuple(file), tuple(model), tuple(range(len(file))), "")
+
+
+def _unopened(about: Converted, argument: Request, path: Path, label: str) -> Converted:
+    """Return what a file says of itself where this host has no runtime for it."""
+    if about.artifact.format != "tflite":
+        return about
+    found = tflite_names.interface(tflite_schema.read(path.read_bytes(), label), label, argument.signature)
+    ends = _paired(argument.model, *(_specs(ports) for ports in (found.inputs, found.outputs)), label, made=False)
+    return msgspec.structs.replace(about, inputs=ends.inputs.specs, outputs=ends.outputs.specs, notes=ends.notes)
+
+
+def _specs(ports: Sequence[tflite_names.Port]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(
+            name=each.name,
+            shape=each.tensor.open_shape,
+            dtype=each.tensor.dtype,
+            tensor=str(each.tensor.tensor_index),
+        )
+        for each in ports
+    )
+
+
+def _open(argument: Request, path: Path, file_format: str, label: str, *, made: bool) -> Runner:
     try:
-        return frameworks.open_file(path, file_format, label)
+        return frameworks.open_file(path, file_format, label, None if made else argument.signature)
     except ModelError as error:
         if not made:
             raise
@@ -98,62 +238,22 @@ def _one_thread() -> None:
 
 
 def _job(argument: Request, store: Store) -> Job:
-    calibration = argument.data.calibration
+    calibration, model = argument.data.calibration, argument.model
+    feeds = None
+    if calibration is not None:
+        feeds = frameworks.feeds_of(calibration, model.inputs, store.path, sequences=model.sequences)
     return Job(
-        source=store.path(argument.model.artifact),
-        model=argument.model,
-        calibration=None if calibration is None else frameworks.read_rows(store.path(calibration.x)),
+        source=store.path(model.artifact),
+        model=model,
+        calibration=feeds,
         scratch=Path(argument.scratch),
-        input_shape=_static_shape(argument),
+        shapes=shapes_of(model),
         activations=argument.activations,
+        custom_objects=_custom_objects(argument),
     )
 
 
-def _static_shape(argument: Request) -> tuple[int, ...]:
-    """Return the input's shape; an axis of unknown length takes the length that it has in the data."""
-    spec = argument.model.input
-    rows = argument.data.calibration or argument.data.evaluation
-    shape: tuple[int | None, ...] = () if spec is None else spec.shape
-    if rows is not None and None in shape:
-        shape = rows.row_shape
-    if None in shape:
-        raise DataError(
-            f"the model's input has shape {shape}: an axis has no fixed length, and there is no data to take it from",
-            hint="Give data.calibration or data.evaluation: their rows fix the length for the board.",
-        )
-    return tuple(size for size in shape if size is not None)
-
-
-def _agreement(
-    outputs: Array, source: Array | None, labels: Array | None, model: Model, label: str
-) -> Agreement | None:
-    if source is None:
+def _custom_objects(argument: Request) -> dict[str, object] | None:
+    if argument.custom_objects is None:
         return None
-    if outputs.shape != source.shape:
-        raise StageError(
-            f"{label} answers {outputs.shape[1:]} for a row where {model.name} answers {source.shape[1:]}",
-            hint="A baseline must answer the same question as the plan's model; a converted file that differs is a fault.",
-        )
-    error, spread = frameworks.error_of(outputs, source)
-    return Agreement(
-        rows=len(outputs),
-        largest_error=float(np.abs(outputs - source).max()),
-        error_rms=error,
-        spread=spread,
-        top1_agreement_ratio=float(np.mean(outputs.argmax(-1) == source.argmax(-1))) if model.classes else None,
-        accuracy_ratio=frameworks.accuracy(outputs, labels) if model.classes else None,
-        source_accuracy_ratio=model.accuracy_ratio,
-    )
-
-
-def _allowed(largest_error: float, source: Array) -> float:
-    return largest_error * max(1.0, float(np.abs(source).max()))
-
-
-def _same(agreement: Agreement | None, allowed: float, label: str) -> None:
-    if agreement is not None and agreement.largest_error > allowed:
-        raise StageError(
-            f"{label} answers differently from its source: the largest difference is {agreement.largest_error:.3g}, "
-            f"and rounding in floating point explains {allowed:.3g}",
-            hint="The converter has changed the model. Try the other format, or another version of the converter.",
-        )
+    return custom_objects(argument.custom_objects, Path(argument.folder))

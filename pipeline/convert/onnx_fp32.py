@@ -2,14 +2,16 @@
 
 import re
 
-from pipeline import child, frameworks
+from pipeline import child
 from pipeline.child import Tell
-from pipeline.convert import advice
+from pipeline.convert import advice, keras_source, onnx_names
+from pipeline.convert.keras_source import Source
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks import onnx_versions
 from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.types import OnnxModel
+from pipeline.safe_text import shortened
 
 FILE = "onnx"
 SOURCES = ("keras", "onnx")
@@ -42,32 +44,47 @@ def _openable(data: bytes) -> bytes:
 
 
 def proto_of(job: Job) -> OnnxModel:
-    """Return the ONNX model of a Keras model, with a batch of exactly 1 and the input's own name."""
+    """Return the ONNX model of a Keras model, with the shapes of the job, its inputs and outputs under the model's names."""
     import onnx
     import tensorflow as tf
     import tf2onnx
 
-    model = job.keras()
-    spec, _ = frameworks.keras_specs(model, job.model.name)
-    signature = tf.TensorSpec((1, *job.input_shape), spec.dtype, name=spec.name)
-    answer = tf.function(lambda rows: model(rows, training=False))  # from_keras fails on Sequential models
+    source = keras_source.opened(job)
+    _check_state(job, source)
+    specs, outputs = source.specs(job.shapes), source.outputs
+    answer = tf.function(lambda *given: [tf.identity(each) for each in source.answer(given)], autograph=False)
     try:
-        proto: OnnxModel = tf2onnx.convert.from_function(answer, input_signature=[signature], opset=OPSET)[0]
+        proto: OnnxModel = tf2onnx.convert.from_function(answer, input_signature=specs, opset=OPSET)[0]
     except Exception as error:
         raise StageError(
             f"tf2onnx cannot convert {job.model.name}: {type(error).__name__}: {cause_of(error)}",
-            hint=advice.for_model(model, "onnx-fp32"),
+            hint=advice.for_model(source.model, "onnx-fp32"),
         ) from error
     replace_erfc(proto)
     renumber(proto)
+    onnx_names.give(
+        proto,
+        {new: name for name, new in keras_source.safe(source.inputs).items()},
+        outputs,
+    )
     try:
         onnx.checker.check_model(proto, full_check=True)
     except Exception as error:
         raise StageError(
             f"tf2onnx made an invalid file of {job.model.name}: {cause_of(error)}",
-            hint=advice.for_model(model, "onnx-fp32"),
+            hint=advice.for_model(source.model, "onnx-fp32"),
         ) from error
     return proto
+
+
+def _check_state(job: Job, source: Source) -> None:
+    """Raise StageError if rows are sequences and the model keeps its state inside: a file of ONNX cannot."""
+    kept = source.keeps_state()
+    if kept and job.model.sequences:
+        raise StageError(
+            f"{job.model.name} keeps a state inside ('{shortened(kept[0], 100)}' is stateful=True), and an ONNX file has no variables",
+            hint="Build it with the state as an input and an output, and name both in [model] state; or take the TFLite formats.",
+        )
 
 
 def renumber(proto: OnnxModel) -> None:

@@ -1,17 +1,20 @@
 """Keras or .onnx -> .onnx with 8-bit weights and activations (QDQ), one scale for each output channel; activations as activations.py says."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import numpy as np
 
 from pipeline import child, frameworks
 from pipeline.child import Tell
 from pipeline.convert import onnx_fp32
 from pipeline.convert.activations import SIGNED, UNSIGNED_7BIT
+from pipeline.convert.calibration import inferences
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
-from pipeline.frameworks import onnx_versions
+from pipeline.frameworks import Feed, onnx_versions
 from pipeline.frameworks.causes import cause_of
-from pipeline.frameworks.rows import Array
 from pipeline.frameworks.types import OnnxReader
 
 FILE = "onnx"
@@ -32,7 +35,7 @@ def convert(job: Job, tell: Tell) -> bytes:
     try:
         _prepare(source, prepared)
         quantize_static(
-            prepared, target, _reader(job, frameworks.Onnx(prepared, job.model.name).input.name, tell),
+            prepared, target, _reader(job, frameworks.Onnx(prepared, job.model.name), tell),
             quant_format=QuantFormat.QDQ, per_channel=True, weight_type=QuantType.QInt8,
             activation_type=QuantType.QInt8 if job.activations == SIGNED else QuantType.QUInt8,
             reduce_range=job.activations == UNSIGNED_7BIT, calibrate_method=CalibrationMethod.MinMax,
@@ -59,10 +62,8 @@ def _raised(data: bytes, job: Job) -> bytes:
     paths = job.scratch / "before.onnx", job.scratch / "raised.onnx"
     for path, content in zip(paths, (data, raised), strict=True):
         path.write_bytes(content)
-    assert job.calibration is not None  # pipeline.convert.check
-    name, shown = frameworks.Onnx(paths[0], job.model.name).input.name, job.calibration[: onnx_versions.SHOWN]
-    feeds = [{name: shown[row : row + 1]} for row in range(len(shown))]
-    onnx_versions.check_same(*paths, feeds, job.model.name)
+    feeds = itertools.islice(_feeds(job, frameworks.Onnx(paths[0], job.model.name)), onnx_versions.SHOWN)
+    onnx_versions.check_same(*paths, list(feeds), job.model.name)
     return raised
 
 
@@ -98,22 +99,22 @@ def audit(data: bytes, name: str) -> None:
         )
 
 
-def _reader(job: Job, name: str, tell: Tell) -> OnnxReader:
+def _feeds(
+    job: Job, file: frameworks.Onnx, count: Callable[[int, int], None] = lambda _done, _of: None
+) -> Iterator[Feed]:
+    """Yield every inference of the calibration, in the types of the file's inputs."""
+    dtypes = {each.name: each.dtype for each in file.inputs}
+    for feed in inferences(job, count):
+        yield {name: np.asarray(feed[name], dtype) for name, dtype in dtypes.items()}
+
+
+def _reader(job: Job, file: frameworks.Onnx, tell: Tell) -> OnnxReader:
     from onnxruntime.quantization import CalibrationDataReader
 
-    rows = job.calibration
-    assert rows is not None  # pipeline.convert.check
-
-    def feeds() -> Iterator[dict[str, Array]]:
-        for i in range(len(rows)):
-            tell(i, len(rows), f"{job.model.name} to ONNX int8: calibrating")
-            yield {name: rows[i : i + 1]}
+    feeds = _feeds(job, file, lambda done, of: tell(done, of, f"{job.model.name} to ONNX int8: calibrating"))
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.feeds = feeds()
-
-        def get_next(self) -> dict[str, Array] | None:
-            return next(self.feeds, None)
+        def get_next(self) -> Feed | None:
+            return next(feeds, None)
 
     return Reader()

@@ -1,12 +1,13 @@
 """What the child that makes one file gets, and what a converter gets of it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pipeline import frameworks
-from pipeline.frameworks import Array, keras_augmentation
-from pipeline.frameworks.types import KerasModel
+from pipeline.errors import DataError
+from pipeline.frameworks import Feeds
 from pipeline.records import Data, Model, Record
+from pipeline.safe_text import shortened
 
 
 class Request(Record, frozen=True):
@@ -21,6 +22,9 @@ class Request(Record, frozen=True):
     data: Data
     seed: int
     activations: str = "signed"  # of onnx-int8
+    signature: str | None = None  # of a file that was given and has several
+    folder: str = ""  # of the plan
+    custom_objects: str | None = None  # "module:function" in it
 
 
 class Job(NamedTuple):
@@ -28,17 +32,24 @@ class Job(NamedTuple):
 
     source: Path  # the model's file
     model: Model
-    calibration: Array | None
+    calibration: Feeds | None
     scratch: Path  # a folder for its own files, removed afterwards
-    input_shape: tuple[int, ...]  # without the batch axis; no axis of unknown length
+    shapes: Mapping[str, tuple[int, ...]]  # of the whole tensor of each input; no axis of unknown length
     activations: str = "signed"  # of onnx-int8: see pipeline/convert/activations.py
+    custom_objects: Mapping[str, Any] | None = None  # classes and functions of the user's own
 
-    def keras(self) -> KerasModel:
-        """Open the source as a Keras model for inference, without augmentation and without fake quantization; its weights stay rounded."""
-        model = frameworks.open_keras(self.source, self.model.name)
-        keras_augmentation.silence(model)
-        if not frameworks.is_fake_quantized(self.source):
-            return model
-        from pipeline.frameworks import fake_quantization
 
-        return fake_quantization.plain(model)
+def shapes_of(model: Model) -> dict[str, tuple[int, ...]]:
+    """Return the shape that each input of a model has in one inference. DataError if an axis has no length."""
+    found = {}
+    for each in model.inputs:
+        if each.fixed is None and (each.shape is None or None in each.shape):
+            which = f" '{shortened(each.name, 100)}'" if len(model.inputs) > 1 else ""
+            raise DataError(
+                f"the model's input{which} has shape {each.shape}: an axis has no fixed length, and there is no data to take it from",
+                hint=f"Give data.calibration or data.evaluation, whose rows fix the length for the board, or write it into the plan: "
+                f'[model] shape = {{ "{shortened(each.name, 100)}" = [...] }}.',
+            )
+        shape = each.shape if each.fixed is None else each.fixed
+        found[each.name] = tuple(size for size in shape or () if size is not None)
+    return found

@@ -2,13 +2,14 @@
 
 import re
 
-from pipeline import child, frameworks
+from pipeline import child
 from pipeline.child import Tell
-from pipeline.convert import advice
+from pipeline.convert import advice, keras_source
+from pipeline.convert.keras_source import Source
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks.causes import cause_of
-from pipeline.frameworks.types import KerasModel, TfliteConverter
+from pipeline.frameworks.types import KerasModel, TfliteConverter, TfTensor
 from pipeline.safe_text import shortened
 
 FILE = "tflite"
@@ -18,16 +19,17 @@ REFERENCE = "tflite-fp32"
 CALIBRATES = False
 LARGEST_ERROR = 1e-3
 CRASHED = child.CRASHED
+SIGNATURE = "serving_default"  # tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 
 
 def convert(job: Job, tell: Tell) -> bytes:
     tell(0, 0, f"{job.model.name} to TFLite")
-    model = job.keras()
-    return run(converter_of(job, model), model, "tflite-fp32")
+    source = keras_source.opened(job, channels_last=True)
+    return run(converter_of(job, source), source.model, "tflite-fp32")
 
 
-def converter_of(job: Job, model: KerasModel) -> TfliteConverter:
-    """Return a converter of the job's model with a batch of exactly 1.
+def converter_of(job: Job, source: Source) -> TfliteConverter:
+    """Return a converter of a Keras model with the shapes of the job, its inputs and outputs under their names (`keras_source.safe`).
 
     Through a SavedModel: from_keras_model fails on recurrent layers and leaves operators for the batch axis, and
     from_concrete_functions gives files that answer NaN (seen with TensorFlow 2.21, tf2onnx 1.17, ONNX Runtime 1.32).
@@ -35,11 +37,20 @@ def converter_of(job: Job, model: KerasModel) -> TfliteConverter:
     import keras
     import tensorflow as tf
 
-    spec, _ = frameworks.keras_specs(model, job.model.name)
+    specs, outputs = source.specs(job.shapes), list(keras_source.safe(source.outputs).values())
     folder = str(job.scratch / "saved_model")
-    static = keras.InputSpec(shape=(1, *job.input_shape), dtype=spec.dtype, name=spec.name)
+
+    def answer(**given: TfTensor) -> dict[str, TfTensor]:
+        found = source.answer([given[each.name] for each in specs])
+        return {name: tf.identity(value) for name, value in zip(outputs, found, strict=True)}
+
     try:
-        model.export(folder, verbose=False, input_signature=[static])
+        function = tf.function(answer, autograph=False)
+        function.get_concrete_function(**{each.name: each for each in specs})
+        archive = keras.export.ExportArchive()
+        archive.track(source.model)  # else its tables are missing in the file
+        archive.add_endpoint(SIGNATURE, function)
+        archive.write_out(folder, verbose=False)
     except OSError:  # the disk
         raise
     except Exception as error:
@@ -47,7 +58,7 @@ def converter_of(job: Job, model: KerasModel) -> TfliteConverter:
             f"Keras cannot export {job.model.name}: {type(error).__name__}: {cause_of(error)}",
             hint="TFLite files are made by way of model.export(folder), which must work in the program that made the model.",
         ) from error
-    return tf.lite.TFLiteConverter.from_saved_model(folder)
+    return tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
 
 
 def run(converter: TfliteConverter, model: KerasModel, tried: str) -> bytes:

@@ -1,16 +1,22 @@
-"""Keras -> .tflite with 8-bit integers throughout, input and output too."""
+"""Keras -> .tflite with 8-bit integers throughout, inputs and outputs too."""
 
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.convert import advice, tflite_fp32
+from pipeline.convert import advice, keras_source, tflite_fp32
+from pipeline.convert.calibration import inferences
+from pipeline.convert.keras_source import Source
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
-from pipeline.frameworks import Array, keras_augmentation
-from pipeline.frameworks.types import KerasModel, TfliteConverter
+from pipeline.frameworks import Array
+from pipeline.frameworks.keras_signature import keras_signature
+from pipeline.frameworks.types import TfliteConverter
+from pipeline.safe_text import shortened
 
 FILE = "tflite"
 SOURCES = ("keras",)
@@ -26,43 +32,51 @@ CRASHED = (  # seen with TensorFlow 2.21
 
 def convert(job: Job, tell: Tell) -> bytes:
     fake_quantized = frameworks.is_fake_quantized(job.source)
-    model = frameworks.open_keras(job.source, job.model.name)
-    keras_augmentation.silence(model)
-    converter = _of_ranges(job, model, tell) if fake_quantized else _of_rows(job, model, tell)
-    data = tflite_fp32.run(converter, model, "tflite-int8")
+    source = keras_source.opened(job, plain=False, channels_last=not fake_quantized)
+    converter = _of_ranges(job, source, tell) if fake_quantized else _of_rows(job, source, tell)
+    data = tflite_fp32.run(converter, source.model, "tflite-int8")
     path = job.scratch / "int8.tflite"
     path.write_bytes(data)
     audit(path)
     return data
 
 
-def _of_rows(job: Job, model: KerasModel, tell: Tell) -> TfliteConverter:
+def _of_rows(job: Job, source: Source, tell: Tell) -> TfliteConverter:
     """Return a converter that looks for the ranges of the activations with the calibration rows."""
     import tensorflow as tf
 
-    rows, loops = job.calibration, advice.loops(model)
-    assert rows is not None  # pipeline.convert.check
+    loops = advice.loops(source.model)
+    names, dtypes = keras_source.safe(source.inputs), [each.dtype for each in source.specs(job.shapes)]
+    note = f"{job.model.name} to TFLite int8: calibrating{f', with a loop: {loops}' if loops else ''}"
 
-    def calibration() -> Iterator[list[Array]]:
-        for i in range(len(rows)):
-            tell(
-                i,
-                len(rows),
-                f"{job.model.name} to TFLite int8: calibrating{f', with a loop: {loops}' if loops else ''}",
-            )
-            yield [rows[i : i + 1]]
+    def calibration() -> Iterator[dict[str, Array]]:
+        for feed in inferences(job, lambda done, of: tell(done, of, note)):
+            yield {
+                names[name]: np.asarray(feed[name], dtype.as_numpy_dtype)
+                for name, dtype in zip(source.inputs, dtypes, strict=True)
+            }
 
-    converter = tflite_fp32.converter_of(job, model)
+    converter = tflite_fp32.converter_of(job, source)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = calibration
+    converter.representative_dataset = calibration  # by name: TFLite has an order of its own
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    if rows.dtype.kind == "f":  # tokens stay the integers that they are
-        converter.inference_input_type = tf.int8
-    converter.inference_output_type = tf.int8
+    _border(converter, job, source)
     return converter
 
 
-def _of_ranges(job: Job, model: KerasModel, tell: Tell) -> TfliteConverter:
+def _border(converter: TfliteConverter, job: Job, source: Source) -> None:
+    """Let inputs and outputs in floating point be int8: the converter has one type for all. Tokens stay the integers that they are."""
+    import tensorflow as tf
+
+    inner = keras_signature(source.model, job.model.name)
+    inputs, outputs = ({each.dtype for each in ends if "float" in each.dtype} for ends in (inner.inputs, inner.outputs))
+    if inputs == {"float32"}:
+        converter.inference_input_type = tf.int8
+    if outputs == {"float32"}:
+        converter.inference_output_type = tf.int8
+
+
+def _of_ranges(job: Job, source: Source, tell: Tell) -> TfliteConverter:
     """A converter that takes the ranges with which the model was trained.
 
     TFLITE_BUILTINS_INT8 would ask for calibration rows nevertheless (TensorFlow 2.21): that all is of integers is left to the audit.
@@ -72,21 +86,48 @@ def _of_ranges(job: Job, model: KerasModel, tell: Tell) -> TfliteConverter:
     from pipeline.frameworks import fake_quantization
 
     tell(0, 0, f"{job.model.name} to TFLite int8, with the ranges of its training")
-    for layer in fake_quantization.rounded_of(model):
+    for layer in fake_quantization.rounded_of(source.model):
         layer.stored_bits = 8  # the runtimes' kernels take no smaller numbers
-    converter = tflite_fp32.converter_of(job, model)
+    converter = tflite_fp32.converter_of(job, source)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
+    _border(converter, job, source)
     return converter
 
 
 def audit(path: Path) -> None:
-    """Raise StageError if any operator, or the input or output, is still in floating point."""
+    """Raise StageError if any operator, or an input or output, is still in floating point.
+
+    Integers that the model itself brings into floating point, or makes of it, are cast at the border: there is no other way to quantize.
+    """
     runner = frameworks.Tflite(path, "the int8 file", plain=True)
-    floats = [f"the {spec.name}" for spec in runner.specs() if spec.dtype.startswith("float")]
-    floats += [name if count == 1 else f"{count} {name}" for name, count in Counter(runner.float_operators()).items()]
+    floats: list[str] = []
+    for what, ends in (("input", runner.inputs), ("output", runner.outputs)):
+        names = [each.name for each in ends if "float" in each.dtype]
+        floats += [f"the {what}" if len(ends) == 1 else f"the {what} '{shortened(name, 100)}'" for name in names]
+    inside = Counter(runner.float_operators()) - _casts(runner)
+    floats += [name if count == 1 else f"{count} {name}" for name, count in inside.items()]
     if floats:
         raise StageError(
             f"the int8 file still computes in floating point: {', '.join(floats)}",
             hint="These operators have no 8-bit form; such a file is slow or does not load on integer hardware. Use onnx-int8 or tflite-fp32.",
         )
+
+
+def _casts(runner: frameworks.Tflite) -> Counter[str]:
+    """Count the operators that cast integers to floating point for a QUANTIZE, and those that cast what comes out of a DEQUANTIZE to integers."""
+    dtypes = {each["index"]: np.dtype(each["dtype"]) for each in runner.interpreter.get_tensor_details()}
+    operators = runner.interpreter._get_ops_details()  # noqa: SLF001 - the only way that LiteRT 2.3 offers
+    found: Counter[str] = Counter()
+    for cast in (each for each in operators if each["op_name"] == "CAST"):
+        (source,), (target,) = cast["inputs"], cast["outputs"]
+        if dtypes[target].kind == "f" and dtypes[source].kind != "f":
+            others = [each for each in operators if target in each["inputs"]]
+            whole = all(each["op_name"] == "QUANTIZE" for each in others)
+        elif dtypes[source].kind == "f" and dtypes[target].kind != "f":
+            others = [each for each in operators if source in each["outputs"]]
+            whole = all(each["op_name"] == "DEQUANTIZE" for each in others)
+        else:
+            continue
+        if whole:
+            found.update(["CAST", *(each["op_name"] for each in others)])
+    return found
