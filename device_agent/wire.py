@@ -251,6 +251,7 @@ class Launch(Record):
     sequences: (
         bool  # a row is a sequence, (steps, ...) of each input: one inference a step, and the state ends with the row
     )
+    half: bool  # mode "evaluate": answers of floating point are kept as float16
     rotated_rows: int  # this number of its first rows rotate as the timed input
     threads: int
     cpus: Tuple[int, ...]  # the process is bound to these; (): to `threads` of the board's fastest

@@ -160,6 +160,7 @@ def _launch(session: Session, request: Request, path: Path) -> wire.Launch:
         outputs=(),
         state=(),
         sequences=False,
+        half=False,
         rotated_rows=ROTATED_ROWS,
         threads=request.threads,
         cpus=(),

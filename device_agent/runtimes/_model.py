@@ -50,9 +50,12 @@ class Model:
 
     def feed(self, arrays: Sequence[Any], fresh: bool) -> None:
         """`fresh`: state begins with zeros, and not with the last answers."""
-        for source, target in self.state:
-            self._set(source, fitted(None if fresh else dequantized(self._get(target.name), target), source))
-        for tensor, array in zip(self.inputs, arrays):  # noqa: B905 - Python 3.8
+        kept = [
+            (source, fitted(None if fresh else dequantized(self._get(target.name), target), source))
+            for source, target in self.state
+        ]
+        # state comes last: the launch may name its inputs, too, for the lengths of their open axes
+        for tensor, array in (*zip(self.inputs, arrays), *kept):  # noqa: B905 - Python 3.8
             self._set(tensor, array)
 
     def outputs(self) -> List[Any]:

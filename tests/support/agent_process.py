@@ -34,6 +34,7 @@ LAUNCH = wire.Launch(
     outputs=(),
     state=(),
     sequences=False,
+    half=False,
     rotated_rows=1,
     threads=1,
     cpus=(),
