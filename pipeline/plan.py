@@ -87,6 +87,9 @@ class MeasureTable(Table, frozen=True):
     launches: Annotated[int, Meta(ge=1, le=1000)] = 6  # fresh processes per file and runtime; 6 give a 95 % interval
     timed_seconds: Annotated[float, Meta(gt=0, le=3600)] = 0.3  # in each launch
     evaluation_rows: Annotated[int, Meta(ge=1)] | None = None  # on the board; None: all
+    # the most that a file's answers may be; where they are more, a part of the rows is answered
+    answer_bytes: Annotated[int, Meta(ge=1, le=2**40)] = 200_000_000
+    answers: Literal["whole", "float16"] = "whole"  # how the board sends floating point
     temperature_band_c: Annotated[float, Meta(gt=0, le=100)] = 5.0  # above the temperature at the beginning
     # the most that all launches together wait for the band
     cool_seconds: Annotated[float, Meta(ge=0, le=36_000)] = 120.0

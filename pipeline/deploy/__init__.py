@@ -1,22 +1,21 @@
 """File -> file on the board: connect to the board, give it the agent, the runtimes, the models and the evaluation rows."""
 
 import contextlib
-import io
+import hashlib
+import mmap
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from device_agent import wire
 from pipeline import units
-from pipeline.deploy import meters, processors, runtimes
+from pipeline.deploy import evaluation, meters, processors, runtimes
 from pipeline.deploy.architecture import processor_of as processor_of
 from pipeline.deploy.runtimes import other_versions as other_versions
 from pipeline.deploy.runtimes import runtimes_of as runtimes_of
-from pipeline.errors import PlanError
+from pipeline.errors import PlanError, StageError
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import (
@@ -31,6 +30,8 @@ from pipeline.records import (
 from pipeline.store import Store
 from targets import Session, boards, inventory, open_session, provision
 from targets.errors import UnknownTarget, VirtualUnavailable
+
+MAPPED_BYTES = 64 << 20  # a file of more is sent from the disk, and not read as a whole
 
 
 class ConnectedBoard(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,15 +116,21 @@ def deploy(
         sites, sent = provision.install(session, wheels)
         packages = tuple(each.path.name for each in wheels)
         deployed.append(DeployedRuntime(name=name, sites=sites, packages=packages, sent_bytes=sent))
-    indices, rows = evaluation_rows(plan, data, store)
-    artifacts = list(dict.fromkeys([each.artifact for each in converted] + ([rows] if rows else [])))
+    rows = evaluation.evaluation_rows(plan, data, converted, store, progress.say)
+    columns = rows.columns if rows else ()
+    artifacts = list(dict.fromkeys([*(each.artifact for each in converted), *columns]))
     there = set(session.have(tuple(artifact.sha256 for artifact in artifacts), ()).blobs)
     missing = [artifact for artifact in artifacts if artifact.sha256 not in there]
-    sent_before, total = 0, sum(artifact.size_bytes for artifact in missing)
+    sent_before, total, began = 0, sum(artifact.size_bytes for artifact in missing), time.monotonic()
     for artifact in missing:
         tell = partial(_tell_sent, progress, sent_before, total)
-        session.put(store.intact(artifact), artifact.sha256, tell)
+        session.put(_content(artifact, store), artifact.sha256, tell)
         sent_before += artifact.size_bytes
+    if rows:
+        bytes_s = evaluation.rate_of(total, time.monotonic() - began)
+        cost = evaluation.cost_of_answers(plan, converted, names, rows.count, store, bytes_s)
+        if cost:
+            progress.say(cost)
     files = {
         artifact.sha256: DeployedFile(artifact=artifact, sent_bytes=artifact.size_bytes if artifact in missing else 0)
         for artifact in artifacts
@@ -137,8 +144,8 @@ def deploy(
         first_answer_s=session.first_answer_s,
         runtimes=tuple(deployed),
         files=tuple(files[each.artifact.sha256] for each in converted),
-        evaluation=files[rows.sha256] if rows else None,
-        evaluation_indices=indices,
+        evaluation=tuple(files[each.sha256] for each in columns),
+        evaluation_indices=rows.indices if rows else None,
         meters=meters.chosen(session, plan, connected.target),
         note=" ".join(filter(None, (connected.note, untried_runtimes(names)))) or None,
     )
@@ -154,21 +161,23 @@ def _tell_sent(progress: Progress, before: int, total: int, now: int) -> None:
     progress.step(before + now, total, f"sending files, {units.size(total)}")
 
 
+def _content(artifact: Artifact, store: Store) -> bytes | memoryview:
+    """Return what is sent, checked just now. A large file is mapped: rows may be more than this machine's memory."""
+    if artifact.size_bytes < MAPPED_BYTES:
+        return store.intact(artifact)
+    with store.path(artifact).open("rb") as file:
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    if hashlib.sha256(data).hexdigest() != artifact.sha256:
+        raise StageError(
+            f"the stored {artifact.format} file {artifact.sha256[:12]} is damaged",
+            hint="Run `edgepress run` again: what is missing is made again.",
+        )
+    return data
+
+
 def family(format_name: str) -> str:
     """tflite-int8 -> tflite: what kind of file it is."""
     return format_name.partition("-")[0]
-
-
-def evaluation_rows(plan: Plan, data: Data, store: Store) -> tuple[Artifact | None, Artifact | None]:
-    """(indices, rows) that the board answers: all of them, or a random choice seeded by the plan, so no class is favoured."""
-    if data.evaluation is None:
-        return None, None
-    total, wanted = data.evaluation.rows, plan.tables.measure.evaluation_rows
-    if wanted is None or wanted >= total:
-        return store.put_bytes(_npy(np.arange(total)), "npy"), data.evaluation.x
-    indices = np.sort(np.random.default_rng(plan.tables.seed).choice(total, wanted, replace=False))
-    x = np.load(store.path(data.evaluation.x), mmap_mode="r", allow_pickle=False)
-    return store.put_bytes(_npy(indices), "npy"), store.put_bytes(_npy(x[indices]), "npy")
 
 
 def board_facts(machine: wire.Machine, target: inventory.Target) -> BoardFacts:
@@ -188,8 +197,3 @@ def board_facts(machine: wire.Machine, target: inventory.Target) -> BoardFacts:
         emulated=target.kind == "emulated" or machine.emulator is not None,
     )
 
-
-def _npy(array: npt.NDArray[Any]) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return file.getvalue()

@@ -4,11 +4,13 @@ The reference is what the same kernels answer here: LiteRT's built-in ones where
 own choice. On the same kind of processor they answer bit for bit the same (measured: tflite-runtime 2.14 and LiteRT 2.3 built-in, LiteRT
 2.1 and 2.3 with XNNPACK, 1 to 4 threads). On another one they round differently here and there, which is not a fault: the tolerance is
 derived from the file: how far its answers differ from those of other kernels on this host and from the source model's.
-benchmarks/verdicts/golden.py measures how often this calls right answers wrong, and wrong ones right.
+benchmarks/verdicts/golden.py measures how often this calls right answers wrong, and wrong ones right. Each output is judged on its
+own. Integers and truth values are right or wrong: the share of those that differ counts, and not by how much.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,29 +18,40 @@ import numpy.typing as npt
 from device_agent import wire
 from pipeline import units
 from pipeline.records import Artifact, Converted, Doubt
+from pipeline.safe_text import shortened
 from pipeline.statistics.order import at_least
 from pipeline.store import Store
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 Wide = npt.NDArray[np.float64]
 
-AT_LEAST = 0.01  # relative L2: floating point in another order, or TF32 on a GPU
+AT_LEAST = 0.01  # relative L2; a share of integers: floating point in another order, or TF32 on a GPU
 # Other right kernels were 0.3 to 0.8 of the file's own error apart (benchmarks/verdicts/golden.py).
 TIMES_OWN_ERROR = 2.0
 # Of one column of the answers. The error of one column of few rows is known less well, and a column that is dead is off by its whole spread.
 TIMES_OWN_ERROR_OF_COLUMN, SPREAD_OF_COLUMN = 4.0, 0.5
 LEAST_ROWS_OF_COLUMN = 16
 MOST_COLUMNS = 4096  # larger answers are pictures: judged as a whole
-CHUNK_ROWS = 256
+UNLIKELY = 0.025
+CHUNK_ROWS, CHUNK_VALUES = 256, 1 << 21
 BUILT_IN = ("tflite_runtime", "ai_edge_litert")  # without a delegate their built-in kernels run
 
 
 class Reference(NamedTuple):
-    """The answers of this host. `others` are right answers, too, of other kernels or of the model that the file was made of."""
+    """The answers of this host for one output. `others` are right answers, too, of other kernels or of the model that the file was
+    made of.
+    """
 
     answers: Array
     others: tuple[Array, ...]
     rows: npt.NDArray[np.int64]  # of them, that the board answers
+    output: str = ""  # its name, where there are several
+    sequences: bool = False  # a row has steps along its first axis
+
+    @property
+    def width(self) -> int:
+        """How many values there are for one row, of a sequence for one step."""
+        return math.prod(self.answers.shape[1 + self.sequences :])
 
 
 class Deviation(NamedTuple):
@@ -50,27 +63,34 @@ class Deviation(NamedTuple):
     columns: tuple[int, ...]  # columns that are wrong although the whole is not
 
 
-def reference_of(
+def references_of(
     converted: Converted, runtime: str, delegates: tuple[str, ...], indices: Artifact | None, store: Store
-) -> Reference | None:
-    """None: this host has no runtime for the file, or there are no rows."""
-    if converted.outputs is None or indices is None:
-        return None
-    first, *others = [
-        np.load(store.path(each), mmap_mode="r", allow_pickle=False)
-        for each in _in_order(converted, runtime, delegates)
-        if each is not None
-    ]
+) -> tuple[Reference, ...]:
+    """One for each output. (): this host has no runtime for the file, or there are no rows."""
+    if not converted.answers or indices is None:
+        return ()
     rows = np.load(store.path(indices), allow_pickle=False)
-    return Reference(first, tuple(other for other in others if other.shape == first.shape), rows)
+    here, *others = _in_order(converted, runtime, delegates)
+    found = []
+    for place, artifact in enumerate(here):
+        first, *rest = (_mapped(each, store) for each in (artifact, *(other[place] for other in others)))
+        same = tuple(other for other in rest if other.shape == first.shape)
+        name = converted.outputs[place].name if len(here) > 1 and converted.outputs else ""
+        found.append(Reference(first, same, rows, name, converted.sequences))
+    return tuple(found)
 
 
-def _in_order(converted: Converted, runtime: str, delegates: tuple[str, ...]) -> tuple[Artifact | None, ...]:
-    """Return the reference, then the others."""
-    here, other = converted.outputs, converted.other_outputs
-    if other is not None and runtime in BUILT_IN and not delegates:
+def _in_order(converted: Converted, runtime: str, delegates: tuple[str, ...]) -> list[tuple[Artifact, ...]]:
+    """Return the answers that are the reference, then the others, as far as there are any."""
+    here, other = converted.answers, converted.other_answers
+    if other and runtime in BUILT_IN and not delegates:
         here, other = other, here
-    return here, other, converted.source_outputs
+    return [here, *(each for each in (other, converted.source_answers) if len(each) == len(here))]
+
+
+def _mapped(artifact: Artifact, store: Store) -> Array:
+    found: Array = np.load(store.path(artifact), mmap_mode="r", allow_pickle=False)
+    return found
 
 
 def compared(board: Array, reference: Reference) -> Deviation:
@@ -78,7 +98,8 @@ def compared(board: Array, reference: Reference) -> Deviation:
     sums = _Sums(board, reference)
     own = max(sums.errors, default=0.0)
     columns: tuple[int, ...] = ()
-    if sums.rows >= LEAST_ROWS_OF_COLUMN and board.ndim == 2 and board.shape[1] <= MOST_COLUMNS:
+    one_axis = board.ndim == 2 + reference.sequences
+    if sums.rows >= LEAST_ROWS_OF_COLUMN and one_axis and reference.width <= MOST_COLUMNS:
         may = np.maximum(TIMES_OWN_ERROR_OF_COLUMN * sums.column_errors, SPREAD_OF_COLUMN * sums.column_spreads)
         columns = tuple(np.flatnonzero((sums.column_distances > may) & (sums.column_spreads > 0)).tolist())
     within = max(AT_LEAST * sums.signal, TIMES_OWN_ERROR * own)
@@ -86,14 +107,15 @@ def compared(board: Array, reference: Reference) -> Deviation:
 
 
 class _Sums:
-    """Root mean squares of what `compared` needs, piece by piece: answers may be large."""
+    """Root mean squares of what `compared` needs, piece by piece: answers may be large. The steps of sequences count as rows."""
 
     def __init__(self, board: Array, reference: Reference) -> None:
-        self.rows = len(board)
-        width = int(np.prod(board.shape[1:], dtype=np.int64)) or 1
+        width = reference.width
+        self.rows = board.size // width
         distance, signal, total = (np.zeros(width) for _ in range(3))
         errors = [np.zeros(width) for _ in reference.others]
-        for piece, theirs, others in _pieces(board, reference, width):
+        for pieces in _pieces(board, reference):
+            piece, theirs, *others = (each.astype(np.float64).reshape(-1, width) for each in pieces)
             distance += ((piece - theirs) ** 2).sum(0)
             signal += (theirs**2).sum(0)
             total += theirs.sum(0)
@@ -105,37 +127,67 @@ class _Sums:
         self.column_spreads = np.sqrt(np.maximum(signal / self.rows - (total / self.rows) ** 2, 0))
 
 
-def _pieces(board: Array, reference: Reference, width: int) -> Iterator[tuple[Wide, Wide, list[Wide]]]:
-    for start in range(0, len(board), CHUNK_ROWS):
-        rows = reference.rows[start : start + CHUNK_ROWS]
-        answers, *others = (
-            np.asarray(each[rows], np.float64).reshape(len(rows), width)
-            for each in (reference.answers, *reference.others)
-        )
-        yield board[start : start + CHUNK_ROWS].astype(np.float64).reshape(len(rows), width), answers, others
+def _pieces(board: Array, reference: Reference) -> Iterator[list[Array]]:
+    """The board's answers to some rows, this host's, and the others."""
+    step = max(1, min(CHUNK_ROWS, CHUNK_VALUES // max(1, math.prod(board.shape[1:]))))
+    for start in range(0, len(board), step):
+        rows = reference.rows[start : start + step]
+        yield [board[start : start + step], *(np.asarray(each[rows]) for each in (reference.answers, *reference.others))]
+
+
+def doubt_of_all(boards: Sequence[Array], references: Sequence[Reference]) -> Doubt | None:
+    """The doubt about the first output that is wrong; None: all are right."""
+    return next(filter(None, map(doubt_of, boards, references)), None)
 
 
 def doubt_of(board: Array, reference: Reference) -> Doubt | None:
-    """The doubt about a file whose answers on the board are wrong; None: they are right."""
+    """The doubt about an output whose answers on the board are wrong; None: they are right."""
     if board.shape[1:] != reference.answers.shape[1:]:
-        return _differs(f"it answers {board.shape[1:]} for a row, and {reference.answers.shape[1:]} on this host")
+        how = f"it answers {board.shape[1:]} for a row, and {reference.answers.shape[1:]} on this host"
+        return _differs(how, reference)
+    if not board.size:
+        return None
+    if board.dtype.kind in "iub" and reference.answers.dtype.kind in "iub":
+        return _doubt_of_integers(board, reference)
     found = compared(board, reference)
     if found.distance > found.within:
         far, may = (units.percent(each / (found.signal or 1)) for each in (found.distance, found.within))
-        return _differs(f"{far} apart over {units.counted(len(board), 'row')}, where other kernels may be {may} apart")
+        rows = units.counted(len(board), "row")
+        return _differs(f"{far} apart over {rows}, where other kernels may be {may} apart", reference)
     if found.columns:
         which = ", ".join(map(str, found.columns[:5])) + (", ..." if len(found.columns) > 5 else "")
         return _differs(
             f"{units.counted(len(found.columns), 'column')} of its answers ({which}) "
-            f"{'differ' if len(found.columns) > 1 else 'differs'} from this host's"
+            f"{'differ' if len(found.columns) > 1 else 'differs'} from this host's",
+            reference,
         )
     return None
 
 
-def _differs(how: str) -> Doubt:
+def _doubt_of_integers(board: Array, reference: Reference) -> Doubt | None:
+    """Doubt integers of which more differ than between right answers, and too many for chance."""
+    differing, *others = (
+        sum(counts) for counts in zip(*map(_counts_that_differ, _pieces(board, reference)), strict=True)
+    )
+    share, may = differing / board.size, max(AT_LEAST, TIMES_OWN_ERROR * max(others, default=0) / board.size)
+    if share <= may or at_least(differing, board.size, may) > UNLIKELY:
+        return None
+    rows = units.counted(len(board), "row")
+    how = f"{units.percent(share)} of its values differ over {rows}, where {units.percent(may)} may with other kernels"
+    return _differs(how, reference)
+
+
+def _counts_that_differ(pieces: list[Array]) -> list[int]:
+    """How many values of the board's, and of each of the others, are not this host's."""
+    board, here, *others = pieces
+    return [int(np.count_nonzero(each != here)) for each in (board, *others)]
+
+
+def _differs(how: str, reference: Reference) -> Doubt:
+    where = f"the output '{shortened(reference.output, 100)}', " if reference.output else ""
     return Doubt(
         what="golden differs",
-        evidence=f"this file answers differently on the board and on this host, with the same kernels: {how}",
+        evidence=f"this file answers differently on the board and on this host, with the same kernels: {where}{how}",
         remedy="The runtime computes something else on this board: use another runtime or version, and report it.",
         invalid=True,
     )
@@ -144,7 +196,6 @@ def _differs(how: str) -> Doubt:
 # --- classes
 
 CLASSES_AT_LEAST = 0.01
-UNLIKELY = 0.025
 
 
 def classes_that_differ(board: Array, reference: Reference) -> tuple[float, float]:
@@ -176,23 +227,41 @@ def doubt_of_classes(board: Array, reference: Reference) -> Doubt | None:
 # --- the first rows, which every launch answers
 
 
-def first_rows(answers: Array) -> tuple[float, ...]:
-    """Return what an agent says of these answers as `wire.Launched.golden`."""
-    return tuple(float(value) for row in answers[: wire.GOLDEN_ROWS] for value in row.ravel()[: wire.GOLDEN_VALUES])
+def first_rows(outputs: Sequence[Array], *, sequences: bool = False) -> tuple[float, ...]:
+    """Return what an agent says of these answers as `wire.Launched.golden`; of sequences it has made the first step only."""
+    each = values_each(len(outputs))
+    found = []
+    for row in range(min(wire.GOLDEN_ROWS, *map(len, outputs))):
+        answers = [output[row][0] if sequences else output[row] for output in outputs]
+        values = [float(value) for answer in answers for value in np.asarray(answer).ravel()[:each]]
+        found += values[: wire.GOLDEN_VALUES]
+    return tuple(found)
 
 
-def first_of_host(reference: Reference) -> tuple[tuple[float, ...], float]:
+def values_each(outputs: int) -> int:
+    """How many values an agent reports of each output, of the first rows."""
+    return max(1, wire.GOLDEN_VALUES // max(1, outputs))
+
+
+def first_of_host(references: Sequence[Reference]) -> tuple[tuple[float, ...], float]:
     """(The host's answers to the first rows, how far from them a launch's may be): for a file that the board does not answer all rows of."""
-    rows = reference.rows[: wire.GOLDEN_ROWS]
-    answers = np.asarray(reference.answers[rows])
-    here = _cut(reference.answers)[reference.rows]
-    own = [np.linalg.norm(_cut(other)[reference.rows] - here, axis=1) for other in reference.others]
-    worst = max((float(each.max()) for each in own), default=0.0)  # of a row: four are not a sample
-    signal = float(np.linalg.norm(_cut(answers)))
-    within = TIMES_OWN_ERROR * worst * np.sqrt(len(rows)) / max(signal, 1e-12)
-    return first_rows(answers), max(AT_LEAST, float(within))
+    rows = references[0].rows[: wire.GOLDEN_ROWS]
+    first = first_rows([np.asarray(each.answers[rows]) for each in references], sequences=references[0].sequences)
+    worst = math.hypot(*(_own_error(each, values_each(len(references))) for each in references))
+    within = TIMES_OWN_ERROR * worst * math.sqrt(len(rows)) / max(math.hypot(*first), 1e-12)
+    return first, max(AT_LEAST, within)
 
 
-def _cut(answers: Array) -> Array:
+def _own_error(reference: Reference, values: int) -> float:
+    """How far the others are from the reference in the row that is the worst: four are not a sample."""
+    if not reference.width:
+        return 0.0
+    here = _cut(reference.answers, reference, values)
+    own = [np.linalg.norm(_cut(other, reference, values) - here, axis=1) for other in reference.others]
+    return max((float(each.max()) for each in own), default=0.0)
+
+
+def _cut(answers: Array, reference: Reference, values: int) -> Wide:
     """Return the values that an agent reports for each row; of a file that is mapped only these are read."""
-    return answers.reshape(len(answers), -1)[:, : wire.GOLDEN_VALUES]
+    first = answers[:, 0] if reference.sequences else answers
+    return first.reshape(len(first), -1)[:, :values][reference.rows].astype(np.float64)
