@@ -275,10 +275,10 @@ def wrong(file: Converted, store: Store, x: Any, right: Any) -> Iterator[Answere
 def alarms(one: Answered, file: Converted, store: Store, redraws: int, rows: int, of: int) -> tuple[int, int]:
     """Count the alarms of the rule before and of the rule now in `redraws` draws of `rows` rows of all `of`."""
     drawn, before, now = np.random.default_rng(0), 0, 0
-    xnnpack, every = np.load(store.path(file.outputs)), io.BytesIO()
+    xnnpack, every = np.load(store.path(file.answers[0])), io.BytesIO()
     np.save(every, np.arange(of))
     indices = store.put_bytes(every.getvalue(), "npy")
-    reference = golden.reference_of(file, one.runtime, one.delegates, indices, store)
+    (reference,) = golden.references_of(file, one.runtime, one.delegates, indices, store)
     for _ in range(redraws):
         chosen = np.sort(drawn.choice(of, rows, replace=False))
         now += golden.doubt_of(one.answers[chosen], reference._replace(rows=chosen)) is not None
@@ -348,8 +348,8 @@ def check_nets(add, given: argparse.Namespace) -> None:
                     cases = list(on_board(session, file, store, buffer.getvalue()))
                     if file.artifact.format == "tflite":
                         model = store.path(file.artifact).read_bytes()
-                        builtin = np.load(store.path(file.other_outputs))
-                        plain, xnnpack = by_host(model, x, "BUILTIN_REF"), np.load(store.path(file.outputs))
+                        builtin = np.load(store.path(file.other_answers[0]))
+                        plain, xnnpack = by_host(model, x, "BUILTIN_REF"), np.load(store.path(file.answers[0]))
                         cases.append(Answered("plain reference kernels", plain, (), "tflite_runtime"))
                         cases.append(Answered("XNNPACK against built-in", xnnpack, (), "tflite_runtime"))
                         cases += wrong(file, store, x, builtin)

@@ -72,7 +72,7 @@ def files(slower: bool) -> dict[str, Path]:
     plan.write_text(PLAN.format(model="model.keras"))
     now = flow.run(read(plan), Silent(), until="convert")
     found = {one.format.partition("-")[0]: now.store.path(one.artifact) for one in now.converted}
-    found["rows"] = now.store.path(now.loaded.data.evaluation.x)
+    found["rows"] = now.store.path(now.loaded.data.evaluation.inputs[0].artifact)
     return found
 
 

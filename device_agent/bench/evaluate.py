@@ -59,6 +59,12 @@ def _kind(dtype: Any, half: bool) -> Any:
     return np.dtype("<f2") if half and dtype.kind == "f" else dtype.newbyteorder("<")
 
 
+def _loses(kept: Any, answer: Any) -> bool:
+    import numpy as np
+
+    return bool(np.isfinite(answer).all() and np.abs(kept - answer).max() > MOST_LOST * np.abs(answer).max())
+
+
 def _row_of(output: Any) -> Any:
     """Drop the batch axis."""
     return output[0] if output.shape[:1] == (1,) else output
@@ -85,9 +91,8 @@ class _Output:
             shapes: Tuple[Any, Any] = self.shape, answer.shape
             raise ValueError("an output has the shape %s for row 0 and %s for row %d" % (*shapes, index))
         kept = np.ascontiguousarray(answer, self.dtype)
-        if kept.itemsize < answer.itemsize and kept.size and np.isfinite(answer).all():
-            if not np.abs(kept - answer).max() <= MOST_LOST * np.abs(answer).max():
-                raise ValueError("the answers to row %d do not fit float16: take them whole" % index)
+        if kept.itemsize < answer.itemsize and kept.size and _loses(kept, answer):
+            raise ValueError("the answers to row %d do not fit float16: take them whole" % index)
         self._write(kept.tobytes())
 
     def close(self) -> None:

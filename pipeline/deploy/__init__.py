@@ -128,7 +128,7 @@ def deploy(
         sent_before += artifact.size_bytes
     if rows:
         bytes_s = evaluation.rate_of(total, time.monotonic() - began)
-        cost = evaluation.cost_of_answers(plan, converted, names, rows.count, store, bytes_s)
+        cost = evaluation.cost_of_answers(plan, converted, names, rows.number, store, bytes_s)
         if cost:
             progress.say(cost)
     files = {
@@ -196,4 +196,3 @@ def board_facts(machine: wire.Machine, target: inventory.Target) -> BoardFacts:
         is_board=target.kind == "ssh",
         emulated=target.kind == "emulated" or machine.emulator is not None,
     )
-

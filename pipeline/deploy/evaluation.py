@@ -24,7 +24,7 @@ class EvaluationRows(NamedTuple):
 
     indices: Artifact
     columns: tuple[Artifact, ...]
-    count: int
+    number: int
 
 
 def evaluation_rows(

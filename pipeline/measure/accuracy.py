@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +15,17 @@ from pipeline.measure import golden
 from pipeline.measure.candidate import Answer, Candidate
 from pipeline.measure.experiment import Experiment
 from pipeline.records import BoardAccuracy, Doubt
+from pipeline.safe_text import shortened
 from pipeline.store import Store
 from targets.errors import NotTheAgent
 
 HEADER_BYTES = 4096  # of a .npy file: 128 for an array of few axes
-DTYPES = {"<f4", "|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"}  # what an agent answers in
+# what an agent answers in
+DTYPES = {"<f2", "<f4", "|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"}
 WIDEST_BYTES = 8
-UNKNOWN_BYTES = 64 << 20  # of all answers of a file that the host cannot run
+UNKNOWN_BYTES = 64 << 20  # of the answers of an output of a file that the host cannot run
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 
 
 class AccuracyFound(NamedTuple):
@@ -37,39 +40,110 @@ NO_ANSWERS = AccuracyFound()
 
 
 def accuracy_of(experiment: Experiment, candidate: Candidate, answer: Answer) -> AccuracyFound:
-    """Judge the answers to all rows: how many are right, or, where they are not class scores, how far they are from the host's;
-    and whether they are what the same kernels answer on this host.
+    """Judge the answers to all rows: how many are right, or, where they are not class scores, how far the worst output is from the
+    host's; and whether they are what the same kernels answer on this host.
     """
     if isinstance(answer, wire.LaunchFailed):
         return AccuracyFound(doubts=(_unanswered(answer),))
-    rows, evaluation, store = experiment.deployment.evaluation_indices, experiment.data.evaluation, experiment.store
-    if rows is None or evaluation is None:
+    if experiment.deployment.evaluation_indices is None or experiment.data.evaluation is None:
         return NO_ANSWERS
-    indices = np.load(store.path(rows), allow_pickle=False)
-    reference = experiment.reference_of(candidate, answer.delegates)
-    most_bytes = (
-        UNKNOWN_BYTES
-        if reference is None
-        else HEADER_BYTES + len(indices) * WIDEST_BYTES * math.prod(reference.answers.shape[1:])
+    references = experiment.references_of(candidate, answer.delegates)
+    if references and len(references) != len(answer.outputs_sha256):
+        raise NotTheAgent(
+            f"the board has {len(answer.outputs_sha256)} outputs of {candidate.label}, and this host {len(references)}",
+            hint="Run again; report it if it happens twice.",
+        )
+    judged = []
+    for place, sha256 in enumerate(answer.outputs_sha256):  # one after the other: they may be large
+        one = _Output(experiment, candidate, place, references[place] if references else None)
+        one.judge(sha256)
+        judged.append(one)
+    wrong = [doubt for one in judged for doubt in one.not_numbers]
+    if wrong:
+        return AccuracyFound(doubts=tuple(wrong[:1]))
+    doubts = [doubt for one in judged for doubt in one.doubts]
+    first = golden.first_rows([one.first for one in judged], sequences=candidate.converted.sequences)
+    return AccuracyFound(_of_all(judged), tuple(doubts), first)
+
+
+class _Output:
+    """What is found out about one output. Its answers are not kept."""
+
+    def __init__(
+        self, experiment: Experiment, candidate: Candidate, place: int, reference: golden.Reference | None
+    ) -> None:
+        self.experiment, self.candidate, self.place, self.reference = experiment, candidate, place, reference
+        converted = candidate.converted
+        self.name = reference.output if reference else ""
+        self.scored = converted.classes and place == converted.scored
+        self.rows, self.first = 0, np.zeros(0)
+        self.accuracy: BoardAccuracy | None = None  # of classes
+        self.error: tuple[float, float] | None = None  # root mean square, and the spread of the host's answers
+        self.not_numbers: list[Doubt] = []
+        self.doubts: list[Doubt] = []
+
+    def judge(self, sha256: str) -> None:
+        """Fetch the answers from the board."""
+        indices, reference, label = self.experiment.answered, self.reference, self.candidate.label
+        shape = None if reference is None else reference.answers.shape[1:]
+        most = UNKNOWN_BYTES if shape is None else HEADER_BYTES + len(indices) * WIDEST_BYTES * math.prod(shape)
+        outputs = read_answers(self.experiment.session.get(sha256, most), len(indices), label)
+        self.rows, self.first = len(outputs), outputs[: wire.GOLDEN_ROWS].copy()
+        bad = _rows_without_numbers(outputs)
+        if bad:
+            self.not_numbers = [_not_numbers(bad, len(outputs), self.name)]
+            return
+        found = [None if reference is None else golden.doubt_of(outputs, reference)]
+        if self.scored and outputs.ndim == 2 and outputs.shape[1] >= 2:
+            self.accuracy = _accuracy(outputs, self._labels(indices), reference, label, self.experiment.store)
+            if not any(found) and reference is not None:
+                found.append(golden.doubt_of_classes(outputs, reference))
+        elif reference is not None and shape == outputs.shape[1:]:  # golden.doubt_of says so if it is another
+            self.error = frameworks.error_of(outputs, reference.answered)
+        self.doubts = [doubt for doubt in found if doubt is not None]
+
+    def _labels(self, indices: npt.NDArray[np.int64]) -> Array | None:
+        rows = self.experiment.data.evaluation
+        if rows is None or rows.y is None:
+            return None
+        labels: Array = np.load(self.experiment.store.path(rows.y), allow_pickle=False)[indices]
+        return labels
+
+
+def _of_all(judged: Sequence[_Output]) -> BoardAccuracy | None:
+    """Classes where there are any, else the output with the largest error, as a share of its spread."""
+    scores = [one.accuracy for one in judged if one.accuracy is not None]
+    errors = [(one, *one.error) for one in judged if one.error is not None]
+    if scores or not errors:
+        return scores[0] if scores else None
+    worst, error, spread = max(errors, key=lambda each: _relative(*each[1:]))
+    return BoardAccuracy(
+        rows=worst.rows,
+        accuracy_ratio=None,
+        differs_from_host_ratio=None,
+        answers=None,
+        error_rms=error,
+        spread=spread,
+        output=worst.name,
     )
-    outputs = read_answers(experiment.session.get(answer.outputs_sha256[0], most_bytes), len(indices), candidate.label)
-    bad = int(np.count_nonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)))
-    if bad:
-        return AccuracyFound(doubts=(_not_numbers(bad, len(outputs)),))
-    doubts: list[Doubt | None] = [] if reference is None else [golden.doubt_of(outputs, reference)]
-    if candidate.converted.classes and outputs.ndim == 2 and outputs.shape[1] >= 2:
-        y = evaluation.y
-        labels = None if y is None else np.load(store.path(y), allow_pickle=False)[indices]
-        accuracy: BoardAccuracy | None = _accuracy(outputs, labels, reference, candidate.label, store)
-        if not any(doubts) and reference is not None:
-            doubts.append(golden.doubt_of_classes(outputs, reference))
-    else:
-        accuracy = _error(outputs, reference)
-    return AccuracyFound(accuracy, tuple(filter(None, doubts)), golden.first_rows(outputs))
+
+
+def _relative(error: float, spread: float) -> float:
+    return error / spread if spread else math.inf if error else 0.0
+
+
+def _rows_without_numbers(outputs: Array) -> int:
+    """How many rows have NaN or infinity among their answers."""
+    if outputs.dtype.kind != "f" or not outputs.size:
+        return 0
+    return sum(
+        int(np.count_nonzero(~np.isfinite(each.reshape(len(each), -1)).all(axis=1)))
+        for each in frameworks.chunks(outputs)
+    )
 
 
 def _accuracy(
-    outputs: Array, labels: npt.NDArray[Any] | None, reference: golden.Reference | None, label: str, store: Store
+    outputs: Array, labels: Array | None, reference: golden.Reference | None, label: str, store: Store
 ) -> BoardAccuracy:
     if labels is not None and not (labels.min() >= 0 and labels.max() < outputs.shape[1]):
         raise DataError(
@@ -88,31 +162,18 @@ def _accuracy(
     )
 
 
-def _error(outputs: Array, reference: golden.Reference | None) -> BoardAccuracy | None:
-    """Return the error of answers that are not class scores. None: this host has no answers, or they have another shape (golden.doubt_of says so)."""
-    if reference is None or reference.answers.shape[1:] != outputs.shape[1:]:
-        return None
-    error, spread = frameworks.error_of(outputs, reference.answers[reference.rows])
-    return BoardAccuracy(
-        rows=len(outputs),
-        accuracy_ratio=None,
-        differs_from_host_ratio=None,
-        answers=None,
-        error_rms=error,
-        spread=spread,
-    )
-
-
-def read_answers(data: bytes, rows: int, label: str) -> npt.NDArray[np.float32]:
-    """Return `rows` answers of a .npy file as float32. It comes from the board: NotTheAgent for anything but little-endian numbers."""
+def read_answers(data: bytes, rows: int, label: str) -> Array:
+    """Return `rows` answers of a .npy file: floating point as float32, other numbers as they are. It comes from the board:
+    NotTheAgent for anything but little-endian numbers.
+    """
     file = io.BytesIO(data)
     try:
         np.lib.format.read_magic(file)
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
         if dtype.str not in DTYPES or fortran or shape[:1] != (rows,):
             raise ValueError(f"an array of {dtype} and shape {shape}")
-        values: npt.NDArray[Any] = np.frombuffer(data, dtype, offset=file.tell())
-        return values.reshape(shape).astype(np.float32, copy=False)
+        values: Array = np.frombuffer(data, dtype, offset=file.tell()).reshape(shape)
+        return values.astype(np.float32, copy=False) if dtype.kind == "f" else values
     except (ValueError, EOFError, IndexError, TypeError, OverflowError) as error:
         raise NotTheAgent(
             f"the board's answers of {label} cannot be read: {error}", hint="Run again; report it if it happens twice."
@@ -129,10 +190,11 @@ def _unanswered(failed: wire.LaunchFailed) -> Doubt:
     )
 
 
-def _not_numbers(bad: int, rows: int) -> Doubt:
+def _not_numbers(bad: int, rows: int, output: str) -> Doubt:
+    where = f" in the output '{shortened(output, 100)}'" if output else ""
     return Doubt(
         what="answers that are not numbers",
-        evidence=f"the board answered NaN or infinity for {units.count(bad)} of {units.count(rows)} rows",
+        evidence=f"the board answered NaN or infinity for {units.count(bad)} of {units.count(rows)} rows{where}",
         remedy="This runtime cannot compute this file: use another runtime or format.",
         invalid=True,
         touches="accuracy",

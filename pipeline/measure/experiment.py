@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from device_agent import wire
 from pipeline.measure import golden
 from pipeline.measure.candidate import (
@@ -23,6 +26,7 @@ from pipeline.measure.candidate import (
     Answer,
     Candidate,
 )
+from pipeline.measure.inputs import DeployedColumn, inputs_of, state_of
 from pipeline.measure.validity import Expected
 from pipeline.plan import Plan
 from pipeline.progress import Progress
@@ -66,21 +70,25 @@ class Experiment:
     def candidate_of(self, one: Measurement) -> Candidate:
         return next(each for each in self.candidates if each.subject == one.subject)
 
-    @property
-    def inputs(self) -> tuple[wire.Input, ...]:
-        """Return the rows on the board, as the only input of each file; (): zeros."""
-        rows = self.deployment.evaluation
-        return (wire.Input(tensor="", shape=(), sha256=rows.artifact.sha256, constant=False),) if rows else ()
+    @cached_property
+    def columns(self) -> dict[str, DeployedColumn]:
+        """The rows on the board, by the name of their input."""
+        rows = self.data.evaluation.inputs if self.data.evaluation else ()
+        pairs = zip(rows, self.deployment.evaluation, strict=True)
+        return {column.name: DeployedColumn(column, file.artifact.sha256) for column, file in pairs}
 
-    @property
-    def inputs_sha256(self) -> tuple[str, ...]:
-        return tuple(each.sha256 for each in self.inputs)
+    def has_rows(self, candidate: Candidate) -> bool:
+        """Return whether the board has rows for this file, and not only constants: else it runs on zeros."""
+        return any(each.sha256 and not each.constant for each in inputs_of(candidate.converted, self.columns))
 
-    @property
-    def answered_rows(self) -> int:
-        """Return how many rows a file answers for its accuracy."""
-        rows = self.data.evaluation.rows if self.data.evaluation else 0
-        return min(rows, self.plan.tables.measure.evaluation_rows or rows)
+    @cached_property
+    def answered(self) -> npt.NDArray[np.int64]:
+        """Which rows of the evaluation set the board answers."""
+        indices = self.deployment.evaluation_indices
+        if indices is None:
+            return np.zeros(0, np.int64)
+        found: npt.NDArray[np.int64] = np.load(self.store.path(indices), allow_pickle=False)
+        return found
 
     @property
     def cooling(self) -> Cooling:
@@ -91,17 +99,23 @@ class Experiment:
         table = self.plan.tables.measure
         profile = mode == "profile"
         most = min(MAX_RUNS, max(TIMED_MIN_RUNS, round(table.timed_seconds * MAX_RUNS_PER_S)))
-        inferences = self.answered_rows if mode == "evaluate" else TIMED_MIN_RUNS
+        converted = candidate.converted
+        sequences = converted.sequences and self.has_rows(candidate)
+        steps = (
+            max((each.column.shape[0] for each in self.columns.values() if each.moves), default=1) if sequences else 1
+        )
+        inferences = len(self.answered) * steps if mode == "evaluate" else TIMED_MIN_RUNS
         return wire.Launch(
             mode=mode,
-            model_sha256=candidate.converted.artifact.sha256,
-            model_format=candidate.converted.artifact.format,
+            model_sha256=converted.artifact.sha256,
+            model_format=converted.artifact.format,
             runtime=candidate.runtime,
             sites=candidate.sites,
-            inputs=self.inputs,
-            outputs=(),
-            state=(),
-            sequences=False,
+            inputs=inputs_of(converted, self.columns),
+            outputs=tuple(each.tensor for each in converted.outputs),
+            state=state_of(converted),
+            sequences=sequences,
+            half=table.answers == "float16",
             rotated_rows=ROTATED_ROWS,
             threads=candidate.threads,
             cpus=table.cpus,
@@ -128,7 +142,7 @@ class Experiment:
             runtime=candidate.runtime,
             runtime_version=provision.version_of(candidate.runtime, sent),
             model_sha256=candidate.converted.artifact.sha256,
-            inputs_sha256=self.inputs_sha256,
+            inputs_sha256=self._inputs_sha256(candidate),
             **self._golden(candidate, launches[0].delegates if launches else (), answered),
         )
 
@@ -137,15 +151,15 @@ class Experiment:
     ) -> dict[str, Any]:
         if answered is not None:
             return {"golden": answered, "golden_by": "the launch that answered all rows"}
-        reference = self.reference_of(candidate, delegates)
-        if reference is None:
+        references = self.references_of(candidate, delegates)
+        if not references:
             return {}
-        first, within = golden.first_of_host(reference)
+        first, within = golden.first_of_host(references)
         return {"golden": first, "golden_within": within}
 
-    def reference_of(self, candidate: Candidate, delegates: tuple[str, ...]) -> golden.Reference | None:
-        """The host's answers for this file. None: this host has no runtime for it, or there are no rows."""
-        return golden.reference_of(
+    def references_of(self, candidate: Candidate, delegates: tuple[str, ...]) -> tuple[golden.Reference, ...]:
+        """The host's answers of each output of this file. (): this host has no runtime for it, or there are no rows."""
+        return golden.references_of(
             candidate.converted, candidate.runtime, delegates, self.deployment.evaluation_indices, self.store
         )
 
@@ -153,10 +167,13 @@ class Experiment:
         """Return the answer of a launch that is not timed; one that has read another file than it was asked to has failed."""
         if not isinstance(answer, wire.Launched):
             return answer
-        wanted = candidate.converted.artifact.sha256, self.inputs_sha256
+        wanted = candidate.converted.artifact.sha256, self._inputs_sha256(candidate)
         if (answer.model_sha256, answer.inputs_sha256) == wanted:
             return answer
         return wire.LaunchFailed(answer.seq, answer.index, "end", "another file", OTHER_FILE)
+
+    def _inputs_sha256(self, candidate: Candidate) -> tuple[str, ...]:
+        return tuple(each.sha256 for each in inputs_of(candidate.converted, self.columns))
 
     def keep(self, records: Iterable[Kept], *, packed: bool = False) -> Artifact:
         """Write what the board sent into the store, one line a record; `packed`: with gzip."""

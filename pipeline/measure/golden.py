@@ -53,6 +53,11 @@ class Reference(NamedTuple):
         """How many values there are for one row, of a sequence for one step."""
         return math.prod(self.answers.shape[1 + self.sequences :])
 
+    @property
+    def answered(self) -> Array:
+        """The answers to the rows that the board answers; mapped where these are all."""
+        return self.answers if len(self.rows) == len(self.answers) else self.answers[self.rows]
+
 
 class Deviation(NamedTuple):
     """Root mean squares over all values; `within` is the most that `distance` may be."""
@@ -132,12 +137,10 @@ def _pieces(board: Array, reference: Reference) -> Iterator[list[Array]]:
     step = max(1, min(CHUNK_ROWS, CHUNK_VALUES // max(1, math.prod(board.shape[1:]))))
     for start in range(0, len(board), step):
         rows = reference.rows[start : start + step]
-        yield [board[start : start + step], *(np.asarray(each[rows]) for each in (reference.answers, *reference.others))]
-
-
-def doubt_of_all(boards: Sequence[Array], references: Sequence[Reference]) -> Doubt | None:
-    """The doubt about the first output that is wrong; None: all are right."""
-    return next(filter(None, map(doubt_of, boards, references)), None)
+        yield [
+            board[start : start + step],
+            *(np.asarray(each[rows]) for each in (reference.answers, *reference.others)),
+        ]
 
 
 def doubt_of(board: Array, reference: Reference) -> Doubt | None:

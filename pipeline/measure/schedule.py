@@ -18,7 +18,7 @@ def schedule_of(experiment: Experiment) -> Schedule:
     in_full = [candidate for candidate in candidates if candidate.in_full]
     rounds = [candidate for _ in range(table.launches) for candidate in shuffle.sample(candidates, len(candidates))]
     steps = (
-        ("evaluate", in_full if experiment.deployment.evaluation is not None else []),
+        ("evaluate", [candidate for candidate in in_full if experiment.has_rows(candidate)]),
         ("time", rounds),
         ("profile", in_full if table.operators else []),
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.compare import compare
 from pipeline.plan import ConvertTable, DataTable, LimitsTable, ModelTable, Plan, Tables
-from pipeline.records import BoardAccuracy, Data, Measured, Paired, Rows, Side, TailRatios
+from pipeline.records import BoardAccuracy, Column, Data, Measured, Paired, Rows, Side, TailRatios
 from tests.support.sample_run import measurement, run_of
 
 ROWS = 1000
@@ -39,7 +39,7 @@ class World:
         self.store = store
         self.labels = np.arange(ROWS) % 10
         y = npy(store, self.labels)
-        self.data = Data(evaluation=Rows(x=y, y=y, rows=ROWS, row_shape=(1,)))
+        self.data = Data(evaluation=Rows(inputs=(Column(name="x", artifact=y, shape=(), dtype="int64"),), y=y, rows=ROWS))
         deployment = run_of((measurement(),)).deployment
         self.deployment = msgspec.structs.replace(deployment, evaluation_indices=npy(store, np.arange(ROWS)))
 

@@ -17,7 +17,7 @@ from device_agent import wire
 from targets import inventory, open_session
 sha256, model, seconds = sys.argv[1], sys.argv[2].encode(), float(sys.argv[3])
 launch = wire.Launch(
-    mode="time", model_sha256=sha256, model_format="sleep", runtime="sleep", sites=(), inputs=(), outputs=(), state=(), sequences=False, rotated_rows=1, threads=1,
+    mode="time", model_sha256=sha256, model_format="sleep", runtime="sleep", sites=(), inputs=(), outputs=(), state=(), sequences=False, half=False, rotated_rows=1, threads=1,
     cpus=(), warmup_min_ns=1, warmup_max_ns=10**8, timed_min_ns=round(seconds * 1e9), timed_min_runs=5, timed_max_runs=10**6,
     timeout_ns=60 * 10**9, meters=(), idle_ns=0, pattern_ns=0,
 )
