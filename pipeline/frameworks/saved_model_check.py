@@ -38,18 +38,29 @@ def check(folder: Path, name: str) -> None:
     try:
         saved.ParseFromString((folder / GRAPH).read_bytes())
     except DecodeError as error:
-        raise ModelError(
-            f"{name} is damaged: its {GRAPH} cannot be read to its end",
-            hint="It was probably cut off while it was copied: copy the folder again, or export it again.",
-        ) from error
+        raise damaged(name) from error
     for graph in saved.meta_graphs:
         check_graph(graph.graph_def, name)
 
 
-def check_folder(folder: Path, name: str) -> int:
-    """The size of a SavedModel in bytes. ModelError if it is not one, is too large, or leads out of the folder; no file is opened.
+def damaged(name: str) -> ModelError:
+    """Return the error for a graph that is cut off."""
+    return ModelError(
+        f"{name} is damaged: its {GRAPH} cannot be read to its end",
+        hint="It was probably cut off while it was copied: copy the folder again, or export it again.",
+    )
 
-    A link may lead anywhere, so none is followed: a SavedModel is ordinary files and folders.
+
+def check_folder(folder: Path, name: str) -> int:
+    """Return the size of a SavedModel in bytes. ModelError as for `files_in`."""
+    return sum(files_in(folder, name).values())
+
+
+def files_in(folder: Path, name: str, of_bytes: int | None = None) -> dict[str, int]:
+    """Return every file of a SavedModel with its size in bytes, by its path in the folder. No file is opened.
+
+    ModelError if it is not a SavedModel, is too large for the memory (`of_bytes`: if not this process's), or leads out of the folder: a
+    link may lead anywhere, so none is followed, and a SavedModel is ordinary files and folders.
     """
     graph = folder / GRAPH
     if not folder.is_dir() or not graph.exists():
@@ -80,8 +91,8 @@ def check_folder(folder: Path, name: str) -> int:
             hint="Export it again, with its weights as variables.",
         )
     total = sum(sizes.values())
-    bounds.check_unpacked(total, total, name, ModelError)
-    return total
+    bounds.check_unpacked(total, total, name, ModelError, of_bytes=of_bytes)
+    return sizes
 
 
 def check_graph(graph: Any, name: str) -> None:
