@@ -1,24 +1,29 @@
-"""SavedModel folders: which signatures they have, and what one of them answers.
+"""SavedModel folders: which signatures they have, and what those take and give.
 
 Keras 3's `model.export`, tf_keras's `save_format="tf"` and a `tf.Module` with signatures are all the same here: functions with named
 inputs and outputs. Layers are not looked for; such a model can be converted and measured, not compressed.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ModelError, PlanError
 from pipeline.frameworks import saved_model_check
 from pipeline.frameworks.causes import cause_of
-from pipeline.frameworks.rows import Array
-from pipeline.frameworks.signature import Signature, Tensor, check_rows, joined
+from pipeline.frameworks.signature import Signature, Tensor
+from pipeline.records import TensorSpec
 from pipeline.safe_text import shortened
 
 TAG = "serve"
 DEFAULT_KEYS = ("serving_default", "serve")
 """What Keras calls the signature that answers; with `model.export` both are the same."""
 NO_SIGNATURES = "__saved_model_init_op"
+WRITES = re.compile(r"Assign|Resource(Scatter|Apply|Sparse|StridedSliceAssign)")
+"""Operations of TensorFlow that change a variable, by how their names begin."""
+NUMBERS = re.compile(r"b?float(16|32|64)|u?int(8|16|32|64)|bool")
+"""Types of tensors, by their names, that rows and files for boards can hold."""
 
 
 class Opened:
@@ -66,47 +71,31 @@ class Opened:
             hint=f"Name one of them: {listed}.",
         )
 
-    def answers(self, key: str, rows: Mapping[str, Array], *, whole: bool = False) -> dict[str, Array]:
-        """What a signature answers, by the names of its outputs.
+    def variables(self, signature: Signature) -> list[Any]:
+        """Return the tf.Variables that a signature uses."""
+        return list(self.functions[signature.key].variables)
 
-        Each row (axis 0 of every array in `rows`) is given alone, as a batch of one, and the answers are put together along axis 0;
-        `whole`: the arrays go in as they are, once, which is for inputs without a batch axis. DataError if inputs are missing or too
-        many, or have another shape or type; ModelError if TensorFlow cannot compute the answer.
-        """
-        signature = self.chosen(key)
-        check_rows(signature, rows, self.name, whole=whole)
-        if whole:
-            return self._called(signature, rows)
-        count = len(next(iter(rows.values())))
-        found = [self._called(signature, {name: x[i : i + 1] for name, x in rows.items()}) for i in range(count)]
-        return {
-            output.name: joined(output.name, [each[output.name] for each in found], self.name)
-            for output in signature.outputs
-        }
+    def keeps_state(self, signature: Signature) -> bool:
+        """Return whether a call changes what the next one answers: it writes into a variable."""
+        graph = self.functions[signature.key].graph.as_graph_def()
+        functions = (each.node_def for each in graph.library.function)
+        return any(WRITES.match(node.op) for nodes in (graph.node, *functions) for node in nodes)
 
-    def _called(self, signature: Signature, rows: Mapping[str, Array]) -> dict[str, Array]:
-        import tensorflow as tf
 
-        try:
-            given = {each.name: tf.constant(rows[each.name], dtype=each.dtype) for each in signature.inputs}
-            return {name: value.numpy() for name, value in self.functions[signature.key](**given).items()}
-        except Exception as error:
+def specs(tensors: Sequence[Tensor], name: str) -> tuple[TensorSpec, ...]:
+    """Return inputs or outputs of a signature as records. ModelError if one is not made of numbers."""
+    for each in tensors:
+        if each.dtype == "string":
             raise ModelError(
-                f"TensorFlow cannot run {self.name}: {cause_of(error)}",
-                hint="Does it answer such a row in the program that made it? Export it again from there.",
-            ) from error
-
-
-def signatures(folder: Path, name: str = "") -> dict[str, Signature]:
-    """The signatures of a SavedModel by their keys. ModelError if the folder does not hold one, or it is damaged."""
-    return Opened(folder, name).signatures()
-
-
-def answers(
-    folder: Path, key: str, rows: Mapping[str, Array], *, whole: bool = False, name: str = ""
-) -> dict[str, Array]:
-    """What one signature answers for rows by name: see Opened.answers."""
-    return Opened(folder, name).answers(key, rows, whole=whole)
+                f"'{shortened(each.name, 100)}' of {name} is text, which no file for a board can take or give",
+                hint="Export the part after its TextVectorization or StringLookup, which takes the numbers.",
+            )
+        if not NUMBERS.fullmatch(each.dtype):
+            raise ModelError(
+                f"'{shortened(each.name, 100)}' of {name} is of type {each.dtype}, which no row of numbers can hold",
+                hint="Export a function that takes and gives tensors of numbers.",
+            )
+    return tuple(TensorSpec(name=each.name, shape=each.shape, dtype=each.dtype) for each in tensors)
 
 
 def _signature(key: str, function: Any) -> Signature:

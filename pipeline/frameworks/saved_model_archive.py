@@ -44,7 +44,9 @@ def packed(folder: Path, name: str = "", of_bytes: int | None = None) -> bytes:
     """
     name = name or folder.name
     sizes = {
-        path: size for path, size in saved_model_check.files_in(folder, name, of_bytes).items() if BELONGS.fullmatch(path)
+        path: size
+        for path, size in saved_model_check.files_in(folder, name, of_bytes).items()
+        if BELONGS.fullmatch(path)
     }
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
@@ -83,7 +85,14 @@ def unpacked(path: Path, scratch: Path, name: str = "") -> Path:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(member) as source, target.open("xb") as file:
                     shutil.copyfileobj(source, file)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, FileExistsError, NotADirectoryError) as error:
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        FileExistsError,
+        NotADirectoryError,
+    ) as error:
         raise _no_archive(name, shortened(str(error))) from error
     return folder
 
@@ -133,4 +142,6 @@ def _opened(path: Path, what: str) -> IO[bytes]:
 
 
 def _no_archive(name: str, why: str) -> ModelError:
-    return ModelError(f"{name} is not an archive of a SavedModel: {why}", hint="Give the folder of the SavedModel itself.")
+    return ModelError(
+        f"{name} is not an archive of a SavedModel: {why}", hint="Give the folder of the SavedModel itself."
+    )

@@ -1,85 +1,75 @@
 """One signature of a SavedModel, as a .tflite or .onnx file whose inputs and outputs keep the signature's names."""
 
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipeline.errors import DataError, StageError
 from pipeline.frameworks import saved_model_loops
 from pipeline.frameworks.causes import cause_of
-from pipeline.frameworks.rows import Array, fits
+from pipeline.frameworks.rows import fits
 from pipeline.frameworks.saved_model import Opened
 from pipeline.frameworks.signature import Signature
-from pipeline.frameworks.types import OnnxModel, OnnxNode, TfliteConverter
+from pipeline.frameworks.types import OnnxModel, OnnxNode, TfliteConverter, TfSpec
 
 Shapes = Mapping[str, tuple[int | None, ...]]
+"""Whole shapes of inputs, with their batch, by name; others stay as the signature has them."""
 OPSET = 17  # ONNX Runtime 1.13 and later, so also the last one for Python 3.8
-LOOPS = ("TensorListReserve", "Lowering tensor list ops is failed")
-"""What the converter of TFLite says of the loop of a recurrent layer while the batch is open."""
+REPLACED = ("Erfc",)  # by pipeline.convert.onnx_fp32, which every converter to ONNX goes through
 
 
-class Int8(NamedTuple):
-    """How a file of 8-bit integers is made."""
+def converter_from_saved_model(
+    folder: Path, signature: str | None, shapes: Shapes, scratch: Path, name: str = ""
+) -> TfliteConverter:
+    """Return a converter of this one signature to TFLite, whose inputs have these shapes.
 
-    rows: Callable[[], Iterator[dict[str, Array]]]
-    """Calibration rows: by the names of the inputs, each with its batch axis; by name, because TFLite keeps inputs in another order."""
-    input_type: str = "int8"  # of the inputs in floating point: int8, uint8 or float32
-    output_type: str = "int8"
-    whole: bool = True  # StageError where an operator has no form in integers; False: it stays in floating point
-
-
-def to_tflite(
-    folder: Path,
-    key: str,
-    scratch: Path,
-    *,
-    shapes: Shapes | None = None,
-    int8: Int8 | None = None,
-    half: bool = False,
-    name: str = "",
-) -> bytes:
-    """The bytes of a .tflite file with this one signature.
-
-    `shapes` fixes the whole shape (with batch) of inputs by name. Without them the shapes stay as the signature has them, but where a
-    recurrent layer cannot be converted so, the batch is made 1 (and its loops are fixed: saved_model_loops). `half`: weights in float16. `scratch` is a folder for files on the way.
-    StageError says what the converter refuses.
+    The function is saved again in `scratch` with its shapes fixed, and so are the loops of recurrent layers that were traced with an
+    open batch (saved_model_loops). DataError if a shape does not fit, StageError if TensorFlow cannot fix it.
     """
+    import tensorflow as tf
+
     opened = Opened(folder, name)
-    signature = opened.chosen(key)
-    if not shapes:
-        try:
-            return _convert(opened, signature, folder, int8, half=half)
-        except StageError as error:
-            shapes = {
-                each.name: (1, *each.shape[1:]) for each in signature.inputs if each.shape and each.shape[0] is None
-            }
-            if not _is_loop(error) or not shapes:
-                raise
-    concrete = _fixed(opened, signature, shapes)
-    try:
-        return _convert(opened, signature, _saved(opened, signature, concrete, scratch / "fixed"), int8, half=half)
-    except StageError as error:
-        batches = {each.shape[0] for each in _specs(opened, signature, shapes).values() if each.shape.rank}
-        if not _is_loop(error) or len(batches) != 1 or None in batches:
-            raise
-    saved_model_loops.save_fixed(concrete, signature.key, int(batches.pop()), scratch / "loops", opened.name)
-    return _convert(opened, signature, scratch / "loops", int8, half=half)
+    chosen = opened.chosen(signature or "")
+    specs = _specs(opened, chosen, shapes)
+    concrete = _fixed(opened, chosen, specs)
+    target = Path(tempfile.mkdtemp(dir=scratch)) / "fixed"
+    batches = {each.shape[0] for each in specs.values() if each.shape.rank}
+    loops = len(batches) == 1 and None not in batches and saved_model_loops.has_lists(concrete)
+    if (
+        not loops
+        or opened.keeps_state(chosen)  # its variables cannot become constants
+        or not saved_model_loops.save_fixed(concrete, chosen.key, int(batches.pop()), target, opened.name)
+    ):
+        _save(opened, chosen, concrete, target)
+    # without its key all signatures come into one file, and only the first by name is found in it
+    return tf.lite.TFLiteConverter.from_saved_model(str(target), signature_keys=[chosen.key])
 
 
-def to_onnx(folder: Path, key: str, *, shapes: Shapes | None = None, opset: int = OPSET, name: str = "") -> bytes:
-    """The bytes of an .onnx file of this signature. `shapes` as for to_tflite. StageError says what tf2onnx refuses."""
+def onnx_from_saved_model(
+    folder: Path, signature: str | None, shapes: Shapes, name: str = "", opset: int = OPSET
+) -> OnnxModel:
+    """Return the ONNX model of this one signature, with the signature's names of inputs and outputs.
+
+    DataError if a shape does not fit; StageError says what tf2onnx refuses, or that the model keeps a state.
+    """
     import tensorflow as tf
     import tf2onnx
 
     opened = Opened(folder, name)
-    signature = opened.chosen(key)
-    function, outputs = opened.functions[signature.key], [each.name for each in signature.outputs]
-    specs = _specs(opened, signature, shapes or {})
+    chosen = opened.chosen(signature or "")
+    if opened.keeps_state(chosen):
+        raise StageError(
+            f"{opened.name} keeps a state from one call to the next, which would stand still in an ONNX file",
+            hint="Choose a TFLite format; or export a function that takes its state as an input and gives it as an output.",
+        )
+    function, outputs = opened.functions[chosen.key], [each.name for each in chosen.outputs]
+    specs = _specs(opened, chosen, shapes)
     answer = tf.function(
         lambda *given: [tf.identity(function(**dict(zip(specs, given, strict=True)))[each]) for each in outputs]
     )
     try:
-        proto = tf2onnx.convert.from_function(answer, input_signature=list(specs.values()), opset=opset)[0]
+        proto: OnnxModel = tf2onnx.convert.from_function(answer, input_signature=list(specs.values()), opset=opset)[0]
     except Exception as error:
         raise StageError(
             f"tf2onnx cannot convert {opened.name}: {type(error).__name__}: {cause_of(error)}",
@@ -92,8 +82,7 @@ def to_onnx(folder: Path, key: str, *, shapes: Shapes | None = None, opset: int 
             hint="Try the TFLite formats, or export the model without these operations.",
         )
     renamed(proto, dict(zip([each.name for each in proto.graph.output], outputs, strict=True)))
-    data: bytes = proto.SerializeToString()
-    return data
+    return proto
 
 
 def renamed(proto: OnnxModel, names: Mapping[str, str]) -> None:
@@ -122,10 +111,10 @@ def _known(node: OnnxNode) -> bool:
     """Whether ONNX has this operator. Those of other domains are known to who wrote them."""
     from onnx import defs
 
-    return bool(node.domain) or bool(defs.has(node.op_type))
+    return bool(node.domain) or node.op_type in REPLACED or bool(defs.has(node.op_type))
 
 
-def _specs(opened: Opened, signature: Signature, shapes: Shapes) -> dict[str, Any]:
+def _specs(opened: Opened, signature: Signature, shapes: Shapes) -> dict[str, TfSpec]:
     import tensorflow as tf
 
     found = {}
@@ -153,11 +142,10 @@ def _narrows(shape: tuple[int | None, ...], of: tuple[int | None, ...]) -> bool:
     ) == len(of)
 
 
-def _fixed(opened: Opened, signature: Signature, shapes: Shapes) -> Any:
+def _fixed(opened: Opened, signature: Signature, specs: Mapping[str, TfSpec]) -> Any:
     """The function with fixed shapes: around the loaded one, which needs nothing of the program that made it."""
     import tensorflow as tf
 
-    specs = _specs(opened, signature, shapes)
     function = opened.functions[signature.key]
     again = tf.function(lambda **given: function(**given))  # noqa: PLW0108 - a function of its own, which can be traced again
     try:
@@ -169,48 +157,18 @@ def _fixed(opened: Opened, signature: Signature, shapes: Shapes) -> Any:
         ) from error
 
 
-def _saved(opened: Opened, signature: Signature, concrete: Any, folder: Path) -> Path:
-    """The function, saved with the variables that it uses."""
+def _save(opened: Opened, signature: Signature, concrete: Any, folder: Path) -> None:
+    """Save the function with the variables that it uses."""
     import tensorflow as tf
 
     holder = tf.Module()
     holder.kept = opened.loaded
-    tf.saved_model.save(holder, str(folder), signatures={signature.key: concrete})
-    return folder
-
-
-def _is_loop(error: StageError) -> bool:
-    return any(each in str(error.__cause__) for each in LOOPS)
-
-
-def _convert(opened: Opened, signature: Signature, folder: Path, int8: Int8 | None, *, half: bool) -> bytes:
-    import tensorflow as tf
-
-    # without its key all signatures come into one file, and only the first by name is found in it
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=[signature.key])
-    if int8 is not None:
-        _quantized(converter, signature, int8)
-    elif half:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
     try:
-        data: bytes = converter.convert()
+        tf.saved_model.save(holder, str(folder), signatures={signature.key: concrete})
+    except OSError:  # the disk
+        raise
     except Exception as error:
         raise StageError(
-            f"TensorFlow's converter refuses {opened.name}: {cause_of(error)}",
-            hint="It uses an operation that TFLite does not have. Try the ONNX formats.",
+            f"TensorFlow cannot save {opened.name} with fixed shapes: {cause_of(error)}",
+            hint="Export it with fixed shapes from the program that made it.",
         ) from error
-    return data
-
-
-def _quantized(converter: TfliteConverter, signature: Signature, int8: Int8) -> None:
-    import tensorflow as tf
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = int8.rows
-    if int8.whole:
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    if all(each.dtype == "float32" for each in signature.inputs):  # tokens stay the integers that they are
-        converter.inference_input_type = tf.as_dtype(int8.input_type)
-    if all(each.dtype == "float32" for each in signature.outputs):
-        converter.inference_output_type = tf.as_dtype(int8.output_type)

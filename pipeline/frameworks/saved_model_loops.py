@@ -15,13 +15,22 @@ from pipeline.frameworks.causes import cause_of
 SHAPE_AT = {"TensorListReserve": 0, "TensorListFromTensor": 1, "TensorListStack": 1, "TensorListGetItem": 2}
 """Operation on a list -> which of its inputs is the shape of an element."""
 SUFFIX = "_of_fixed_batch"
+RESERVE = "TensorListReserve"
+"""What the converter refuses where an axis of its elements is open."""
 
 
-def save_fixed(concrete: Any, key: str, batch: int, folder: Path, name: str) -> None:
+def has_lists(concrete: Any) -> bool:
+    """Return whether a function has a loop that keeps its steps in a list."""
+    graph = concrete.graph.as_graph_def()
+    return any(node.op == RESERVE for nodes in _parts(graph) for node in nodes)
+
+
+def save_fixed(concrete: Any, key: str, batch: int, folder: Path, name: str) -> bool:
     """Save the function (concrete, its inputs fixed) with loops of this batch, under the same names of inputs and outputs.
 
-    An element whose first axis is open is taken to begin with the batch: what the file answers must be compared with the source, as
-    that of any conversion. StageError where TensorFlow cannot.
+    Return False, and write nothing, where no list has elements with an open batch. An element whose first axis is open is taken to
+    begin with the batch: what the file answers must be compared with the source, as that of any conversion. StageError where
+    TensorFlow cannot.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -29,8 +38,9 @@ def save_fixed(concrete: Any, key: str, batch: int, folder: Path, name: str) -> 
     try:
         frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
         graph = frozen.graph.as_graph_def()
-        for nodes in (graph.node, *(each.node_def for each in graph.library.function)):
-            _fix(nodes, batch)
+        fixed = [_fix(nodes, batch) for nodes in _parts(graph)]
+        if not any(fixed):
+            return False
         _rename_functions(graph)
         whole = tf.compat.v1.wrap_function(lambda: tf.compat.v1.import_graph_def(graph, name=""), [])
         names = [each.name.partition(":")[0] for each in frozen.inputs]
@@ -50,13 +60,22 @@ def save_fixed(concrete: Any, key: str, batch: int, folder: Path, name: str) -> 
             f"TensorFlow cannot fix the batch of the loops of {name}: {cause_of(error)}",
             hint="Export it with a batch of 1 from the program that made it: keras.InputSpec(shape=(1, ...)) in input_signature.",
         ) from error
+    return True
 
 
-def _fix(nodes: Any, batch: int) -> None:
-    """Give lists a shape of their own: the constant that they have now may be used elsewhere, where -1 means something else."""
+def _parts(graph: Any) -> list[Any]:
+    """Return the nodes of a graph, and those of each function in it."""
+    return [graph.node, *(each.node_def for each in graph.library.function)]
+
+
+def _fix(nodes: Any, batch: int) -> int:
+    """Give lists a shape of their own: the constant that they have now may be used elsewhere, where -1 means something else.
+
+    Return how many lists the converter would have refused.
+    """
     import tensorflow as tf
 
-    by_name = {node.name: node for node in nodes}
+    by_name, found = {node.name: node for node in nodes}, 0
     for number, node in enumerate(list(nodes)):
         at = SHAPE_AT.get(node.op)
         source = node.input[at] if at is not None else ""
@@ -66,17 +85,19 @@ def _fix(nodes: Any, batch: int) -> None:
         shape = tf.make_ndarray(constant.attr["value"].tensor).copy()
         if shape.ndim == 1 and len(shape) and shape[0] == -1:
             shape[0] = batch
+            found += node.op == RESERVE
             own = nodes.add()
             own.CopyFrom(constant)
             own.name = f"{constant.name}{SUFFIX}_{number}"
             own.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(shape))
             node.input[at] = own.name + source[len(constant.name) :]
+    return found
 
 
 def _rename_functions(graph: Any) -> None:
     """TensorFlow keeps functions by name through the process, and these are no longer the ones that it has."""
     known = {each.signature.name for each in graph.library.function}
-    for nodes in (graph.node, *(each.node_def for each in graph.library.function)):
+    for nodes in _parts(graph):
         for node in nodes:
             if node.op in known:
                 node.op += SUFFIX

@@ -1,0 +1,92 @@
+"""One signature of a SavedModel as a runner: answers by name, in batches where its rows do not know of each other."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import ModelError
+from pipeline.frameworks import saved_model
+from pipeline.frameworks.causes import cause_of
+from pipeline.frameworks.feeds import Feed, Feeds
+from pipeline.frameworks.rows import BATCH_ROWS, Array, Count
+from pipeline.frameworks.runner import Answers, Runner, State, row_of
+
+SAME = 1e-3
+"""How far an answer may be from that in another batch, as a share of the largest: rounding alone is 1,000 times smaller."""
+
+
+class SavedModelRunner(Runner):
+    """What one signature answers. `keeps_state`: a call changes what the next one answers, until `reset`."""
+
+    def __init__(self, folder: Path, name: str, signature: str | None = None) -> None:
+        """ModelError if the folder cannot be opened, or takes or gives no numbers; PlanError if there is no such signature."""
+        self.name = name
+        self.opened = saved_model.Opened(folder, name)  # TensorFlow frees its variables with it
+        self.signature = self.opened.chosen(signature or "")
+        self.inputs = saved_model.specs(self.signature.inputs, name)
+        self.outputs = saved_model.specs(self.signature.outputs, name)
+        self._function = self.opened.functions[self.signature.key]
+        self.keeps_state = self.opened.keeps_state(self.signature)
+        variables = self.opened.variables(self.signature) if self.keeps_state else []
+        self._beginning = [(each, each.numpy()) for each in variables]
+
+    def run(self, feed: Feed) -> list[Array]:
+        import tensorflow as tf
+
+        try:
+            given = {each.name: tf.constant(feed[each.name], dtype=each.dtype) for each in self.inputs}
+            found = self._function(**given)
+            return [_plain(found[each.name].numpy()) for each in self.outputs]
+        except Exception as error:
+            raise ModelError(
+                f"TensorFlow cannot run {self.name}: {cause_of(error)}",
+                hint="Does it answer such a row in the program that made it? Export it again from there.",
+            ) from error
+
+    def reset(self) -> None:
+        for variable, value in self._beginning:
+            variable.assign(value)
+
+    def in_other_kernels(self) -> None:
+        """It is not a file that boards run."""
+
+    def weights(self) -> list[tuple[str, Array]]:
+        """Return the numbers that the signature computes with, by the names of their variables."""
+        return [
+            (each.name, each.numpy())
+            for each in self.opened.variables(self.signature)
+            if saved_model.NUMBERS.fullmatch(each.dtype.name)
+        ]
+
+    def answers(self, feeds: Feeds, folder: Path, count: Count, state: State = ()) -> tuple[Array, ...]:
+        outputs_batch = all(each.shape is not None and each.shape[:1] == (None,) for each in self.outputs)
+        if self.keeps_state or state or not feeds.batched or not outputs_batch or not self._rows_apart(feeds):
+            return super().answers(feeds, folder, count, state)
+        found = Answers(folder, feeds.rows, self.outputs, self.name)
+        for start in range(0, feeds.rows, BATCH_ROWS):
+            found.add_block(start, self.run(feeds.batch(start, start + BATCH_ROWS)))
+            count(min(start + BATCH_ROWS, feeds.rows), feeds.rows)
+        return found.arrays()
+
+    def _rows_apart(self, feeds: Feeds) -> bool:
+        """Return whether the first rows have the same answers together as alone: a function may mean its whole batch."""
+        rows = min(2, feeds.rows)
+        together = self.run(feeds.batch(0, rows))
+        alone = [self.run(next(feeds.steps(index))) for index in range(rows)]
+        return all(
+            len(block) == rows and all(_alike(block[index], row_of(alone[index][place])) for index in range(rows))
+            for place, block in enumerate(together)
+        )
+
+
+def _alike(one: Array, other: Array) -> bool:
+    if one.shape != other.shape:
+        return False
+    most = SAME * float(np.abs(other.astype(np.float64)).max(initial=0))
+    return bool(np.allclose(one.astype(np.float64), other.astype(np.float64), rtol=0, atol=most, equal_nan=True))
+
+
+def _plain(value: Any) -> Array:
+    found: Array = np.asarray(value)
+    return found.astype(np.float32) if found.dtype.kind == "f" or found.dtype.name == "bfloat16" else found
