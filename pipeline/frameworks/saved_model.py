@@ -15,10 +15,11 @@ from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.signature import Signature, Tensor
 from pipeline.records import TensorSpec
 from pipeline.safe_text import shortened
+from pipeline.spelling import did_you_mean
 
 TAG = "serve"
-DEFAULT_KEYS = ("serving_default", "serve")
-"""What Keras calls the signature that answers; with `model.export` both are the same."""
+DEFAULT = "serving_default"
+"""What TensorFlow calls the signature that answers; Keras's `model.export` writes it as "serve", too."""
 NO_SIGNATURES = "__saved_model_init_op"
 WRITES = re.compile(r"Assign|Resource(Scatter|Apply|Sparse|StridedSliceAssign)")
 """Operations of TensorFlow that change a variable, by how their names begin."""
@@ -56,19 +57,21 @@ class Opened:
         return {key: _signature(key, function) for key, function in self.functions.items()}
 
     def chosen(self, key: str = "") -> Signature:
-        """The signature called `key`; "": the only one, or Keras's. PlanError lists those that there are."""
+        """The signature called `key`; "": the default one, or the only one. PlanError lists those that there are."""
         found = self.signatures()
         if key in found:
             return found[key]
-        different = {(each.inputs, each.outputs) for each in found.values()}
-        if not key and (len(found) == 1 or (set(found) <= set(DEFAULT_KEYS) and len(different) == 1)):
-            return found[next(each for each in (*DEFAULT_KEYS, *found) if each in found)]
-        listed = ", ".join(shortened(each, 100) for each in sorted(found))
+        if not key and (len(found) == 1 or DEFAULT in found):
+            return found.get(DEFAULT) or next(iter(found.values()))
+        known = ", ".join(shortened(each, 100) for each in sorted(found))
+        if key:
+            raise PlanError(
+                f"model.signature: {self.name} has no signature '{shortened(key, 100)}'",
+                hint=f"{did_you_mean(key, found)}It has: {known}.",
+            )
         raise PlanError(
-            f"{self.name} has no signature '{shortened(key, 100)}'"
-            if key
-            else f"{self.name} has {len(found)} signatures",
-            hint=f"Name one of them: {listed}.",
+            f"{self.name} has {len(found)} signatures, and the plan does not say which one to run",
+            hint=f'Add to [model]: signature = "{shortened(min(found), 100)}". It has: {known}.',
         )
 
     def variables(self, signature: Signature) -> list[Any]:

@@ -33,7 +33,7 @@ AGAIN = "Copy the whole folder again, or export it again from the program that m
 
 def is_saved_model(path: Path) -> bool:
     """Return whether this is a folder with a SavedModel in it, by its names alone."""
-    return path.is_dir() and os.path.lexists(path / GRAPH)
+    return os.path.lexists(path / GRAPH)
 
 
 def packed(folder: Path, name: str = "", of_bytes: int | None = None) -> bytes:
@@ -48,6 +48,12 @@ def packed(folder: Path, name: str = "", of_bytes: int | None = None) -> bytes:
         for path, size in saved_model_check.files_in(folder, name, of_bytes).items()
         if BELONGS.fullmatch(path)
     }
+    odd = next((path for path in sizes if not path.isprintable()), None)  # such as one that was named in latin-1
+    if odd is not None:
+        raise ModelError(
+            f"{name}: the name of {shortened(odd, 200)} holds what no text does",
+            hint="Give the file another name before the model is exported.",
+        )
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(sizes):

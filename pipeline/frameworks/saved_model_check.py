@@ -62,14 +62,15 @@ def files_in(folder: Path, name: str, of_bytes: int | None = None) -> dict[str, 
     ModelError if it is not a SavedModel, is too large for the memory (`of_bytes`: if not this process's), or leads out of the folder: a
     link may lead anywhere, so none is followed, and a SavedModel is ordinary files and folders.
     """
-    graph = folder / GRAPH
-    if not folder.is_dir() or not graph.exists():
-        raise ModelError(
-            f"{name} is not a SavedModel: it has no file {GRAPH}",
-            hint="Give the folder that model.export(folder) or tf.saved_model.save wrote.",
-        )
     sizes: dict[str, int] = {}
-    for at, folders, files in os.walk(folder):
+
+    def unreadable(error: OSError) -> None:
+        raise ModelError(
+            f"{name}: {shortened(str(error.filename), 200)} cannot be read: {error.strerror}",
+            hint="Give yourself the right to read the whole folder.",
+        ) from error
+
+    for at, folders, files in os.walk(folder, onerror=unreadable) if (folder / GRAPH).exists() else ():
         for each in (*folders, *files):
             path = Path(at) / each
             mode = path.lstat().st_mode
@@ -85,6 +86,11 @@ def files_in(folder: Path, name: str, of_bytes: int | None = None) -> dict[str, 
                 f"{name} has more than {MOST_FILES:,} files, which no SavedModel has",
                 hint="Give the folder of the SavedModel itself.",
             )
+    if GRAPH not in sizes:
+        raise ModelError(
+            f"{name} is not a SavedModel: it has no file {GRAPH}",
+            hint="Give the folder that model.export(folder) or tf.saved_model.save wrote.",
+        )
     if sizes[GRAPH] > MOST_GRAPH_BYTES:
         raise ModelError(
             f"{name}: its {GRAPH} has {sizes[GRAPH]:,} bytes, and 2 GiB is the most that TensorFlow reads",
