@@ -178,7 +178,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def source_format(self) -> str:
-        """Return what kind of file the model is, by its name; "" for none that is known."""
+        """Return what kind of file the model is, by its name; "" for none that is known. A folder is a SavedModel, or none."""
+        with contextlib.suppress(PlanError, OSError):  # said where it is loaded
+            if (self.file(self.tables.model.path) / "saved_model.pb").exists():
+                return "saved_model"
         return FORMATS.get(Path(self.tables.model.path).suffix.lower(), "")
 
     @property

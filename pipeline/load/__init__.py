@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline import bounds, child, child_watch
 from pipeline.errors import ModelError, PlanError
-from pipeline.frameworks import onnx_external
+from pipeline.frameworks import onnx_external, saved_model_archive
 from pipeline.load import data
 from pipeline.load.request import Request
 from pipeline.load.table import Loader, load_loader
@@ -17,8 +17,9 @@ from pipeline.records import Artifact, Data, Loaded, Model
 from pipeline.spelling import did_you_mean
 from pipeline.store import Store, key_of, versions
 
-SAVED_MODEL = (
-    "A SavedModel is loaded in the program that made it, and saved with model.save('model.keras') or exported to ONNX."
+A_FOLDER = (
+    "A SavedModel is a folder with a file saved_model.pb in it, which this one has not. Save a Keras model with "
+    "model.save('model.keras')."
 )
 
 VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnxruntime", "h5py")
@@ -87,7 +88,9 @@ def check(plan: Plan) -> None:
 
 
 def _loader(path: Path, key: str) -> Loader:
-    check_file(path, key, SAVED_MODEL)
+    if saved_model_archive.is_saved_model(path):
+        return load_loader("saved_model")
+    check_file(path, key, A_FOLDER)
     if path.suffix.lower() not in FORMATS:
         raise PlanError(
             f"{key}: {path.name} ends in '{path.suffix}', which no loader knows",
@@ -97,18 +100,25 @@ def _loader(path: Path, key: str) -> Loader:
 
 
 def _put(path: Path, loader: Loader, store: Store, of_bytes: int | None) -> Artifact:
-    bounds.check_unpacked(path.stat().st_size, path.stat().st_size, path.name, ModelError, of_bytes=of_bytes)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise PlanError(f"{path} cannot be read: {error.strerror}", hint="Give a file that you may read.") from error
-    if loader.FORMAT == "onnx":
-        content = onnx_external.packed(content, path, of_bytes)
+    content = (
+        saved_model_archive.packed(path, path.name, of_bytes)
+        if loader.FORMAT == "saved_model"
+        else _read(path, loader, of_bytes)
+    )
     known = Artifact(sha256=hashlib.sha256(content).hexdigest(), format=loader.FORMAT, size_bytes=len(content))
     if store.has(known):
         return known
     loader.check(content, path.name)
     return store.put_bytes(content, loader.FORMAT)
+
+
+def _read(path: Path, loader: Loader, of_bytes: int | None) -> bytes:
+    bounds.check_unpacked(path.stat().st_size, path.stat().st_size, path.name, ModelError, of_bytes=of_bytes)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PlanError(f"{path} cannot be read: {error.strerror}", hint="Give a file that you may read.") from error
+    return onnx_external.packed(content, path, of_bytes) if loader.FORMAT == "onnx" else content
 
 
 def _baseline(plan: Plan, store: Store) -> Artifact | None:
@@ -117,9 +127,10 @@ def _baseline(plan: Plan, store: Store) -> Artifact | None:
         return None
     path = plan.file(name)
     loader = _loader(path, "compare.baseline")
-    if loader.FORMAT == "keras":
+    if loader.FORMAT in {"keras", "saved_model"}:
+        kind = "Keras model" if loader.FORMAT == "keras" else "SavedModel"
         raise PlanError(
-            f"compare.baseline: {path.name} is a Keras model, which cannot run on a board",
+            f"compare.baseline: {path.name} is a {kind}, which cannot run on a board",
             hint="Give the .tflite or .onnx file that was deployed last time.",
         )
     return _put(path, loader, store, plan.tables.host.memory_bytes)

@@ -11,7 +11,7 @@ from pipeline.records import Loaded
 class Loader(Protocol):
     """What the module of a kind of file has."""
 
-    FORMAT: str  # of the artifact: keras, onnx or tflite
+    FORMAT: str  # of the artifact: keras, onnx, saved_model or tflite
     CRASHED: str  # what to do when its process crashed in native code
 
     def check(self, data: bytes, name: str, /) -> None:
@@ -27,9 +27,10 @@ class Loader(Protocol):
 LOADERS = {
     "keras": "pipeline.load.keras_model",
     "onnx": "pipeline.load.onnx_model",
+    "saved_model": "pipeline.load.saved_model",
     "tflite": "pipeline.load.tflite_model",
 }
-"""Format of the model's file (its ending: pipeline.plan.FORMATS) -> the module that loads it, a Loader."""
+"""Format of the model's file (its ending: pipeline.plan.FORMATS; or a folder) -> the module that loads it, a Loader."""
 
 
 def load_loader(model_format: str) -> Loader:
