@@ -12,6 +12,7 @@ from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.formats.base import VERSIONS
 from pipeline.compress.request import Request, files_in, identity, teachers
+from pipeline.compress.rows import place_of
 from pipeline.compress.settings import Recover
 from pipeline.compress.table import PASSES, load_pass
 from pipeline.errors import PlanError
@@ -88,6 +89,7 @@ def apply(
     training: Dataset | None = None,
     calibration: Dataset | None = None,
     evaluation: Dataset | None = None,
+    scored: str | None = None,
     teacher: KerasModel | None = None,
     tell: child.Tell | None = None,
     seed: int = 0,
@@ -97,7 +99,8 @@ def apply(
 ) -> Applied:
     """Apply one pass to a model in this process: what the plan's `[[compress]]` does, from Python.
 
-    `model` is a Keras model or an `onnx.ModelProto`, and stays as it was; `settings` are the keys of docs/passes.md. `resume` is a folder
+    `model` is a Keras model or an `onnx.ModelProto`, and stays as it was; `settings` are the keys of docs/passes.md. `scored` is the name
+    of the output that labels are of, by default the first that can be one score for each class. `resume` is a folder
     in which a training keeps each epoch, so that the same call continues after it. Returns the changed model with its notes, its file and
     the figures that the check of its promise found. Raises EdgepressError.
     """
@@ -109,6 +112,8 @@ def apply(
     )  # fmt: skip
     if tell is not None:
         context = context._replace(tell=tell)
+    if scored is not None:
+        context = context._replace(scored=place_of(scored, FORMATS[model_format].interface(model)[1]))
     _check_training(settings, model_format, name)
     given = convert_table(dict(settings), the_pass.Settings, None, name, PAGE)
     return apply_pass(name, the_pass, model, given, context, FORMATS[model_format])

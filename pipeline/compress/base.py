@@ -20,6 +20,7 @@ from pipeline.compress.context import Context
 from pipeline.compress.formats.base import Format
 from pipeline.compress.settings import PassSettings
 from pipeline.errors import PromiseError, StageError
+from pipeline.frameworks import row_shape
 from pipeline.frameworks.types import OpenModel
 from pipeline.records import Record, SensitivityPoint
 
@@ -105,9 +106,14 @@ def check_promises(name: str, before: OpenModel, after: OpenModel, model_format:
     for what, old, new in zip(
         ("input", "output"), model_format.interface(before), model_format.interface(after), strict=True
     ):
-        kinds = [[(spec.shape, spec.dtype) for spec in specs] for specs in (old, new)]
+        kinds = [
+            [(spec.name if what == "input" else "", spec.shape, spec.dtype) for spec in specs] for specs in (old, new)
+        ]
         if kinds[0] != kinds[1]:
-            told = [", ".join(f"'{spec.name}' {spec.dtype} {spec.shape}" for spec in specs) for specs in (old, new)]
+            told = [
+                ", ".join(f"'{spec.name}' {spec.dtype} {row_shape(spec.shape)}" for spec in specs)
+                for specs in (old, new)
+            ]
             raise PromiseError(
                 f"{name} broke its promise: the {what} was {told[0]} and is now {told[1]}",
                 hint="This is a fault of the pass. Take it out of the plan and report it.",

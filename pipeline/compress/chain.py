@@ -21,8 +21,9 @@ from pipeline.compress.formats.base import VERSIONS, Format, weigh
 from pipeline.compress.request import Request, identity, teachers
 from pipeline.compress.table import load_pass
 from pipeline.errors import EdgepressError
+from pipeline.frameworks import Array
 from pipeline.frameworks.types import OpenModel
-from pipeline.records import Compressed, Model, PassReport, Rows
+from pipeline.records import Column, Compressed, Model, PassReport, Rows, TensorSpec
 from pipeline.store import Store, key_of, versions
 
 RESUME = "resume"
@@ -57,6 +58,11 @@ def _kept(reports: list[PassReport], store: Store) -> str:
         f" The model as {last.name} left it is kept ({store.path(last.model.artifact)}): "
         "what was done is not done again."
     )
+
+
+def _steps(model: Model) -> bool:
+    """Whether its rows are sequences of steps."""
+    return model.sequences or bool(model.state)
 
 
 def _forget_old(folder: Path) -> None:
@@ -111,7 +117,10 @@ class Chain:
         if applied.file != unchanged:
             artifact = self.store.put_bytes(applied.file, self.argument.format)
             changed = self._answer(
-                msgspec.structs.replace(record, artifact=artifact, parameters=after.parameters), model
+                msgspec.structs.replace(
+                    record, artifact=artifact, parameters=after.parameters, outputs=self._named(record.outputs, model)
+                ),
+                model,
             )
         self.opened = changed, model
         container = applied.changed.container
@@ -138,6 +147,11 @@ class Chain:
             sensitivity=applied.changed.sensitivity,
         )
 
+    def _named(self, outputs: tuple[TensorSpec, ...], model: OpenModel) -> tuple[TensorSpec, ...]:
+        """The outputs by the names that the changed model gives them: a pass may put a layer after the last one."""
+        _, now = self.format.interface(model)
+        return tuple(msgspec.structs.replace(old, name=new.name) for old, new in zip(outputs, now, strict=True))
+
     def _open(self, record: Model) -> OpenModel:
         if self.opened is None or self.opened[0] != record:
             self.tell(0, 0, f"loading {record.name}")
@@ -155,29 +169,46 @@ class Chain:
             tell=self.tell,
             seed=self.argument.seed,
             resume=resume,
+            scored=original.scored,
+            sequences=_steps(original),
+            state=original.state,
         )
 
     def _rows(self, rows: Rows | None) -> Dataset | None:
+        """The rows of each input, mapped: a pass may need only some of them."""
         if rows is None:
             return None
-        return Dataset(
-            x=np.load(self.store.path(rows.x), mmap_mode="r", allow_pickle=False),  # mapped: a pass may need only some
-            y=None if rows.y is None else frameworks.read_rows(self.store.path(rows.y)),
-        )
+        found = {each.name: self._mapped(each) for each in rows.inputs if not each.constant}
+        steps = min((x.shape[1] for x in found.values()), default=1)
+        of_each = (rows.rows, steps) if _steps(self.argument.model) else (rows.rows,)
+        for each in rows.inputs:
+            if each.constant:
+                found[each.name] = np.broadcast_to(self._mapped(each)[0], (*of_each, *each.shape))
+        return Dataset(found, None if rows.y is None else frameworks.read_rows(self.store.path(rows.y)))
+
+    def _mapped(self, column: Column) -> Array:
+        found: Array = np.load(self.store.path(column.artifact), mmap_mode="r", allow_pickle=False)
+        return found
 
     def _answer(self, record: Model, model: OpenModel) -> Model:
         """Return what the changed model answers for the evaluation rows."""
-        rows = self._rows(self.argument.data.evaluation)
+        rows = self.argument.data.evaluation
         if rows is None:
             return record
-        outputs = self.format.answers(
-            model,
-            np.array(rows.x),
-            lambda done, of: self.tell(done, of, "the compressed model answers the evaluation rows"),
-        )
-        frameworks.check_finite(outputs, "the compressed model")
-        return msgspec.structs.replace(
-            record,
-            outputs=self.store.put_parts(lambda: frameworks.array_parts(outputs), "npy"),
-            accuracy_ratio=frameworks.accuracy(outputs, rows.y),
-        )
+        feeds = frameworks.feeds_of(rows, record.inputs, self.store.path, sequences=_steps(record))
+        with tempfile.TemporaryDirectory() as folder:
+            answers = self.format.answers(
+                model,
+                feeds,
+                Path(folder),
+                lambda done, of: self.tell(done, of, "the compressed model answers the evaluation rows"),
+                record.state,
+            )
+            for spec, each in zip(record.outputs, answers, strict=True):
+                frameworks.check_finite(each, "the compressed model", spec.name if len(answers) > 1 else "")
+            y = None if rows.y is None else frameworks.read_rows(self.store.path(rows.y))
+            return msgspec.structs.replace(
+                record,
+                answers=frameworks.stored(answers, self.store),
+                accuracy_ratio=frameworks.accuracy(answers[record.scored], y),
+            )

@@ -1,6 +1,6 @@
 """What a pass may use in addition to the model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,10 +10,19 @@ from pipeline.frameworks.types import KerasModel
 
 
 class Dataset(NamedTuple):
-    """Rows (rows, ...) and integer labels (rows,). `x` may be mapped from a file larger than memory: take batches of it."""
+    """Rows (rows, ...) of each input by its name, and integer labels (rows,). For a model with one input, `x` may be its rows alone.
 
-    x: Array
+    The rows may be mapped from files larger than memory: take batches of them. An input that is the same in each row may be
+    np.broadcast_to(value, (rows, ...)), which takes no memory.
+    """
+
+    x: Array | Mapping[str, Array]
     y: Array | None = None
+
+    @property
+    def rows(self) -> int:
+        arrays = list(self.x.values()) if isinstance(self.x, Mapping) else [self.x]
+        return len(arrays[0]) if arrays else 0
 
 
 def _silent(done: int, of: int, note: str) -> None:
@@ -31,3 +40,6 @@ class Context(NamedTuple):
     tell: Tell = _silent
     seed: int = 0
     resume: Path | None = None  # a folder that outlives this process: what was reached is found here again
+    scored: int | None = None  # which output labels are of; None: the first that can be scores of classes
+    sequences: bool = False  # a row is a sequence of steps
+    state: tuple[tuple[str, str], ...] = ()  # (input, output): what the model passes from one step to the next

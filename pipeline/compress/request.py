@@ -24,7 +24,7 @@ class Request(Record, frozen=True):
 def identity(data: Data) -> tuple[object, ...]:
     """Return what of the data can change a pass's answer."""
     sets = (data.training, data.calibration, data.evaluation)
-    return tuple(None if rows is None else (rows.x, rows.y) for rows in sets)
+    return tuple(None if rows is None else (rows.inputs, rows.y) for rows in sets)
 
 
 def teachers(steps: tuple[Step, ...], folder: Path) -> tuple[str, ...]:

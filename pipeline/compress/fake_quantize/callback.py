@@ -5,14 +5,18 @@ model.compile(...)
 model.fit(x, y, callbacks=[ObserveRanges(rows)])
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline import frameworks
+from pipeline.compress.context import Dataset
 from pipeline.compress.fake_quantize import insert as insert_fake_quantization
 from pipeline.compress.fake_quantize.fold_batch_norm import fold_batch_norm
+from pipeline.compress.fake_quantize.observe import observe
+from pipeline.compress.rows import Batches, called, structured_as
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasCallback, KerasModel, Logs
@@ -25,28 +29,25 @@ FOLDING_ERROR = 1e-3
 """The most that folding may move an answer, as a share of the largest: what the converters to float32 are allowed too, which fold as well."""
 
 
-def fake_quantized(model: KerasModel, rows: Array, weight_bits: Literal[4, 8] = 8) -> KerasModel:
+def fake_quantized(model: KerasModel, rows: Array | Mapping[str, Array], weight_bits: Literal[4, 8] = 8) -> KerasModel:
     """A copy of the model that computes as an int8 file will, with the ranges that `rows` reach. Batch normalisation is folded.
+
+    `rows` (rows, ...): of each input by its name, or of the only one.
 
     Raises StageError naming the layer that cannot be computed in 8 bits.
     """
-    from pipeline.frameworks import fake_quantization
-
     insert_fake_quantization.check(model)
     folded = fold_batch_norm(model)
-    _check_same(model, folded.model, rows[: frameworks.BATCH_ROWS])
-    quantized = insert_fake_quantization.insert(folded, weight_bits)
-    fake_quantization.observe(quantized, rows)
+    given = Batches(model, Dataset(rows), "the calibration")
+    _check_same(model, folded.model, given.take(slice(frameworks.BATCH_ROWS)))
+    quantized = structured_as(model, insert_fake_quantization.insert(folded, weight_bits))
+    observe(quantized, given)
     return quantized
 
 
-def _check_same(model: KerasModel, folded: KerasModel, x: Array) -> None:
+def _check_same(model: KerasModel, folded: KerasModel, x: list[Array]) -> None:
     """Raise StageError if the folded model answers something else: a training would learn that, and nothing after it would notice."""
-    import keras
-
-    before, after = (
-        [np.asarray(each) for each in keras.tree.flatten(one(x, training=False))] for one in (model, folded)
-    )
+    before, after = ([np.asarray(each) for each in called(one, x, training=False)] for one in (model, folded))
     for was, is_now in zip(before, after, strict=True):
         frameworks.check_finite(was, model.name)
         largest, apart = float(np.abs(was).max(initial=0)), float(np.abs(was - is_now).max(initial=0))
@@ -58,7 +59,9 @@ def _check_same(model: KerasModel, folded: KerasModel, x: Array) -> None:
             )
 
 
-def ObserveRanges(rows: Array, freeze_after: float = 0.5, steps: int | None = None) -> KerasCallback:  # noqa: N802 - keras is imported only here
+def ObserveRanges(  # noqa: N802 - keras is imported only here
+    rows: Array | Mapping[str, Array], freeze_after: float = 0.5, steps: int | None = None
+) -> KerasCallback:
     """A Keras callback that keeps the ranges of a fake-quantized model up to date while its weights change, then leaves them.
 
     They are observed again every EVERY steps and, the last time, after the share `freeze_after` of the training; `steps` is the length of
@@ -82,7 +85,7 @@ def ObserveRanges(rows: Array, freeze_after: float = 0.5, steps: int | None = No
             del batch, logs
             self.done += 1
             if self.done == self.last or (self.done < self.last and self.done % EVERY == 0):
-                fake_quantization.observe(self.model, rows)
+                observe(self.model, Batches(self.model, Dataset(rows), "the calibration"))
 
         def on_train_end(self, logs: Logs = None) -> None:
             del logs

@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from pipeline.frameworks import Array, Count
+from pipeline.frameworks import Array, Count, Feeds
+from pipeline.frameworks.runner import State
 from pipeline.frameworks.types import OpenModel
 from pipeline.records import TensorSpec
 
@@ -30,7 +31,9 @@ class Format(Protocol):
     def interface(self, model: OpenModel) -> Interface: ...
     def weights(self, model: OpenModel) -> Iterable[tuple[str, Array]]: ...
     def multiply_accumulates(self, model: OpenModel) -> int | None: ...
-    def answers(self, model: OpenModel, x: Array, count: Count) -> Array: ...
+    def answers(
+        self, model: OpenModel, feeds: Feeds, folder: Path, count: Count, state: State = ()
+    ) -> tuple[Array, ...]: ...
 
 
 class Weighed(NamedTuple):

@@ -10,10 +10,11 @@ import numpy as np
 from pipeline import frameworks
 from pipeline.compress import cost
 from pipeline.compress.formats.base import Interface
+from pipeline.compress.rows import inputs_of, outputs_of
 from pipeline.errors import EdgepressError, StageError
-from pipeline.frameworks import Array, Count
+from pipeline.frameworks import Array, Count, Feeds
+from pipeline.frameworks.runner import State
 from pipeline.frameworks.types import KerasLayer, KerasModel
-from pipeline.records import TensorSpec
 
 
 class Keras:
@@ -54,14 +55,8 @@ class Keras:
         keras.utils.set_random_seed(seed)
 
     def interface(self, model: KerasModel) -> Interface:
-        """Shapes and dtypes of all inputs and outputs. (That a plan's model has one of each is the loader's rule.)"""
-        inputs, outputs = (
-            tuple(
-                TensorSpec(name=tensor.name, shape=tuple(tensor.shape[1:]), dtype=str(tensor.dtype)) for tensor in side
-            )
-            for side in (model.inputs, model.outputs)
-        )
-        return inputs, outputs
+        """Names, shapes of whole tensors and dtypes of all inputs and outputs."""
+        return inputs_of(model), outputs_of(model)
 
     def weights(self, model: KerasModel) -> Iterator[tuple[str, Array]]:
         """Path and values of every floating point weight."""
@@ -73,8 +68,10 @@ class Keras:
     def multiply_accumulates(self, model: KerasModel) -> int | None:
         return cost.of_keras(model)
 
-    def answers(self, model: KerasModel, x: Array, count: Count) -> Array:
-        return frameworks.keras_answers(model, x, count)
+    def answers(
+        self, model: KerasModel, feeds: Feeds, folder: Path, count: Count, state: State = ()
+    ) -> tuple[Array, ...]:
+        return frameworks.KerasRunner(model, str(model.name)).answers(feeds, folder, count, state)
 
 
 def _check_layers(model: KerasModel) -> None:

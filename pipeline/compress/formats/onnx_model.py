@@ -7,11 +7,11 @@ from pathlib import Path
 from pipeline import frameworks
 from pipeline.compress.formats.base import Interface
 from pipeline.compress.onnx_graph.cost import of_onnx
-from pipeline.compress.onnx_graph.graph import Graph, refuse_external_data
+from pipeline.compress.onnx_graph.graph import Graph, inputs_of, outputs_of, refuse_external_data
 from pipeline.errors import ModelError
-from pipeline.frameworks import Array, Count
-from pipeline.frameworks.types import OnnxModel, OnnxValue
-from pipeline.records import TensorSpec
+from pipeline.frameworks import Array, Count, Feeds
+from pipeline.frameworks.runner import State
+from pipeline.frameworks.types import OnnxModel
 
 
 class Onnx:
@@ -50,10 +50,8 @@ class Onnx:
         """Nothing here draws from a common generator: passes make their own from the context's seed."""
 
     def interface(self, model: OnnxModel) -> Interface:
-        """Shapes without the batch axis, and dtypes, of all inputs and outputs."""
-        constants = {tensor.name for tensor in model.graph.initializer}
-        inputs = tuple(_spec(value) for value in model.graph.input if value.name not in constants)
-        return inputs, tuple(_spec(value) for value in model.graph.output)
+        """Names, shapes of whole tensors and dtypes of all inputs and outputs."""
+        return inputs_of(model), outputs_of(model)
 
     def weights(self, model: OnnxModel) -> Iterator[tuple[str, Array]]:
         """Name and values of every floating point constant."""
@@ -62,11 +60,13 @@ class Onnx:
     def multiply_accumulates(self, model: OnnxModel) -> int | None:
         return of_onnx(model)
 
-    def answers(self, model: OnnxModel, x: Array, count: Count) -> Array:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
+    def answers(
+        self, model: OnnxModel, feeds: Feeds, folder: Path, count: Count, state: State = ()
+    ) -> tuple[Array, ...]:
+        with tempfile.TemporaryDirectory() as made:
+            path = Path(made) / "model.onnx"
             path.write_bytes(model.SerializeToString())
-            return frameworks.Onnx(path, "the graph").answers(x, count)
+            return frameworks.open_file(path, "onnx", "the graph").answers(feeds, folder, count, state)
 
 
 def read(file: bytes, name: str) -> OnnxModel:
@@ -83,12 +83,3 @@ def read(file: bytes, name: str) -> OnnxModel:
     refuse_external_data(model, name)
     Graph(model)
     return model
-
-
-def _spec(value: OnnxValue) -> TensorSpec:
-    from onnx import helper
-
-    tensor = value.type.tensor_type
-    shape = tuple(size.dim_value if size.dim_value > 0 else None for size in tensor.shape.dim[1:])
-    dtype = str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)) if tensor.elem_type else "unknown"
-    return TensorSpec(name=value.name, shape=shape, dtype=dtype)

@@ -10,12 +10,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from pipeline import frameworks
+from pipeline import frameworks, units
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims
 from pipeline.compress.context import Context
+from pipeline.compress.rows import inputs_of, outputs_of
 from pipeline.compress.settings import Distill, PassSettings, Recover
 from pipeline.errors import PlanError, PromiseError, StageError
+from pipeline.frameworks import row_shape
 from pipeline.frameworks.types import KerasModel
 from pipeline.plan import Text
 
@@ -100,12 +102,26 @@ def _fresh(model: KerasModel) -> KerasModel:
 
 def _given(model: KerasModel, path: Path, name: str) -> KerasModel:
     student = frameworks.open_keras(path)
-    sides = [frameworks.keras_specs(each, each.name) for each in (model, student)]
-    for what, of_model, of_student in zip(("input", "output"), *sides, strict=True):
-        if (of_model.shape, of_model.dtype) != (of_student.shape, of_student.dtype):
+    for what, of_model, of_student in (
+        ("input", inputs_of(model), inputs_of(student)),
+        ("output", outputs_of(model), outputs_of(student)),
+    ):
+        if len(of_model) != len(of_student):
             raise PlanError(
-                f"distill.student: the {what} of {name} is {of_student.dtype} {of_student.shape}, and the model's is "
-                f"{of_model.dtype} {of_model.shape}",
+                f"distill.student: {name} has {units.counted(len(of_student), what)}, and the model {len(of_model)}",
                 hint="The student must take the same rows and answer the same question.",
             )
+        for mine, other in zip(of_model, of_student, strict=True):
+            named = len(of_model) > 1
+            if (row_shape(mine.shape), mine.dtype, named and mine.name) != (
+                row_shape(other.shape),
+                other.dtype,
+                named and other.name,
+            ):
+                told = [f" '{each.name}'" if named else "" for each in (other, mine)]
+                raise PlanError(
+                    f"distill.student: the {what}{told[0]} of {name} is {other.dtype} {row_shape(other.shape)}, and the model's{told[1]} is "
+                    f"{mine.dtype} {row_shape(mine.shape)}",
+                    hint="The student must take the same rows and answer the same question.",
+                )
     return student

@@ -5,6 +5,7 @@ layer), and every activation (256 values over the range that calibration rows re
 answers as the trained model does. Without `recover` only the ranges are set: quantization after training.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
@@ -15,12 +16,12 @@ from pipeline.compress.base import Changed, Claims
 from pipeline.compress.context import Context
 from pipeline.compress.fake_quantize import insert as insert_fake_quantization
 from pipeline.compress.fake_quantize.callback import ObserveRanges, fake_quantized
-from pipeline.compress.formats import FORMATS
+from pipeline.compress.rows import Batches, refuse_steps, structured_as
 from pipeline.compress.settings import PassSettings, Recover
 from pipeline.compress.sparsity.kernels import pruned_kernels
 from pipeline.compress.training import batch_norm
-from pipeline.errors import DataError, PromiseError, StageError
-from pipeline.frameworks import Array, check_fits
+from pipeline.errors import DataError, PromiseError
+from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasModel
 
 
@@ -37,18 +38,13 @@ def requires(model: KerasModel, settings: Settings, context: Context) -> None:
     """Refuse layers that have no 8-bit form, and models without rows to see their ranges."""
     insert_fake_quantization.check(model)
     rows = context.calibration or context.training
-    if rows is None or not len(rows.x):
+    if rows is None or not rows.rows:
         raise DataError(
             "quantize_aware needs rows to see the range of every activation, but data.calibration and data.training are missing",
             hint='Add to [data]: calibration = "module:function" or an .npz; 100 to 500 rows of training data will do.',
         )
-    inputs, _ = FORMATS["keras"].interface(model)
-    if len(inputs) != 1:
-        raise StageError(
-            f"quantize_aware cannot observe {model.name}: it has {len(inputs)} inputs, and a set of rows is one array",
-            hint="Make a model of one input, or take the pass out.",
-        )
-    check_fits(rows.x, inputs[0], "data.calibration" if context.calibration else "data.training", "keras")
+    refuse_steps(model, context, "quantize_aware cannot observe")
+    Batches(model, rows, "data.calibration" if context.calibration else "data.training")
     train.check(model, settings.recover, context)
 
 
@@ -68,9 +64,8 @@ def apply(model: KerasModel, settings: Settings, context: Context) -> Changed:
         lambda: fake_quantization.settle(quantized),
         [layer.factor.variable for layer in fake_quantization.rounded_of(quantized)],
     )
-    notes += train.recover(
-        fake_quantization.before_fixed_output(quantized), how, context, [watching], untrained=only_rounded
-    )
+    trained = structured_as(quantized, fake_quantization.before_fixed_output(quantized))
+    notes += train.recover(trained, how, context, [watching], untrained=only_rounded)
     return Changed(train.without_training_state(quantized), notes)
 
 
@@ -107,12 +102,14 @@ def _broken(what: str) -> PromiseError:
     return PromiseError(what, hint="This is a fault of the pass. Take it out of the plan and report it.")
 
 
-def _drawn(settings: Settings, context: Context) -> Array:
+def _drawn(settings: Settings, context: Context) -> Array | dict[str, Array]:
     """Rows to observe, drawn by the seed."""
     found = context.calibration or context.training
     assert found is not None  # requires
-    count = min(settings.rows, len(found.x))
-    chosen = np.sort(np.random.default_rng(context.seed).permutation(len(found.x))[:count])
+    count = min(settings.rows, found.rows)
+    chosen = np.sort(np.random.default_rng(context.seed).permutation(found.rows)[:count])
+    if isinstance(found.x, Mapping):
+        return {name: np.asarray(x[chosen]) for name, x in found.x.items()}
     return np.asarray(found.x[chosen])
 
 

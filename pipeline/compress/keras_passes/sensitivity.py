@@ -17,12 +17,14 @@ from msgspec import Meta
 from pipeline import frameworks, units
 from pipeline.compress import surgery
 from pipeline.compress.base import Changed, Claims
-from pipeline.compress.context import Context, Dataset
+from pipeline.compress.context import Context
 from pipeline.compress.formats.base import VERSIONS
 from pipeline.compress.formats.keras_model import layers_of
+from pipeline.compress.rows import Batches, called, outputs_of, refuse_steps, scored_of
 from pipeline.compress.settings import PassSettings, check_names
 from pipeline.compress.sparsity import masks
 from pipeline.compress.sparsity.kernels import Kernel, kernels_of
+from pipeline.compress.training import batch_norm
 from pipeline.compress.training.checkpoint import digest_of
 from pipeline.errors import DataError, PromiseError
 from pipeline.frameworks import Array
@@ -44,13 +46,15 @@ class Settings(PassSettings, frozen=True):
 
 def requires(model: KerasModel, settings: Settings, context: Context) -> None:
     """Refuse names that no layer has, and a plan without rows to answer."""
-    frameworks.keras_specs(model, model.name)  # one input and one output
     check_names(settings.exclude, [layer.name for layer in layers_of(model)], "sensitivity.exclude")
-    if context.training is None and context.calibration is None:
+    rows = context.training or context.calibration
+    if rows is None:
         raise DataError(
             "sensitivity needs rows to answer, but there are neither training nor calibration rows",
             hint='Add to [data]: training = "module:function" or an .npz of x and y. Evaluation rows are not used: nothing may be chosen by them.',
         )
+    refuse_steps(model, context, "sensitivity cannot look at")
+    Batches(model, rows, batch_norm.key_of(context))
 
 
 def apply(model: KerasModel, settings: Settings, context: Context) -> Changed:
@@ -134,15 +138,20 @@ class _Judge:
 
         dataset = context.training or context.calibration
         assert dataset is not None  # requires
-        self.rows = _drawn(dataset, settings.rows, context.seed)
-        self.model = model
-        self.graph = tf.function(lambda rows: model(rows, training=False), reduce_retracing=True)
+        chosen = np.sort(np.random.default_rng(context.seed).permutation(dataset.rows)[: settings.rows])
+        rows = Batches(model, dataset, batch_norm.key_of(context))
+        self.x, self.count = rows.take(chosen), len(chosen)
+        self.y = None if dataset.y is None else dataset.y[chosen]
+        self.model, self.scored = model, scored_of(model, context)
+        self.graph = tf.function(lambda *x: called(model, x, training=False), reduce_retracing=True)
         self.before = self._answers(model)
-        self.classes = frameworks.are_classes(self.before, self.rows.y)
+        self.classes = frameworks.are_classes(self.before[self.scored], self.y)
+        floats = [place for place, each in enumerate(outputs_of(model)) if each.dtype.startswith(("float", "bfloat"))]
+        self.compared = floats or list(range(len(self.before)))  # an argmax has no distance
 
     def identity(self) -> tuple[str, str]:
         """Return what the points depend on in addition to the settings: all weights, and the rows with their labels."""
-        rows = [self.rows.x] if self.rows.y is None else [self.rows.x, np.asarray(self.rows.y)]
+        rows = self.x if self.y is None else [*self.x, np.asarray(self.y)]
         return digest_of([np.asarray(weight) for weight in self.model.weights]), digest_of(rows)
 
     def of_another(self, part: str, change: str, amount: float, make: Callable[[], KerasModel]) -> SensitivityPoint:
@@ -162,28 +171,33 @@ class _Judge:
         return point
 
     def _point(self, part: str, change: str, amount: float, model: KerasModel) -> SensitivityPoint:
-        after, labels = self._answers(model), self.rows.y
-        same = float(np.mean(after.argmax(-1) == self.before.argmax(-1))) if self.classes else None
+        after = self._answers(model)
+        scores, before = after[self.scored], self.before[self.scored]
         return SensitivityPoint(
             part=part,
             change=change,
             amount=amount,
-            accuracy_ratio=frameworks.accuracy(after, labels) if self.classes else None,
-            agreement_ratio=same,
-            error=float(np.sqrt(np.mean((after - self.before) ** 2))),
+            accuracy_ratio=frameworks.accuracy(scores, self.y) if self.classes else None,
+            agreement_ratio=float(np.mean(scores.argmax(-1) == before.argmax(-1))) if self.classes else None,
+            error=self._error(after),
         )
 
-    def _answers(self, model: KerasModel) -> Array:
+    def _error(self, after: list[Array]) -> float:
+        """Root mean square difference; of several outputs, each as a share of its own spread."""
+        pairs = [(after[place], self.before[place]) for place in self.compared]
+        if len(pairs) == 1:
+            return float(np.sqrt(np.mean((pairs[0][0] - pairs[0][1]) ** 2)))
+        found = [frameworks.error_of(one, other) for one, other in pairs]
+        return float(np.sqrt(np.mean([(error / (spread or 1.0)) ** 2 for error, spread in found])))
+
+    def _answers(self, model: KerasModel) -> list[Array]:
         """The given model is asked often, with other weights each time. A pruned one is asked once: tracing would take longer."""
-        ask = self.graph if model is self.model else model
-        parts = range(0, len(self.rows.x), frameworks.BATCH_ROWS)
-        answers = [ask(self.rows.x[i : i + frameworks.BATCH_ROWS]) for i in parts]
-        return np.concatenate([np.asarray(answer, np.float32) for answer in answers])
-
-
-def _drawn(dataset: Dataset, rows: int, seed: int) -> Dataset:
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(dataset.x))[:rows])
-    return Dataset(np.asarray(dataset.x[chosen]), None if dataset.y is None else dataset.y[chosen])
+        parts = []
+        for start in range(0, self.count, frameworks.BATCH_ROWS):
+            x = [each[start : start + frameworks.BATCH_ROWS] for each in self.x]
+            found = self.graph(*x) if model is self.model else called(model, x, training=False)
+            parts.append([np.asarray(each, np.float32) for each in found])
+        return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
 def _kernels(model: KerasModel, settings: Settings) -> list[tuple[str, list[Kernel]]]:

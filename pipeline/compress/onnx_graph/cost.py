@@ -30,9 +30,12 @@ def shapes_of(model: OnnxModel) -> Shapes:
     one = onnx.ModelProto()
     one.CopyFrom(model)
     constants = {tensor.name: tuple(tensor.dims) for tensor in one.graph.initializer}
-    for value in one.graph.input:
-        if value.name not in constants and value.type.tensor_type.shape.dim:
-            value.type.tensor_type.shape.dim[0].dim_value = 1
+    inputs = [value.type.tensor_type.shape.dim for value in one.graph.input if value.name not in constants]
+    batches = {dims[0].dim_param for dims in inputs if len(dims)}  # it may stand on another axis of another input
+    for dims in inputs:
+        for axis, size in enumerate(dims):
+            if not size.HasField("dim_value") and (axis == 0 or (size.dim_param and size.dim_param in batches)):
+                size.dim_value = 1
     for value in one.graph.output:  # a batch that was written down as open would win over the inferred one
         value.type.tensor_type.ClearField("shape")
     del one.graph.value_info[:]

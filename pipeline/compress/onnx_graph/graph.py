@@ -8,7 +8,8 @@ import numpy as np
 
 from pipeline.errors import ModelError
 from pipeline.frameworks import Array
-from pipeline.frameworks.types import OnnxModel, OnnxNode, OnnxTensor
+from pipeline.frameworks.types import OnnxModel, OnnxNode, OnnxTensor, OnnxValue
+from pipeline.records import TensorSpec
 
 RESHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 """Of a constant these are computed once. None of them makes more values than it gets."""
@@ -224,6 +225,27 @@ class Graph:
         values = self.input_value(adder, index)
         fits = values is not None and values.size == channels and values.shape[-1:] == (channels,)
         return (adder, index) if fits else None
+
+
+def inputs_of(model: OnnxModel) -> tuple[TensorSpec, ...]:
+    """Names, shapes of whole tensors and dtypes of what a caller gives."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return tuple(_spec(value) for value in model.graph.input if value.name not in constants)
+
+
+def outputs_of(model: OnnxModel) -> tuple[TensorSpec, ...]:
+    return tuple(_spec(value) for value in model.graph.output)
+
+
+def _spec(value: OnnxValue) -> TensorSpec:
+    from onnx import helper
+
+    tensor = value.type.tensor_type
+    shape = tuple(size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim)
+    dtype = str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)) if tensor.elem_type else "unknown"
+    return TensorSpec(
+        name=value.name, shape=shape if tensor.HasField("shape") else None, dtype=dtype, tensor=value.name
+    )
 
 
 def copy_of(model: OnnxModel) -> Graph:

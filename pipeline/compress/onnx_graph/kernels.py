@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from pipeline.compress.onnx_graph.graph import Graph, name_of
+from pipeline.compress.onnx_graph.graph import Graph, name_of, reads
 from pipeline.compress.settings import FAULT
 from pipeline.errors import PromiseError
 from pipeline.frameworks import Array
@@ -26,7 +26,8 @@ class Kernel(NamedTuple):
 
 
 def kernels_of(graph: Graph, exclude: Sequence[str] = (), *, last: bool = True) -> list[Kernel]:
-    """Return every kernel once, in the order of the graph; without `last`, not those of the last node with a kernel.
+    """Return every kernel once, in the order of the graph; without `last`, not those of the last node with a kernel (where there
+    are several outputs: of the last ones before each).
 
     A constant that several nodes share is one kernel, and is left out if it is to stay for any of them.
     """
@@ -44,13 +45,34 @@ def kernels_of(graph: Graph, exclude: Sequence[str] = (), *, last: bool = True) 
             ]
     of_nodes = list(found.values())
     kept = {kernel.constant for kernels in of_nodes for kernel in kernels if kernel.layer in exclude}
-    kept.update(kernel.constant for kernels in of_nodes[-1:] for kernel in kernels if not last)
+    if not last:
+        kept.update(kernel.constant for kernels in _heads(graph, found) for kernel in kernels)
     once: dict[str, Kernel] = {}
     for kernels in of_nodes:
         for kernel in kernels:
             if kernel.constant not in kept:
                 once.setdefault(kernel.constant, kernel)
     return list(once.values())
+
+
+def _heads(graph: Graph, found: dict[str, list[Kernel]]) -> list[list[Kernel]]:
+    """The kernels of the last nodes before the outputs; `found` is by the first output of a node."""
+    if len(graph.outputs) == 1:
+        return list(found.values())[-1:]
+    heads, left = [], list(graph.outputs)
+    seen: set[str] = set()
+    while left:
+        name = left.pop()
+        node = graph.producer.get(name)
+        if node is None or name in seen:
+            continue
+        seen.update(node.output)
+        first = _first_output(node)
+        if first in found:
+            heads.append(found[first])
+        else:
+            left += reads(node)
+    return heads
 
 
 def names_of(graph: Graph) -> list[str]:

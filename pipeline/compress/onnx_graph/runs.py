@@ -7,10 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.compress.context import Context
-from pipeline.compress.onnx_graph.graph import Layer, reads
-from pipeline.errors import DataError, StageError
-from pipeline.frameworks import Array
+from pipeline.compress.onnx_graph.graph import Layer, inputs_of, reads
+from pipeline.compress.rows import by_name
+from pipeline.errors import DataError, EdgepressError, StageError
+from pipeline.frameworks import Array, Feeds
+from pipeline.frameworks.runner import State
 from pipeline.frameworks.types import OnnxModel
+from pipeline.records import TensorSpec
 
 MOST_ROWS = 256
 """Rows that statistics are taken from. Their standard error is 1/16 of a channel's standard deviation, or less where a channel has
@@ -21,7 +24,22 @@ def has_rows(context: Context) -> bool:
     return context.calibration is not None or context.training is not None
 
 
-def rows_of(context: Context, name: str) -> Array:
+class Looked(NamedTuple):
+    """The rows that a pass looks at a network with."""
+
+    feeds: Feeds
+    state: State = ()  # (input, output) of what the network passes from one step to the next
+
+    def __len__(self) -> int:
+        return self.feeds.rows
+
+    def take(self, chosen: Array | slice) -> "Looked":
+        """Some of the rows."""
+        columns = {name: x[chosen] for name, x in self.feeds.columns.items()}
+        return self._replace(feeds=Feeds(list(self.feeds.inputs.values()), columns, sequences=self.feeds.sequences))
+
+
+def rows_of(model: OnnxModel, context: Context, name: str) -> Looked:
     """Return the rows, without labels, that a pass looks at the network with: calibration rows, else training rows."""
     rows = context.calibration or context.training
     if rows is None:
@@ -29,7 +47,12 @@ def rows_of(context: Context, name: str) -> Array:
             f"{name} needs rows to see what the layers answer, but there are none",
             hint="Add calibration to [data]: 100 to 500 rows of training data, without labels.",
         )
-    return np.array(rows.x[:MOST_ROWS])
+    kept = {each for each, _ in context.state}
+    inputs = [each for each in inputs_of(model) if each.name not in kept]
+    key = "data.calibration" if context.calibration else "data.training"
+    columns = by_name(rows, [each.name for each in inputs], key)
+    some = {each: np.array(x[:MOST_ROWS]) for each, x in columns.items()}
+    return Looked(Feeds(inputs, some, sequences=context.sequences), context.state)
 
 
 def part_of(model: OnnxModel, names: Sequence[str]) -> OnnxModel:
@@ -53,26 +76,46 @@ def part_of(model: OnnxModel, names: Sequence[str]) -> OnnxModel:
     return part
 
 
-def run(model: OnnxModel, names: Sequence[str], rows: Array) -> Iterator[list[Array]]:
-    """Answer each row with the values of these tensors. One row at a time: exported files may hold a batch of 1 inside."""
+def run(model: OnnxModel, names: Sequence[str], rows: Looked) -> Iterator[list[Array]]:
+    """Answer each row, or each step of it, with the values of these tensors. One at a time: exported files may hold a batch of 1 inside."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
+    asked = list(dict.fromkeys([*names, *(output for _, output in rows.state)]))
     try:
         session = onnxruntime.InferenceSession(
-            part_of(model, names).SerializeToString(), options, providers=["CPUExecutionProvider"]
+            part_of(model, asked).SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        feed = session.get_inputs()[0].name
+        specs = {each.name: each for each in inputs_of(model)}
         for i in range(len(rows)):
-            found: list[Array] = session.run(list(names), {feed: rows[i : i + 1]})
-            yield found
+            kept = {name: _zeros(specs[name]) for name, _ in rows.state}
+            for feed in rows.feeds.steps(i):
+                given = {name: _of_type(x, specs[name]) for name, x in (feed | kept).items()}
+                found = dict(zip(asked, session.run(asked, given), strict=True))
+                kept = {name: found[output] for name, output in rows.state}
+                yield [found[name] for name in names]
+    except EdgepressError:
+        raise
     except Exception as error:
         raise StageError(
             f"ONNX Runtime cannot run the graph: {str(error).strip().splitlines()[0][:300]}",
             hint="The rows must fit the model's input. If they do, this is a fault of the pass: report it.",
         ) from error
+
+
+def _of_type(x: Array, spec: TensorSpec) -> Array:
+    return x.astype(spec.dtype, copy=False) if x.dtype.kind == "f" else x
+
+
+def _zeros(spec: TensorSpec) -> Array:
+    if spec.shape is None or None in spec.shape[1:]:
+        raise StageError(
+            f"the state '{spec.name}' has the open shape {spec.shape}, so no pass can look at the network with rows",
+            hint="Export it with that axis fixed, or leave out what looks at rows.",
+        )
+    return np.zeros([size or 1 for size in spec.shape], spec.dtype)
 
 
 class Moments(NamedTuple):
@@ -82,7 +125,7 @@ class Moments(NamedTuple):
     deviation: Array
 
 
-def moments(model: OnnxModel, layers: Sequence[Layer], rows: Array) -> list[Moments]:
+def moments(model: OnnxModel, layers: Sequence[Layer], rows: Looked) -> list[Moments]:
     """Mean and standard deviation of what these layers answer."""
     sums = [(0.0, 0.0, 0)] * len(layers)
     for answers in run(model, [layer.output for layer in layers], rows):
@@ -98,7 +141,7 @@ def moments(model: OnnxModel, layers: Sequence[Layer], rows: Array) -> list[Mome
     return found
 
 
-def difference(one: OnnxModel, other: OnnxModel, rows: Array) -> float:
+def difference(one: OnnxModel, other: OnnxModel, rows: Looked) -> float:
     """Return the largest difference of two models' outputs, relative to the largest output (at least 1)."""
     names = [value.name for value in one.graph.output]
     worst = largest = 0.0
@@ -109,9 +152,11 @@ def difference(one: OnnxModel, other: OnnxModel, rows: Array) -> float:
     return worst / max(1.0, largest)
 
 
-def shapes_of_run(model: OnnxModel, rows: Array) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor that is computed from the input, for one row."""
+def shapes_of_run(model: OnnxModel, rows: Looked) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor that is computed from the inputs, for one row (or its first step)."""
     names = [name for node in model.graph.node for name in node.output if name]
-    (found,) = run(model, names, rows[:1])
+    found = next(run(model, names, rows.take(slice(1))))
     shapes = {name: values.shape for name, values in zip(names, found, strict=True) if isinstance(values, np.ndarray)}
-    return shapes | {model.graph.input[0].name: rows[:1].shape}
+    specs = {each.name: each for each in inputs_of(model)}
+    given = {name: x.shape for name, x in next(rows.feeds.steps(0)).items()}
+    return shapes | given | {name: _zeros(specs[name]).shape for name, _ in rows.state}

@@ -18,7 +18,7 @@ import numpy as np
 from pipeline.child import Tell
 from pipeline.compress.onnx_graph.fold import scale_outputs
 from pipeline.compress.onnx_graph.graph import Graph
-from pipeline.compress.onnx_graph.runs import moments
+from pipeline.compress.onnx_graph.runs import Looked, moments
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import OnnxNode
 
@@ -29,7 +29,7 @@ SAME = 1e-5  # changes below this share of the standard deviation are rounding: 
 def restore(
     original: Graph,
     changed: Graph,
-    rows: Array,
+    rows: Looked,
     tell: Tell,
     *,
     survivors: Sequence[Array] = (),

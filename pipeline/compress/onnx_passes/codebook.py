@@ -55,7 +55,7 @@ def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
         _on_levels(graph, kernel, settings)
     notes = []
     if settings.recalibrate and has_rows(context):
-        rows, own_tables = rows_of(context, "codebook"), settings.granularity == "channel"
+        rows, own_tables = rows_of(model, context, "codebook"), settings.granularity == "channel"
         statistics.restore(original, graph, rows, context.tell, exclude=settings.exclude, scale_weights=own_tables)
         graph.tidy()
         kernels = kernels_of(graph, settings.exclude)

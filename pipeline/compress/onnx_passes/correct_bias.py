@@ -16,8 +16,8 @@ from msgspec import Meta
 from pipeline.compress.base import Changed, Claims
 from pipeline.compress.context import Context
 from pipeline.compress.onnx_graph.fold import fold
-from pipeline.compress.onnx_graph.graph import Graph, Layer, copy_of
-from pipeline.compress.onnx_graph.runs import moments, rows_of, run
+from pipeline.compress.onnx_graph.graph import Graph, Layer, copy_of, outputs_of
+from pipeline.compress.onnx_graph.runs import Looked, moments, rows_of, run
 from pipeline.compress.settings import PassSettings, check_names
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array
@@ -36,7 +36,7 @@ def requires(model: OnnxModel, settings: Settings, context: Context) -> None:
     """Refuse settings that name no layer, graphs without a bias, and plans without rows."""
     graph = copy_of(model)
     check_names(settings.exclude, [layer.name for layer in graph.layers()], "correct_bias.exclude", "node with weights")
-    rows_of(context, "correct_bias")
+    rows_of(model, context, "correct_bias")
     if not any(layer.bias for layer in _wanted(graph, settings)):
         raise StageError(
             "correct_bias finds no bias in the graph",
@@ -48,7 +48,7 @@ def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
     """Correct one layer after the other; on rows that nothing was taken from, look whether it helps."""
     graph = Graph(model)
     fold(graph)
-    rows, held = _split(rows_of(context, "correct_bias"), context.seed)
+    rows, held = _split(rows_of(model, context, "correct_bias"), context.seed)
     as_it_was, unaided, rounded = copy_of(model), copy_of(model), copy_of(model)
     for layer in unaided.layers():
         unaided.put(layer.node, 1, quantized(unaided.weight(layer), layer, settings))
@@ -85,14 +85,14 @@ class _Judged(NamedTuple):
     note: str
 
 
-def _split(rows: Array, seed: int) -> tuple[Array, Array]:
+def _split(rows: Looked, seed: int) -> tuple[Looked, Looked]:
     """Return the rows to take means from, and the others, a tenth, to compare by; where there are too few, the same."""
     order = np.random.default_rng(seed).permutation(len(rows))
     held = len(rows) // HELD_SHARE
-    return (rows[order[held:]], rows[order[:held]]) if held else (rows, rows)
+    return (rows.take(order[held:]), rows.take(order[:held])) if held else (rows, rows)
 
 
-def _better(exact: OnnxModel, unaided: OnnxModel, corrected: OnnxModel, rows: Array) -> _Judged:
+def _better(exact: OnnxModel, unaided: OnnxModel, corrected: OnnxModel, rows: Looked) -> _Judged:
     """Return how far the answers with rounded weights are from those of the model, without the correction and with it."""
     before, after = (_apart(exact, each, rows) for each in (unaided, corrected))
     told = (
@@ -103,14 +103,27 @@ def _better(exact: OnnxModel, unaided: OnnxModel, corrected: OnnxModel, rows: Ar
     return _Judged(worse, f"{told}: the biases are left as they were." if worse else f"{told}.")
 
 
-def _apart(exact: OnnxModel, other: OnnxModel, rows: Array) -> float:
-    names = [value.name for value in exact.graph.output]
-    squares = [
-        float(np.square(one.astype(np.float64) - two).mean())
-        for left, right in zip(run(exact, names, rows), run(other, names, rows), strict=True)
-        for one, two in zip(left, right, strict=True)
-    ]
-    return float(np.mean(squares))
+def _apart(exact: OnnxModel, other: OnnxModel, rows: Looked) -> float:
+    """Mean squared error of the answers; of several outputs, each as a share of its own variance over the rows."""
+    outputs = [each for each in outputs_of(exact) if each.dtype.startswith("float")]
+    names = [each.name for each in outputs]
+    squares: list[list[float]] = [[] for _ in names]
+    seen: list[list[Array]] = [[] for _ in names]
+    for left, right in zip(run(exact, names, rows), run(other, names, rows), strict=True):
+        for place, (one, two) in enumerate(zip(left, right, strict=True)):
+            squares[place].append(float(np.square(one.astype(np.float64) - two).mean()))
+            seen[place].append(one.astype(np.float64))
+    if len(names) == 1:
+        return float(np.mean(squares[0]))
+    shares = [np.mean(each) / (_variance(answers) or 1.0) for each, answers in zip(squares, seen, strict=True)]
+    return float(np.mean(shares))
+
+
+def _variance(answers: list[Array]) -> float:
+    """Over the rows, the mean of all places; over all values where the places differ from row to row."""
+    if len({each.shape for each in answers}) > 1:
+        return float(np.concatenate([each.ravel() for each in answers]).var())
+    return float(np.stack(answers).var(axis=0).mean())
 
 
 def ensures(before: OnnxModel, after: OnnxModel, settings: Settings) -> Claims:

@@ -164,14 +164,14 @@ def requires(model: OnnxModel, settings: Settings, context: Context) -> None:
     check_names(
         settings.exclude, [layer.name for layer in graph.layers()], "prune_channels.exclude", "node with weights"
     )
-    rows_of(context, "prune_channels")
+    rows_of(model, context, "prune_channels")
 
 
 def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
     """Choose, cut, compare, and set the statistics right."""
     graph = Graph(model)
     fold(graph)
-    rows = rows_of(context, "prune_channels")
+    rows = rows_of(model, context, "prune_channels")
     selected = Selected(graph, shapes_of_run(model, rows), settings, context.seed)
     whole = selected.whole()
     if not len(selected.dead):
@@ -185,7 +185,7 @@ def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
     selected.mask(masked)
     survivors = [selected.survivors(layer) for layer in graph.layers()]
     selected.cut()
-    apart = difference(masked.model, model, rows[:PROOF_ROWS])
+    apart = difference(masked.model, model, rows.take(slice(PROOF_ROWS)))
     if apart > ROUNDING:
         raise StageError(
             f"the pruned graph answers differently from the original without the dead channels (relative difference {apart:.2g})",

@@ -62,7 +62,9 @@ def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
         graph.replace(kernel.constant, np.where(mask, value, 0).astype(value.dtype))
     notes = [what_to_expect(before, weigh(onnx_weights(model)))]
     if settings.recalibrate and has_rows(context):
-        statistics.restore(original, graph, rows_of(context, "prune_weights"), context.tell, exclude=settings.exclude)
+        statistics.restore(
+            original, graph, rows_of(model, context, "prune_weights"), context.tell, exclude=settings.exclude
+        )
         graph.tidy()
     elif settings.recalibrate:
         notes.append(statistics.NO_ROWS)

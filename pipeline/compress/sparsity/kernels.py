@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from pipeline.compress.formats.keras_model import layers_of
+from pipeline.frameworks.keras_graph import graph_of, nodes_of
 from pipeline.frameworks.types import KerasLayer, KerasModel, KerasVariable
 
 Kind = Literal["dense", "depthwise", "embedding"]
@@ -25,11 +26,14 @@ class Kernel(NamedTuple):
 
 
 def kernels_of(model: KerasModel, exclude: Sequence[str] = (), *, last: bool = True) -> list[Kernel]:
-    """Every floating point kernel once, in the order of the graph; without `last`, not those of the last layer with weights."""
+    """Every floating point kernel once, in the order of the graph; without `last`, not those of the last layer with weights (where there
+    are several outputs: of the last ones before each).
+    """
     weighted = [layer for layer in layers_of(model) if layer.weights]
+    heads = set() if last else {id(layer) for layer in _heads(model, weighted)}
     found: dict[int, Kernel] = {}
-    for layer in weighted if last else weighted[:-1]:
-        if layer.name in exclude:
+    for layer in weighted:
+        if layer.name in exclude or id(layer) in heads:
             continue
         for part in layer._flatten_layers():  # noqa: SLF001 - the only way into wrappers, cells and attention
             for variable, kind, inputs, outputs in _of_layer(part):
@@ -39,11 +43,32 @@ def kernels_of(model: KerasModel, exclude: Sequence[str] = (), *, last: bool = T
     return list(found.values())
 
 
+def _heads(model: KerasModel, weighted: list[KerasLayer]) -> list[KerasLayer]:
+    """The last layers with weights before the outputs."""
+    if graph_of(model) is None or len(model.outputs) == 1:
+        return weighted[-1:]
+    makers = {id(x): node for node in nodes_of(model) for x in node.outputs}
+    found, seen, left = [], set(), [makers.get(id(x)) for x in model.outputs]
+    while left:
+        node = left.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        layer = node.operation
+        if hasattr(layer, "layers") and getattr(layer, "outputs", None):
+            found += _heads(layer, [each for each in layers_of(layer) if each.weights])
+        elif getattr(layer, "weights", None):
+            found.append(layer)
+        else:
+            left += [makers.get(id(x)) for x in node.input_tensors]
+    return found
+
+
 def prunable_kernels(model: KerasModel, exclude: Sequence[str] = ()) -> list[Kernel]:
     """Return what `prune_weights` prunes.
 
     Depthwise kernels are few and losing from them costs most; embeddings are looked up and not multiplied; the last layer's kernel is
-    the classifier itself.
+    the classifier itself. Of several outputs, each has such a layer.
     """
     return [kernel for kernel in kernels_of(model, exclude, last=False) if kernel.kind == "dense"]
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.compress.context import Context
+from pipeline.compress.rows import Batches, called, in_steps
 from pipeline.errors import StageError
-from pipeline.frameworks import Array, check_fits
+from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasLayer, KerasModel, TfFunction, TfTensor, TfVariable
-from pipeline.records import TensorSpec
 
 ROWS = 8192
 """The most that the statistics are taken from: what OpenMMLab's ResNet-50 recipe takes for ImageNet
@@ -34,16 +34,16 @@ def recalibrate(model: KerasModel, context: Context) -> bool:
     """
     norms = list(norms_of(model))
     rows = context.training or context.calibration
-    if not norms or rows is None or not len(rows.x):
+    if not norms or rows is None or not rows.rows or in_steps(model, context):
         return False
-    check(model, context)
-    count = min(ROWS, len(rows.x))
-    order = np.random.default_rng(context.seed).permutation(len(rows.x))[:count]
+    fed = Batches(model, rows, key_of(context))
+    count = min(ROWS, len(fed))
+    order = np.random.default_rng(context.seed).permutation(len(fed))[:count]
     batches = np.array_split(order, max(1, count // BATCH_ROWS))  # of one size, or one row more: each weighs the same
     with _collecting(norms) as sums:
         see = _seeing(model)
         for done, batch in enumerate(batches, start=1):
-            see(np.ascontiguousarray(rows.x[np.sort(batch)]))
+            see(fed.take(np.sort(batch)))
             context.tell(done, len(batches), "estimating the statistics of batch normalisation")
         found = [[np.asarray(each) for each in of_layer] for of_layer in sums]
     for layer, (calls, mean, mean_square, variance) in zip(norms, found, strict=True):
@@ -53,19 +53,15 @@ def recalibrate(model: KerasModel, context: Context) -> bool:
 
 
 def check(model: KerasModel, context: Context) -> None:
-    """Raise StageError or DataError if there is something to estimate, and rows that do not fit."""
+    """Raise DataError if there is something to estimate, and rows that do not fit."""
     rows = context.training or context.calibration
-    if rows is None or not len(rows.x) or not any(norms_of(model)):
-        return
-    if len(model.inputs) != 1:
-        raise StageError(
-            f"the statistics of batch normalisation in {model.name} cannot be estimated again: it has {len(model.inputs)} inputs, and a "
-            "set of rows is one array",
-            hint="Give recalibrate = false, or no rows: the statistics then stay as they are.",
-        )
-    (x,) = model.inputs
-    spec = TensorSpec(name=x.name, shape=tuple(x.shape[1:]), dtype=str(x.dtype))
-    check_fits(rows.x, spec, "data.training" if context.training else "data.calibration", "keras")
+    if rows is not None and rows.rows and any(norms_of(model)) and not in_steps(model, context):
+        Batches(model, rows, key_of(context))
+
+
+def key_of(context: Context) -> str:
+    """What the rows are called in messages."""
+    return "data.training" if context.training else "data.calibration"
 
 
 def recalibrate_or_say(model: KerasModel, context: Context) -> tuple[str, ...]:
@@ -73,6 +69,8 @@ def recalibrate_or_say(model: KerasModel, context: Context) -> tuple[str, ...]:
     if recalibrate(model, context) or not any(norms_of(model)):
         return ()
     why = "because there are no rows to estimate them from: give data.training or data.calibration"
+    if in_steps(model, context):
+        why = "because its rows are sequences of steps: estimate them in the program that trains it, if the accuracy needs it"
     return (f"Batch normalisation keeps the statistics of the model as it was, {why}.",)
 
 
@@ -93,7 +91,7 @@ def norms_of(model: KerasModel) -> Iterator[KerasLayer]:
 def _seeing(model: KerasModel) -> TfFunction:
     import tensorflow as tf
 
-    return tf.function(lambda x: model(x, training=False), reduce_retracing=True, autograph=False)
+    return tf.function(lambda x: called(model, x, training=False), reduce_retracing=True, autograph=False)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline import units
 from pipeline.compress.context import Context
+from pipeline.compress.rows import outputs_of
 from pipeline.compress.settings import Recover
 from pipeline.compress.training import batch_norm, distillation
 from pipeline.compress.training.objective import Objective
@@ -40,9 +41,8 @@ class Trial:
         self.variables = [*objective.student.model.weights, *untrained.hidden]
         self.rows = objective.held if len(objective.held) else objective.chosen
         self.answer = distillation.answers_of(objective.student)
-        self.wanted = (
-            None if objective.teacher is None or objective.labelled else self._asked(objective.teacher.forward)
-        )
+        self.names = [each.name for each in outputs_of(objective.student.model)]
+        self.wanted = self._asked(objective.teacher.forward) if objective.teacher and objective.judged else None
         self.start = [variable.numpy() for variable in self.variables]
         untrained.finish()
         self.before = self._errors()
@@ -52,16 +52,16 @@ class Trial:
         """Keep the better weights of the two; return the notes on it."""
         after = self._errors()
         found = self._told(self.before, after)
-        if after.mean() <= self.before.mean():
+        if after.sum(1).mean() <= self.before.sum(1).mean():
             return (found,)
         model = self.objective.student.model
         self._restore()
         self.untrained.finish()
         recalibrated = self.how.recalibrate and batch_norm.recalibrate(model, self.context)  # it helps after a surgery
-        if recalibrated and self._errors().mean() > self.before.mean():
+        if recalibrated and self._errors().sum(1).mean() > self.before.sum(1).mean():
             self._restore()
             self.untrained.finish()
-        worse = after - self.before
+        worse = (after - self.before).sum(1)
         sure = worse.mean() > SURE * worse.std() / math.sqrt(len(worse))
         why = "the training made it worse" if sure else "no better on these rows, and the difference may be chance"
         return (f"{found}: {why}. {UNTRAINED}; {ADVICE}",)
@@ -71,37 +71,60 @@ class Trial:
             variable.assign(value)
 
     def _errors(self) -> Array:
-        """Return for each row whether the class is wrong, where there are labels; else how far the answer is from the teacher's."""
-        answers = self._asked(None).astype(np.float64)
+        """(rows, what judges): whether the class is wrong, where there are labels; and of each output that a teacher judges, how far its
+        answer is from the teacher's, as a share of their variance where there are several outputs.
+        """
+        answers = self._asked(None)
+        found = []
         if self.objective.y is not None:
-            wrong = answers.argmax(-1) != self.objective.y[self.rows]
-            errors: Array = (wrong | ~np.isfinite(answers).all(-1)).astype(np.float64)
-            return errors
-        assert self.wanted is not None  # learned from a teacher alone
-        wanted = self.wanted.astype(np.float64)
-        if self.objective.student.classes:
+            scores = answers[self.objective.scored].astype(np.float64)
+            wrong = scores.argmax(-1) != self.objective.y[self.rows]
+            found.append((wrong | ~np.isfinite(scores).all(-1)).astype(np.float64))
+        found += [self._apart(place, answers[place].astype(np.float64)) for place in self.objective.judged]
+        return np.stack(found, axis=1)
+
+    def _apart(self, place: int, answers: Array) -> Array:
+        assert self.wanted is not None  # a teacher judges
+        assert self.objective.teacher is not None
+        wanted = self.wanted[place].astype(np.float64)
+        if self.objective.student.kinds[place] == "classes":
             wanted, answers = _log_softmax(wanted), _log_softmax(answers)
-            apart = (np.exp(wanted) * (wanted - answers)).sum(-1)
+            apart = (np.exp(wanted) * (wanted - answers)).reshape(len(answers), -1).sum(-1)
         else:
-            apart = np.square(answers - wanted).reshape(len(answers), -1).mean(-1)
+            teacher = self.objective.teacher
+            scale = teacher.scales[teacher.learned.index(place)]
+            apart = np.square(answers - wanted).reshape(len(answers), -1).mean(-1) / scale
         known: Array = np.nan_to_num(apart, nan=WORST, posinf=WORST)
         return known
 
-    def _asked(self, teacher: distillation.Forward | None) -> Array:
+    def _asked(self, teacher: distillation.Forward | None) -> list[Array]:
         answer = self.answer if teacher is None else distillation.answers_of(teacher)
         parts = range(0, len(self.rows), distillation.BATCH_ROWS)
-        return np.concatenate([answer(self.objective.x[self.rows[i : i + distillation.BATCH_ROWS]]) for i in parts])
+        found = [answer(self.objective.x.take(self.rows[i : i + distillation.BATCH_ROWS])) for i in parts]
+        return [np.concatenate(each) for each in zip(*found, strict=True)]
 
     def _told(self, before: Array, after: Array) -> str:
         which = "not trained on" if len(self.objective.held) else "trained on, for there are too few to hold some out"
         rows = f"{units.counted(len(before), 'row')} {which}"
+        was, now = list(before.mean(0)), list(after.mean(0))
+        told = []
         if self.objective.y is not None:
-            return f"of {rows}, {units.percent(1 - before.mean())} were right before the training and {units.percent(1 - after.mean())} after it"
-        what = "divergence" if self.objective.student.classes else "mean squared difference"
-        return (
-            f"on {rows}, the {what} from the teacher's answers was {units.number(before.mean())} before the training and "
-            f"{units.number(after.mean())} after it"
-        )
+            share, then = 1 - was.pop(0), 1 - now.pop(0)
+            told.append(
+                f"of {rows}, {units.percent(share)} were right before the training and {units.percent(then)} after it"
+            )
+        several = len(self.names) > 1
+        for place, one, other in zip(self.objective.judged, was, now, strict=True):
+            classes = self.objective.student.kinds[place] == "classes"
+            what = "divergence" if classes else "mean squared difference"
+            share = "" if classes or not several else ", as a share of their variance,"
+            output = f" of '{self.names[place]}'" if several else ""
+            where = "" if told else f"on {rows}, "
+            told.append(
+                f"{where}the {what}{output} from the teacher's answers{share} was {units.number(one)} before the training and "
+                f"{units.number(other)} after it"
+            )
+        return "; ".join(told)
 
 
 def _log_softmax(logits: Array) -> Array:

@@ -2,18 +2,24 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from pipeline import frameworks
+from pipeline import frameworks, units
+from pipeline.child import Tell
 from pipeline.compress.context import Context
+from pipeline.compress.rows import Batches, called, inputs_of, outputs_of
 from pipeline.compress.settings import Distill, check_names
 from pipeline.compress.training import logits
 from pipeline.compress.training.checkpoint import Checkpoint, digest_of
 from pipeline.errors import PlanError
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasLayer, KerasModel, KerasVariable, TfTensor
+from pipeline.records import TensorSpec
+
+Kind = Literal["classes", "numbers", ""]
+"""How an output is learned from a teacher: scores of classes, other floating point numbers, or not at all."""
 
 CACHE_BYTES = 2**29  # of the teacher's answers for all rows; more are asked for in each step instead
 BATCH_ROWS = 500
@@ -58,31 +64,44 @@ def mean_square(one: TfTensor, other: TfTensor) -> TfTensor:
 
 
 class Forward(NamedTuple):
-    """A model that is asked for [outputs of layers..., answers]; the answers of a classifier are logits."""
+    """A model that is asked for the outputs of layers, and for its answers; class scores are answered as logits.
+
+    `takes` and `gives`: where each of its inputs stands among the arrays that it is given, and where each answer stands among its own
+    outputs. A teacher may have both in another order than its student.
+    """
 
     model: KerasModel
     outputs: KerasModel  # the same layers as `model`, with more outputs
     layers: tuple[str, ...]
-    classes: bool  # they are class scores
-    probabilities: bool  # they are, and no final softmax could be left out
+    kinds: tuple[Kind, ...]  # of each answer
+    probabilities: tuple[bool, ...]  # of each answer: class scores of which no final softmax could be left out
+    takes: tuple[int, ...]
+    gives: tuple[int, ...]
 
-    def __call__(self, x: TfTensor, *, training: bool) -> list[TfTensor]:
+    def __call__(self, x: Sequence[TfTensor], *, training: bool) -> tuple[list[TfTensor], list[TfTensor]]:
         """Features and answers as tensors, in a tf.function that is being traced."""
-        if not self.classes:
-            return self._listed(self.outputs(x, training=training))
-        with logits.without_softmax(self.model):
-            *features, answers = self._listed(self.outputs(x, training=training))
-        return [*features, logits.as_logits(answers, probabilities=self.probabilities)]
-
-    def _listed(self, found: TfTensor | list[TfTensor]) -> list[TfTensor]:
-        return list(found) if isinstance(found, list | tuple) else [found]
+        classes = [place for place, kind in zip(self.gives, self.kinds, strict=True) if kind == "classes"]
+        with logits.without_softmax(self.model, classes):
+            found = called(self.outputs, [x[place] for place in self.takes], training=training)
+        features, answers = found[: len(self.layers)], found[len(self.layers) :]
+        return features, [
+            logits.as_logits(answers[place], probabilities=clear) if kind == "classes" else answers[place]
+            for place, kind, clear in zip(self.gives, self.kinds, self.probabilities, strict=True)
+        ]
 
     def widths(self) -> list[tuple[int | None, ...]]:
         """Shapes of the layers' outputs, without the axis of rows."""
         return [tuple(self.model.get_layer(name).output.shape[1:]) for name in self.layers]
 
 
-def forward_of(model: KerasModel, x: Array, layers: tuple[str, ...], *, classes: bool) -> Forward:
+def forward_of(
+    model: KerasModel,
+    x: Sequence[Array],
+    layers: tuple[str, ...],
+    kinds: Sequence[Kind],
+    takes: Sequence[int] | None = None,
+    gives: Sequence[int] | None = None,
+) -> Forward:
     """`x`: some rows, to see whether class scores are probabilities. PlanError names a layer that the graph does not have once."""
     import keras
 
@@ -96,9 +115,18 @@ def forward_of(model: KerasModel, x: Array, layers: tuple[str, ...], *, classes:
                 f"distill.features: one of the layers {', '.join(layers)} of {model.name} is used more than once, so it has several outputs",
                 hint="Name the layer after it.",
             ) from error
-        outputs = keras.Model(model.inputs, [*seen, model.outputs[0]])
-    unclear = classes and logits.final_softmax(model) is None
-    return Forward(model, outputs, layers, classes, unclear and logits.answers_probabilities(model, x))
+        outputs = keras.Model(model.inputs, [*seen, *model.outputs])
+    takes = tuple(range(len(model.inputs)) if takes is None else takes)
+    gives = tuple(range(len(model.outputs)) if gives is None else gives)
+    unclear = [
+        kind == "classes" and logits.final_softmax(model, place) is None
+        for place, kind in zip(gives, kinds, strict=True)
+    ]
+    given = [x[place] for place in takes]
+    probabilities = tuple(
+        each and logits.answers_probabilities(model, given, place) for place, each in zip(gives, unclear, strict=True)
+    )
+    return Forward(model, outputs, layers, tuple(kinds), probabilities, takes, gives)
 
 
 class Teacher(NamedTuple):
@@ -106,7 +134,12 @@ class Teacher(NamedTuple):
 
     settings: Distill
     forward: Forward
-    answers: Array | None  # (rows, ...) float32 for the rows that are trained on; None: asked for in each step
+    learned: tuple[int, ...]  # the outputs that are learned from it
+    scored: int  # the output that labels are of
+    scales: tuple[float, ...]  # of each output that is learned: what its squared differences are divided by
+    answers: (
+        list[Array] | None
+    )  # (rows, ...) float32 of each of `learned`, for the rows that are trained on; None: asked for in each step
     projections: tuple[
         KerasLayer | None, ...
     ]  # from a layer of the student to the width of the teacher's; None: as wide already
@@ -116,37 +149,70 @@ class Teacher(NamedTuple):
         """Trained with the student, and thrown away."""
         return [variable for each in self.projections if each is not None for variable in each.variables]
 
-    def loss(
-        self, x: TfTensor, soft: TfTensor | None, labels: TfTensor | None, student: Sequence[TfTensor]
-    ) -> TfTensor:
-        """`soft`: the cached answers for these rows. `student`: its features and its answers."""
-        *features, answers = student
+    def losses(
+        self,
+        x: Sequence[TfTensor],
+        soft: Sequence[TfTensor] | None,
+        labels: TfTensor | None,
+        features: Sequence[TfTensor],
+        answers: Sequence[TfTensor],
+    ) -> list[TfTensor]:
+        """What is to be added up. `soft`: the cached answers for these rows. `features` and `answers` are the student's."""
+        wanted: Sequence[TfTensor] = ()
         if soft is None:
-            *wanted, soft = self.forward(x, training=False)
-        if self.forward.classes:
-            loss = distillation_loss(soft, answers, labels, self.settings)
-        else:
-            loss = mean_square(soft, answers)
+            wanted, all_answers = self.forward(x, training=False)
+            soft = [all_answers[place] for place in self.learned]
+        losses = [
+            self._loss(place, want, answers[place], scale, labels)
+            for place, want, scale in zip(self.learned, soft, self.scales, strict=True)
+        ]
         if features:
             for want, have, projection in zip(wanted, features, self.projections, strict=True):
-                loss += self.settings.feature_weight * mean_square(
-                    want, have if projection is None else projection(have)
-                )
-        return loss
+                compared = have if projection is None else projection(have)
+                losses.append(self.settings.feature_weight * mean_square(want, compared))
+        return losses
+
+    def _loss(self, place: int, want: TfTensor, have: TfTensor, scale: float, labels: TfTensor | None) -> TfTensor:
+        if self.forward.kinds[place] != "classes":
+            return mean_square(want, have) / scale
+        if place == self.scored:
+            return distillation_loss(want, have, labels, self.settings)
+        return softened_divergence(want, have, self.settings.temperature)
 
 
-def teach(student: Forward, settings: Distill, context: Context, x: Array, chosen: Array) -> Teacher:
-    """Open the teacher and let it answer the rows `chosen` of `x`. `student` is asked for `settings.features` too."""
-    opened = _open(settings, context, student.model)
-    teacher = forward_of(opened, x[:PROBE_ROWS], _names(settings.features)[0], classes=student.classes)
-    width = math.prod(size or 1 for size in teacher.model.outputs[0].shape[1:])
-    cached = not settings.features and 4 * width * len(chosen) <= CACHE_BYTES
-    return Teacher(
-        settings,
-        teacher,
-        _answers(teacher, x, chosen, context) if cached else None,
-        _projections(student, teacher, context.seed),
-    )
+def teach(
+    student: Forward,
+    settings: Distill,
+    context: Context,
+    x: Batches,
+    chosen: Array,
+    learned: tuple[int, ...],
+    scored: int,
+) -> Teacher:
+    """Open the teacher and let it answer the rows `chosen` of `x`. `student` is asked for `settings.features` too.
+
+    Where the model has several outputs, the squared differences of each are divided by the variance of the teacher's answers, so that
+    none outweighs the others by its unit.
+    """
+    opened, takes, gives = _open(settings, context, student.model)
+    probe = x.take(slice(PROBE_ROWS))
+    teacher = forward_of(opened, probe, _names(settings.features)[0], student.kinds, takes, gives)
+    widths = [math.prod(size or 1 for size in opened.outputs[gives[place]].shape[1:]) for place in learned]
+    cached = not settings.features and 4 * sum(widths) * len(chosen) <= CACHE_BYTES
+    answers = _answers(teacher, x, chosen, learned, context) if cached else None
+    scales: tuple[float, ...] = (1.0,)
+    if len(student.kinds) > 1:
+        some = answers if answers is not None else _of_rows(teacher, x, chosen[:BATCH_ROWS], learned)
+        scales = tuple(
+            _variance(each) if student.kinds[place] == "numbers" else 1.0
+            for place, each in zip(learned, some, strict=True)
+        )
+    return Teacher(settings, teacher, learned, scored, scales, answers, _projections(student, teacher, context.seed))
+
+
+def _variance(answers: Array) -> float:
+    """Over the rows, the mean of all places; 1 for answers that are always the same."""
+    return float(answers[:BATCH_ROWS].astype(np.float64).var(axis=0).mean()) or 1.0
 
 
 def student_layers(settings: Distill | None) -> tuple[str, ...]:
@@ -159,7 +225,10 @@ def _names(features: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]
     return tuple(teacher for teacher, _, _ in pairs), tuple(student or teacher for teacher, _, student in pairs)
 
 
-def _open(settings: Distill, context: Context, student: KerasModel) -> KerasModel:
+def _open(
+    settings: Distill, context: Context, student: KerasModel
+) -> tuple[KerasModel, tuple[int, ...], tuple[int, ...]]:
+    """The teacher, with where its inputs stand among the student's, and where the student's outputs stand among its own."""
     if settings.teacher is not None:
         path = context.folder / settings.teacher
         if not path.is_file():
@@ -172,41 +241,76 @@ def _open(settings: Distill, context: Context, student: KerasModel) -> KerasMode
         teacher = context.original()
     else:
         raise PlanError("distill needs a teacher", hint="Give distill.teacher, the path of a .keras file.")
-    sides = [frameworks.keras_specs(model, model.name) for model in (teacher, student)]
-    for what, of_teacher, of_student in zip(("input", "output"), *sides, strict=True):
-        if of_teacher.shape != of_student.shape:
+    orders = []
+    for what, sides in (
+        ("input", (inputs_of(teacher), inputs_of(student))),
+        ("output", (outputs_of(teacher), outputs_of(student))),
+    ):
+        of_teacher, of_student = sides
+        if len(of_teacher) != len(of_student):
             raise PlanError(
-                f"distill: the teacher's {what} has shape {of_teacher.shape}, and the student's {of_student.shape}",
+                f"distill: the teacher has {units.counted(len(of_teacher), what)}, and the student {len(of_student)}",
                 hint="The teacher must take the same rows and answer the same question: name another in distill.teacher.",
             )
-    return teacher
+        order = _order(of_teacher, of_student)
+        orders.append(order)
+        for place, each in enumerate(of_student):
+            other, name = of_teacher[order[place]], f" '{each.name}'" if len(of_student) > 1 else ""
+            if _free(other) != _free(each):
+                raise PlanError(
+                    f"distill: the teacher's {what}{name} has shape {_free(other)}, and the student's {_free(each)}",
+                    hint="The teacher must take the same rows and answer the same question: name another in distill.teacher.",
+                )
+    inputs, gives = orders
+    return teacher, tuple(inputs.index(place) for place in range(len(inputs))), tuple(gives)
 
 
-def _answers(teacher: Forward, x: Array, chosen: Array, context: Context) -> Array:
+def _order(of_teacher: Sequence[TensorSpec], of_student: Sequence[TensorSpec]) -> list[int]:
+    """Where each of the student's stands among the teacher's: by name, or by place where the names are others."""
+    names = [each.name for each in of_teacher]
+    if sorted(names) != sorted(each.name for each in of_student):
+        return list(range(len(names)))
+    return [names.index(each.name) for each in of_student]
+
+
+def _free(spec: TensorSpec) -> tuple[int | None, ...] | None:
+    return None if spec.shape is None else spec.shape[1:]
+
+
+def _answers(teacher: Forward, x: Batches, chosen: Array, learned: tuple[int, ...], context: Context) -> list[Array]:
     """Return what the teacher answers for the rows, in the order of `chosen`; read back if it was computed before."""
     weights = [weight.numpy() for weight in teacher.model.weights]
+    some = [np.ascontiguousarray(each[:BATCH_ROWS]) for each in x.columns]
     kept = Checkpoint(
-        context.resume, "teacher", digest_of(weights), digest_of([chosen, x[: BATCH_ROWS]]), teacher.probabilities
-    )  # fmt: skip
+        context.resume, "teacher", digest_of(weights), digest_of([chosen, *some]), teacher.probabilities, learned
+    )
     found = kept.read()
     if found is not None:
-        return found["answers"]
-    answer = answers_of(teacher)
-    answers: list[Array] = []
-    for start in range(0, len(chosen), BATCH_ROWS):
-        answers.append(answer(x[chosen[start : start + BATCH_ROWS]]))
-        context.tell(min(start + BATCH_ROWS, len(chosen)), len(chosen), "the teacher answers the training rows")
-    together = np.concatenate(answers)
-    kept.write({"answers": together})
+        return [found[f"answers {place}"] for place in learned]
+    together = _of_rows(teacher, x, chosen, learned, context.tell)
+    kept.write({f"answers {place}": each for place, each in zip(learned, together, strict=True)})
     return together
 
 
-def answers_of(model: Forward) -> Callable[[Array], Array]:
-    """A compiled function from rows to answers as float32."""
+def _of_rows(
+    teacher: Forward, x: Batches, chosen: Array, learned: tuple[int, ...], tell: Tell | None = None
+) -> list[Array]:
+    answer = answers_of(teacher)
+    found: list[list[Array]] = []
+    for start in range(0, len(chosen), BATCH_ROWS):
+        answers = answer(x.take(chosen[start : start + BATCH_ROWS]))
+        found.append([answers[place] for place in learned])
+        if tell is not None:
+            tell(min(start + BATCH_ROWS, len(chosen)), len(chosen), "the teacher answers the training rows")
+    return [np.concatenate(each) for each in zip(*found, strict=True)]
+
+
+def answers_of(model: Forward) -> Callable[[Sequence[Array]], list[Array]]:
+    """A compiled function from rows (of each input) to the answers of each output, as float32."""
     import tensorflow as tf
 
-    asked = tf.function(lambda x: model(x, training=False)[-1], reduce_retracing=True, autograph=False)
-    return lambda x: np.asarray(asked(tf.constant(np.ascontiguousarray(x))), np.float32)
+    asked = tf.function(lambda x: model(x, training=False)[1], reduce_retracing=True, autograph=False)
+    return lambda x: [np.asarray(each, np.float32) for each in asked([tf.constant(given) for given in x])]
 
 
 def _projections(student: Forward, teacher: Forward, seed: int) -> tuple[KerasLayer | None, ...]:

@@ -4,58 +4,68 @@ Probabilities near 0 and 1 have lost the differences that a loss is made of: in 
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pipeline.compress.rows import called
 from pipeline.frameworks import Array
-from pipeline.frameworks.types import KerasLayer, KerasModel, TfTensor
+from pipeline.frameworks.keras_graph import nodes_of
+from pipeline.frameworks.types import KerasLayer, KerasModel, KerasTensor, TfTensor
 
 LEAST_PROBABILITY = 1e-7  # Keras's own epsilon, to which its cross entropy clips
 
 
 @contextlib.contextmanager
-def without_softmax(model: KerasModel) -> Iterator[None]:
-    """Let the model answer what goes into its final softmax, inside the context. Trace a tf.function inside; a model without one stays as it is."""
+def without_softmax(model: KerasModel, outputs: Sequence[int] = (0,)) -> Iterator[None]:
+    """Let these outputs answer what goes into their final softmax, inside the context. Trace a tf.function inside; one without a softmax
+    stays as it is.
+    """
     import keras
 
-    last = final_softmax(model)
-    if last is None:
+    found = {id(last): last for each in outputs if (last := final_softmax(model, each)) is not None}
+    for last in found.values():
+        if hasattr(last, "activation"):
+            last.activation = keras.activations.linear
+        else:
+            last.call = lambda x, **_: x
+    try:
         yield
-    elif hasattr(last, "activation"):
-        last.activation = keras.activations.linear
-        try:
-            yield
-        finally:
-            last.activation = keras.activations.softmax
-    else:
-        last.call = lambda x, **_: x
-        try:
-            yield
-        finally:
-            del last.call
+    finally:
+        for last in found.values():
+            if hasattr(last, "activation"):
+                last.activation = keras.activations.softmax
+            else:
+                del last.call
 
 
-def final_softmax(model: KerasModel) -> KerasLayer | None:
-    """The operation of the graph that makes the answers, if it is (or ends in) a softmax over the classes and does nothing else."""
+def final_softmax(model: KerasModel, output: int = 0) -> KerasLayer | None:
+    """The operation of the graph that makes these answers, if it is (or ends in) a softmax over the classes and does nothing else."""
     import keras
 
-    history = model.outputs[0]._keras_history  # noqa: SLF001 - where Keras keeps the graph
-    last = history.operation
+    tensor, outer = model.outputs[output], model
+    last = tensor._keras_history.operation  # noqa: SLF001 - where Keras keeps the graph
     while hasattr(last, "layers") and hasattr(last, "outputs"):  # a nested model
-        history = last.outputs[history.tensor_index]._keras_history  # noqa: SLF001
-        last = history.operation
-    if len(last._inbound_nodes) != 1:  # noqa: SLF001 - it is used elsewhere too
+        if _is_read(outer, tensor):
+            return None
+        tensor, outer = last.outputs[tensor._keras_history.tensor_index], last  # noqa: SLF001
+        last = tensor._keras_history.operation  # noqa: SLF001
+    if len(last._inbound_nodes) != 1 or _is_read(outer, tensor):  # noqa: SLF001 - it is used elsewhere too
         return None
     if isinstance(last, keras.layers.Softmax):
-        return last if last.axis in (-1, len(model.outputs[0].shape) - 1) else None
+        return last if last.axis in (-1, len(tensor.shape) - 1) else None
     return last if getattr(last, "activation", None) is keras.activations.softmax else None
 
 
-def answers_probabilities(model: KerasModel, x: Array) -> bool:
+def _is_read(model: KerasModel, tensor: KerasTensor) -> bool:
+    """Return whether another output of the model is made of this one."""
+    return len(model.outputs) > 1 and any(x is tensor for node in nodes_of(model) for x in node.input_tensors)
+
+
+def answers_probabilities(model: KerasModel, x: Sequence[Array], output: int = 0) -> bool:
     """Return whether the answers for these rows are probabilities: not negative, and 1 together."""
-    outputs = np.asarray(model(x, training=False), np.float32)
-    return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3))
+    answers = np.asarray(called(model, x, training=False)[output], np.float32)
+    return bool((answers >= 0).all() and np.allclose(answers.sum(axis=-1), 1, atol=1e-3))
 
 
 def as_logits(answers: TfTensor, *, probabilities: bool) -> TfTensor:

@@ -30,7 +30,7 @@ TELL_SECONDS = 0.1
 def check(model: KerasModel, how: Recover | None, context: Context) -> None:
     """Raise if the model cannot be trained so on these rows: before a pass begins with what it does first."""
     if how is not None:
-        objective.fitting(model, how, context.training)
+        objective.fitting(model, how, context)
 
 
 def recover(
@@ -151,7 +151,7 @@ class Training:
         """
         import tensorflow as tf
 
-        def step(batch: dict[str, TfTensor]) -> tuple[TfTensor, TfTensor, TfTensor]:
+        def step(batch: dict[str, list[TfTensor]]) -> tuple[TfTensor, TfTensor, TfTensor]:
             with mixed_precision.computing_in(self.model, policy), tf.GradientTape() as tape:
                 loss, right = self.objective.loss(batch)
                 loss = tf.add_n(
@@ -179,7 +179,7 @@ class Training:
             if not finite:
                 raise NotFinite(self.model, self._where(epoch, i)).of_loss(float(loss), batch["x"])
             called.on_train_batch_end(i, {"loss": float(loss)})
-            rows = len(batch["x"])
+            rows = len(batch["x"][0])
             total, correct, seen = total + float(loss) * rows, correct + int(right), seen + rows
             accuracy = correct / seen if self.objective.labelled else None
             last = i + 1 == self.objective.steps  # the end of an epoch is reported when it is kept
@@ -205,7 +205,7 @@ def _sums(gradients: Sequence[TfTensor | None]) -> list[TfTensor]:
     return [tf.reduce_sum(tf.cast(getattr(each, "values", each), "float32")) for each in gradients if each is not None]
 
 
-def _bound(step: TfFunction, batch: dict[str, Array]) -> Callable[[], list[Array]]:
+def _bound(step: TfFunction, batch: objective.Batch) -> Callable[[], list[Array]]:
     return lambda: [each.numpy() for each in step(batch)]
 
 

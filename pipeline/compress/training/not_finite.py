@@ -1,6 +1,6 @@
 """Where the numbers of a training stopped being numbers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,9 +28,9 @@ class NotFinite(NamedTuple):
                     hint=HINT,
                 )
 
-    def of_loss(self, loss: float, x: Array) -> StageError:
-        """Return the error to raise: names the first layer whose weights or outputs for the rows `x` are not finite."""
-        if not np.isfinite(x).all():
+    def of_loss(self, loss: float, x: Sequence[Array]) -> StageError:
+        """Return the error to raise: names the first layer whose weights or outputs for the rows `x` (of each input) are not finite."""
+        if not all(np.isfinite(each).all() for each in x if each.dtype.kind == "f"):
             return StageError(
                 f"the training failed in {self.where}: the training rows hold NaN or infinity",
                 hint="Take these rows out of data.training, or fill the gaps as in the training of the model.",
@@ -46,12 +46,13 @@ class NotFinite(NamedTuple):
         )
         return StageError(f"the training failed in {self.where}: {became}, {where}", hint=HINT)
 
-    def _first_layer(self, x: Array) -> str | None:
+    def _first_layer(self, x: Sequence[Array]) -> str | None:
         import keras
 
         layers = [layer for layer in self.model.layers if len(layer._inbound_nodes) == 1]  # noqa: SLF001 - one output
         seeing = keras.Model(self.model.inputs, [layer.output for layer in layers])
-        for layer, outputs in zip(layers, seeing(x, training=True), strict=True):
+        given = list(x) if len(x) > 1 else x[0]
+        for layer, outputs in zip(layers, seeing(given, training=True), strict=True):
             if not all(np.isfinite(np.asarray(each, np.float32)).all() for each in keras.tree.flatten(outputs)):
                 return str(layer.name)
         return None

@@ -1,19 +1,24 @@
 """What a training learns from: checked rows in their order, labels, and a teacher's answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline import frameworks, units
-from pipeline.compress.context import Context, Dataset
-from pipeline.compress.settings import Recover
+from pipeline.compress.context import Context
+from pipeline.compress.rows import Batches, outputs_of, refuse_steps, scored_of
+from pipeline.compress.settings import Distill, Recover
 from pipeline.compress.training import distillation, logits
 from pipeline.compress.training.checkpoint import digest_of
-from pipeline.compress.training.distillation import Forward, Teacher
+from pipeline.compress.training.distillation import Forward, Kind, Teacher
 from pipeline.errors import DataError, StageError
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasModel, KerasVariable, TfSpec, TfTensor
+from pipeline.records import TensorSpec
+
+Batch = dict[str, list[Array]]
+"""x: of each input; y: the labels; soft: the teacher's answers of each output that it teaches."""
 
 EVALUATION_ROWS = 1000  # for the accuracy that is shown after each epoch: its standard error is at most 1.6 points
 IDENTITY_ROWS = 64
@@ -24,12 +29,13 @@ training is compared with its beginning."""
 
 class Objective(NamedTuple):
     student: Forward
-    x: Array
+    x: Batches
     y: Array | None  # None: nothing is learned from labels
     chosen: Array  # the rows of x to train on, ascending
     held: Array  # the rows of x that are not trained on and compare, ascending; empty where there are fewer than HELD_SHARE
     steps: int  # in an epoch
     seed: int
+    scored: int  # the output that labels are of
     teacher: Teacher | None
     evaluated: Callable[[], str]  # ", 91.20 % of 1,000 evaluation rows"
 
@@ -38,66 +44,84 @@ class Objective(NamedTuple):
         return self.y is not None
 
     @property
+    def judged(self) -> list[int]:
+        """The outputs that only the teacher can judge."""
+        learned = () if self.teacher is None else self.teacher.learned
+        return [each for each in learned if not (self.labelled and each == self.scored)]
+
+    @property
     def variables(self) -> list[KerasVariable]:
         return [] if self.teacher is None else self.teacher.variables
 
     def identity(self) -> tuple[object, ...]:
         """Return what a resumed training must have in common with the one that was stopped. (Some of x stands for all of it.)"""
-        return digest_of([self.chosen, self.x[:IDENTITY_ROWS], np.array(self.x.shape), *self._labels()]), self.steps
+        some = [each for x in self.x.columns for each in (np.ascontiguousarray(x[:IDENTITY_ROWS]), np.array(x.shape))]
+        return digest_of([self.chosen, *some, *self._labels()]), self.steps, self.scored
 
     def _labels(self) -> list[Array]:
         return [] if self.y is None else [self.y]
 
-    def batches(self, epoch: int) -> Iterator[dict[str, Array]]:
+    def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield every row once, in an order of this seed and epoch, in batches of one size or one row less."""
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.chosen))
         soft = None if self.teacher is None else self.teacher.answers
         for part in np.array_split(order, self.steps):
             positions = np.sort(part)  # one way through a file that x is mapped from
             rows = self.chosen[positions]
-            batch = {"x": np.ascontiguousarray(self.x[rows])}
+            batch = {"x": self.x.take(rows)}
             if self.y is not None:
-                batch["y"] = self.y[rows].astype(np.int32)
+                batch["y"] = [self.y[rows].astype(np.int32)]
             if soft is not None:
-                batch["soft"] = soft[positions]
+                batch["soft"] = [each[positions] for each in soft]
             yield batch
 
-    def signature(self) -> dict[str, TfSpec]:
+    def signature(self) -> dict[str, list[TfSpec]]:
         """Return the tf.TensorSpec of each array of one batch."""
         import tensorflow as tf
 
         return {
-            name: tf.TensorSpec((None, *array.shape[1:]), array.dtype, name)
-            for name, array in next(self.batches(0)).items()
+            name: [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in arrays]
+            for name, arrays in next(self.batches(0)).items()
         }
 
-    def loss(self, batch: dict[str, TfTensor]) -> tuple[TfTensor, TfTensor]:
+    def loss(self, batch: dict[str, list[TfTensor]]) -> tuple[TfTensor, TfTensor]:
         """(loss, how many answers are right) as tensors, in a tf.function that is being traced."""
         import tensorflow as tf
 
-        found = self.student(batch["x"], training=True)
-        labels = batch.get("y")
+        features, answers = self.student(batch["x"], training=True)
+        labels = batch["y"][0] if "y" in batch else None
+        losses = []
+        if labels is not None and (self.teacher is None or self.scored not in self.teacher.learned):
+            losses.append(distillation.cross_entropy(labels, answers[self.scored]))
         if self.teacher is not None:
-            loss = self.teacher.loss(batch["x"], batch.get("soft"), labels, found)
-        else:
-            loss = distillation.cross_entropy(labels, found[-1])
+            losses += self.teacher.losses(batch["x"], batch.get("soft"), labels, features, answers)
+        loss = losses[0] if len(losses) == 1 else tf.add_n(losses)
         if labels is None:
             return loss, tf.constant(0)
-        right = tf.equal(tf.argmax(found[-1], -1, output_type=tf.int32), labels)
+        right = tf.equal(tf.argmax(answers[self.scored], -1, output_type=tf.int32), labels)
         return loss, tf.reduce_sum(tf.cast(right, tf.int32))
 
 
 def prepare(model: KerasModel, how: Recover, context: Context) -> Objective:
     """Check that the model can learn from the rows. DataError, PlanError or StageError says what does not fit."""
-    x, y, classes = fitting(model, how, context.training)
+    x, y, kinds, scored = fitting(model, how, context)
     held, count = _held(len(x)), trained_rows(how, len(x))
     order = np.random.default_rng(context.seed).permutation(len(x))
     chosen, kept = np.sort(order[:count]), np.sort(order[count : count + held])
-    probe, distill = x[: distillation.PROBE_ROWS], how.distillation
-    student = distillation.forward_of(model, probe, distillation.student_layers(distill), classes=classes)
-    teacher = None if distill is None else distillation.teach(student, distill, context, x, chosen)
+    distill = how.distillation
+    student = distillation.forward_of(
+        model, x.take(slice(distillation.PROBE_ROWS)), distillation.student_layers(distill), kinds
+    )
+    learned = tuple(
+        place for place, kind in enumerate(kinds) if kind and (distill is not None or place != scored or y is None)
+    )
+    teacher = None
+    if learned:
+        teacher = distillation.teach(student, distill or Distill(), context, x, chosen, learned, scored)
     steps = -(-len(chosen) // how.batch_size)
-    return Objective(student, x, y, chosen, kept, steps, context.seed, teacher, _evaluating(student, context))
+    return Objective(
+        student, x, y, chosen, kept, steps, context.seed, scored, teacher, _evaluating(student, scored, context)
+    )
 
 
 def trained_rows(how: Recover, rows: int) -> int:
@@ -107,7 +131,7 @@ def trained_rows(how: Recover, rows: int) -> int:
 
 def steps_of(how: Recover, context: Context) -> int:
     """Return the steps of the whole training; 0 without rows."""
-    rows = 0 if context.training is None else len(context.training.x)
+    rows = 0 if context.training is None else context.training.rows
     return how.epochs * -(-trained_rows(how, rows) // how.batch_size)
 
 
@@ -115,29 +139,39 @@ def _held(rows: int) -> int:
     return min(MOST_HELD, rows // HELD_SHARE)
 
 
-def fitting(model: KerasModel, how: Recover, training: Dataset | None) -> tuple[Array, Array | None, bool]:
-    """Return the checked rows, their labels if they are learned from, and whether the model's answers are class scores.
+def fitting(model: KerasModel, how: Recover, context: Context) -> tuple[Batches, Array | None, tuple[Kind, ...], int]:
+    """Return the checked rows, their labels if they are learned from, the kind of each output, and which one is scored.
 
     A row of numbers is taken for class scores where there are labels, or where it is probabilities. Else it may be anything, and is
     learned from a teacher like an image: by the mean squared difference, which serves logits too (Ba, Caruana: arXiv 1312.6184).
     """
-    if training is None or not len(training.x):
+    training = context.training
+    if training is None or not training.rows:
         raise DataError("recover needs data.training", hint="Give the rows that the model was trained on, with labels.")
-    spec, output = frameworks.keras_specs(model, model.name)
-    frameworks.check_fits(training.x, spec, "data.training", "keras")
-    if how.rows is not None and how.rows > len(training.x):
+    refuse_steps(model, context, "recover cannot train")
+    x, outputs, scored = Batches(model, training, "data.training"), outputs_of(model), scored_of(model, context)
+    _check_batches(model, x)
+    if how.rows is not None and how.rows > len(x):
         raise DataError(
-            f"recover.rows is {how.rows:,}, but data.training has only {len(training.x):,} rows",
+            f"recover.rows is {how.rows:,}, but data.training has only {len(x):,} rows",
             hint="Leave recover.rows out to train on all of them.",
         )
-    classes, distill = frameworks.classes_of(output), how.distillation
-    if classes is None or (training.y is None and distill is not None and not _softened(model, training.x)):
+    probe = x.take(slice(distillation.PROBE_ROWS))
+    kinds = [_kind(model, place, each, probe, scored) for place, each in enumerate(outputs)]
+    classes, distill = frameworks.classes_of(outputs[scored]), how.distillation
+    if (
+        classes is None
+        or not kinds[scored]
+        or (training.y is None and distill is not None and not _softened(model, probe, scored))
+    ):
         if distill is None:
             raise StageError(
-                f"recover can train classifiers, and the output of {model.name} is not one score for each class",
+                f"recover can train classifiers, and the output {_named(outputs, scored)}of {model.name} is not one score for each class",
                 hint="Give recover.distill = true, to learn from the answers of the model as it was; or take recover out.",
             )
-        return training.x, None, False
+        _check_learned(model, kinds)
+        return x, None, tuple(kinds), scored
+    kinds[scored] = "classes"
     if training.y is None:
         if distill is None or distill.weight < 1:
             raise DataError(
@@ -145,14 +179,43 @@ def fitting(model: KerasModel, how: Recover, training: Dataset | None) -> tuple[
                 hint="Give (x, y) with one integer label for each row; or recover.distill = { weight = 1 }, to learn from the "
                 "teacher's answers alone.",
             )
-        return training.x, None, True
-    _check_labels(training.y, len(training.x), classes)
-    return training.x, training.y, True
+        return x, None, tuple(kinds), scored
+    _check_labels(training.y, len(x), classes)
+    return x, training.y, tuple(kinds), scored
 
 
-def _softened(model: KerasModel, x: Array) -> bool:
-    probe = x[: distillation.PROBE_ROWS]
-    return logits.final_softmax(model) is not None or logits.answers_probabilities(model, probe)
+def _kind(model: KerasModel, place: int, output: TensorSpec, probe: list[Array], scored: int) -> Kind:
+    """How an output is compared with the teacher's. "": it is an integer, such as an argmax, which nothing can be learned through."""
+    if output.dtype != "bfloat16" and np.dtype(output.dtype).kind != "f":
+        return ""
+    if place == scored or frameworks.classes_of(output) is None or not _softened(model, probe, place):
+        return "numbers"
+    return "classes"
+
+
+def _softened(model: KerasModel, probe: list[Array], output: int) -> bool:
+    return logits.final_softmax(model, output) is not None or logits.answers_probabilities(model, probe, output)
+
+
+def _named(outputs: Sequence[TensorSpec], place: int) -> str:
+    """The name of an output, followed by a space; "" where there is only one."""
+    return f"'{outputs[place].name}' " if len(outputs) > 1 else ""
+
+
+def _check_batches(model: KerasModel, x: Batches) -> None:
+    if x.whole:
+        raise StageError(
+            f"recover cannot train {model.name}: each row is a whole batch for it",
+            hint="Build the model with an open batch, keras.Input(shape), and give it these weights.",
+        )
+
+
+def _check_learned(model: KerasModel, kinds: Sequence[Kind]) -> None:
+    if not any(kinds):
+        raise StageError(
+            f"recover cannot train {model.name}: no output is a floating point number, so nothing can be learned from them",
+            hint="Give the model before its argmax or rounding: keras.Model(model.inputs, the scores).",
+        )
 
 
 def _check_labels(y: Array, rows: int, classes: int) -> None:
@@ -168,16 +231,17 @@ def _check_labels(y: Array, rows: int, classes: int) -> None:
         )
 
 
-def _evaluating(student: Forward, context: Context) -> Callable[[], str]:
+def _evaluating(student: Forward, scored: int, context: Context) -> Callable[[], str]:
     """Answers the accuracy on some evaluation rows as it is now, as the end of a sentence; "" where there are no labels."""
     rows = context.evaluation
-    if not student.classes or rows is None or rows.y is None:
+    if student.kinds[scored] != "classes" or rows is None or rows.y is None:
         return lambda: ""
-    drawn = np.sort(np.random.default_rng(context.seed).permutation(len(rows.x))[:EVALUATION_ROWS])
-    x, y, answer = np.ascontiguousarray(rows.x[drawn]), rows.y[drawn], distillation.answers_of(student)
+    drawn = np.sort(np.random.default_rng(context.seed).permutation(rows.rows)[:EVALUATION_ROWS])
+    x, y = Batches(student.model, rows, "data.evaluation").take(drawn), rows.y[drawn]
+    answer = distillation.answers_of(student)
 
     def evaluated() -> str:
-        share = frameworks.accuracy(answer(x), y)
+        share = frameworks.accuracy(answer(x)[scored], y)
         return f", {units.percent(share)} of {len(y):,} evaluation rows"
 
     return evaluated

@@ -15,9 +15,10 @@ def onnx_file(tiny_folder, tmp_path_factory):
     import onnx
 
     artifact = Artifact(sha256="0" * 64, format="keras", size_bytes=1)
-    record = Model(name="tiny", artifact=artifact, input=None, output=None, parameters=None)
+    inputs, outputs = FORMATS["keras"].interface(frameworks.open_keras(tiny_folder / "tiny.keras"))
+    record = Model(name="tiny", artifact=artifact, inputs=inputs, outputs=outputs, parameters=None)
     folder = tmp_path_factory.mktemp("onnx")
-    job = Job(tiny_folder / "tiny.keras", record, None, folder, (8, 8, 1))
+    job = Job(tiny_folder / "tiny.keras", record, None, folder, {"image": (1, 8, 8, 1)})
     onnx.save(onnx_fp32.proto_of(job), folder / "tiny.onnx")
     return folder / "tiny.onnx"
 

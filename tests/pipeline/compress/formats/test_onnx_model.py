@@ -9,8 +9,8 @@ from pipeline import compress, frameworks
 from pipeline.compress.context import Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.onnx_graph.graph import Graph
-from pipeline.compress.onnx_graph.runs import difference
 from pipeline.errors import ModelError, PlanError, StageError
+from tests.pipeline.compress.answering import answers, difference
 from tests.support.onnx_graphs import GRAPHS, Build, made
 from tests.support.tiny_model import through
 
@@ -180,8 +180,8 @@ def test_the_whole_chain_over_an_onnx_model(project, sets):
     assert set(made_of) >= {("original", "onnx-fp32"), ("compressed", "onnx-fp32"), ("compressed", "onnx-int8")}
     assert made_of["compressed", "onnx-int8"].agreement.accuracy_ratio > 0.9
     kept = onnx.load(project.store.path(whole.compressed.model.artifact))
-    answers = FORMAT.answers(kept, sets.evaluation[0], lambda done, of: None)
-    assert np.mean(answers.argmax(1) == sets.evaluation[1]) == whole.compressed.model.accuracy_ratio
+    found = answers(kept, sets.evaluation[0])
+    assert np.mean(found.argmax(1) == sets.evaluation[1]) == whole.compressed.model.accuracy_ratio
 
 
 def test_without_formats_the_compressed_file_runs_as_it_is_beside_the_original(project):

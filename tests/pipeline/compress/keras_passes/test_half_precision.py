@@ -89,7 +89,8 @@ def test_the_file_holds_exactly_the_weights_of_the_pass(tmp_path, sets):
     answers = []
     for data in (half, whole):
         (tmp_path / "made.tflite").write_bytes(data)
-        answers.append(frameworks.Tflite(tmp_path / "made.tflite", "made").answers(x, silent))
+        runner = frameworks.Tflite(tmp_path / "made.tflite", "made")
+        answers.append(np.concatenate([runner.run({runner.inputs[0].name: row[None]})[0] for row in x]))
     np.testing.assert_allclose(*answers, rtol=1e-5, atol=1e-6)
 
 

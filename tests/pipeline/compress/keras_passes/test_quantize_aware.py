@@ -13,6 +13,7 @@ from pipeline.compress.settings import Recover
 from pipeline.convert import conversion, tflite_int8
 from pipeline.errors import DataError, PromiseError, StageError
 from pipeline.records import Artifact, Model
+from tests.pipeline.compress.answering import answers
 from tests.support.tiny_model import PLAN, through, tiny_model
 
 
@@ -31,8 +32,9 @@ def int8_file(model, folder):
     source = folder / "source.keras"
     source.write_bytes(frameworks.save_keras(model))
     artifact = Artifact(sha256="0" * 64, format="keras", size_bytes=1)
-    record = Model(name="m", artifact=artifact, input=None, output=None, parameters=None)
-    job = conversion.Job(source, record, None, folder, tuple(model.inputs[0].shape[1:]))
+    inputs, outputs = FORMATS["keras"].interface(model)
+    record = Model(name="m", artifact=artifact, inputs=inputs, outputs=outputs, parameters=None)
+    job = conversion.Job(source, record, None, folder, {each.name: (1, *each.shape[1:]) for each in inputs})
     path = folder / "int8.tflite"
     path.write_bytes(tflite_int8.convert(job, silent))
     return path
@@ -41,9 +43,9 @@ def int8_file(model, folder):
 def steps_apart(model, folder, x):
     """Largest difference between the int8 file and the model, for each row, in steps of the output."""
     runner = frameworks.Tflite(int8_file(model, folder), "int8")
-    answers = frameworks.keras_answers(model, x, silent)
-    difference = np.abs(runner.answers(x, silent) - answers).reshape(len(x), -1).max(axis=1)
-    return difference / runner.output["quantization"][0]
+    found = np.concatenate([runner.run({runner.inputs[0].name: row[None]})[0] for row in x])
+    difference = np.abs(found - answers(model, x)).reshape(len(x), -1).max(axis=1)
+    return difference / runner.interpreter.get_output_details()[0]["quantization"][0]
 
 
 def residual(x):
@@ -105,7 +107,7 @@ def test_the_file_of_a_trained_model_answers_within_one_output_step(tiny_folder,
     after, applied = rounding(model, sets, recover={"epochs": 2, "batch_size": 50, "distill": True})
     x, y = sets.evaluation
     assert steps_apart(after, tmp_path, x).max() <= 1.001
-    assert frameworks.accuracy(frameworks.keras_answers(after, x, silent), y) > 0.95
+    assert frameworks.accuracy(answers(after, x), y) > 0.95
     assert applied.claims["quantized_layers"] == 5
     assert applied.claims["quantized_activations"] == 7  # the input, five layers, and the softmax behind the last
     assert applied.claims["most_values_of_a_channel"] <= 255
@@ -128,7 +130,7 @@ def test_four_bits_in_the_file_and_training_makes_up_for_them(tiny_folder, sets,
     after, applied = rounding(model, sets, weight_bits=4, recover={"epochs": 3, "batch_size": 50})
     assert applied.claims["most_values_of_a_channel"] <= 15
     assert any("4-bit weights in 8 bits" in note for note in applied.changed.notes)
-    before, now = (frameworks.accuracy(frameworks.keras_answers(each, x, silent), y) for each in (plain, after))
+    before, now = (frameworks.accuracy(answers(each, x), y) for each in (plain, after))
     assert now > 0.95
     assert now >= before
     interpreter = frameworks.Tflite(int8_file(after, tmp_path), "int8", plain=True).interpreter

@@ -7,12 +7,12 @@ from onnx import numpy_helper
 
 from pipeline import compress
 from pipeline.compress.context import Dataset
-from pipeline.compress.formats import FORMATS
 from pipeline.compress.onnx_graph.fold import fold, scale_outputs
 from pipeline.compress.onnx_graph.graph import Graph, copy_of
-from pipeline.compress.onnx_graph.runs import difference, moments
+from pipeline.compress.onnx_graph.runs import moments
 from pipeline.compress.onnx_passes import correct_bias, equalize
 from pipeline.errors import DataError, PlanError, StageError
+from tests.pipeline.compress.answering import answers, difference, looked
 from tests.support.onnx_graphs import GRAPHS, Build, made
 
 pytestmark = pytest.mark.frameworks
@@ -118,7 +118,7 @@ def test_the_bias_takes_back_exactly_the_mean_error_of_rounding(per_channel):
     build = Build(shape=(1, 3, 4, 4))
     model = build.model(build.conv("x", 5, kernel=1))
     rows = build.rows(20) + 1
-    used, _ = correct_bias._split(rows, 0)
+    used, _ = correct_bias._split(looked(model, rows), 0)
     assert len(used) == 18
     weight, bias = (numpy_helper.to_array(each) for each in model.graph.initializer)
     largest = np.abs(weight).max(axis=(1, 2, 3) if per_channel else None, keepdims=True)
@@ -135,7 +135,7 @@ def test_the_bias_takes_back_exactly_the_mean_error_of_rounding(per_channel):
 def test_the_last_layer_of_the_rounded_network_has_the_mean_of_the_exact_one():
     model, build = made("channels_last")
     rows = build.rows(32) + 0.5
-    used, _ = correct_bias._split(rows, 0)
+    used, _ = correct_bias._split(looked(model, rows), 0)
     settings = correct_bias.Settings(bits=4)
     after = correct(model, rows, bits=4).changed.model
 
@@ -202,20 +202,20 @@ def int8_answers(model, rows, x, folder):
         folder / "float.onnx", folder / "int8.onnx", Reader(), quant_format=QuantFormat.QDQ, per_channel=False,
         activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
     )  # fmt: skip
-    return FORMATS["onnx"].answers(onnx.load(folder / "int8.onnx"), x, lambda done, of: None)
+    return answers(onnx.load(folder / "int8.onnx"), x)
 
 
 def test_they_win_back_what_a_scale_for_each_tensor_loses(sources, sets, tmp_path):
     """As measured for data-free quantization: the stressed network is the same in floating point and broken in 8 bits."""
     original, rows, (x, y) = sources("onnx"), sets.calibration[0], sets.evaluation
-    exact = FORMATS["onnx"].answers(original, x, lambda done, of: None)
+    exact = answers(original, x)
 
     def of_int8(model):
-        answers = int8_answers(model, rows, x, tmp_path)
-        return np.abs(answers - exact).mean(), np.mean(answers.argmax(1) == y)
+        found = int8_answers(model, rows, x, tmp_path)
+        return np.abs(found - exact).mean(), np.mean(found.argmax(1) == y)
 
     broken = stressed(original)
-    assert np.abs(FORMATS["onnx"].answers(broken, x, lambda done, of: None) - exact).max() < 1e-4
+    assert np.abs(answers(broken, x) - exact).max() < 1e-4
     corrected = correct(broken, rows, per_channel=False).changed.model
     both = correct(compress.apply(broken, "equalize").changed.model, rows, per_channel=False).changed.model
     errors, accuracies = zip(*map(of_int8, (original, broken, corrected, both)), strict=True)

@@ -11,9 +11,10 @@ from pipeline.compress.context import Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.onnx_graph.fold import fold
 from pipeline.compress.onnx_graph.graph import Graph, copy_of
-from pipeline.compress.onnx_graph.runs import difference, moments, run, shapes_of_run
+from pipeline.compress.onnx_graph.runs import moments, run, shapes_of_run
 from pipeline.compress.onnx_passes.prune_channels import Selected, Settings
 from pipeline.errors import DataError, PlanError, StageError
+from tests.pipeline.compress.answering import answers, difference, looked
 from tests.support.onnx_graphs import GRAPHS, Build, made
 
 pytestmark = pytest.mark.frameworks
@@ -46,7 +47,7 @@ def surgery(model, rows, **given):
     graph, masked = copy_of(model), copy_of(model)
     fold(graph)
     fold(masked)
-    selected = Selected(graph, shapes_of_run(graph.model, rows), Settings(**given), seed=0)
+    selected = Selected(graph, shapes_of_run(graph.model, looked(graph.model, rows)), Settings(**given), seed=0)
     selected.mask(masked)
     selected.cut()
     onnx.checker.check_model(graph.model, full_check=True)
@@ -174,7 +175,9 @@ def test_every_layer_has_the_mean_and_the_spread_of_before(name):
     before = copy_of(model)
     fold(before)
     last = [list(each.layers())[-1] for each in (before, after)]
-    (was,), (now,) = (moments(graph.model, [layer], rows) for graph, layer in zip((before, after), last, strict=True))
+    (was,), (now,) = (
+        moments(graph.model, [layer], looked(model, rows)) for graph, layer in zip((before, after), last, strict=True)
+    )
     assert np.allclose(was.mean, now.mean, atol=1e-4)
     assert np.allclose(was.deviation, now.deviation, rtol=1e-3)
 
@@ -185,8 +188,7 @@ def test_the_statistics_win_back_what_the_cut_lost(sources, sets):
     rows, (x, y) = sets.calibration[0], sets.evaluation
     cut, _ = surgery(model, rows, ratio=0.25, round_to=1)
     restored = prune(model, rows, ratio=0.25, round_to=1).changed.model
-    answer = FORMATS["onnx"].answers
-    original, plain, better = (answer(each, x, lambda done, of: None) for each in (model, cut, restored))
+    original, plain, better = (answers(each, x) for each in (model, cut, restored))
     assert np.abs(better - original).mean() < 0.8 * np.abs(plain - original).mean()
     assert np.mean(better.argmax(1) == y) > 0.9
     assert FORMATS["onnx"].multiply_accumulates(restored) < FORMATS["onnx"].multiply_accumulates(model)
@@ -195,5 +197,5 @@ def test_the_statistics_win_back_what_the_cut_lost(sources, sets):
 def test_outputs_inside_the_graph_can_be_looked_at():
     model, build = made("plain")
     names = [node.output[0] for node in Graph(model).nodes]
-    (values,) = run(model, names, build.rows(1))
+    (values,) = run(model, names, looked(model, build.rows(1)))
     assert [each.shape[1] for each in values] == [16, 16, 4]

@@ -15,6 +15,7 @@ from pipeline.compress.onnx_graph.runs import run
 from pipeline.compress.onnx_passes import codebook, prune_weights
 from pipeline.compress.sparsity.masks import Pattern, keeps_pattern
 from pipeline.errors import ModelError, PlanError, PromiseError, StageError
+from tests.pipeline.compress.answering import answers, looked
 from tests.pipeline.compress.liars import lying
 from tests.support.onnx_graphs import Build, made
 
@@ -204,10 +205,6 @@ def test_a_container_of_other_weights_is_a_broken_promise():
 # --- statistics
 
 
-def answers(model, x):
-    return FORMATS["onnx"].answers(model, x, lambda done, of: None)
-
-
 @pytest.mark.parametrize(
     ("name", "given"),
     [
@@ -241,7 +238,8 @@ def test_batch_normalisation_is_estimated_anew_and_the_kernel_before_it_keeps_it
     assert np.array_equal(constants(plain)[kernel], constants(better)[kernel])
     assert not np.array_equal(constants(plain)[kernel], constants(model)[kernel])
     exact, lost, found = (
-        np.stack([values[0][0].reshape(16, -1) for values in run(each, [x], rows)]) for each in (model, plain, better)
+        np.stack([values[0][0].reshape(16, -1) for values in run(each, [x], looked(each, rows))])
+        for each in (model, plain, better)
     )
     assert np.abs(lost.mean((0, 2)) - exact.mean((0, 2))).max() > 0.01
     assert np.allclose(found.mean((0, 2)), exact.mean((0, 2)), atol=1e-4)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.compress import training
 from pipeline.compress.context import Context, Dataset
+from pipeline.compress.rows import Batches
 from pipeline.compress.settings import Distill, Recover
 from pipeline.compress.training import distillation
 from pipeline.errors import PlanError
@@ -163,12 +164,13 @@ def seen(model, name):
 def test_the_loss_of_features_is_that_of_the_projected_ones():
     teacher, student = tiny_model(), narrow(6)
     how = Distill(features=("hidden=narrow",), feature_weight=50.0)
-    asked = distillation.forward_of(student, X, distillation.student_layers(how), classes=True)
-    taught = distillation.teach(asked, how, context(teacher), X, np.arange(len(X)))
+    asked = distillation.forward_of(student, [X], distillation.student_layers(how), ["classes"])
+    x = Batches(student, Dataset(X), "data.training")
+    taught = distillation.teach(asked, how, context(teacher), x, np.arange(len(X)), (0,), 0)
     (projection,) = taught.variables
     assert tuple(projection.shape) == (6, 12)
-    found = float(taught.loss(X, None, Y, asked(X, training=False)))
-    before_softmax = distillation.forward_of(teacher, X, (), classes=True)(X, training=False)[-1]
+    found = sum(float(each) for each in taught.losses([X], None, Y, *asked([X], training=False)))
+    _, (before_softmax,) = distillation.forward_of(teacher, [X], (), ["classes"])([X], training=False)
     of_answers = float(distillation.distillation_loss(before_softmax, student(X), Y, how))
     apart = np.mean((seen(student, "narrow") @ projection.numpy() - seen(teacher, "hidden")) ** 2)
     assert found == pytest.approx(of_answers + 50 * apart, rel=1e-4)

@@ -37,9 +37,9 @@ def test_logits_are_taken_from_before_the_softmax(end):
     model = classifier(end)
     x = 30 * np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
     before = model(x).numpy()
-    asked = distillation.forward_of(model, x, (), classes=True)
-    assert asked.probabilities == (end == "ops")  # no layer, so the logarithm of its answers is taken
-    found = asked(x, training=False)[-1].numpy()
+    asked = distillation.forward_of(model, [x], (), ["classes"])
+    assert asked.probabilities == (end == "ops",)  # no layer, so the logarithm of its answers is taken
+    found = asked([x], training=False)[1][0].numpy()
     kernel, bias = (weight.numpy() for weight in model.weights)
     exact = x @ kernel + bias
     if end == "ops":
@@ -65,8 +65,8 @@ def test_probabilities_and_logits_are_told_apart():
     import keras
 
     model = tiny_model()
-    assert logits.answers_probabilities(model, X[:64])
-    assert not logits.answers_probabilities(keras.Model(model.inputs, model.layers[-2].output), X[:64])
+    assert logits.answers_probabilities(model, [X[:64]])
+    assert not logits.answers_probabilities(keras.Model(model.inputs, model.layers[-2].output), [X[:64]])
 
 
 def test_a_confident_mistake_still_has_a_gradient():

@@ -70,12 +70,12 @@ def test_the_same_seed_gives_the_same_weights(context):
 
 def test_every_epoch_sees_every_row_once_in_another_order(context):
     prepared = objective.prepare(tiny_model(), LONG, context)
-    epochs = [np.concatenate([batch["x"] for batch in prepared.batches(epoch)]) for epoch in (0, 1)]
+    epochs = [np.concatenate([batch["x"][0] for batch in prepared.batches(epoch)]) for epoch in (0, 1)]
     assert not np.array_equal(*epochs)
     trained_on = context.training.x[prepared.chosen].sum((1, 2, 3))
     for seen in epochs:
         assert np.array_equal(np.sort(seen.sum((1, 2, 3))), np.sort(trained_on))
-    assert {len(batch["y"]) for batch in prepared.batches(0)} == {67, 68}
+    assert {len(batch["y"][0]) for batch in prepared.batches(0)} == {67, 68}
 
 
 def test_rows_are_taken_batch_by_batch(context):
