@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from pipeline import frameworks
 from pipeline.child import Tell
@@ -18,7 +17,7 @@ from pipeline.convert.table import CONVERTERS, load_converter
 from pipeline.errors import ModelError, StageError
 from pipeline.frameworks import Array, Feeds, Runner, tflite_names, tflite_schema
 from pipeline.frameworks.custom_objects import custom_objects
-from pipeline.records import Artifact, Converted, Model, Rows, TensorSpec
+from pipeline.records import Converted, Model, Rows, TensorSpec
 from pipeline.store import Store
 
 HALF_ERROR = 3e-2
@@ -57,7 +56,7 @@ def work(argument: Request, tell: Tell) -> Converted:
     if not made and not frameworks.available(frameworks.RUNTIME_EXTRA[artifact.format]):
         return _unopened(about, argument, store.path(artifact), label)
     runner = _open(argument, store.path(artifact), artifact.format, label, made=made)
-    ends = _ends(runner, model, label, made=made)
+    ends = _paired(model, runner.inputs, runner.outputs, label, made=made)
     kind = frameworks.kind_of_file(store.path(artifact), artifact.format, label)
     about = msgspec.structs.replace(about, inputs=ends.inputs.specs, outputs=ends.outputs.specs, kind=kind)
     if argument.data.evaluation is None:
@@ -175,10 +174,6 @@ def _check_fits(rows: Rows, ends: Ends, model: Model, file_format: str, label: s
         )
 
 
-def _ends(runner: Runner, model: Model, label: str, *, made: bool) -> Ends:
-    return _paired(model, runner.inputs, runner.outputs, label, made=made)
-
-
 def _paired(
     model: Model, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], label: str, *, made: bool
 ) -> Ends:
@@ -186,7 +181,7 @@ def _paired(
         return Ends(as_they_are(inputs), as_they_are(outputs))
     return Ends(
         matched(model.inputs, inputs, "input", label, made=made),
-        matched(model.outputs, outputs, "output", label, made=made),
+        matched(model.outputs, outputs, "output", label, made=made, inputs=model.inputs),
     )
 
 
@@ -204,7 +199,7 @@ def _unopened(about: Converted, argument: Request, path: Path, label: str) -> Co
     if about.artifact.format != "tflite":
         return about
     found = tflite_names.interface(tflite_schema.read(path.read_bytes(), label), label, argument.signature)
-    ends = _paired(argument.model, *(_specs(ports) for ports in (found.inputs, found.outputs)), label, made=False)
+    ends = _paired(argument.model, _specs(found.inputs), _specs(found.outputs), label, made=False)
     return msgspec.structs.replace(about, inputs=ends.inputs.specs, outputs=ends.outputs.specs, notes=ends.notes)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipeline.convert import keras_source
+from pipeline.convert import keras_source, onnx_names
 from pipeline.errors import StageError
 from pipeline.frameworks import row_shape
 from pipeline.records import TensorSpec
@@ -17,14 +17,25 @@ class Matched(NamedTuple):
     note: str  # a sentence, where no name told it
 
 
-def matched(model: Sequence[TensorSpec], file: Sequence[TensorSpec], what: str, label: str, *, made: bool) -> Matched:
-    """Pair a model's inputs or outputs with those of a file. `what`: "input" or "output"; `made`: the file was made of the model.
+def matched(
+    model: Sequence[TensorSpec],
+    file: Sequence[TensorSpec],
+    what: str,
+    label: str,
+    *,
+    made: bool,
+    inputs: Sequence[TensorSpec] = (),
+) -> Matched:
+    """Pair a model's inputs or outputs with those of a file. `what`: "input" or "output"; `made`: the file was made of the model;
+    `inputs`: with outputs, the model's inputs.
 
     StageError if neither names nor shapes tell which is which.
     """
     names = [each.name for each in file]
     places, note = None, ""
-    for called in ([each.name for each in model], list(keras_source.safe([each.name for each in model]).values())):
+    ours = [each.name for each in model]
+    converted = [list(keras_source.safe(ours).values()), onnx_names.apart(ours, [each.name for each in inputs])]
+    for called in (ours, *(converted if made else ())):
         if places is None and sorted(called) == sorted(names):
             places = [names.index(each) for each in called]
     if places is None and len(model) == len(file) == 1:
@@ -37,9 +48,8 @@ def matched(model: Sequence[TensorSpec], file: Sequence[TensorSpec], what: str, 
         )
         note = f"its {what}s have other names than the model's, and were told apart by their shapes: {told}"
     if places is None:
-        ours = ", ".join(shortened(each.name, 60) for each in model)
         raise StageError(
-            f"{label} has the {what}s {', '.join(shortened(each, 60) for each in names)}, and the model {ours}",
+            f"{label} has the {what}s {', '.join(shortened(each, 60) for each in names)}, and the model {', '.join(shortened(each, 60) for each in ours)}",
             hint="Names that are equal, or shapes that differ from each other, would say which is which: give both the same names."
             if not made
             else "The converter has lost names. Try the other format, or name the inputs and outputs of the model simply.",

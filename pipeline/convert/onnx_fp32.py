@@ -51,7 +51,7 @@ def proto_of(job: Job) -> OnnxModel:
 
     source = keras_source.opened(job)
     _check_state(job, source)
-    specs, outputs = source.specs(job.shapes), source.outputs
+    specs = source.specs(job.shapes)
     answer = tf.function(lambda *given: [tf.identity(each) for each in source.answer(given)], autograph=False)
     try:
         proto: OnnxModel = tf2onnx.convert.from_function(answer, input_signature=specs, opset=OPSET)[0]
@@ -65,7 +65,7 @@ def proto_of(job: Job) -> OnnxModel:
     onnx_names.give(
         proto,
         {new: name for name, new in keras_source.safe(source.inputs).items()},
-        outputs,
+        onnx_names.apart(source.outputs, source.inputs),
     )
     try:
         onnx.checker.check_model(proto, full_check=True)
