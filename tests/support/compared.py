@@ -39,7 +39,9 @@ class World:
         self.store = store
         self.labels = np.arange(ROWS) % 10
         y = npy(store, self.labels)
-        self.data = Data(evaluation=Rows(inputs=(Column(name="x", artifact=y, shape=(), dtype="int64"),), y=y, rows=ROWS))
+        self.data = Data(
+            evaluation=Rows(inputs=(Column(name="x", artifact=y, shape=(), dtype="int64"),), y=y, rows=ROWS)
+        )
         deployment = run_of((measurement(),)).deployment
         self.deployment = msgspec.structs.replace(deployment, evaluation_indices=npy(store, np.arange(ROWS)))
 
