@@ -67,7 +67,8 @@ def repaired(layer: LayerConfig, file: str) -> Repaired:
         kind, config["threshold"] = "ReLU", config.pop("theta", 1.0)
     known = getattr(keras.layers, kind, None)
     if kind in FUNCTIONS or known is None:
-        raise beyond(file, f"{kind} '{name}'", "Keras 3 has no such layer")
+        own = "" if kind in FUNCTIONS else " (one of your own is named by [model] custom_objects)"
+        raise beyond(file, f"{kind} '{name}'", f"Keras 3 has no such layer{own}")
     takes = inspect.signature(known.__init__).parameters
     for key in [key for key in config if key not in takes]:
         if key in NEUTRAL and config[key] not in NEUTRAL[key]:

@@ -5,9 +5,7 @@ import json
 import re
 import tempfile
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,10 +17,11 @@ from pipeline.frameworks.types import KerasModel
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
 
 
-def open_keras(path: Path, name: str = "", custom_objects: Mapping[str, Any] | None = None) -> KerasModel:
+def open_keras(path: Path, name: str = "") -> KerasModel:
     """Open a .keras or .h5 file, whatever its name ends in. ModelError says what is wrong with it.
 
-    `custom_objects`: classes and functions of the user's own, by the names that they have in the file; no code in the file is ever run.
+    No code in the file is ever run. Classes and functions of the user's own are those that Keras knows in this process:
+    pipeline.frameworks.custom_objects.register.
     """
     import keras
 
@@ -40,10 +39,10 @@ def open_keras(path: Path, name: str = "", custom_objects: Mapping[str, Any] | N
         try:
             keras_archive.check(path, name)
             if keras2.is_keras2(path):
-                return keras2.open_keras2(path, name, custom_objects)
+                return keras2.open_keras2(path, name, keras.saving.get_custom_objects())
             if is_fake_quantized(path):
                 from pipeline.frameworks import fake_quantization  # noqa: F401 - makes Keras know its layers
-            return keras.models.load_model(link, custom_objects=custom_objects, compile=False, safe_mode=True)
+            return keras.models.load_model(link, compile=False, safe_mode=True)
         except ModelError:
             raise
         except Exception as error:
@@ -67,7 +66,9 @@ def _why_not_keras(name: str, path: Path, suffix: str, error: Exception, *, whol
     if unknown:
         return ModelError(
             f"{name} uses {unknown[1]}, which is not part of Keras",
-            hint="Only Keras's own layers can be loaded: build the model from them, or export it to ONNX and give that file.",
+            hint=f'If it is your own, say where it is: [model] custom_objects = "module:function", of a function in a module next to the '
+            f"plan that returns {{'{unknown[1]}': ...}}. Else build the model from Keras's own layers, or export it to ONNX and give "
+            "that file.",
         )
     if "No model config found" in text:
         return ModelError(

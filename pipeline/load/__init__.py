@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline import bounds, child, child_watch
 from pipeline.errors import ModelError, PlanError
-from pipeline.frameworks import onnx_external, saved_model_archive
+from pipeline.frameworks import custom_objects, onnx_external, saved_model_archive
 from pipeline.load import data
 from pipeline.load.request import Request
 from pipeline.load.table import Loader, load_loader
@@ -64,7 +64,8 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
                 limits=child_watch.of_plan(plan.tables.host), say=progress.say, folder=str(scratch), crashed=loader.CRASHED,
             )  # fmt: skip
 
-    key = key_of(model, path.name, readable, rows, baseline, table, plan.tables.data.raw, versions(*VERSIONS))
+    own = custom_objects.digest(table.custom_objects, plan.folder)
+    key = key_of(model, path.name, readable, rows, baseline, table, own, plan.tables.data.raw, versions(*VERSIONS))
     return store.remember("load", key, Loaded, make)
 
 
@@ -83,6 +84,7 @@ def _check_unread(rows: Data, store: Store) -> None:
 def check(plan: Plan) -> None:
     """Check what can be checked before anything is made: the files must be there, and of a kind that is known."""
     _loader(plan.file(plan.tables.model.path), f"{plan.path}: model.path")
+    custom_objects.check(plan.tables.model.custom_objects, plan.folder, f"{plan.path}: {custom_objects.KEY}")
     if plan.tables.compare.baseline is not None:
         _loader(plan.file(plan.tables.compare.baseline), f"{plan.path}: compare.baseline")
 

@@ -1,10 +1,12 @@
 """Load a Keras model (.keras or .h5)."""
 
+from pathlib import Path
+
 import msgspec
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.frameworks import keras_signature
+from pipeline.frameworks import custom_objects, keras_signature
 from pipeline.load import answers, not_a_model
 from pipeline.load.request import Request
 from pipeline.records import Loaded, Model
@@ -32,6 +34,7 @@ def read(argument: Request, tell: Tell) -> Loaded:
     store = argument.store()
     tell(0, 0, f"loading {argument.name}")
     path = store.path(argument.artifact)
+    custom_objects.register(argument.custom_objects, Path(argument.folder))
     model = frameworks.open_keras(path, argument.name)
     frameworks.check_weights(model, argument.name)
     artifact = argument.artifact

@@ -100,13 +100,14 @@ def test_a_layer_of_their_own(tmp_path):
         frameworks.open_keras(path)
 
 
-def test_layers_of_their_own_that_are_named(answers):
+def test_layers_of_their_own_that_are_named(answers, monkeypatch):
     import keras
 
     class Mine(keras.layers.Dense):
         pass
 
-    model = frameworks.open_keras(FOLDER / "half.keras", custom_objects={"Dense": Mine})
+    monkeypatch.setitem(keras.saving.get_custom_objects(), "Dense", Mine)
+    model = frameworks.open_keras(FOLDER / "half.keras")
     assert isinstance(model.layers[-1], Mine)
     check_answers(model, "half", answers)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline import frameworks
-from pipeline.errors import ModelError, PlanError
-from pipeline.frameworks import custom_objects, keras_augmentation, keras_signature
+from pipeline.errors import ModelError
+from pipeline.frameworks import keras_augmentation, keras_signature
 from pipeline.frameworks.signature import Tensor
 
 pytestmark = pytest.mark.frameworks
@@ -174,54 +174,3 @@ def test_what_is_silenced_passes_rows_on_at_inference(kind):
     x = RNG.random((2, 8, 8, 3)).astype(np.float32)
     layer = getattr(layers, kind)(*settings.get(kind, ()))
     np.testing.assert_array_equal(np.asarray(layer(x, training=False)), x)
-
-
-MINE = """
-import keras
-
-class Twice(keras.layers.Layer):
-    def call(self, x):
-        return 2 * x
-
-def known():
-    return {"Twice": Twice}
-
-def broken():
-    raise ValueError("no luck")
-
-def odd():
-    return [Twice]
-
-word = "not a function"
-"""
-
-
-def test_classes_of_ones_own_are_used_only_where_they_are_named(tmp_path):
-    import keras
-
-    (tmp_path / "mine_of_signature.py").write_text(MINE)
-    known = custom_objects.custom_objects("mine_of_signature:known", tmp_path)
-    x = keras.Input((3,), name="x")
-    keras.Model(x, known["Twice"](name="y")(x)).save(tmp_path / "m.keras")
-    with pytest.raises(ModelError, match=r"m\.keras uses Twice, which is not part of Keras"):
-        frameworks.open_keras(tmp_path / "m.keras")
-    model = frameworks.open_keras(tmp_path / "m.keras", custom_objects=known)
-    np.testing.assert_array_equal(answers(model, {"x": np.ones((1, 3), np.float32)})["y"], np.full((1, 3), 2.0))
-
-
-@pytest.mark.parametrize(
-    ("reference", "said"),
-    [
-        ("mine_of_errors", "'mine_of_errors' is not a function"),
-        ("../mine:known", "is not a function"),
-        ("nothing:known", r"there is no nothing\.py"),
-        ("mine_of_errors:none", r"mine_of_errors\.py has no function 'none'"),
-        ("mine_of_errors:word", r"mine_of_errors\.py has no function 'word'"),
-        ("mine_of_errors:broken", "mine_of_errors:broken failed: ValueError: no luck"),
-        ("mine_of_errors:odd", "returned list, and a dict of names and classes"),
-    ],
-)
-def test_custom_objects_that_are_none(tmp_path, reference, said):
-    (tmp_path / "mine_of_errors.py").write_text(MINE)
-    with pytest.raises(PlanError, match=said):
-        custom_objects.custom_objects(reference, tmp_path)
