@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -24,26 +24,45 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 def write_atomically(path: Path, data: bytes, tmp: Path | None = None, *, prefix: str = "tmp") -> None:
     """Write `data` so that `path` holds either its old content or all of the new, also after a power cut."""
+    write_parts(path, (data,), tmp, prefix=prefix)
+
+
+def write_parts(
+    path: Path, parts: Iterable[bytes | memoryview], tmp: Path | None = None, *, prefix: str = "tmp"
+) -> None:
+    """Write content as write_atomically does, without putting its parts together in memory."""
     try:
-        _write_atomically(path, data, tmp, prefix)
+        _write_atomically(path, parts, tmp, prefix)
     except OSError as error:
         if error.filename is None:  # of write and fsync: the error of a full disk does not name the file
             error.filename = str(path)
         raise
 
 
-def _write_atomically(path: Path, data: bytes, tmp: Path | None, prefix: str) -> None:
+def _write_atomically(path: Path, parts: Iterable[bytes | memoryview], tmp: Path | None, prefix: str) -> None:
     descriptor, name = tempfile.mkstemp(dir=tmp or path.parent, prefix=prefix)
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, 0o666 & ~UMASK)  # mkstemp's 0600 would keep a page from being shared
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    sync(path.parent)
+
+
+def move_atomically(finished: Path, path: Path) -> None:
+    """Move a file of the same disk to `path`, with the promise of write_atomically."""
+    descriptor = os.open(finished, os.O_RDONLY)
+    try:
+        os.fchmod(descriptor, 0o666 & ~UMASK)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    finished.replace(path)
     sync(path.parent)
 
 

@@ -16,7 +16,7 @@ import msgspec
 from pipeline.errors import EdgepressError, StageError
 from pipeline.records import Artifact
 from pipeline.store import runs, verified
-from pipeline.store.files import sealed, unsealed, write_atomically
+from pipeline.store.files import move_atomically, sealed, unsealed, write_atomically, write_parts
 from pipeline.store.keys import artifacts_in
 from pipeline.store.leases import Lease, forget, named_in, own_folder
 
@@ -114,14 +114,28 @@ class Store:
         return artifact
 
     def put_parts(self, parts: Callable[[], Iterable[bytes | memoryview]], format: str) -> Artifact:  # noqa: A002
-        """Store large content, as put_bytes: it is hashed part by part, and put together only if it is new."""
+        """Store large content, as put_bytes: it is hashed and written part by part, and asked for again only if it is new."""
         digest, size_bytes = hashlib.sha256(), 0
         for part in parts():
             digest.update(part)
             size_bytes += len(part)
         artifact = Artifact(sha256=digest.hexdigest(), format=format, size_bytes=size_bytes)
         if not self.has(artifact):
-            self._write("store", artifact.sha256, b"".join(parts()))
+            write_parts(self._place(artifact), parts(), self.tmp)
+            self._written("store", artifact.sha256)
+        return artifact
+
+    def put_file(self, path: Path, format: str, sha256: str = "") -> Artifact:  # noqa: A002
+        """Move a finished file of a scratch folder in. `sha256`: that of its content, where it was hashed while it was written."""
+        if not sha256:
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        artifact = Artifact(sha256=sha256, format=format, size_bytes=path.stat().st_size)
+        if self.has(artifact):
+            path.unlink()
+        else:
+            move_atomically(path, self._place(artifact))
+            self._written("store", artifact.sha256)
         return artifact
 
     @contextlib.contextmanager
@@ -160,6 +174,9 @@ class Store:
 
     def _write(self, folder: str, name: str, data: bytes) -> None:
         write_atomically(self.root / folder / name, data, self.tmp)
+        self._written(folder, name)
+
+    def _written(self, folder: str, name: str) -> None:
         if self._journal.exists():
             with self._journal.open("a") as journal:
                 journal.write(f"{folder}/{name}\n")
