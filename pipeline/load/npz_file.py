@@ -1,39 +1,34 @@
-"""Read the arrays of an .npz file. What its headers say is checked before anything is unpacked."""
+"""Read the arrays of an .npz file part by part. What its headers say is checked before anything is unpacked."""
 
 import contextlib
-import math
-import struct
+import errno
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from pipeline import bounds
 from pipeline.errors import DataError
 from pipeline.frameworks import Array
+from pipeline.load import data_npy
+from pipeline.load.data_stage import Stage, Staged, Whole
 from pipeline.safe_text import shortened
 
-MAGIC = b"\x93NUMPY"  # https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 # numpy writes no others; Python unpacks those others without a bound, also where 12 bytes are asked for
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-LONGEST_HEADER_BYTES = 10_000  # numpy's own limit, which it applies only after reading that much
+MOST_MEMBERS = 1000
 WRITE = "Write it again with np.savez(path, x=rows, y=labels); arrays of Python objects are not read."
 
 
-class Member(NamedTuple):
-    """One array in the file, as its header describes it."""
-
-    info: zipfile.ZipInfo
-    unpacked_bytes: int
-
-
-def read(path: Path, key: str) -> tuple[Array, Array | None]:
-    """Its x, and its y if it has one. DataError says what is wrong with the file; `key` is where the plan names it."""
+def staged(path: Path, key: str, stage: Stage) -> Staged:
+    """Take its arrays by their names. DataError says what is wrong with the file; `key` is where the plan names it."""
     with _opened(path, key) as (file, members):
-        x, *y = [_array(file, each) for each in members]
-        return x, y[0] if y else None
+        return stage.whole(
+            {
+                name: Whole(header.shape, header.dtype, partial(_parts, file, info, header, stage.folder))
+                for name, (info, header) in members.items()
+            }
+        )
 
 
 def check(path: Path, key: str) -> None:
@@ -42,70 +37,54 @@ def check(path: Path, key: str) -> None:
         pass
 
 
+Members = dict[str, tuple[zipfile.ZipInfo, data_npy.Header]]
+
+
 @contextlib.contextmanager
-def _opened(path: Path, key: str) -> Iterator[tuple[zipfile.ZipFile, list[Member]]]:
+def _opened(path: Path, key: str) -> Iterator[tuple[zipfile.ZipFile, Members]]:
     try:
         with zipfile.ZipFile(path) as file:
             infos = {info.filename.removesuffix(".npy"): info for info in file.infolist()}
-            if "x" not in infos:
+            if not infos.keys() - {"y"} or infos.keys() == {"labels"}:
                 raise DataError(
                     f"{key}: {path.name} has no array named x, only {shortened(', '.join(infos)) or 'nothing'}",
                     hint="Write it with np.savez(path, x=rows, y=labels); y may be left out.",
                 )
-            members = [_member(file, infos[name]) for name in ("x", "y") if name in infos]
+            if len(infos) > MOST_MEMBERS:
+                raise DataError(
+                    f"{key}: {path.name} has {len(infos):,} arrays, and each is taken as an input of the model",
+                    hint="Write all rows of an input into one array.",
+                )
+            members = {name: (info, _header(file, info)) for name, info in infos.items()}
+            unpacked_bytes = sum(info.file_size for info, _ in members.values())
             bounds.check_unpacked(
-                sum(each.unpacked_bytes for each in members), path.stat().st_size, f"{key}: {path.name}", DataError
-            )
+                unpacked_bytes, path.stat().st_size, f"{key}: {path.name}", DataError,
+                of_bytes=bounds.COPIES * unpacked_bytes,  # it is never in memory as a whole
+            )  # fmt: skip
             yield file, members
     except DataError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # of the disk that they are written to
         # of zipfile, zlib, lzma and numpy, whatever a damaged or made-up file drives them to: it is the file's fault
         why = shortened(str(error) or type(error).__name__)
         with path.open("rb") as opened:
-            single = opened.read(len(MAGIC)) == MAGIC
+            single = opened.read(len(data_npy.MAGIC)) == data_npy.MAGIC
         raise DataError(
             f"{key}: {path.name} cannot be read as .npz: {'it is an .npy file, one array without a name' if single else why}",
-            hint=f"Write it with np.savez({path.name!r}, x=np.load({path.name!r}))." if single else WRITE,
+            hint="Name it .npy: such a file is an array x." if single else WRITE,
         ) from error
 
 
-def _member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
-    """Look at the header alone. ValueError unless it describes just what the member holds."""
+def _header(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> data_npy.Header:
     if info.compress_type not in PACKED:
         raise ValueError(
             f"{info.filename} is packed in another way than numpy's (method {info.compress_type} of zip files)"
         )
-    with file.open(info) as member:
-        head = member.read(len(MAGIC) + 6)
-    if head[: len(MAGIC)] != MAGIC:
-        raise ValueError(f"{info.filename} is not a NumPy array: it begins with {head[:8]!r}")
-    major, length_format, start = head[6], "<H", 10
-    if major == 2:
-        length_format, start = "<I", 12
-    elif major != 1:
-        raise ValueError(
-            f"{info.filename} is written in version {major} of numpy's format, which is not one for numbers"
-        )
-    (length,) = struct.unpack_from(length_format, head, 8)
-    if length > LONGEST_HEADER_BYTES:
-        raise ValueError(f"{info.filename} has a header of {length:,} bytes")
-    with file.open(info) as member:
-        version = np.lib.format.read_magic(member)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = header(member)
-    if dtype.hasobject:
-        raise ValueError(f"{info.filename} holds Python objects")
-    holds = info.file_size - start - length
-    says = math.prod(map(int, shape)) * dtype.itemsize
-    if says != holds or any(size < 0 for size in shape):
-        raise ValueError(
-            f"{info.filename} holds {holds:,} bytes, and its header says {dtype} of shape {shape}: {says:,} bytes"
-        )
-    return Member(info, info.file_size)
+    return data_npy.read_header(lambda: file.open(info), info.file_size, info.filename)
 
 
-def _array(file: zipfile.ZipFile, member: Member) -> Array:
-    with file.open(member.info) as opened:
-        found: Array = np.lib.format.read_array(opened, allow_pickle=False)
-    return found
+def _parts(file: zipfile.ZipFile, info: zipfile.ZipInfo, header: data_npy.Header, scratch: Path) -> Iterator[Array]:
+    with file.open(info) as opened:
+        yield from data_npy.parts(opened, header, scratch)

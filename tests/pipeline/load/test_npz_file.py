@@ -1,20 +1,32 @@
 """Reading .npz: whatever a file holds, it is rows or one sentence about that file, and its size is known before it is unpacked."""
 
 import io
+import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import bounds
 from pipeline.errors import DataError
 from pipeline.load import data, npz_file
+from pipeline.load.data_stage import Stage
 from pipeline.progress import Silent
+
+
+def read(path, key):
+    """Return all arrays of a file by their names, and the labels under None."""
+    with tempfile.TemporaryDirectory() as folder:
+        columns, labels = npz_file.staged(path, key, Stage(Path(folder), key, str))
+        found = {name: np.load(each.path) for name, each in columns.items()}
+        return found if labels is None else {**found, None: np.load(labels.path)}
 
 
 def archive(path, compression=zipfile.ZIP_STORED, **members):
@@ -70,7 +82,7 @@ def test_bad_files(kind, tmp_path):
     path = tmp_path / "rows.npz"
     path.write_bytes(content) if isinstance(content, bytes) else archive(path, **content)
     with pytest.raises(DataError) as caught:
-        npz_file.read(path, "data.evaluation")
+        read(path, "data.evaluation")
     assert says in caught.value.message
     assert "data.evaluation: rows.npz" in caught.value.message
     assert caught.value.exit_code == 2
@@ -81,7 +93,7 @@ def test_what_python_unpacks_without_a_bound(tmp_path, packed):
     """Of 800 MB of zeros in 800 bytes of bzip2, reading the first twelve took 1.6 GB and 20 s."""
     path = archive(tmp_path / "rows.npz", packed, x__npy=npy(GOOD))
     with pytest.raises(DataError, match="packed in another way than numpy's"):
-        npz_file.read(path, "data.training")
+        read(path, "data.training")
 
 
 def test_a_file_of_any_length_is_looked_at_before_it_is_hashed(empty):
@@ -93,14 +105,36 @@ def test_a_file_of_any_length_is_looked_at_before_it_is_hashed(empty):
 
 def test_good_files(tmp_path):
     for save in (np.savez, np.savez_compressed):
-        for array in (GOOD, np.asfortranarray(GOOD), GOOD.astype(">f8"), np.zeros((0, 3)), np.zeros(()), GOOD > 3):
-            save(tmp_path / "rows.npz", x=array, y=np.arange(3), more=np.array("text"))
-            x, y = npz_file.read(tmp_path / "rows.npz", "data.training")
-            assert np.array_equal(x, array)
-            assert x.dtype == array.dtype
-            assert np.array_equal(y, np.arange(3))
+        for array in (
+            *(GOOD, np.asfortranarray(GOOD), np.asfortranarray(GOOD.reshape(3, 2, 2)), GOOD.astype(">f8"), GOOD > 3),
+            *(GOOD.astype("f2"), GOOD.astype(">i2"), GOOD.astype(np.longdouble), GOOD[:, 0]),
+        ):
+            save(tmp_path / "rows.npz", x=array, y=np.arange(3), more=GOOD[:, :1])
+            found = read(tmp_path / "rows.npz", "data.training")
+            assert list(found) == ["x", "more", None]
+            assert np.array_equal(found["x"], array)
+            assert found["x"].dtype == (np.float64 if array.dtype == np.longdouble else array.dtype.newbyteorder("="))
+            assert np.array_equal(found[None], np.arange(3))
     np.savez(tmp_path / "rows.npz", x=GOOD)
-    assert npz_file.read(tmp_path / "rows.npz", "data.training")[1] is None
+    assert list(read(tmp_path / "rows.npz", "data.training")) == ["x"]
+
+
+def test_labels_and_an_input_that_is_called_y(tmp_path):
+    """`y` is labels where it can be and there is no `labels`; what cannot be labels is an input."""
+    path = tmp_path / "rows.npz"
+    for arrays, columns, labels in (
+        ({"x": GOOD, "y": np.arange(3)}, {"x"}, [0, 1, 2]),
+        ({"x": GOOD, "y": np.arange(3), "labels": np.array([[5], [6], [7]], "u1")}, {"x", "y"}, [5, 6, 7]),
+        ({"x": GOOD, "y": GOOD}, {"x", "y"}, None),
+        ({"x": GOOD, "y": GOOD[:, 0]}, {"x", "y"}, None),
+        ({"x": GOOD, "y": np.ones((3, 2), int)}, {"x", "y"}, None),
+        ({"y": GOOD, "labels": np.arange(3)}, {"y"}, [0, 1, 2]),
+    ):
+        np.savez(path, **arrays)
+        found = read(path, "data.training")
+        assert found.keys() - {None} == columns
+        assert (None if labels is None else found[None].tolist()) == labels
+        assert labels is None or found[None].dtype == np.int64
 
 
 def test_a_damaged_byte_is_seen(tmp_path):
@@ -110,7 +144,7 @@ def test_a_damaged_byte_is_seen(tmp_path):
     content[content.index(GOOD.tobytes()) + 5] ^= 1
     (tmp_path / "rows.npz").write_bytes(content)
     with pytest.raises(DataError, match="Bad CRC-32"):
-        npz_file.read(tmp_path / "rows.npz", "data.training")
+        read(tmp_path / "rows.npz", "data.training")
 
 
 @pytest.fixture(scope="module")
@@ -130,18 +164,18 @@ def bomb(tmp_path_factory):
 
 def test_a_small_file_that_unpacks_to_more_than_its_hundredfold(bomb):
     with pytest.raises(DataError, match=r"unpacks from \d.* to 300 MiB, more than 100 times its size") as caught:
-        npz_file.read(bomb, "data.evaluation")
+        read(bomb, "data.evaluation")
     assert "uncompressed" in caught.value.hint
 
 
-def test_more_than_a_share_of_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setenv(bounds.VARIABLE, str(40 << 20))
+def test_more_than_the_disk_has_left(tmp_path, monkeypatch):
     np.savez(tmp_path / "rows.npz", x=np.zeros((11, 1 << 20), np.uint8))
-    with pytest.raises(DataError, match=r"rows\.npz has 11\.0 MiB, and 10\.0 MiB is the most") as caught:
-        npz_file.read(tmp_path / "rows.npz", "data.evaluation")
-    assert "raise memory_bytes in [host]" in caught.value.hint
-    monkeypatch.setenv(bounds.VARIABLE, str(60 << 20))
-    assert npz_file.read(tmp_path / "rows.npz", "data.evaluation")[0].shape == (11, 1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=10 << 20))
+    with pytest.raises(
+        DataError, match=r"data\.evaluation has 11\.0 MiB of rows, and the disk of .* 10\.0 MiB left"
+    ) as caught:
+        read(tmp_path / "rows.npz", "data.evaluation")
+    assert "--state DIR" in caught.value.hint
 
 
 def test_a_bomb_takes_no_memory(bomb):
@@ -149,7 +183,7 @@ def test_a_bomb_takes_no_memory(bomb):
     script = (
         "import resource, sys; from pathlib import Path; from pipeline.load import npz_file\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "try: npz_file.read(Path(sys.argv[1]), 'data.evaluation')\n"
+        "try: npz_file.check(Path(sys.argv[1]), 'data.evaluation')\n"
         "except Exception as error: print(type(error).__name__)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
@@ -175,7 +209,7 @@ def test_mutated_files_are_rows_or_one_sentence(flips, cut, compressed, tmp_path
     path.write_bytes(content[: max(1, int(len(content) * cut))] if cut < 0.5 else content)
     said = ""
     try:
-        x, _ = npz_file.read(path, "data.evaluation")
+        found = read(path, "data.evaluation")
     except DataError as error:
         said = error.message
-    assert ("mutated.npz" in said and len(said) < 500) if said else x.nbytes <= 1 << 20
+    assert ("mutated.npz" in said and len(said) < 500) if said else sum(x.nbytes for x in found.values()) <= 1 << 20

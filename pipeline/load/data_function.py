@@ -1,0 +1,123 @@
+"""Rows from "module:function" next to the plan: arrays, or something that gives rows one by one."""
+
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import DataError, PlanError
+from pipeline.frameworks import Array
+from pipeline.load import data_iterables
+from pipeline.load.data_columns import rows_at_once
+from pipeline.load.data_iterables import failed, words_of
+from pipeline.load.data_stage import Stage, Staged, Whole
+from pipeline.safe_text import shortened
+
+
+def staged(text: str, key: str, folder: Path, stage: Stage) -> Staged:
+    """Call the function, and take all that it returns or gives, once: the copy in the store is what every later step reads."""
+    answer = _called(text, key, folder)
+    if data_iterables.is_iterable(answer):
+        return stage.rows(data_iterables.elements(answer, text, key))
+    x, y = answer, None
+    if isinstance(answer, tuple | list) and len(answer) == 2:
+        x, y = answer
+    elif isinstance(answer, tuple | list) and not answer:
+        raise DataError(f"{key} is empty: {text} returned an empty {type(answer).__name__}", hint="Return rows.")
+    if isinstance(answer, list) and all(isinstance(each, Mapping | tuple) for each in answer):
+        rows = _of_list(answer)
+        if rows is None:
+            return stage.rows(data_iterables.elements(answer, text, key))
+        x, y = rows, None
+    columns = x if isinstance(x, Mapping) else {"x": x}
+    if not columns:
+        raise DataError(f"{key}: {text} returned an empty {type(x).__name__}", hint="Return rows for each input.")
+    arrays = {str(name): _array(each, text, key, str(name)) for name, each in columns.items()}
+    labels = None if y is None else _array(y, text, key, "the labels")
+    return stage.whole({name: whole(each) for name, each in arrays.items()}, None if labels is None else whole(labels))
+
+
+def whole(array: Array) -> Whole:
+    """Return an array that is there, in memory or mapped from a file."""
+    at_once = rows_at_once(array.shape[1:], array.dtype)
+    return Whole(
+        array.shape,
+        array.dtype,
+        lambda: (np.asarray(array[start : start + at_once]) for start in range(0, len(array), at_once)),
+    )
+
+
+def _of_list(rows: list[object]) -> Array | None:
+    """Return a list of tuples that is an array, as one of numbers is; None: it is a list of rows."""
+    try:
+        found = np.asarray(rows)
+    except (ValueError, TypeError):
+        return None
+    return None if found.dtype == object else found
+
+
+def _array(value: object, text: str, key: str, name: str) -> Array:
+    if np.ma.is_masked(value):
+        raise DataError(
+            f"{key}: {text} returned a masked array, whose masked values are not known",
+            hint="Fill it, such as with x.filled(0), or leave those rows out.",
+        )
+    try:
+        found = np.asarray(value)
+    except BaseException as error:  # an object's own __array__ may do what it likes
+        raise DataError(
+            f"{key}: {text} returned {type(value).__name__} which cannot be made into an array: {words_of(error)}",
+            hint="Return (x, y): an array of rows and an array of integer labels; or x alone.",
+        ) from error
+    if found.dtype == object and found.ndim == 0:
+        raise _no_array(value, text, key, name)
+    return found
+
+
+def _no_array(value: object, text: str, key: str, name: str) -> DataError:
+    if value is None:
+        where = "" if name == "x" else f" for '{shortened(name, 100)}'"
+        return DataError(
+            f"{key}: {text} returned nothing (None){where}", hint="Let it end with `return x, y`, or `return x`."
+        )
+    kind = type(value).__name__
+    told = "a generator" if kind == "generator" else f"an object of type {kind}"
+    return DataError(
+        f"{key}: {text} returned {told}, not an array of rows",
+        hint="Return one array of rows (and one of labels); or return the generator or dataset alone, and let it give (x, y) for each row.",
+    )
+
+
+def _called(text: str, key: str, folder: Path) -> object:
+    module_name, _, name = text.partition(":")
+    sys.path.insert(0, str(folder))  # only while importing
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):  # one that the module itself imports
+            raise failed(text, key, error) from error
+        stem = module_name.removesuffix(".py")
+        slip = f"Write the module without its ending: {stem}:{name}. " if stem != module_name else ""
+        raise PlanError(
+            f"{key}: '{text}': there is no {module_name.replace('.', '/')}.py in {folder}",
+            hint=f"{slip}A module:function is looked for next to the plan; for a file of arrays give its .npz path alone.",
+        ) from error
+    except BaseException as error:
+        raise failed(text, key, error) from error
+    finally:
+        sys.path.remove(str(folder))
+    if folder.resolve() not in Path(getattr(module, "__file__", None) or "/").resolve().parents:
+        raise PlanError(
+            f"{key}: '{module_name}' is a module of Python or of an installed package, not one next to the plan",
+            hint="Give your module another name.",
+        )
+    function = getattr(module, name, None)
+    if not callable(function):
+        known = ", ".join(item for item, value in vars(module).items() if callable(value) and item[0] != "_")
+        raise PlanError(f"{key}: {module_name}.py has no function '{name}'", hint=f"It has: {known or 'none'}.")
+    try:
+        return function()
+    except BaseException as error:
+        raise failed(text, key, error) from error

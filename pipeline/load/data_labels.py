@@ -1,0 +1,56 @@
+"""Labels: one integer for each row, the number of its class."""
+
+from collections.abc import Collection, Iterator
+
+import numpy as np
+
+from pipeline import units
+from pipeline.errors import DataError
+from pipeline.frameworks import Array
+
+LABELS, MAYBE_LABELS = "labels", "y"
+"""Names of arrays that hold labels: `y` does unless there is `labels`, or it cannot be labels. A model may have an input named y."""
+
+
+def name_of_labels(names: Collection[str]) -> str | None:
+    """Return which of these arrays may hold the labels."""
+    return next((name for name in (LABELS, MAYBE_LABELS) if name in names), None)
+
+
+def labels_error(y: Array, rows: int, key: str) -> DataError | None:
+    """Return what keeps an array from being the labels of this number of rows; None: nothing. `key` is where the plan names it."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        return DataError(
+            f"{key}: the labels are {y.dtype} of shape {y.shape}, not one integer for each row", hint=_hint(y)
+        )
+    if len(y) != rows:
+        return DataError(
+            f"{key} has {units.counted(rows, 'row')} but {units.counted(len(y), 'label')}",
+            hint="Give one label for each row.",
+        )
+    if y.dtype == np.uint64 and y.size and int(y.max()) > np.iinfo(np.int64).max:
+        return DataError(f"{key}: its largest label is {int(y.max())}, which is not a class", hint=_hint(y))
+    return None
+
+
+def may_be_input(y: Array) -> bool:
+    """Return whether an array that is not labels may be rows of an input: numbers, and not integers of which there are too many
+    or too few.
+    """
+    return y.dtype.kind in "fiub" and y.ndim > 0 and (y.ndim > 1 or y.dtype.kind in "fb")
+
+
+def label_parts(parts: Iterator[Array]) -> Iterator[Array]:
+    """Yield labels as they are kept: int64, one axis."""
+    for part in parts:
+        yield part.reshape(len(part)).astype(np.int64)
+
+
+def _hint(y: Array) -> str:
+    if y.ndim == 1 and y.dtype.kind in "fb" and np.array_equal(y, np.rint(y)):
+        return "They are whole numbers: give them as integers, y.astype('int64')."
+    if y.ndim == 2:
+        return "Give the number of the class from 0; of one-hot rows take y.argmax(axis=1)."
+    return "Give the number of the class from 0; leave y out for a model that is not a classifier."

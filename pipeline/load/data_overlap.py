@@ -1,0 +1,79 @@
+"""Which rows of a set are evaluation rows, too. Of each row 16 bytes are kept."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.frameworks import Array
+from pipeline.load.data_columns import parts_of
+
+DIGEST_BYTES = 16
+AT_ONCE = 8192  # digests
+
+
+class Described(NamedTuple):
+    """A column by what must be equal for its rows to be equal."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Seen:
+    """The rows of the evaluation set."""
+
+    def __init__(self, columns: Sequence[tuple[Described, Path]]) -> None:
+        self._columns = columns
+        self._digests: Array | None = None
+
+    def fresh(self, columns: Sequence[tuple[Described, Path]], rows: int) -> Array | None:
+        """Return for each row whether it is none of the evaluation set's, bool (rows,). None: they can have none in common."""
+        if sorted(_comparable(each) for each, _ in columns) != sorted(_comparable(each) for each, _ in self._columns):
+            return None
+        if self._digests is None:
+            self._digests = np.sort(np.fromiter(_digests(self._columns), dtype=f"S{DIGEST_BYTES}"))
+        found = np.ones(rows, bool)
+        digests = _digests(columns)
+        for start in range(0, rows, AT_ONCE):
+            some = np.array(list(islice(digests, AT_ONCE)), self._digests.dtype)
+            at = np.searchsorted(self._digests, some)
+            at[at == len(self._digests)] = 0
+            found[start : start + len(some)] = self._digests[at] != some
+        return found
+
+
+def _comparable(column: Described) -> Described:
+    """Floats are compared as float32, in which models compute, and a row of (1, 8) with one of (8,)."""
+    shape = column.shape
+    while shape[:1] == (1,):
+        shape = shape[1:]
+    return Described(column.name, shape, "float" if column.dtype.startswith("float") else column.dtype)
+
+
+def _digests(columns: Sequence[tuple[Described, Path]]) -> Iterator[bytes]:
+    ordered = [path for _, path in sorted(columns, key=lambda each: each[0].name)]
+    for row in zip(*map(_rows, ordered), strict=True):
+        content = hashlib.sha256()
+        for each in row:
+            content.update(each)
+        yield content.digest()[:DIGEST_BYTES]
+
+
+def _rows(path: Path) -> Iterator[bytes]:
+    for part in parts_of(path):
+        with np.errstate(over="ignore"):  # told when they are brought to the model
+            compared = part.astype(np.float32) if part.dtype.kind == "f" else part
+        for row in compared:
+            yield row.tobytes()
+
+
+def kept(path: Path, fresh: Array) -> Iterator[Array]:
+    """Yield the rows of a column that are kept."""
+    start = 0
+    for part in parts_of(path):
+        yield part[fresh[start : start + len(part)]]
+        start += len(part)
