@@ -52,6 +52,7 @@ WHOLE = (
 BY_HAND = {
     "compression/against_tfmot.py": "needs an environment with TensorFlow's toolkit; its docstring says how to make one",
     "product/emulated_demo.py": "builds and boots the emulated ARM machine: `make test-slow` gets its packages",
+    "product/large_rows.py": "writes more to the disk than many have left",
     "product/two_checkouts.py": "compares with another checkout, which it is given",
 }
 

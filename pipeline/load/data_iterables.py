@@ -3,6 +3,7 @@
 They are known by their attributes, so that none of those packages is imported here.
 """
 
+import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -16,13 +17,20 @@ BATCHES = ("num_batches", "as_numpy_iterator", "on_epoch_end")
 """What PyDataset, tf.data.Dataset and the Sequence of Keras 2 have: they give batches, as model.fit takes them."""
 ARRAYS = ("__array__", "__array_interface__", "__dlpack__")
 
+_MISSING = object()
+
 
 def is_iterable(answer: Any) -> bool:
     """Return whether it gives rows, and is not itself an array, a list or a dict of arrays."""
-    if isinstance(answer, Mapping | str | bytes | list | tuple) or any(hasattr(answer, each) for each in ARRAYS):
+    if isinstance(answer, Mapping | str | bytes | list | tuple) or any(_has(answer, each) for each in ARRAYS):
         return False
-    gives = hasattr(answer, "__iter__") or (hasattr(answer, "__getitem__") and hasattr(answer, "__len__"))
-    return gives or any(hasattr(answer, each) for each in BATCHES)
+    gives = _has(answer, "__iter__") or (_has(answer, "__getitem__") and _has(answer, "__len__"))
+    return gives or any(_has(answer, each) for each in BATCHES)
+
+
+def _has(answer: object, name: str) -> bool:
+    """As hasattr, but without running a property of the user's, which may fail."""
+    return inspect.getattr_static(answer, name, _MISSING) is not _MISSING
 
 
 def elements(source: Any, text: str, key: str) -> Iterator[Element]:
@@ -31,7 +39,9 @@ def elements(source: Any, text: str, key: str) -> Iterator[Element]:
     The first element decides whether all are rows or batches.
     """
     iterator, length = _opened(source, text, key)
-    batches = any(hasattr(source, each) for each in BATCHES) or getattr(source, "batch_size", None) is not None
+    batches = any(_has(source, each) for each in BATCHES) or (
+        _has(source, "batch_size") and source.batch_size is not None
+    )
     taken, count, batched = 0, 0, False
     while True:
         try:
@@ -61,18 +71,18 @@ def elements(source: Any, text: str, key: str) -> Iterator[Element]:
 def _opened(source: Any, text: str, key: str) -> tuple[Iterator[Any], int | None]:
     """Return an iterator from its start, and how many it says that it gives."""
     try:
-        if hasattr(source, "as_numpy_iterator"):  # before len(): of a dataset without an end that is an error
-            length = int(source.cardinality()) if hasattr(source, "cardinality") else None
+        if _has(source, "as_numpy_iterator"):  # before len(): of a dataset without an end that is an error
+            length = int(source.cardinality()) if _has(source, "cardinality") else None
             if length == -1:  # tf.data.INFINITE_CARDINALITY
                 raise _endless(text, key)
             return source.as_numpy_iterator(), length if length is not None and length >= 0 else None
-        if hasattr(source, "num_batches"):
+        if _has(source, "num_batches"):
             length = source.num_batches
             if length is None:
                 raise _endless(text, key)
             return _by_index(source.__getitem__, int(length)), int(length)
-        length = len(source) if hasattr(source, "__len__") else None
-        if length is not None and (not hasattr(source, "__iter__") or hasattr(source, "on_epoch_end")):
+        length = len(source) if _has(source, "__len__") else None
+        if length is not None and (not _has(source, "__iter__") or _has(source, "on_epoch_end")):
             return _by_index(source.__getitem__, length), length
         return iter(source), length
     except DataError:
