@@ -20,7 +20,7 @@ from pipeline.load import data_folder, data_function, npz_file
 from pipeline.load.data_cast import cast_column
 from pipeline.load.data_columns import ColumnFile, ColumnWriter
 from pipeline.load.data_labels import labels_error
-from pipeline.load.data_overlap import Described, Seen, kept
+from pipeline.load.data_overlap import Described, EvaluationRows, kept
 from pipeline.load.data_stage import Stage, Staged
 from pipeline.plan import Plan, check_file
 from pipeline.progress import Progress
@@ -87,7 +87,9 @@ def read_all(argument: Request, tell: Tell) -> Data:
         stage = Stage(Path(tempfile.mkdtemp()), key, say)
         source, digest = _source(text, key, folder, stage)
 
-        def make(source: Callable[[], Staged] = source, stage: Stage = stage, seen: Seen | None = seen) -> Rows:
+        def make(
+            source: Callable[[], Staged] = source, stage: Stage = stage, seen: EvaluationRows | None = seen
+        ) -> Rows:
             return _rows(source(), stage, seen, store)
 
         # The answers of a first reading hold for as long as the source and the evaluation set are the same.
@@ -95,7 +97,7 @@ def read_all(argument: Request, tell: Tell) -> Data:
         shutil.rmtree(stage.folder)
         if name == "evaluation":
             evaluation_key = key_of(found[name].inputs)
-            seen = Seen(
+            seen = EvaluationRows(
                 [
                     (Described(each.name, each.shape, each.dtype), store.path(each.artifact))
                     for each in found[name].inputs
@@ -125,7 +127,7 @@ def _source(text: str, key: str, folder: Path, stage: Stage) -> tuple[Callable[[
     return partial(npz_file.staged, path, key, stage), digest.hexdigest()
 
 
-def _rows(staged: Staged, stage: Stage, seen: Seen | None, store: Store) -> Rows:
+def _rows(staged: Staged, stage: Stage, seen: EvaluationRows | None, store: Store) -> Rows:
     columns, labels = staged
     rows = next(iter(columns.values())).rows
     dropped, key = 0, stage.key

@@ -24,7 +24,7 @@ class Header(NamedTuple):
 
 
 def read_header(opened: Callable[[], IO[bytes]], file_bytes: int, name: str) -> Header:
-    """Look at the header alone. ValueError unless it describes what the file of `file_bytes` holds, and that is no Python object."""
+    """Look at the header alone. ValueError unless it describes what the file of `file_bytes` holds, and Python objects are not in it."""
     with opened() as file:
         head = file.read(len(MAGIC) + 6)
     if head[: len(MAGIC)] != MAGIC:

@@ -23,15 +23,15 @@ class Described(NamedTuple):
     dtype: str
 
 
-class Seen:
-    """The rows of the evaluation set."""
+class EvaluationRows:
+    """Digests of the evaluation set, taken when they are first needed."""
 
     def __init__(self, columns: Sequence[tuple[Described, Path]]) -> None:
         self._columns = columns
         self._digests: Array | None = None
 
     def fresh(self, columns: Sequence[tuple[Described, Path]], rows: int) -> Array | None:
-        """Return for each row whether it is none of the evaluation set's, bool (rows,). None: they can have none in common."""
+        """Return for each row whether the evaluation set lacks it, bool (rows,). None: the two sets have different columns."""
         if sorted(_comparable(each) for each, _ in columns) != sorted(_comparable(each) for each, _ in self._columns):
             return None
         if self._digests is None:
