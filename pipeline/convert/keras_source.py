@@ -27,7 +27,10 @@ RESERVED = ("self",)
 
 
 class Source(NamedTuple):
-    """`model` may be another one than in the file, with the same weights: inputs and outputs are in the same order, under other names."""
+    """`model` may be another one than in the file, with the same weights: inputs and outputs are in the same order, under other names.
+
+    Keras itself gives an input without a name another one each time it opens the file.
+    """
 
     model: KerasModel
     name: str
@@ -70,7 +73,8 @@ def opened(job: Job, *, plain: bool = True, channels_last: bool = False) -> Sour
         keras_augmentation.silence(model)
     if channels_last:
         model = keras_layouts.channels_last(model)
-    return Source(model, job.model.name, tuple(each.name for each in inputs), tuple(each.name for each in outputs))
+    names = [tuple(each.name for each in ends) for ends in (job.model.inputs or inputs, job.model.outputs or outputs)]
+    return Source(model, job.model.name, *names)
 
 
 def is_half(model: KerasModel) -> bool:

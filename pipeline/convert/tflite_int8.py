@@ -28,6 +28,8 @@ CRASHED = (  # seen with TensorFlow 2.21
     "TensorFlow crashes when it calibrates a recurrent layer that runs as a loop. Where one is named above, build a GRU or SimpleRNN "
     "with unroll=True, or take onnx-int8; else try another format."
 )
+BORDER = ("CAST", "READ_VARIABLE", "ASSIGN_VARIABLE")
+"""Operators between integers that stand for nothing else, or a variable, and what computes."""
 
 
 def convert(job: Job, tell: Tell) -> bytes:
@@ -97,14 +99,14 @@ def _of_ranges(job: Job, source: Source, tell: Tell) -> TfliteConverter:
 def audit(path: Path) -> None:
     """Raise StageError if any operator, or an input or output, is still in floating point.
 
-    Integers that the model itself brings into floating point, or makes of it, are cast at the border: there is no other way to quantize.
+    A file may cast the integers that it is given, or gives, and keep variables in floating point: there is no other way to quantize them.
     """
     runner = frameworks.Tflite(path, "the int8 file", plain=True)
     floats: list[str] = []
     for what, ends in (("input", runner.inputs), ("output", runner.outputs)):
         names = [each.name for each in ends if "float" in each.dtype]
         floats += [f"the {what}" if len(ends) == 1 else f"the {what} '{shortened(name, 100)}'" for name in names]
-    inside = Counter(runner.float_operators()) - _casts(runner)
+    inside = Counter(runner.float_operators()) - _at_border(runner)
     floats += [name if count == 1 else f"{count} {name}" for name, count in inside.items()]
     if floats:
         raise StageError(
@@ -113,21 +115,18 @@ def audit(path: Path) -> None:
         )
 
 
-def _casts(runner: frameworks.Tflite) -> Counter[str]:
-    """Count the operators that cast integers to floating point for a QUANTIZE, and those that cast what comes out of a DEQUANTIZE to integers."""
+def _at_border(runner: frameworks.Tflite) -> Counter[str]:
+    """Count operators that bring numbers into floating point for a QUANTIZE alone, or take what a DEQUANTIZE gives, and these two."""
     dtypes = {each["index"]: np.dtype(each["dtype"]) for each in runner.interpreter.get_tensor_details()}
     operators = runner.interpreter._get_ops_details()  # noqa: SLF001 - the only way that LiteRT 2.3 offers
     found: Counter[str] = Counter()
-    for cast in (each for each in operators if each["op_name"] == "CAST"):
-        (source,), (target,) = cast["inputs"], cast["outputs"]
-        if dtypes[target].kind == "f" and dtypes[source].kind != "f":
-            others = [each for each in operators if target in each["inputs"]]
-            whole = all(each["op_name"] == "QUANTIZE" for each in others)
-        elif dtypes[source].kind == "f" and dtypes[target].kind != "f":
-            others = [each for each in operators if source in each["outputs"]]
-            whole = all(each["op_name"] == "DEQUANTIZE" for each in others)
-        else:
-            continue
-        if whole:
-            found.update(["CAST", *(each["op_name"] for each in others)])
+    for each in (each for each in operators if each["op_name"] in BORDER):
+        taken, given = ([index for index in each[end] if dtypes[index].kind == "f"] for end in ("inputs", "outputs"))
+        others = []
+        if given and not taken:
+            others = [other for other in operators if set(given) & set(other["inputs"])]
+        elif taken and not given:
+            others = [other for other in operators if set(taken) & set(other["outputs"])]
+        if others and all(other["op_name"] == ("QUANTIZE" if given else "DEQUANTIZE") for other in others):
+            found.update([each["op_name"], *(other["op_name"] for other in others)])
     return found

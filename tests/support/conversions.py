@@ -55,9 +55,7 @@ def answers(data, format, folder, model, rows):  # noqa: A002
     files = {ours.name: file.name for ours, file in zip(model.outputs, outputs.file, strict=True)}
     state = [(theirs[before], files[after]) for before, after in model.state]
     found = runner.answers(feeds, Path(tempfile.mkdtemp(dir=folder)), silent, state)
-    return dict(
-        zip([each.name for each in model.outputs], [found[place] for place in outputs.places], strict=True)
-    )
+    return dict(zip([each.name for each in model.outputs], [found[place] for place in outputs.places], strict=True))
 
 
 def largest_error(model, data, format, folder, x):  # noqa: A002
