@@ -13,6 +13,7 @@ from pipeline.convert.activations import AUTO, Form, form_of
 from pipeline.convert.request import Request
 from pipeline.convert.table import CONVERTERS, load_converter
 from pipeline.errors import PlanError
+from pipeline.frameworks import custom_objects
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.records import Compressed, Converted, Data, Loaded, Model, Processor, Step, file_of
@@ -196,7 +197,7 @@ def _make(
         request = Request(
             root=str(store.root), scratch=str(scratch), variant=file.variant, format=file.format, name=file.name,
             model=file.model, data=loaded.data, seed=plan.tables.seed, activations=form.activations,
-            signature=None if file.role == "baseline" else plan.tables.model.signature,
+            signature=plan.tables.model.signature,
             folder=str(plan.folder), custom_objects=plan.tables.model.custom_objects,
         )  # fmt: skip
         doing = f"converting the {file.variant} model to {file.format}"
@@ -216,5 +217,5 @@ def _key(file: Wanted, loaded: Loaded, plan: Plan, form: Form) -> str:
     readable = frameworks.available("tensorflow"), frameworks.available("onnx")
     return key_of(
         file.variant, file.format, file.model, calibration, evaluation, plan.tables.seed, readable, form.activations,
-        plan.tables.model.signature, plan.tables.model.custom_objects, versions(*VERSIONS),
+        plan.tables.model.signature, custom_objects.digest(plan.tables.model.custom_objects, plan.folder), versions(*VERSIONS),
     )  # fmt: skip

@@ -31,9 +31,7 @@ def _source(job: Job) -> Callable[[Feed], dict[str, Array]]:
     """The model in floating point, by the names of its record."""
     runner: Runner
     if job.model.artifact.format == "keras":
-        runner = frameworks.KerasRunner(
-            frameworks.open_keras(job.source, job.model.name, job.custom_objects), job.model.name
-        )
+        runner = frameworks.KerasRunner(frameworks.open_keras(job.source, job.model.name), job.model.name)
     else:
         runner = frameworks.open_file(job.source, job.model.artifact.format, job.model.name)
     # Keras gives an input without a name another one each time it opens the file, in the same order

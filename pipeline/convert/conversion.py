@@ -15,8 +15,7 @@ from pipeline.convert.matching import Matched, as_they_are, matched
 from pipeline.convert.request import Job, Request, shapes_of
 from pipeline.convert.table import CONVERTERS, load_converter
 from pipeline.errors import ModelError, StageError
-from pipeline.frameworks import Array, Feeds, Runner, tflite_names, tflite_schema
-from pipeline.frameworks.custom_objects import custom_objects
+from pipeline.frameworks import Array, Feeds, Runner, custom_objects, tflite_names, tflite_schema
 from pipeline.records import Converted, Model, Rows, TensorSpec
 from pipeline.store import Store
 
@@ -43,6 +42,7 @@ def work(argument: Request, tell: Tell) -> Converted:
     store = Store(Path(argument.root), tmp=Path(argument.scratch))
     label = argument.name or f"{argument.variant} {argument.format}"
     tell(0, 0, label)
+    custom_objects.register(argument.custom_objects, Path(argument.folder))
     model, made = argument.model, argument.format in CONVERTERS
     if made:
         converter = load_converter(argument.format)
@@ -55,7 +55,7 @@ def work(argument: Request, tell: Tell) -> Converted:
     )  # fmt: skip
     if not made and not frameworks.available(frameworks.RUNTIME_EXTRA[artifact.format]):
         return _unopened(about, argument, store.path(artifact), label)
-    runner = _open(argument, store.path(artifact), artifact.format, label, made=made)
+    runner = _open(None if made else argument.signature, store.path(artifact), artifact.format, label, made=made)
     ends = _paired(model, runner.inputs, runner.outputs, label, made=made)
     kind = frameworks.kind_of_file(store.path(artifact), artifact.format, label)
     about = msgspec.structs.replace(about, inputs=ends.inputs.specs, outputs=ends.outputs.specs, kind=kind)
@@ -136,7 +136,9 @@ def _check_same(
 
 
 def _is_half(argument: Request, path: Path) -> bool:
-    return keras_source.is_half(frameworks.open_keras(path, argument.model.name, _custom_objects(argument)))
+    if not keras_source.mentions_half(path):
+        return False
+    return keras_source.is_half(frameworks.open_keras(path, argument.model.name))
 
 
 def _answers(
@@ -215,9 +217,9 @@ def _specs(ports: Sequence[tflite_names.Port]) -> tuple[TensorSpec, ...]:
     )
 
 
-def _open(argument: Request, path: Path, file_format: str, label: str, *, made: bool) -> Runner:
+def _open(signature: str | None, path: Path, file_format: str, label: str, *, made: bool) -> Runner:
     try:
-        return frameworks.open_file(path, file_format, label, None if made else argument.signature)
+        return frameworks.open_file(path, file_format, label, signature)
     except ModelError as error:
         if not made:
             raise
@@ -244,11 +246,4 @@ def _job(argument: Request, store: Store) -> Job:
         scratch=Path(argument.scratch),
         shapes=shapes_of(model),
         activations=argument.activations,
-        custom_objects=_custom_objects(argument),
     )
-
-
-def _custom_objects(argument: Request) -> dict[str, object] | None:
-    if argument.custom_objects is None:
-        return None
-    return custom_objects(argument.custom_objects, Path(argument.folder))

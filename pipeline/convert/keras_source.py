@@ -2,7 +2,9 @@
 
 import json
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from pipeline import frameworks
@@ -61,7 +63,7 @@ class Source(NamedTuple):
 
 def opened(job: Job, *, plain: bool = True, channels_last: bool = False) -> Source:
     """Open the source without augmentation and in 32 bits. `plain`: without fake quantization; its weights stay rounded."""
-    model = frameworks.open_keras(job.source, job.model.name, job.custom_objects)
+    model = frameworks.open_keras(job.source, job.model.name)
     inputs, outputs = frameworks.keras_specs(model, job.model.name)
     keras_augmentation.silence(model)
     if plain and frameworks.is_fake_quantized(job.source):
@@ -83,6 +85,14 @@ def is_half(model: KerasModel) -> bool:
     return any(str(getattr(each, "compute_dtype", "")) in HALF for each in layers)
 
 
+def mentions_half(path: Path) -> bool:
+    """Return whether a .keras file speaks of 16 bits at all. It is not opened as a model."""
+    if not zipfile.is_zipfile(path):
+        return True
+    with zipfile.ZipFile(path) as file:
+        return "config.json" in file.namelist() and b"float16" in file.read("config.json")
+
+
 def _in_32_bits(model: KerasModel, job: Job) -> KerasModel:
     """Return the same layers, with the same weights, under a policy of 32 bits."""
     import keras
@@ -91,7 +101,7 @@ def _in_32_bits(model: KerasModel, job: Job) -> KerasModel:
         text = json.dumps(keras.saving.serialize_keras_object(model))
         for half, whole in IN_32_BITS:
             text = text.replace(half, whole)
-        twin = keras.saving.deserialize_keras_object(json.loads(text), custom_objects=dict(job.custom_objects or {}))
+        twin = keras.saving.deserialize_keras_object(json.loads(text))
         twin.set_weights(model.get_weights())
     except Exception as error:
         raise StageError(

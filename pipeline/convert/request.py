@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipeline.errors import DataError
 from pipeline.frameworks import Feeds
@@ -36,7 +36,6 @@ class Job(NamedTuple):
     scratch: Path  # a folder for its own files, removed afterwards
     shapes: Mapping[str, tuple[int, ...]]  # of the whole tensor of each input; no axis of unknown length
     activations: str = "signed"  # of onnx-int8: see pipeline/convert/activations.py
-    custom_objects: Mapping[str, Any] | None = None  # classes and functions of the user's own
 
 
 def shapes_of(model: Model) -> dict[str, tuple[int, ...]]:

@@ -1,6 +1,5 @@
 """A conversion of a model that a test has made, and how far its answers are from the model's."""
 
-import itertools
 import tempfile
 from pathlib import Path
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from pipeline import child, convert, frameworks, load
-from pipeline.convert import conversion, onnx_fp32, tflite_int8
+from pipeline.convert import onnx_fp32, tflite_int8
+from pipeline.convert.request import shapes_of
 from pipeline.convert.table import load_converter
 from pipeline.errors import ChildError, DataError, ModelError, StageError
 from pipeline.progress import Silent
-from pipeline.records import Data, Model, TensorSpec
+from pipeline.records import TensorSpec
 from tests.support.conversions import job, largest_error, model_of, silent
 from tests.support.tiny_model import FORMATS, through
 
@@ -39,7 +40,7 @@ def test_all_formats_agree_with_their_source(whole, sets):
         else:
             assert agreement.largest_error < 0.15
             assert agreement.top1_agreement_ratio > 0.97
-        outputs = frameworks.read_rows(whole.project.store.path(file.outputs))
+        (outputs,) = frameworks.arrays_of(file.answers, whole.project.store.path)
         assert agreement.accuracy_ratio == np.mean(outputs.argmax(-1) == sets.evaluation[1])
 
 
@@ -47,11 +48,11 @@ def test_all_formats_agree_with_their_source(whole, sets):
 def test_files_take_one_row_under_the_name_of_the_models_input(whole):
     for file in whole.converted:
         runner = frameworks.open_file(whole.project.store.path(file.artifact), file.artifact.format, file.format)
-        spec = runner.specs()[0]
-        assert spec.shape == (8, 8, 1)
-        assert "image" in spec.name
-        if file.artifact.format == "onnx":
-            assert runner.input.shape == [1, 8, 8, 1]
+        (spec,) = runner.inputs
+        assert (spec.name, spec.shape) == ("image", (1, 8, 8, 1))
+        (known,) = file.inputs
+        assert (known.name, known.fixed, known.tensor) == ("image", (1, 8, 8, 1), spec.tensor)
+        assert [each.name for each in file.outputs] == ["scores"]
 
 
 @pytest.mark.frameworks
@@ -62,7 +63,7 @@ def test_int8_files_are_of_integers(whole):
         file.format: whole.project.store.path(file.artifact) for file in whole.converted if file.variant == "compressed"
     }
     runner = frameworks.Tflite(made["tflite-int8"], "int8", plain=True)
-    assert [spec.dtype for spec in runner.specs()] == ["int8", "int8"]
+    assert [spec.dtype for spec in (*runner.inputs, *runner.outputs)] == ["int8", "int8"]
     assert runner.float_operators() == []
     assert len(runner.interpreter._get_ops_details()) > 3
     graph = onnx.load(made["onnx-int8"]).graph
@@ -141,7 +142,7 @@ def test_models_that_converters_stumble_over(kind, name, tmp_path):
         body[0] = layers.Dense(5, activation=None)
         body.insert(1, layers.Activation("gelu"))
     model = keras.Sequential([keras.Input(shape), *body, layers.Dense(3, activation="softmax")])
-    the_job = job(model, tmp_path)._replace(input_shape=(6, 4))
+    the_job = job(model, tmp_path, shapes={model.inputs[0].name: (1, 6, 4)})
     x = np.random.default_rng(0).normal(size=(8, 6, 4)).astype(np.float32)
     data = load_converter(name).convert(the_job, silent)
     assert largest_error(model, data, load_converter(name).FILE, tmp_path, x) < 1e-5
@@ -223,7 +224,7 @@ def test_deployable_files_as_they_are_and_a_baseline(whole, tiny):
         tiny,
         '[model]\npath = "tflite-int8.tflite"\n[data]\nevaluation = "evaluation.npz"\n[compare]\nbaseline = "tflite-fp32.tflite"\n',
     )
-    assert made.loaded.model.input.dtype == "int8"
+    assert made.loaded.model.inputs[0].dtype == "int8"
     original, baseline = made.converted
     assert (original.variant, original.format) == ("original", "tflite")
     assert original.artifact == made.loaded.model.artifact
@@ -267,15 +268,13 @@ def test_damaged_files_are_refused_by_the_runtime(whole, tiny, name):
 
 
 def test_an_axis_of_unknown_length_needs_data():
-    request = convert.Request(
-        root="", scratch="", variant="original", format="onnx-fp32", name="", data=Data(), seed=0,
-        model=Model(
-            name="m", artifact=model_of("keras").artifact, output=None, parameters=None,
-            input=TensorSpec(name="i", shape=(None, 4), dtype="float32"),
-        ),
-    )  # fmt: skip
+    inputs = TensorSpec("i", (None, 4), "float32"), TensorSpec("j", (None, None), "float32", fixed=(1, 7))
+    model = model_of("keras", inputs=inputs[:1])
     with pytest.raises(DataError, match="an axis has no fixed length, and there is no data to take it from"):
-        conversion._static_shape(request)
+        shapes_of(model)
+    with pytest.raises(DataError, match="the model's input 'i' has shape"):
+        shapes_of(model_of("keras", inputs=inputs))
+    assert shapes_of(model_of("keras", inputs=inputs[1:])) == {"j": (1, 7)}
 
 
 @pytest.mark.frameworks

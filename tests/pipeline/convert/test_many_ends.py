@@ -214,7 +214,7 @@ def test_a_state_inside(name, tmp_path, generator):
 def test_onnx_has_no_variables(tmp_path):
     the_job = job(stateful_model(), tmp_path, sequences=True)
     with pytest.raises(
-        StageError, match="keeps a state inside .'keeper' is stateful=True., and an ONNX file has no variables"
+        StageError, match=r"keeps a state inside \('keeper' is stateful=True\), and an ONNX file has no variables"
     ):
         load_converter("onnx-fp32").convert(the_job, silent)
 

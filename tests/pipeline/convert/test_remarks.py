@@ -66,10 +66,10 @@ def test_a_file_that_the_converter_made_is_not_called_damaged(tmp_path):
     with pytest.raises(
         StageError, match="the converter made a file that cannot be opened: ONNX Runtime cannot open it"
     ) as caught:
-        conversion._open(tmp_path / "made", "onnx", "it", made=True)
+        conversion._open(None, tmp_path / "made", "onnx", "it", made=True)
     assert "damaged" not in caught.value.hint
     with pytest.raises(ModelError):
-        conversion._open(tmp_path / "made", "onnx", "it", made=False)
+        conversion._open(None, tmp_path / "made", "onnx", "it", made=False)
 
 
 # --- ONNX
@@ -139,7 +139,8 @@ def test_a_range_that_is_reached_is_not_spoken_of():
     source = np.linspace(-1, 1, 50, dtype=np.float32).reshape(25, 2)
     assert remarks._clipped((-1.0, 0.97), source, source) == ()  # 0.03 beyond of 1.97: within five steps of 255
     assert "for 1 of 25 evaluation rows" in remarks._clipped((-1.0, 0.9), source, source)[0]
-    assert remarks._clipped(None, source, source) == remarks._clipped((-1.0, 0.5), source, None) == ()
+    assert "of the output 'y'" in remarks._clipped((-1.0, 0.9), source, source, "y")[0]
+    assert remarks._clipped(None, source, source) == ()
 
 
 def test_weights_that_stay_in_floating_point_are_said(empty):
