@@ -170,3 +170,40 @@ def test_a_state_that_does_not_exist_is_named(agent):
     failed, _ = agent.run(launch(agent, "state.onnx", state=(("h", "nothing"),)))
     assert isinstance(failed, wire.LaunchFailed)
     assert "no output 'nothing', only y, hn" in failed.message
+
+
+def test_a_state_whose_shape_is_given_is_kept(agent):
+    """Its open axes need lengths; the zeros that stand for its rows must not overwrite it."""
+    x = np.ones((2, 4, 2), "float32")
+    named = (*inputs_of(agent, {"x": x}), wire.Input("h", (1, 2), "", False))
+    one = launch(agent, "state.onnx", inputs=named, outputs=("y",), state=(("h", "hn"),), sequences=True)
+    (answers,) = evaluated(agent, one)
+    np.testing.assert_allclose(answers, np.cumsum(x, axis=1))
+
+
+# --- what answers take
+
+
+def test_floating_point_is_kept_in_half_of_the_bytes(agent):
+    into, out = tensors_of("sums.tflite", "input"), tensors_of("sums.tflite", "output")
+    x, extra = numbers(6, 4), np.arange(12, dtype="int32").reshape(6, 2)
+    named = inputs_of(agent, {into["x"]: x, into["extra"]: extra})
+    count, each = evaluated(
+        agent, launch(agent, "sums.tflite", inputs=named, outputs=(out["count"], out["each"]), half=True)
+    )
+    assert (count.dtype, each.dtype) == (np.int32, np.float16)
+    np.testing.assert_allclose(each, x * 2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e-6])
+def test_answers_that_do_not_fit_float16_are_refused(agent, factor):
+    named = inputs_of(agent, {"a": numbers(3, 4) * np.float32(factor)})
+    failed, _ = agent.run(launch(agent, "two_inputs.onnx", inputs=named, half=True, mode="evaluate"))
+    assert isinstance(failed, wire.LaunchFailed)
+    assert failed.message == "the answers to row 0 do not fit float16: take them whole"
+
+
+def test_zeros_and_infinity_fit_float16(agent):
+    a = np.array([[0, 0, 0, 0], [1, np.inf, 0, 0]], "float32")
+    (sums,) = evaluated(agent, launch(agent, "two_inputs.onnx", inputs=inputs_of(agent, {"a": a}), half=True))
+    np.testing.assert_array_equal(sums, a)

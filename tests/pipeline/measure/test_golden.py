@@ -131,13 +131,13 @@ def kept(tmp_path):
         return store.put_bytes((tmp_path / "array.npy").read_bytes(), "npy")
 
     answers = {
-        "outputs": np.full((6, 2), 1.0),
-        "other_outputs": np.full((6, 2), 2.0),
-        "source_outputs": np.full((6, 2), 3.0),
+        "answers": np.full((6, 2), 1.0),
+        "other_answers": np.full((6, 2), 2.0),
+        "source_answers": np.full((6, 2), 3.0),
     }
-    artifacts = {name: put(array.astype("float32")) for name, array in answers.items()}
+    artifacts = {name: (put(array.astype("float32")),) for name, array in answers.items()}
     file = Converted(
-        variant="original", format="tflite-int8", artifact=artifacts["outputs"], agreement=None, **artifacts
+        variant="original", format="tflite-int8", artifact=artifacts["answers"][0], agreement=None, **artifacts
     )
     return store, file, put(np.array([5, 0, 1, 2, 3]))
 
@@ -154,7 +154,7 @@ def kept(tmp_path):
 )
 def test_the_reference_is_of_the_kernels_that_ran(kept, runtime, delegates, first):
     store, file, indices = kept
-    found = golden.reference_of(file, runtime, delegates, indices, store)
+    (found,) = golden.references_of(file, runtime, delegates, indices, store)
     assert found.answers[0, 0] == first
     assert sorted(other[0, 0] for other in found.others) == sorted({1.0, 2.0, 3.0} - {first})
     assert found.rows.tolist() == [5, 0, 1, 2, 3]
@@ -163,14 +163,14 @@ def test_the_reference_is_of_the_kernels_that_ran(kept, runtime, delegates, firs
 def test_a_host_without_the_runtime_knows_no_better(kept):
     store, file, indices = kept
     nothing = Converted(variant="original", format="onnx", artifact=file.artifact, agreement=None)
-    assert golden.reference_of(nothing, "onnxruntime", (), indices, store) is None
-    assert golden.reference_of(file, "onnxruntime", (), None, store) is None
+    assert golden.references_of(nothing, "onnxruntime", (), indices, store) == ()
+    assert golden.references_of(file, "onnxruntime", (), None, store) == ()
 
 
 def test_launches_are_held_against_the_one_that_answered_all_rows(kept):
     """That one was held against the host; without it each is, within what the file's own error allows."""
     store, file, indices = kept
-    deployment = SimpleNamespace(runtimes=(), evaluation=None, evaluation_indices=indices)
+    deployment = SimpleNamespace(runtimes=(), evaluation=(), evaluation_indices=indices)
     candidate = SimpleNamespace(converted=file, runtime="tflite_runtime", label="x")
     launch = SimpleNamespace(delegates=())
     experiment = experiment_of(deployment=deployment, store=store)
@@ -183,6 +183,78 @@ def test_launches_are_held_against_the_one_that_answered_all_rows(kept):
 
 def test_what_an_agent_says_of_large_answers():
     answers = np.arange(6 * 100, dtype="float32").reshape(6, 10, 10)
-    said = golden.first_rows(answers)
+    said = golden.first_rows([answers])
     assert len(said) == wire.GOLDEN_ROWS * wire.GOLDEN_VALUES
     assert said[wire.GOLDEN_VALUES] == 100.0
+
+
+# --- several outputs, integers, sequences
+
+
+def test_integers_are_right_or_wrong():
+    """A class of 999 in place of 1000 is another class, and not one nearby."""
+    right = RNG.integers(0, 1000, (300, 4))
+    reference = golden.Reference(right, (), EVERY)
+    for wrong, doubted in ((0, False), (12, False), (40, True)):  # of 1,200: 1 % may, and chance is allowed for
+        board = right.copy()
+        board.ravel()[:wrong] -= 1
+        found = golden.doubt_of(board, reference)
+        assert (found is not None) == doubted
+    assert "3.33 % of its values differ over 300 rows, where 1.00 % may" in found.evidence
+    rounded = right.copy()
+    rounded.ravel()[:30] += 1
+    assert golden.doubt_of(board, reference._replace(others=(rounded,))) is None  # a kernel here differs as much
+
+
+def test_truth_values_are_right_or_wrong():
+    right = RNG.uniform(size=(300, 2)) < 0.5
+    reference = golden.Reference(right, (), EVERY)
+    assert golden.doubt_of(right, reference) is None
+    assert "100.00 % of its values differ" in golden.doubt_of(~right, reference).evidence
+
+
+def test_the_output_of_a_doubt_is_named_and_shortened():
+    reference = FILE._replace(output="x" * 5000)
+    found = golden.doubt_of(np.zeros_like(FILE.answers), reference)
+    assert "the output 'xxx" in found.evidence
+    assert len(found.evidence) < 500
+
+
+def test_the_steps_of_sequences_count_as_rows():
+    """A dead value of a step is seen in few sequences, too: each has many steps."""
+    steps = RNG.normal(size=(4, 50, 3)).astype("float32") * np.float32([100, 1, 100])
+    near = steps + np.float32(0.1) * RNG.normal(size=steps.shape).astype("float32")
+    reference = golden.Reference(steps, (near,), EVERY[:4], sequences=True)
+    assert golden.doubt_of(steps, reference) is None
+    dead = steps.copy()
+    dead[..., 1] = 0
+    assert "1 column of its answers (1)" in golden.doubt_of(dead, reference).evidence
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3, 0), (2, 3, 4)])
+def test_answers_of_every_shape(shape):
+    answers = RNG.normal(size=(20, *shape)).astype("float32")
+    reference = golden.Reference(answers, (answers,), EVERY[:20])
+    assert golden.doubt_of(answers, reference) is None
+    if answers.size:
+        assert golden.doubt_of(answers + 10, reference) is not None
+    first, _ = golden.first_of_host([reference])
+    assert len(first) == wire.GOLDEN_ROWS * min(64, int(np.prod(shape)))
+
+
+def test_what_an_agent_says_of_several_outputs():
+    outputs = [np.full((6, 100), 1.0), np.full((6, 3), 2, "int64"), np.full((6, 2, 50), 3.0)]
+    said = golden.first_rows(outputs)
+    assert said[:66] == (1.0,) * 21 + (2.0,) * 3 + (3.0,) * 21 + (1.0,) * 21
+    many = golden.first_rows([np.zeros((6, 5))] * 100)
+    assert len(many) == wire.GOLDEN_ROWS * wire.GOLDEN_VALUES
+    steps = np.arange(12.0).reshape(2, 3, 2)
+    assert golden.first_rows([steps], sequences=True) == (0.0, 1.0, 6.0, 7.0)
+
+
+def test_how_far_first_rows_may_be_is_of_all_outputs():
+    one, other = np.ones((6, 3), "float32"), np.ones((6, 4), "float32")
+    references = [golden.Reference(one, (one + 3,), EVERY[:6]), golden.Reference(other, (other - 2,), EVERY[:6])]
+    first, within = golden.first_of_host(references)
+    assert first == (1.0,) * 28
+    assert within == pytest.approx(golden.TIMES_OWN_ERROR * np.sqrt(27 + 16) / np.sqrt(7))
