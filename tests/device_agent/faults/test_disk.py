@@ -1,6 +1,7 @@
 """A disk that is full, in each phase: the board's own words come back, what was there stays, and nothing else is left."""
 
 import errno
+import io
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from device_agent.channel import Channel, HostGone
 from device_agent.files.layout import Layout
 from device_agent.record import replace
 from tests.support.agent_process import LAUNCH, Agent, frames, names, sha256, sleep_model, wheel
+from tests.support.fed import fed
 
 pytestmark = pytest.mark.faults
 
@@ -71,6 +73,21 @@ def test_in_an_upload(agent, disk):
     assert is_full(agent.receive())
     (disk / "ballast").unlink()
     agent.others = [agent.store(data)]
+
+
+def test_before_answers_that_it_cannot_hold(agent, disk):
+    """It is said at the first row, and not found out when the board is full."""
+    np = pytest.importorskip("numpy")
+    rows = io.BytesIO()
+    np.save(rows, np.zeros((3000, 4), "float32"))
+    model = sleep_model(latency_us=1, outputs=[0.5] * 1000)
+    inputs = fed(agent.store(rows.getvalue()))
+    agent.others = [agent.store(model), inputs[0].sha256]
+    one = replace(LAUNCH, mode="evaluate", model_sha256=sha256(model), inputs=inputs)
+    failed, _ = agent.run(one)
+    assert isinstance(failed, wire.LaunchFailed)
+    assert (failed.phase, failed.error) == ("evaluate", "Refused")
+    assert "bytes free, 12000000 + 4194304 are needed" in failed.message
 
 
 def test_in_unpacking(agent, disk):
