@@ -30,8 +30,7 @@ PREFERRED = ("ai_edge_litert", "onnxruntime")  # of several that can run the fil
 LABEL = "selftest"
 FIRST_RUNS, TIMED_MAX_RUNS = 3, 10_000  # only to find how long the blocks must be
 SLOWDOWNS = (0.0, 0.02, 0.03, 0.05, 0.10)
-"""Injected into every recorded time of the candidate, as shares, and so is the limit itself. 0: nothing changed, and every REGRESSED
-is a false alarm."""
+"""Shares by which every recorded time of the candidate is raised, with the limit itself. 0: every REGRESSED is a false alarm."""
 SHARPER = 1 / 6  # of the limit, 0.5 % at 3 %: what 300 unchanged pairs of files did not exceed
 
 

@@ -60,8 +60,7 @@ def pythons() -> dict[str, str]:
         for path in candidates:
             asked = subprocess.run([path, "-IVV"], capture_output=True, text=True, check=False)
             if asked.stdout.startswith(f"Python {version}."):
-                found[version] = path
-                break
+                found.setdefault(version, path)
     return found
 
 
