@@ -16,6 +16,7 @@ from pipeline.compress.rows import place_of
 from pipeline.compress.settings import Recover
 from pipeline.compress.table import PASSES, load_pass
 from pipeline.errors import PlanError
+from pipeline.frameworks import custom_objects
 from pipeline.frameworks.types import KerasModel, OpenModel
 from pipeline.plan import Plan, convert_table
 from pipeline.progress import Progress
@@ -46,6 +47,12 @@ def settings_of(plan: Plan) -> tuple[Step, ...]:
 def _step(raw: dict[str, object], i: int, plan: Plan) -> Step:
     table, name = f"compress[{i}]", raw.get("pass")
     known = PASSES.get(plan.source_format, {})
+    if plan.source_format == "saved_model":
+        raise PlanError(
+            f"{plan.path}: {table}: a SavedModel has no layers that a pass could work on",
+            hint="Give the model as a .keras file (model.save('model.keras') in the program that made it) or as ONNX, or leave out "
+            "[[compress]].",
+        )
     if not known:
         raise PlanError(
             f"{plan.path}: {table}: there are no passes for {plan.source_format or 'such'} models",
@@ -132,6 +139,7 @@ def compress(
             request = Request(
                 root=str(store.root), scratch=str(scratch), folder=str(plan.folder), format=plan.source_format,
                 model=loaded.model, data=loaded.data, steps=steps, seed=plan.tables.seed,
+                custom_objects=plan.tables.model.custom_objects,
             )  # fmt: skip
             doing = f"compressing {loaded.model.name} ({', '.join(step.name for step in steps)})"
             return child.run(
@@ -139,7 +147,8 @@ def compress(
                 limits=child_watch.of_plan(plan.tables.host, compress=True), say=progress.say, folder=str(scratch),
             )  # fmt: skip
 
+    own = custom_objects.digest(plan.tables.model.custom_objects, plan.folder)
     key = key_of(
-        loaded.model, identity(loaded.data), steps, plan.tables.seed, teachers(steps, plan.folder), versions(*VERSIONS)
+        loaded.model, identity(loaded.data), steps, plan.tables.seed, teachers(steps, plan.folder), own, versions(*VERSIONS)
     )
     return store.remember("compress", key, Compressed, make)

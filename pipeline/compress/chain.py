@@ -21,7 +21,7 @@ from pipeline.compress.formats.base import VERSIONS, Format, weigh
 from pipeline.compress.request import Request, identity, teachers
 from pipeline.compress.table import load_pass
 from pipeline.errors import EdgepressError
-from pipeline.frameworks import Array
+from pipeline.frameworks import Array, custom_objects
 from pipeline.frameworks.types import OpenModel
 from pipeline.records import Column, Compressed, Model, PassReport, Rows, TensorSpec
 from pipeline.store import Store, key_of, versions
@@ -36,6 +36,7 @@ def work(argument: Request, tell: Tell) -> Compressed:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()  # the same seed gives the same weights, bit for bit
+        custom_objects.register(argument.custom_objects, Path(argument.folder))
     chain = Chain(argument, tell)
     _forget_old(chain.store.root / RESUME)
     reports: list[PassReport] = []
@@ -89,7 +90,8 @@ class Chain:
         argument = self.argument
         key = key_of(
             argument.model, tuple(self.done), identity(argument.data), argument.seed,
-            teachers(argument.steps[: i + 1], Path(argument.folder)), versions(*VERSIONS),
+            teachers(argument.steps[: i + 1], Path(argument.folder)),
+            custom_objects.digest(argument.custom_objects, Path(argument.folder)), versions(*VERSIONS),
         )  # fmt: skip
         resume = self.store.root / RESUME / key
         self.store.lease.take(f"{RESUME}/{key}")

@@ -19,6 +19,7 @@ class Request(Record, frozen=True):
     data: Data
     steps: tuple[Step, ...]
     seed: int
+    custom_objects: str | None = None  # "module:function" in the plan's folder
 
 
 def identity(data: Data) -> tuple[object, ...]:

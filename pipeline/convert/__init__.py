@@ -66,9 +66,10 @@ def check(plan: Plan) -> None:
             )
         for extra in load_converter(name).EXTRAS:
             frameworks.need(extra, f"convert.formats: making {name}")
-    if source == "keras" and not formats:
+    if source in {"keras", "saved_model"} and not formats:
+        kind = "Keras model" if source == "keras" else "SavedModel"
         raise PlanError(
-            f"{plan.path}: convert.formats is empty, and a Keras model cannot run on a board as it is",
+            f"{plan.path}: convert.formats is empty, and a {kind} cannot run on a board as it is",
             hint=f'Choose from: {", ".join(possible)}; for example formats = ["tflite-int8"].',
         )
 

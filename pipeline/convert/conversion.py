@@ -246,4 +246,5 @@ def _job(argument: Request, store: Store) -> Job:
         scratch=Path(argument.scratch),
         shapes=shapes_of(model),
         activations=argument.activations,
+        signature=argument.signature,
     )

@@ -36,6 +36,7 @@ class Job(NamedTuple):
     scratch: Path  # a folder for its own files, removed afterwards
     shapes: Mapping[str, tuple[int, ...]]  # of the whole tensor of each input; no axis of unknown length
     activations: str = "signed"  # of onnx-int8: see pipeline/convert/activations.py
+    signature: str | None = None  # of a SavedModel: as the plan says
 
 
 def shapes_of(model: Model) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""One signature of a SavedModel, as a .tflite or .onnx file whose inputs and outputs keep the signature's names."""
+"""One signature of a SavedModel with fixed shapes: on the way to a .tflite file, and as an ONNX model."""
 
 import tempfile
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ def converter_from_saved_model(
 def onnx_from_saved_model(
     folder: Path, signature: str | None, shapes: Shapes, name: str = "", opset: int = OPSET
 ) -> OnnxModel:
-    """Return the ONNX model of this one signature, with the signature's names of inputs and outputs.
+    """Return the ONNX model of this one signature: its inputs have their names, and its outputs are in the signature's order.
 
     DataError if a shape does not fit; StageError says what tf2onnx refuses, or that the model keeps a state.
     """
@@ -81,30 +81,7 @@ def onnx_from_saved_model(
             f"tf2onnx cannot convert {opened.name}: ONNX has no form of {', '.join(missing[:5])}",
             hint="Try the TFLite formats, or export the model without these operations.",
         )
-    renamed(proto, dict(zip([each.name for each in proto.graph.output], outputs, strict=True)))
     return proto
-
-
-def renamed(proto: OnnxModel, names: Mapping[str, str]) -> None:
-    """Give tensors of an ONNX graph other names, wherever they stand; what has such a name already makes way."""
-    graph = proto.graph
-    taken = {each for node in graph.node for each in (*node.input, *node.output)} | {each.name for each in graph.input}
-    moved = {name: f"{name}__inside" for name in names.values() if name in taken and name not in names}
-    moved = {name: new for name, new in moved.items() if name not in {each.name for each in graph.input}}
-    change = {**moved, **names}
-
-    def walk(inner: Any) -> None:
-        for node in inner.node:
-            node.input[:] = [change.get(each, each) for each in node.input]
-            node.output[:] = [change.get(each, each) for each in node.output]
-            for attribute in node.attribute:
-                for body in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                    walk(body)
-        for things in (inner.initializer, inner.value_info, inner.output):
-            for thing in things:
-                thing.name = change.get(thing.name, thing.name)
-
-    walk(graph)
 
 
 def _known(node: OnnxNode) -> bool:
