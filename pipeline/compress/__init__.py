@@ -149,6 +149,12 @@ def compress(
 
     own = custom_objects.digest(plan.tables.model.custom_objects, plan.folder)
     key = key_of(
-        loaded.model, identity(loaded.data), steps, plan.tables.seed, teachers(steps, plan.folder), own, versions(*VERSIONS)
+        loaded.model,
+        identity(loaded.data),
+        steps,
+        plan.tables.seed,
+        teachers(steps, plan.folder),
+        own,
+        versions(*VERSIONS),
     )
     return store.remember("compress", key, Compressed, make)

@@ -12,9 +12,9 @@ NEXT = {
 }
 
 
-def for_model(model: KerasModel, tried: str) -> str:
-    """Return a hint. `tried` is the format that was refused, which is never what to try next."""
-    layers = list(_layers(model))
+def for_model(model: KerasModel | None, tried: str) -> str:
+    """Return a hint. `tried` is the format that was refused, which is never what to try next; `model`: None of a SavedModel."""
+    layers = [] if model is None else list(_layers(model))
     random = [
         each for each in layers if type(each).__name__.startswith(("Random", "AugMix", "MixUp", "CutMix", "RandAug"))
     ]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from pipeline import frameworks
+from pipeline.convert import saved_model_source
 from pipeline.convert.request import Job
 from pipeline.frameworks import Array, Feed, Runner
 
@@ -30,7 +31,9 @@ def inferences(job: Job, count: Callable[[int, int], None]) -> Iterator[Feed]:
 def _source(job: Job) -> Callable[[Feed], dict[str, Array]]:
     """The model in floating point, by the names of its record."""
     runner: Runner
-    if job.model.artifact.format == "keras":
+    if saved_model_source.is_source(job):
+        runner = saved_model_source.runner_of(job)
+    elif job.model.artifact.format == "keras":
         runner = frameworks.KerasRunner(frameworks.open_keras(job.source, job.model.name), job.model.name)
     else:
         runner = frameworks.open_file(job.source, job.model.artifact.format, job.model.name)

@@ -1,20 +1,20 @@
-"""Keras -> .onnx in floating point; an .onnx file stays as it is, but for its IR version."""
+"""Keras or SavedModel -> .onnx in floating point; an .onnx file stays as it is, but for its IR version."""
 
 import re
 
 from pipeline import child
 from pipeline.child import Tell
-from pipeline.convert import advice, keras_source, onnx_names
+from pipeline.convert import advice, keras_source, onnx_names, saved_model_source
 from pipeline.convert.keras_source import Source
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks import onnx_versions
 from pipeline.frameworks.causes import cause_of
-from pipeline.frameworks.types import OnnxModel
+from pipeline.frameworks.types import KerasModel, OnnxModel
 from pipeline.safe_text import shortened
 
 FILE = "onnx"
-SOURCES = ("keras", "onnx")
+SOURCES = ("keras", "onnx", "saved_model")
 EXTRAS = ("onnx",)
 REFERENCE = "onnx-fp32"
 CALIBRATES = False
@@ -25,11 +25,29 @@ OPSET = 17  # ONNX Runtime 1.13 and later, so also the last one for Python 3.8
 
 
 def convert(job: Job, tell: Tell) -> bytes:
+    import onnx
+
     if job.model.artifact.format == "onnx":
         return _openable(job.source.read_bytes())
     tell(0, 0, f"{job.model.name} to ONNX")
-    data: bytes = proto_of(job).SerializeToString()
+    proto, model = _of_saved_model(job) if saved_model_source.is_source(job) else _of_keras(job)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except Exception as error:
+        raise StageError(
+            f"tf2onnx made an invalid file of {job.model.name}: {cause_of(error)}",
+            hint=advice.for_model(model, "onnx-fp32"),
+        ) from error
+    data: bytes = proto.SerializeToString()
     return data
+
+
+def _of_saved_model(job: Job) -> tuple[OnnxModel, None]:
+    proto = saved_model_source.proto_of(job)
+    replace_erfc(proto)
+    renumber(proto)
+    saved_model_source.name(proto, job)
+    return proto, None
 
 
 def _openable(data: bytes) -> bytes:
@@ -43,9 +61,8 @@ def _openable(data: bytes) -> bytes:
     return lowered
 
 
-def proto_of(job: Job) -> OnnxModel:
+def _of_keras(job: Job) -> tuple[OnnxModel, KerasModel]:
     """Return the ONNX model of a Keras model, with the shapes of the job, its inputs and outputs under the model's names."""
-    import onnx
     import tensorflow as tf
     import tf2onnx
 
@@ -67,14 +84,7 @@ def proto_of(job: Job) -> OnnxModel:
         {new: name for name, new in keras_source.safe(source.inputs).items()},
         onnx_names.apart(source.outputs, source.inputs),
     )
-    try:
-        onnx.checker.check_model(proto, full_check=True)
-    except Exception as error:
-        raise StageError(
-            f"tf2onnx made an invalid file of {job.model.name}: {cause_of(error)}",
-            hint=advice.for_model(source.model, "onnx-fp32"),
-        ) from error
-    return proto
+    return proto, source.model
 
 
 def _check_state(job: Job, source: Source) -> None:

@@ -1,4 +1,4 @@
-"""Keras or .onnx -> .onnx with 8-bit weights and activations (QDQ), one scale for each output channel; activations as activations.py says."""
+"""Keras, SavedModel or .onnx -> .onnx with 8-bit weights and activations (QDQ), one scale for each output channel; activations as activations.py says."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.types import OnnxReader
 
 FILE = "onnx"
-SOURCES = ("keras", "onnx")
+SOURCES = ("keras", "onnx", "saved_model")
 EXTRAS = ("onnx",)
 REFERENCE = "onnx-fp32"
 CALIBRATES = True

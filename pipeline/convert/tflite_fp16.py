@@ -1,4 +1,4 @@
-"""Keras -> .tflite with its weights in 16 bits, half the size; what it computes with them is up to the board's delegate."""
+"""Keras or SavedModel -> .tflite with its weights in 16 bits, half the size; what it computes with them is up to the board's delegate."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from pipeline import child, frameworks
 from pipeline.child import Tell
-from pipeline.convert import keras_source, tflite_fp32
+from pipeline.convert import tflite_fp32
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
 
 FILE = "tflite"
-SOURCES = ("keras",)
+SOURCES = ("keras", "saved_model")
 EXTRAS = ("tensorflow",)
 REFERENCE = "tflite-fp32"
 CALIBRATES = False
@@ -24,11 +24,10 @@ def convert(job: Job, tell: Tell) -> bytes:
     import tensorflow as tf
 
     tell(0, 0, f"{job.model.name} to TFLite with 16-bit weights")
-    source = keras_source.opened(job, channels_last=True)
-    converter = tflite_fp32.converter_of(job, source)
+    converter, model = tflite_fp32.opened(job)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
-    data = tflite_fp32.run(converter, source.model, "tflite-fp16")
+    data = tflite_fp32.run(converter, model, "tflite-fp16")
     path = job.scratch / "fp16.tflite"
     path.write_bytes(data)
     audit(path)

@@ -1,10 +1,10 @@
-"""Keras -> .tflite in floating point."""
+"""Keras or SavedModel -> .tflite in floating point."""
 
 import re
 
 from pipeline import child
 from pipeline.child import Tell
-from pipeline.convert import advice, keras_source
+from pipeline.convert import advice, keras_source, saved_model_source
 from pipeline.convert.keras_source import Source
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
@@ -13,7 +13,7 @@ from pipeline.frameworks.types import KerasModel, TfliteConverter, TfTensor
 from pipeline.safe_text import shortened
 
 FILE = "tflite"
-SOURCES = ("keras",)
+SOURCES = ("keras", "saved_model")
 EXTRAS = ("tensorflow",)
 REFERENCE = "tflite-fp32"
 CALIBRATES = False
@@ -24,8 +24,15 @@ SIGNATURE = "serving_default"  # tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KE
 
 def convert(job: Job, tell: Tell) -> bytes:
     tell(0, 0, f"{job.model.name} to TFLite")
+    return run(*opened(job), "tflite-fp32")
+
+
+def opened(job: Job) -> tuple[TfliteConverter, KerasModel | None]:
+    """Return a converter of the source, and the Keras model that it is of."""
+    if saved_model_source.is_source(job):
+        return saved_model_source.converter_of(job), None
     source = keras_source.opened(job, channels_last=True)
-    return run(converter_of(job, source), source.model, "tflite-fp32")
+    return converter_of(job, source), source.model
 
 
 def converter_of(job: Job, source: Source) -> TfliteConverter:
@@ -61,7 +68,7 @@ def converter_of(job: Job, source: Source) -> TfliteConverter:
     return tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
 
 
-def run(converter: TfliteConverter, model: KerasModel, tried: str) -> bytes:
+def run(converter: TfliteConverter, model: KerasModel | None, tried: str) -> bytes:
     """Convert, or say in one sentence why it cannot be. `tried` is the format."""
     try:
         data: bytes = converter.convert()

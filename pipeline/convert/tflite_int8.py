@@ -1,25 +1,27 @@
-"""Keras -> .tflite with 8-bit integers throughout, inputs and outputs too."""
+"""Keras or SavedModel -> .tflite with 8-bit integers throughout, inputs and outputs too."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.convert import advice, keras_source, tflite_fp32
+from pipeline.convert import advice, keras_source, saved_model_source, tflite_fp32
 from pipeline.convert.calibration import inferences
 from pipeline.convert.keras_source import Source
 from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
 from pipeline.frameworks.keras_signature import keras_signature
-from pipeline.frameworks.types import TfliteConverter
+from pipeline.frameworks.signature import Tensor
+from pipeline.frameworks.types import KerasModel, TfliteConverter
+from pipeline.records import TensorSpec
 from pipeline.safe_text import shortened
 
 FILE = "tflite"
-SOURCES = ("keras",)
+SOURCES = ("keras", "saved_model")
 EXTRAS = ("tensorflow",)
 REFERENCE = "tflite-fp32"
 CALIBRATES = True
@@ -33,20 +35,38 @@ BORDER = ("CAST", "READ_VARIABLE", "ASSIGN_VARIABLE")
 
 
 def convert(job: Job, tell: Tell) -> bytes:
-    fake_quantized = frameworks.is_fake_quantized(job.source)
-    source = keras_source.opened(job, plain=False, channels_last=not fake_quantized)
-    converter = _of_ranges(job, source, tell) if fake_quantized else _of_rows(job, source, tell)
-    data = tflite_fp32.run(converter, source.model, "tflite-int8")
+    data = tflite_fp32.run(*_opened(job, tell), "tflite-int8")
     path = job.scratch / "int8.tflite"
     path.write_bytes(data)
     audit(path)
     return data
 
 
+def _opened(job: Job, tell: Tell) -> tuple[TfliteConverter, KerasModel | None]:
+    if saved_model_source.is_source(job):
+        return _of_saved_model(job, tell), None
+    fake_quantized = frameworks.is_fake_quantized(job.source)
+    source = keras_source.opened(job, plain=False, channels_last=not fake_quantized)
+    return _of_ranges(job, source, tell) if fake_quantized else _of_rows(job, source, tell), source.model
+
+
+def _of_saved_model(job: Job, tell: Tell) -> TfliteConverter:
+    """Return a converter that looks for the ranges of the activations with the calibration rows."""
+    note = f"{job.model.name} to TFLite int8: calibrating"
+    dtypes = {each.name: each.dtype for each in job.model.inputs}
+
+    def calibration() -> Iterator[dict[str, Array]]:
+        for feed in inferences(job, lambda done, of: tell(done, of, note)):
+            yield {name: np.asarray(x, dtypes[name]) for name, x in feed.items()}
+
+    converter = saved_model_source.converter_of(job)
+    _calibrated(converter, calibration)
+    _border(converter, job.model.inputs, job.model.outputs)
+    return converter
+
+
 def _of_rows(job: Job, source: Source, tell: Tell) -> TfliteConverter:
     """Return a converter that looks for the ranges of the activations with the calibration rows."""
-    import tensorflow as tf
-
     loops = advice.loops(source.model)
     names, dtypes = keras_source.safe(source.inputs), [each.dtype for each in source.specs(job.shapes)]
     note = f"{job.model.name} to TFLite int8: calibrating{f', with a loop: {loops}' if loops else ''}"
@@ -59,22 +79,35 @@ def _of_rows(job: Job, source: Source, tell: Tell) -> TfliteConverter:
             }
 
     converter = tflite_fp32.converter_of(job, source)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = calibration  # by name: TFLite has an order of its own
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    _border(converter, job, source)
+    _calibrated(converter, calibration)
+    _border(converter, *_ends(job, source))
     return converter
 
 
-def _border(converter: TfliteConverter, job: Job, source: Source) -> None:
+def _calibrated(converter: TfliteConverter, calibration: Callable[[], Iterator[dict[str, Array]]]) -> None:
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = calibration  # by name: TFLite has an order of its own
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+
+
+def _ends(job: Job, source: Source) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Return inputs and outputs as the model has them that is converted, which may be another one than in the file."""
+    inner = keras_signature(source.model, job.model.name)
+    return inner.inputs, inner.outputs
+
+
+def _border(
+    converter: TfliteConverter, inputs: Sequence[Tensor | TensorSpec], outputs: Sequence[Tensor | TensorSpec]
+) -> None:
     """Let inputs and outputs in floating point be int8: the converter has one type for all. Tokens stay the integers that they are."""
     import tensorflow as tf
 
-    inner = keras_signature(source.model, job.model.name)
-    inputs, outputs = ({each.dtype for each in ends if "float" in each.dtype} for ends in (inner.inputs, inner.outputs))
-    if inputs == {"float32"}:
+    taken, given = ({each.dtype for each in ends if "float" in each.dtype} for ends in (inputs, outputs))
+    if taken == {"float32"}:
         converter.inference_input_type = tf.int8
-    if outputs == {"float32"}:
+    if given == {"float32"}:
         converter.inference_output_type = tf.int8
 
 
@@ -92,7 +125,7 @@ def _of_ranges(job: Job, source: Source, tell: Tell) -> TfliteConverter:
         layer.stored_bits = 8  # the runtimes' kernels take no smaller numbers
     converter = tflite_fp32.converter_of(job, source)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    _border(converter, job, source)
+    _border(converter, *_ends(job, source))
     return converter
 
 
