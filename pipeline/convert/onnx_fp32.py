@@ -25,11 +25,17 @@ OPSET = 17  # ONNX Runtime 1.13 and later, so also the last one for Python 3.8
 
 
 def convert(job: Job, tell: Tell) -> bytes:
-    import onnx
-
     if job.model.artifact.format == "onnx":
         return _openable(job.source.read_bytes())
     tell(0, 0, f"{job.model.name} to ONNX")
+    data: bytes = proto_of(job).SerializeToString()
+    return data
+
+
+def proto_of(job: Job) -> OnnxModel:
+    """Return the ONNX model of a Keras model or SavedModel, with the shapes of the job, its inputs and outputs under the model's names."""
+    import onnx
+
     proto, model = _of_saved_model(job) if saved_model_source.is_source(job) else _of_keras(job)
     try:
         onnx.checker.check_model(proto, full_check=True)
@@ -38,8 +44,7 @@ def convert(job: Job, tell: Tell) -> bytes:
             f"tf2onnx made an invalid file of {job.model.name}: {cause_of(error)}",
             hint=advice.for_model(model, "onnx-fp32"),
         ) from error
-    data: bytes = proto.SerializeToString()
-    return data
+    return proto
 
 
 def _of_saved_model(job: Job) -> tuple[OnnxModel, None]:
@@ -62,7 +67,6 @@ def _openable(data: bytes) -> bytes:
 
 
 def _of_keras(job: Job) -> tuple[OnnxModel, KerasModel]:
-    """Return the ONNX model of a Keras model, with the shapes of the job, its inputs and outputs under the model's names."""
     import tensorflow as tf
     import tf2onnx
 
