@@ -11,6 +11,8 @@ from pipeline.records import Loaded, Model, TensorSpec
 from pipeline.safe_text import shortened
 
 MOST = 8  # names in one sentence
+FIXED = ("keras", "saved_model")
+"""Formats of models whose open axes get a length when a file is made of them."""
 
 
 def outlook(loaded: Loaded, formats: Iterable[str], opset: int | None = None) -> list[str]:
@@ -27,7 +29,7 @@ def _parts(model: Model, name: str, opset: int | None) -> list[str]:
     parts = [_types(model, name)]
     if name.startswith("onnx"):
         parts += _opsets(name, source, opset)
-    return [*parts, *_sizes(model, "becomes" if source == "keras" else "is given")]
+    return [*parts, *_sizes(model, "becomes" if source in FIXED else "is given")]
 
 
 def _types(model: Model, name: str) -> str:
@@ -56,7 +58,7 @@ def _is_float(spec: TensorSpec) -> bool:
 
 
 def _opsets(name: str, source: str, opset: int | None) -> list[str]:
-    if source == "keras":
+    if source in FIXED:
         return [f"opset {OPSET}"]
     if opset is not None and name == "onnx-int8" and opset < LOWEST_OPSET:
         return [f"raised from opset {opset} to {OPSET}"]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from pipeline import frameworks
@@ -14,6 +15,10 @@ from pipeline.load.request import Request
 from pipeline.records import Loaded, Model
 
 FORMAT = "saved_model"
+STATE = (
+    "It keeps a state between calls, in variables that it writes, which is reset before each row. If rows are steps of a stream, give each "
+    "stream as a row, (streams, steps, ...), and add to [model]: sequences = true."
+)
 CRASHED = "Does tf.saved_model.load open it? If not, it is damaged: export it again from the program that made it."
 
 
@@ -45,7 +50,8 @@ def read(argument: Request, tell: Tell) -> Loaded:
         outputs=(),
         parameters=sum(values.size for _, values in weights) or None,  # 0: they are constants of the graph
     )
-    return answers.add(record, runner, argument, store, tell)
+    loaded = answers.add(record, runner, argument, store, tell)
+    return msgspec.structs.replace(loaded, notes=(STATE,)) if runner.keeps_state and not argument.sequences else loaded
 
 
 def _check(values: Array, variable: str, name: str) -> None:

@@ -95,6 +95,27 @@ def test_one_of_two_signatures_and_its_shape(empty):
 
 
 @pytest.mark.frameworks
+def test_a_state_is_said(empty):
+    import tensorflow as tf
+
+    class Count(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.total = tf.Variable([[0.0]])
+
+        @tf.function(input_signature=[tf.TensorSpec([1, 1], tf.float32, name="x")])
+        def serve(self, x):
+            self.total.assign_add(x)
+            return {"sum": self.total.read_value()}
+
+    count = Count()
+    tf.saved_model.save(count, str(empty.folder / "count"), signatures={"serve": count.serve})
+    (note,) = empty.load(plan_for("count"))[0].notes
+    assert note.startswith("It keeps a state between calls")
+    assert empty.load(plan_for("count", "sequences = true"))[0].notes == ()
+
+
+@pytest.mark.frameworks
 def test_rows_that_do_not_fit(project):
     np.savez(project.folder / "left.npz", left=np.zeros((2, 4), np.float32))
     with pytest.raises(DataError, match=r"data\.evaluation.*'right'"):
