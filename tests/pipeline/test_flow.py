@@ -113,7 +113,7 @@ def test_one_bit_of_what_is_stored_is_never_used(done, tmp_path):
     path, state = folder / "edge.toml", folder / ".edgepress"
     record = record_of(path)
     before = {each.artifact.sha256 for each in record.converted}
-    wanted = [record.loaded.model.artifact, record.loaded.data.calibration.x, record.loaded.data.evaluation.y]
+    wanted = [record.loaded.model.artifact, record.loaded.data.calibration.inputs[0].artifact, record.loaded.data.evaluation.y]
     wanted += [record.compressed.model.artifact, record.converted[0].artifact]
     for artifact in dict.fromkeys(wanted):
         flip(state / "store" / artifact.sha256)
@@ -260,8 +260,8 @@ def test_every_launch_answers_the_golden_rows_as_the_one_that_answered_all(done)
         doubt for each in record.measured.measurements for doubt in each.doubts if doubt.what == "golden differs"
     ]
     int8 = [each for each in record.converted if each.format.endswith("-int8")]
-    assert all(each.other_outputs and each.source_outputs for each in int8)
-    assert all(each.other_outputs is None for each in record.converted if each.format.endswith("-fp32"))
+    assert all(each.other_answers and each.source_answers for each in int8)
+    assert all(each.other_answers == () for each in record.converted if each.format.endswith("-fp32"))
     for each in record.measured.measurements:
         assert len(each.golden) == 4 * 4  # rows and scores
 
