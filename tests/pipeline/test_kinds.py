@@ -13,12 +13,12 @@ from pipeline.errors import DataError
 from pipeline.measure.accuracy import accuracy_of
 from pipeline.plan import CompareTable, read
 from pipeline.progress import Silent
-from pipeline.records import Agreement, BoardAccuracy, Measured
+from pipeline.records import Agreement, BoardAccuracy, Converted, Measured, TensorSpec
 from pipeline.report.compose import view_of
 from pipeline.store import Store
 from tests.support.compared import plan as plan_of
 from tests.support.experiments import experiment_of
-from tests.support.sample_run import measurement, run_of
+from tests.support.sample_run import artifact, measurement, run_of
 
 SOFTMAX = np.array([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]])
 
@@ -71,33 +71,61 @@ def test_convert_says_classes_only_of_classes(same, accuracy, said):
 
 
 class Board:
-    def __init__(self, outputs):
-        self.data = b"".join(frameworks.array_parts(outputs.astype(np.float32)))
+    """Has the answers of each output."""
+
+    def __init__(self, *outputs):
+        self.data = {str(place): b"".join(frameworks.array_parts(each)) for place, each in enumerate(outputs)}
 
     def get(self, sha256, most_bytes):
-        return self.data
+        assert len(self.data[sha256]) <= most_bytes
+        return self.data[sha256]
 
 
-@pytest.mark.parametrize(("off", "doubted"), [(0.0, False), (0.04, False), (0.08, True)])
-def test_numbers_of_the_board_are_compared_with_the_hosts_as_numbers(tmp_path, off, doubted):
-    store = Store(tmp_path)
-    on_host = np.array([[-1.0, 5.0], [1.0, 7.0], [1.0, 7.0], [-1.0, 5.0]], np.float32)
+ON_HOST = np.array([[-1.0, 5.0], [1.0, 7.0], [1.0, 7.0], [-1.0, 5.0]], np.float32)
+
+
+def judged(folder, on_host, on_board, **about):
+    """What is found out about the outputs of a file, by their answers on the host and on the board."""
+    store = Store(folder)
 
     def put(array):
         return store.put_parts(lambda: frameworks.array_parts(array), "npy")
 
-    deployment = SimpleNamespace(evaluation_indices=put(np.arange(4)))
+    rows = len(on_host[0])
+    names = ["scores", "boxes", "counts"][: len(on_host)]
+    converted = Converted(
+        variant="original", format="tflite", artifact=artifact("m"), agreement=None, answers=tuple(map(put, on_host)),
+        outputs=tuple(TensorSpec(name=name, shape=(1, None), dtype="float32") for name in names), **about,
+    )  # fmt: skip
+    deployment = SimpleNamespace(evaluation_indices=put(np.arange(rows)))
     data = SimpleNamespace(evaluation=SimpleNamespace(y=None))
-    converted = SimpleNamespace(classes=False, outputs=put(on_host), other_outputs=None, source_outputs=None)
     candidate = SimpleNamespace(converted=converted, runtime="x", label="m.tflite @ x")
-    answer = SimpleNamespace(outputs_sha256=("",), delegates=())
-    board = Board(on_host + off)
-    experiment = experiment_of(session=board, data=data, deployment=deployment, store=store)
-    found, doubts, _ = accuracy_of(experiment, candidate, answer)
+    answer = SimpleNamespace(outputs_sha256=tuple(map(str, range(len(on_board)))), delegates=())
+    experiment = experiment_of(session=Board(*on_board), data=data, deployment=deployment, store=store)
+    return accuracy_of(experiment, candidate, answer)
+
+
+@pytest.mark.parametrize(("off", "doubted"), [(0.0, False), (0.04, False), (0.08, True)])
+def test_numbers_of_the_board_are_compared_with_the_hosts_as_numbers(tmp_path, off, doubted):
+    found, doubts, _ = judged(tmp_path, [ON_HOST], [(ON_HOST + off).astype(np.float32)])
     assert (found.accuracy_ratio, found.differs_from_host_ratio, found.answers) == (None, None, None)
-    assert (found.error_rms, found.spread) == pytest.approx((off, 1.0), abs=1e-6)
+    assert (found.error_rms, found.spread, found.output) == pytest.approx((off, 1.0, ""), abs=1e-6)
     assert bool(doubts) is doubted
     assert not any("class" in doubt.evidence for doubt in doubts)
+
+
+def test_of_several_outputs_the_worst_is_what_the_error_is_of(tmp_path):
+    """As a share of its spread: 0.02 of 1 is more than 0.04 of 10."""
+    on_host = [ON_HOST, 10 * ON_HOST[:, :1], np.arange(4, dtype=np.int32)]
+    on_board = [ON_HOST + np.float32(0.02), 10 * ON_HOST[:, :1] + np.float32(0.04), on_host[2]]
+    found, doubts, _ = judged(tmp_path, on_host, on_board)
+    assert (found.rows, found.output) == (4, "scores")
+    assert (found.error_rms, found.spread) == pytest.approx((0.02, 1.0), abs=1e-6)
+    assert not doubts
+    on_board[1] = on_board[1] + np.float32(1.0)
+    found, doubts, _ = judged(tmp_path, on_host, on_board)
+    assert found.output == "boxes"
+    assert "boxes" in doubts[0].evidence
 
 
 def test_a_report_on_numbers_has_no_word_of_classes():
