@@ -124,4 +124,13 @@ def _given(model: KerasModel, path: Path, name: str) -> KerasModel:
                     f"{mine.dtype} {row_shape(mine.shape)}",
                     hint="The student must take the same rows and answer the same question.",
                 )
+    _rename_inputs(student, [each.name for each in inputs_of(model)])
     return student
+
+
+def _rename_inputs(student: KerasModel, names: list[str]) -> None:
+    """Rows come to the student, too, by the names that the model has for them."""
+    for tensor, name, now in zip(student.inputs, names, inputs_of(student), strict=True):
+        if name != now.name:
+            layer = tensor._keras_history.operation  # noqa: SLF001 - Keras has no public way
+            layer.name = tensor.name = name

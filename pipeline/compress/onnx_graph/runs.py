@@ -30,13 +30,14 @@ class Looked(NamedTuple):
     feeds: Feeds
     state: State = ()  # (input, output) of what the network passes from one step to the next
 
-    def __len__(self) -> int:
+    @property
+    def rows(self) -> int:
         return self.feeds.rows
 
     def take(self, chosen: Array | slice) -> "Looked":
         """Some of the rows."""
         columns = {name: x[chosen] for name, x in self.feeds.columns.items()}
-        return self._replace(feeds=Feeds(list(self.feeds.inputs.values()), columns, sequences=self.feeds.sequences))
+        return Looked(Feeds(list(self.feeds.inputs.values()), columns, sequences=self.feeds.sequences), self.state)
 
 
 def rows_of(model: OnnxModel, context: Context, name: str) -> Looked:
@@ -89,7 +90,7 @@ def run(model: OnnxModel, names: Sequence[str], rows: Looked) -> Iterator[list[A
             part_of(model, asked).SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         specs = {each.name: each for each in inputs_of(model)}
-        for i in range(len(rows)):
+        for i in range(rows.rows):
             kept = {name: _zeros(specs[name]) for name, _ in rows.state}
             for feed in rows.feeds.steps(i):
                 given = {name: _of_type(x, specs[name]) for name, x in (feed | kept).items()}

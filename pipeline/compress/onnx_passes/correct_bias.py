@@ -87,8 +87,8 @@ class _Judged(NamedTuple):
 
 def _split(rows: Looked, seed: int) -> tuple[Looked, Looked]:
     """Return the rows to take means from, and the others, a tenth, to compare by; where there are too few, the same."""
-    order = np.random.default_rng(seed).permutation(len(rows))
-    held = len(rows) // HELD_SHARE
+    order = np.random.default_rng(seed).permutation(rows.rows)
+    held = rows.rows // HELD_SHARE
     return (rows.take(order[held:]), rows.take(order[:held])) if held else (rows, rows)
 
 
@@ -96,7 +96,7 @@ def _better(exact: OnnxModel, unaided: OnnxModel, corrected: OnnxModel, rows: Lo
     """Return how far the answers with rounded weights are from those of the model, without the correction and with it."""
     before, after = (_apart(exact, each, rows) for each in (unaided, corrected))
     told = (
-        f"With {len(rows)} other rows, the mean squared error of the answers that rounded weights make was {before:.3g} before the correction and "
+        f"With {rows.rows} other rows, the mean squared error of the answers that rounded weights make was {before:.3g} before the correction and "
         f"{after:.3g} after it"
     )
     worse = not after <= before

@@ -51,8 +51,7 @@ class NotFinite(NamedTuple):
 
         layers = [layer for layer in self.model.layers if len(layer._inbound_nodes) == 1]  # noqa: SLF001 - one output
         seeing = keras.Model(self.model.inputs, [layer.output for layer in layers])
-        given = list(x) if len(x) > 1 else x[0]
-        for layer, outputs in zip(layers, seeing(given, training=True), strict=True):
+        for layer, outputs in zip(layers, seeing(list(x), training=True), strict=True):
             if not all(np.isfinite(np.asarray(each, np.float32)).all() for each in keras.tree.flatten(outputs)):
                 return str(layer.name)
         return None
