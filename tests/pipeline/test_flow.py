@@ -113,7 +113,11 @@ def test_one_bit_of_what_is_stored_is_never_used(done, tmp_path):
     path, state = folder / "edge.toml", folder / ".edgepress"
     record = record_of(path)
     before = {each.artifact.sha256 for each in record.converted}
-    wanted = [record.loaded.model.artifact, record.loaded.data.calibration.inputs[0].artifact, record.loaded.data.evaluation.y]
+    wanted = [
+        record.loaded.model.artifact,
+        record.loaded.data.calibration.inputs[0].artifact,
+        record.loaded.data.evaluation.y,
+    ]
     wanted += [record.compressed.model.artifact, record.converted[0].artifact]
     for artifact in dict.fromkeys(wanted):
         flip(state / "store" / artifact.sha256)
