@@ -46,7 +46,7 @@ class Source(NamedTuple):
         return [found[each.name] for each in inner.outputs]
 
     def specs(self, shapes: Mapping[str, tuple[int, ...]]) -> list[TfSpec]:
-        """Of each input, under a name that TensorFlow takes (`safe`)."""
+        """The spec of each input, under a name that TensorFlow takes (`safe`)."""
         import tensorflow as tf
 
         dtypes = [each.dtype for each in keras_signature(self.model, self.name).inputs]

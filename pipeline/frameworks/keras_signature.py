@@ -22,15 +22,19 @@ def keras_signature(model: KerasModel, name: str) -> Signature:
     graph = graph_of(model)
     if not getattr(model, "built", False) or not getattr(model, "inputs", None) or graph is None:
         raise ModelError(
-            f"{name} does not say what its inputs look like",
+            f"{name} does not say what its input looks like",
             hint="Begin the model with keras.Input(shape), or build it as a functional model.",
         )
     inputs = _names(graph._inputs_struct, [each.name for each in model.inputs])  # noqa: SLF001 - Keras has no public way
     outputs = _names(graph._outputs_struct, list(graph.output_names))  # noqa: SLF001
     return Signature(
         KEY,
-        tuple(_tensor(*each) for each in zip(inputs, model.inputs, strict=True)),
-        tuple(_tensor(*each) for each in zip(outputs, model.outputs, strict=True)),
+        tuple(
+            _tensor(*each, f"the input '{each[0]}' of {name} takes") for each in zip(inputs, model.inputs, strict=True)
+        ),
+        tuple(
+            _tensor(*each, f"the output '{each[0]}' of {name} is") for each in zip(outputs, model.outputs, strict=True)
+        ),
     )
 
 
@@ -96,11 +100,11 @@ def _unique(names: list[str]) -> Iterator[str]:
         yield free
 
 
-def _tensor(name: str, tensor: Any) -> Tensor:
+def _tensor(name: str, tensor: Any, what: str) -> Tensor:
     dtype = str(tensor.dtype)
     if dtype == "string":
         raise ModelError(
-            f"'{name}' is text, which no file for a board can take or give",
+            f"{what} text, which no file for a board supports",
             hint="Cut the model after its TextVectorization or StringLookup, and give it the numbers: "
             "keras.Model(layer.output, model.output).",
         )

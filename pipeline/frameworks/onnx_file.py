@@ -98,7 +98,15 @@ def _spec(value: OnnxArgument, shape: tuple[int | str | None, ...] | None) -> Te
         shape=None if axes is None else tuple(size if isinstance(size, int) and size >= 0 else None for size in axes),
         dtype=ONNX_DTYPES.get(value.type) or value.type.removeprefix("tensor(").removesuffix(")"),
         tensor=value.name,
+        axes=_axis_names(axes or ()),
     )
+
+
+def _axis_names(shape: Sequence[int | str | None]) -> tuple[str, ...]:
+    names = tuple(
+        each if isinstance(each, str) and not onnx_signature.UNNAMED.fullmatch(each) else "" for each in shape
+    )
+    return names if any(names) else ()
 
 
 def _as_input(x: Array, spec: TensorSpec) -> Array:

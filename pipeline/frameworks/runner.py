@@ -95,7 +95,7 @@ class Answers:
             self.files = [self._file(place, each) for place, each in enumerate(block)]
         for spec, file, values in zip(self.outputs, self.files, block, strict=True):
             if values.shape[1:] != file.shape[1:]:
-                raise _varies(spec.name, self.name, file.shape[1:], values.shape[1:], start)
+                raise _varies(spec, self.name, file.shape[1:], values.shape[1:], start)
             file[start : start + len(values)] = values
 
     def arrays(self) -> tuple[Array, ...]:
@@ -116,12 +116,19 @@ def _is_floating(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
-def _varies(output: str, name: str, first: tuple[int, ...], now: tuple[int, ...], index: int) -> ModelError:
-    axes = [axis for axis, (one, other) in enumerate(zip(first, now, strict=False)) if one != other]
-    where = f"axis {axes[0]} of " if len(first) == len(now) and axes else ""
+def _varies(spec: TensorSpec, name: str, first: tuple[int, ...], now: tuple[int, ...], index: int) -> ModelError:
+    axis = next((axis for axis, (one, other) in enumerate(zip(first, now, strict=False)) if one != other), None)
+    where = "" if axis is None or len(first) != len(now) else f", in its {_axis(spec, axis - len(first))}"
     return ModelError(
-        f"{where}the output '{shortened(output, 100)}' of {name} differs in length from row to row: {first} for row 0, "
+        f"the output '{shortened(spec.name, 100)}' of {name} differs in shape from row to row{where}: {first} for row 0, "
         f"{now} for row {index}",
         hint="Cut the model before the operator that chooses answers (such as NonMaxSuppression, NonZero or Compress): "
         "onnx.utils.extract_model(path, new_path, [input], [output]).",
     )
+
+
+def _axis(spec: TensorSpec, place: int) -> str:
+    """The name of an axis that is counted from the last, -1."""
+    number = place + (-place if spec.shape is None else len(spec.shape))
+    name = spec.axes[place] if len(spec.axes) >= -place else ""
+    return f"axis '{shortened(name, 60)}'" if name else f"axis {number}"

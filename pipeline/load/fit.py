@@ -118,7 +118,7 @@ def _named(rows: Rows, free: Mapping[str, TensorSpec], file: str, key: str, stor
 
 def _too_many(name: str, free: Mapping[str, TensorSpec], file: str, key: str) -> DataError:
     hint = f"{did_you_mean(name, free)}Its inputs are {_listed(list(free))}; labels are called labels or y."
-    return DataError(f"the rows of {key} have '{shortened(name, 100)}', which is no input of {file}", hint=hint)
+    return DataError(f"the rows of {key} have '{shortened(name, 100)}', which {file} has no input for", hint=hint)
 
 
 def _check_raw(column: Column, spec: TensorSpec, argument: Request, key: str) -> None:

@@ -22,6 +22,7 @@ class TensorSpec(Record, frozen=True):
     shape: tuple[int | None, ...] | None  # None: of an output, any number of axes
     dtype: str  # numpy's name
     tensor: str = ""  # what a runtime calls it: its index in TFLite, its name in ONNX; "" in a Keras model
+    axes: tuple[str, ...] = ()  # names of its axes, "" for one that has none; (): the file names none
     # of an input: the whole tensor in one inference on the board; None: neither the file, the plan nor the rows say it
     fixed: tuple[int, ...] | None = None
 

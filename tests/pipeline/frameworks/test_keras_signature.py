@@ -72,7 +72,7 @@ def test_one_input_and_one_output_need_no_structure():
 def test_a_model_that_does_not_say_what_it_takes():
     import keras
 
-    with pytest.raises(ModelError, match="m does not say what its inputs look like"):
+    with pytest.raises(ModelError, match="m does not say what its input looks like"):
         keras_signature.keras_signature(keras.Sequential([keras.layers.Dense(2)]), "m")
 
 

@@ -84,12 +84,11 @@ def test_a_state_that_is_passed_on(tmp_path):
 
 def test_answers_of_another_shape_are_named(tmp_path):
     """A model whose answers depend on the row in their number."""
-    found = running.Answers(tmp_path, 2, (TensorSpec(name="boxes", shape=None, dtype="float32"),), "m.onnx")
+    spec = TensorSpec(name="boxes", shape=(None, 4), dtype="float32", axes=("kept", ""))
+    found = running.Answers(tmp_path, 2, (spec,), "m.onnx")
     found.add(0, [np.zeros((3, 4), np.float32)])
-    with pytest.raises(
-        ModelError,
-        match=r"axis 0 of the output 'boxes' of m.onnx differs in length from row to row: \(3, 4\) for row 0, \(2, 4\)",
-    ):
+    said = r"the output 'boxes' of m.onnx differs in shape from row to row, in its axis 'kept': \(3, 4\) for row 0, \(2, 4\) for row 1"
+    with pytest.raises(ModelError, match=said):
         found.add(1, [np.zeros((2, 4), np.float32)])
 
 

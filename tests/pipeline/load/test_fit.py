@@ -75,7 +75,7 @@ def test_an_input_may_have_the_name_of_labels(store):
         ({"x": zeros(3, 4)}, "the rows of data.evaluation lack the input 'tokens' of m.onnx"),
         (
             {"x": zeros(3, 4), "tokens": zeros(3, 7, dtype="int32"), "more": zeros(3, 1)},
-            "the rows of data.evaluation have 'more', which is no input of m.onnx",
+            "the rows of data.evaluation have 'more', which m.onnx has no input for",
         ),
         ({"x": zeros(3, 5), "tokens": zeros(3, 7, dtype="int32")}, r"a row of data.evaluation has shape \(5,\).*takes \(4,\)"),
         ({"x": zeros(3, 4), "tokens": zeros(3, 7, dtype="int64")}, "are int64, but m.onnx's input 'tokens' takes int32"),

@@ -13,10 +13,11 @@ from pipeline import frameworks, load
 from pipeline.errors import DataError, ModelError, PlanError, StageError
 from pipeline.load import answers, onnx_model, tflite_model
 from pipeline.load.table import LOADERS
-from pipeline.records import Artifact, Data, Model, Rows, TensorSpec
+from pipeline.records import Artifact, Column, Data, Model, Rows, TensorSpec
 from tests.support.plans import plan_for
 
 TFLITE = struct.pack("<I", 16) + b"TFL3" + bytes(24)
+ARTIFACT = Artifact(sha256="0" * 64, format="keras", size_bytes=1)
 ONNX = b"\x08\x08" + b"\x3a\x03abc"  # ir_version 8, a graph of three bytes
 
 
@@ -75,8 +76,8 @@ def test_a_base_installation_carries_deployable_files_unread(empty, base_install
     np.savez(empty.folder / "e.npz", x=np.ones((3, 2), np.float32), y=np.arange(3))
     loaded, cached = empty.load(plan_for(name, f'[data]\nevaluation = "e.npz"\n[compare]\nbaseline = "{name}"'))
     assert not cached
-    assert loaded.model.input is None
-    assert loaded.model.outputs is None
+    assert loaded.model.inputs == ()
+    assert loaded.model.answers == ()
     assert loaded.model.name == "m"
     assert loaded.baseline == loaded.model.artifact
     assert loaded.data.evaluation.rows == 3
@@ -121,25 +122,26 @@ def test_not_onnx(content):
     ],
 )
 def test_rows_that_do_not_fit(x, message, hint):
-    spec = TensorSpec(name="image", shape=(8, 8, 1), dtype="float32")
     with pytest.raises(DataError, match=message) as caught:
-        frameworks.check_fits(x, spec, "data.evaluation", "keras")
+        check(x, (None, 8, 8, 1))
     assert re.search(hint, caught.value.hint)
 
 
 def test_channels_first_rows_are_told_what_to_do():
     with pytest.raises(DataError) as caught:
-        frameworks.check_fits(
-            np.ones((2, 3, 8, 9), np.float32), TensorSpec(name="i", shape=(8, 9, 3), dtype="float32"), "data.x", "keras"
-        )
+        check(np.ones((2, 3, 8, 9), np.float32), (None, 8, 9, 3))
     assert "transpose(0, 2, 3, 1)" in caught.value.hint
 
 
 def test_an_axis_of_any_length_takes_any_length_and_an_int8_file_takes_real_rows():
-    frameworks.check_fits(
-        np.ones((2, 7, 3), np.float32), TensorSpec(name="i", shape=(None, 3), dtype="float32"), "x", "keras"
-    )
-    frameworks.check_fits(np.ones((2, 3), np.float32), TensorSpec(name="i", shape=(3,), dtype="int8"), "x", "tflite")
+    check(np.ones((2, 7, 3), np.float32), (None, None, 3))
+    check(np.ones((2, 3), np.float32), (1, 3), dtype="int8", kind="tflite")
+
+
+def check(x, shape, dtype="float32", kind="keras"):
+    column = Column(name="image", artifact=ARTIFACT, shape=x.shape[1:], dtype=x.dtype.name)
+    rows = Rows(inputs=(column,), y=None, rows=len(x))
+    frameworks.check_fits(rows, [TensorSpec(name="image", shape=shape, dtype=dtype)], "data.evaluation", kind)
 
 
 @pytest.mark.parametrize(("labels", "message"), [([0, 4, 1], "run from 0 to 4"), ([-1, 0, 1], "run from -1 to 1")])
@@ -158,17 +160,37 @@ def test_nan_answers_are_an_error(empty):
         add(empty, None, (4,), answer=np.nan)
 
 
+class Fixed(frameworks.Runner):
+    """A model that answers the same to every row."""
+
+    name = "m"
+
+    def __init__(self, shape, answer):
+        self.inputs = (TensorSpec(name="i", shape=(None, 2), dtype="float32"),)
+        self.outputs = (TensorSpec(name="o", shape=(None, *shape), dtype="float32"),)
+        self.answer = np.full((1, *shape), answer, np.float32)
+
+    def run(self, feed):
+        return [self.answer]
+
+    def reset(self):
+        pass
+
+    def in_other_kernels(self):
+        return None
+
+
 def add(project, labels, output_shape, answer=1.0):
     def put(array):
         return project.store.put_parts(lambda: frameworks.array_parts(array), "npy")
 
-    x = np.ones((3, 2), np.float32)
-    rows = Rows(x=put(x), y=None if labels is None else put(labels), rows=3, row_shape=(2,))
-    artifact = Artifact(sha256="0" * 64, format="keras", size_bytes=1)
-    model = Model(name="m", artifact=artifact, input=None, output=None, parameters=None)
-    specs = (
-        TensorSpec(name="i", shape=(2,), dtype="float32"),
-        TensorSpec(name="o", shape=output_shape, dtype="float32"),
-    )
-    answered = np.full((3, *output_shape), answer, np.float32)
-    return answers.add(model, specs, Data(evaluation=rows), project.store, lambda *_: None, lambda *_: answered)
+    column = Column(name="x", artifact=put(np.ones((3, 2), np.float32)), shape=(2,), dtype="float32")
+    rows = Rows(inputs=(column,), y=None if labels is None else put(labels), rows=3)
+    model = Model(name="m", artifact=ARTIFACT, inputs=(), outputs=(), parameters=None)
+    with project.store.scratch() as scratch:
+        request = load.Request(
+            root=str(project.store.root), scratch=str(scratch), name="m", format="keras", artifact=ARTIFACT,
+            data=Data(evaluation=rows), signature=None, constants={}, shape={}, state={}, sequences=False, raw=False,
+            custom_objects=None, folder="",
+        )  # fmt: skip
+        return answers.add(model, Fixed(output_shape, answer), request, project.store, lambda *_: None)
