@@ -73,7 +73,7 @@ def _input(spec: TensorSpec, model: Model, column: Column | None, table: ModelTa
     name, output = shortened(spec.name, LONGEST_NAME), dict(model.state).get(spec.name)
     if output is not None:
         comes = f"state: zeros in the first step of a row, then what '{shortened(output, LONGEST_NAME)}' answered in the step before"
-        return f"{name}: {spec.dtype} {units.shape(spec.shape)}, {comes}"
+        return f"{name}: {spec.dtype} {units.shape(spec.shape)}, {comes}{_fixed(spec)}"
     if spec.name in table.constants or (column is not None and column.constant):
         return f"{name}: {spec.dtype} {units.shape(spec.shape)}, a constant of the plan"
     return f"{name}: {_one(spec, model, None if column is None else len(column.shape) - model.sequences)}{_fixed(spec)}"

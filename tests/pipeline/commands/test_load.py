@@ -49,8 +49,8 @@ def test_state_and_constants_of_a_voice_detector(lines):
     assert words(said, "input") == [
         "input: float32 (any,), one step at a time; (1, 512) on the board",
         "sr: int64 (), a constant of the plan",
-        "h: float32 (2, any, 64), state: zeros in the first step of a row, then what 'hn' answered in the step before",
-        "c: float32 (2, any, 64), state: zeros in the first step of a row, then what 'cn' answered in the step before",
+        "h: float32 (2, any, 64), state: zeros in the first step of a row, then what 'hn' answered in the step before; (2, 1, 64) on the board",
+        "c: float32 (2, any, 64), state: zeros in the first step of a row, then what 'cn' answered in the step before; (2, 1, 64) on the board",
     ]
     assert words(said, "output") == [
         "output: float32 (1,), one step at a time",
