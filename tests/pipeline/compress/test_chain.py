@@ -14,7 +14,7 @@ from pipeline.compress.keras_passes import prune_weights
 from pipeline.compress.settings import PassSettings
 from pipeline.compress.sparsity.kernels import kernels_of
 from pipeline.compress.table import PASSES, load_pass
-from pipeline.errors import ChildError, PlanError, PromiseError, StageError
+from pipeline.errors import ChildError, PlanError, PromiseError
 from pipeline.progress import Silent
 from tests.pipeline.compress import kinds_of_networks
 from tests.pipeline.compress.answering import answers
@@ -112,32 +112,6 @@ def test_passes_take_other_kinds_of_networks_too(kind, name):
         kernels = {kernel.layer for kernel in kernels_of(model)}
         assert kernels
         assert {one.part for one in applied.changed.sensitivity if one.change == "quantize"} == kernels
-
-
-TWO = {
-    "prune_channels": {"ratio": 0.5, "round_to": 1},
-    "prune_weights": {"sparsity": 0.5},
-    "codebook": {},
-    "half_precision": {},
-}
-ONE = {"recover": {}, "distill": {"ratio": 0.5}, "sensitivity": {}, "quantize_aware": {}}
-
-
-@pytest.mark.frameworks
-@pytest.mark.parametrize("name", [*TWO, *ONE])
-def test_which_passes_take_several_inputs_and_outputs(name):
-    """As docs/python.md says."""
-    import keras
-    from keras import layers
-
-    inputs = [keras.Input((6,), name="left"), keras.Input((6,), name="right")]
-    x = layers.BatchNormalization()(layers.Dense(8, name="hidden")(layers.Concatenate()(inputs)))
-    model = keras.Model(inputs, [layers.Dense(3, name="one")(x), layers.Dense(2, name="two")(x)])
-    if name in TWO:
-        assert len(compress.apply(model, name, **TWO[name]).changed.model.outputs) == 2
-        return
-    with pytest.raises(StageError, match=r"2 input\(?s"):
-        compress.apply(model, name, training=Dataset(np.zeros((20, 6), np.float32), np.zeros(20, int)), **ONE[name])
 
 
 # --- promises

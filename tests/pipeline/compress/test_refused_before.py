@@ -82,15 +82,14 @@ def test_rows_for_batch_normalisation_are_checked_first(monkeypatch):
 def test_statistics_of_a_model_of_two_inputs(monkeypatch):
     import keras
 
-    one, other = keras.Input((8,)), keras.Input((8,))
+    one, other = keras.Input((8,), name="one"), keras.Input((8,), name="other")
     x = keras.layers.BatchNormalization()(keras.layers.Dense(32)(keras.layers.Concatenate()([one, other])))
     model = keras.Model([one, other], keras.layers.Dense(2)(x))
-    data = Dataset(np.ones((20, 8), np.float32))
-    assert compress.apply(model, "prune_channels", ratio=0.5, calibration=data, recalibrate=False)
+    data = Dataset({"one": np.ones((20, 8), np.float32), "other": np.zeros((20, 8), np.float32)})
+    assert compress.apply(model, "prune_channels", ratio=0.5, calibration=data)
     monkeypatch.setattr(prune_channels, "apply", never)
-    with pytest.raises(StageError, match="it has 2 inputs, and a set of rows is one array") as caught:
-        compress.apply(model, "prune_channels", ratio=0.5, calibration=data)
-    assert "recalibrate = false" in caught.value.hint
+    with pytest.raises(DataError, match=r"the rows of data\.calibration lack the input 'other'"):
+        compress.apply(model, "prune_channels", ratio=0.5, calibration=Dataset({"one": data.x["one"]}))
 
 
 # --- files of teachers and students
