@@ -41,7 +41,11 @@ class Trial:
         self.variables = [*objective.student.model.weights, *untrained.hidden]
         self.rows = objective.held if len(objective.held) else objective.chosen
         self.answer = distillation.answers_of(objective.student)
-        self.names = [each.name for each in outputs_of(objective.student.model)]
+        named = (
+            objective.student if objective.teacher is None else objective.teacher.forward
+        )  # a pass may rename the student's
+        names = [each.name for each in outputs_of(named.model)]
+        self.names = [names[place] for place in named.gives]
         self.wanted = self._asked(objective.teacher.forward) if objective.teacher and objective.judged else None
         self.start = [variable.numpy() for variable in self.variables]
         untrained.finish()
