@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.compress.context import Context
-from pipeline.compress.onnx_graph.graph import Layer, inputs_of, reads
+from pipeline.compress.onnx_graph.graph import Layer, inputs_of, outputs_of, reads
 from pipeline.compress.rows import by_name
 from pipeline.errors import DataError, EdgepressError, StageError
 from pipeline.frameworks import Array, Feeds
@@ -144,7 +144,9 @@ def moments(model: OnnxModel, layers: Sequence[Layer], rows: Looked) -> list[Mom
 
 def difference(one: OnnxModel, other: OnnxModel, rows: Looked) -> float:
     """Return the largest difference of two models' outputs, relative to the largest output (at least 1)."""
-    names = [value.name for value in one.graph.output]
+    outputs = outputs_of(one)
+    floats = [each.name for each in outputs if each.dtype.startswith("float")]  # rounding may turn an argmax over
+    names = floats or [each.name for each in outputs]
     worst = largest = 0.0
     for left, right in zip(run(one, names, rows), run(other, names, rows), strict=True):
         for a, b in itertools.zip_longest(left, right):

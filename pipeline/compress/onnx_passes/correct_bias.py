@@ -95,8 +95,9 @@ def _split(rows: Looked, seed: int) -> tuple[Looked, Looked]:
 def _better(exact: OnnxModel, unaided: OnnxModel, corrected: OnnxModel, rows: Looked) -> _Judged:
     """Return how far the answers with rounded weights are from those of the model, without the correction and with it."""
     before, after = (_apart(exact, each, rows) for each in (unaided, corrected))
+    share = ", as a share of each output's variance," if len(exact.graph.output) > 1 else ""
     told = (
-        f"With {rows.rows} other rows, the mean squared error of the answers that rounded weights make was {before:.3g} before the correction and "
+        f"With {rows.rows} other rows, the mean squared error of the answers that rounded weights make{share} was {before:.3g} before the correction and "
         f"{after:.3g} after it"
     )
     worse = not after <= before
