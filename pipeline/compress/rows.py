@@ -58,7 +58,7 @@ class Batches:
 
     @property
     def whole(self) -> bool:
-        """Whether a row is a tensor with several rows of its own: the model takes them all at once."""
+        """Whether a row is a tensor with several rows of its own: the model takes that many at once."""
         return any(
             x.ndim == len(spec.shape or ()) + 1 and x.shape[1] > 1
             for x, spec in zip(self.columns, self.specs, strict=True)

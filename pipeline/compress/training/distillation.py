@@ -6,17 +6,16 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from pipeline import frameworks, units
 from pipeline.child import Tell
 from pipeline.compress.context import Context
-from pipeline.compress.rows import Batches, called, inputs_of, outputs_of
+from pipeline.compress.rows import Batches, called
 from pipeline.compress.settings import Distill, check_names
 from pipeline.compress.training import logits
 from pipeline.compress.training.checkpoint import Checkpoint, digest_of
+from pipeline.compress.training.teachers import open_teacher
 from pipeline.errors import PlanError
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasLayer, KerasModel, KerasVariable, TfTensor
-from pipeline.records import TensorSpec
 
 Kind = Literal["classes", "numbers", ""]
 """How an output is learned from a teacher: scores of classes, other floating point numbers, or not at all."""
@@ -194,7 +193,7 @@ def teach(
     Where the model has several outputs, the squared differences of each are divided by the variance of the teacher's answers, so that
     none outweighs the others by its unit.
     """
-    opened, takes, gives = _open(settings, context, student.model)
+    opened, takes, gives = open_teacher(settings, context, student.model)
     probe = x.take(slice(PROBE_ROWS))
     teacher = forward_of(opened, probe, _names(settings.features)[0], student.kinds, takes, gives)
     widths = [math.prod(size or 1 for size in opened.outputs[gives[place]].shape[1:]) for place in learned]
@@ -223,58 +222,6 @@ def _names(features: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]
     """Return the names of the teacher's layers and of the student's; "a=b" pairs layer a of the teacher with layer b of the student."""
     pairs = [name.partition("=") for name in features]
     return tuple(teacher for teacher, _, _ in pairs), tuple(student or teacher for teacher, _, student in pairs)
-
-
-def _open(
-    settings: Distill, context: Context, student: KerasModel
-) -> tuple[KerasModel, tuple[int, ...], tuple[int, ...]]:
-    """The teacher, with where its inputs stand among the student's, and where the student's outputs stand among its own."""
-    if settings.teacher is not None:
-        path = context.folder / settings.teacher
-        if not path.is_file():
-            raise PlanError(
-                f"distill.teacher: there is no file {path}",
-                hint="Give the path of a .keras file, relative to the plan.",
-            )
-        teacher = frameworks.open_keras(path)
-    elif context.original is not None:
-        teacher = context.original()
-    else:
-        raise PlanError("distill needs a teacher", hint="Give distill.teacher, the path of a .keras file.")
-    orders = []
-    for what, sides in (
-        ("input", (inputs_of(teacher), inputs_of(student))),
-        ("output", (outputs_of(teacher), outputs_of(student))),
-    ):
-        of_teacher, of_student = sides
-        if len(of_teacher) != len(of_student):
-            raise PlanError(
-                f"distill: the teacher has {units.counted(len(of_teacher), what)}, and the student {len(of_student)}",
-                hint="The teacher must take the same rows and answer the same question: name another in distill.teacher.",
-            )
-        order = _order(of_teacher, of_student)
-        orders.append(order)
-        for place, each in enumerate(of_student):
-            other, name = of_teacher[order[place]], f" '{each.name}'" if len(of_student) > 1 else ""
-            if _free(other) != _free(each):
-                raise PlanError(
-                    f"distill: the teacher's {what}{name} has shape {_free(other)}, and the student's {_free(each)}",
-                    hint="The teacher must take the same rows and answer the same question: name another in distill.teacher.",
-                )
-    inputs, gives = orders
-    return teacher, tuple(inputs.index(place) for place in range(len(inputs))), tuple(gives)
-
-
-def _order(of_teacher: Sequence[TensorSpec], of_student: Sequence[TensorSpec]) -> list[int]:
-    """Where each of the student's stands among the teacher's: by name, or by place where the names are others."""
-    names = [each.name for each in of_teacher]
-    if sorted(names) != sorted(each.name for each in of_student):
-        return list(range(len(names)))
-    return [names.index(each.name) for each in of_student]
-
-
-def _free(spec: TensorSpec) -> tuple[int | None, ...] | None:
-    return None if spec.shape is None else spec.shape[1:]
 
 
 def _answers(teacher: Forward, x: Batches, chosen: Array, learned: tuple[int, ...], context: Context) -> list[Array]:
