@@ -25,7 +25,7 @@ import msgspec
 from pipeline import bounds, child_watch
 from pipeline.child_watch import Bounds, Say, Watch, of_plan
 from pipeline.errors import KINDS, OS_HINTS, ChildError, EdgepressError
-from pipeline.plan import HostTable
+from pipeline.plan_tables import HostTable
 from pipeline.records import Record
 from pipeline.safe_text import clean_lines, shortened
 

@@ -10,7 +10,7 @@ from typing import IO, ClassVar, NamedTuple, NoReturn
 
 from pipeline import bounds, units
 from pipeline.errors import ChildError
-from pipeline.plan import HostTable
+from pipeline.plan_tables import HostTable
 from pipeline.safe_text import shortened
 
 Say = Callable[[str], None]

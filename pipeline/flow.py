@@ -13,7 +13,8 @@ import msgspec
 from device_agent import wire
 from pipeline import compare, compress, convert, deploy, handover, load, measure, product, report, state, units
 from pipeline.errors import PlanError, StageError
-from pipeline.plan import Plan, StateTable
+from pipeline.plan import Plan
+from pipeline.plan_tables import StateTable
 from pipeline.progress import Progress
 from pipeline.records import (
     Compared,

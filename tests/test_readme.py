@@ -12,7 +12,8 @@ import pytest
 from pipeline.commands import COMMANDS
 from pipeline.compress.table import PASSES, load_pass
 from pipeline.convert.table import CONVERTERS
-from pipeline.plan import Table, Tables, read
+from pipeline.plan import read
+from pipeline.plan_tables import Table, Tables
 from targets.provision import RUNTIMES
 
 ROOT = Path(__file__).parents[1]

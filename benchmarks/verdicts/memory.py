@@ -37,7 +37,7 @@ from pipeline.compare.by_interval import LAUNCHES
 from pipeline.compare.case import Case
 from pipeline.compare.limits import memory as memory_limit
 from pipeline.measure.memory import memory_of
-from pipeline.plan import LimitsTable
+from pipeline.plan_tables import LimitsTable
 from pipeline.records import Measured, Memory, Verdict
 from targets import Session, inventory, open_session, provision
 from tests.support.sample_run import measurement

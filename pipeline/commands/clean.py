@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline import flow, plan, state, units
+from pipeline import flow, plan_tables, state, units
 from pipeline.commands.common import UserPath, given_state, json_option, plan_of, say, show_json, state_option
 from pipeline.commands.quantities import Duration, Size
 from pipeline.store.clean import Bound, clean
@@ -51,6 +51,6 @@ def _place(path: Path) -> tuple[Path, Bound]:
     if path.is_dir() or (given_state() is not None and not path.exists()):
         return state.folder_of(
             path.resolve() if path.is_dir() else path.resolve().parent, given_state()
-        ), flow.bound_of(plan.StateTable())
+        ), flow.bound_of(plan_tables.StateTable())
     read = plan_of(path)
     return state.folder_of(read.folder, read.state), flow.bound_of(read.tables.state)

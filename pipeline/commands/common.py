@@ -16,7 +16,8 @@ from pipeline.commands.streams import json_for
 from pipeline.commands.terminal import Terminal
 from pipeline.flow import Run, run
 from pipeline.handover import MANIFEST, Handover, folder_of
-from pipeline.plan import MOST_THREADS, Plan, read, with_state, with_threads
+from pipeline.plan import Plan, read, with_state, with_threads
+from pipeline.plan_tables import MOST_THREADS
 from pipeline.records import RunRecord
 from pipeline.report.renderers import terminal
 from pipeline.safe_text import clean_json, clean_lines

@@ -6,7 +6,8 @@ import click
 from pipeline import units
 from pipeline.commands.common import json_option, plan_argument, quiet_option, run_until, say, show_json
 from pipeline.flow import Run
-from pipeline.plan import ModelTable, Plan
+from pipeline.plan import Plan
+from pipeline.plan_tables import ModelTable
 from pipeline.records import Column, Loaded, Model, Rows, TensorSpec
 from pipeline.safe_text import shortened
 

@@ -12,7 +12,8 @@ from pipeline.compare.case import Case
 from pipeline.compare.limits import LIMITS, value_of
 from pipeline.compare.reasons import not_measured
 from pipeline.errors import PlanError
-from pipeline.plan import LimitsTable, Plan
+from pipeline.plan import Plan
+from pipeline.plan_tables import LimitsTable
 from pipeline.records import (
     Compared,
     Comparison,

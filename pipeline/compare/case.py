@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.compare.by_interval import Interval
-from pipeline.plan import LimitsTable
+from pipeline.plan_tables import LimitsTable
 from pipeline.records import EnergyPaired, Measured, Measurement, NotMeasured, Paired
 
 

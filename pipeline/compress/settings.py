@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from pipeline.errors import PlanError
-from pipeline.plan import Table, Text
+from pipeline.plan_tables import Table, Text
 
 FAULT = "This is a fault of the pass. Take it out of the plan and report it."
 """The hint of a promise that was broken."""

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import units
-from pipeline.plan import MeasureTable, Plan
+from pipeline.plan import Plan
+from pipeline.plan_tables import MeasureTable
 from pipeline.records import VARIANTS, Artifact, Converted, Data
 from pipeline.store import Store
 from targets import provision

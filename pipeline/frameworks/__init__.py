@@ -37,7 +37,7 @@ EXTRAS = {
     "tensorflow": ("tensorflow", "keras", "ai_edge_litert"),
     "onnx": ("onnx", "onnxruntime", "tf2onnx", "sympy"),
 }
-RUNTIME_EXTRA = {"keras": "tensorflow", "tflite": "tensorflow", "onnx": "onnx"}
+RUNTIME_EXTRA = {"keras": "tensorflow", "saved_model": "tensorflow", "tflite": "tensorflow", "onnx": "onnx"}
 """The extra that lets this host run a file of this format."""
 
 

@@ -13,7 +13,7 @@ import pytest
 from pipeline import child, child_watch
 from pipeline.child_watch import Bounds
 from pipeline.errors import ChildError, DataError
-from pipeline.plan import HostTable
+from pipeline.plan_tables import HostTable
 from pipeline.records import TensorSpec
 from tests.pipeline import child_helpers
 

@@ -11,7 +11,8 @@ from pipeline.commands import convert as convert_command
 from pipeline.compare import compare
 from pipeline.errors import DataError
 from pipeline.measure.accuracy import accuracy_of
-from pipeline.plan import CompareTable, read
+from pipeline.plan import read
+from pipeline.plan_tables import CompareTable
 from pipeline.progress import Silent
 from pipeline.records import Agreement, BoardAccuracy, Converted, Measured, TensorSpec
 from pipeline.report.compose import view_of

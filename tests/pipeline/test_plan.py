@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import compare, compress, convert, plan, spelling
+from pipeline import compare, compress, convert, plan, plan_tables, spelling
 from pipeline.errors import PlanError
 from tests.support.plans import MODEL, read, refused
 
@@ -61,8 +61,8 @@ def test_a_share_of_one_and_more_is_asked_about(tmp_path, key):
 
 
 def test_the_shares_are_those_of_the_limits():
-    named = [key for key in plan.LimitsTable.__struct_fields__ if key.endswith(("_regression", "_margin", "_tail"))]
-    assert sorted(named) == sorted(plan.SHARES)
+    named = [key for key in plan_tables.LimitsTable.__struct_fields__ if key.endswith(("_regression", "_margin", "_tail"))]
+    assert sorted(named) == sorted(plan_tables.SHARES)
 
 
 # --- slips

@@ -11,7 +11,8 @@ from pipeline.commands import cli
 from pipeline.compare import compare
 from pipeline.errors import PlanError
 from pipeline.measure.schedule import schedule_of
-from pipeline.plan import LimitsTable, read, with_threads
+from pipeline.plan import read, with_threads
+from pipeline.plan_tables import LimitsTable
 from pipeline.records import Converted, Data, DeployedRuntime, Measured, NotMeasured
 from pipeline.report.compose import view_of
 from pipeline.store import Store

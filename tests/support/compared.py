@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 
 from pipeline.compare import compare
-from pipeline.plan import ConvertTable, DataTable, LimitsTable, ModelTable, Plan, Tables
+from pipeline.plan import Plan
+from pipeline.plan_tables import ConvertTable, DataTable, LimitsTable, ModelTable, Tables
 from pipeline.records import BoardAccuracy, Column, Data, Measured, Paired, Rows, Side, TailRatios
 from tests.support.sample_run import measurement, run_of
 

@@ -4,7 +4,7 @@ import msgspec
 
 from pipeline.compare.case import Case
 from pipeline.compare.limits import energy as energy_limit
-from pipeline.plan import LimitsTable
+from pipeline.plan_tables import LimitsTable
 from pipeline.records import DeployedMeter, Energy, EnergyParts, EnergyReading, Measured
 from pipeline.statistics.paired_test import rule_of
 from tests.support.sample_run import measurement, run_of

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from pipeline.compare.case import Case
 from pipeline.compare.limits import accuracy, energy, latency, memory, size, tail
-from pipeline.plan import LimitsTable, Plan
+from pipeline.plan import Plan
+from pipeline.plan_tables import LimitsTable
 from pipeline.records import Verdict
 
 

@@ -19,7 +19,7 @@ from pipeline.compress.settings import Distill, PassSettings, Recover
 from pipeline.errors import PlanError, PromiseError, StageError
 from pipeline.frameworks import row_shape
 from pipeline.frameworks.types import KerasModel
-from pipeline.plan import Text
+from pipeline.plan_tables import Text
 
 
 class Settings(Recover, PassSettings, frozen=True):

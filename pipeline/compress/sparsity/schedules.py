@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 from msgspec import Meta
 
 from pipeline.errors import PlanError
-from pipeline.plan import Table
+from pipeline.plan_tables import Table
 
 PART_TO_RECOVER = 4
 """One part in this many of the training is left to the final sparsity, if the plan says nothing else. The paper keeps the masks as they are

@@ -9,7 +9,8 @@ from pipeline.baseline import baseline_of
 from pipeline.compare import check
 from pipeline.compare.by_interval import by_interval
 from pipeline.errors import PlanError
-from pipeline.plan import CompareTable, LimitsTable, ModelTable, Plan, Tables
+from pipeline.plan import Plan
+from pipeline.plan_tables import CompareTable, LimitsTable, ModelTable, Tables
 from pipeline.records import Doubt, NotMeasured, Outcome
 from tests.support.compared import ROWS, World, pairs_of, plan
 

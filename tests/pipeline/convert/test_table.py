@@ -8,7 +8,7 @@ import pytest
 from pipeline import convert, frameworks
 from pipeline.convert.table import CONVERTERS, load_converter
 from pipeline.errors import PlanError
-from pipeline.plan import CompareTable
+from pipeline.plan_tables import CompareTable
 from pipeline.records import Compressed, Data, Loaded, file_of
 from tests.support.conversions import model_of
 from tests.support.sample_run import pass_report

@@ -7,7 +7,8 @@ import pytest
 from pipeline.deploy import untried_runtimes
 from pipeline.deploy.runtimes import choose
 from pipeline.errors import PlanError
-from pipeline.plan import BoardTable, LimitsTable, MeasureTable, ModelTable, Plan, Tables
+from pipeline.plan import Plan
+from pipeline.plan_tables import BoardTable, LimitsTable, MeasureTable, ModelTable, Tables
 from targets.errors import RuntimeUnavailable
 from tests.support.machines import ALL, BOARDS, GPU, board
 

@@ -8,7 +8,8 @@ import pytest
 from pipeline import deploy, frameworks
 from pipeline.deploy import evaluation
 from pipeline.errors import StageError
-from pipeline.plan import MeasureTable, ModelTable, Plan, Tables
+from pipeline.plan import Plan
+from pipeline.plan_tables import MeasureTable, ModelTable, Tables
 from pipeline.records import Column, Converted, Data, Rows
 from pipeline.store import Store
 

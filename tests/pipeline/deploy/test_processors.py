@@ -12,7 +12,8 @@ from pipeline import deploy, selftest
 from pipeline import plan as plans
 from pipeline.deploy import architecture, processors
 from pipeline.errors import PlanError
-from pipeline.plan import MeasureTable, ModelTable, Plan, Tables
+from pipeline.plan import Plan
+from pipeline.plan_tables import MeasureTable, ModelTable, Tables
 from tests.support.commands import edgepress
 from tests.support.machines import BOOKWORM
 

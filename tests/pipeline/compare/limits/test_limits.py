@@ -8,7 +8,7 @@ from pipeline.compare import limits
 from pipeline.compare.case import Case
 from pipeline.compare.limits import LIMITS, value_of
 from pipeline.metrics import METRICS
-from pipeline.plan import LimitsTable
+from pipeline.plan_tables import LimitsTable
 from pipeline.records import Measured, Outcome
 from pipeline.units import UNKNOWN
 from tests.support.compared import plan

@@ -17,7 +17,8 @@ from pipeline.compare.case import Case
 from pipeline.compare.limits import memory as memory_limit
 from pipeline.errors import PlanError
 from pipeline.measure.memory import job_peak_of, memory_of
-from pipeline.plan import CompareTable, LimitsTable, MeasureTable, ModelTable, Plan, Tables
+from pipeline.plan import Plan
+from pipeline.plan_tables import CompareTable, LimitsTable, MeasureTable, ModelTable, Tables
 from pipeline.records import Measured, Memory, Outcome
 from pipeline.report.tables import memory as memory_table
 from pipeline.report.trust import Trust

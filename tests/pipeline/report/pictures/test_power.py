@@ -16,7 +16,7 @@ from pipeline.compare.limits import energy
 from pipeline.measure.energy.curve import MOST_STEPS, curve_of, curve_of_pair
 from pipeline.measure.energy.reading import reading_of
 from pipeline.measure.energy.trace import LONGEST_GAP_PERIODS, Curve
-from pipeline.plan import LimitsTable
+from pipeline.plan_tables import LimitsTable
 from pipeline.records import Doubt, Energy, EnergyPaired, EnergyReading, PowerCurve, RunRecord
 from pipeline.report.pictures import pairs, power, svg
 from pipeline.report.trust import Trust

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from pipeline.deploy import connect
-from pipeline.plan import BoardTable, ModelTable, Plan, Tables
+from pipeline.plan import Plan
+from pipeline.plan_tables import BoardTable, ModelTable, Tables
 from targets import inventory, open_session
 from targets.errors import EmulatorNotRunning, EmulatorUnavailable
 from targets.virtual.emulated import build, machine
