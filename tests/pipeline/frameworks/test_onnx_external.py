@@ -124,7 +124,7 @@ def test_loading_packs(empty):
     saved(empty.folder)
     np.savez(empty.folder / "e.npz", x=ROW)
     loaded, _ = empty.load('[model]\npath = "model.onnx"\n[data]\nevaluation = "e.npz"\n')
-    outputs = np.load(empty.store.path(loaded.model.outputs))
+    outputs = np.load(empty.store.path(loaded.model.answers[0]))
     assert np.allclose(outputs, answers(str(empty.folder / "model.onnx")), atol=1e-6)
     assert loaded.model.artifact.size_bytes > (empty.folder / "model.onnx.data").stat().st_size
 
