@@ -53,7 +53,7 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
     }
     sources = {name: text for name, text in wanted.items() if text is not None}
     for name, text in sources.items():
-        if FUNCTION.fullmatch(text) or plan.file(text).is_dir():
+        if FUNCTION.fullmatch(text) or (not is_file(text) and plan.file(text).is_dir()):
             continue
         if not is_file(text):
             raise PlanError(
