@@ -48,7 +48,8 @@ def apply(model: OnnxModel, settings: Settings, context: Context) -> Changed:
     """Correct one layer after the other; on rows that nothing was taken from, look whether it helps."""
     graph = Graph(model)
     fold(graph)
-    rows, held = _split(rows_of(model, context, "correct_bias"), context.seed)
+    every = rows_of(model, context, "correct_bias")
+    rows, held = (every.take(some) for some in _split(np.arange(every.rows), context.seed))
     as_it_was, unaided, rounded = copy_of(model), copy_of(model), copy_of(model)
     for layer in unaided.layers():
         unaided.put(layer.node, 1, quantized(unaided.weight(layer), layer, settings))
@@ -85,11 +86,11 @@ class _Judged(NamedTuple):
     note: str
 
 
-def _split(rows: Looked, seed: int) -> tuple[Looked, Looked]:
+def _split(rows: Array, seed: int) -> tuple[Array, Array]:
     """Return the rows to take means from, and the others, a tenth, to compare by; where there are too few, the same."""
-    order = np.random.default_rng(seed).permutation(rows.rows)
-    held = rows.rows // HELD_SHARE
-    return (rows.take(order[held:]), rows.take(order[:held])) if held else (rows, rows)
+    order = np.random.default_rng(seed).permutation(len(rows))
+    held = len(rows) // HELD_SHARE
+    return (rows[order[held:]], rows[order[:held]]) if held else (rows, rows)
 
 
 def _better(exact: OnnxModel, unaided: OnnxModel, corrected: OnnxModel, rows: Looked) -> _Judged:
