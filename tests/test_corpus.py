@@ -7,12 +7,12 @@ import signal
 import numpy as np
 import pytest
 
-from benchmarks._support.corpus import backend, cases, packages, plain, product, rows, verdict
+from benchmarks._support.corpus import backend, cases, packages, plain, plain_process, product, rows, verdict
 from benchmarks._support.corpus.cases import Case
 from benchmarks._support.corpus.libraries import NotTensors, Spec
 from benchmarks.product import corpus
 
-ROWS = {"rows": 2, "inputs": 1, "outputs": ["y"], "arrays": [True], "written": True, "why_not": "", "changes": "", "notes": []}  # fmt: skip
+ROWS = {"rows": 2, "steps": 0, "inputs": 1, "outputs": ["y"], "arrays": [True], "written": True, "why_not": "", "changes": "", "notes": []}  # fmt: skip
 X = Spec("x", (1, 3), "float32")
 
 
@@ -20,19 +20,35 @@ X = Spec("x", (1, 3), "float32")
 def judge(tmp_path):
     """Judge answers of the plain library against those of edgepress, on the host and the first of the board."""
 
-    def judged(wanted, host=None, board=None, *, code=0, words="", too_long=False, failures=(), **said):
-        rows.write(tmp_path / "reference.npz", {f"{row}/0": each for row, each in enumerate(wanted)})
+    def judged(
+        wanted, host=None, board=None, *, more=(), code=0, words="", too_long=False, failures=(), doubts=(), **said
+    ):
+        """`more`: (name, the plain library's, the host's) of further outputs."""
+        every = [("y", wanted, host), *more]
+        reference = {f"{row}/{place}": each for place, one in enumerate(every) for row, each in enumerate(one[1])}
+        rows.write(tmp_path / "reference.npz", reference)
         record = None
         if host is not None or failures:
             store = tmp_path / "state" / "store"
             store.mkdir(parents=True, exist_ok=True)
-            with (store / "a").open("wb") as file:
-                np.save(file, np.zeros(0) if host is None else host)
+            for name, _, values in every:
+                with (store / name).open("wb") as file:
+                    np.save(file, np.zeros(0) if values is None else values)
+            outputs = [{"name": name} for name, _, _ in every]
+            answers = [{"sha256": name} for name, _, _ in every]
+            model = {
+                "artifact": {"format": "onnx"},
+                "outputs": outputs,
+                "answers": [],
+                "sequences": bool(said.get("steps")),
+            }
             record = {
-                "loaded": {"model": {"artifact": {"format": "onnx"}, "output": {"name": "y"}, "outputs": None}},
-                "converted": [] if host is None else [{"format": "onnx", "outputs": {"sha256": "a"}}],
+                "loaded": {"model": model},
+                "converted": [] if host is None else [{"format": "onnx", "outputs": outputs, "answers": answers}],
                 "measured": {
-                    "measurements": [] if board is None else [{"format": "onnx", "golden": board}],
+                    "measurements": []
+                    if board is None
+                    else [{"format": "onnx", "golden": board, "doubts": list(doubts)}],
                     "failures": list(failures),
                 },
             }
@@ -72,6 +88,44 @@ def test_other_answers_are_wrong(judge, host, board, reason):
 def test_a_second_output_that_is_not_answered_is_wrong(judge):
     one = judge(WANTED, HOST, outputs=["y", "z"], arrays=[True, True])
     assert (one.verdict, one.reason) == (verdict.WRONG, "no answers of the output z")
+
+
+def test_each_output_is_compared_with_the_one_of_its_name_on_host_and_board(judge):
+    board = [1.0, 2.0, 5.0, 3.0, 4.0, 6.0]  # row by row, of each output
+    z = ("z", [np.array([5.0], np.float32), np.array([6.0], np.float32)], np.array([[5], [6]], np.float32))
+    two = {"outputs": ["y", "z"], "arrays": [True, True]}
+    assert judge(WANTED, HOST, board, more=[z], **two).verdict == verdict.RIGHT
+    assert "output z" in judge(WANTED, HOST, [*board[:-1], 6.5], more=[z], **two).reason
+    assert "3 values, and the plain library's are 2" in judge(WANTED, HOST, [*board, 1.0], more=[z], **two).reason
+    turned = judge([z[1][0], z[1][1]], z[2], [5.0, 1.0, 2.0, 6.0, 3.0, 4.0], more=[("z", WANTED, HOST)], **two)
+    assert turned.verdict == verdict.RIGHT
+    moved = {"outputs": ["z", "y"], "arrays": [True, True]}
+    assert judge(WANTED, HOST, board, more=[z], **moved).verdict == verdict.WRONG
+
+
+def test_of_many_outputs_a_board_tells_the_first_values(judge):
+    large = [np.arange(40, dtype=np.float32), np.arange(40, dtype=np.float32) + 1]
+    two = {"outputs": ["y", "z"], "arrays": [True, True]}
+    board = [*large[0][:32], *large[0][:32], *large[1][:32], *large[1][:32]]
+    assert judge(large, np.stack(large), board, more=[("z", large, np.stack(large))], **two).verdict == verdict.RIGHT
+    one = judge(large, np.stack(large), board[:64] + board[:64], more=[("z", large, np.stack(large))], **two)
+    assert (one.verdict, one.reason) == (verdict.WRONG, "onnx on the board, output y")
+
+
+def test_of_sequences_a_board_tells_the_first_step(judge):
+    steps = [np.array([[[1.0, 2.0]], [[3.0, 4.0]]], np.float32), np.array([[[5.0, 6.0]], [[7.0, 8.0]]], np.float32)]
+    host = np.stack([each[:, 0] for each in steps])
+    assert judge(steps, host, [1.0, 2.0, 5.0, 6.0], steps=2).verdict == verdict.RIGHT
+    assert judge(steps, host, [1.0, 2.0, 3.0, 4.0], steps=2).verdict == verdict.WRONG
+
+
+def test_answers_that_edgepress_doubts_are_wrong_and_those_that_are_lacking_are_refused(judge):
+    differs = {"what": "golden differs", "evidence": "16 % apart"}
+    assert judge(WANTED, HOST, [1.0, 2.0, 3.0, 4.0], doubts=[differs]).reason == "onnx: 16 % apart"
+    assert judge(WANTED, HOST, [9.0, 2.0, 3.0, 4.0], doubts=[differs], changes="random").verdict == verdict.RIGHT
+    lacking = {"what": "no accuracy", "evidence": "the board did not answer"}
+    one = judge(WANTED, HOST, [1.0, 2.0, 3.0, 4.0], doubts=[lacking])
+    assert (one.verdict, one.reason) == (verdict.REFUSED, "onnx: the board did not answer")
 
 
 def test_random_answers_need_the_shape_alone(judge):
@@ -117,15 +171,39 @@ def test_reasons_of_different_models_read_alike():
 # --- rows
 
 
-def test_a_leading_one_or_open_axis_is_the_axis_of_rows_and_another_number_is_not():
+def test_a_row_lacks_a_first_axis_of_one_and_is_else_the_whole_tensor():
     drawn = [{"x": np.ones((1, 3), np.float32), "h": np.zeros((2, 4)), "n": np.array(7)}] * 2
-    members = rows.as_data(drawn, [X, Spec("h", (2, 4), "float64"), Spec("n", (), "int64")])
-    assert {name: each.shape for name, each in members.items()} == {"x": (2, 3), "h": (2, 2, 4), "n": (2,)}
+    given = rows.as_data(drawn, [X, Spec("h", (2, 4), "float64"), Spec("n", (), "int64")])
+    assert {name: each.shape for name, each in given.members.items()} == {"x": (2, 3), "h": (2, 2, 4), "n": (2,)}
+    assert given.model == {}
+
+
+def test_a_plan_says_how_many_rows_one_inference_takes_of_an_open_axis():
+    drawn = [{"a": np.ones((2, 3), np.float32), "b": np.ones((1, 3), np.float32)}] * 2
+    given = rows.as_data(drawn, [Spec("a", (None, 3), "float32"), Spec("b", (None, 3), "float32")])
+    assert {name: each.shape for name, each in given.members.items()} == {"a": (2, 2, 3), "b": (2, 3)}
+    assert given.model == {"shape": {"a": [2, 3]}}
+
+
+def test_states_and_constants_have_no_rows_and_rows_are_sequences():
+    step = {"input": np.ones((1, 512), np.float32), "state": np.zeros((2, 1, 128), np.float32), "sr": np.array(16000)}
+    specs = [Spec("input", (None, None), "float32"), Spec("state", (2, None, 128), "float32"), Spec("sr", (), "int64")]
+    given = rows.as_data([step] * 6, specs, steps=3, state={"state": "stateN"}, constants={"sr": 16000})
+    assert {name: each.shape for name, each in given.members.items()} == {"x": (2, 3, 512)}
+    assert given.model == {"constants": {"sr": 16000}, "shape": {"state": [2, 1, 128]}, "state": {"state": "stateN"}}
+    assert rows.as_data([step] * 6, specs[:1], steps=3).model == {"sequences": True}
+
+
+def test_a_plan_names_what_no_row_has():
+    assert (
+        product._toml({"a/b:0": [1, 2], "q": {"n": 16000}, "on": True})
+        == '{ "a/b:0" = [1, 2], "q" = { "n" = 16000 }, "on" = true }'
+    )
 
 
 def test_one_input_is_x_whatever_its_name_and_a_quantized_one_is_real_numbers():
-    members = rows.as_data([{"q": np.array([[130]], np.uint8)}], [Spec("q", (1, 1), "uint8", 0.5, 128)])
-    assert members["x"].tolist() == [[1.0]]
+    given = rows.as_data([{"q": np.array([[130]], np.uint8)}], [Spec("q", (1, 1), "uint8", 0.5, 128)])
+    assert given.members["x"].tolist() == [[1.0]]
 
 
 def test_names_that_numpy_keeps_for_itself_are_written(tmp_path):
@@ -195,6 +273,29 @@ def test_figures_count_refusals_against_what_the_plain_library_runs(capsys):
 
 
 # --- the plain libraries
+
+
+class Counter:
+    """A model that adds what it is given to what it was, and keeps nothing itself."""
+
+    outputs = ["sum", "next"]
+
+    def run(self, row):
+        total = row["kept"] + row["x"]
+        return [total, total]
+
+
+def test_a_stream_passes_the_state_on_from_zeros():
+    steps = [{"x": np.array([number]), "kept": np.array([9])} for number in (1, 2, 3)]
+    total, _ = plain_process._stream(Counter(), steps, {"kept": "next"})
+    assert total.tolist() == [[1], [3], [6]]
+
+
+def test_data_sets_of_other_shapes_are_left_out():
+    notes = []
+    given = [{"x": np.zeros(2)}, {"x": np.zeros(3)}, {"x": np.ones(2)}]
+    kept, found = plain_process._of_one_shape(given, [["a"], ["b"], ["c"]], notes)
+    assert (found, len(kept), notes) == ([["a"], ["c"]], 2, ["1 of its 3 data sets have other shapes and are left out"])
 
 
 @pytest.mark.frameworks

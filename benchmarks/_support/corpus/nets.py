@@ -178,7 +178,8 @@ def _application(name: str, size: int, k):
 
 def _case(group: str, path: Path, build: Callable[[Any], Any]) -> Case:
     kind = "keras" if path.suffix else "saved_model"
-    return Case(group, path.name, kind, path, make=partial(_save, path, build), formats=formats_of(kind))
+    formats = ("tflite-fp32",) if path.name.startswith("stateful") else formats_of(kind)  # ONNX has no variables
+    return Case(group, path.name, kind, path, make=partial(_save, path, build), formats=formats)
 
 
 def _save(path: Path, build: Callable[[Any], Any]) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,59 +44,95 @@ def serve() -> None:
 def run(asked: dict) -> dict[str, object]:
     """Answer the rows, and write rows.npz and reference.npz into the folder.
 
-    The reference has a member "<row>/<output>" for each output that is an array of numbers.
+    The reference has a member "<row>/<output>" for each output that is an array of numbers; of sequences its first axis are the
+    steps.
     """
     began = time.monotonic()
     path, folder = Path(asked["path"]), Path(asked["folder"])
-    model = LIBRARIES[asked["kind"]](path)
+
+    def opened() -> Any:
+        return LIBRARIES[asked["kind"]](path)
+
+    model = opened()
     notes: list[str] = []
+    state, constants, steps, changes = {}, {}, 0, ""
     if asked["given"]:
         given, expected, specs = _given(Path(asked["given"]), path, model)
-        found = [model.run(row) for row in given]
+        found = [_answers(model, row) for row in given]
         notes += _expected(found, expected, Path(asked["given"]))
+        given, found = _of_one_shape(given, found, notes)
     else:
         specs = model.inputs()
+        state, constants = rows.states_of(asked["full_name"]), rows.constants_of(asked["full_name"], specs)
         given, found = _drawn(model, specs, asked)
-    if isinstance(model, Tflite):
-        found = [model.real(row) for row in found]
-    random = ""
-    again = model.run(given[0])
-    again = model.real(again) if isinstance(model, Tflite) else again
-    if not same(again, found[0]):
-        fresh = LIBRARIES[asked["kind"]](path)
-        first = fresh.run(given[0])
-        first = fresh.real(first) if isinstance(fresh, Tflite) else first
-        random = "keeps state" if same(first, found[0]) else "random"
-    members, why = None, ""
+    if not state and not same(_answers(model, given[0]), found[0]):
+        changes = "keeps state" if same(_answers(opened(), given[0]), found[0]) else "random"
+    if state or changes == "keeps state":
+        steps = rows.STEPS
+        given = next(rows.candidates(asked["full_name"], specs, asked["seed"], rows.SEQUENCES * steps))
+        found = [_stream(opened(), given[start : start + steps], state) for start in range(0, len(given), steps)]
+    made, why = None, ""
     if specs:
         try:
-            members = rows.as_data(given, specs)
+            made = rows.as_data(given, specs, steps=steps, state=state, constants=constants)
         except (ValueError, AttributeError) as error:
             why = f"no rows can be made of its inputs: {error}"
-    if members is not None:
-        rows.write(folder / "rows.npz", members)
+    if made is not None:
+        rows.write(folder / "rows.npz", made.members)
     rows.write(folder / "reference.npz", {
         f"{row}/{number}": np.asarray(value)
         for row, answers in enumerate(found) for number, value in enumerate(answers) if is_numbers(value)
     })  # fmt: skip
     return {
-        "rows": len(given),
+        "rows": len(found),
+        "steps": steps,
         "inputs": len(given[0]),
         "outputs": model.outputs,
         "arrays": [is_numbers(value) for value in found[0]],
-        "written": members is not None,
+        "written": made is not None,
+        "model": {} if made is None else made.model,
         "why_not": why,
-        "changes": random,
+        "changes": changes,
         "notes": notes,
         "seconds": time.monotonic() - began,
     }
+
+
+def _answers(model: Any, row: dict) -> list:
+    found = model.run(row)
+    return model.real(found) if isinstance(model, Tflite) else found
+
+
+def _stream(model: Any, given: list[dict], state: dict[str, str]) -> list[np.ndarray]:
+    """Answer the steps of one sequence with a model that was just opened; the state begins with zeros."""
+    kept = {name: np.zeros_like(given[0][name]) for name in state}
+    steps = []
+    for row in given:
+        answers = _answers(model, row | kept)
+        kept = {name: answers[model.outputs.index(output)] for name, output in state.items()}
+        steps.append(answers)
+    return [np.stack(each) for each in zip(*steps, strict=True)]
+
+
+def _of_one_shape(given: list[dict], found: list[list], notes: list[str]) -> tuple[list[dict], list[list]]:
+    """Keep the rows whose inputs have the shapes of the first row: on a board a model has one shape."""
+
+    def shapes(row: dict) -> list[tuple[int, ...]]:
+        return [np.shape(value) for value in row.values() if is_numbers(value)]
+
+    same_shapes = [number for number, row in enumerate(given) if shapes(row) == shapes(given[0])]
+    if len(same_shapes) < len(given):
+        notes.append(
+            f"{len(given) - len(same_shapes)} of its {len(given)} data sets have other shapes and are left out"
+        )
+    return [given[each] for each in same_shapes], [found[each] for each in same_shapes]
 
 
 def _drawn(model, specs, asked) -> tuple[list[dict], list[list]]:
     first: Exception | None = None
     for given in rows.candidates(asked["full_name"], specs, asked["seed"]):
         try:
-            return given, [model.run(row) for row in given]
+            return given, [_answers(model, row) for row in given]
         except Exception as error:  # noqa: BLE001 - another size or range is tried
             first = first or error
     raise first or NotTensors("it has no inputs")

@@ -20,7 +20,7 @@ from benchmarks._support.corpus.plain import Plain
 LIMIT_S = 900
 PLAN = """[model]
 path = {path}
-{data}
+{model}{data}
 [convert]
 formats = {formats}
 [board]
@@ -35,6 +35,10 @@ meters = []
 minutes = 10
 memory_bytes = 10_000_000_000
 """
+GOLDEN_ROWS, GOLDEN_VALUES = 4, 64  # device_agent/wire.py
+# Of what edgepress says of a measurement: that the board did not answer the rows, and that its answers are wrong.
+UNANSWERED = ("no accuracy",)
+DOUBTED = ("golden differs", "answers that are not numbers", "other answers than on the host")
 BOARD = 4  # exit code: trouble with a board, which here can only come from the model
 # Sentences of a product that was surprised, though it did say something.
 SURPRISED = re.compile(r"Traceback \(most recent|its process was killed by|its process ended with|it took more than")
@@ -78,7 +82,7 @@ class Answer:
     output: int  # in the order of the record
     name: str
     values: np.ndarray  # (rows, ...); of a board that tells only the first values, these in one axis
-    first: bool = False  # of the board: the first rows alone, each cut (wire.GOLDEN_ROWS, GOLDEN_VALUES)
+    cut: int = 0  # of the board: it tells so many values of each of the first rows; 0: all
 
 
 def run(case: Case, plain: Plain, edgepress: str, job: Path) -> Ran:
@@ -94,11 +98,12 @@ def run(case: Case, plain: Plain, edgepress: str, job: Path) -> Ran:
         wheels.parent.mkdir(parents=True, exist_ok=True)
         (job.parent / "wheels").mkdir(exist_ok=True)
         wheels.symlink_to(job.parent / "wheels")
-    data = ""
+    data, model = "", ""
     if plain.said.get("written"):
         shutil.copy(plain.folder / "rows.npz", folder / "rows.npz")
         data = '[data]\nevaluation = "rows.npz"'
-    plan = PLAN.format(path=json.dumps(str(case.path)), data=data, formats=list(case.formats))
+        model = "".join(f"{key} = {_toml(value)}\n" for key, value in plain.said["model"].items())
+    plan = PLAN.format(path=json.dumps(str(case.path)), model=model, data=data, formats=list(case.formats))
     (folder / "plan.toml").write_text(plan)
     command = [edgepress, "run", "plan.toml", "--json", "-q", "--state", "state", "--out", "out"]
     began = time.monotonic()
@@ -116,6 +121,12 @@ def run(case: Case, plain: Plain, edgepress: str, job: Path) -> Ran:
         record = None
     words = (folder / "stderr").read_text(errors="replace")
     return Ran(process.returncode, record, words, time.monotonic() - began, folder / "state", too_long)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + " }"
+    return json.dumps(value)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:
@@ -136,28 +147,66 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
 def answers(ran: Ran) -> Iterator[Answer]:
     """Yield what the record holds of the answers, on the host and from the board.
 
-    The only function that knows the record. A record of one output keeps the host's answers for all rows (Model.outputs and
-    Converted.outputs), and of the board's the first values of the first rows (Measurement.golden).
+    With `not_measured` and `doubted` the only function that knows the record. It keeps the host's answers for all rows, one file
+    for each output (Model.answers, Converted.answers), and of the board's the first values of the first rows, those of all outputs
+    in one list (Measurement.golden, wire.GOLDEN_ROWS, GOLDEN_VALUES). How the board's other answers compare with the host's, its
+    doubts say.
     """
     assert ran.record is not None
     model = ran.record["loaded"]["model"]
-    name = (model["output"] or {}).get("name", "")
-    kept = [(model["artifact"]["format"], "load", model["outputs"])]
-    kept += [(each["format"], "host", each["outputs"]) for each in ran.record["converted"]]
-    for form, where, outputs in kept:
-        if outputs:
-            values = np.load(ran.state / "store" / outputs["sha256"], allow_pickle=False)
-            yield Answer(form, where, 0, name, values)
+    host: dict[str, list[Answer]] = {}
+    for form, where, of in [
+        (model["artifact"]["format"], "load", model),
+        *((each["format"], "host", each) for each in ran.record["converted"]),
+    ]:
+        host[form] = [
+            Answer(form, where, number, spec["name"], np.load(ran.state / "store" / kept["sha256"], allow_pickle=False))
+            for number, (spec, kept) in enumerate(zip(of["outputs"], of["answers"], strict=False))
+        ]
+        yield from host[form]
     for measured in ran.record["measured"]["measurements"]:
         if measured["golden"] is not None:
-            first = np.array(measured["golden"], dtype=np.float64)
-            yield Answer(measured["format"], "board", 0, name, first, first=True)
+            yield from _first(measured, host.get(measured["format"], []), steps=model["sequences"])
+
+
+def _first(measured: dict, host: list[Answer], *, steps: bool) -> Iterator[Answer]:
+    """Split what a measurement says of all outputs, row by row, into the outputs."""
+    left, cut = list(measured["golden"]), max(1, GOLDEN_VALUES // max(1, len(host)))
+    found: list[list[float]] = [[] for _ in host]
+    for row in range(min((GOLDEN_ROWS, *(len(each.values) for each in host)))):
+        values = GOLDEN_VALUES
+        for each, of_output in zip(host, found, strict=True):
+            first = each.values[row][0] if steps else each.values[row]
+            count = min(np.size(first), cut, values)
+            of_output.extend(left[:count])
+            del left[:count]
+            values -= count
+    if found:
+        found[-1].extend(left)  # more than there should be is one answer of another size
+    for each, of_output in zip(host, found, strict=True):
+        if of_output or not each.values.size:
+            yield Answer(measured["format"], "board", each.output, each.name, np.array(of_output), cut)
 
 
 def not_measured(ran: Ran) -> str:
-    """Return why a board ran a file not at all; "" where it ran all of them."""
+    """Return why a board did not run a file, or did not answer its rows; "" where it ran all of them."""
     assert ran.record is not None
-    return "; ".join(f"{each['format']}: {each['evidence']}" for each in ran.record["measured"]["failures"])
+    measured = ran.record["measured"]
+    said = [f"{each['format']}: {each['evidence']}" for each in measured["failures"]]
+    return "; ".join([*said, *_doubts(ran, UNANSWERED)])
+
+
+def doubted(ran: Ran) -> str:
+    """Return why edgepress itself calls answers of the board wrong; "" where it does not."""
+    return "; ".join(_doubts(ran, DOUBTED))
+
+
+def _doubts(ran: Ran, kinds: tuple[str, ...]) -> list[str]:
+    assert ran.record is not None
+    return [
+        f"{each['format']}: {doubt['evidence']}"
+        for each in ran.record["measured"]["measurements"] for doubt in each["doubts"] if doubt["what"] in kinds
+    ]  # fmt: skip
 
 
 def sentence(words: str) -> str:

@@ -1,19 +1,22 @@
-"""Rows for a model: drawn by seed where none come with it, and written as a plan's [data] takes them.
+"""Rows for a model: drawn by seed where none come with it, and written as a plan's [data] and [model] take them.
 
-A row is what one inference gets. Where the first axis of an input is 1 or open, it is the axis of rows and no part of a row;
-where it is another number, or where there is none, the whole input is a row. So `x` of an .npz file has the shape (rows, *row).
+A row of an input is what one inference gets: the whole tensor, without its first axis where that is 1. So a member of an .npz file
+has the shape (rows, *row), and of sequences (rows, steps, *row).
 """
 
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks._support.corpus.libraries import NotTensors, Spec
 
 ROWS = 4
+SEQUENCES, STEPS = 2, 3  # of a model that keeps a state
 SIZES = (16, 32, 64, 96, 128, 8, 4, 1)  # what open axes are tried with, in this order
 HIGHEST = (10, 2, 1)  # integers are drawn below this; smaller ones where the model takes no larger
 
@@ -30,10 +33,33 @@ KNOWN: dict[str, dict[str, tuple[tuple[int, ...], int | None]]] = {
     "*embedding_model*": {"input_1": ((1, 76, 32, 1), None)},
 }  # fmt: skip
 
+# Inputs that take what an output has answered in the step before, as the packages' own code passes them on.
+STATES: dict[str, dict[str, str]] = {
+    "*silero_vad_16k_sequence*": {"h": "hn", "c": "cn"},
+    "packages/openwakeword/*silero_vad*": {"h": "hn", "c": "cn"},
+    "*silero_vad*": {"state": "stateN"},
+}
 
-def candidates(full_name: str, specs: list[Spec], seed: int) -> Iterator[list[dict[str, np.ndarray]]]:
+Row = dict[str, np.ndarray]
+
+
+def _known(table: dict[str, Any], full_name: str) -> dict[str, Any]:
+    return next((each for pattern, each in table.items() if fnmatch(full_name, pattern)), {})
+
+
+def states_of(full_name: str) -> dict[str, str]:
+    return _known(STATES, full_name)
+
+
+def constants_of(full_name: str, specs: list[Spec]) -> dict[str, int]:
+    """Return the inputs that a plan gives one value, since no row has it."""
+    known = _known(KNOWN, full_name)
+    return {each.name: known[each.name][1] for each in specs if known.get(each.name, ((), None))[1] is not None}
+
+
+def candidates(full_name: str, specs: list[Spec], seed: int, rows: int = ROWS) -> Iterator[list[Row]]:
     """Yield rows of the sizes and ranges that a model may take, the likeliest first."""
-    known = next((each for pattern, each in KNOWN.items() if fnmatch(full_name, pattern)), {})
+    known = _known(KNOWN, full_name)
     if any(each.dtype == "str" for each in specs):
         raise NotTensors("an input holds strings")
     is_open = any(None in each.shape[1:] for each in specs if each.name not in known)
@@ -43,7 +69,7 @@ def candidates(full_name: str, specs: list[Spec], seed: int) -> Iterator[list[di
             random = np.random.default_rng(seed)
             yield [
                 {each.name: _drawn(each, known.get(each.name), size, highest, random) for each in specs}
-                for _ in range(ROWS)
+                for _ in range(rows)
             ]
 
 
@@ -65,21 +91,42 @@ def _drawn(spec: Spec, known: tuple[tuple[int, ...], int | None] | None, size: i
     return random.normal(size=shape).astype(dtype)
 
 
-def is_row_axis(shape: tuple[int | None, ...]) -> bool:
-    return bool(shape) and shape[0] in (1, None)
+@dataclass
+class Given:
+    """What a user of the model would write: members of the .npz file, and keys of [model]."""
+
+    members: Row
+    model: dict[str, Any] = field(default_factory=dict)
 
 
-def as_data(rows: list[dict[str, np.ndarray]], specs: list[Spec]) -> dict[str, np.ndarray]:
-    """Return the members of the .npz: by name, or `x` where there is one input. Values of quantized inputs are real numbers."""
-    shapes = {each.name: each for each in specs}
+def as_data(
+    rows: list[Row],
+    specs: list[Spec],
+    *,
+    steps: int = 0,
+    state: dict[str, str] | None = None,
+    constants: dict[str, int] | None = None,
+) -> Given:
+    """Return the members by name, or `x` where one input takes rows. Values of quantized inputs are real numbers.
+
+    `steps`: how many of the rows, which follow one another, are one sequence; 0: each row is on its own.
+    """
+    state, constants = state or {}, constants or {}
+    free = [each for each in specs if each.name not in {*state, *constants}]
+    shape = {each.name: list(rows[0][each.name].shape) for each in specs if each.name in state and None in each.shape}
     members = {}
-    for name in rows[0]:
-        spec = shapes[name]
-        values = [_real(each[name], spec) for each in rows]
-        if is_row_axis(spec.shape) and all(value.ndim and value.shape[0] == 1 for value in values):
+    for spec in free:
+        values = [_real(row[spec.name], spec) for row in rows]
+        if spec.shape[:1] in ((1,), (None,)) and all(value.ndim and value.shape[0] == 1 for value in values):
             values = [value[0] for value in values]
-        members["x" if len(specs) == 1 else name] = np.stack(values)
-    return members
+        elif spec.shape[:1] == (None,) and all(
+            rows[0][spec.name].shape
+        ):  # several rows in one inference: a plan says so
+            shape[spec.name] = list(rows[0][spec.name].shape)
+        whole = np.stack(values)
+        members["x" if len(free) == 1 else spec.name] = whole.reshape(-1, steps, *whole.shape[1:]) if steps else whole
+    said = {"constants": constants, "shape": shape, "state": state, "sequences": bool(steps) and not state}
+    return Given(members, {key: value for key, value in said.items() if value})
 
 
 def _real(value: np.ndarray, spec: Spec) -> np.ndarray:

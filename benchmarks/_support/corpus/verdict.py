@@ -21,7 +21,6 @@ KINDS = (RIGHT, REFUSES_TOO, REFUSED, WRONG, CRASH, NOT_COMPARED)
 AS_IT_IS, CONVERTED, HALF = 1e-4, 1e-3, 2e-2
 ROUNDED, HALF_ROUNDED = 1e-5, 4e-3
 LEAST = 1e-6
-GOLDEN_ROWS, GOLDEN_VALUES = 4, 64  # device_agent/wire.py
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,9 @@ def _kind(case: Case, plain: Plain, ran: Ran) -> tuple[str, str, float | None, f
     lacking = [each for each in (case.formats or (case.kind,)) if each not in {one.format for one in found}]
     if lacking:
         return WRONG, f"no answers of {', '.join(lacking)}", None, None
+    doubted = product.doubted(ran)
+    if doubted and plain.said["changes"] != "random":
+        return WRONG, doubted, None, None
     return _compared(plain, found)
 
 
@@ -80,6 +82,9 @@ def _compared(plain: Plain, found: Iterable[Answer]) -> tuple[str, str, float | 
         if not arrays[number]:
             continue
         wanted = [reference[f"{row}/{number}"] for row in range(rows)]
+        if answer.cut:
+            steps = plain.said["steps"]  # of a sequence a board tells its first step
+            wanted = [(each[0] if steps else each).ravel()[: answer.cut] for each in wanted[: product.GOLDEN_ROWS]]
         where = f"{answer.format} on the {answer.where}, output {plain.said['outputs'][number]}"
         shape = _other_shape(answer, wanted)
         if shape:
@@ -108,8 +113,8 @@ def _number(answer: Answer, plain: Plain) -> int | None:
 
 def _other_shape(answer: Answer, wanted: list[np.ndarray]) -> str:
     """What is wrong with the shape. A leading 1 of the plain library's answer is the axis of rows."""
-    if answer.first:
-        size = sum(min(each.size, GOLDEN_VALUES) for each in wanted[:GOLDEN_ROWS])
+    if answer.cut:
+        size = sum(each.size for each in wanted)
         return "" if answer.values.size == size else f"{answer.values.size} values, and the plain library's are {size}"
     if len(answer.values) != len(wanted):
         return f"answers of shape {answer.values.shape} for {len(wanted)} rows"
@@ -125,12 +130,8 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _error(answer: Answer, wanted: list[np.ndarray]) -> tuple[float, float]:
     """Return the largest error, and what is allowed. A number against none (NaN, infinity) is an infinite error."""
-    if answer.first:
-        want = np.concatenate([each.ravel()[:GOLDEN_VALUES] for each in wanted[:GOLDEN_ROWS]]).astype(np.float64)
-        have = answer.values.ravel().astype(np.float64)
-    else:
-        want = np.concatenate([each.ravel() for each in wanted]).astype(np.float64)
-        have = np.concatenate([each.ravel() for each in answer.values]).astype(np.float64)
+    want = np.concatenate([each.ravel() for each in wanted]).astype(np.float64)
+    have = answer.values.ravel().astype(np.float64)
     half = wanted[0].dtype == np.float16
     share = HALF if half else CONVERTED if answer.format.endswith("-fp32") else AS_IT_IS
     finite = want[np.isfinite(want)]
