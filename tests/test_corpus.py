@@ -278,7 +278,7 @@ def test_figures_count_refusals_against_what_the_plain_library_runs(capsys):
 class Counter:
     """A model that adds what it is given to what it was, and keeps nothing itself."""
 
-    outputs = ["sum", "next"]
+    outputs = "sum", "next"
 
     def run(self, row):
         total = row["kept"] + row["x"]

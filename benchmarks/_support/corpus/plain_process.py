@@ -109,7 +109,7 @@ def _stream(model: Any, given: list[dict], state: dict[str, str]) -> list[np.nda
     steps = []
     for row in given:
         answers = _answers(model, row | kept)
-        kept = {name: answers[model.outputs.index(output)] for name, output in state.items()}
+        kept = {name: answers[list(model.outputs).index(output)] for name, output in state.items()}
         steps.append(answers)
     return [np.stack(each) for each in zip(*steps, strict=True)]
 
