@@ -36,7 +36,7 @@ class ModelTable(Table, frozen=True):
 
 
 class DataTable(Table, frozen=True):
-    """Each is an .npz file with `x` (and `y`: integer labels), or "module:function" next to the plan, returning (x, y)."""
+    """Each is an .npz or .npy file, a folder of .npy files, or "module:function" next to the plan: docs/data.md."""
 
     training: Text | None = None
     calibration: Text | None = None
