@@ -30,6 +30,7 @@ SHORT = (
 WHOLE = (
     "latency/agreement.py --rounds 20",
     "latency/cpu_quota.py",
+    "latency/more_outputs.py",
     "compression/training_step.py",
     "compression/onnx_int8.py",
     "compression/controls.py",
