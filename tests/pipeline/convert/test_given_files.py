@@ -159,3 +159,32 @@ def test_a_host_without_a_runtime_still_names_the_tensors(loaded, store, monkeyp
     model = Model("m", loaded.model.artifact, (TensorSpec("x", (1,), "float32"),), (), None)
     onnx = conversion.work(msgspec.structs.replace(request, format="onnx", model=model), silent)
     assert onnx.inputs == ()
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", ["tflite-fp32", "onnx-fp32"])
+def test_a_model_of_16_bits_is_held_against_itself_in_32(loaded, store, tmp_path, name):
+    import keras
+    from keras import layers
+
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        image = keras.Input((8, 8, 3), name="image")
+        h = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(image))
+        model = keras.Model(image, layers.Dense(4, activation="softmax", dtype="float32", name="scores")(h))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    artifact = store.put_bytes(frameworks.save_keras(model), "keras")
+    runner = frameworks.KerasRunner(model, "m")
+    inputs = tuple(msgspec.structs.replace(each, fixed=(1, 8, 8, 3)) for each in runner.inputs)
+    rows = rows_of(store, image=np.random.default_rng(0).uniform(size=(30, 8, 8, 3)).astype(np.float32))
+    answers = runner.answers(frameworks.feeds_of(rows, inputs, store.path), tmp_path / "answers", silent)
+    record = Model(
+        name="m", artifact=artifact, inputs=inputs, outputs=runner.outputs, parameters=None,
+        answers=frameworks.stored(answers, store),
+    )  # fmt: skip
+    made = conversion.work(
+        msgspec.structs.replace(loaded, format=name, model=record, data=Data(evaluation=rows)), silent
+    )
+    assert 0 < made.agreement.largest_error < 1e-2
+    assert any("16 bits (mixed precision), and this file in 32" in note for note in made.notes)

@@ -115,6 +115,6 @@ def test_every_converter_has_what_a_converter_has(name):
     assert converter.REFERENCE in CONVERTERS
     assert load_converter(converter.REFERENCE).REFERENCE == converter.REFERENCE
     assert set(converter.EXTRAS) <= set(frameworks.EXTRAS)
-    assert set(converter.SOURCES) <= {"keras", "onnx"}
+    assert set(converter.SOURCES) <= {"keras", "onnx", "saved_model"}
     assert isinstance(converter.CALIBRATES, bool)
     assert callable(converter.convert)
