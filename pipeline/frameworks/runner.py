@@ -13,6 +13,8 @@ from pipeline.frameworks.rows import BATCH_ROWS, Array, Count
 from pipeline.records import TensorSpec
 from pipeline.safe_text import shortened
 
+QUANTIZED = ("int8", "uint8", "int16")
+"""Types in which files keep real numbers; where one is a plain integer, a zero is the same."""
 State = Sequence[tuple[str, str]]
 """(input, output) of what a model passes from one step to the next."""
 
@@ -69,7 +71,7 @@ def _zeros(runner: Runner, name: str) -> Array:
             f"the state '{shortened(name, 100)}' of {runner.name} has the open shape {spec.shape}",
             hint=f'Say how long it is: [model] shape = {{ "{name}" = [...] }}.',
         )
-    return np.zeros(shape, spec.dtype)
+    return np.zeros(shape, np.float32 if spec.dtype in QUANTIZED else spec.dtype)
 
 
 def row_of(answer: Array) -> Array:

@@ -33,8 +33,10 @@ class Tflite(Runner):
         details = self.interpreter.get_input_details(), self.interpreter.get_output_details()
         names = _names(path, name, signature, *details)
         self._inputs, self._outputs = (
-            {names[what][each["index"]]: each for each in ends}
-            for what, ends in zip(("input", "output"), details, strict=True)
+            {key: known[index] for key, index in names[what]}
+            for what, known in zip(
+                ("input", "output"), ({each["index"]: each for each in ends} for ends in details), strict=True
+            )
         )
         self.inputs, self.outputs = (
             tuple(_spec(key, each, self.name) for key, each in ends.items()) for ends in (self._inputs, self._outputs)
@@ -119,16 +121,16 @@ class Tflite(Runner):
 
 def _names(
     path: Path, name: str, signature: str | None, inputs: list[TfliteDetail], outputs: list[TfliteDetail]
-) -> dict[str, dict[int, str]]:
-    """What each input and output is called, by the index of its tensor."""
+) -> dict[str, list[tuple[str, int]]]:
+    """The name of each input and output with the index of its tensor; two outputs may be one tensor."""
     try:
         file = tflite_schema.read(path.read_bytes(), name)
     except ModelError:  # LiteRT opens some damaged files, in parts that it does not use
         return {
-            what: dict(
+            what: list(
                 zip(
-                    [each["index"] for each in ends],
                     tflite_names.unique_names([each["name"] for each in ends], what),
+                    [each["index"] for each in ends],
                     strict=True,
                 )
             )
@@ -141,7 +143,7 @@ def _names(
             hint="Convert that function alone: TFLiteConverter.from_saved_model(folder, signature_keys=[...]).",
         )
     return {
-        what: {port.tensor.tensor_index: port.name for port in ports}
+        what: [(port.name, port.tensor.tensor_index) for port in ports]
         for what, ports in (("input", found.inputs), ("output", found.outputs))
     }
 

@@ -52,7 +52,7 @@ class ColumnWriter:
     ) -> None:
         self.path, self.shape, self.dtype = path, shape, stored_dtype(dtype)
         self.rows = 0
-        self.not_finite, self.first_not_finite = 0, 0  # rows with NaN or infinity
+        self._bad, self._masked = _Tally(), _Tally()  # rows with NaN or infinity; those with -infinity alone
         self._file = path.open("wb")
         head = _header(rows or 0, shape, self.dtype)
         self._file.write(head)
@@ -62,10 +62,12 @@ class ColumnWriter:
         """Write some more rows, (some, *shape)."""
         part = np.ascontiguousarray(part, self.dtype)
         if self.dtype.kind == "f" and part.size:
-            bad = np.flatnonzero(~np.isfinite(part.reshape(len(part), -1)).all(axis=1))
-            if len(bad) and not self.not_finite:
-                self.first_not_finite = self.rows + int(bad[0])
-            self.not_finite += len(bad)
+            values = part.reshape(len(part), -1)
+            finite = np.isfinite(values)
+            if not finite.all():
+                right = (finite | np.isneginf(values)).all(axis=1)
+                self._bad.add(np.flatnonzero(~right), self.rows)
+                self._masked.add(np.flatnonzero(right & ~finite.all(axis=1)), self.rows)
         content = part.data.cast("B") if part.size else b""
         self._file.write(content)
         if self._digest is not None:
@@ -85,13 +87,30 @@ class ColumnWriter:
         return ColumnFile(self.path, self.rows, self.shape, self.dtype, digest.hexdigest())
 
     def check_finite(self, name: str, key: str) -> None:
-        """Raise DataError if any value was NaN or infinite. `name`: of the column; of `x`, messages speak of rows alone."""
-        if self.not_finite:
-            of = "" if name == "x" else f" of '{name}'"
+        """Raise DataError if any value was NaN or infinite. `name`: of the column; of `x`, messages speak of rows alone.
+
+        An evaluation row of another input may hold -infinity: so masks of attention are written.
+        """
+        mask = name != "x" and key == "data.evaluation"
+        found = [self._bad] if mask else [self._bad, self._masked]
+        count = sum(each.rows for each in found)
+        if count:
+            of, first = "" if name == "x" else f" of '{name}'", min(each.first for each in found if each.rows)
             raise DataError(
-                f"{key}: {self.not_finite:,} of {self.rows:,} rows{of} hold NaN or infinity, the first is row {self.first_not_finite}",
+                f"{key}: {count:,} of {self.rows:,} rows{of} hold NaN or infinity, the first is row {first}",
                 hint="Remove or repair them; a runtime answers such rows with nonsense.",
             )
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self.rows = self.first = 0
+
+    def add(self, places: Array, before: int) -> None:
+        """`places`: of the rows in a part; `before`: the rows before that part."""
+        if len(places) and not self.rows:
+            self.first = before + int(places[0])
+        self.rows += len(places)
 
 
 def _header(rows: int, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bytes:

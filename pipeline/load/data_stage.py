@@ -207,7 +207,7 @@ class _Growing:
 
 def check_kind(shape: tuple[int, ...], dtype: np.dtype[np.generic], name: str, key: str) -> None:
     """Raise DataError unless they are rows of numbers. `shape`: with the rows first."""
-    if not shape or 0 in shape:
+    if not shape or not shape[0]:
         raise DataError(
             f"{key} is empty: its {name} has shape {shape}"
             if shape

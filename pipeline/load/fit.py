@@ -76,6 +76,7 @@ def _fitted(rows: Rows, argument: Request, inputs: Sequence[TensorSpec], key: st
         spec = free[column.name]
         _check_raw(column, spec, argument, key)
         _check_steps(column, argument, key)
+        _check_values(column, rows.rows, spec, argument, key)
         frameworks.check_column(column, spec, key, argument.format, argument.name, steps=argument.sequences)
         _check_batch(column, spec, argument, key)
         columns.append(_cast(column, spec, key, store))
@@ -134,6 +135,16 @@ def _check_steps(column: Column, argument: Request, key: str) -> None:
         raise DataError(
             f"the rows of {key} are sequences, and those of the input '{column.name}' have no steps: a row has the shape {column.shape}",
             hint="Give (sequences, steps, ...): model.state and model.sequences make each row a sequence of steps.",
+        )
+
+
+def _check_values(column: Column, rows: int, spec: TensorSpec, argument: Request, key: str) -> None:
+    """Rows without a value are taken where the file or the plan says that an axis has no length."""
+    said = argument.shape.get(spec.name, spec.shape)
+    if 0 in column.shape and (said is None or 0 not in said):
+        raise DataError(
+            f"{key} is empty: its {column.name} has shape {(rows, *column.shape)}",
+            hint=f"{column.name} is an array of shape (rows, ...), with at least one value in a row.",
         )
 
 
