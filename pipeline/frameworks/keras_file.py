@@ -52,6 +52,14 @@ def open_keras(path: Path, name: str = "") -> KerasModel:
 
 def _why_not_keras(name: str, path: Path, suffix: str, error: Exception, *, whole: bool) -> ModelError:
     text = str(error)
+    unknown = re.search(r"(?:Could not locate (?:class|function)|Unknown (?:layer|object)):? '([^']+)'", text)
+    if unknown and unknown[1] not in {"Lambda", "TFSMLayer"}:
+        return ModelError(
+            f"{name} uses {unknown[1]}, which is not part of Keras",
+            hint=f'If it is your own, say where it is: [model] custom_objects = "module:function", of a function in a module next to the '
+            f"plan that returns {{'{unknown[1]}': ...}}. Else build the model from Keras's own layers, or export it to ONNX and give "
+            "that file.",
+        )
     if "TFSMLayer" in text:
         return ModelError(
             f"{name} holds a TFSMLayer: its weights lie in a SavedModel outside this file, and it is code that edgepress does not run",
@@ -61,14 +69,6 @@ def _why_not_keras(name: str, path: Path, suffix: str, error: Exception, *, whol
         return ModelError(
             f"{name} holds a Lambda layer, which is Python code inside the model file; edgepress never runs code from a model",
             hint="Replace the Lambda by a layer of Keras (Rescaling, Reshape, keras.ops in a functional model) and save again.",
-        )
-    unknown = re.search(r"(?:Could not locate (?:class|function)|Unknown (?:layer|object)):? '([^']+)'", text)
-    if unknown:
-        return ModelError(
-            f"{name} uses {unknown[1]}, which is not part of Keras",
-            hint=f'If it is your own, say where it is: [model] custom_objects = "module:function", of a function in a module next to the '
-            f"plan that returns {{'{unknown[1]}': ...}}. Else build the model from Keras's own layers, or export it to ONNX and give "
-            "that file.",
         )
     if "No model config found" in text:
         return ModelError(
