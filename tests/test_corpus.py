@@ -103,6 +103,13 @@ def test_each_output_is_compared_with_the_one_of_its_name_on_host_and_board(judg
     assert judge(WANTED, HOST, board, more=[z], **moved).verdict == verdict.WRONG
 
 
+def test_integers_are_right_or_wrong_whatever_their_range(judge):
+    large = [np.array([10**9, -(10**9)]), np.array([0, 1])]
+    host = np.stack(large)
+    assert judge(large, host).verdict == verdict.RIGHT
+    assert judge(large, host + np.array([[0, 0], [0, 1]])).verdict == verdict.WRONG
+
+
 def test_of_many_outputs_a_board_tells_the_first_values(judge):
     large = [np.arange(40, dtype=np.float32), np.arange(40, dtype=np.float32) + 1]
     two = {"outputs": ["y", "z"], "arrays": [True, True]}

@@ -21,6 +21,7 @@ KINDS = (RIGHT, REFUSES_TOO, REFUSED, WRONG, CRASH, NOT_COMPARED)
 AS_IT_IS, CONVERTED, HALF = 1e-4, 1e-3, 2e-2
 ROUNDED, HALF_ROUNDED = 1e-5, 4e-3
 LEAST = 1e-6
+WHOLE = 0.5  # integers and truth values are right or wrong
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,8 @@ def _error(answer: Answer, wanted: list[np.ndarray]) -> tuple[float, float]:
     finite = want[np.isfinite(want)]
     peak, extent = (float(np.abs(finite).max()), float(np.ptp(finite))) if finite.size else (0.0, 0.0)
     allowed = share * extent + (HALF_ROUNDED if half else ROUNDED) * peak + LEAST
+    if wanted[0].dtype.kind in "biu":
+        allowed = WHOLE
     with np.errstate(invalid="ignore"):
         off = np.where((have == want) | (np.isnan(have) & np.isnan(want)), 0.0, np.abs(have - want))
     return float(np.nan_to_num(off, nan=np.inf, posinf=np.inf).max(initial=0.0)), allowed
