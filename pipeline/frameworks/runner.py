@@ -13,8 +13,6 @@ from pipeline.frameworks.rows import BATCH_ROWS, Array, Count
 from pipeline.records import TensorSpec
 from pipeline.safe_text import shortened
 
-QUANTIZED = ("int8", "uint8", "int16")
-"""Types in which files keep real numbers; where one is a plain integer, a zero is the same."""
 State = Sequence[tuple[str, str]]
 """(input, output) of what a model passes from one step to the next."""
 
@@ -37,6 +35,10 @@ class Runner(Protocol):
     @abstractmethod
     def in_other_kernels(self) -> "Runner | None":
         """The same file in other kernels of this host. None where nothing is quantized: they would answer the same."""
+
+    def real_dtype(self, spec: TensorSpec) -> str:
+        """The type in which an input takes its values: of a quantized one float32."""
+        return spec.dtype
 
     def answers(self, feeds: Feeds, folder: Path, count: Count, state: State = ()) -> tuple[Array, ...]:
         """What each output answers for the rows, mapped from .npy files in `folder`, see `Answers`."""
@@ -71,7 +73,7 @@ def _zeros(runner: Runner, name: str) -> Array:
             f"the state '{shortened(name, 100)}' of {runner.name} has the open shape {spec.shape}",
             hint=f'Say how long it is: [model] shape = {{ "{name}" = [...] }}.',
         )
-    return np.zeros(shape, np.float32 if spec.dtype in QUANTIZED else spec.dtype)
+    return np.zeros(shape, runner.real_dtype(spec))
 
 
 def row_of(answer: Array) -> Array:

@@ -94,6 +94,9 @@ class Tflite(Runner):
         elif self.keeps_variables:
             self.interpreter.reset_all_variables()
 
+    def real_dtype(self, spec: TensorSpec) -> str:
+        return "float32" if self._inputs[spec.name]["quantization"][0] else spec.dtype
+
     def in_other_kernels(self) -> "Tflite | None":
         """The same file without XNNPACK: the kernels of tflite-runtime. None where nothing is quantized: they would answer the same."""
         details = self.interpreter.get_tensor_details()

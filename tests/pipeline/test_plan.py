@@ -61,7 +61,9 @@ def test_a_share_of_one_and_more_is_asked_about(tmp_path, key):
 
 
 def test_the_shares_are_those_of_the_limits():
-    named = [key for key in plan_tables.LimitsTable.__struct_fields__ if key.endswith(("_regression", "_margin", "_tail"))]
+    named = [
+        key for key in plan_tables.LimitsTable.__struct_fields__ if key.endswith(("_regression", "_margin", "_tail"))
+    ]
     assert sorted(named) == sorted(plan_tables.SHARES)
 
 

@@ -157,7 +157,6 @@ WRONG = {
     "None": ("yield X[0]\n    yield None", "row 1 of mine:rows is NoneType", "Give x, (x, y)"),
     "three": ("yield X[0], 1, 0.5", "mine:rows gave 3 values together", "weights"),
     "an empty dict": ("yield {}", "mine:rows gave an empty dict", "Give x, (x, y)"),
-    "an empty row": ("yield X[0, :0]", "data.evaluation is empty: its x has shape (1, 0, 3)", "one row"),
     "masked": ("yield np.ma.masked_less(X[0], 3)", "row 0 of mine:rows is a masked array", "filled"),
     "not finite": ("yield from (X[0], X[1] / np.float32(np.nan))", "1 of 2 rows hold NaN or infinity, the first is row 1", "repair"),
     "labels of floats": ("yield X[0], 0.5", "the labels are float64 of shape (1,), not one integer", "leave y out"),

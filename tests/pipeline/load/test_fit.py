@@ -163,6 +163,14 @@ def test_shapes_that_contradict_each_other(store, told, kind, said):
         fitted(store, TWO, rows(store, x=zeros(3, 4), tokens=zeros(3, 7, dtype="int32")), **told)
 
 
+def test_rows_without_a_value_are_taken_only_where_the_file_says_so(store):
+    with pytest.raises(DataError, match=r"data.evaluation is empty: its tokens has shape \(3, 0\)"):
+        fitted(store, TWO, rows(store, x=zeros(3, 4), tokens=zeros(3, 0, dtype="int32")))
+    none = TensorSpec(name="x", shape=(1, 0), dtype="float32")
+    data, _ = fitted(store, (none,), rows(store, x=zeros(3, 0)))
+    assert data.evaluation.inputs[0].shape == (0,)
+
+
 def test_an_open_axis_without_rows_has_no_length(store):
     _, inputs = fitted(store, TWO)
     assert [each.fixed for each in inputs] == [(1, 4), None]
