@@ -17,8 +17,10 @@ def kind_of(model):
 
 def all_answers(model, x, state=(), *, sequences=False):
     """Of each output; `x`: an array, or a dict of them by the names of the inputs."""
-    model_format = FORMATS[kind_of(model)]
-    inputs, _ = model_format.interface(model)
+    kind = kind_of(model)
+    model_format = FORMATS[kind]
+    # a Keras model that was not saved yet may have other names for its inputs than its file
+    inputs, _ = frameworks.keras_specs(model, "m") if kind == "keras" else model_format.interface(model)
     columns = x if isinstance(x, dict) else {inputs[0].name: x}
     feeds = frameworks.Feeds(inputs, columns, sequences=sequences)
     with tempfile.TemporaryDirectory() as folder:
