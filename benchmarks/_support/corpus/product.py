@@ -82,7 +82,7 @@ class Answer:
     output: int  # in the order of the record
     name: str
     values: np.ndarray  # (rows, ...); of a board that tells only the first values, these in one axis
-    cut: int = 0  # of the board: it tells so many values of each of the first rows; 0: all
+    cut: int = 0  # of the board: how many values of each of the first rows it tells; 0: all
 
 
 def run(case: Case, plain: Plain, edgepress: str, job: Path) -> Ran:
