@@ -169,7 +169,7 @@ def array_parts(array: Array) -> Iterator[bytes | memoryview]:
     array = np.ascontiguousarray(array)
     np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
     yield head.getvalue()
-    yield array.data.cast("B")
+    yield array.data.cast("B") if array.size else b""
 
 
 def stored(arrays: Sequence[Array], store: Store) -> tuple[Artifact, ...]:

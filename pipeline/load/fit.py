@@ -94,7 +94,9 @@ def _named(rows: Rows, free: Mapping[str, TensorSpec], file: str, key: str, stor
     columns = {each.name: each for each in rows.inputs}
     if rows.y is not None and "y" in free and "y" not in columns:  # an input that has the name of labels
         y = np.load(store.path(rows.y), mmap_mode="r", allow_pickle=False)
-        columns["y"] = Column(name="y", artifact=rows.y, shape=y.shape[1:], dtype=y.dtype.name)
+        column = Column(name="y", artifact=rows.y, shape=y.shape[1:], dtype=y.dtype.name)
+        integers = np.dtype(free["y"].dtype).kind in "iu"  # labels were made int64
+        columns["y"] = reading.cast_column(column, free["y"].dtype, store, key) if integers else column
         rows = msgspec.structs.replace(rows, y=None)
     if "y" in columns and "y" not in free:
         y = np.load(store.path(columns["y"].artifact), mmap_mode="r", allow_pickle=False)

@@ -63,10 +63,10 @@ def test_the_only_input_may_be_called_x(store):
 
 
 def test_an_input_may_have_the_name_of_labels(store):
-    inputs = (X, TensorSpec(name="y", shape=(None,), dtype="int64"))
+    inputs = (X, TensorSpec(name="y", shape=(None,), dtype="int32"))
     data, _ = fitted(store, inputs, rows(store, x=zeros(3, 4), y=np.arange(3)))
     assert data.evaluation.y is None
-    assert [each.name for each in data.evaluation.inputs] == ["x", "y"]
+    assert [(each.name, each.dtype) for each in data.evaluation.inputs] == [("x", "float32"), ("y", "int32")]
 
 
 @pytest.mark.parametrize(
