@@ -13,6 +13,7 @@ from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks import keras_augmentation
 from pipeline.frameworks.causes import cause_of
+from pipeline.frameworks.keras_plain import constants_of_numpy, plain_operations
 from pipeline.frameworks.keras_signature import called, keras_signature, stateful
 from pipeline.frameworks.types import KerasModel, TfSpec, TfTensor
 
@@ -42,7 +43,8 @@ class Source(NamedTuple):
     def answer(self, tensors: Sequence[TfTensor]) -> list[TfTensor]:
         """What it gives at inference, both in the order of the names."""
         inner = keras_signature(self.model, self.name)
-        found = called(self.model, inner, dict(zip([each.name for each in inner.inputs], tensors, strict=True)))
+        with plain_operations():  # the answers are those that `called` gives without
+            found = called(self.model, inner, dict(zip([each.name for each in inner.inputs], tensors, strict=True)))
         return [found[each.name] for each in inner.outputs]
 
     def specs(self, shapes: Mapping[str, tuple[int, ...]]) -> list[TfSpec]:
@@ -75,6 +77,7 @@ def opened(job: Job, *, plain: bool = True, channels_last: bool = False) -> Sour
         keras_augmentation.silence(model)
     if channels_last:
         model = keras_layouts.channels_last(model)
+    constants_of_numpy(model)
     names = [tuple(each.name for each in ends) for ends in (job.model.inputs or inputs, job.model.outputs or outputs)]
     return Source(model, job.model.name, *names)
 
