@@ -1,9 +1,10 @@
 """Whether a SavedModel folder may be opened: told by its files and its graph, before TensorFlow loads it."""
 
+import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ HARMLESS = (
     "InitializeTableFromTextFileV2",
     "ShardedFilename",  # makes a text
 )
-SAVING = ("SaveV2", "RestoreV2", "MergeV2Checkpoints")
+WRITING = ("SaveV2", "MergeV2Checkpoints")
+SAVING = ("RestoreV2", *WRITING)
 OF_SAVING = re.compile(r"^__inference__traced_(save|restore)_?\d*$")
 """Functions that every SavedModel has for its own weights, and that nothing calls here."""
 
@@ -39,8 +41,61 @@ def check(folder: Path, name: str) -> None:
         saved.ParseFromString((folder / GRAPH).read_bytes())
     except DecodeError as error:
         raise damaged(name) from error
-    for graph in saved.meta_graphs:
-        check_graph(graph.graph_def, name)
+    functions_alone = len(saved.meta_graphs) == 1 and saved.meta_graphs[0].HasField("object_graph_def")
+    for meta in saved.meta_graphs:
+        check_graph(meta.graph_def, name)
+        if not functions_alone:  # as TensorFlow 1 wrote it: parts of the graph itself are run
+            _check_run(meta, name)
+
+
+def _check_run(meta: Any, name: str) -> None:
+    """ModelError if a part that a signature runs, or that runs when the model is loaded, comes after an operation that saves or restores.
+
+    The graph of TensorFlow 1 holds those for its own weights, and nothing but the saver asks for what they give.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.framework.variable_pb2 import VariableDef
+
+    run = [
+        value.name
+        for each in meta.signature_def.values()
+        for ends in (each.inputs, each.outputs)
+        for value in ends.values()
+    ]
+    for key, collection in meta.collection_def.items():
+        run += collection.node_list.value
+        for content in collection.bytes_list.value if key != "savers" else ():
+            variable = VariableDef()
+            with contextlib.suppress(DecodeError):  # of something else than a variable
+                variable.ParseFromString(content)
+            run += [variable.initializer_name, variable.snapshot_name, variable.initial_value_name]
+    saver = meta.saver_def
+    for roots, forbidden in ((run, SAVING), ([saver.restore_op_name, saver.filename_tensor_name], WRITING)):
+        found = _before(roots, meta.graph_def, forbidden)
+        if found is not None:
+            raise _outside(found, name)
+
+
+def _before(roots: Sequence[str], graph: Any, forbidden: Collection[str]) -> str | None:
+    """Return an operation of `forbidden`, also in the functions that save, which runs where `roots` do; None: there is none."""
+    nodes = {node.name: node for node in graph.node}
+    saves = {each.signature.name for each in graph.library.function if OF_SAVING.match(each.signature.name)}
+    waiting, seen = [_node(each) for each in roots], set[str]()
+    while waiting:
+        at = waiting.pop()
+        if at in seen or at not in nodes:
+            continue
+        seen.add(at)
+        node = nodes[at]
+        if node.op in forbidden or any(each in saves for value in node.attr.values() for each in _called(value)):
+            return str(node.op)
+        waiting += map(_node, node.input)
+    return None
+
+
+def _node(tensor: str) -> str:
+    """The name of the operation that gives a tensor, or that must run before."""
+    return tensor.removeprefix("^").partition(":")[0]
 
 
 def damaged(name: str) -> ModelError:
@@ -114,10 +169,14 @@ def check_graph(graph: Any, name: str) -> None:
         own = OF_SAVING.match(where) and where not in called
         for node in nodes:
             if OUTSIDE.search(node.op) and node.op not in HARMLESS and not ((own or not where) and node.op in SAVING):
-                raise ModelError(
-                    f"{name} holds the operation {shortened(node.op, 100)}, which reaches files, a network or Python; edgepress runs no such code",
-                    hint="Export the part of the model that only computes: the function that takes the tensors and gives the answers.",
-                )
+                raise _outside(node.op, name)
+
+
+def _outside(operation: str, name: str) -> ModelError:
+    return ModelError(
+        f"{name} holds the operation {shortened(operation, 100)}, which reaches files, a network or Python; edgepress runs no such code",
+        hint="Export the part of the model that only computes: the function that takes the tensors and gives the answers.",
+    )
 
 
 def _parts(graph: Any) -> Iterator[tuple[str, Any]]:
