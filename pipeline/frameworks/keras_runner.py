@@ -1,4 +1,4 @@
-"""A Keras model as a runner: answers by name, in batches where its inputs have an open batch axis; state, channels first."""
+"""A Keras model as a runner: answers by name, in batches where its rows do not know of each other; state, channels first."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import ModelError
+from pipeline.frameworks.batches import batched_answers, in_batches
 from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.feeds import Feed, Feeds
 from pipeline.frameworks.keras_signature import called, keras_signature, reset, stateful
-from pipeline.frameworks.rows import BATCH_ROWS, Array, Count
-from pipeline.frameworks.runner import Answers, Runner, State
+from pipeline.frameworks.rows import Array, Count
+from pipeline.frameworks.runner import Runner, State
 from pipeline.frameworks.types import KerasModel, TfTensor
 from pipeline.records import TensorSpec
 
@@ -49,14 +50,9 @@ class KerasRunner(Runner):
         """It is not a file that boards run."""
 
     def answers(self, feeds: Feeds, folder: Path, count: Count, state: State = ()) -> tuple[Array, ...]:
-        outputs_batch = all(each.shape is not None and each.shape[:1] == (None,) for each in self.outputs)
-        if self._stateful or state or not feeds.batched or not outputs_batch:
+        if self._stateful or state or not in_batches(self, feeds):
             return super().answers(feeds, folder, count, state)
-        found = Answers(folder, feeds.rows, self.outputs, self.name)
-        for start in range(0, feeds.rows, BATCH_ROWS):
-            found.add_block(start, self.run(feeds.batch(start, start + BATCH_ROWS)))
-            count(min(start + BATCH_ROWS, feeds.rows), feeds.rows)
-        return found.arrays()
+        return batched_answers(self, feeds, folder, count)
 
 
 def keras_specs(model: KerasModel, name: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

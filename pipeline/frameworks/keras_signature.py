@@ -72,13 +72,13 @@ def _names(struct: Nested, plain: list[str]) -> list[str]:
 
     if not isinstance(struct, dict):
         return list(_unique(plain))
-    flat = keras.tree.flatten(struct)
-    paths = {id(tensor): path for path, tensor in _paths(struct)}
-    return list(_unique([paths[id(each)] for each in flat]))
+    # by their places: one tensor may stand under two keys
+    paths = {place: path for path, place in _paths(keras.tree.pack_sequence_as(struct, list(range(len(plain)))))}
+    return list(_unique([paths[place] for place in range(len(plain))]))
 
 
 def _paths(struct: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """("key_0", tensor) of {"key": [tensor]}."""
+    """("key_0", leaf) of {"key": [leaf]}."""
     items = (
         struct.items() if isinstance(struct, dict) else enumerate(struct) if isinstance(struct, list | tuple) else None
     )

@@ -7,13 +7,11 @@ import numpy as np
 
 from pipeline.errors import ModelError
 from pipeline.frameworks import saved_model
+from pipeline.frameworks.batches import batched_answers, in_batches
 from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.feeds import Feed, Feeds
-from pipeline.frameworks.rows import BATCH_ROWS, Array, Count
-from pipeline.frameworks.runner import Answers, Runner, State, row_of
-
-SAME = 1e-3
-"""How far an answer may be from that in another batch, as a share of the largest: rounding alone is 1,000 times smaller."""
+from pipeline.frameworks.rows import Array, Count
+from pipeline.frameworks.runner import Runner, State
 
 
 class SavedModelRunner(Runner):
@@ -60,31 +58,9 @@ class SavedModelRunner(Runner):
         ]
 
     def answers(self, feeds: Feeds, folder: Path, count: Count, state: State = ()) -> tuple[Array, ...]:
-        outputs_batch = all(each.shape is not None and each.shape[:1] == (None,) for each in self.outputs)
-        if self.keeps_state or state or not feeds.batched or not outputs_batch or not self._rows_apart(feeds):
+        if self.keeps_state or state or not in_batches(self, feeds):
             return super().answers(feeds, folder, count, state)
-        found = Answers(folder, feeds.rows, self.outputs, self.name)
-        for start in range(0, feeds.rows, BATCH_ROWS):
-            found.add_block(start, self.run(feeds.batch(start, start + BATCH_ROWS)))
-            count(min(start + BATCH_ROWS, feeds.rows), feeds.rows)
-        return found.arrays()
-
-    def _rows_apart(self, feeds: Feeds) -> bool:
-        """Return whether the first rows have the same answers together as alone: a function may mean its whole batch."""
-        rows = min(2, feeds.rows)
-        together = self.run(feeds.batch(0, rows))
-        alone = [self.run(next(feeds.steps(index))) for index in range(rows)]
-        return all(
-            len(block) == rows and all(_alike(block[index], row_of(alone[index][place])) for index in range(rows))
-            for place, block in enumerate(together)
-        )
-
-
-def _alike(one: Array, other: Array) -> bool:
-    if one.shape != other.shape:
-        return False
-    most = SAME * float(np.abs(other.astype(np.float64)).max(initial=0))
-    return bool(np.allclose(one.astype(np.float64), other.astype(np.float64), rtol=0, atol=most, equal_nan=True))
+        return batched_answers(self, feeds, folder, count)
 
 
 def _plain(value: Any) -> Array:

@@ -174,3 +174,24 @@ def test_what_is_silenced_passes_rows_on_at_inference(kind):
     x = RNG.random((2, 8, 8, 3)).astype(np.float32)
     layer = getattr(layers, kind)(*settings.get(kind, ()))
     np.testing.assert_array_equal(np.asarray(layer(x, training=False)), x)
+
+
+def test_one_tensor_under_two_keys_keeps_both_names():
+    import keras
+
+    x = keras.Input((4,), name="x")
+    y = keras.layers.Dense(2)(x)
+    assert [each.name for each in frameworks.keras_specs(keras.Model(x, {"b": y, "a": y}), "m")[1]] == ["a", "b"]
+
+
+def test_a_model_that_means_its_whole_batch_answers_row_by_row():
+    import keras
+
+    x = keras.Input((2,), name="x")
+    centred = keras.Model(x, x - keras.ops.mean(x, axis=0, keepdims=True))
+    rows = np.arange(8, dtype=np.float32).reshape(4, 2)
+    (found,) = answers(centred, {"x": rows}).values()
+    assert not found.any(), "each row is its own mean"
+    halved = keras.Model(x, keras.ops.reshape(x, (-1, 4)))  # two rows become one
+    with pytest.raises(ModelError, match="Keras cannot run"):
+        answers(halved, {"x": rows})
