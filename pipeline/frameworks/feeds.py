@@ -3,13 +3,17 @@
 The agent's twin of it is device_agent/bench/feeds.py.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from pipeline import bounds
+from pipeline.errors import ModelError
 from pipeline.frameworks.rows import Array
 from pipeline.records import Artifact, Rows, TensorSpec
+from pipeline.safe_text import shortened
 
 Feed = dict[str, Array]
 """Whole tensors by the names of inputs: what one inference takes."""
@@ -88,11 +92,16 @@ def feeds_of(
 
 
 def blank(inputs: Sequence[TensorSpec], state: Collection[str] = ()) -> Feeds | None:
-    """Return one row of zeros. None where nothing says how long an axis is. `state`: inputs that take no rows."""
+    """Return one row of zeros. None where nothing says how long an axis is; ModelError if it is too large for this process. `state`:
+    inputs that take no rows.
+    """
     taken = [each for each in inputs if each.name not in state]
     shapes = [each.fixed if each.fixed is not None else closed(each.shape) for each in taken]
     if any(shape is None for shape in shapes):
         return None
+    for each, shape in zip(taken, shapes, strict=True):
+        size_bytes = math.prod(shape or ()) * np.dtype(each.dtype).itemsize
+        bounds.check_unpacked(size_bytes, size_bytes, f"one row of the input '{shortened(each.name, 100)}'", ModelError)
     columns = {each.name: np.zeros((1, *(shape or ())), each.dtype) for each, shape in zip(taken, shapes, strict=True)}
     return Feeds(taken, columns)
 

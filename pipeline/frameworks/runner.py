@@ -1,5 +1,7 @@
 """What runs a deployable file on this host, row by row as a board does, and keeps its answers in files: they may be larger than memory."""
 
+import math
+import shutil
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.errors import ModelError
+from pipeline import units
+from pipeline.errors import ModelError, StageError
 from pipeline.frameworks.feeds import Feed, Feeds, closed
 from pipeline.frameworks.rows import BATCH_ROWS, Array, Count
 from pipeline.records import TensorSpec
@@ -52,7 +55,7 @@ class Runner(Protocol):
 
 
 def steps_of(runner: Runner, feeds: Feeds, index: int, state: State) -> list[Array]:
-    """The answers to one row; of a sequence, those to its steps along a first axis."""
+    """The answers to one row; of a sequence, those to its steps along a first axis. ModelError if their shapes differ."""
     kept = {name: _zeros(runner, name) for name, _ in state}
     places = {each.name: place for place, each in enumerate(runner.outputs)}
     steps = []
@@ -62,6 +65,10 @@ def steps_of(runner: Runner, feeds: Feeds, index: int, state: State) -> list[Arr
         steps.append([row_of(each) for each in answers])
     if not feeds.sequences:
         return steps[0]
+    for step, found in enumerate(steps):
+        for spec, first, each in zip(runner.outputs, steps[0], found, strict=True):
+            if each.shape != first.shape:
+                raise _varies(spec, runner.name, first.shape, each.shape, step, "step")
     return [np.stack(each) for each in zip(*steps, strict=True)]
 
 
@@ -90,12 +97,13 @@ class Answers:
         self.files: list[Array] = []
 
     def add(self, index: int, row: Sequence[Array]) -> None:
-        """ModelError if an answer has another shape than that to row 0."""
+        """ModelError if an answer has another shape than that to row 0; StageError if the disk has no room for all."""
         self.add_block(index, [each[None] for each in row])
 
     def add_block(self, start: int, block: Sequence[Array]) -> None:
         """As `add`, of several rows: (rows, ...) of each output."""
         if not self.files:
+            self._check_room(block)
             self.files = [self._file(place, each) for place, each in enumerate(block)]
         for spec, file, values in zip(self.outputs, self.files, block, strict=True):
             if values.shape[1:] != file.shape[1:]:
@@ -105,8 +113,19 @@ class Answers:
     def arrays(self) -> tuple[Array, ...]:
         return tuple(self.files)
 
-    def _file(self, place: int, block: Array) -> Array:
+    def _check_room(self, block: Sequence[Array]) -> None:
+        """StageError if the disk has no room: a mapped file takes its room late, and the process would end at once."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        size_bytes = sum(self.rows * math.prod(each.shape[1:]) * min(4, each.itemsize) for each in block)
+        free = shutil.disk_usage(self.folder).free
+        if size_bytes > free:
+            raise StageError(
+                f"the answers of {self.name} to {units.counted(self.rows, 'row')} have {units.size(size_bytes)}, and the disk has "
+                f"{units.size(free)} left",
+                hint="Give fewer evaluation rows, make room (`edgepress clean`), or name a state folder on another disk with --state DIR.",
+            )
+
+    def _file(self, place: int, block: Array) -> Array:
         number = 0
         while (path := self.folder / f"answers{number}-{place}.npy").exists():  # of other runs in the same folder
             number += 1
@@ -120,13 +139,17 @@ def _is_floating(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
-def _varies(spec: TensorSpec, name: str, first: tuple[int, ...], now: tuple[int, ...], index: int) -> ModelError:
+def _varies(
+    spec: TensorSpec, name: str, first: tuple[int, ...], now: tuple[int, ...], index: int, thing: str = "row"
+) -> ModelError:
     axis = next((axis for axis, (one, other) in enumerate(zip(first, now, strict=False)) if one != other), None)
     where = "" if axis is None or len(first) != len(now) else f", in its {_axis(spec, axis - len(first))}"
     return ModelError(
-        f"the output '{shortened(spec.name, 100)}' of {name} differs in shape from row to row{where}: {first} for row 0, "
-        f"{now} for row {index}",
-        hint="Cut the model before the operator that chooses answers (such as NonMaxSuppression, NonZero or Compress): "
+        f"the output '{shortened(spec.name, 100)}' of {name} differs in shape from {thing} to {thing}{where}: {first} for {thing} 0, "
+        f"{now} for {thing} {index}",
+        hint="Export it with a state of one length, of which it drops the oldest part: boards run one shape."
+        if thing == "step"
+        else "Cut the model before the operator that chooses answers (such as NonMaxSuppression, NonZero or Compress): "
         "onnx.utils.extract_model(path, new_path, [input], [output]).",
     )
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import frameworks
-from pipeline.errors import DataError, ModelError
+from pipeline.errors import DataError, ModelError, StageError
 from pipeline.frameworks import runner as running
 from pipeline.records import TensorSpec
 
@@ -103,3 +103,37 @@ def test_the_error_does_not_depend_on_the_pieces(rows, width, chunk):
     wide = source.astype(np.float64)
     np.testing.assert_allclose(error, np.sqrt(np.mean((other - wide) ** 2)), rtol=1e-6)
     np.testing.assert_allclose(spread, np.sqrt(wide.var(axis=0).mean()), rtol=1e-6, atol=1e-9)
+
+
+class Growing(frameworks.Runner):
+    """Its output is as long as the steps that it has seen."""
+
+    name = "growing.onnx"
+    inputs = (TensorSpec(name="x", shape=(1, 1), dtype="float32"), TensorSpec(name="h", shape=(1, None), dtype="float32", fixed=(1, 1)))  # fmt: skip
+    outputs = (TensorSpec(name="hn", shape=(1, None), dtype="float32"),)
+
+    def run(self, feed):
+        return [np.concatenate([feed["h"], feed["x"]], axis=1)]
+
+    def reset(self):
+        pass
+
+    def in_other_kernels(self):
+        pass
+
+
+def test_an_output_that_grows_from_step_to_step_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"the output 'hn' of growing.onnx differs in shape from step to step"):
+        answers(Growing(), {"x": np.ones((2, 3, 1), np.float32)}, tmp_path, sequences=True, state=(("h", "hn"),))
+
+
+def test_answers_that_the_disk_has_no_room_for(tmp_path):
+    wide = np.broadcast_to(np.float32(0), (1, 2**40))
+    with pytest.raises(StageError, match=r"the answers of m to 1,000,000 rows have .*, and the disk has"):
+        running.Answers(tmp_path, 10**6, Growing.outputs, "m").add(0, [wide[0]])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_row_of_zeros_that_no_memory_holds():
+    with pytest.raises(ModelError, match="one row of the input 'x' has"):
+        frameworks.blank([TensorSpec(name="x", shape=(None, 2**62), dtype="float32")])
