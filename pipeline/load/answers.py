@@ -32,7 +32,7 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
     PlanError or DataError if something of [model] or of the data does not fit the model.
     """
     fit.check_names(argument, runner.inputs, runner.outputs)
-    data, inputs = fit.fitted(argument, runner.inputs, store)
+    data, inputs = fit.fitted(argument, runner.inputs, store, runner.real_dtype)
     runner.inputs = inputs
     state = tuple(argument.state.items())
     model = msgspec.structs.replace(

@@ -1,7 +1,7 @@
 """Bring the rows of the plan to the inputs of its model, by name, and say what does not fit: in the child of a loader."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,9 +45,12 @@ def check_names(argument: Request, inputs: Sequence[TensorSpec], outputs: Sequen
         raise PlanError(f"model.state: two inputs take the output '{twice[0]}'", hint="Name for each its own output.")
 
 
-def fitted(argument: Request, inputs: Sequence[TensorSpec], store: Store) -> tuple[Data, tuple[TensorSpec, ...]]:
+def fitted(
+    argument: Request, inputs: Sequence[TensorSpec], store: Store, real_dtype: Callable[[TensorSpec], str]
+) -> tuple[Data, tuple[TensorSpec, ...]]:
     """Return the data with a column for each input, and the inputs with the shape that each has on the board.
 
+    `real_dtype`: of the runner, the type in which an input takes its values, and so a constant, where they are not raw.
     DataError names what is lacking, what is one too many, and what contradicts the model, the plan or the other rows.
     """
     found: dict[str, Rows] = {}
@@ -55,7 +58,8 @@ def fitted(argument: Request, inputs: Sequence[TensorSpec], store: Store) -> tup
         rows: Rows | None = getattr(argument.data, name)
         if rows is not None:
             found[name] = _fitted(rows, argument, inputs, f"data.{name}", store)
-    constants = {each.name: each for each in _constants(argument, inputs, store)}
+    typed = inputs if argument.raw else [msgspec.structs.replace(each, dtype=real_dtype(each)) for each in inputs]
+    constants = {each.name: each for each in _constants(argument, typed, store)}
     shapes = {each.name: _fixed(each, found, constants, argument) for each in inputs}
     fixed = tuple(msgspec.structs.replace(each, fixed=shapes[each.name]) for each in inputs)
     order = [each.name for each in inputs]
@@ -95,7 +99,10 @@ def _named(rows: Rows, free: Mapping[str, TensorSpec], file: str, key: str, stor
     if rows.y is not None and "y" in free and "y" not in columns:  # an input that has the name of labels
         y = np.load(store.path(rows.y), mmap_mode="r", allow_pickle=False)
         column = Column(name="y", artifact=rows.y, shape=y.shape[1:], dtype=y.dtype.name)
-        integers = np.dtype(free["y"].dtype).kind in "iu"  # labels were made int64
+        if frameworks.row_shape(free["y"].shape) == (1,):  # labels were made int64 with one axis
+            artifact = store.put_parts(partial(frameworks.array_parts, y[:, None]), "npy")
+            column = msgspec.structs.replace(column, artifact=artifact, shape=(1,))
+        integers = np.dtype(free["y"].dtype).kind in "iu"
         columns["y"] = reading.cast_column(column, free["y"].dtype, store, key) if integers else column
         rows = msgspec.structs.replace(rows, y=None)
     if "y" in columns and "y" not in free:
@@ -163,7 +170,9 @@ def _check_batch(column: Column, spec: TensorSpec, argument: Request, key: str) 
 
 
 def _cast(column: Column, spec: TensorSpec, key: str, store: Store) -> Column:
-    """Models compute in 32 bits or fewer, but for those that say float64."""
+    """Models compute in 32 bits or fewer, but for those that say float64. What float16 cannot hold would become infinity."""
+    if column.dtype in ("float32", "float64") and spec.dtype == "float16":
+        return reading.cast_column(column, "float16", store, key)
     if column.dtype == "float64" and spec.dtype != "float64":
         return reading.cast_column(column, "float32", store, key)
     return column

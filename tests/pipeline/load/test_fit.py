@@ -44,7 +44,7 @@ def request(data=None, **told):
 
 
 def fitted(store, inputs, evaluation=None, **told):
-    return fit.fitted(request(Data(evaluation=evaluation), **told), inputs, store)
+    return fit.fitted(request(Data(evaluation=evaluation), **told), inputs, store, lambda spec: spec.dtype)
 
 
 def zeros(*shape, dtype="float32"):
@@ -191,3 +191,28 @@ def test_double_rows_become_float32_but_for_models_that_take_double(store):
     double = (TensorSpec(name="x", shape=(None, 4), dtype="float64"),)
     data, _ = fitted(store, double, rows(store, x=zeros(3, 4, dtype="float64")))
     assert data.evaluation.inputs[0].dtype == "float64"
+
+
+def test_an_input_called_y_may_have_an_axis_of_one(store):
+    inputs = (X, TensorSpec(name="y", shape=(None, 1), dtype="int32"))
+    data, fixed = fitted(store, inputs, rows(store, x=zeros(3, 4), y=np.arange(3)))
+    kept = data.evaluation.inputs[1]
+    assert (kept.shape, kept.dtype, fixed[1].fixed) == ((1,), "int32", (1, 1))
+    assert np.load(store.path(kept.artifact)).tolist() == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize(("raw", "kept"), [(False, ("float32", 0.5)), (True, ("int8", 3))])
+def test_a_constant_of_a_quantized_input_is_a_real_value_as_rows_are(store, raw, kept):
+    inputs = (TensorSpec(name="x", shape=(1, 4), dtype="int8"), TensorSpec(name="k", shape=(1,), dtype="int8"))
+    told = request(Data(evaluation=rows(store, x=zeros(3, 4, dtype="int8"))), constants={"k": kept[1]}, raw=raw)
+    data, _ = fit.fitted(told, inputs, store, lambda _: "float32")
+    constant = data.evaluation.inputs[1]
+    assert (constant.dtype, np.load(store.path(constant.artifact)).item()) == kept
+
+
+def test_what_float16_cannot_hold_is_said(store):
+    spec = TensorSpec(name="x", shape=(None, 1), dtype="float16")
+    data, _ = fitted(store, (spec,), rows(store, x=np.full((2, 1), 6e4, np.float32)))
+    assert data.evaluation.inputs[0].dtype == "float16"
+    with pytest.raises(DataError, match=r"1 of 2 rows hold numbers beyond float16, which this input takes; .* row 1"):
+        fitted(store, (spec,), rows(store, x=np.array([[1], [1e6]], np.float32)))
