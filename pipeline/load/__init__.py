@@ -14,6 +14,7 @@ from pipeline.load.table import Loader, load_loader
 from pipeline.plan import FORMATS, Plan, check_file
 from pipeline.progress import Progress
 from pipeline.records import Artifact, Data, Loaded, Model
+from pipeline.safe_text import shortened
 from pipeline.spelling import did_you_mean
 from pipeline.store import Store, key_of, versions
 
@@ -22,6 +23,7 @@ A_FOLDER = (
     "model.save('model.keras')."
 )
 
+SIGNATURES = ("saved_model", "tflite")
 VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnxruntime", "h5py")
 
 
@@ -83,7 +85,13 @@ def _check_unread(rows: Data, store: Store) -> None:
 
 def check(plan: Plan) -> None:
     """Check what can be checked before anything is made: the files must be there, and of a kind that is known."""
-    _loader(plan.file(plan.tables.model.path), f"{plan.path}: model.path")
+    path, signature = plan.file(plan.tables.model.path), plan.tables.model.signature
+    loader = _loader(path, f"{plan.path}: model.path")
+    if signature is not None and loader.FORMAT not in SIGNATURES:
+        raise PlanError(
+            f"{plan.path}: model.signature: {path.name} has one function, without a name, and no '{shortened(signature, 100)}'",
+            hint="Leave signature out: only SavedModels and .tflite files have several.",
+        )
     custom_objects.check(plan.tables.model.custom_objects, plan.folder, f"{plan.path}: {custom_objects.KEY}")
     if plan.tables.compare.baseline is not None:
         _loader(plan.file(plan.tables.compare.baseline), f"{plan.path}: compare.baseline")

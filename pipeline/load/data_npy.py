@@ -15,6 +15,9 @@ from pipeline.load.data_columns import rows_at_once
 MAGIC = b"\x93NUMPY"  # https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 LONGEST_HEADER_BYTES = 10_000  # numpy's own limit, which it applies only after reading that much
 
+MOST_EMPTY = 10_000_000
+"""Rows without a value, which take no room in a file: each takes time, and memory later."""
+
 
 class Header(NamedTuple):
     shape: tuple[int, ...]
@@ -47,6 +50,8 @@ def read_header(opened: Callable[[], IO[bytes]], file_bytes: int, name: str) -> 
     says = math.prod(map(int, shape)) * dtype.itemsize
     if says != holds or any(size < 0 for size in shape):
         raise ValueError(f"{name} holds {holds:,} bytes, and its header says {dtype} of shape {shape}: {says:,} bytes")
+    if not says and shape[:1] > (MOST_EMPTY,):
+        raise ValueError(f"{name} says that it has {shape[0]:,} rows, and there is no value in them")
     return Header(tuple(map(int, shape)), is_fortran, dtype, start + length)
 
 

@@ -101,3 +101,11 @@ def test_what_is_wrong_with_a_folder(empty):
     with pytest.raises(PlanError, match=r"'gone/' is neither an \.npz file nor a function") as caught:
         read(empty, "gone/")
     assert "a folder of .npy files" in caught.value.hint
+
+
+def test_rows_without_a_value_are_counted_before_they_are_read(empty):
+    head = {"descr": "<f4", "fortran_order": False, "shape": (2**50, 0)}
+    with (empty.folder / "rows.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, head)
+    with pytest.raises(DataError, match=r"rows.npy says that it has 1,125,899,906,842,624 rows, and there is no value"):
+        read(empty, "rows.npy")

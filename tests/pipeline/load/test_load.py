@@ -194,3 +194,9 @@ def add(project, labels, output_shape, answer=1.0):
             custom_objects=None, folder="",
         )  # fmt: skip
         return answers.add(model, Fixed(output_shape, answer), request, project.store, lambda *_: None)
+
+
+def test_a_signature_of_a_file_that_has_none(empty):
+    (empty.folder / "model.onnx").write_bytes(b"")
+    with pytest.raises(PlanError, match=r"model.signature: model.onnx has one function.* and no 'embed'"):
+        load.check(empty.plan(plan_for("model.onnx", 'signature = "embed"')))
