@@ -2,6 +2,7 @@
 
 import io
 import math
+import tokenize
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +25,10 @@ HEADER_BYTES = 4096  # of a .npy file: 128 for an array of few axes
 DTYPES = {"<f2", "<f4", "|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"}
 WIDEST_BYTES = 8
 UNKNOWN_BYTES = 64 << 20  # of the answers of an output of a file that the host cannot run
+# numpy reads a header as Python: the last four are the parser's
+UNREADABLE = (
+    ValueError, EOFError, IndexError, TypeError, OverflowError, RecursionError, MemoryError, SyntaxError, tokenize.TokenError
+)  # fmt: skip
 
 Array = npt.NDArray[Any]
 
@@ -88,17 +93,23 @@ class _Output:
         shape = None if reference is None else reference.answers.shape[1:]
         most = UNKNOWN_BYTES if shape is None else HEADER_BYTES + len(indices) * WIDEST_BYTES * math.prod(shape)
         outputs = read_answers(self.experiment.session.get(sha256, most), len(indices), label)
+        if self.candidate.converted.sequences and not (outputs.ndim > 1 and outputs.shape[1]):
+            raise NotTheAgent(
+                f"the board's answers of {label} are sequences of no step, of shape {outputs.shape}",
+                hint="Run again; report it if it happens twice.",
+            )
         self.rows, self.first = len(outputs), outputs[: wire.GOLDEN_ROWS].copy()
         bad = _rows_without_numbers(outputs)
         if bad:
             self.not_numbers = [_not_numbers(bad, len(outputs), self.name)]
             return
         found = [None if reference is None else golden.doubt_of(outputs, reference)]
-        if self.scored and outputs.ndim == 2 and outputs.shape[1] >= 2:
+        fits = shape in (None, outputs.shape[1:])  # else golden.doubt_of says so, and nothing more is known
+        if fits and self.scored and outputs.ndim == 2 and outputs.shape[1] >= 2:
             self.accuracy = _accuracy(outputs, self._labels(indices), reference, label, self.experiment.store)
             if not any(found) and reference is not None:
                 found.append(golden.doubt_of_classes(outputs, reference))
-        elif reference is not None and shape == outputs.shape[1:]:  # golden.doubt_of says so if it is another
+        elif fits and reference is not None:
             self.error = frameworks.error_of(outputs, reference.answered)
         self.doubts = [doubt for doubt in found if doubt is not None]
 
@@ -174,7 +185,7 @@ def read_answers(data: bytes, rows: int, label: str) -> Array:
             raise ValueError(f"an array of {dtype} and shape {shape}")
         values: Array = np.frombuffer(data, dtype, offset=file.tell()).reshape(shape)
         return values.astype(np.float32, copy=False) if dtype.kind == "f" else values
-    except (ValueError, EOFError, IndexError, TypeError, OverflowError) as error:
+    except UNREADABLE as error:
         raise NotTheAgent(
             f"the board's answers of {label} cannot be read: {error}", hint="Run again; report it if it happens twice."
         ) from error
