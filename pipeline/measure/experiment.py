@@ -149,13 +149,15 @@ class Experiment:
     def _golden(
         self, candidate: Candidate, delegates: tuple[str, ...], answered: tuple[float, ...] | None
     ) -> dict[str, Any]:
-        if answered is not None:
-            return {"golden": answered, "golden_by": "the launch that answered all rows"}
         references = self.references_of(candidate, delegates)
-        if not references:
-            return {}
-        first, within = golden.first_of_host(references)
-        return {"golden": first, "golden_within": within}
+        outputs = golden.first_outputs(references, of_host=answered is None)
+        if answered is not None:
+            return {
+                "golden": answered,
+                "golden_outputs": outputs,
+                "golden_by": "the launch that answered all rows",
+            }
+        return {"golden": golden.first_of_host(references), "golden_outputs": outputs} if references else {}
 
     def references_of(self, candidate: Candidate, delegates: tuple[str, ...]) -> tuple[golden.Reference, ...]:
         """The host's answers of each output of this file. (): this host has no runtime for it, or there are no rows."""

@@ -33,6 +33,7 @@ TIMES_OWN_ERROR_OF_COLUMN, SPREAD_OF_COLUMN = 4.0, 0.5
 LEAST_ROWS_OF_COLUMN = 16
 MOST_COLUMNS = 4096  # larger answers are pictures: judged as a whole
 UNLIKELY = 0.025
+MOST_TRIALS = 10_000  # of integers: the test is as sure of more, and slow
 CHUNK_ROWS, CHUNK_VALUES = 256, 1 << 21
 BUILT_IN = ("tflite_runtime", "ai_edge_litert")  # without a delegate their built-in kernels run
 
@@ -148,9 +149,11 @@ def doubt_of(board: Array, reference: Reference) -> Doubt | None:
     if board.shape[1:] != reference.answers.shape[1:]:
         how = f"it answers {board.shape[1:]} for a row, and {reference.answers.shape[1:]} on this host"
         return _differs(how, reference)
+    if (board.dtype.kind == "f") != (reference.answers.dtype.kind == "f"):
+        return _differs(f"it answers {board.dtype}, and {reference.answers.dtype} on this host", reference)
     if not board.size:
         return None
-    if board.dtype.kind in "iub" and reference.answers.dtype.kind in "iub":
+    if board.dtype.kind in "iub":
         return _doubt_of_integers(board, reference)
     found = compared(board, reference)
     if found.distance > found.within:
@@ -173,7 +176,8 @@ def _doubt_of_integers(board: Array, reference: Reference) -> Doubt | None:
         sum(counts) for counts in zip(*map(_counts_that_differ, _pieces(board, reference)), strict=True)
     )
     share, may = differing / board.size, max(AT_LEAST, TIMES_OWN_ERROR * max(others, default=0) / board.size)
-    if share <= may or at_least(differing, board.size, may) > UNLIKELY:
+    parts = -(-board.size // MOST_TRIALS)
+    if share <= may or at_least(differing // parts, board.size // parts, may) > UNLIKELY:
         return None
     rows = units.counted(len(board), "row")
     how = f"{units.percent(share)} of its values differ over {rows}, where {units.percent(may)} may with other kernels"
@@ -246,18 +250,39 @@ def values_each(outputs: int) -> int:
     return max(1, wire.GOLDEN_VALUES // max(1, outputs))
 
 
-def first_of_host(references: Sequence[Reference]) -> tuple[tuple[float, ...], float]:
-    """(The host's answers to the first rows, how far from them a launch's may be): for a file that the board does not answer all rows of."""
-    rows = references[0].rows[: wire.GOLDEN_ROWS]
-    first = first_rows([np.asarray(each.answers[rows]) for each in references], sequences=references[0].sequences)
-    worst = math.hypot(*(_own_error(each, values_each(len(references))) for each in references))
-    within = TIMES_OWN_ERROR * worst * math.sqrt(len(rows)) / max(math.hypot(*first), 1e-12)
-    return first, max(AT_LEAST, within)
+class FirstOutput(NamedTuple):
+    """How far one output of a launch may be from the right one, in the first rows: a large output must not hide a small one."""
+
+    name: str
+    values: int  # of each row
+    size: float  # L2, of right answers: what a distance is divided by
+    within: float  # the most that this may be
+
+
+def first_of_host(references: Sequence[Reference]) -> tuple[float, ...]:
+    """Return the host's answers to the first rows, for a file that the board does not answer all rows of."""
+    answers = [np.asarray(each.answers[each.rows[: wire.GOLDEN_ROWS]]) for each in references]
+    return first_rows(answers, sequences=any(each.sequences for each in references))
+
+
+def first_outputs(references: Sequence[Reference], *, of_host: bool) -> tuple[FirstOutput, ...]:
+    """Return what is allowed for each output. Against answers `of_host` it is as much as other kernels are apart."""
+    left, found = wire.GOLDEN_VALUES, []
+    for each in references:
+        values = min(values_each(len(references)), each.width, left)
+        left -= values
+        first = _cut(each.answers, each._replace(rows=each.rows[: wire.GOLDEN_ROWS]), each.width)
+        count = len(first) * values
+        typical = math.sqrt(count * float(np.square(first).mean())) if count else 0.0  # the first values may all be 0
+        size = max(float(np.linalg.norm(first[:, :values])), typical, 1e-12)
+        own = _own_error(each, values) * math.sqrt(len(first)) if of_host else 0.0
+        found.append(FirstOutput(each.output, values, size, max(AT_LEAST, TIMES_OWN_ERROR * own / size)))
+    return tuple(found)
 
 
 def _own_error(reference: Reference, values: int) -> float:
     """How far the others are from the reference in the row that is the worst: four are not a sample."""
-    if not reference.width:
+    if not values:
         return 0.0
     here = _cut(reference.answers, reference, values)
     own = [np.linalg.norm(_cut(other, reference, values) - here, axis=1) for other in reference.others]
@@ -265,6 +290,6 @@ def _own_error(reference: Reference, values: int) -> float:
 
 
 def _cut(answers: Array, reference: Reference, values: int) -> Wide:
-    """Return the values that an agent reports for each row; of a file that is mapped only these are read."""
+    """Return this many values of each row, of sequences of its first step; of a file that is mapped only these are read."""
     first = answers[:, 0] if reference.sequences else answers
-    return first.reshape(len(first), -1)[:, :values][reference.rows].astype(np.float64)
+    return first.reshape(len(first), reference.width)[:, :values][reference.rows].astype(np.float64)

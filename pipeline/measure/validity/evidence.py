@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from device_agent.wire import Conditions, Launched, Paired
+from pipeline.measure.golden import FirstOutput
 from pipeline.measure.memory import GPU_RUNTIMES
 from pipeline.records import Latency
 
@@ -17,7 +18,8 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     model_sha256: str | None = None
     inputs_sha256: tuple[str, ...] | None = None  # of each input; "": zeros
     golden: tuple[float, ...] | None = None  # correct answers to the first rows, cut as wire.Launched.golden
-    golden_within: float = 0.01  # how far from them, relative L2, an answer may be
+    golden_outputs: tuple[FirstOutput, ...] = ()  # whose values these are in each row; (): unknown, all are one
+    golden_within: float = 0.01  # how far from them, relative L2, an answer may be where the outputs are unknown
     golden_by: str = "on this host"  # who gave them
 
 

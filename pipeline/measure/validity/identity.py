@@ -3,10 +3,12 @@
 import itertools
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from pipeline import units
-from pipeline.measure.validity.evidence import Observed, Side
+from pipeline.measure.validity.evidence import Expected, Observed, Side
 from pipeline.records import Doubt
+from pipeline.safe_text import shortened
 
 FAR_RATIO = 10.0  # more is not another way of rounding: nobody reads how much more
 PROVIDERS = {
@@ -70,25 +72,44 @@ def _public(version: str) -> str:
 def golden_differs(observed: Observed) -> Doubt | None:
     """Doubt launches whose answers are far from what is known to be right: see pipeline/measure/golden.py."""
     for side in observed.sides:
-        distance = max((_distance(side, launch.golden) for launch in side.launches), default=0.0)
-        if distance > side.expected.golden_within:
+        found = [each for launch in side.launches for each in _apart(side.expected, launch.golden)]
+        worst = max(found, key=lambda each: (each.distance > each.within, each.distance), default=None)
+        if worst and worst.distance > worst.within:
+            where = f"in the output '{shortened(worst.output, 100)}', " if worst.output else ""
             return Doubt(
                 what="golden differs",
-                evidence=f"a launch of {side.name} answered the first rows differently than {side.expected.golden_by}: {_far(distance)}",
+                evidence=f"a launch of {side.name} answered the first rows differently than {side.expected.golden_by}: {where}{_far(worst.distance)}",
                 remedy="The runtime computes something else on this board: use another runtime or version, and report it.",
                 invalid=True,
             )
     return None
 
 
-def _distance(side: Side, golden: tuple[float, ...]) -> float:
-    """Relative L2 distance of the answers from the right ones; 0.0 where these are not known."""
-    wanted = side.expected.golden
+class _Apart(NamedTuple):
+    """`distance`: relative L2."""
+
+    output: str
+    distance: float
+    within: float
+
+
+def _apart(expected: Expected, golden: tuple[float, ...]) -> Iterator[_Apart]:
+    """Yield how far the answers are from the right ones, of each output; nothing where these are not known."""
+    wanted = expected.golden
     if wanted is None:
-        return 0.0
+        return
+    width = sum(each.values for each in expected.golden_outputs)
     if len(wanted) != len(golden) or not all(map(math.isfinite, golden)):
-        return math.inf
-    return math.dist(golden, wanted) / max(math.hypot(*wanted), 1e-12)
+        yield _Apart("", math.inf, expected.golden_within)
+    elif not width or len(golden) % width:
+        yield _Apart("", math.dist(golden, wanted) / max(math.hypot(*wanted), 1e-12), expected.golden_within)
+    else:
+        start = 0
+        for each in expected.golden_outputs:
+            here = [i for i in range(len(golden)) if start <= i % width < start + each.values]
+            start += each.values
+            distance = math.dist([golden[i] for i in here], [wanted[i] for i in here])
+            yield _Apart(each.name, distance / each.size, each.within)
 
 
 def _far(distance: float) -> str:

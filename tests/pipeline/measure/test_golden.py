@@ -1,15 +1,20 @@
 """Are a board's answers right? Other kernels' rounding is no fault, a fault is: pipeline/measure/golden.py."""
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from device_agent import wire
+from device_agent.record import replace
 from pipeline.measure import golden
+from pipeline.measure.validity.evidence import Expected, Observed, Side
+from pipeline.measure.validity.identity import golden_differs
 from pipeline.records import Converted
 from pipeline.store import Store
 from tests.support.experiments import experiment_of
+from tests.support.launched import CLEAN
 
 RNG = np.random.default_rng(5)
 EVERY = np.arange(300)
@@ -175,10 +180,12 @@ def test_launches_are_held_against_the_one_that_answered_all_rows(kept):
     launch = SimpleNamespace(delegates=())
     experiment = experiment_of(deployment=deployment, store=store)
     own = experiment.expected_of(candidate, [launch], (0.25, 0.5))
-    assert (own.golden, own.golden_within, own.golden_by) == ((0.25, 0.5), 0.01, "the launch that answered all rows")
+    assert (own.golden, own.golden_by) == ((0.25, 0.5), "the launch that answered all rows")
+    assert [each.within for each in own.golden_outputs] == [0.01]
     of_host = experiment.expected_of(candidate, [launch], None)
     assert of_host.golden == (2.0,) * 2 * wire.GOLDEN_ROWS
-    assert of_host.golden_within == pytest.approx(golden.TIMES_OWN_ERROR * 0.5)  # the others are 1 away from 2
+    (output,) = of_host.golden_outputs
+    assert output.within == pytest.approx(golden.TIMES_OWN_ERROR * 0.5)  # the others are 1 away from 2
 
 
 def test_what_an_agent_says_of_large_answers():
@@ -238,7 +245,9 @@ def test_answers_of_every_shape(shape):
     assert golden.doubt_of(answers, reference) is None
     if answers.size:
         assert golden.doubt_of(answers + 10, reference) is not None
-    first, _ = golden.first_of_host([reference])
+    first = golden.first_of_host([reference])
+    (output,) = golden.first_outputs([reference], of_host=True)
+    assert output.values == min(64, int(np.prod(shape)))
     assert len(first) == wire.GOLDEN_ROWS * min(64, int(np.prod(shape)))
 
 
@@ -252,9 +261,66 @@ def test_what_an_agent_says_of_several_outputs():
     assert golden.first_rows([steps], sequences=True) == (0.0, 1.0, 6.0, 7.0)
 
 
-def test_how_far_first_rows_may_be_is_of_all_outputs():
+def test_each_output_has_its_own_limit_in_the_first_rows():
     one, other = np.ones((6, 3), "float32"), np.ones((6, 4), "float32")
-    references = [golden.Reference(one, (one + 3,), EVERY[:6]), golden.Reference(other, (other - 2,), EVERY[:6])]
-    first, within = golden.first_of_host(references)
-    assert first == (1.0,) * 28
-    assert within == pytest.approx(golden.TIMES_OWN_ERROR * np.sqrt(27 + 16) / np.sqrt(7))
+    references = [golden.Reference(one, (one + 3,), EVERY[:6], "a"), golden.Reference(other, (), EVERY[:6], "b")]
+    assert golden.first_of_host(references) == (1.0,) * 28
+    found = golden.first_outputs(references, of_host=True)
+    assert [(each.name, each.values) for each in found] == [("a", 3), ("b", 4)]
+    assert [each.size for each in found] == pytest.approx([np.sqrt(12), 4])
+    assert [each.within for each in found] == pytest.approx([golden.TIMES_OWN_ERROR * 3, golden.AT_LEAST])
+    assert [each.within for each in golden.first_outputs(references, of_host=False)] == [golden.AT_LEAST] * 2
+
+
+def of_launch(references, outputs):
+    expected = Expected(
+        golden=golden.first_of_host(references), golden_outputs=golden.first_outputs(references, of_host=True)
+    )
+    launch = replace(CLEAN, golden=golden.first_rows(outputs))
+    found = golden_differs(Observed(sides=(Side(name="this file", launches=(launch,), expected=expected),)))
+    return found and found.evidence
+
+
+def test_boxes_in_pixels_do_not_hide_the_scores_of_a_launch():
+    boxes, scores = RNG.uniform(0, 320, (6, 10, 4)).astype("float32"), RNG.uniform(size=(6, 10)).astype("float32")
+    references = [golden.Reference(each, (), EVERY[:6], name) for each, name in ((boxes, "boxes"), (scores, "scores"))]
+    assert of_launch(references, [boxes, scores * 1.001]) is None
+    said = of_launch(references, [boxes, 1 - scores])
+    assert "than on this host: in the output 'scores', " in said
+    assert "'boxes'" in of_launch(references, [boxes + 30, scores])
+    assert of_launch(references, [boxes, scores[:, :3]]).endswith("the two cannot be compared")
+
+
+def test_first_values_that_are_zero_may_be_nearly_zero():
+    """A picture's corner is black: what a kernel rounds there is little beside the rest of it."""
+    picture = np.zeros((6, 200), "float32")
+    picture[:, 100:] = 1
+    references = [golden.Reference(picture, (), EVERY[:6])]
+    assert of_launch(references, [picture + np.float32(1e-6)]) is None
+    assert of_launch(references, [picture + np.float32(0.1)]) is not None
+    nothing = [golden.Reference(np.zeros((6, 3), "float32"), (), EVERY[:6])]
+    assert of_launch(nothing, [np.ones((6, 3), "float32")]) is not None
+
+
+def test_integers_that_come_as_floating_point_are_not_compared_as_such():
+    """By its size a class of 999 would be near to 1000."""
+    right = RNG.integers(500, 1000, (300, 1))
+    reference = golden.Reference(right, (), EVERY)
+    wrong = (right + 1).astype("float32")
+    assert "it answers float32, and int64 on this host" in golden.doubt_of(wrong, reference).evidence
+    other = golden.Reference(FILE.answers, (), EVERY)
+    assert "it answers int64, and float32" in golden.doubt_of(np.ones(FILE.answers.shape, "int64"), other).evidence
+
+
+def test_masks_of_millions_of_values_are_judged_in_no_time():
+    """The exact test would take 9 seconds."""
+    masks = np.zeros((8, 1024, 1024), "uint8")
+    reference = golden.Reference(masks, (), EVERY[:8])
+    board = masks.copy()
+    board[:, :512] = 1
+    began = time.process_time()
+    assert "50.00 % of its values differ" in golden.doubt_of(board, reference).evidence
+    assert time.process_time() - began < 5
+    board[:] = 0
+    board[:, :10] = 1  # less than 1 %
+    assert golden.doubt_of(board, reference) is None
