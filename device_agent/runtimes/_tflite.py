@@ -43,6 +43,9 @@ class TfliteModel(Model):
 
     def reset(self) -> None:
         if self.keeps_resources:
+            self.interpreter = self.invoke = (
+                None  # the old one's memory is free before the new one takes its own: peaks are measured
+            )
             self.interpreter = self.open()
             self.allocate()
         elif self.stateful:

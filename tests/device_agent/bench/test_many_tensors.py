@@ -1,11 +1,13 @@
 """Models of several inputs and outputs, of every type and shape, and with state, through the whole agent."""
 
 import io
+import weakref
 
 import pytest
 
 from device_agent import wire
 from device_agent.record import replace
+from device_agent.runtimes._tflite import TfliteModel
 from tests.support.agent_process import LAUNCH
 from tests.support.models import MODELS, runtime_or_skip
 
@@ -207,3 +209,23 @@ def test_zeros_and_infinity_fit_float16(agent):
     a = np.array([[0, 0, 0, 0], [1, np.inf, 0, 0]], "float32")
     (sums,) = evaluated(agent, launch(agent, "two_inputs.onnx", inputs=inputs_of(agent, {"a": a}), half=True))
     np.testing.assert_array_equal(sums, a)
+
+
+def test_a_file_that_is_opened_again_is_never_in_memory_twice():
+    """The peak of the process is measured: it was twice that of the model."""
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter").Interpreter
+    alive: weakref.WeakSet[object] = weakref.WeakSet()
+
+    class Counted(interpreter):
+        def __init__(self, **settings) -> None:
+            assert not alive
+            super().__init__(**settings)
+            alive.add(self)
+
+    model = TfliteModel(Counted, str(MODELS / "counter.tflite"), replace(LAUNCH, model_format="tflite"))
+    model.allocate()
+    for _ in range(3):
+        model.reset()
+        model.feed(model.fitted([np.ones((1, 1), "float32")]), fresh=True)
+        model.invoke()
+        assert model.outputs()[0].ravel().tolist() == [1]
