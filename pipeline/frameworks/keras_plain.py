@@ -28,7 +28,7 @@ def plain_operations() -> Iterator[None]:
 
 
 class _WithoutXla:
-    """TensorFlow, but `function` is no function of its own in the graph."""
+    """TensorFlow, but `function` leaves no function of its own in the graph."""
 
     def __init__(self, tf: Any) -> None:
         self._tf = tf
