@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.errors import PlanError
+from pipeline.errors import ModelError, PlanError
 from pipeline.frameworks.tflite_schema import Signature, Subgraph, Tensor, TfliteFile
 from pipeline.safe_text import shortened
 from pipeline.spelling import did_you_mean
@@ -36,7 +36,7 @@ class Interface(NamedTuple):
 def interface(file: TfliteFile, name: str, signature: str | None = None) -> Interface:
     """Return the named inputs and outputs. `name`: of the file; `signature`: of the plan.
 
-    PlanError if that signature is not there, or if the file has several and the plan names none.
+    PlanError if that signature is not there, or if the file has several and the plan names none; ModelError if it names other tensors.
     """
     chosen = _chosen(file, name, signature)
     graph = file.subgraphs[0 if chosen is None else chosen.subgraph]
@@ -73,6 +73,12 @@ def _ports(graph: Subgraph, order: Sequence[int], keys: Mapping[str, int], what:
     named = sorted(keys.items(), key=lambda item: places.get(item[1], len(places)))
     ports = [Port(name, graph.tensors[index]) for name, index in named]
     others = [graph.tensors[index] for index in order if index not in keys.values()]
+    stray = next((name for name, index in named if index not in places), None)
+    if stray is not None:
+        raise ModelError(
+            f"a signature names the {what} '{shortened(stray, 100)}', and its function has no such {what}",
+            hint="The file may be damaged: copy it again, or convert it again from its source.",
+        )
     names = unique_names([each.name for each in others], what, [each.name for each in ports])
     return (*ports, *(Port(name, tensor) for name, tensor in zip(names, others, strict=True)))
 

@@ -20,6 +20,8 @@ def brought_first(data: bytes, subgraph: int, name: str) -> bytes:
     swapped = {0: subgraph, subgraph: 0}
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+        if any(each.offset > 1 for each in model.buffers):
+            raise ValueError("its weights lie after its end, at places that would change")
         graphs = model.subgraphs
         graphs[0], graphs[subgraph] = graphs[subgraph], graphs[0]
         for each in model.signatureDefs:

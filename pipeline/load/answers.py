@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.errors import DataError
+from pipeline.errors import DataError, ModelError
 from pipeline.frameworks import Array, Runner
 from pipeline.load import fit
 from pipeline.load.request import Request
@@ -29,8 +29,13 @@ def of_file(argument: Request, tell: Tell, format_name: str) -> Loaded:
 def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tell) -> Loaded:
     """Return the record with its inputs and outputs, and with answers and accuracy if there are evaluation rows.
 
-    PlanError or DataError if something of [model] or of the data does not fit the model.
+    ModelError if it answers nothing, PlanError or DataError if something of [model] or of the data does not fit the model.
     """
+    if not runner.outputs:
+        raise ModelError(
+            f"{argument.name} has no output: there is nothing to compare, or to measure it by",
+            hint="Export the function that gives the answers.",
+        )
     fit.check_names(argument, runner.inputs, runner.outputs)
     data, inputs = fit.fitted(argument, runner.inputs, store, runner.real_dtype)
     runner.inputs = inputs

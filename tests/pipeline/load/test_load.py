@@ -200,3 +200,14 @@ def test_a_signature_of_a_file_that_has_none(empty):
     (empty.folder / "model.onnx").write_bytes(b"")
     with pytest.raises(PlanError, match=r"model.signature: model.onnx has one function.* and no 'embed'"):
         load.check(empty.plan(plan_for("model.onnx", 'signature = "embed"')))
+
+
+def test_a_file_that_answers_nothing(empty):
+    runner = Fixed((2,), 1.0)
+    runner.outputs = ()
+    with pytest.raises(ModelError, match=r"m\.onnx has no output"):
+        answers.add(None, runner, load.Request(
+            root="", scratch="", name="m.onnx", format="onnx", artifact=Artifact(sha256="0" * 64, format="onnx", size_bytes=1),
+            data=Data(), signature=None, constants={}, shape={}, state={}, sequences=False, raw=False,
+            custom_objects=None, folder="",
+        ), empty.store, lambda *_: None)  # fmt: skip
