@@ -15,7 +15,6 @@ from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
 from pipeline.frameworks.keras_signature import keras_signature
-from pipeline.frameworks.signature import Tensor
 from pipeline.frameworks.types import KerasModel, TfliteConverter
 from pipeline.records import TensorSpec
 from pipeline.safe_text import shortened
@@ -92,15 +91,13 @@ def _calibrated(converter: TfliteConverter, calibration: Callable[[], Iterator[d
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
 
 
-def _ends(job: Job, source: Source) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+def _ends(job: Job, source: Source) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """Return inputs and outputs as the model has them that is converted, which may be another one than in the file."""
     inner = keras_signature(source.model, job.model.name)
     return inner.inputs, inner.outputs
 
 
-def _border(
-    converter: TfliteConverter, inputs: Sequence[Tensor | TensorSpec], outputs: Sequence[Tensor | TensorSpec]
-) -> None:
+def _border(converter: TfliteConverter, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
     """Let inputs and outputs in floating point be int8: the converter has one type for all. Tokens stay the integers that they are."""
     import tensorflow as tf
 

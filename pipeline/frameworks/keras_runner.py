@@ -58,11 +58,7 @@ class KerasRunner(Runner):
 def keras_specs(model: KerasModel, name: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """Return the inputs and the outputs of a Keras model, by name."""
     signature = keras_signature(model, name)
-    inputs, outputs = (
-        tuple(TensorSpec(name=each.name, shape=each.shape, dtype=each.dtype) for each in ends)
-        for ends in (signature.inputs, signature.outputs)
-    )
-    return inputs, outputs
+    return signature.inputs, signature.outputs
 
 
 def _function(model: KerasModel, name: str) -> Callable[[Feed], dict[str, TfTensor]]:

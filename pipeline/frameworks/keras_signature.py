@@ -6,8 +6,9 @@ from typing import Any
 
 from pipeline.errors import ModelError
 from pipeline.frameworks.keras_graph import graph_of
-from pipeline.frameworks.signature import Signature, Tensor
+from pipeline.frameworks.signature import Signature
 from pipeline.frameworks.types import KerasLayer, KerasModel, Nested, TfTensor
+from pipeline.records import TensorSpec
 
 KEY = "serve"
 """The key under which Keras exports a model's one function."""
@@ -100,7 +101,7 @@ def _unique(names: list[str]) -> Iterator[str]:
         yield free
 
 
-def _tensor(name: str, tensor: Any, what: str) -> Tensor:
+def _tensor(name: str, tensor: Any, what: str) -> TensorSpec:
     dtype = str(tensor.dtype)
     if dtype == "string":
         raise ModelError(
@@ -108,4 +109,4 @@ def _tensor(name: str, tensor: Any, what: str) -> Tensor:
             hint="Cut the model after its TextVectorization or StringLookup, and give it the numbers: "
             "keras.Model(layer.output, model.output).",
         )
-    return Tensor(name, tuple(tensor.shape), dtype)
+    return TensorSpec(name=name, shape=tuple(tensor.shape), dtype=dtype)

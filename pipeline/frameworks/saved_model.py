@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.errors import ModelError, PlanError
 from pipeline.frameworks import saved_model_check
 from pipeline.frameworks.causes import cause_of
-from pipeline.frameworks.signature import Signature, Tensor
+from pipeline.frameworks.signature import Signature
 from pipeline.records import TensorSpec
 from pipeline.safe_text import shortened
 from pipeline.spelling import did_you_mean
@@ -85,8 +85,8 @@ class Opened:
         return any(WRITES.match(node.op) for nodes in (graph.node, *functions) for node in nodes)
 
 
-def specs(tensors: Sequence[Tensor], name: str) -> tuple[TensorSpec, ...]:
-    """Return inputs or outputs of a signature as records. ModelError if one is not made of numbers."""
+def check_numbers(tensors: Sequence[TensorSpec], name: str) -> None:
+    """Raise ModelError if one of these inputs or outputs is not made of numbers."""
     for each in tensors:
         if each.dtype == "string":
             raise ModelError(
@@ -98,13 +98,16 @@ def specs(tensors: Sequence[Tensor], name: str) -> tuple[TensorSpec, ...]:
                 f"'{shortened(each.name, 100)}' of {name} is of type {each.dtype}, which no row of numbers can hold",
                 hint="Export a function that takes and gives tensors of numbers.",
             )
-    return tuple(TensorSpec(name=each.name, shape=each.shape, dtype=each.dtype) for each in tensors)
 
 
 def _signature(key: str, function: Any) -> Signature:
-    def tensors(specs: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    def tensors(specs: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
         return tuple(
-            Tensor(name, None if spec.shape.rank is None else tuple(spec.shape.as_list()), spec.dtype.name)
+            TensorSpec(
+                name=name,
+                shape=None if spec.shape.rank is None else tuple(spec.shape.as_list()),
+                dtype=spec.dtype.name,
+            )
             for name, spec in sorted(specs.items())
         )
 

@@ -22,8 +22,8 @@ class SavedModelRunner(Runner):
         self.name = name
         self.opened = saved_model.Opened(folder, name)  # TensorFlow frees its variables with it
         self.signature = self.opened.chosen(signature or "")
-        self.inputs = saved_model.specs(self.signature.inputs, name)
-        self.outputs = saved_model.specs(self.signature.outputs, name)
+        self.inputs, self.outputs = self.signature.inputs, self.signature.outputs
+        saved_model.check_numbers((*self.inputs, *self.outputs), name)
         self._function = self.opened.functions[self.signature.key]
         self.keeps_state = self.opened.keeps_state(self.signature)
         variables = self.opened.variables(self.signature) if self.keeps_state else []

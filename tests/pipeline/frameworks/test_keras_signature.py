@@ -9,7 +9,7 @@ import pytest
 from pipeline import frameworks
 from pipeline.errors import ModelError
 from pipeline.frameworks import keras_augmentation, keras_signature
-from pipeline.frameworks.signature import Tensor
+from pipeline.records import TensorSpec
 
 pytestmark = pytest.mark.frameworks
 RNG = np.random.default_rng(5)
@@ -37,8 +37,14 @@ def nested():
 
 def test_names_come_from_the_structure():
     found = keras_signature.keras_signature(nested(), "m")
-    assert set(found.inputs) == {Tensor("left", (None, 3), "float32"), Tensor("right", (None, 2), "int32")}
-    assert set(found.outputs) == {Tensor("s", (None, 2), "float32"), Tensor("v_0", (None, 1), "float32")}
+    assert set(found.inputs) == {
+        TensorSpec(name="left", shape=(None, 3), dtype="float32"),
+        TensorSpec(name="right", shape=(None, 2), dtype="int32"),
+    }
+    assert set(found.outputs) == {
+        TensorSpec(name="s", shape=(None, 2), dtype="float32"),
+        TensorSpec(name="v_0", shape=(None, 1), dtype="float32"),
+    }
 
 
 def test_names_of_lists_come_from_the_layers():

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import DataError, ModelError, PlanError, StageError
 from pipeline.frameworks import saved_model, saved_model_check, saved_model_export
-from pipeline.frameworks.signature import Tensor
+from pipeline.records import TensorSpec
 
 pytestmark = pytest.mark.frameworks
 LEGACY = Path(__file__).parents[2] / "models" / "keras2" / "legacy"
@@ -117,8 +117,14 @@ def check_same(found, wanted):
 def test_signatures_have_named_inputs_and_outputs(module):
     found = saved_model.Opened(module[0]).signatures()
     assert sorted(found) == ["embed", "score"]
-    assert found["score"].inputs == (Tensor("extra", (1, 4), "float32"), Tensor("tokens", (1, None), "int32"))
-    assert found["score"].outputs == (Tensor("feature", (1, 4), "float32"), Tensor("score", (1, 3), "float32"))
+    assert found["score"].inputs == (
+        TensorSpec(name="extra", shape=(1, 4), dtype="float32"),
+        TensorSpec(name="tokens", shape=(1, None), dtype="int32"),
+    )
+    assert found["score"].outputs == (
+        TensorSpec(name="feature", shape=(1, 4), dtype="float32"),
+        TensorSpec(name="score", shape=(1, 3), dtype="float32"),
+    )
 
 
 def test_one_of_several_signatures_must_be_named(module):
