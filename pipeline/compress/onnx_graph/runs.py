@@ -142,11 +142,16 @@ def moments(model: OnnxModel, layers: Sequence[Layer], rows: Looked) -> list[Mom
     return found
 
 
+def compared_outputs(model: OnnxModel) -> list[str]:
+    """Return the names of the outputs that tell how far two models are apart: those of floating point, where there are any."""
+    outputs = outputs_of(model)
+    floats = [each.name for each in outputs if each.dtype.startswith("float")]  # rounding may turn an argmax over
+    return floats or [each.name for each in outputs]
+
+
 def difference(one: OnnxModel, other: OnnxModel, rows: Looked) -> float:
     """Return the largest difference of two models' outputs, relative to the largest output (at least 1)."""
-    outputs = outputs_of(one)
-    floats = [each.name for each in outputs if each.dtype.startswith("float")]  # rounding may turn an argmax over
-    names = floats or [each.name for each in outputs]
+    names = compared_outputs(one)
     worst = largest = 0.0
     for left, right in zip(run(one, names, rows), run(other, names, rows), strict=True):
         for a, b in itertools.zip_longest(left, right):

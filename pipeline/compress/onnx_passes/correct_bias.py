@@ -16,8 +16,8 @@ from msgspec import Meta
 from pipeline.compress.base import Changed, Claims
 from pipeline.compress.context import Context
 from pipeline.compress.onnx_graph.fold import fold
-from pipeline.compress.onnx_graph.graph import Graph, Layer, copy_of, outputs_of
-from pipeline.compress.onnx_graph.runs import Looked, moments, rows_of, run
+from pipeline.compress.onnx_graph.graph import Graph, Layer, copy_of
+from pipeline.compress.onnx_graph.runs import Looked, compared_outputs, moments, rows_of, run
 from pipeline.compress.settings import PassSettings, check_names
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import Array
@@ -96,7 +96,7 @@ def _split(rows: Array, seed: int) -> tuple[Array, Array]:
 def _better(exact: OnnxModel, unaided: OnnxModel, corrected: OnnxModel, rows: Looked) -> _Judged:
     """Return how far the answers with rounded weights are from those of the model, without the correction and with it."""
     before, after = (_apart(exact, each, rows) for each in (unaided, corrected))
-    share = ", as a share of each output's variance," if len(exact.graph.output) > 1 else ""
+    share = ", as a share of each output's variance," if len(compared_outputs(exact)) > 1 else ""
     told = (
         f"With {rows.rows} other rows, the mean squared error of the answers that rounded weights make{share} was {before:.3g} before the correction and "
         f"{after:.3g} after it"
@@ -107,8 +107,7 @@ def _better(exact: OnnxModel, unaided: OnnxModel, corrected: OnnxModel, rows: Lo
 
 def _apart(exact: OnnxModel, other: OnnxModel, rows: Looked) -> float:
     """Mean squared error of the answers; of several outputs, each as a share of its own variance over the rows."""
-    outputs = [each for each in outputs_of(exact) if each.dtype.startswith("float")]
-    names = [each.name for each in outputs]
+    names = compared_outputs(exact)
     squares: list[list[float]] = [[] for _ in names]
     seen: list[list[Array]] = [[] for _ in names]
     for left, right in zip(run(exact, names, rows), run(other, names, rows), strict=True):

@@ -102,3 +102,18 @@ def test_what_is_passed_from_step_to_step():
     assert np.array_equal(found.reshape(2, 3, 2), x.cumsum(axis=1))
     (of_layer,) = moments(model, list(copy_of(model).layers()), seen)
     assert of_layer.mean == pytest.approx(x.mean((0, 1)))
+
+
+def test_the_correction_of_biases_is_judged_by_the_outputs_that_there_are():
+    """An argmax alone tells little, but is no reason to fail; beside one output of floating point it is no second share."""
+    only = two_by_three()
+    del only.graph.output[:2]
+    assert "error of the answers that rounded weights make was " in corrected(only)
+    two = two_by_three()
+    del two.graph.output[1]
+    assert "error of the answers that rounded weights make was " in corrected(two)
+    assert "make, as a share of each output's variance, was " in corrected(two_by_three())
+
+
+def corrected(model):
+    return " ".join(compress.apply(model, "correct_bias", calibration=Dataset(rows())).changed.notes)
