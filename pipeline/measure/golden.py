@@ -102,7 +102,7 @@ def _mapped(artifact: Artifact, store: Store) -> Array:
 def compared(board: Array, reference: Reference) -> Deviation:
     """`board` has the rows `reference.rows`, in their order."""
     sums = _Sums(board, reference)
-    own = max(sums.errors, default=0.0)
+    own = max(filter(math.isfinite, sums.errors), default=0.0)
     columns: tuple[int, ...] = ()
     one_axis = board.ndim == 2 + reference.sequences
     if sums.rows >= LEAST_ROWS_OF_COLUMN and one_axis and reference.width <= MOST_COLUMNS:
@@ -115,6 +115,7 @@ def compared(board: Array, reference: Reference) -> Deviation:
 class _Sums:
     """Root mean squares of what `compared` needs, piece by piece: answers may be large. The steps of sequences count as rows."""
 
+    @np.errstate(invalid="ignore")  # infinity less infinity
     def __init__(self, board: Array, reference: Reference) -> None:
         width = reference.width
         self.rows = board.size // width
@@ -129,7 +130,8 @@ class _Sums:
         self.distance, self.signal = (float(np.sqrt(each.sum() / (self.rows * width))) for each in (distance, signal))
         self.errors = [float(np.sqrt(each.sum() / (self.rows * width))) for each in errors]
         self.column_distances = np.sqrt(distance / self.rows)
-        self.column_errors = np.sqrt(np.max([np.zeros(width), *errors], axis=0) / self.rows)
+        known = [np.where(np.isfinite(each), each, 0) for each in errors]  # other kernels may answer infinity
+        self.column_errors = np.sqrt(np.max([np.zeros(width), *known], axis=0) / self.rows)
         self.column_spreads = np.sqrt(np.maximum(signal / self.rows - (total / self.rows) ** 2, 0))
 
 
@@ -156,6 +158,8 @@ def doubt_of(board: Array, reference: Reference) -> Doubt | None:
     if board.dtype.kind in "iub":
         return _doubt_of_integers(board, reference)
     found = compared(board, reference)
+    if not math.isfinite(found.distance):
+        return _differs("this host answers NaN or infinity, and the board numbers", reference)
     if found.distance > found.within:
         far, may = (units.percent(each / (found.signal or 1)) for each in (found.distance, found.within))
         rows = units.counted(len(board), "row")
@@ -274,7 +278,7 @@ def first_outputs(references: Sequence[Reference], *, of_host: bool) -> tuple[Fi
         first = _cut(each.answers, each._replace(rows=each.rows[: wire.GOLDEN_ROWS]), each.width)
         count = len(first) * values
         typical = math.sqrt(count * float(np.square(first).mean())) if count else 0.0  # the first values may all be 0
-        size = max(float(np.linalg.norm(first[:, :values])), typical, 1e-12)
+        size = max(filter(math.isfinite, (float(np.linalg.norm(first[:, :values])), typical, 1e-12)))
         own = _own_error(each, values) * math.sqrt(len(first)) if of_host else 0.0
         found.append(FirstOutput(each.output, values, size, max(AT_LEAST, TIMES_OWN_ERROR * own / size)))
     return tuple(found)
@@ -286,7 +290,7 @@ def _own_error(reference: Reference, values: int) -> float:
         return 0.0
     here = _cut(reference.answers, reference, values)
     own = [np.linalg.norm(_cut(other, reference, values) - here, axis=1) for other in reference.others]
-    return max((float(each.max()) for each in own), default=0.0)
+    return max(filter(math.isfinite, (float(each.max()) for each in own)), default=0.0)
 
 
 def _cut(answers: Array, reference: Reference, values: int) -> Wide:

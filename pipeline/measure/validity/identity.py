@@ -73,8 +73,9 @@ def golden_differs(observed: Observed) -> Doubt | None:
     """Doubt launches whose answers are far from what is known to be right: see pipeline/measure/golden.py."""
     for side in observed.sides:
         found = [each for launch in side.launches for each in _apart(side.expected, launch.golden)]
-        worst = max(found, key=lambda each: (each.distance > each.within, each.distance), default=None)
-        if worst and worst.distance > worst.within:
+        wrong = [each for each in found if not each.distance <= each.within]  # also where a distance is NaN
+        if wrong:
+            worst = max(wrong, key=lambda each: each.distance)
             where = f"in the output '{shortened(worst.output, 100)}', " if worst.output else ""
             return Doubt(
                 what="golden differs",

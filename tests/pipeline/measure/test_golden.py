@@ -324,3 +324,19 @@ def test_masks_of_millions_of_values_are_judged_in_no_time():
     board[:] = 0
     board[:, :10] = 1  # less than 1 %
     assert golden.doubt_of(board, reference) is None
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_answers_of_this_host_that_are_not_numbers_allow_nothing(bad):
+    """One infinity of other kernels let the board answer anything; one of the same kernels was never compared."""
+    pictures = RNG.uniform(size=(6, 4, 4)).astype("float32")
+    broken = pictures.copy()
+    broken[1, 2, 2] = bad
+    others = golden.Reference(pictures, (broken,), EVERY[:6])
+    assert golden.doubt_of(pictures, others) is None
+    assert "where other kernels may be 1.00 % apart" in golden.doubt_of(5 * pictures, others).evidence
+    assert of_launch([others], [pictures]) is None
+    assert of_launch([others], [5 * pictures]) is not None
+    here = golden.Reference(broken, (), EVERY[:6])
+    assert "this host answers NaN or infinity" in golden.doubt_of(pictures, here).evidence
+    assert of_launch([here], [pictures]).endswith("the two cannot be compared")
