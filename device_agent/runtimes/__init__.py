@@ -6,7 +6,7 @@ A runtime's file imports its library at the top (import_ns measures that) and ha
     open_model(path, launch) -> a Model of runtimes/_model.py, with
         allocate             None, or what prepares the loaded model, if the library has such a step; called once, first
         inputs               a Tensor for each input that is fed, first those of launch.inputs in their order
-        feed(arrays, fresh)  set the inputs to these, as `fitted` made them. Not timed. None: keep what is there
+        feed(arrays, fresh)  set the inputs to these, as `fitted` made them; `fresh`: state begins with zeros. Not timed
         invoke()             one inference. The ONLY thing that is timed
         outputs()            the answers of the last invoke, in the order of launch.outputs: dequantized where quantized
         reset()              forget what is left of earlier inferences
