@@ -22,7 +22,12 @@ def table(run: RunRecord, _trust: Trust) -> Table:
     model = run.loaded.model
     files = [one for one in run.converted if one.variant != "baseline" and one.inputs and one.outputs]
     lines = [
-        ("input", *_cells(spec), _given_by(spec, model, _rows(run)), _in_files(files, spec, place, inputs=True))
+        (
+            "input",
+            *_cells(spec),
+            _given_by(spec, model, run.loaded.data.evaluation),
+            _in_files(files, spec, place, inputs=True),
+        )
         for place, spec in enumerate(model.inputs)
     ]
     lines += [
@@ -45,18 +50,13 @@ def _cells(spec: TensorSpec) -> tuple[str, str, str]:
     return shortened(spec.name, LONGEST_NAME) or units.UNKNOWN, spec.dtype or units.UNKNOWN, shape
 
 
-def _rows(run: RunRecord) -> Rows | None:
-    data = run.loaded.data
-    return data.evaluation or data.calibration or data.training
-
-
 def _given_by(spec: TensorSpec, model: Model, rows: Rows | None) -> str:
     output = dict(model.state).get(spec.name)
     if output is not None:
         return f"state: zeros, then '{shortened(output, LONGEST_NAME)}' of the step before"
     column = next((each for each in rows.inputs if each.name == spec.name), None) if rows else None
     if column is None:
-        return "no rows: zeros" if rows is None else units.UNKNOWN
+        return "no evaluation rows: zeros" if rows is None else units.UNKNOWN
     return "a constant" if column.constant else f"rows of {units.shape(column.shape)}"
 
 

@@ -31,6 +31,14 @@ def test_each_is_named_with_what_it_comes_from_and_is_for():
     ]  # fmt: skip
 
 
+def test_rows_that_the_board_does_not_get_are_not_said_to_come():
+    """Calibration rows do not go to the board."""
+    one = voice()
+    data = msgspec.structs.replace(one.data, calibration=one.data.evaluation, evaluation=None)
+    cells = lines_of(run_with(msgspec.structs.replace(one, data=data)))
+    assert [line[4] for line in cells[:2]] == ["no evaluation rows: zeros"] * 2
+
+
 def test_what_files_make_of_them():
     one = loaded(
         [spec("image", (None, 8)), spec("ids", (None, 4), "int32")], [spec("scores", (None, 4))], file_format="keras"
