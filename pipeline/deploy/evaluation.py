@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import units
+from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.plan_tables import MeasureTable
 from pipeline.records import VARIANTS, Artifact, Converted, Data
+from pipeline.safe_text import shortened
 from pipeline.store import Store
 from targets import provision
 
@@ -31,9 +33,17 @@ class EvaluationRows(NamedTuple):
 def evaluation_rows(
     plan: Plan, data: Data, converted: Sequence[Converted], store: Store, say: Callable[[str], None]
 ) -> EvaluationRows | None:
-    """All rows, or a random choice seeded by the plan, so no class is favoured: as many as the plan says, and as `answer_bytes` allows."""
+    """All rows, or a random choice seeded by the plan, so no class is favoured: as many as the plan says, and as `answer_bytes` allows.
+    PlanError where there are constants and no rows: the board would be given zeros for both.
+    """
     rows = data.evaluation
     if rows is None:
+        constants = plan.tables.model.constants
+        if constants:
+            raise PlanError(
+                f"{plan.path}: model.constants names '{shortened(min(constants), 100)}', and without rows the board runs on zeros",
+                hint="Give rows with [data] evaluation, one is enough; or leave constants out, to measure with zeros.",
+            )
         return None
     table = plan.tables.measure
     wanted = min(rows.rows, table.evaluation_rows or rows.rows)

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import deploy, frameworks
 from pipeline.deploy import evaluation
-from pipeline.errors import StageError
+from pipeline.errors import PlanError, StageError
 from pipeline.plan import Plan
 from pipeline.plan_tables import MeasureTable, ModelTable, Tables
 from pipeline.records import Column, Converted, Data, Rows
@@ -123,3 +123,12 @@ def test_a_large_file_is_sent_from_the_disk(store, monkeypatch):
     path.write_bytes(data[:-1] + b"x")
     with pytest.raises(StageError, match="is damaged"):
         deploy._content(artifact, store)
+
+
+def test_constants_without_rows_would_be_zeros(tmp_path, store):
+    """The time of a model that was told 0 Hz is not the one that was asked for."""
+    tables = Tables(model=ModelTable(path="m.onnx", constants={"sr": 16000}))
+    told = Plan(path=tmp_path, sha256="0" * 64, tables=tables)
+    with pytest.raises(PlanError, match=r"model\.constants names 'sr', and without rows the board runs on zeros"):
+        evaluation.evaluation_rows(told, Data(), (), store, print)
+    assert evaluation.evaluation_rows(plan(tmp_path), Data(), (), store, print) is None
