@@ -81,7 +81,8 @@ def custom_objects(reference: str, folder: Path, key: str = KEY) -> dict[str, An
             hint="Give your module another name.",
         )
     if not callable(function):
-        raise PlanError(f"{key}: {module_name}.py has no function '{name}'", hint="Correct the name.")
+        known = ", ".join(item for item, value in vars(module).items() if callable(value) and item[0] != "_")
+        raise PlanError(f"{key}: {module_name}.py has no function '{name}'", hint=f"It has: {known or 'none'}.")
     if not isinstance(found, dict) or not all(isinstance(each, str) and callable(what) for each, what in found.items()):
         raise PlanError(
             f"{key}: {reference} returned {type(found).__name__}, and a dict of names and classes or functions is expected",

@@ -107,8 +107,8 @@ def check_column(
         raise DataError(
             f"the rows of {rows} are {order.have} {shape}, but {file}'s input '{spec.name}' is {order.want} {want}"
             if order
-            else f"a row of {rows} has shape {shape}, but {file}'s input '{spec.name}' takes {want}",
-            hint=order.hint if order else _shape_hint(shape, want or ()),
+            else f"a {'step of a row' if steps else 'row'} of {rows} has shape {shape}, but {file}'s input '{spec.name}' takes {want}",
+            hint=order.hint if order else STEPS_HINT if steps else _shape_hint(shape, want or ()),
         )
     floats = all(np.dtype(each).kind == "f" for each in (column.dtype, spec.dtype) if each != "bfloat16")
     quantized = (
@@ -133,6 +133,8 @@ class Order(NamedTuple):
     hint: str
 
 
+STEPS_HINT = "Give (sequences, steps, ...): model.state and model.sequences make each row a sequence of steps."
+
 ORDERS = (
     ((1, 2, 0), Order("NCHW", "NHWC", "Channels come last in this model: x = x.transpose(0, 2, 3, 1).")),
     ((2, 0, 1), Order("NHWC", "NCHW", "Channels come first in this model: x = x.transpose(0, 3, 1, 2).")),
@@ -154,6 +156,8 @@ def _shape_hint(have: tuple[int, ...], want: tuple[int | None, ...]) -> str:
         return "The last axis (channels) is missing: x = x[..., None]."
     if len(have) == 2 and have[::-1] == want:
         return "The two axes are swapped: x = x.transpose(0, 2, 1)."
+    if want and fits(have, want[1:]):
+        return "The first axis is missing. A tf.data.Dataset of rows needs .batch(32), for other data x = x[:, None]."
     return "Prepare the rows as they were prepared for training."
 
 

@@ -12,6 +12,7 @@ from pipeline.load import data
 from pipeline.load.request import Request
 from pipeline.load.table import Loader, load_loader
 from pipeline.plan import FORMATS, Plan, check_file
+from pipeline.plan_tables import ModelTable
 from pipeline.progress import Progress
 from pipeline.records import Artifact, Data, Loaded, Model
 from pipeline.safe_text import shortened
@@ -23,7 +24,6 @@ A_FOLDER = (
     "model.save('model.keras')."
 )
 
-SIGNATURES = ("saved_model", "tflite")
 VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnxruntime", "h5py")
 
 
@@ -85,16 +85,21 @@ def _check_unread(rows: Data, store: Store) -> None:
 
 def check(plan: Plan) -> None:
     """Check what can be checked before anything is made: the files must be there, and of a kind that is known."""
-    path, signature = plan.file(plan.tables.model.path), plan.tables.model.signature
-    loader = _loader(path, f"{plan.path}: model.path")
-    if signature is not None and loader.FORMAT not in SIGNATURES:
-        raise PlanError(
-            f"{plan.path}: model.signature: {path.name} has one function, without a name, and no '{shortened(signature, 100)}'",
-            hint="Leave signature out: only SavedModels and .tflite files have several.",
-        )
-    custom_objects.check(plan.tables.model.custom_objects, plan.folder, f"{plan.path}: {custom_objects.KEY}")
+    table = plan.tables.model
+    _check_keys(table, _loader(plan.file(table.path), f"{plan.path}: model.path"), plan.path)
+    custom_objects.check(table.custom_objects, plan.folder, f"{plan.path}: {custom_objects.KEY}")
     if plan.tables.compare.baseline is not None:
         _loader(plan.file(plan.tables.compare.baseline), f"{plan.path}: compare.baseline")
+
+
+def _check_keys(table: ModelTable, loader: Loader, plan: Path) -> None:
+    """A key that this kind of file has no use for would be ignored, and the plan would seem to say what is run."""
+    for key, value, formats, why in (
+        ("signature", table.signature, ("saved_model", "tflite"), "has no signatures"),
+        ("custom_objects", table.custom_objects, ("keras",), "is not a Keras model, and has no classes of your own"),
+    ):
+        if value is not None and loader.FORMAT not in formats:
+            raise PlanError(f"{plan}: model.{key}: {Path(table.path).name} {why}", hint=f"Leave {key} out of [model].")
 
 
 def _loader(path: Path, key: str) -> Loader:

@@ -74,7 +74,7 @@ class Stage:
         first = next(elements, None)
         if first is None:
             raise DataError(
-                f"{self.key}: it gave no rows",
+                f"{self.key} gave no rows",
                 hint="An iterator that was used up gives nothing again: let the function make it, each time that it is called.",
             )
         name = data_labels.name_of_labels(first.columns) if first.labels is None else None

@@ -11,6 +11,7 @@ import numpy as np
 from pipeline import frameworks
 from pipeline.errors import DataError, PlanError
 from pipeline.frameworks import Array
+from pipeline.frameworks.rows import STEPS_HINT
 from pipeline.load import data as reading
 from pipeline.load.request import Request
 from pipeline.records import Column, Data, Rows, TensorSpec
@@ -74,6 +75,8 @@ def fitted(
 
 def _fitted(rows: Rows, argument: Request, inputs: Sequence[TensorSpec], key: str, store: Store) -> Rows:
     free = {each.name: each for each in inputs if each.name not in {*argument.constants, *argument.state}}
+    for column in rows.inputs:
+        _check_not_said(column.name, argument, key)
     rows = _named(rows, free, argument.name, key, store)
     columns = []
     for column in rows.inputs:
@@ -126,6 +129,15 @@ def _named(rows: Rows, free: Mapping[str, TensorSpec], file: str, key: str, stor
     return msgspec.structs.replace(rows, inputs=tuple(columns[name] for name in free))
 
 
+def _check_not_said(name: str, argument: Request, key: str) -> None:
+    said = next((each for each in ("state", "constants") if name in getattr(argument, each)), None)
+    if said is not None:
+        raise DataError(
+            f"the rows of {key} have '{shortened(name, 100)}', and model.{said} of the plan says what that input takes",
+            hint=f"Leave it out of the rows, or out of [model] {said}.",
+        )
+
+
 def _too_many(name: str, free: Mapping[str, TensorSpec], file: str, key: str) -> DataError:
     hint = f"{did_you_mean(name, free)}Its inputs are {_listed(list(free))}; labels are called labels or y."
     return DataError(f"the rows of {key} have '{shortened(name, 100)}', which {file} has no input for", hint=hint)
@@ -143,7 +155,7 @@ def _check_steps(column: Column, argument: Request, key: str) -> None:
     if argument.sequences and (not column.shape or not column.shape[0]):
         raise DataError(
             f"the rows of {key} are sequences, and those of the input '{column.name}' have no steps: a row has the shape {column.shape}",
-            hint="Give (sequences, steps, ...): model.state and model.sequences make each row a sequence of steps.",
+            hint=STEPS_HINT,
         )
 
 
@@ -214,7 +226,7 @@ def _constant(value: Any, spec: TensorSpec, key: str, file: str) -> Array:
     ):
         raise PlanError(
             f"{key} has the shape {found.shape}, and the input of {file} takes {_shown(spec.shape)}",
-            hint="Give lists in a list, as the shape says.",
+            hint="Give lists in lists, as the shape says." if spec.shape else "Give a number.",
         )
     return found
 

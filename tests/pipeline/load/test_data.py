@@ -198,7 +198,7 @@ def test_text_rows(empty):
 @pytest.mark.parametrize(
     ("body", "says", "hint"),
     [
-        ("return Batches()", "it gave no rows", "used up"),
+        ("return Batches()", "gave no rows", "used up"),
         ("return (each for each in 'ab'), np.ones(2)", "returned a generator", "one array"),
         ("return object()", "returned an object of type object", "one array"),
         ("return Refuses()", "which cannot be made into an array: not mine", "an array of rows"),

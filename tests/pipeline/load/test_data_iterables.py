@@ -137,13 +137,13 @@ GENERATOR_OF = "ready = (x for x in X)\ndef rows():\n    return ready\ndef again
 def test_an_iterator_that_was_used_up(empty):
     """It gives its rows to the first who asks; the copy in the store is what all steps read."""
     assert read(empty, GENERATOR_OF).evaluation.rows == 10
-    with pytest.raises(DataError, match=r"data\.calibration: it gave no rows") as caught:
+    with pytest.raises(DataError, match=r"data\.calibration gave no rows") as caught:
         read(empty, GENERATOR_OF, evaluation="rows", calibration="again")
     assert "let the function make it" in caught.value.hint
 
 
 WRONG = {
-    "nothing": ("return iter(())", "it gave no rows", "used up"),
+    "nothing": ("return iter(())", "gave no rows", "used up"),
     "fails at once": ("yield 1 / 0", "rows failed: ZeroDivisionError", "in that module"),
     "fails later": ("yield from X\n    raise ValueError('torn')", "rows failed after 10 rows: ValueError: torn", "in that module"),
     "other shapes": ("yield from (X[0], X[1], X[2, :1])", "row 2 of x has shape (1, 3), and the rows before it (2, 3)", "cut or pad"),

@@ -102,6 +102,28 @@ def test_a_constant_belongs_to_every_row(store):
     assert fixed[1].fixed == ()
 
 
+@pytest.mark.parametrize("said", ["state", "constants"])
+def test_rows_of_an_input_that_the_plan_fills_are_refused(store, said):
+    given = {"state": {"h": "hn"}, "constants": {"h": 0}}[said]
+    inputs = (X, TensorSpec(name="h", shape=(1,), dtype="float32"))
+    with pytest.raises(DataError, match=rf"have 'h', and model\.{said} of the plan says what that input takes"):
+        fitted(store, inputs, rows(store, x=zeros(3, 2, 4), h=zeros(3, 2, 1)), **{said: given})
+
+
+def test_rows_that_are_no_sequences_are_told_what_a_sequence_is(store):
+    with pytest.raises(
+        DataError, match=r"a step of a row of data.evaluation has shape \(\), .* takes \(4,\)"
+    ) as caught:
+        fitted(store, (X,), rows(store, x=zeros(3, 4)), sequences=True)
+    assert "(sequences, steps, ...)" in caught.value.hint
+
+
+def test_rows_without_their_first_axis_are_told_of_batches(store):
+    with pytest.raises(DataError, match=r"has shape \(\)") as caught:
+        fitted(store, (X,), rows(store, x=zeros(3)))
+    assert ".batch(32)" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("value", "spec", "said"),
     [
