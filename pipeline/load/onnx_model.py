@@ -1,10 +1,12 @@
 """Load an .onnx file."""
 
+from typing import Any
+
 import msgspec
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.errors import ModelError
+from pipeline.errors import DataError, ModelError
 from pipeline.frameworks import onnx_signature
 from pipeline.frameworks.causes import cause_of
 from pipeline.load import answers, not_a_model
@@ -67,7 +69,11 @@ def readable(name: str) -> bool:
 def read(argument: Request, tell: Tell) -> Loaded:
     """Return its inputs and outputs, its parameters, and its answers for the evaluation rows. Runs in a child."""
     proto = frameworks.onnx_proto(argument.store().path(argument.artifact), argument.name)
-    loaded = answers.of_file(argument, tell, FORMAT)
+    try:
+        loaded = answers.of_file(argument, tell, FORMAT)
+    except DataError as error:
+        hint = _state_hint(argument, proto)  # first: rows for a state, or a constant, would run and mean nothing
+        raise error if hint is None else DataError(error.message, hint=f"{hint}. {error.hint}") from error
     try:
         parameters = sum(values.size for _, values in frameworks.onnx_weights(proto))
     except Exception as error:
@@ -75,10 +81,12 @@ def read(argument: Request, tell: Tell) -> Loaded:
             f"{argument.name} is damaged: a tensor of it holds more or less than its shape says ({cause_of(error)})",
             hint="Copy it again, or export it again from the program that made it.",
         ) from error
-    hint = (
-        None
-        if argument.state
-        else onnx_signature.suggestion(onnx_signature.state_candidates(onnx_signature.signature(proto)))
-    )
+    hint = _state_hint(argument, proto)
     loaded = msgspec.structs.replace(loaded, notes=() if hint is None else (f"{hint}.",))
     return msgspec.structs.replace(loaded, model=msgspec.structs.replace(loaded.model, parameters=parameters))
+
+
+def _state_hint(argument: Request, proto: Any) -> str | None:
+    if argument.state:
+        return None
+    return onnx_signature.suggestion(onnx_signature.state_candidates(onnx_signature.signature(proto)))

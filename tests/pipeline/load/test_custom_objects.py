@@ -66,3 +66,17 @@ def test_a_module_that_is_not_there(project):
     plan = project.plan(plan_for("own.keras", 'custom_objects = "gone:known"'))
     with pytest.raises(PlanError, match=r"edge\.toml: model\.custom_objects: there is no gone\.py in"):
         load.check(plan)
+
+
+def test_a_function_that_is_not_there(project):
+    plan = plan_for("own.keras", 'custom_objects = "mine_of_load:gone"')
+    with pytest.raises(PlanError, match=r"mine_of_load\.py has no function 'gone'") as caught:
+        project.load(plan)
+    assert "known" in caught.value.hint
+
+
+@pytest.mark.parametrize("key", ['signature = "main"', 'custom_objects = "mine_of_load:known"'])
+def test_keys_that_a_file_has_no_use_for(project, key):
+    (project.folder / "m.onnx").write_bytes(b"\x08\x08")
+    with pytest.raises(PlanError, match=r"edge\.toml: model\.\w+: m\.onnx (has no signatures|is not a Keras model)"):
+        load.check(project.plan(plan_for("m.onnx", key)))
