@@ -15,7 +15,6 @@ from pipeline.plan import FORMATS, Plan, check_file
 from pipeline.plan_tables import ModelTable
 from pipeline.progress import Progress
 from pipeline.records import Artifact, Data, Loaded, Model
-from pipeline.safe_text import shortened
 from pipeline.spelling import did_you_mean
 from pipeline.store import Store, key_of, versions
 

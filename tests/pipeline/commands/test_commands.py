@@ -177,7 +177,7 @@ def test_threads_that_would_share_a_cpu(tmp_path):
     [
         ("def rows(): raise SystemExit(3)", "SystemExit"),
         ("import sys\nsys.exit(3)", "SystemExit"),
-        ("def rows(): return [[1], [1, 2]]", "array"),
+        ("def rows(): return [[1], [1, 2]]", "1 row but 2 labels"),
         ("def rows(): return 'abc'", "dtype"),
         ("def rows(): return None", "returned nothing (None)"),
         ("import numpy.ma as ma\ndef rows(): return ma.masked_equal([[1.0, 2.0]], 2)", "a masked array"),
