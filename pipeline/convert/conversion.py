@@ -204,7 +204,7 @@ def _unopened(about: Converted, argument: Request, path: Path, label: str) -> Co
         file = tflite_schema.read(path.read_bytes(), label)
     except ModelError:  # the board's runtime may open it, and says so if not
         return about
-    found = tflite_names.interface(file, label, argument.signature)
+    found = tflite_names.run_by_boards(file, label, argument.signature)
     ends = _paired(argument.model, _specs(found.inputs), _specs(found.outputs), label, made=False)
     return msgspec.structs.replace(about, inputs=ends.inputs.specs, outputs=ends.outputs.specs, notes=ends.notes)
 

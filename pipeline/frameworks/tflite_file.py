@@ -27,7 +27,7 @@ class Tflite(Runner):
     """A .tflite file in LiteRT, one row at a time: what a board does."""
 
     def __init__(self, path: Path, name: str, *, plain: bool = False, signature: str | None = None) -> None:
-        """`plain`: without XNNPACK, to see every operator. `signature`: of the plan. PlanError if the file does not have it."""
+        """`plain`: without XNNPACK, to see every operator. `signature`: of the plan, where the file has it."""
         self.path, self.name, self.plain, self.signature = path, name, plain, signature
         self._open()
         details = self.interpreter.get_input_details(), self.interpreter.get_output_details()
@@ -139,7 +139,7 @@ def _names(
             )
             for what, ends in (("input", inputs), ("output", outputs))
         }
-    found = tflite_names.interface(file, name, signature)
+    found = tflite_names.run_by_boards(file, name, signature)
     if found.subgraph:
         raise ModelError(
             f"boards run the first function of {name}, and its signature '{shortened(found.signature or '', 100)}' is another one",

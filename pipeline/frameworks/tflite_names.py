@@ -49,6 +49,17 @@ def interface(file: TfliteFile, name: str, signature: str | None = None) -> Inte
     )
 
 
+def run_by_boards(file: TfliteFile, name: str, signature: str | None = None) -> Interface:
+    """As `interface`, of an opened file: by the signature where the file has it, else by that of its first function, which boards run.
+
+    A baseline need not call its function as the plan's model does. The loader has asked `interface` what the plan's signature is.
+    """
+    if signature not in {each.key for each in file.signatures}:
+        first = [each.key for each in file.signatures if not each.subgraph]
+        signature = DEFAULT if DEFAULT in first else next(iter(first), None)
+    return interface(file, name, signature)
+
+
 def _chosen(file: TfliteFile, name: str, key: str | None) -> Signature | None:
     by_key = {each.key: each for each in file.signatures}
     known = shortened(", ".join(by_key))
