@@ -1,6 +1,10 @@
 """The launch that benchmarks change with device_agent.record.replace: one thread, one row, no meters."""
 
+import statistics
+import sys
+
 from device_agent import wire
+from targets import Session
 
 LAUNCH = wire.Launch(
     mode="time",
@@ -26,3 +30,13 @@ LAUNCH = wire.Launch(
     idle_ns=0,
     pattern_ns=0,
 )
+
+
+def median_s(session: Session, launch: wire.Launch) -> float:
+    """Return the median of one launch in seconds, as the agent measures it."""
+    job = session.submit((launch,), "benchmark")
+    (answer,) = (each for each in session.follow(job) if not isinstance(each, wire.Event))
+    session.forget(job)  # so that the same launch is measured again
+    if not isinstance(answer, wire.Launched):
+        sys.exit(f"a launch failed: {answer}")
+    return statistics.median(answer.latency_ns) / 1e9

@@ -26,7 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks._support import command
-from benchmarks._support.launches import LAUNCH
+from benchmarks._support.launches import LAUNCH, median_s
 from benchmarks._support.machine import describe
 from benchmarks._support.results import ROOT, results
 from device_agent import wire
@@ -119,16 +119,6 @@ def tool(path: Path, runs: int) -> float:
         return float(json.loads(Path(result.name).read_text())["latency"]["median_ms"]) / 1e3
 
 
-def ours(session: Session, launch: wire.Launch) -> float:
-    """Return the median of one launch of ours in seconds, as the agent measures it."""
-    job = session.submit((launch,), "benchmark")
-    (answer,) = (each for each in session.follow(job) if not isinstance(each, wire.Event))
-    session.forget(job)  # so that the same launch is measured again
-    if not isinstance(answer, wire.Launched):
-        sys.exit(f"our launch failed: {answer}")
-    return statistics.median(answer.latency_ns) / 1e9
-
-
 def alternately(rounds: int, mine: Callable[[], float], other: Callable[[], float]) -> list[tuple[float, float]]:
     pairs = []
     for number in range(rounds):
@@ -203,10 +193,10 @@ def compared(
         timed_min_ns=round(TIMED_S * 1e9),
         timed_max_runs=100_000,
     )
-    runs = max(20, round(TIMED_S / ours(session, launch)))
+    runs = max(20, round(TIMED_S / median_s(session, launch)))
 
     def mine() -> float:
-        return ours(session, launch)
+        return median_s(session, launch)
 
     off = [keep(add, name, "a bare loop", alternately(rounds, mine, lambda: float(run(BARE, path, rows, runs))))]
     if runtime == "ai_edge_litert":

@@ -21,14 +21,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks._support import command
-from benchmarks._support.launches import LAUNCH
+from benchmarks._support.launches import LAUNCH, median_s
 from benchmarks._support.machine import describe
 from benchmarks._support.results import results
-from device_agent import wire
 from device_agent.record import replace
 from pipeline import units
 from pipeline.statistics.order import median_interval
-from targets import Session, inventory, open_session, provision
+from targets import inventory, open_session, provision
 
 WIDTH = 256
 
@@ -63,15 +62,6 @@ def tflite_file(path: Path) -> tuple[str, str]:
 
     first, second = (str(each["index"]) for each in Interpreter(str(path)).get_output_details())
     return first, second
-
-
-def median_s(session: Session, launch: wire.Launch) -> float:
-    job = session.submit((launch,), "benchmark")
-    (answer,) = (each for each in session.follow(job) if not isinstance(each, wire.Event))
-    session.forget(job)  # so that the same launch is measured again
-    if not isinstance(answer, wire.Launched):
-        sys.exit(f"a launch failed: {answer}")
-    return statistics.median(answer.latency_ns) / 1e9
 
 
 def main() -> None:

@@ -18,8 +18,6 @@ KINDS = {
     "map_type": "map", "opaque_type": "opaque value",
 }  # fmt: skip
 UNNAMED = re.compile(r"unk__\d+|[?*]?")  # how exporters write an axis that has no name
-NO_BATCH = re.compile(r"seq|time|len|frame|step|token|sample|height|width", re.IGNORECASE)
-"""Names of open axes that are something else than a batch."""
 
 WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 MARKS = {
@@ -93,23 +91,6 @@ def cut_hint(values: Collection[Value], whole: Signature) -> str:
         inputs = [each.name for each in whole.inputs]
         return f"Cut it off: onnx.utils.extract_model('model.onnx', 'cut.onnx', {inputs}, {outputs})."
     return "Cut the model where there are numbers: onnx.utils.extract_model('model.onnx', 'cut.onnx', [inputs], [outputs])."
-
-
-def batches(whole: Signature, fed: Collection[str], answers: Collection[str] | None = None) -> bool:
-    """Return whether the first axis is that of rows: open or 1 in each input of `fed` and in each output (of `answers`).
-
-    An open axis whose name says that it is a time or a size is not taken for rows; an output of unknown rank says nothing.
-    """
-    inputs = [each for each in whole.inputs if each.name in fed]
-    outputs = [each for each in whole.outputs if answers is None or each.name in answers]
-    known = [each.shape for each in (*inputs, *outputs) if each.shape is not None]
-    if not inputs or any(each.shape is None for each in inputs):
-        return False
-    return all(shape and _may_be_rows(shape[0]) for shape in known)
-
-
-def _may_be_rows(axis: int | str | None) -> bool:
-    return axis == 1 if isinstance(axis, int) else axis is None or not NO_BATCH.search(axis)
 
 
 def state_candidates(whole: Signature) -> dict[str, str]:

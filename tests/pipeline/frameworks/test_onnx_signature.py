@@ -7,7 +7,6 @@ from pipeline.frameworks import onnx_signature
 from pipeline.frameworks.onnx_signature import (
     Signature,
     Value,
-    batches,
     refusal,
     signature,
     state_candidates,
@@ -140,42 +139,6 @@ def test_where_to_cut_is_said():
     hint = onnx_signature.cut_hint([whole.outputs[0]], whole)
     assert "onnx.utils.extract_model('model.onnx', 'cut.onnx', ['x'], ['scores'])" in hint
     assert "[inputs], [outputs]" in onnx_signature.cut_hint([whole.inputs[0]], whole)
-
-
-@pytest.mark.parametrize(
-    ("inputs", "outputs", "expected"),
-    [
-        ([(None, 4)], [(None, 2)], True),
-        ([(1, 4)], [(1, 2), (None, 3)], True),
-        ([("N", 4)], [None], True),
-        ([(15600,)], [(1, 521)], False),
-        ([(8, 4)], [(8, 2)], False),
-        ([()], [(1, 2)], False),
-        ([None], [(1, 2)], False),
-        ([(1, 4)], [(100, 7)], False),
-        ([(1, 4)], [()], False),
-        ([(1, 4), (2, 4)], [(1, 2)], False),
-        ([("sequence_length", 1, 4)], [("sequence_length", 1, 2)], False),
-        ([("batch_size", "seq")], [("batch_size", 2)], True),
-    ],
-)
-def test_which_axis_is_that_of_rows(inputs, outputs, expected):
-    whole = Signature(
-        tuple(value(f"x{i}", shape) for i, shape in enumerate(inputs)),
-        tuple(value(f"y{i}", shape) for i, shape in enumerate(outputs)),
-    )
-    assert batches(whole, [each.name for each in whole.inputs]) is expected
-
-
-def test_inputs_that_no_row_gives_do_not_count():
-    """As in silero VAD: the state's first axis is of layers, and the sampling rate has none."""
-    whole = Signature(
-        (value("input", ("batch", 512)), value("state", (2, "batch", 128)), value("sr", (), "int64")),
-        (value("output", ("batch", 1)), value("stateN", (None, None, None))),
-    )
-    assert batches(whole, ["input"], ["output"])
-    assert not batches(whole, ["input", "state"], ["output"])
-    assert not batches(whole, [], ["output"])
 
 
 @pytest.mark.parametrize(
