@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers
 
 from pipeline.frameworks.keras_graph import Copies, nodes_of, rebuild
-from pipeline.frameworks.rows import BATCH_ROWS, Array
+from pipeline.frameworks.rows import Array
 from pipeline.frameworks.types import KerasLayer, KerasModel, KerasNode, KerasTensor, LayerConfig, TfTensor
 
 K = TypeVar("K", bound=type)
@@ -221,24 +221,6 @@ def ranges_of(model: KerasModel) -> list[FakeQuantize]:
 
 def rounded_of(model: KerasModel) -> list[KerasLayer]:
     return [layer for layer in model.layers if isinstance(layer, Rounded)]
-
-
-def observe(model: KerasModel, rows: Array) -> None:
-    """Set the range of every activation to what these rows reach with the weights as they are."""
-    ranges = [layer for layer in ranges_of(model) if layer.fixed is None]
-    for layer in ranges_of(model):
-        layer.observing = True
-    try:
-        for layer in ranges:
-            layer.low.assign(0.0)
-            layer.high.assign(0.0)
-        for start in range(0, len(rows), BATCH_ROWS):
-            model(tf.constant(rows[start : start + BATCH_ROWS]), training=False)
-    finally:
-        for layer in ranges_of(model):
-            layer.observing = False
-    for layer in ranges:
-        layer.set_range(float(layer.low), float(layer.high))
 
 
 def before_fixed_output(model: KerasModel) -> KerasModel:

@@ -103,22 +103,6 @@ def test_prescribed_ranges_do_not_touch_what_is_trained(fq):
     assert layer.scale == 1 / 256
 
 
-def test_observing_is_of_all_rows_and_only_then(fq):
-    import keras
-
-    image = keras.Input((2,))
-    model = keras.Model(image, fq.FakeQuantize(name="range")(image))
-    rows = np.linspace(-1, 4, 2400, dtype=np.float32).reshape(-1, 2)
-    fq.observe(model, rows)
-    layer = model.get_layer("range")
-    assert (float(layer.low), float(layer.high)) == pytest.approx((-1, 4), abs=layer.scale)
-    fq.observe(model, rows[:600])
-    before = float(layer.high)
-    assert before < 2
-    model.predict(rows, verbose=0)
-    assert float(layer.high) == before
-
-
 def test_a_saved_model_is_known_and_answers_alike(fq, sets, tmp_path):
     from pipeline.compress.callbacks import fake_quantized
 
