@@ -1,6 +1,7 @@
 """A job is started in this process, with the real process of the job: what that gets, what it holds, and what keeps it from starting."""
 
 import fcntl
+import gc
 import json
 import os
 import re
@@ -33,6 +34,7 @@ def machine(tmp_path, monkeypatch):
     """The folder of the machine's lock. Nothing stays open, and no job runs on."""
     (tmp_path / "machine").mkdir()
     monkeypatch.setenv("EDGEPRESS_LOCK_FOLDER", str(tmp_path / "machine"))
+    gc.collect()  # what earlier tests left to the collector would be closed in the midst of this one
     before = names(Path("/proc/self/fd"))
     yield tmp_path / "machine"
     for file in (tmp_path / "edge" / "jobs").glob("*/process.json"):
