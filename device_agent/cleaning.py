@@ -19,7 +19,7 @@ from device_agent.files.layout import FOLDERS, Entry, Layout, is_ours, locked, n
 from device_agent.jobs.job import Job
 
 HASH = re.compile(b"[0-9a-f]{64}")
-OUTPUTS = re.compile(b'"outputs_sha256":\\[([^]]*)\\]')
+OUTPUTS = re.compile(b'"outputs_sha256":(\\[[^]]*\\]|"[^"]*")')  # one text in jobs of protocol 5 and older
 STARTED_NS = 60 * 10**9  # a job starts up this long before it is known to run
 OLD_RESULT_NS = 3600 * 10**9  # the host takes no older ones (targets/session.py)
 FILES = ("lock", "tuned.json", "tuned.json.new", "tune.log", "jetson_clocks.conf")  # in the root, next to FOLDERS

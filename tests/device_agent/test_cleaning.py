@@ -69,13 +69,14 @@ def test_what_a_running_job_needs_stays(agent, start):
     assert (names(agent.root / "blobs"), names(agent.root / "sites"), names(agent.root / "jobs")) == ([], [], [])
 
 
-def test_what_was_answered_and_not_fetched_stays(agent, start):
+@pytest.mark.parametrize("form", ['["{}"]', '"{}"'], ids=["this version", "one of a single output"])
+def test_what_was_answered_and_not_fetched_stays(agent, start, form):
     output = agent.store(b"what a job has answered")
     agent.run(launch(agent))
     events = agent.root / "jobs" / agent.last_job / "events"
     text = events.read_text()
     assert '"outputs_sha256":[]' in text
-    events.write_text(text.replace('"outputs_sha256":[]', f'"outputs_sha256":["{output}"]'))
+    events.write_text(text.replace('"outputs_sha256":[]', f'"outputs_sha256":{form.format(output)}'))
     another(start, agent).ask(ALL)
     assert output in names(agent.root / "blobs")
 
