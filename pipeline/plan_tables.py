@@ -42,6 +42,7 @@ class DataTable(Table, frozen=True):
     calibration: Text | None = None
     evaluation: Text | None = None
     raw: bool = False  # rows for quantized inputs are integers as the file holds them, and not real values
+    nonfinite: bool = False  # evaluation rows may hold NaN and infinity
 
 
 class ConvertTable(Table, frozen=True):

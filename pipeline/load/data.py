@@ -37,6 +37,7 @@ class Request(Record, frozen=True):
     scratch: str
     folder: str  # of the plan
     sources: dict[str, str]  # training, calibration, evaluation -> what the plan says
+    nonfinite: bool  # of the evaluation rows
 
 
 def is_file(text: str) -> bool:  # as with the endings of models: in capitals, too
@@ -64,7 +65,13 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
     if not sources:
         return Data()
     with store.scratch() as scratch:
-        request = Request(root=str(store.root), scratch=str(scratch), folder=str(plan.folder), sources=sources)
+        request = Request(
+            root=str(store.root),
+            scratch=str(scratch),
+            folder=str(plan.folder),
+            sources=sources,
+            nonfinite=table.nonfinite,
+        )
         return child.run(  # in our own folder: where else would a function of the user's look for its files?
             read_all, request, Data, progress.step, doing="reading [data]",
             limits=child_watch.of_plan(plan.tables.host), say=progress.say, fault=DataError, crashed=CRASHED,
@@ -84,7 +91,8 @@ def read_all(argument: Request, tell: Tell) -> Data:
         def say(note: str, done: int = done, news: str = news) -> None:
             tell(done, len(argument.sources), f"{news}: {note}")
 
-        stage = Stage(Path(tempfile.mkdtemp()), key, say)
+        nonfinite = argument.nonfinite and name == "evaluation"
+        stage = Stage(Path(tempfile.mkdtemp()), key, say, nonfinite=nonfinite)
         source, digest = _source(text, key, folder, stage)
 
         def make(
@@ -93,7 +101,9 @@ def read_all(argument: Request, tell: Tell) -> Data:
             return _rows(source(), stage, seen, store)
 
         # The answers of a first reading hold for as long as the source and the evaluation set are the same.
-        found[name], _ = store.remember("rows", key_of("rows", digest, evaluation_key, versions("numpy")), Rows, make)
+        found[name], _ = store.remember(
+            "rows", key_of("rows", digest, evaluation_key, nonfinite, versions("numpy")), Rows, make
+        )
         shutil.rmtree(stage.folder)
         if name == "evaluation":
             evaluation_key = key_of(found[name].inputs)

@@ -91,14 +91,20 @@ class ColumnWriter:
 
         An evaluation row of another input may hold -infinity: so masks of attention are written.
         """
-        mask = name != "x" and key == "data.evaluation"
+        evaluation = key == "data.evaluation"
+        mask = name != "x" and evaluation
         found = [self._bad] if mask else [self._bad, self._masked]
         count = sum(each.rows for each in found)
         if count:
             of, first = "" if name == "x" else f" of '{name}'", min(each.first for each in found if each.rows)
             raise DataError(
                 f"{key}: {count:,} of {self.rows:,} rows{of} hold NaN or infinity, the first is row {first}",
-                hint="Remove or repair them; a runtime answers such rows with nonsense.",
+                hint="Remove or repair them; a runtime answers such rows with nonsense."
+                + (
+                    " Where the model takes them, such as NaN for a missing value: [data] nonfinite = true."
+                    if evaluation
+                    else ""
+                ),
             )
 
 

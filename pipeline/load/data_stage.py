@@ -38,10 +38,10 @@ class Staged(NamedTuple):
 
 
 class Stage:
-    """Takes the rows of one set. `key` is where the plan names it; `tell` gets news."""
+    """Takes the rows of one set. `key` is where the plan names it; `tell` gets news; `nonfinite`: rows may hold NaN and infinity."""
 
-    def __init__(self, folder: Path, key: str, tell: Callable[[str], None]) -> None:
-        self.folder, self.key, self.tell = folder, key, tell  # an empty folder
+    def __init__(self, folder: Path, key: str, tell: Callable[[str], None], *, nonfinite: bool = False) -> None:
+        self.folder, self.key, self.tell, self.nonfinite = folder, key, tell, nonfinite  # an empty folder
         self._files = map(str, itertools.count())
 
     def whole(self, arrays: Mapping[str, Whole], labels: Whole | None = None) -> Staged:
@@ -65,7 +65,7 @@ class Stage:
         self.tell(f"{name}: {units.counted(array.shape[0], 'row')}")
         for part in array.parts():
             writer.add(part)
-        if finite:
+        if finite and not self.nonfinite:
             writer.check_finite(name, self.key)
         return writer.done()
 
@@ -102,7 +102,7 @@ class Stage:
         files = {}
         for each, column in columns.items():
             column.flush()
-            if each not in (None, name):
+            if each not in (None, name) and not self.nonfinite:
                 column.writer.check_finite(str(each), self.key)
             files[each] = column.writer.done()
         labels = files.pop(name) if name is not None else files.pop(None, None)

@@ -101,7 +101,7 @@ def run(case: Case, plain: Plain, edgepress: str, job: Path) -> Ran:
     data, model = "", ""
     if plain.said.get("written"):
         shutil.copy(plain.folder / "rows.npz", folder / "rows.npz")
-        data = '[data]\nevaluation = "rows.npz"'
+        data = '[data]\nevaluation = "rows.npz"' + ("\nnonfinite = true" if _nonfinite(folder / "rows.npz") else "")
         model = "".join(f"{key} = {_toml(value)}\n" for key, value in plain.said["model"].items())
     plan = PLAN.format(path=json.dumps(str(case.path)), model=model, data=data, formats=list(case.formats))
     (folder / "plan.toml").write_text(plan)
@@ -121,6 +121,11 @@ def run(case: Case, plain: Plain, edgepress: str, job: Path) -> Ran:
         record = None
     words = (folder / "stderr").read_text(errors="replace")
     return Ran(process.returncode, record, words, time.monotonic() - began, folder / "state", too_long)
+
+
+def _nonfinite(rows: Path) -> bool:
+    with np.load(rows, allow_pickle=False) as members:
+        return any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in members.values())
 
 
 def _toml(value: object) -> str:

@@ -11,8 +11,8 @@ from pipeline.progress import Silent
 MODEL = '[model]\npath = "m.tflite"\n'
 
 
-def read(project, **sources):
-    text = MODEL + "[data]\n" + "".join(f'{name} = "{value}"\n' for name, value in sources.items())
+def read(project, *, more="", **sources):
+    text = MODEL + "[data]\n" + more + "".join(f'{name} = "{value}"\n' for name, value in sources.items())
     if "training" in sources:
         text += '[[compress]]\npass = "x"\n'
     return data.read(project.plan(text), project.store, Silent())
@@ -124,6 +124,24 @@ def test_wrong_rows(empty, arrays, message):
     assert caught.value.exit_code == 2
     assert caught.value.hint
     assert not list(empty.store.tmp.iterdir())
+
+
+def test_missing_values_where_the_plan_lets_them_in(empty):
+    x = some(4)
+    x[1, 0, 0], x[2, 1, 1] = np.nan, np.inf
+    name = save(empty, "e.npz", x=x)
+    found = read(empty, evaluation=name, more="nonfinite = true\n")
+    np.testing.assert_array_equal(x_of(empty, found.evaluation), x)
+    with pytest.raises(DataError, match="2 of 4 rows hold NaN or infinity, the first is row 1") as caught:
+        read(empty, evaluation=name)  # though it was read before
+    assert "[data] nonfinite = true" in caught.value.hint
+
+
+def test_missing_values_are_let_into_evaluation_rows_alone(empty):
+    name = save(empty, "c.npz", x=some(4, 9) + np.nan)
+    with pytest.raises(DataError, match=r"data\.calibration: 4 of 4 rows hold NaN or infinity") as caught:
+        read(empty, evaluation=save(empty, "e.npz", x=some(4)), calibration=name, more="nonfinite = true\n")
+    assert "nonfinite" not in caught.value.hint
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"no zip at all"])
