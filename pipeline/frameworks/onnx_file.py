@@ -57,12 +57,13 @@ class Onnx(Runner):
         """The runtime's names, with the shapes of the file where the runtime does not tell a scalar from a tensor of unknown rank."""
         import onnx
 
-        whole = onnx_signature.signature(onnx.load(self.path, load_external_data=False))
+        model = onnx.load(self.path, load_external_data=False)
+        whole = onnx_signature.signature(model)
         for what, values in (("input", whole.inputs), ("output", whole.outputs)):
-            for value in values:
-                refusal = onnx_signature.refusal(value, what)
-                if refusal is not None:
-                    raise ModelError(f"{self.name}: {refusal}", hint=onnx_signature.cut_hint([value], whole))
+            refused = [value for value in values if onnx_signature.refusal(value, what) is not None]
+            if refused:
+                hint = onnx_signature.cut_hint(refused, whole, onnx_signature.zip_maps(model))
+                raise ModelError(f"{self.name}: {onnx_signature.refusal(refused[0], what)}", hint=hint)
         known = {each.name: each.shape for each in (*whole.inputs, *whole.outputs)}
         first, second = (tuple(_spec(each, known.get(each.name)) for each in ends) for ends in (inputs, outputs))
         return first, second

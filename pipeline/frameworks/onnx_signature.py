@@ -83,14 +83,24 @@ def refusal(value: Value, what: str) -> str | None:
     return None
 
 
-def cut_hint(values: Collection[Value], whole: Signature) -> str:
-    """Return how to cut the model so that these values are neither its inputs nor its outputs."""
-    names = {each.name for each in values}
-    outputs = [each.name for each in whole.outputs if each.name not in names]
+def cut_hint(values: Collection[Value], whole: Signature, zipped: Mapping[str, str] | None = None) -> str:
+    """Return how to cut the model so that these values are neither its inputs nor its outputs. `zipped`: of `zip_maps`."""
+    names, instead = {each.name for each in values}, zipped or {}
+    outputs = [
+        instead.get(each.name, each.name) for each in whole.outputs if each.name not in names or each.name in instead
+    ]
     if outputs and not names & {each.name for each in whole.inputs}:
         inputs = [each.name for each in whole.inputs]
-        return f"Cut it off: onnx.utils.extract_model('model.onnx', 'cut.onnx', {inputs}, {outputs})."
+        hint = f"Cut it off: onnx.utils.extract_model('model.onnx', 'cut.onnx', {inputs}, {outputs})."
+        if names & set(instead):
+            hint += " Or export it without ZipMap, which makes maps of the scores: skl2onnx does so with options={'zipmap': False}."
+        return hint
     return "Cut the model where there are numbers: onnx.utils.extract_model('model.onnx', 'cut.onnx', [inputs], [outputs])."
+
+
+def zip_maps(model: OnnxModel) -> dict[str, str]:
+    """Return for each output that is a sequence of maps from class to score the tensor of scores that it is made of."""
+    return {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "ZipMap" and node.input}
 
 
 def state_candidates(whole: Signature) -> dict[str, str]:

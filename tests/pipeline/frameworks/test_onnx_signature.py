@@ -1,9 +1,12 @@
 """Inputs and outputs of ONNX models: what they are, which cannot be given, which may be a state."""
 
+import re
+
 import numpy as np
 import pytest
 
-from pipeline.frameworks import onnx_signature
+from pipeline.errors import ModelError
+from pipeline.frameworks import onnx_file, onnx_signature
 from pipeline.frameworks.onnx_signature import (
     Signature,
     Value,
@@ -139,6 +142,48 @@ def test_where_to_cut_is_said():
     hint = onnx_signature.cut_hint([whole.outputs[0]], whole)
     assert "onnx.utils.extract_model('model.onnx', 'cut.onnx', ['x'], ['scores'])" in hint
     assert "[inputs], [outputs]" in onnx_signature.cut_hint([whole.inputs[0]], whole)
+
+
+def classifier(tmp_path, *, text):
+    """What skl2onnx makes of a linear classifier, as it comes: a label, and a map from class to score for each row."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    classes = {"classlabels_strings": ["a", "b", "c"]} if text else {"classlabels_ints": [0, 1, 2]}
+    keys = {"classlabels_strings": ["a", "b", "c"]} if text else {"classlabels_int64s": [0, 1, 2]}
+    kind = TensorProto.STRING if text else TensorProto.INT64
+    linear = helper.make_node(
+        "LinearClassifier", ["x"], ["label", "scores"], domain="ai.onnx.ml", post_transform="SOFTMAX",
+        coefficients=[1.0, -1.0, 0.5, 0.2, 0.1, 0.3], intercepts=[0.0, 0.1, 0.2], **classes,
+    )  # fmt: skip
+    zipped = helper.make_node("ZipMap", ["scores"], ["maps"], domain="ai.onnx.ml", **keys)
+    maps = helper.make_sequence_type_proto(
+        helper.make_map_type_proto(kind, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+    )
+    graph = helper.make_graph(
+        [linear, zipped], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2])],
+        [helper.make_tensor_value_info("label", kind, [None]), helper.make_value_info("maps", maps)],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "model.onnx")
+    return tmp_path / "model.onnx"
+
+
+@pytest.mark.parametrize(("text", "left"), [(False, ["label", "scores"]), (True, ["scores"])])
+def test_a_classifier_of_scikit_learn_is_cut_where_its_scores_are_numbers(tmp_path, monkeypatch, text, left):
+    import onnx
+
+    path = classifier(tmp_path, text=text)
+    with pytest.raises(
+        ModelError, match="the output 'label' is text" if text else "the output 'maps' is a sequence"
+    ) as raised:
+        onnx_file.Onnx(path, "model.onnx")
+    hint = raised.value.hint
+    assert "options={'zipmap': False}" in hint
+    call = re.search(r"onnx\.utils\.extract_model\(.*?\)", hint)[0]
+    monkeypatch.chdir(tmp_path)
+    exec(call, {"onnx": onnx})  # what the hint says must work
+    assert [each.name for each in onnx_file.Onnx(tmp_path / "cut.onnx", "cut.onnx").outputs] == left
 
 
 @pytest.mark.parametrize(
