@@ -37,6 +37,8 @@ def command(plan: Path, *, as_json: bool, quiet: bool) -> None:
 
 
 def _lines(now: Run) -> Iterator[tuple[str, str]]:
+    from pipeline.report.tables.tensors import batch_of
+
     loaded, model = now.loaded, now.loaded.model
     content = now.store.path(model.artifact)
     yield (
@@ -50,6 +52,9 @@ def _lines(now: Run) -> Iterator[tuple[str, str]]:
         yield "output", _output(spec, model)
     if model.sequences:
         yield "sequences", "a row is a sequence of steps, and the state ends with it; a latency is of one step"
+    batch = batch_of(loaded)
+    if batch is not None and batch > 1:
+        yield "batch", f"one inference takes {units.count(batch)} at once; a latency is of one inference"
     if model.accuracy_ratio is not None:
         yield "accuracy", f"{units.percent(model.accuracy_ratio)} on the evaluation rows"
     for name in ("training", "calibration", "evaluation"):
@@ -97,8 +102,10 @@ def _one(spec: TensorSpec, model: Model, axes: int | None) -> str:
 
 
 def _fixed(spec: TensorSpec) -> str:
-    """The shape in one inference, where the file leaves more than the first axis open."""
-    if spec.fixed is None or (spec.shape is not None and None not in spec.shape[1:]):
+    """The shape in one inference, where the file leaves it open; a first axis alone is 1 unless the plan says otherwise."""
+    if spec.fixed is None or (
+        spec.shape is not None and spec.fixed == tuple(1 if size is None else size for size in spec.shape)
+    ):
         return ""
     return f"; {units.shape(spec.fixed)} on the board"
 

@@ -9,7 +9,7 @@ from pipeline.records.subject import VARIANTS, Step, Subject, subject_of
 
 
 class Latency(Record, frozen=True):
-    """Steady state, one inference, batch 1.
+    """Steady state, of one inference: of whole inputs (`TensorSpec.fixed`), of sequences of one step.
 
     `median_s` is the median of the launches' medians (a launch is a fresh process); `low_s` to `high_s` is its
     distribution-free interval at 95 % or more, from 6 launches on (pipeline/statistics/order.py).

@@ -9,6 +9,7 @@ from pipeline.records import VARIANTS, Measurement, RunRecord
 from pipeline.report.pictures import memory, pairs, power, sensitivity, timeline
 from pipeline.report.pictures.svg import AXIS, LINE, ROW, WIDTH, Drawing, Picture, Scale, colour, scale_for
 from pipeline.report.tables.board_facts import place
+from pipeline.report.tables.tensors import one_inference
 from pipeline.report.trust import DOUBTFUL, INVALID, Trust, asked_for, guarded, has_interval, mark_of
 
 TAIL = 0.995  # a distribution is drawn up to this quantile: one preempted run would flatten all the others
@@ -118,7 +119,7 @@ def latencies(run: RunRecord) -> Picture | None:
             drawing.label(y + LINE - 4, one.file, _median(one))
             _dot(drawing, scale, one, y + LINE + 3)
             y += ROW
-    caption = "Median over launches, batch 1; lines: its 95 % interval, often narrower than the dot. "
+    caption = f"Median over launches, of {one_inference(run)}; lines: its 95 % interval, often narrower than the dot. "
     caption += "Logarithmic axis: the range is more than tenfold." if scale.log else "The axis starts at zero."
     if any(mark_of(one) == DOUBTFUL for one in valid):
         caption += ' Hollow and "?": doubted.'

@@ -3,7 +3,7 @@
 from pipeline import units
 from pipeline.records import Paired, RunRecord
 from pipeline.report.tables._columns import table_of
-from pipeline.report.tables.tensors import STEPS
+from pipeline.report.tables.tensors import STEPS, one_inference
 from pipeline.report.trust import Trust, level_of
 from pipeline.report.view import Shown, Table, Topic
 from pipeline.statistics.paired_test import ALPHA, LOOKS
@@ -29,7 +29,7 @@ def table(run: RunRecord, _trust: Trust) -> Table:
         meters = ", ".join(f"{one.name} ({one.rail}; {one.quality})" for one in run.deployment.meters) or "none"
         lines += [
             ("launches", f"fresh processes of each measurement: {spread([one.latency.launches for one in measured])}"),
-            ("runs", f"{spread([one.latency.runs for one in measured])} timed inferences in all, batch 1"),
+            ("runs", f"{spread([one.latency.runs for one in measured])} timed in all, each of {one_inference(run)}"),
             *([("sequences", STEPS)] if run.loaded.model.sequences else []),
             ("warm-up", f"{spread([one.warmup_runs for one in measured])} runs, not counted"),
             ("threads", spread([one.threads for one in measured])),

@@ -56,7 +56,7 @@ def table(run: RunRecord, trust: Trust) -> Table:
         for number, measurement in enumerate(asked_for(run), start=1)
     )
     marks = {line.mark for line in lines}
-    note = f"Lost: points of accuracy against the baseline. Latency: {one_inference(run)}, batch 1, the median over launches. "
+    note = f"Lost: points of accuracy against the baseline. Latency: {one_inference(run)}, the median over launches. "
     note += "Speed: against the baseline in the same runtime, by pairs where a limit judges it, else by the launches' 10th percentiles. Cold start: from the "
     note += f"start of the process to its first answer, files in the page cache. Memory: the peak of the process; model memory: what the model adds to it. Energy: net, of {one_inference(run)}, with its 95 % uncertainty."
     if not all(has_interval(measurement) for measurement in asked_for(run)):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline import units
-from pipeline.records import Converted, Model, Rows, RunRecord, TensorSpec
+from pipeline.records import Converted, Loaded, Model, Rows, RunRecord, TensorSpec
 from pipeline.report.tables._columns import table_of
 from pipeline.report.trust import Trust
 from pipeline.report.view import Shown, Table, Topic
@@ -13,7 +13,7 @@ TOPIC = Topic.MAKING
 SHOWN = Shown.DETAILS
 MOST_LINES = 60  # a language model has two inputs and outputs for each of its layers
 LONGEST_NAME = 80
-NOTE = "Shape: of the whole tensor, batch 1 on the board. In the files: where a file has another type or name for it than the model."
+NOTE = "Shape: of the whole tensor. In the files: where a file has another type or name for it than the model."
 STEPS = "A row is a sequence of steps, and the state ends with the row: a latency is of one step."
 
 
@@ -84,4 +84,24 @@ def _in_files(files: Sequence[Converted], spec: TensorSpec, place: int, *, input
 
 def one_inference(run: RunRecord) -> str:
     """What a latency and an energy are of."""
-    return "one step of a sequence" if run.loaded.model.sequences else "one inference"
+    what = "one step of a sequence" if run.loaded.model.sequences else "one inference"
+    size = batch_of(run.loaded)
+    return what if size is None else f"{what} (batch {units.count(size)})"
+
+
+def batch_of(loaded: Loaded) -> int | None:
+    """How many rows one inference on the board takes at once: the first axis of all inputs that rows fill. None where it is not known
+    to be that of a batch: an axis longer than 1 is one only where inputs and outputs share it, and the inputs have others as well.
+    """
+    model, rows = loaded.model, loaded.data.evaluation or loaded.data.calibration or loaded.data.training
+    given = {*dict(model.state), *(each.name for each in (rows.inputs if rows else ()) if each.constant)}
+    shapes = [each.shape if each.fixed is None else each.fixed for each in model.inputs if each.name not in given]
+    if any(shape is None for shape in shapes):
+        return None
+    found = {1 if shape[0] is None else shape[0] for shape in shapes if shape}
+    if len(found) != 1:
+        return None
+    size = found.pop()
+    outputs = [each.shape for each in model.outputs if each.name not in dict(model.state).values()]
+    shared = all(shape is not None and shape[:1] in ((size,), (None,)) for shape in outputs)
+    return size if size == 1 or (shared and all(len(shape) > 1 for shape in shapes if shape)) else None

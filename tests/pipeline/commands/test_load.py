@@ -44,6 +44,13 @@ def test_one_input_and_one_output_are_said_as_their_rows_are(lines):
     assert not words(said, "sequences", "note")
 
 
+def test_a_batch_of_the_plan_is_said(lines):
+    one = loaded([spec("image", (None, 8), fixed=(4, 8))], [spec("scores", (None, 4))], [column("image", (4, 8))])
+    said = lines(one)
+    assert words(said, "input") == ["image: float32 (any, 8), one row at a time; (4, 8) on the board"]
+    assert words(said, "batch") == ["one inference takes 4 at once; a latency is of one inference"]
+
+
 def test_state_and_constants_of_a_voice_detector(lines):
     said = lines(voice(), 'constants = { "sr" = 16000 }\nstate = { "h" = "hn", "c" = "cn" }\n')
     assert words(said, "input") == [

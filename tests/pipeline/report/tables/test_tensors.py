@@ -7,6 +7,8 @@ from pipeline import report
 from pipeline.commands.convert import _told
 from pipeline.records import BoardAccuracy
 from pipeline.report.compose import view_of
+from pipeline.report.pictures.files import pictures
+from pipeline.report.tables.tensors import batch_of
 from tests.support.loaded import column, loaded, spec, voice
 from tests.support.sample_run import measurement, paired_run, run_of
 
@@ -92,13 +94,13 @@ def test_a_latency_is_of_one_step_where_rows_are_sequences():
     for key in ("results", "latency", "method", "tensors"):
         table = view_of(stepwise).table(key)
         text = " ".join((table.note, *(cell for line in table.lines for cell in line.cells)))
-        assert "of one step" in text or "one step of a sequence, batch 1" in text, key
+        assert "of one step" in text or "one step of a sequence (batch 1)" in text, key
         table = view_of(plain).table(key)
         assert "step of" not in table.note
         assert ("sequences",) not in [line.cells[:1] for line in table.lines]
     judged = view_of(msgspec.structs.replace(paired_run(), loaded=voice())).table("judged")
-    assert "the time of one step of a sequence against the baseline" in judged.note
-    assert "the time of one inference against the baseline" in view_of(paired_run()).table("judged").note
+    assert "the time of one step of a sequence (batch 1) against the baseline" in judged.note
+    assert "the time of one inference (batch 1) against the baseline" in view_of(paired_run()).table("judged").note
 
 
 def test_of_several_outputs_the_worst_is_named():
@@ -127,3 +129,38 @@ def test_the_record_in_json_has_them(store):
     text = report.renderer("json").render(run_with(voice()), store)
     assert report.read(text.encode()).loaded.model.state == (("h", "hn"), ("c", "cn"))
     assert [each.name for each in report.read(text.encode()).loaded.model.inputs] == ["input", "sr", "h", "c"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "said"),
+    [
+        ([spec("x", (None, 8), fixed=(1, 8))], [spec("y", (None, 2))], "one inference (batch 1)"),
+        ([spec("x", (None, 8), fixed=(4, 8))], [spec("y", (None, 2))], "one inference (batch 4)"),
+        ([spec("x", (4, 8), fixed=(4, 8))], [spec("y", (4, 2))], "one inference (batch 4)"),
+        ([spec("x", (1, 8), fixed=(1, 8))], [spec("boxes", (100, 4))], "one inference (batch 1)"),
+        ([spec("wave", (15600,), fixed=(15600,))], [spec("y", (15600,))], "one inference"),
+        ([spec("rows", (257, 1), fixed=(257, 1))], [spec("y", (1, 2))], "one inference"),
+        ([spec("x", (None, 8), fixed=(4, 8)), spec("k", (2, 3), fixed=(2, 3))], [spec("y", (None, 2))], "one inference"),
+        ([], [], "one inference"),
+    ],
+)  # fmt: skip
+def test_the_batch_of_an_inference_is_said_where_it_is_known(inputs, outputs, said):
+    run = run_with(loaded(inputs, outputs, [column("x", (4, 8))]))
+    view = view_of(run)
+    assert f"Latency: {said}, the median" in view.table("results").note
+    assert ("runs", f"3,000 timed in all, each of {said}") in [line.cells for line in view.table("method").lines]
+    assert f"of {said}." in view.table("latency").note
+    (picture,) = [each for each in pictures(run) if each.title == "How long does one inference take?"]
+    assert picture.caption.startswith(f"Median over launches, of {said};")
+
+
+def test_an_axis_of_a_state_or_a_constant_is_no_batch():
+    assert batch_of(voice()) == 1
+    state = loaded(
+        [spec("x", (1, 8), fixed=(1, 8)), spec("h", (2, 4), fixed=(2, 4)), spec("k", (3, 2), fixed=(3, 2))],
+        [spec("y", (1, 2)), spec("hn", (2, 4))],
+        [column("x", (5, 8)), column("k", (3, 2), constant=True)],
+        state=(("h", "hn"),),
+        sequences=True,
+    )
+    assert batch_of(state) == 1
