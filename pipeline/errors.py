@@ -5,6 +5,7 @@
       DataError             2  data that does not fit the model
       StageError            5  a stage failed
         ModelError          5  a file that is not a usable model
+          CannotRunError    5  a runtime opened it, and cannot run it on what it was given
         PromiseError        5  a pass did not do what it promised
         ChildError          5  a child process died or was killed
       TargetError           4  trouble with a board: targets/errors.py has its kinds
@@ -47,6 +48,10 @@ class ModelError(StageError):
     pass
 
 
+class CannotRunError(ModelError):
+    pass
+
+
 class PromiseError(StageError):
     pass
 
@@ -56,6 +61,7 @@ class ChildError(StageError):
 
 
 KINDS: dict[str, type[EdgepressError]] = {
-    kind.__name__: kind for kind in (PlanError, DataError, StageError, ModelError, PromiseError, ChildError)
+    kind.__name__: kind
+    for kind in (PlanError, DataError, StageError, ModelError, CannotRunError, PromiseError, ChildError)
 }
 """By name, so that an error raised in a child process arrives as itself."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from pipeline import units
 from pipeline.compress.codebooks import check
 from pipeline.compress.context import Context
 from pipeline.compress.formats.base import Format
@@ -111,7 +112,7 @@ def check_promises(name: str, before: OpenModel, after: OpenModel, model_format:
         ]
         if kinds[0] != kinds[1]:
             told = [
-                ", ".join(f"'{spec.name}' {spec.dtype} {row_shape(spec.shape)}" for spec in specs)
+                ", ".join(f"'{spec.name}' {spec.dtype} {units.shape(row_shape(spec.shape))}" for spec in specs)
                 for specs in (old, new)
             ]
             raise PromiseError(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline import units
 from pipeline.errors import DataError
 from pipeline.frameworks import Feeds
 from pipeline.records import Data, Model, Record
@@ -46,7 +47,7 @@ def shapes_of(model: Model) -> dict[str, tuple[int, ...]]:
         if each.fixed is None and (each.shape is None or None in each.shape):
             which = f" '{shortened(each.name, 100)}'" if len(model.inputs) > 1 else ""
             raise DataError(
-                f"the model's input{which} has shape {each.shape}: an axis has no fixed length, and there is no data to take it from",
+                f"the model's input{which} has shape {units.shape(each.shape)}: an axis has no fixed length, and there is no data to take it from",
                 hint=f"Give data.calibration or data.evaluation, whose rows fix the length for the board, or write it into the plan: "
                 f'[model] shape = {{ "{shortened(each.name, 100)}" = [...] }}.',
             )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import ModelError
+from pipeline.errors import CannotRunError
 from pipeline.frameworks.batches import batched_answers, in_batches
 from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.feeds import Feed, Feeds
@@ -27,7 +27,7 @@ class KerasRunner(Runner):
         self.model, self.name = model, name
         self.inputs, self.outputs = keras_specs(model, name)
         self._answer = _function(model, name)
-        self._stateful = bool(stateful(model))
+        self.keeps_state = bool(stateful(model))
 
     def run(self, feed: Feed) -> list[Array]:
         dtypes = {each.name: each.dtype for each in self.inputs}
@@ -37,20 +37,20 @@ class KerasRunner(Runner):
             )
             return [_plain(found[each.name]) for each in self.outputs]
         except Exception as error:
-            raise ModelError(
+            raise CannotRunError(
                 f"Keras cannot run {self.name}: {cause_of(error)}",
                 hint="Does model.predict answer such rows in the program that made it? Save it again from there.",
             ) from error
 
     def reset(self) -> None:
-        if self._stateful:
+        if self.keeps_state:
             reset(self.model)
 
     def in_other_kernels(self) -> None:
         """It is not a file that boards run."""
 
     def answers(self, feeds: Feeds, folder: Path, count: Count, state: State = ()) -> tuple[Array, ...]:
-        if self._stateful or state or not in_batches(self, feeds):
+        if self.keeps_state or state or not in_batches(self, feeds):
             return super().answers(feeds, folder, count, state)
         return batched_answers(self, feeds, folder, count)
 

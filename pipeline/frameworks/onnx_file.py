@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import DataError, ModelError
+from pipeline.errors import CannotRunError, DataError, ModelError
 from pipeline.frameworks import onnx_signature
 from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.feeds import Feed
@@ -76,7 +76,7 @@ class Onnx(Runner):
         except DataError:
             raise
         except Exception as error:
-            raise ModelError(
+            raise CannotRunError(
                 f"ONNX Runtime cannot run {self.name}: {cause_of(error)}",
                 hint="Does it answer such a row in the program that made it? Export it again from there.",
             ) from error

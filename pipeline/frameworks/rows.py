@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import units
 from pipeline.errors import DataError, StageError
 from pipeline.records import Artifact, Column, Rows, TensorSpec
 from pipeline.safe_text import shortened
@@ -105,9 +106,9 @@ def check_column(
     if spec.shape is not None and not (fits(shape, spec.shape) or (want != spec.shape and fits(shape, want))):
         order = _order(shape, want or ())
         raise DataError(
-            f"the rows of {rows} are {order.have} {shape}, but {file}'s input '{spec.name}' is {order.want} {want}"
+            f"the rows of {rows} are {order.have} {shape}, but {file}'s input '{spec.name}' is {order.want} {units.shape(want)}"
             if order
-            else f"a {'step of a row' if steps else 'row'} of {rows} has shape {shape}, but {file}'s input '{spec.name}' takes {want}",
+            else f"a {'step of a row' if steps else 'row'} of {rows} has shape {shape}, but {file}'s input '{spec.name}' takes {units.shape(want)}",
             hint=order.hint if order else STEPS_HINT if steps else _shape_hint(shape, want or ()),
         )
     floats = all(np.dtype(each).kind == "f" for each in (column.dtype, spec.dtype) if each != "bfloat16")

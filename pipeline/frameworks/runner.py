@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline import units
-from pipeline.errors import ModelError, StageError
+from pipeline.errors import ModelError, PlanError, StageError
 from pipeline.frameworks.feeds import Feed, Feeds, closed
 from pipeline.frameworks.rows import BATCH_ROWS, Array, Count
 from pipeline.records import TensorSpec
@@ -26,10 +26,11 @@ class Runner(Protocol):
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    keeps_state: bool = False  # the file itself keeps something from one inference to the next, until `reset`
 
     @abstractmethod
     def run(self, feed: Feed) -> list[Array]:
-        """One inference: the answers of `outputs`, real numbers where they are quantized. ModelError if the runtime cannot."""
+        """One inference: the answers of `outputs`, real numbers where they are quantized. CannotRunError if the runtime cannot."""
 
     @abstractmethod
     def reset(self) -> None:
@@ -76,11 +77,20 @@ def _zeros(runner: Runner, name: str) -> Array:
     spec = next(each for each in runner.inputs if each.name == name)
     shape = spec.fixed if spec.fixed is not None else closed(spec.shape)
     if shape is None:
-        raise ModelError(
-            f"the state '{shortened(name, 100)}' of {runner.name} has the open shape {spec.shape}",
-            hint=f'Say how long it is: [model] shape = {{ "{name}" = [...] }}.',
-        )
+        raise open_state(spec, runner.name)
     return np.zeros(shape, runner.real_dtype(spec))
+
+
+def open_state(spec: TensorSpec, name: str) -> PlanError:
+    """What to say of a state whose length neither the file nor the plan says. `name`: of the file."""
+    lengths = (
+        "..." if spec.shape is None else f"[{', '.join('...' if size is None else str(size) for size in spec.shape)}]"
+    )
+    return PlanError(
+        f"model.state: the input '{shortened(spec.name, 100)}' of {name} is {units.shape(spec.shape)}, and nothing says how long its open "
+        "axes are",
+        hint=f'Write it into [model], with a number for each "...": shape = {{ "{shortened(spec.name, 100)}" = {lengths} }}.',
+    )
 
 
 def row_of(answer: Array) -> Array:

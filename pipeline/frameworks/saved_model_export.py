@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline import units
 from pipeline.errors import DataError, StageError
 from pipeline.frameworks import saved_model_loops
 from pipeline.frameworks.causes import cause_of
@@ -99,7 +100,7 @@ def _specs(opened: Opened, signature: Signature, shapes: Shapes) -> dict[str, Tf
         shape = shapes.get(each.name, each.shape)
         if each.name in shapes and each.shape is not None and not _narrows(shapes[each.name], each.shape):
             raise DataError(
-                f"the input '{each.name}' of {opened.name} takes {each.shape}, which {shapes[each.name]} does not fit",
+                f"the input '{each.name}' of {opened.name} takes {units.shape(each.shape)}, which {units.shape(shapes[each.name])} does not fit",
                 hint="Give each axis that has a length that length.",
             )
         found[each.name] = tf.TensorSpec(shape, each.dtype, name=each.name)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import ModelError
+from pipeline.errors import CannotRunError
 from pipeline.frameworks import saved_model
 from pipeline.frameworks.batches import batched_answers, in_batches
 from pipeline.frameworks.causes import cause_of
@@ -37,7 +37,7 @@ class SavedModelRunner(Runner):
             found = self._function(**given)
             return [_plain(found[each.name].numpy()) for each in self.outputs]
         except Exception as error:
-            raise ModelError(
+            raise CannotRunError(
                 f"TensorFlow cannot run {self.name}: {cause_of(error)}",
                 hint="Does it answer such a row in the program that made it? Export it again from there.",
             ) from error

@@ -49,7 +49,7 @@ def ends(data: bytes, name: str, signature: str | None = None) -> list[tuple[str
     except (ModelError, PlanError):  # `of_file` says so
         return []
     pairs = [("input", port) for port in found.inputs] + [("output", port) for port in found.outputs]
-    return [(what, f"{port.name}: {port.tensor.dtype} {_shape(port)}") for what, port in pairs]
+    return [(what, f"{port.name}: {port.tensor.dtype} {units.shape(port.tensor.open_shape)}") for what, port in pairs]
 
 
 def state_of(data: bytes, name: str) -> str:
@@ -59,13 +59,6 @@ def state_of(data: bytes, name: str) -> str:
     except ModelError:
         return ""
     return _listed(list(dict.fromkeys(each.name for each in file.state)))
-
-
-def _shape(port: Port) -> str:
-    shape = port.tensor.open_shape
-    return (
-        "of no known shape" if shape is None else f"[{', '.join('?' if size is None else str(size) for size in shape)}]"
-    )
 
 
 def _signatures(file: TfliteFile, interface: Interface) -> Iterator[str]:

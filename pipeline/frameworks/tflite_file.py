@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import DataError, ModelError
+from pipeline.errors import CannotRunError, DataError, ModelError
 from pipeline.frameworks import tflite_names, tflite_schema
 from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.feeds import Feed
@@ -43,6 +43,7 @@ class Tflite(Runner):
         )
         operators = {each["op_name"] for each in self.interpreter._get_ops_details()}  # noqa: SLF001 - the only way in LiteRT 2.3
         self.keeps_variables, self.keeps_resources = bool(operators & VARIABLES), bool(operators & RESOURCES)
+        self.keeps_state = self.keeps_variables or self.keeps_resources
 
     def _open(self) -> None:
         from ai_edge_litert import interpreter as litert
@@ -74,7 +75,7 @@ class Tflite(Runner):
         except DataError:
             raise
         except Exception as error:
-            raise ModelError(
+            raise CannotRunError(
                 f"LiteRT cannot run {self.name}: {cause_of(error)}",
                 hint="Does it answer such a row where it was made? Convert it again from its source.",
             ) from error

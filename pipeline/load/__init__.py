@@ -15,6 +15,7 @@ from pipeline.plan import FORMATS, Plan, check_file
 from pipeline.plan_tables import ModelTable
 from pipeline.progress import Progress
 from pipeline.records import Artifact, Data, Loaded, Model
+from pipeline.safe_text import shortened
 from pipeline.spelling import did_you_mean
 from pipeline.store import Store, key_of, versions
 
@@ -35,6 +36,9 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
     model = _put(path, loader, store, plan.tables.host.memory_bytes)
     baseline = _baseline(plan, store)
     rows = data.read(plan, store, progress)
+
+    given = ", ".join(f"'{shortened(name, 100)}'" for name in table.shape)
+    crashed = f"{f'Can the network run what [model] shape gives {given}? ' if given else ''}{loader.CRASHED}"
 
     def make() -> Loaded:
         if not readable:
@@ -62,7 +66,7 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
             )
             return child.run(
                 loader.read, request, Loaded, progress.step, doing=f"loading {path.name}",
-                limits=child_watch.of_plan(plan.tables.host), say=progress.say, folder=str(scratch), crashed=loader.CRASHED,
+                limits=child_watch.of_plan(plan.tables.host), say=progress.say, folder=str(scratch), crashed=crashed,
             )  # fmt: skip
 
     own = custom_objects.digest(table.custom_objects, plan.folder)

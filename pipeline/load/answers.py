@@ -1,19 +1,24 @@
 """Check the plan and the data against the model, in the child of a loader, and let the model answer the evaluation rows."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from pipeline import frameworks
+from pipeline import frameworks, units
 from pipeline.child import Tell
-from pipeline.errors import DataError, ModelError
+from pipeline.errors import CannotRunError, DataError, ModelError
 from pipeline.frameworks import Array, Runner
 from pipeline.load import fit
+from pipeline.load.plan_names import check_names
 from pipeline.load.request import Request
-from pipeline.records import Loaded, Model, Rows, TensorSpec
+from pipeline.records import Data, Loaded, Model, Rows, TensorSpec
+from pipeline.safe_text import shortened
 from pipeline.store import Store
+
+STREAM = "It keeps a state between calls: if each of these rows is a stream, (streams, steps, ...), add to [model]: sequences = true."
 
 
 def of_file(argument: Request, tell: Tell, format_name: str) -> Loaded:
@@ -36,8 +41,8 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
             f"{argument.name} has no output: there is nothing to compare, or to measure it by",
             hint="Export the function that gives the answers.",
         )
-    fit.check_names(argument, runner.inputs, runner.outputs)
-    data, inputs = fit.fitted(argument, runner.inputs, store, runner.real_dtype)
+    check_names(argument, runner.inputs, runner.outputs)
+    data, inputs = _fitted(argument, runner, store)
     runner.inputs = inputs
     state = tuple(argument.state.items())
     model = msgspec.structs.replace(
@@ -54,14 +59,40 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
     if data.evaluation is None:
         zeros = frameworks.blank(inputs, argument.state)
         if zeros is not None:  # weights that are not numbers show in any answer
-            _check_finite(runner.answers(zeros, folder, lambda _done, _of: None, state), model)
+            with _cannot_run(argument):
+                answers = runner.answers(zeros, folder, lambda _done, _of: None, state)
+            _check_finite(answers, model)
         return loaded
     feeds = frameworks.feeds_of(data.evaluation, inputs, store.path, sequences=model.sequences)
-    answers = runner.answers(
-        feeds, folder, lambda done, of: tell(done, of, f"{model.name} answers the evaluation rows"), state
-    )
+    with _cannot_run(argument):
+        answers = runner.answers(
+            feeds, folder, lambda done, of: tell(done, of, f"{model.name} answers the evaluation rows"), state
+        )
     _check_finite(answers, model)
     return msgspec.structs.replace(loaded, model=_answered(model, answers, data.evaluation, store))
+
+
+def _fitted(argument: Request, runner: Runner, store: Store) -> tuple[Data, tuple[TensorSpec, ...]]:
+    """As `fit.fitted`. Rows that do not fit as rows, and would as sequences of a file that keeps a state, are told so."""
+    try:
+        return fit.fitted(argument, runner.inputs, store, runner.real_dtype)
+    except DataError as error:
+        if argument.sequences or not runner.keeps_state or not fit.are_sequences(argument, runner.inputs):
+            raise
+        raise DataError(error.message, hint=f"{STREAM} {error.hint}") from error
+
+
+@contextlib.contextmanager
+def _cannot_run(argument: Request) -> Iterator[None]:
+    """Name what the plan says of shapes, where a runtime cannot run the file on them."""
+    try:
+        yield
+    except CannotRunError as error:
+        if not argument.shape:
+            raise
+        told = ", ".join(f"'{shortened(name, 100)}' is {units.shape(shape)}" for name, shape in argument.shape.items())
+        hint = f"By [model] shape, {told}: give lengths that the network can run."
+        raise CannotRunError(error.message, hint=f"{hint} {error.hint}") from error
 
 
 def _answered(model: Model, answers: Sequence[Array], rows: Rows, store: Store) -> Model:
@@ -122,7 +153,7 @@ def _scored(outputs: Sequence[TensorSpec], name: str, sequences: bool) -> int:
         )
     places = [place for place, each in enumerate(outputs) if frameworks.classes_of(each) is not None]
     if len(outputs) > 1 and len(places) != 1:
-        told = ", ".join(f"'{each.name}' {each.shape}" for each in outputs)
+        told = ", ".join(f"'{each.name}' {units.shape(each.shape)}" for each in outputs)
         which = "none of them has classes" if not places else f"{len(places)} of them may be scores of classes"
         raise DataError(
             f"data.{name} has labels, and the model has the outputs {told}: {which}",
@@ -138,7 +169,7 @@ def _check_labels(rows: Rows, name: str, model: Model, store: Store) -> None:
     classes = frameworks.classes_of(output)
     if classes is None:
         raise DataError(
-            f"{name} has labels, but the model's output '{output.name}' of shape {frameworks.row_shape(output.shape)} has no classes "
+            f"{name} has labels, but the model's output '{output.name}' of shape {units.shape(frameworks.row_shape(output.shape))} has no classes "
             "to compare with",
             hint="Labels are compared with the largest of at least two outputs; leave y out for other models.",
         )

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from pipeline import frameworks
+from pipeline import frameworks, units
 from pipeline.errors import DataError, PlanError
 from pipeline.frameworks import Array
 from pipeline.frameworks.rows import STEPS_HINT
 from pipeline.load import data as reading
+from pipeline.load.plan_names import argument_shape, listed
 from pipeline.load.request import Request
 from pipeline.records import Column, Data, Rows, TensorSpec
 from pipeline.safe_text import shortened
@@ -20,30 +21,6 @@ from pipeline.spelling import did_you_mean
 from pipeline.store import Store
 
 SETS = ("evaluation", "calibration", "training")
-MOST = 12  # names in one sentence
-
-
-def check_names(argument: Request, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
-    """PlanError unless [model] names inputs and outputs that are there, each for one thing."""
-    ins, outs = {each.name: each for each in inputs}, {each.name: each for each in outputs}
-    for key in ("constants", "shape", "state"):
-        for name in getattr(argument, key):
-            _known(name, ins, f"model.{key}", "input", argument.name)
-    for source, target in argument.state.items():
-        _known(target, outs, "model.state", "output", argument.name)
-        one, other = ins[source], outs[target]
-        if one.dtype != other.dtype or not _may_be_equal(one.shape, other.shape):
-            raise PlanError(
-                f"model.state: the input '{source}' of {argument.name} takes {one.dtype} {_shown(one.shape)}, and the output "
-                f"'{target}' is {other.dtype} {_shown(other.shape)}",
-                hint="A state is passed on as it is: name the output that has its next value.",
-            )
-    both = argument.constants.keys() & argument.state.keys()
-    if both:
-        raise PlanError(f"model.constants and model.state both name '{min(both)}'", hint="It can be one of the two.")
-    twice = [each for each in argument.state.values() if list(argument.state.values()).count(each) > 1]
-    if twice:
-        raise PlanError(f"model.state: two inputs take the output '{twice[0]}'", hint="Name for each its own output.")
 
 
 def fitted(
@@ -96,6 +73,23 @@ def _fitted(rows: Rows, argument: Request, inputs: Sequence[TensorSpec], key: st
     return msgspec.structs.replace(rows, inputs=tuple(columns))
 
 
+def are_sequences(argument: Request, inputs: Sequence[TensorSpec]) -> bool:
+    """Whether the rows would fit, by their shapes, if each were a sequence of steps."""
+    known = {each.name: each for each in inputs}
+    free = [each for each in inputs if each.name not in argument.constants]
+    columns = [each for name in SETS for each in getattr(getattr(argument.data, name), "inputs", ())]
+    for column in columns:
+        spec = free[0] if len(free) == 1 and column.name == "x" else known.get(column.name)
+        step = column.shape[1:]
+        if (
+            spec is None
+            or not column.shape
+            or not any(frameworks.fits(step, each) for each in (spec.shape, frameworks.row_shape(spec.shape)))
+        ):
+            return False
+    return bool(columns)
+
+
 def _named(rows: Rows, free: Mapping[str, TensorSpec], file: str, key: str, store: Store) -> Rows:
     """Name the columns as the inputs are named."""
     columns = {each.name: each for each in rows.inputs}
@@ -116,10 +110,10 @@ def _named(rows: Rows, free: Mapping[str, TensorSpec], file: str, key: str, stor
         columns = {name: msgspec.structs.replace(columns["x"], name=name)}
     lacking, more = [name for name in free if name not in columns], [name for name in columns if name not in free]
     if lacking:
-        has = f", and have {_listed(list(columns))}" if more else ""
+        has = f", and have {listed(list(columns))}" if more else ""
         raise DataError(
             f"the rows of {key} lack the input '{shortened(lacking[0], 100)}' of {file}{has}",
-            hint=f"Its inputs are {_listed(list(free))}: give rows for each, np.savez(path, **rows_by_name). An input with one value "
+            hint=f"Its inputs are {listed(list(free))}: give rows for each, np.savez(path, **rows_by_name). An input with one value "
             f'for all rows may stand in [model]: constants = {{ "{shortened(lacking[0], 100)}" = ... }}.'
             if len(free) > 1
             else f"Give them as x, or as '{shortened(lacking[0], 100)}'.",
@@ -139,7 +133,7 @@ def _check_not_said(name: str, argument: Request, key: str) -> None:
 
 
 def _too_many(name: str, free: Mapping[str, TensorSpec], file: str, key: str) -> DataError:
-    hint = f"{did_you_mean(name, free)}Its inputs are {_listed(list(free))}; labels are called labels or y."
+    hint = f"{did_you_mean(name, free)}Its inputs are {listed(list(free))}; labels are called labels or y."
     return DataError(f"the rows of {key} have '{shortened(name, 100)}', which {file} has no input for", hint=hint)
 
 
@@ -175,7 +169,7 @@ def _check_batch(column: Column, spec: TensorSpec, argument: Request, key: str) 
     whole = spec.shape is not None and len(shape) == len(spec.shape)
     if whole and spec.shape and spec.shape[0] is None and shape[0] != 1 and spec.name not in argument.shape:
         raise DataError(
-            f"a row of {key} has shape {shape}, but {argument.name}'s input '{spec.name}' takes {spec.shape[1:]}",
+            f"a row of {key} has shape {shape}, but {argument.name}'s input '{spec.name}' takes {units.shape(spec.shape[1:])}",
             hint=f'If one inference takes {shape[0]} of them together, say so in [model]: shape = {{ "{spec.name}" = {list(shape)} }}; '
             "else give each its own row.",
         )
@@ -225,17 +219,10 @@ def _constant(value: Any, spec: TensorSpec, key: str, file: str) -> Array:
         found.shape, frameworks.row_shape(spec.shape)
     ):
         raise PlanError(
-            f"{key} has the shape {found.shape}, and the input of {file} takes {_shown(spec.shape)}",
+            f"{key} has the shape {found.shape}, and the input of {file} takes {units.shape(spec.shape)}",
             hint="Give lists in lists, as the shape says." if spec.shape else "Give a number.",
         )
     return found
-
-
-def argument_shape(spec: TensorSpec) -> tuple[int, ...] | None:
-    """The shape of a whole input where only its first axis is open."""
-    if spec.shape is None or None in spec.shape[1:]:
-        return None
-    return tuple(size or 1 for size in spec.shape)
 
 
 def _fixed(
@@ -247,7 +234,7 @@ def _fixed(
         told["model.shape"] = argument.shape[spec.name]
         if not frameworks.fits(argument.shape[spec.name], spec.shape):
             raise PlanError(
-                f"model.shape: '{spec.name}' is {list(argument.shape[spec.name])}, and the file has {_shown(spec.shape)}",
+                f"model.shape: '{spec.name}' is {units.shape(argument.shape[spec.name])}, and the file has {units.shape(spec.shape)}",
                 hint="Give all axes of the whole tensor, and change only those that are open.",
             )
     columns = [(f"data.{name}", each) for name, rows in sets.items() for each in rows.inputs]
@@ -268,26 +255,3 @@ def _fixed(
 
 def _whole(row: tuple[int, ...], spec: TensorSpec) -> tuple[int, ...]:
     return (1, *row) if spec.shape is not None and len(row) == len(spec.shape) - 1 else row
-
-
-def _known(name: str, known: Mapping[str, TensorSpec], key: str, what: str, file: str) -> None:
-    if name not in known:
-        raise PlanError(
-            f"{key}: {file} has no {what} '{shortened(name, 100)}'",
-            hint=f"{did_you_mean(name, known)}Its {what}s are {_listed(list(known))}.",
-        )
-
-
-def _may_be_equal(one: tuple[int | None, ...] | None, other: tuple[int | None, ...] | None) -> bool:
-    if one is None or other is None:
-        return True
-    return len(one) == len(other) and all(a == b or None in (a, b) for a, b in zip(one, other, strict=True))
-
-
-def _shown(shape: tuple[int | None, ...] | None) -> str:
-    return "of any shape" if shape is None else f"[{', '.join('?' if size is None else str(size) for size in shape)}]"
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - MOST} more" if len(names) > MOST else ""
-    return ", ".join(shortened(each, 80) for each in names[:MOST]) + rest

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from device_agent import wire
-from pipeline import frameworks
+from pipeline import frameworks, units
 from pipeline.errors import PlanError, StageError
 from pipeline.records import Column, Converted, TensorSpec
 from pipeline.safe_text import shortened
@@ -74,7 +74,7 @@ def _given_shape(spec: TensorSpec, given: DeployedColumn | None, converted: Conv
     if spec.shape is None or None in spec.shape[1:]:
         name = shortened(spec.name, 100)
         raise PlanError(
-            f"the input '{name}' of {converted.file} has the open shape {spec.shape}, and no rows say how long it is",
+            f"the input '{name}' of {converted.file} has the open shape {units.shape(spec.shape)}, and no rows say how long it is",
             hint=f'Give it in the plan: [model] shape = {{ "{name}" = [...] }}, or rows with [data] evaluation.',
         )
     return (1, *(size for size in spec.shape[1:] if size is not None))

@@ -1,6 +1,7 @@
 """Made-up records of models with several inputs and outputs, as `load` would return them."""
 
-from pipeline.records import Column, Data, Loaded, Model, Rows, TensorSpec
+from pipeline.load.request import Request
+from pipeline.records import Artifact, Column, Data, Loaded, Model, Rows, TensorSpec
 from tests.support.sample_run import artifact
 
 
@@ -31,3 +32,12 @@ def voice():
     outputs = [spec("output", (None, 1)), spec("hn", (2, None, 64)), spec("cn", (2, None, 64))]
     columns = [column("input", (31, 512)), column("sr", (), "int64", constant=True)]
     return loaded(inputs, outputs, columns, state=(("h", "hn"), ("c", "cn")), sequences=True)
+
+
+def request(data=None, **told):
+    """What a loader gets of a plan that says this of [model] and of [data]."""
+    wanted = {"signature": None, "constants": {}, "shape": {}, "state": {}, "sequences": False, "raw": False} | told
+    return Request(
+        root="", scratch="", name="m.onnx", format="onnx", artifact=Artifact(sha256="0" * 64, format="onnx", size_bytes=1),
+        data=data or Data(), custom_objects=None, folder="", **wanted,
+    )  # fmt: skip

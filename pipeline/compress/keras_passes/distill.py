@@ -120,8 +120,8 @@ def _given(model: KerasModel, path: Path, name: str) -> KerasModel:
             ):
                 told = [f" '{each.name}'" if named else "" for each in (other, mine)]
                 raise PlanError(
-                    f"distill.student: the {what}{told[0]} of {name} is {other.dtype} {row_shape(other.shape)}, and the model's{told[1]} is "
-                    f"{mine.dtype} {row_shape(mine.shape)}",
+                    f"distill.student: the {what}{told[0]} of {name} is {other.dtype} {units.shape(row_shape(other.shape))}, and the model's{told[1]} is "
+                    f"{mine.dtype} {units.shape(row_shape(mine.shape))}",
                     hint="The student must take the same rows and answer the same question.",
                 )
     _rename_inputs(student, [each.name for each in inputs_of(model)])

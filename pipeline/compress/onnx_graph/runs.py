@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline import units
 from pipeline.compress.context import Context
 from pipeline.compress.onnx_graph.graph import Layer, inputs_of, outputs_of, reads
 from pipeline.compress.rows import by_name
@@ -113,7 +114,7 @@ def _of_type(x: Array, spec: TensorSpec) -> Array:
 def _zeros(spec: TensorSpec) -> Array:
     if spec.shape is None or None in spec.shape[1:]:
         raise StageError(
-            f"the state '{spec.name}' has the open shape {spec.shape}, so no pass can look at the network with rows",
+            f"the state '{spec.name}' has the open shape {units.shape(spec.shape)}, so no pass can look at the network with rows",
             hint="Export it with that axis fixed, or leave out what looks at rows.",
         )
     return np.zeros([size or 1 for size in spec.shape], spec.dtype)

@@ -44,7 +44,7 @@ def open_teacher(
             other, name = of_teacher[order[place]], f" '{each.name}'" if len(of_student) > 1 else ""
             if _free(other) != _free(each):
                 raise PlanError(
-                    f"distill: the teacher's {what}{name} has shape {_free(other)}, and the student's {_free(each)}",
+                    f"distill: the teacher's {what}{name} has shape {units.shape(_free(other))}, and the student's {units.shape(_free(each))}",
                     hint="The teacher must take the same rows and answer the same question: name another in distill.teacher.",
                 )
     inputs, gives = orders
