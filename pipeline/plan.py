@@ -152,12 +152,13 @@ def convert_table(raw: dict[str, Any], kind: type[T], path: Path | None, table: 
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         what, at = _where(str(error), table)
+        at = plan_hints.with_names(at, raw, kind, table)
         known = _known_keys(kind, at.removeprefix(table).lstrip("."))
         unknown = re.fullmatch(r"unknown key `(.*)`", what, re.DOTALL)
         near = (
             (_elsewhere(unknown[1]) or spelling.did_you_mean(unknown[1], known))
             if unknown
-            else plan_hints.brackets(what, at, known) + plan_hints.without_unit(what, at)
+            else plan_hints.of_a_model(at) or plan_hints.brackets(what, at, known) + plan_hints.without_unit(what, at)
         )
         keys = f"Keys that may stand there: {', '.join(known)}. {page} describes each." if known else f"See {page}."
         raise PlanError(
@@ -178,6 +179,9 @@ def _elsewhere(key: str) -> str:
 def _where(message: str, table: str) -> tuple[str, str]:
     """Msgspec says 'Object contains unknown field `x` - at `$.model`'; we say the same of tables and keys."""
     what, _, at = message.partition(" - at `$")
+    if not at and " - at `key` in `$" in message:  # of a table whose keys are the user's own
+        what, _, at = message.partition(" - at `key` in `$")
+        what = f"{what} for a name in it"
     at = re.sub(r"^\.", "", at.rstrip("`"))
     what = what.replace("Object contains unknown field", "unknown key").replace(
         "Object missing required field", "missing key"

@@ -1,6 +1,20 @@
 """Hints on values of another kind than a plan's key takes, by what msgspec says of them."""
 
+import json
 import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from pipeline.safe_text import shortened
+
+OF_A_MODEL = {
+    "constants": ("Give a number, or lists in lists with the shape of the input", "sr", "16000"),
+    "shape": ("Give the lengths of all axes of the input, each of them 1 or more", "x", "[1, 3, 48, 192]"),
+    "state": ("Give pairs of an input and the output that has its next value", "h", '"hn"'),
+}
+"""Keys of [model] that are tables by names of inputs: what to write, and an example of a name and its value."""
 
 
 def brackets(what: str, at: str, known: tuple[str, ...]) -> str:
@@ -13,6 +27,39 @@ def brackets(what: str, at: str, known: tuple[str, ...]) -> str:
     if re.match(r"expected `str`, got `(int|float|bool)`", what):
         return "Write it in quotes. "
     return ""
+
+
+def of_a_model(at: str) -> str:
+    """A sentence on a table of [model] by names of inputs, followed by a space; "" for all others."""
+    found = re.match(r"model\.(\w+)(?:$|\.|\[)", at)
+    if found is None or found[1] not in OF_A_MODEL:
+        return ""
+    what, name, value = OF_A_MODEL[found[1]]
+    return f'{what}: {found[1]} = {{ "{name}" = {value} }}. '
+
+
+def with_names(at: str, raw: object, kind: Any, table: str) -> str:
+    """Write the name of an entry for msgspec's "[...]", which stands for each key of a table whose keys are the user's own."""
+    before, dots, after = at.partition("[...]")
+    if not dots:
+        return at
+    for part in filter(None, before.removeprefix(table).lstrip(".").split(".")):
+        kind = next((field.type for field in msgspec.structs.fields(kind) if field.name == part), Any)
+        raw = raw.get(part) if isinstance(raw, dict) else None
+        if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+            break
+    name = next(_refused(raw, kind), None) if isinstance(raw, dict) else None
+    if name is None:
+        return at
+    return f"{before}.{name if re.fullmatch(r'[A-Za-z0-9_-]+', name) else json.dumps(shortened(name, 100), ensure_ascii=False)}{after}"
+
+
+def _refused(entries: dict[str, Any], kind: Any) -> Iterator[str]:
+    for name, value in entries.items():
+        try:
+            msgspec.convert({name: value}, kind)
+        except msgspec.ValidationError:
+            yield name
 
 
 def without_unit(what: str, at: str) -> str:

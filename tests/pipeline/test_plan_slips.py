@@ -30,6 +30,25 @@ def test_what_to_write_instead(tmp_path, text, says, hint):
     refused(tmp_path, f"{MODEL}{text}\n", says, hint)
 
 
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        ('constants = { "sr" = "16k" }', "model.constants.sr: expected", "Give a number, or lists in lists"),
+        ('constants = { "a" = 1, "sr" = { b = 1 } }', "model.constants.sr: expected", 'constants = { "sr" = 16000 }'),
+        ('constants = { "" = 1 }', "model.constants: expected `str` of length >= 1 for a name in it", ""),
+        ('shape = { "a" = [1], "x" = [1, 0] }', "model.shape.x[1]: expected `int` >= 1", "each of them 1 or more"),
+        ('shape = { "serving:0" = 3 }', 'model.shape."serving:0": expected `array`', 'shape = { "x" = [1, 3, 48, 192] }'),
+        ("shape = [1, 3]", "model.shape: expected `object`", 'shape = { "x" = '),
+        ('state = ["h", "hn"]', "model.state: expected `object`, got `array`", 'state = { "h" = "hn" }'),
+        ('state = "h"', "model.state: expected `object`, got `str`", 'state = { "h" = "hn" }'),
+        ('state = { "h" = 1 }', "model.state.h: expected `str`, got `int`", 'state = { "h" = "hn" }'),
+        ('[board]\nruntimes = { tflite_runtime = "2", onnxruntime = 3 }', "board.runtimes.onnxruntime: ", "in quotes"),
+    ],
+)  # fmt: skip
+def test_an_entry_of_a_table_is_named(tmp_path, text, says, hint):
+    refused(tmp_path, f"{MODEL}{text}\n", says, hint)
+
+
 def test_a_whole_number_of_bytes_may_be_written_with_an_exponent(tmp_path):
     assert read(tmp_path, f"{MODEL}[limits]\nsize_bytes = 2e5\n").tables.limits.size_bytes == 200_000
 
