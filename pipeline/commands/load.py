@@ -63,7 +63,7 @@ def _lines(now: Run) -> Iterator[tuple[str, str]]:
             yield name, _rows(rows)
     yield from _outlook(now.plan, loaded, _opset(content) if model.artifact.format == "onnx" else None)
     if model.artifact.format == "tflite":
-        yield from _of_tflite(content.read_bytes(), model, now.plan.tables.model.signature)
+        yield from _of_tflite(content.read_bytes(), model, now.plan)
     for note in loaded.notes:
         yield "note", note
 
@@ -103,9 +103,9 @@ def _one(spec: TensorSpec, model: Model, axes: int | None) -> str:
 
 def _fixed(spec: TensorSpec) -> str:
     """The shape in one inference, where the file leaves it open; a first axis alone is 1 unless the plan says otherwise."""
-    if spec.fixed is None or (
-        spec.shape is not None and spec.fixed == tuple(1 if size is None else size for size in spec.shape)
-    ):
+    if spec.fixed is None:
+        return ""
+    if spec.shape is not None and None not in spec.shape[1:] and spec.fixed == tuple(size or 1 for size in spec.shape):
         return ""
     return f"; {units.shape(spec.fixed)} on the board"
 
@@ -167,11 +167,24 @@ def _opset(path: Path) -> int | None:
     return max(found, default=None)
 
 
-def _of_tflite(data: bytes, model: Model, signature: str | None) -> Iterator[tuple[str, str]]:
+def _of_tflite(data: bytes, model: Model, plan: Plan) -> Iterator[tuple[str, str]]:
     """What the file says of itself; also its inputs and outputs, where no runtime on this host could read them."""
     from pipeline.frameworks import tflite_description
 
+    signature = plan.tables.model.signature
     if not model.inputs:
         yield from tflite_description.ends(data, model.name, signature)
     for sentence in tflite_description.of_file(data, model.name, signature):
         yield "note", sentence
+    scaled = [
+        f"'{shortened(spec.name, LONGEST_NAME)}'"
+        for spec, scales in tflite_description.inputs_of(data, model.name, signature)
+        if scales
+    ]
+    if scaled:
+        taken = (
+            "numbers as the file holds them, by [data] raw"
+            if plan.tables.data.raw
+            else "real values, and are scaled; numbers as the file holds them need [data] raw = true"
+        )
+        yield "note", f"Rows and constants of {', '.join(scaled)} are {taken}."

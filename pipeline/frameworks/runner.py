@@ -41,7 +41,7 @@ class Runner(Protocol):
         """The same file in other kernels of this host. None where nothing is quantized: they would answer the same."""
 
     def real_dtype(self, spec: TensorSpec) -> str:
-        """The type in which an input takes its values: of a quantized one float32."""
+        """The type in which an input takes its values: of one that the file scales float32."""
         return spec.dtype
 
     def answers(self, feeds: Feeds, folder: Path, count: Count, state: State = ()) -> tuple[Array, ...]:

@@ -9,6 +9,7 @@ from pipeline.errors import ModelError, PlanError
 from pipeline.frameworks import tflite_names, tflite_schema
 from pipeline.frameworks.tflite_names import Interface, Port
 from pipeline.frameworks.tflite_schema import RESOURCE, TfliteFile
+from pipeline.records import TensorSpec
 from pipeline.safe_text import shortened
 
 MOST = 8  # names in one sentence
@@ -52,6 +53,16 @@ def ends(data: bytes, name: str, signature: str | None = None) -> list[tuple[str
     return [(what, f"{port.name}: {port.tensor.dtype} {units.shape(port.tensor.open_shape)}") for what, port in pairs]
 
 
+def inputs_of(data: bytes, name: str, signature: str | None = None) -> list[tuple[TensorSpec, bool]]:
+    """Return each input, and whether the file scales its values; nothing where the file cannot be read."""
+    try:
+        found = tflite_names.interface(tflite_schema.read(data, name), name, signature)
+    except (ModelError, PlanError):  # `of_file` says so
+        return []
+    specs = [TensorSpec(name=port.name, shape=port.tensor.open_shape, dtype=port.tensor.dtype) for port in found.inputs]
+    return [(spec, _scales(port)) for spec, port in zip(specs, found.inputs, strict=True)]
+
+
 def state_of(data: bytes, name: str) -> str:
     """Return the names of what the file keeps between calls; "": nothing, or it cannot be read."""
     try:
@@ -91,6 +102,14 @@ def _quantized(interface: Interface) -> Iterator[str]:
         for port in ports:
             if port.tensor.quantization is not None and port.tensor.dtype != "float32":
                 yield f"The {what} '{port.name}' holds {port.tensor.dtype}: {_scaled(port)}."
+
+
+def _scales(port: Port) -> bool:
+    quantization = port.tensor.quantization
+    if quantization is None or port.tensor.dtype.startswith("float"):
+        return False
+    zeros = quantization.zero_points or (0,)
+    return any(tflite_schema.scales(scale, zeros[0]) for scale in quantization.scales)
 
 
 def _scaled(port: Port) -> str:

@@ -96,7 +96,7 @@ class Tflite(Runner):
             self.interpreter.reset_all_variables()
 
     def real_dtype(self, spec: TensorSpec) -> str:
-        return "float32" if self._inputs[spec.name]["quantization"][0] else spec.dtype
+        return "float32" if tflite_schema.scales(*self._inputs[spec.name]["quantization"]) else spec.dtype
 
     def in_other_kernels(self) -> "Tflite | None":
         """The same file without XNNPACK: the kernels of tflite-runtime. None where nothing is quantized: they would answer the same."""

@@ -25,6 +25,11 @@ class Quantization(NamedTuple):
     axis: int  # that the scales belong to, where there are several
 
 
+def scales(scale: float, zero: int) -> bool:
+    """Whether real values are other numbers than those that the tensor holds."""
+    return scale != 0 and (scale, zero) != (1, 0)
+
+
 class Tensor(NamedTuple):
     """One tensor of a subgraph."""
 

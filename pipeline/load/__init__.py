@@ -8,7 +8,7 @@ import numpy as np
 from pipeline import bounds, child, child_watch
 from pipeline.errors import ModelError, PlanError
 from pipeline.frameworks import custom_objects, onnx_external, saved_model_archive
-from pipeline.load import data
+from pipeline.load import data, raw_rows
 from pipeline.load.request import Request
 from pipeline.load.table import Loader, load_loader
 from pipeline.plan import FORMATS, Plan, check_file
@@ -44,6 +44,9 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
         if not readable:
             unread = Model(name=path.stem, artifact=model, inputs=(), outputs=(), parameters=None)
             _check_unread(rows, store)
+            if loader.FORMAT == "tflite":
+                content = store.path(model).read_bytes()
+                raw_rows.check_unread(rows, content, path.name, table.signature, raw=plan.tables.data.raw)
             return Loaded(model=unread, data=rows, baseline=baseline)
         with store.scratch() as scratch:
             request = Request(

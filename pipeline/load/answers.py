@@ -11,7 +11,7 @@ from pipeline import frameworks, units
 from pipeline.child import Tell
 from pipeline.errors import CannotRunError, DataError, ModelError
 from pipeline.frameworks import Array, Runner
-from pipeline.load import fit
+from pipeline.load import fit, raw_rows
 from pipeline.load.plan_names import check_names
 from pipeline.load.request import Request
 from pipeline.records import Data, Loaded, Model, Rows, TensorSpec
@@ -73,7 +73,7 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
 
 
 def _fitted(argument: Request, runner: Runner, store: Store) -> tuple[Data, tuple[TensorSpec, ...]]:
-    """As `fit.fitted`. Rows that do not fit as rows, and would as sequences of a file that keeps a state, are told so."""
+    """As `fit.fitted`. Rows that do not fit as rows, and would as sequences of a file that keeps a state, get that hint."""
     try:
         return fit.fitted(argument, runner.inputs, store, runner.real_dtype)
     except DataError as error:
@@ -139,6 +139,14 @@ def check_baseline(argument: Request, rows: Rows | None) -> None:
                 f"the baseline {argument.baseline_name} has no input '{column.name}', which the plan's model has",
                 hint=f"Its inputs are {', '.join(known)}: a baseline takes the same rows.",
             )
+        raw_rows.check(
+            column,
+            spec,
+            runner.real_dtype,
+            "data.evaluation",
+            f"the baseline {argument.baseline_name}",
+            raw=argument.raw,
+        )
         frameworks.check_column(
             column, spec, "data.evaluation", baseline.format, argument.baseline_name, steps=argument.sequences
         )

@@ -13,6 +13,7 @@ from pipeline.errors import DataError, PlanError
 from pipeline.frameworks import Array
 from pipeline.frameworks.rows import STEPS_HINT
 from pipeline.load import data as reading
+from pipeline.load import raw_rows
 from pipeline.load.plan_names import argument_shape, listed
 from pipeline.load.request import Request
 from pipeline.records import Column, Data, Rows, TensorSpec
@@ -20,22 +21,24 @@ from pipeline.safe_text import shortened
 from pipeline.spelling import did_you_mean
 from pipeline.store import Store
 
+RealDtype = Callable[[TensorSpec], str]
 SETS = ("evaluation", "calibration", "training")
 
 
 def fitted(
-    argument: Request, inputs: Sequence[TensorSpec], store: Store, real_dtype: Callable[[TensorSpec], str]
+    argument: Request, inputs: Sequence[TensorSpec], store: Store, real_dtype: RealDtype
 ) -> tuple[Data, tuple[TensorSpec, ...]]:
     """Return the data with a column for each input, and the inputs with the shape that each has on the board.
 
     `real_dtype`: of the runner, the type in which an input takes its values, and so a constant, where they are not raw.
     DataError names what is lacking, what is one too many, and what contradicts the model, the plan or the other rows.
     """
+    raw_rows.check_use(inputs, argument.name, raw=argument.raw)
     found: dict[str, Rows] = {}
     for name in SETS:
         rows: Rows | None = getattr(argument.data, name)
         if rows is not None:
-            found[name] = _fitted(rows, argument, inputs, f"data.{name}", store)
+            found[name] = _fitted(rows, argument, inputs, f"data.{name}", store, real_dtype)
     typed = inputs if argument.raw else [msgspec.structs.replace(each, dtype=real_dtype(each)) for each in inputs]
     constants = {each.name: each for each in _constants(argument, typed, store)}
     shapes = {each.name: _fixed(each, found, constants, argument) for each in inputs}
@@ -50,7 +53,9 @@ def fitted(
     return Data(**data), fixed
 
 
-def _fitted(rows: Rows, argument: Request, inputs: Sequence[TensorSpec], key: str, store: Store) -> Rows:
+def _fitted(
+    rows: Rows, argument: Request, inputs: Sequence[TensorSpec], key: str, store: Store, real_dtype: RealDtype
+) -> Rows:
     free = {each.name: each for each in inputs if each.name not in {*argument.constants, *argument.state}}
     for column in rows.inputs:
         _check_not_said(column.name, argument, key)
@@ -58,7 +63,7 @@ def _fitted(rows: Rows, argument: Request, inputs: Sequence[TensorSpec], key: st
     columns = []
     for column in rows.inputs:
         spec = free[column.name]
-        _check_raw(column, spec, argument, key)
+        raw_rows.check(column, spec, real_dtype, key, argument.name, raw=argument.raw)
         _check_steps(column, argument, key)
         _check_values(column, rows.rows, spec, argument, key)
         frameworks.check_column(column, spec, key, argument.format, argument.name, steps=argument.sequences)
@@ -135,14 +140,6 @@ def _check_not_said(name: str, argument: Request, key: str) -> None:
 def _too_many(name: str, free: Mapping[str, TensorSpec], file: str, key: str) -> DataError:
     hint = f"{did_you_mean(name, free)}Its inputs are {listed(list(free))}; labels are called labels or y."
     return DataError(f"the rows of {key} have '{shortened(name, 100)}', which {file} has no input for", hint=hint)
-
-
-def _check_raw(column: Column, spec: TensorSpec, argument: Request, key: str) -> None:
-    if argument.raw and column.dtype != spec.dtype:
-        raise DataError(
-            f"data.raw is true, and the rows of {key} for the input '{spec.name}' are {column.dtype}, not {spec.dtype}",
-            hint=f"Give them as the file holds them, {spec.dtype}; or leave raw out, and give real values as float32.",
-        )
 
 
 def _check_steps(column: Column, argument: Request, key: str) -> None:

@@ -1,5 +1,6 @@
 """What `edgepress load` says before anything is made or sent."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -143,3 +144,16 @@ def test_names_from_a_file_are_shortened(lines, name):
     """`say` writes out what a terminal would obey."""
     one = loaded([spec(name, (None, 3))], [spec(name, (None, 1))], [column(name, (3,))])
     assert all(len(text) < 400 for _, text in lines(one))
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"), [("", "are real values, and are scaled"), ("raw = true\n", "as the file holds them, by")]
+)
+def test_how_rows_of_a_quantized_input_are_taken(lines, extra, said):
+    content = (Path(__file__).parents[2] / "models" / "dense_int8.tflite").read_bytes()
+    one = loaded([spec("keras_tensor_2", (1, 4), "int8")], [spec("output_0", (1, 3), "int8")], file_format="tflite")
+    (note,) = [
+        each for each in words(lines(one, f"[data]\n{extra}", content, "m.tflite"), "note") if "Rows and" in each
+    ]
+    assert note.startswith("Rows and constants of 'keras_tensor_2' are ")
+    assert said in note
