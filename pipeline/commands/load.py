@@ -105,7 +105,9 @@ def _fixed(spec: TensorSpec) -> str:
     """The shape in one inference, where the file leaves it open; a first axis alone is 1 unless the plan says otherwise."""
     if spec.fixed is None:
         return ""
-    if spec.shape is not None and None not in spec.shape[1:] and spec.fixed == tuple(size or 1 for size in spec.shape):
+    from pipeline.frameworks.feeds import closed
+
+    if spec.fixed == closed(spec.shape):
         return ""
     return f"; {units.shape(spec.fixed)} on the board"
 

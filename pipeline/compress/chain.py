@@ -174,6 +174,7 @@ class Chain:
             scored=original.scored,
             sequences=_steps(original),
             state=original.state,
+            shapes={each.name: each.fixed for each in original.inputs if each.fixed is not None},
         )
 
     def _rows(self, rows: Rows | None) -> Dataset | None:

@@ -43,3 +43,4 @@ class Context(NamedTuple):
     scored: int | None = None  # which output labels are of; None: the first that can be scores of classes
     sequences: bool = False  # a row is a sequence of steps
     state: tuple[tuple[str, str], ...] = ()  # (input, output): what the model passes from one step to the next
+    shapes: Mapping[str, tuple[int, ...]] = {}  # of whole inputs in one inference, where the plan or its rows say them

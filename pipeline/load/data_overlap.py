@@ -31,8 +31,11 @@ class EvaluationRows:
         self._digests: Array | None = None
 
     def fresh(self, columns: Sequence[tuple[Described, Path]], rows: int) -> Array | None:
-        """Return for each row whether the evaluation set lacks it, bool (rows,). None: the two sets have different columns."""
-        if sorted(_comparable(each) for each, _ in columns) != sorted(_comparable(each) for each, _ in self._columns):
+        """Return for each row whether the evaluation set lacks it, bool (rows,). None: the two sets have different columns. An only
+        column may have another name in each of them: the model's only input takes both.
+        """
+        named = len(columns) > 1 or len(self._columns) > 1
+        if _comparable(columns, named=named) != _comparable(self._columns, named=named):
             return None
         if self._digests is None:
             self._digests = np.sort(np.fromiter(_digests(self._columns), dtype=f"S{DIGEST_BYTES}"))
@@ -46,12 +49,19 @@ class EvaluationRows:
         return found
 
 
-def _comparable(column: Described) -> Described:
+def _comparable(columns: Sequence[tuple[Described, Path]], *, named: bool) -> list[Described]:
     """Floats are compared as float32, in which models compute, and a row of (1, 8) with one of (8,)."""
-    shape = column.shape
-    while shape[:1] == (1,):
-        shape = shape[1:]
-    return Described(column.name, shape, "float" if column.dtype.startswith("float") else column.dtype)
+    found = []
+    for column, _ in columns:
+        shape = column.shape
+        while shape[:1] == (1,):
+            shape = shape[1:]
+        found.append(
+            Described(
+                column.name if named else "", shape, "float" if column.dtype.startswith("float") else column.dtype
+            )
+        )
+    return sorted(found)
 
 
 def _digests(columns: Sequence[tuple[Described, Path]]) -> Iterator[bytes]:

@@ -11,10 +11,11 @@ import numpy as np
 from pipeline import frameworks, units
 from pipeline.errors import DataError, PlanError
 from pipeline.frameworks import Array
+from pipeline.frameworks.feeds import closed
 from pipeline.frameworks.rows import STEPS_HINT
 from pipeline.load import data as reading
 from pipeline.load import raw_rows
-from pipeline.load.plan_names import argument_shape, listed
+from pipeline.load.plan_names import listed
 from pipeline.load.request import Request
 from pipeline.records import Column, Data, Rows, TensorSpec
 from pipeline.safe_text import shortened
@@ -209,7 +210,7 @@ def _constant(value: Any, spec: TensorSpec, key: str, file: str) -> Array:
             f"{key} is {shortened(str(value))}, and the input of {file} takes {dtype}",
             hint="Give a value of that type.",
         )
-    wanted = argument_shape(spec)
+    wanted = closed(spec.shape)
     if wanted is not None and found.ndim == 0 and math.prod(wanted) == 1:
         found = found.reshape(wanted)
     if not frameworks.fits(found.shape, spec.shape) and not frameworks.fits(
@@ -240,7 +241,7 @@ def _fixed(
         if column.name == spec.name:
             steps = argument.sequences and not column.constant
             told[key] = _whole(column.shape[1:] if steps else column.shape, spec)
-    (first, shape), *others = told.items() if told else [("", argument_shape(spec))]
+    (first, shape), *others = told.items() if told else [("", closed(spec.shape))]
     for other, theirs in others:
         if theirs != shape:
             raise DataError(

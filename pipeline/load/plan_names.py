@@ -5,6 +5,7 @@ from difflib import SequenceMatcher
 
 from pipeline import units
 from pipeline.errors import PlanError
+from pipeline.frameworks.feeds import closed
 from pipeline.frameworks.runner import open_state
 from pipeline.load.request import Request
 from pipeline.records import TensorSpec
@@ -32,7 +33,7 @@ def check_names(argument: Request, inputs: Sequence[TensorSpec], outputs: Sequen
                 f"'{target}' is {other.dtype} {units.shape(other.shape)}",
                 hint=f"A state is passed on as it is: name the output that has its next value.{pair}",
             )
-        if source not in argument.shape and argument_shape(one) is None:
+        if source not in argument.shape and closed(one.shape) is None:
             raise open_state(one, argument.name)
     both = argument.constants.keys() & argument.state.keys()
     if both:
@@ -40,13 +41,6 @@ def check_names(argument: Request, inputs: Sequence[TensorSpec], outputs: Sequen
     twice = [each for each in argument.state.values() if list(argument.state.values()).count(each) > 1]
     if twice:
         raise PlanError(f"model.state: two inputs take the output '{twice[0]}'", hint="Name for each its own output.")
-
-
-def argument_shape(spec: TensorSpec) -> tuple[int, ...] | None:
-    """The shape of a whole input where only its first axis is open."""
-    if spec.shape is None or None in spec.shape[1:]:
-        return None
-    return tuple(size or 1 for size in spec.shape)
 
 
 def listed(names: Sequence[str]) -> str:

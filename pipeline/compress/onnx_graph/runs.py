@@ -1,7 +1,7 @@
 """Run a graph in ONNX Runtime and look at tensors inside it."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from pipeline.compress.onnx_graph.graph import Layer, inputs_of, outputs_of, rea
 from pipeline.compress.rows import by_name
 from pipeline.errors import DataError, EdgepressError, StageError
 from pipeline.frameworks import Array, Feeds
+from pipeline.frameworks.feeds import closed
 from pipeline.frameworks.runner import State
 from pipeline.frameworks.types import OnnxModel
 from pipeline.records import TensorSpec
@@ -30,6 +31,7 @@ class Looked(NamedTuple):
 
     feeds: Feeds
     state: State = ()  # (input, output) of what the network passes from one step to the next
+    shapes: Mapping[str, tuple[int, ...]] = {}  # of whole inputs, where the file leaves them open
 
     @property
     def rows(self) -> int:
@@ -38,7 +40,9 @@ class Looked(NamedTuple):
     def take(self, chosen: Array | slice) -> "Looked":
         """Some of the rows."""
         columns = {name: x[chosen] for name, x in self.feeds.columns.items()}
-        return Looked(Feeds(list(self.feeds.inputs.values()), columns, sequences=self.feeds.sequences), self.state)
+        return Looked(
+            Feeds(list(self.feeds.inputs.values()), columns, sequences=self.feeds.sequences), self.state, self.shapes
+        )
 
 
 def rows_of(model: OnnxModel, context: Context, name: str) -> Looked:
@@ -54,7 +58,7 @@ def rows_of(model: OnnxModel, context: Context, name: str) -> Looked:
     key = "data.calibration" if context.calibration else "data.training"
     columns = by_name(rows, [each.name for each in inputs], key)
     some = {each: np.array(x[:MOST_ROWS]) for each, x in columns.items()}
-    return Looked(Feeds(inputs, some, sequences=context.sequences), context.state)
+    return Looked(Feeds(inputs, some, sequences=context.sequences), context.state, context.shapes)
 
 
 def part_of(model: OnnxModel, names: Sequence[str]) -> OnnxModel:
@@ -92,7 +96,7 @@ def run(model: OnnxModel, names: Sequence[str], rows: Looked) -> Iterator[list[A
         )
         specs = {each.name: each for each in inputs_of(model)}
         for i in range(rows.rows):
-            kept = {name: _zeros(specs[name]) for name, _ in rows.state}
+            kept = {name: _zeros(specs[name], rows.shapes) for name, _ in rows.state}
             for feed in rows.feeds.steps(i):
                 given = {name: _of_type(x, specs[name]) for name, x in (feed | kept).items()}
                 found = dict(zip(asked, session.run(asked, given), strict=True))
@@ -111,13 +115,14 @@ def _of_type(x: Array, spec: TensorSpec) -> Array:
     return x.astype(spec.dtype, copy=False) if x.dtype.kind == "f" else x
 
 
-def _zeros(spec: TensorSpec) -> Array:
-    if spec.shape is None or None in spec.shape[1:]:
+def _zeros(spec: TensorSpec, shapes: Mapping[str, tuple[int, ...]]) -> Array:
+    shape = shapes.get(spec.name, closed(spec.shape))
+    if shape is None:
         raise StageError(
             f"the state '{spec.name}' has the open shape {units.shape(spec.shape)}, so no pass can look at the network with rows",
-            hint="Export it with that axis fixed, or leave out what looks at rows.",
+            hint=f'Write it into [model]: shape = {{ "{spec.name}" = [...] }}; or export the model with that axis fixed.',
         )
-    return np.zeros([size or 1 for size in spec.shape], spec.dtype)
+    return np.zeros(shape, spec.dtype)
 
 
 class Moments(NamedTuple):

@@ -88,6 +88,15 @@ def test_overlap_is_looked_for_again_when_the_evaluation_rows_change(empty):
     assert read(empty, evaluation=save(empty, "e.npz", x=x[:3]), calibration="c.npz").calibration.dropped_rows == 3
 
 
+def test_overlap_is_found_where_the_only_column_has_two_names(empty):
+    """`x` and the name of the model's only input mean the same."""
+    x = some(10)
+    evaluation = save(empty, "e.npz", x=x[:2])
+    assert read(empty, evaluation=evaluation, calibration=save(empty, "c.npz", image=x)).calibration.dropped_rows == 2
+    both = save(empty, "c.npz", image=x, other=x)
+    assert read(empty, evaluation=evaluation, calibration=both).calibration.dropped_rows == 0
+
+
 def test_too_much_overlap_is_an_error(empty):
     x = some(10)
     with pytest.raises(DataError, match=r"6 of the 10 rows of data\.calibration are evaluation rows too"):

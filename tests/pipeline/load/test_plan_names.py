@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline.errors import PlanError
+from pipeline.load import fit
 from pipeline.load.plan_names import check_names
 from pipeline.records import TensorSpec
 from tests.support.loaded import request
@@ -43,6 +44,15 @@ def test_a_pair_of_a_model_without_a_state_has_words_for_names():
     with pytest.raises(PlanError) as caught:
         check_names(request(state={"h": "y"}), (X,), OUTPUTS[:1])
     assert 'state = { "input" = "output" }' in caught.value.hint
+
+
+def test_a_state_may_have_no_length(store):
+    """An axis of 0 is one that the file says, and not one that it leaves open."""
+    inputs = (X, TensorSpec(name="h", shape=(1, 0), dtype="float32"))
+    told = request(state={"h": "hn"}, sequences=True)
+    check_names(told, inputs, (TensorSpec(name="hn", shape=(1, 0), dtype="float32"),))
+    _, fixed = fit.fitted(told, inputs, store, lambda spec: spec.dtype)
+    assert [each.fixed for each in fixed] == [(1, 4), (1, 0)]
 
 
 def test_an_open_state_is_told_the_key_to_write():

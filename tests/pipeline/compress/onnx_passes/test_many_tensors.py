@@ -9,7 +9,7 @@ from pipeline.compress.formats import FORMATS
 from pipeline.compress.onnx_graph.graph import copy_of
 from pipeline.compress.onnx_graph.kernels import kernels_of
 from pipeline.compress.onnx_graph.runs import moments, run
-from pipeline.errors import DataError
+from pipeline.errors import DataError, StageError
 from tests.pipeline.compress.answering import all_answers, looked
 
 pytestmark = pytest.mark.frameworks
@@ -102,6 +102,22 @@ def test_what_is_passed_from_step_to_step():
     assert np.array_equal(found.reshape(2, 3, 2), x.cumsum(axis=1))
     (of_layer,) = moments(model, list(copy_of(model).layers()), seen)
     assert of_layer.mean == pytest.approx(x.mean((0, 1)))
+
+
+def test_a_state_that_the_file_leaves_open_is_as_long_as_the_plan_says():
+    from onnx import helper
+
+    value = helper.make_tensor_value_info
+    nodes = [helper.make_node("Add", ["x", "h"], ["hn"])]
+    graph = helper.make_graph(nodes, "g", [value("x", 1, [1, 2]), value("h", 1, [1, "n"])], [value("hn", 1, [1, 2])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    x = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    seen = looked(model, x, sequences=True, state=(("h", "hn"),))
+    with pytest.raises(StageError, match=r"the state 'h' has the open shape \(1, any\)") as caught:
+        list(run(model, ["hn"], seen))
+    assert 'shape = { "h" = [...] }' in caught.value.hint
+    found = np.concatenate([values[0] for values in run(model, ["hn"], seen._replace(shapes={"h": (1, 2)}))])
+    assert np.array_equal(found.reshape(2, 3, 2), x.cumsum(axis=1))
 
 
 def test_the_correction_of_biases_is_judged_by_the_outputs_that_there_are():
