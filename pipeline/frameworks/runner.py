@@ -57,7 +57,7 @@ class Runner(Protocol):
 
 def steps_of(runner: Runner, feeds: Feeds, index: int, state: State) -> list[Array]:
     """The answers to one row; of a sequence, those to its steps along a first axis. ModelError if their shapes differ."""
-    kept = {name: _zeros(runner, name) for name, _ in state}
+    kept = {name: _zeros(runner, name, feeds) for name, _ in state}
     places = {each.name: place for place, each in enumerate(runner.outputs)}
     steps = []
     for feed in feeds.steps(index):
@@ -73,9 +73,10 @@ def steps_of(runner: Runner, feeds: Feeds, index: int, state: State) -> list[Arr
     return [np.stack(each) for each in zip(*steps, strict=True)]
 
 
-def _zeros(runner: Runner, name: str) -> Array:
+def _zeros(runner: Runner, name: str, feeds: Feeds) -> Array:
     spec = next(each for each in runner.inputs if each.name == name)
-    shape = spec.fixed if spec.fixed is not None else closed(spec.shape)
+    told = [each.fixed for each in (spec, feeds.inputs.get(name)) if each is not None and each.fixed is not None]
+    shape = told[0] if told else closed(spec.shape)
     if shape is None:
         raise open_state(spec, runner.name)
     return np.zeros(shape, runner.real_dtype(spec))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import frameworks
-from pipeline.errors import DataError, ModelError, StageError
+from pipeline.errors import DataError, ModelError, PlanError, StageError
 from pipeline.frameworks import runner as running
 from pipeline.records import TensorSpec
 
@@ -125,6 +125,26 @@ class Growing(frameworks.Runner):
 def test_an_output_that_grows_from_step_to_step_is_named(tmp_path):
     with pytest.raises(ModelError, match=r"the output 'hn' of growing.onnx differs in shape from step to step"):
         answers(Growing(), {"x": np.ones((2, 3, 1), np.float32)}, tmp_path, sequences=True, state=(("h", "hn"),))
+
+
+class Adding(Growing):
+    """Its file leaves the length of its state open."""
+
+    inputs = (Growing.inputs[0], TensorSpec(name="h", shape=(1, None), dtype="float32"))
+
+    def run(self, feed):
+        return [feed["h"] + feed["x"]]
+
+
+def test_an_open_state_is_as_long_as_the_model_of_the_plan_says(tmp_path):
+    """A file that a pass has changed is opened again, and says no more than the first."""
+    x = np.ones((2, 3, 1), np.float32)
+    with pytest.raises(PlanError, match=r"the input 'h' of growing\.onnx is \(1, any\)") as caught:
+        answers(Adding(), {"x": x}, tmp_path, sequences=True, state=(("h", "hn"),))
+    assert 'shape = { "h" = [1, ...] }' in caught.value.hint
+    feeds = frameworks.Feeds(Growing.inputs, {"x": x}, sequences=True)
+    (found,) = Adding().answers(feeds, tmp_path, lambda _done, _of: None, (("h", "hn"),))
+    assert found[..., 0].tolist() == [[1, 2, 3]] * 2
 
 
 def test_answers_that_the_disk_has_no_room_for(tmp_path):
