@@ -8,7 +8,7 @@ import numpy as np
 from pipeline import frameworks, units
 from pipeline.compress.context import Context
 from pipeline.compress.rows import Batches, outputs_of, refuse_steps, scored_of
-from pipeline.compress.settings import Distill, Recover
+from pipeline.compress.settings import Distill, PassSettings, Recover
 from pipeline.compress.training import distillation, logits
 from pipeline.compress.training.checkpoint import digest_of
 from pipeline.compress.training.distillation import Forward, Kind, Teacher
@@ -139,6 +139,16 @@ def _held(rows: int) -> int:
     return min(MOST_HELD, rows // HELD_SHARE)
 
 
+def _key(how: Recover, name: str) -> str:
+    """The name of a key for messages: the pass `recover` has it itself, and other passes in a table of that name."""
+    return name if isinstance(how, PassSettings) else f"recover.{name}"
+
+
+def _written(how: Recover, line: str) -> str:
+    """As `_key`, of a key with its value, as a plan has it."""
+    return line if isinstance(how, PassSettings) else f"recover = {{ {line} }}"
+
+
 def fitting(model: KerasModel, how: Recover, context: Context) -> tuple[Batches, Array | None, tuple[Kind, ...], int]:
     """Return the checked rows, their labels if they are learned from, the kind of each output, and which one is scored.
 
@@ -153,8 +163,8 @@ def fitting(model: KerasModel, how: Recover, context: Context) -> tuple[Batches,
     _check_batches(model, x)
     if how.rows is not None and how.rows > len(x):
         raise DataError(
-            f"recover.rows is {how.rows:,}, but data.training has only {len(x):,} rows",
-            hint="Leave recover.rows out to train on all of them.",
+            f"{_key(how, 'rows')} is {how.rows:,}, but data.training has only {len(x):,} rows",
+            hint=f"Leave {_key(how, 'rows')} out to train on all of them.",
         )
     probe = x.take(slice(distillation.PROBE_ROWS))
     kinds = [_kind(model, place, each, probe, scored) for place, each in enumerate(outputs)]
@@ -167,7 +177,7 @@ def fitting(model: KerasModel, how: Recover, context: Context) -> tuple[Batches,
         if distill is None:
             raise StageError(
                 f"recover can train classifiers, and the output {_named(outputs, scored)}of {model.name} is not one score for each class",
-                hint="Give recover.distill = true, to learn from the answers of the model as it was; or take recover out.",
+                hint=f"Write {_written(how, 'distill = true')}, to learn from the answers of the model as it was; or take recover out.",
             )
         _check_learned(model, kinds)
         return x, None, tuple(kinds), scored
@@ -176,7 +186,7 @@ def fitting(model: KerasModel, how: Recover, context: Context) -> tuple[Batches,
         if distill is None or distill.weight < 1:
             raise DataError(
                 "recover needs labels, but data.training has none",
-                hint="Give (x, y) with one integer label for each row; or recover.distill = { weight = 1 }, to learn from the "
+                hint=f"Give (x, y) with one integer label for each row; or write {_written(how, 'distill = { weight = 1 }')}, to learn from the "
                 "teacher's answers alone.",
             )
         return x, None, tuple(kinds), scored

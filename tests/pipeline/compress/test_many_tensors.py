@@ -136,8 +136,9 @@ def test_without_labels_all_outputs_are_learned_from_the_teacher(trained, traini
     assert "the divergence of 'scores'" in note
     assert "the mean squared difference of 'metres'" in note
     assert right(found.changed.model) > right(worse)
-    with pytest.raises(DataError, match="recover needs labels"):
+    with pytest.raises(DataError, match="recover needs labels") as caught:
         compress.apply(worse, "recover", training=Dataset(training.x), teacher=trained)
+    assert "or write distill = { weight = 1 }, to learn" in caught.value.hint
 
 
 def test_labels_may_be_of_another_output(trained, training):

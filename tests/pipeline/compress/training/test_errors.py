@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline import compress
 from pipeline.compress import training
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Recover
@@ -111,4 +112,7 @@ def test_what_is_no_classifier_needs_a_teacher():
     data = Dataset(np.ones((8, 3), np.float32), np.zeros(8, np.int64))
     with pytest.raises(StageError, match="can train classifiers, and the output") as caught:
         training.recover(model, Recover(), Context(training=data))
-    assert "distill = true" in caught.value.hint
+    assert caught.value.hint.startswith("Write recover = { distill = true }, ")
+    with pytest.raises(StageError) as caught:  # it has the keys of that table itself
+        compress.apply(model, "recover", training=data)
+    assert caught.value.hint.startswith("Write distill = true, ")
