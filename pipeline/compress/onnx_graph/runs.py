@@ -173,4 +173,4 @@ def shapes_of_run(model: OnnxModel, rows: Looked) -> dict[str, tuple[int, ...]]:
     shapes = {name: values.shape for name, values in zip(names, found, strict=True) if isinstance(values, np.ndarray)}
     specs = {each.name: each for each in inputs_of(model)}
     given = {name: x.shape for name, x in next(rows.feeds.steps(0)).items()}
-    return shapes | given | {name: _zeros(specs[name]).shape for name, _ in rows.state}
+    return shapes | given | {name: _zeros(specs[name], rows.shapes).shape for name, _ in rows.state}

@@ -8,7 +8,7 @@ from pipeline.compress.context import Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.onnx_graph.graph import copy_of
 from pipeline.compress.onnx_graph.kernels import kernels_of
-from pipeline.compress.onnx_graph.runs import moments, run
+from pipeline.compress.onnx_graph.runs import moments, run, shapes_of_run
 from pipeline.errors import DataError, StageError
 from tests.pipeline.compress.answering import all_answers, looked
 
@@ -116,7 +116,9 @@ def test_a_state_that_the_file_leaves_open_is_as_long_as_the_plan_says():
     with pytest.raises(StageError, match=r"the state 'h' has the open shape \(1, any\)") as caught:
         list(run(model, ["hn"], seen))
     assert 'shape = { "h" = [...] }' in caught.value.hint
-    found = np.concatenate([values[0] for values in run(model, ["hn"], seen._replace(shapes={"h": (1, 2)}))])
+    seen = seen._replace(shapes={"h": (1, 2)})
+    assert shapes_of_run(model, seen)["h"] == (1, 2)
+    found = np.concatenate([values[0] for values in run(model, ["hn"], seen)])
     assert np.array_equal(found.reshape(2, 3, 2), x.cumsum(axis=1))
 
 
