@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from pipeline import units
 from pipeline.child import Tell
 from pipeline.compress.context import Context
 from pipeline.compress.rows import Batches, called
@@ -268,8 +269,8 @@ def _projections(student: Forward, teacher: Forward, seed: int) -> tuple[KerasLa
     for i, (have, want) in enumerate(zip(student.widths(), teacher.widths(), strict=True)):
         if have[:-1] != want[:-1]:
             raise PlanError(
-                f"distill.features: '{teacher.layers[i]}' of the teacher answers {want} and '{student.layers[i]}' of the "
-                f"student {have}: only the last axis, the channels, may differ",
+                f"distill.features: '{teacher.layers[i]}' of the teacher answers {units.shape(want)} and '{student.layers[i]}' of the "
+                f"student {units.shape(have)}: only the last axis, the channels, may differ",
                 hint='Name layers of the same height and width, as "layer of the teacher=layer of the student".',
             )
         if have == want:

@@ -133,8 +133,8 @@ def test_what_cannot_be_told_is_said(tflite_files):
     assert "has 2 signatures, and the plan does not say which one to run. Add to [model]: signature = " in said
     assert tflite_description.ends(tflite_files["two_signatures"], "m.tflite") == []
     assert tflite_description.ends(tflite_files["two_signatures"], "m.tflite", "embed") == [
-        ("input", "x: float32 [1, ?]"),
-        ("output", "e: float32 [1, ?]"),
+        ("input", "x: float32 (1, any)"),
+        ("output", "e: float32 (1, any)"),
     ]
     (said,) = tflite_description.of_file(b"TFL3", "m.tflite")
     assert said.startswith("m.tflite is damaged: ")
@@ -150,6 +150,6 @@ def test_load_shows_what_the_file_carries(tmp_path, monkeypatch):
     (tmp_path / "edge.toml").write_text('[model]\npath = "m.tflite"\n')
     said = CliRunner().invoke(cli, ["load", str(tmp_path / "edge.toml")])
     assert said.exit_code == 0, said.output
-    assert "input        keras_tensor: float32 [1, 4]" in said.output
-    assert "output       output_0: float32 [1, 3]" in said.output
+    assert "input        keras_tensor: float32 (1, 4)" in said.output
+    assert "output       output_0: float32 (1, 3)" in said.output
     assert "note         It carries metadata: min_runtime_version (16 B), CONVERSION_METADATA" in said.output
