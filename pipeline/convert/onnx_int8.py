@@ -86,6 +86,32 @@ def _prepare(source: Path, prepared: Path) -> None:
         quant_pre_process(source, prepared)
     except Exception:  # noqa: BLE001 - "Incomplete symbolic shape inference" on transformers
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
+    _set_outputs_apart(prepared)
+
+
+def _set_outputs_apart(path: Path) -> None:
+    """Give an output that a Relu or Clip takes, too, a name of its own: else the quantizer cuts it off where the Relu does.
+
+    It gives what only a Relu takes the range of the Relu's answer (ONNX Runtime 1.32, base_quantizer.py, adjust_tensor_ranges), and does
+    not see that it is an output as well.
+    """
+    import onnx
+
+    proto = onnx.load(path)
+    outputs = {each.name for each in proto.graph.output}
+    taken = {name for node in proto.graph.node for name in node.output}
+    cut = {node.input[0] for node in proto.graph.node if node.op_type in ("Relu", "Clip")} & outputs
+    for at, node in reversed(list(enumerate(proto.graph.node))):
+        for name in cut & set(node.output):
+            inner = f"{name}_inside"
+            while inner in taken:
+                inner += "_"
+            for other in proto.graph.node:
+                other.input[:] = [inner if each == name else each for each in other.input]
+            node.output[:] = [inner if each == name else each for each in node.output]
+            proto.graph.node.insert(at + 1, onnx.helper.make_node("Identity", [inner], [name], name=inner))
+    if cut:
+        onnx.save(proto, path)
 
 
 def audit(data: bytes, name: str) -> None:

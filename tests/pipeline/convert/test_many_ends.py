@@ -186,6 +186,20 @@ def test_a_state_is_calibrated_with_what_the_model_reaches(name, tmp_path, gener
         assert scale * 255 > 2  # of states that were reached, and not of zeros
 
 
+def test_an_output_that_a_relu_takes_too_keeps_its_negative_numbers(tmp_path):
+    import keras
+
+    x = keras.Input((8,), name="x")
+    before = keras.layers.Dense(8, name="before")(x)
+    model = keras.Model(x, [before, keras.layers.ReLU(name="after")(before)])
+    rows = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    the_job = job(model, tmp_path, rows)
+    found = answers(load_converter("onnx-int8").convert(the_job, silent), "onnx", tmp_path, the_job.model, rows)
+    exact = model.predict(rows, verbose=0)
+    for name, want in zip(("before", "after"), exact, strict=True):
+        assert np.abs(found[name] - want).max() < 0.05 * np.abs(want).max()
+
+
 def stateful_model():
     import keras
     from keras import layers

@@ -127,6 +127,11 @@ def test_rows_that_do_not_fit(x, message, hint):
     assert re.search(hint, caught.value.hint)
 
 
+def test_open_axes_are_worded_as_in_the_docs():
+    with pytest.raises(DataError, match=r"has shape \(2,\), but the model's input 'image' takes \(any, 4\)"):
+        check(np.ones((2, 2), np.float32), (None, None, 4))
+
+
 def test_channels_first_rows_are_told_what_to_do():
     with pytest.raises(DataError) as caught:
         check(np.ones((2, 3, 8, 9), np.float32), (None, 8, 9, 3))
