@@ -52,10 +52,31 @@ def keeper(path):
     keras.Sequential(layers).save(path)
 
 
-@pytest.mark.parametrize(("name", "step"), [("counter.tflite", (1,)), ("keeper.keras", (1, 4))])
+def counter(path):
+    import tensorflow as tf
+
+    class Count(tf.Module):
+        def __init__(self):
+            self.total = tf.Variable([[0.0]])
+
+        @tf.function(input_signature=[tf.TensorSpec([1, 1], tf.float32, "x")])
+        def serve(self, x):
+            return {"sum": self.total.assign_add(x)}
+
+    module = Count()
+    tf.saved_model.save(module, path, {"serving_default": module.serve})
+
+
+MADE = {
+    "keeper.keras": keeper,
+    "counter": counter,
+    "counter.tflite": lambda path: shutil.copy(MODELS / path.name, path),
+}
+
+
+@pytest.mark.parametrize(("name", "step"), [("counter.tflite", (1,)), ("keeper.keras", (1, 4)), ("counter", (1,))])
 def test_rows_that_are_sequences_of_a_file_that_keeps_a_state(empty, name, step):
-    path = empty.folder / name
-    keeper(path) if name.endswith(".keras") else shutil.copy(MODELS / name, path)
+    MADE[name](empty.folder / name)
     for rows, told in ((np.ones((2, 7, *step), np.float32), True), (np.ones((2, *step, 9), np.float32), False)):
         np.savez(empty.folder / "rows.npz", x=rows)
         with pytest.raises(DataError, match=r"a row of data\.evaluation has shape") as caught:
