@@ -40,6 +40,7 @@ def _lines(now: Run) -> Iterator[tuple[str, str]]:
     from pipeline.report.tables.tensors import batch_of
 
     loaded, model = now.loaded, now.loaded.model
+    batch = batch_of(loaded)
     content = now.store.path(model.artifact)
     yield (
         "model",
@@ -49,10 +50,9 @@ def _lines(now: Run) -> Iterator[tuple[str, str]]:
     for spec in model.inputs:
         yield "input", _input(spec, model, columns.get(spec.name), now.plan.tables.model)
     for spec in model.outputs:
-        yield "output", _output(spec, model)
+        yield "output", _output(spec, model, batch)
     if model.sequences:
         yield "sequences", "a row is a sequence of steps, and the state ends with it; a latency is of one step"
-    batch = batch_of(loaded)
     if batch is not None and batch > 1:
         yield "batch", f"one inference takes {units.count(batch)} at once; a latency is of one inference"
     if model.accuracy_ratio is not None:
@@ -85,12 +85,13 @@ def _input(spec: TensorSpec, model: Model, column: Column | None, table: ModelTa
     return f"{name}: {_one(spec, model, None if column is None else len(column.shape) - model.sequences)}{_fixed(spec)}"
 
 
-def _output(spec: TensorSpec, model: Model) -> str:
+def _output(spec: TensorSpec, model: Model, batch: int | None) -> str:
     inputs = [name for name, output in model.state if output == spec.name]
     taken = f", taken by the input '{shortened(inputs[0], LONGEST_NAME)}' in the next step" if inputs else ""
     several = len(model.outputs) - len(model.state) > 1
     scored = ", whose classes are compared" if several and model.classes and spec == model.outputs[model.scored] else ""
-    return f"{shortened(spec.name, LONGEST_NAME)}: {_one(spec, model, None)}{taken}{scored}"
+    axes = len(spec.shape) if spec.shape is not None and batch is not None and batch > 1 else None
+    return f"{shortened(spec.name, LONGEST_NAME)}: {_one(spec, model, axes)}{taken}{scored}"
 
 
 def _one(spec: TensorSpec, model: Model, axes: int | None) -> str:

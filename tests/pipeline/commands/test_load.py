@@ -49,6 +49,7 @@ def test_a_batch_of_the_plan_is_said(lines):
     one = loaded([spec("image", (None, 8), fixed=(4, 8))], [spec("scores", (None, 4))], [column("image", (4, 8))])
     said = lines(one)
     assert words(said, "input") == ["image: float32 (any, 8), one row at a time; (4, 8) on the board"]
+    assert words(said, "output") == ["scores: float32 (any, 4), one row at a time"]
     assert words(said, "batch") == ["one inference takes 4 at once; a latency is of one inference"]
 
 
