@@ -43,6 +43,7 @@ CAUSE = re.compile(r"(?:[\w.]*(?:Error|Exception)\b: |terminate called |.*\b[Cc]
 ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
     "PYTHONHASHSEED": "0",  # converters go through sets of names: the same model must give the same file
+    "PYTHONWARNINGS": "ignore",  # of libraries: the last lines of a child that crashes are shown, and those say nothing of it
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "TF_ENABLE_ONEDNN_OPTS": "0",  # its sums change from run to run
 }
