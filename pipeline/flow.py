@@ -47,6 +47,7 @@ class Run:
     """Holds the connection to the board from deploy to the end."""
     wait_s: float = 0.0
     """So long it waits for a board that is busy, in all."""
+    on_board: bool = False  # it ends on a board, and not before
     loaded: Loaded = field(init=False)
     compressed: Compressed = field(init=False)
     converted: tuple[Converted, ...] = field(init=False)
@@ -64,14 +65,14 @@ def run(plan: Plan, progress: Progress, until: str = STAGES[-1], wait_s: float =
 
     `out`: a folder that gets what was made, under readable names (pipeline/handover.py).
     """
-    machine = check(plan, until, progress.say)
+    machine, on_board = check(plan, until, progress.say), STAGES.index(until) >= STAGES.index("deploy")
     asked = STAGES.index(until) >= STAGES.index("convert") and convert.asks_for_processor(plan)
     processor = deploy.processor_of(plan, progress.say, machine) if asked else Processor()
     store = store_of(plan, progress.say)
     if plan.state is None and store.root.parent != plan.folder:
         progress.say(f"nothing can be written into {plan.folder}: runs and artifacts are kept in {store.root}")
     with contextlib.closing(store), contextlib.ExitStack() as held:
-        now = Run(plan=plan, store=store, progress=progress, processor=processor, held=held, wait_s=wait_s)
+        now = Run(plan, store, progress, processor, held, wait_s, on_board)
         for stage in STAGES:
             progress.stage(stage)
             began = time.monotonic()
@@ -142,6 +143,8 @@ def store_of(plan: Plan, say: Callable[[str], None] | None = None) -> Store:
 def _load(now: Run) -> bool:
     with now.store.undone_on_error():
         now.loaded, cached = load.load(now.plan, now.store, now.progress)
+    if now.on_board:
+        measure.check_lengths(now.loaded.model, Path(now.plan.tables.model.path).name)
     return cached
 
 

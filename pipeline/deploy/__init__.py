@@ -57,6 +57,7 @@ def preflight(plan: Plan, say: Callable[[str], None] | None = None) -> wire.Mach
     """Start the agent on a board over SSH and disconnect: a wrong key, a board on which nothing can be run, or a CPU that it
     does not have, is better reported before minutes of training than after. Return what the board is; None: nothing had to be asked.
     """
+    evaluation.check(plan)
     target = inventory.find(plan.tables.board.name, plan.folder)
     judges_energy = meters.are_to_judge(plan, target)
     asks_meters = bool(

@@ -30,20 +30,24 @@ class EvaluationRows(NamedTuple):
     number: int
 
 
+def check(plan: Plan) -> None:
+    """Raise PlanError where there are constants and no rows: the board would be given zeros for both."""
+    constants = plan.tables.model.constants
+    if constants and plan.tables.data.evaluation is None:
+        raise PlanError(
+            f"{plan.path}: model.constants names '{shortened(min(constants), 100)}', and without rows the board runs on zeros",
+            hint="Give rows with [data] evaluation, one is enough; or leave constants out, to measure with zeros.",
+        )
+
+
 def evaluation_rows(
     plan: Plan, data: Data, converted: Sequence[Converted], store: Store, say: Callable[[str], None]
 ) -> EvaluationRows | None:
     """All rows, or a random choice seeded by the plan, so no class is favoured: as many as the plan says, and as `answer_bytes` allows.
-    PlanError where there are constants and no rows: the board would be given zeros for both.
+    None: there are no rows, and the board runs on zeros.
     """
     rows = data.evaluation
     if rows is None:
-        constants = plan.tables.model.constants
-        if constants:
-            raise PlanError(
-                f"{plan.path}: model.constants names '{shortened(min(constants), 100)}', and without rows the board runs on zeros",
-                hint="Give rows with [data] evaluation, one is enough; or leave constants out, to measure with zeros.",
-            )
         return None
     table = plan.tables.measure
     wanted = min(rows.rows, table.evaluation_rows or rows.rows)

@@ -10,6 +10,7 @@ from pipeline.measure.accuracy import NO_ANSWERS, AccuracyFound, accuracy_of
 from pipeline.measure.candidate import Answer, Candidate
 from pipeline.measure.energy.launches import watch_all, why_none
 from pipeline.measure.experiment import Experiment
+from pipeline.measure.inputs import check_lengths as check_lengths
 from pipeline.measure.memory import job_peak_of, memory_of
 from pipeline.measure.operators import operators_of
 from pipeline.measure.pairs.energy import energy_in_pairs

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from device_agent import wire
 from pipeline import frameworks, units
 from pipeline.errors import PlanError, StageError
-from pipeline.records import Column, Converted, TensorSpec
+from pipeline.records import Column, Converted, Model, TensorSpec
 from pipeline.safe_text import shortened
 
 
@@ -72,9 +72,21 @@ def _given_shape(spec: TensorSpec, given: DeployedColumn | None, converted: Conv
         row = given.column.shape[converted.sequences and given.moves :]
         return (1, *row) if spec.shape is not None and len(row) < len(spec.shape) else row
     if spec.shape is None or None in spec.shape[1:]:
-        name = shortened(spec.name, 100)
-        raise PlanError(
-            f"the input '{name}' of {converted.file} has the open shape {units.shape(spec.shape)}, and no rows say how long it is",
-            hint=f'Give it in the plan: [model] shape = {{ "{name}" = [...] }}, or rows with [data] evaluation.',
-        )
+        raise _unsaid(spec, converted.file, dict(converted.state))
     return (1, *(size for size in spec.shape[1:] if size is not None))
+
+
+def check_lengths(model: Model, file: str) -> None:
+    """Raise PlanError unless each axis of the model's inputs has a length: on the board it needs one. Known before anything is made."""
+    for spec in model.inputs:
+        if spec.fixed is None and (spec.shape is None or None in spec.shape[1:]):
+            raise _unsaid(spec, file, dict(model.state))
+
+
+def _unsaid(spec: TensorSpec, file: str, state: Mapping[str, str]) -> PlanError:
+    name = shortened(spec.name, 100)
+    rows = "" if spec.name in state else ", or rows with [data] evaluation"
+    return PlanError(
+        f"nothing says how long the open axes of the input '{name}' {units.shape(spec.shape)} of {file} are",
+        hint=f'Give the shape of the whole tensor in the plan: [model] shape = {{ "{name}" = [...] }}{rows}.',
+    )

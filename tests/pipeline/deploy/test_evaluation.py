@@ -130,5 +130,8 @@ def test_constants_without_rows_would_be_zeros(tmp_path, store):
     tables = Tables(model=ModelTable(path="m.onnx", constants={"sr": 16000}))
     told = Plan(path=tmp_path, sha256="0" * 64, tables=tables)
     with pytest.raises(PlanError, match=r"model\.constants names 'sr', and without rows the board runs on zeros"):
-        evaluation.evaluation_rows(told, Data(), (), store, print)
+        evaluation.check(told)
+    with pytest.raises(PlanError, match="without rows the board runs on zeros"):
+        deploy.preflight(told)
+    evaluation.check(plan(tmp_path))
     assert evaluation.evaluation_rows(plan(tmp_path), Data(), (), store, print) is None
