@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from pipeline.errors import PlanError
@@ -83,12 +84,26 @@ def custom_objects(reference: str, folder: Path, key: str = KEY) -> dict[str, An
     if not callable(function):
         known = ", ".join(item for item, value in vars(module).items() if callable(value) and item[0] != "_")
         raise PlanError(f"{key}: {module_name}.py has no function '{name}'", hint=f"It has: {known or 'none'}.")
-    if not isinstance(found, dict) or not all(isinstance(each, str) and callable(what) for each, what in found.items()):
-        raise PlanError(
-            f"{key}: {reference} returned {type(found).__name__}, and a dict of names and classes or functions is expected",
-            hint="Return {'MyLayer': MyLayer, ...}, with the names that the model's file has.",
-        )
+    hint = "Return {'MyLayer': MyLayer, ...}, with the names that the model's file has."
+    if not isinstance(found, dict):
+        told = f"returned {type(found).__name__}, and a dict of names and classes or functions is expected"
+        raise PlanError(f"{key}: {reference} {told}", hint=hint)
+    for each, what in found.items():
+        if not isinstance(each, str) or not callable(what):
+            told = f"returned {_shown(each)}: {_shown(what)}, and a name with a class or a function is expected"
+            raise PlanError(f"{key}: {reference} {told}", hint=hint)
     return found
+
+
+def _shown(value: object) -> str:
+    """A text or a number as it is written; of anything else its kind, since an object of the user's may not be able to say more."""
+    if isinstance(value, type):
+        return "a class"
+    return (
+        shortened(repr(value), 60)
+        if type(value) in (str, int, float, bool, NoneType)
+        else f"an object of type {type(value).__name__}"
+    )
 
 
 def _module(reference: str, folder: Path, key: str) -> Path:

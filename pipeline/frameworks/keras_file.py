@@ -13,8 +13,10 @@ from pipeline.errors import ModelError
 from pipeline.frameworks import keras2, keras_archive
 from pipeline.frameworks.causes import cause_of
 from pipeline.frameworks.types import KerasModel
+from pipeline.safe_text import shortened
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
+MOST_KNOWN = 6  # names in one sentence
 
 
 def open_keras(path: Path, name: str = "") -> KerasModel:
@@ -54,16 +56,12 @@ def _why_not_keras(name: str, path: Path, suffix: str, error: Exception, *, whol
     text = str(error)
     unknown = re.search(r"(?:Could not locate (?:class|function)|Unknown (?:layer|object)):? '([^']+)'", text)
     if unknown and unknown[1] not in {"Lambda", "TFSMLayer"}:
-        return ModelError(
-            f"{name} uses {unknown[1]}, which is not part of Keras",
-            hint=f'If it is your own, say where it is: [model] custom_objects = "module:function", of a function in a module next to the '
-            f"plan that returns {{'{unknown[1]}': ...}}. Else build the model from Keras's own layers, or export it to ONNX and give "
-            "that file.",
-        )
+        return ModelError(f"{name} uses {unknown[1]}, which is not part of Keras", hint=_where_it_is(unknown[1], text))
     if "TFSMLayer" in text:
         return ModelError(
             f"{name} holds a TFSMLayer: its weights lie in a SavedModel outside this file, and it is code that edgepress does not run",
-            hint="Build the model of Keras's own layers, or export the whole to ONNX in the program that made it.",
+            hint="If a SavedModel is the whole model, name its folder in [model] path. Else export the whole, model.export('folder') "
+            "in the program that made it, and name that folder; or build it from Keras's own layers.",
         )
     if "Lambda" in text or "unsafe" in text:
         return ModelError(
@@ -88,6 +86,22 @@ def _why_not_keras(name: str, path: Path, suffix: str, error: Exception, *, whol
     return ModelError(
         f"Keras cannot load {name} ({type(error).__name__}: {cause_of(error)})",
         hint="It must load with keras.models.load_model(path) on the installed Keras; save it again from the Keras that made it.",
+    )
+
+
+def _where_it_is(kind: str, text: str) -> str:
+    """A hint on a class that Keras does not know: in the file it may go by a longer name, 'package>Class'."""
+    import keras
+
+    registered = re.search(rf"'registered_name': '([^']*>{re.escape(kind)})'", text)
+    name = shortened(registered[1] if registered else kind, 100)
+    known = [each for each in keras.saving.get_custom_objects() if not each.startswith("edgepress>")]
+    if known:
+        shown = ", ".join(shortened(each, 60) for each in known[:MOST_KNOWN])
+        return f"[model] custom_objects of the plan returns {shown}: let it return {{'{name}': ...}}, too, as the file calls it."
+    return (
+        f'If it is your own, say where it is: [model] custom_objects = "module:function", of a function in a module next to the '
+        f"plan that returns {{'{name}': ...}}. Else build the model from Keras's own layers, or export it to ONNX and give that file."
     )
 
 

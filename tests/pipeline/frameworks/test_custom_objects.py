@@ -28,6 +28,12 @@ def ends():
 def odd():
     return [Twice]
 
+def three():
+    return {"Twice": 3}
+
+def unnamed():
+    return {1: Twice}
+
 word = "not a function"
 """
 
@@ -56,6 +62,28 @@ def test_classes_of_ones_own_are_used_only_where_they_are_named(folder, monkeypa
 
 
 @pytest.mark.frameworks
+def test_a_class_that_the_file_calls_by_a_longer_name(folder, monkeypatch):
+    """A class that was registered under a package is looked for by both: what the hint asks for must be what opens the file."""
+    import keras
+
+    known = custom_objects.custom_objects("mine:known", folder)["Twice"]
+    monkeypatch.setitem(keras.saving.get_custom_objects(), "shop>Twice", known)
+    monkeypatch.setitem(keras.src.saving.object_registration.GLOBAL_CUSTOM_NAMES, known, "shop>Twice")
+    x = keras.Input((3,), name="x")
+    keras.Model(x, known(name="y")(x)).save(folder / "m.keras")
+    monkeypatch.delitem(keras.saving.get_custom_objects(), "shop>Twice")
+    for given in ((), ("Twice",)):
+        for each in given:
+            monkeypatch.setitem(keras.saving.get_custom_objects(), each, known)
+        with pytest.raises(ModelError, match=r"m\.keras uses Twice, which is not part of Keras") as caught:
+            frameworks.open_keras(folder / "m.keras")
+        assert "{'shop>Twice': ...}" in caught.value.hint
+        assert ("custom_objects of the plan returns Twice: let it return" in caught.value.hint) == bool(given)
+    monkeypatch.setitem(keras.saving.get_custom_objects(), "shop>Twice", known)
+    assert frameworks.open_keras(folder / "m.keras").get_layer("y")
+
+
+@pytest.mark.frameworks
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
@@ -68,6 +96,8 @@ def test_classes_of_ones_own_are_used_only_where_they_are_named(folder, monkeypa
         ("mine:broken", "mine:broken failed: ValueError: no luck"),
         ("mine:ends", "mine:ends failed: SystemExit: 3"),
         ("mine:odd", "returned list, and a dict of names and classes"),
+        ("mine:three", "returned 'Twice': 3, and a name with a class or a function is expected"),
+        ("mine:unnamed", "returned 1: a class, and a name with a class or a function is expected"),
         ("json:loads", "'json' is a module of Python or of an installed package"),
     ],
 )

@@ -268,6 +268,7 @@ def test_a_layer_whose_weights_lie_outside_the_file(tmp_path):
     ) as caught:
         frameworks.open_keras(tmp_path / "t.keras")
     assert "Lambda" not in caught.value.message + caught.value.hint
+    assert "name its folder in [model] path" in caught.value.hint
 
 
 def test_a_model_that_takes_text():
