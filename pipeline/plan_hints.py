@@ -21,6 +21,8 @@ def brackets(what: str, at: str, known: tuple[str, ...]) -> str:
     """Return a sentence on the slips in writing a list or a table, followed by a space."""
     if what.startswith("expected `object`, got `array`") and known:
         return "It is one table: write its name in single brackets. "
+    if what.startswith("expected `object`, got") and not known:
+        return 'It is a table of names: write it in braces, { "name" = ... }. '
     if re.match(r"expected `array`, got `(str|int)`", what):
         example = "[0, 1]" if at.endswith("cpus") else '["like this"]'
         return f"It is a list: write it in brackets, {example}. "

@@ -49,8 +49,9 @@ def label_parts(parts: Iterator[Array]) -> Iterator[Array]:
 
 
 def _hint(y: Array) -> str:
+    input_ = " If they are rows of a second input: give all rows by the names of the inputs, in a dict or an .npz file."
     if y.ndim == 1 and y.dtype.kind in "fb" and np.array_equal(y, np.rint(y)):
-        return "They are whole numbers: give them as integers, y.astype('int64')."
+        return f"They are whole numbers: give them as integers, y.astype('int64').{input_}"
     if y.ndim == 2:
-        return "Give the number of the class from 0; of one-hot rows take y.argmax(axis=1)."
+        return f"Give the number of the class from 0; of one-hot rows take y.argmax(axis=1).{input_}"
     return "Give the number of the class from 0; leave y out for a model that is not a classifier."

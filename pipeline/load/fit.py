@@ -117,12 +117,13 @@ def _named(rows: Rows, free: Mapping[str, TensorSpec], file: str, key: str, stor
     lacking, more = [name for name in free if name not in columns], [name for name in columns if name not in free]
     if lacking:
         has = f", and have {listed(list(columns))}" if more else ""
+        own = "" if lacking[0] == "x" else f", or as '{shortened(lacking[0], 100)}'"
         raise DataError(
             f"the rows of {key} lack the input '{shortened(lacking[0], 100)}' of {file}{has}",
             hint=f"Its inputs are {listed(list(free))}: give rows for each, np.savez(path, **rows_by_name). An input with one value "
             f'for all rows may stand in [model]: constants = {{ "{shortened(lacking[0], 100)}" = ... }}.'
             if len(free) > 1
-            else f"Give them as x, or as '{shortened(lacking[0], 100)}'.",
+            else f"Give them as x{own}.",
         )
     if more:
         raise _too_many(more[0], free, file, key)

@@ -22,6 +22,8 @@ from tests.support.plans import MODEL, read, refused
         ('[measure]\ncpus = "0-3"', "got `str`", "write it in brackets, [0, 1]"),
         ("[board]\nruntimes = { onnxruntime = 1.20 }", "expected `str`, got `float`", "Write it in quotes."),
         ("[board]\nname = true", "expected `str`, got `bool`", "Write it in quotes."),
+        ("constants = 4", "model.constants: expected `object`, got `int`", 'write it in braces, { "name" = ... }'),
+        ('state = ["h", "hn"]', "model.state: expected `object`, got `array`", 'write it in braces, { "name" = ... }'),
         ("[data]\nseed = 1", "unknown key `seed`", "write it above the first [table]"),
         ("[limits]\nsize_bytes = 200.5", "limits.size_bytes: expected `int`, got `float`", ""),
     ],

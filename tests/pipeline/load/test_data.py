@@ -205,6 +205,17 @@ def test_labels_of_another_kind(empty, labels, hint):
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize("pair", ["return x, x + 0.5", "return [x, x]", "return x, x[:, 0]", "yield x[0], x[1]"])
+def test_two_inputs_are_no_rows_and_labels(empty, pair):
+    """TFLite's representative_dataset gives inputs by their order, which is not that of the file."""
+    (empty.folder / "mine.py").write_text(
+        f"import numpy as np\nx = np.arange(12, dtype=np.float32).reshape(4, 3)\n\ndef rows():\n    {pair}\n"
+    )
+    with pytest.raises(DataError, match="not one integer for each row") as caught:
+        read(empty, evaluation="mine:rows")
+    assert "second input: give all rows by the names of the inputs" in caught.value.hint
+
+
 def test_the_ending_of_a_module_is_left_out(empty):
     with pytest.raises(PlanError) as caught:
         read(empty, evaluation="gone.py:rows")

@@ -80,6 +80,13 @@ def test_what_does_not_fit_is_named(store, arrays, said):
         fitted(store, TWO, rows(store, **arrays))
 
 
+@pytest.mark.parametrize(("name", "hint"), [("x", "Give them as x."), ("image", "Give them as x, or as 'image'.")])
+def test_the_name_of_an_only_input(store, name, hint):
+    with pytest.raises(DataError, match=f"lack the input '{name}' of m.onnx, and have z") as caught:
+        fitted(store, (TensorSpec(name=name, shape=(None, 4), dtype="float32"),), rows(store, z=zeros(3, 4)))
+    assert caught.value.hint == hint
+
+
 def test_a_row_of_several_is_taken_only_where_the_plan_says_so(store):
     data, (spec,) = fitted(store, (X,), rows(store, x=zeros(3, 2, 4)), shape={"x": (2, 4)})
     assert spec.fixed == (2, 4)
