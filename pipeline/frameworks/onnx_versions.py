@@ -59,7 +59,7 @@ def refusal(model: OnnxModel, version: str) -> str | None:
 def lowest_ir(model: OnnxModel) -> int:
     """Return the lowest IR version, from IR on, that has everything that the model uses."""
     lowest = IR
-    for part in _parts(model):
+    for part in parts(model):
         for node in part.node:
             lowest = max(lowest, 10 if node.overload else 0, 11 if node.device_configurations else 0)
         for dtype in _types(part):
@@ -78,7 +78,7 @@ def lower_ir(model: OnnxModel, highest: int = IR) -> bool:
 
 def strip_unused_opsets(model: OnnxModel) -> None:
     """Remove imports of operator sets that no node uses: the quantizer's preparation adds eight, and a reader would believe them."""
-    used = {node.domain for part in _parts(model) for node in part.node} | {each.domain for each in model.functions}
+    used = {node.domain for part in parts(model) for node in part.node} | {each.domain for each in model.functions}
     kept = [each for each in model.opset_import if each.domain in DEFAULT_DOMAINS or each.domain in used]
     del model.opset_import[:]
     model.opset_import.extend(kept)
@@ -171,7 +171,7 @@ def _resize_as_before(model: OnnxModel) -> None:
     """Before opset 11 Upsample and Resize were asymmetric and took the pixel below; the version converter leaves that to the new default."""
     from onnx import helper
 
-    for part in _parts(model):
+    for part in parts(model):
         for node in part.node:
             if node.op_type == "Resize" and node.domain in DEFAULT_DOMAINS:
                 known = {each.name for each in node.attribute}
@@ -180,7 +180,7 @@ def _resize_as_before(model: OnnxModel) -> None:
                         node.attribute.append(helper.make_attribute(key, value))
 
 
-def _parts(model: OnnxModel) -> Iterator[OnnxGraph | OnnxFunction]:
+def parts(model: OnnxModel) -> Iterator[OnnxGraph | OnnxFunction]:
     """Yield the graph, the functions, and the bodies of loops and branches in them."""
     waiting: list[OnnxGraph | OnnxFunction] = [model.graph, *model.functions]
     while waiting:

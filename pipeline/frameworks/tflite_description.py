@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline import units
 from pipeline.errors import ModelError, PlanError
-from pipeline.frameworks import tflite_names, tflite_schema
+from pipeline.frameworks import random_numbers, tflite_names, tflite_schema
 from pipeline.frameworks.tflite_names import Interface, Port
 from pipeline.frameworks.tflite_schema import RESOURCE, TfliteFile
 from pipeline.records import TensorSpec
@@ -95,6 +95,9 @@ def _operators(file: TfliteFile) -> Iterator[str]:
         yield f"It needs operators of TensorFlow itself, which small runtimes lack: {_listed(flex)}."
     if custom:
         yield f"It needs custom operators, which runtimes have only if they are added: {_listed(custom)}."
+    drawn = random_numbers.sentence((name for name, _ in file.operators), random_numbers.TFLITE)
+    if drawn:
+        yield drawn
 
 
 def _quantized(interface: Interface) -> Iterator[str]:

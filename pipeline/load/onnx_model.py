@@ -7,7 +7,7 @@ import msgspec
 from pipeline import frameworks
 from pipeline.child import Tell
 from pipeline.errors import DataError, ModelError
-from pipeline.frameworks import onnx_signature
+from pipeline.frameworks import onnx_signature, onnx_versions, random_numbers
 from pipeline.frameworks.causes import cause_of
 from pipeline.load import answers, not_a_model
 from pipeline.load.request import Request
@@ -82,7 +82,9 @@ def read(argument: Request, tell: Tell) -> Loaded:
             hint="Copy it again, or export it again from the program that made it.",
         ) from error
     hint = _state_hint(argument, proto)
-    loaded = msgspec.structs.replace(loaded, notes=() if hint is None else (f"{hint}.",))
+    operators = (node.op_type for part in onnx_versions.parts(proto) for node in part.node)
+    notes = (None if hint is None else f"{hint}.", random_numbers.sentence(operators, random_numbers.ONNX))
+    loaded = msgspec.structs.replace(loaded, notes=tuple(filter(None, notes)))
     return msgspec.structs.replace(loaded, model=msgspec.structs.replace(loaded.model, parameters=parameters))
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from device_agent import wire
 from pipeline import units
+from pipeline.measure.remedies import OTHER_ANSWERS
 from pipeline.records import Artifact, Converted, Doubt
 from pipeline.safe_text import shortened
 from pipeline.statistics.order import at_least
@@ -199,7 +200,7 @@ def _differs(how: str, reference: Reference) -> Doubt:
     return Doubt(
         what="golden differs",
         evidence=f"this file answers differently on the board and on this host, with the same kernels: {where}{how}",
-        remedy="The runtime computes something else on this board: use another runtime or version, and report it.",
+        remedy=OTHER_ANSWERS,
         invalid=True,
     )
 

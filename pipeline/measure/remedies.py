@@ -4,6 +4,10 @@ from device_agent import wire
 from targets import diagnosis
 
 OTHER = "Use another runtime or format for this file."
+OTHER_ANSWERS = (
+    "If the model draws no random numbers (`edgepress load` says it), the runtime computes something else on this board: use another "
+    "runtime or version, and report it."
+)
 
 # As in targets/diagnosis.py: what to look for, what to do.
 LAUNCH: diagnosis.Causes = (

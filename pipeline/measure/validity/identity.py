@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipeline import units
+from pipeline.measure.remedies import OTHER_ANSWERS
 from pipeline.measure.validity.evidence import Expected, Observed, Side
 from pipeline.records import Doubt
 from pipeline.safe_text import shortened
@@ -80,7 +81,7 @@ def golden_differs(observed: Observed) -> Doubt | None:
             return Doubt(
                 what="golden differs",
                 evidence=f"a launch of {side.name} answered the first rows differently than {side.expected.golden_by}: {where}{_far(worst.distance)}",
-                remedy="The runtime computes something else on this board: use another runtime or version, and report it.",
+                remedy=OTHER_ANSWERS,
                 invalid=True,
             )
     return None

@@ -25,7 +25,8 @@ REMEDIES = {
     "swapped": "Stop other programs or switch the swap off (swapoff), so that the model's memory stays in place; then measure again.",
     "another file": "Find out what writes into the agent's folder on the board, then measure again.",
     "another runtime": "Find out which other copy of the runtime the board's Python finds first (PYTHONPATH, .pth files).",
-    "golden differs": "The runtime computes something else on this board: use another runtime or version, and report it.",
+    "golden differs": "If the model draws no random numbers (`edgepress load` says it), the runtime computes something else on this board: "
+    "use another runtime or version, and report it.",
     "fell back": "See the runtime's own messages for why it did not start, repair that, then measure again.",
     "not accelerated": "Use operations and types that the delegate knows, or a newer runtime.",
     "contended": "Stop other work on the machine, then measure again; the ratio to the baseline suffers less than the median.",
