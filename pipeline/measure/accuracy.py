@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import tokenize
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -42,6 +43,7 @@ class AccuracyFound(NamedTuple):
 
 
 NO_ANSWERS = AccuracyFound()
+NO_ROOM = re.compile(r"bytes free|No space left")  # as device_agent/files/layout.py says it, and Linux
 
 
 def accuracy_of(experiment: Experiment, candidate: Candidate, answer: Answer) -> AccuracyFound:
@@ -192,10 +194,16 @@ def read_answers(data: bytes, rows: int, label: str) -> Array:
 
 
 def _unanswered(failed: wire.LaunchFailed) -> Doubt:
+    remedy = "Answer fewer rows ([measure] evaluation_rows), or use another runtime for this file."
+    if NO_ROOM.search(failed.message):
+        remedy = (
+            "Free space on the board (`edgepress boards clean`), or let it answer less: [measure] evaluation_rows, answer_bytes, "
+            'or answers = "float16".'
+        )
     return Doubt(
         what="no accuracy",
         evidence=f"the board did not answer the evaluation rows: {failed.error} in phase {failed.phase}: {failed.message}",
-        remedy="The times are valid. Answer fewer rows ([measure] evaluation_rows), or use another runtime for this file.",
+        remedy=f"The times are valid. {remedy}",
         invalid=True,
         touches="accuracy",
     )

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from device_agent import wire
 from device_agent.record import replace
 from pipeline.measure.accuracy import accuracy_of, read_answers
 from pipeline.records import Artifact, Column, Converted, Data, Rows, TensorSpec
@@ -36,6 +37,22 @@ def with_header(header):
 def test_a_header_that_is_no_header_is_not_of_the_agent(shape):
     with pytest.raises(NotTheAgent, match="the board's answers of this file cannot be read"):
         read_answers(with_header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"), 3, "this file")
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("/home/pi/.edgepress has 136577024 bytes free, 200000000 + 4194304 are needed", "Free space on the board"),
+        ("[Errno 28] No space left on device", 'answer_bytes, or answers = "float16"'),
+        ("an output has the shape (8,) for row 0 and (6,) for row 1", "Answer fewer rows"),
+    ],
+)
+def test_what_to_do_where_there_are_no_answers(message, remedy):
+    """Outputs that are larger than the board's disk are not a fault of the runtime."""
+    (doubt,) = accuracy_of(None, None, wire.LaunchFailed(0, 0, "evaluate", "Refused", message)).doubts
+    assert message in doubt.evidence
+    assert remedy in doubt.remedy
+    assert doubt.remedy.startswith("The times are valid. ")
 
 
 class Board:
