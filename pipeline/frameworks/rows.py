@@ -112,13 +112,15 @@ def check_column(
             hint=order.hint if order else STEPS_HINT if steps else _shape_hint(shape, want or ()),
         )
     floats = all(np.dtype(each).kind == "f" for each in (column.dtype, spec.dtype) if each != "bfloat16")
-    quantized = (
-        file_format == "tflite" and spec.dtype in ("int8", "uint8", "int16") and np.dtype(column.dtype).kind == "f"
-    )
-    if column.dtype != spec.dtype and not quantized and not floats:
+    may_be_quantized = file_format == "tflite" and spec.dtype in ("int8", "uint8", "int16")
+    scaled = may_be_quantized and np.dtype(column.dtype).kind == "f"
+    if column.dtype != spec.dtype and not scaled and not floats:
         raise DataError(
             f"the rows of {rows} are {column.dtype}, but {file}'s input '{spec.name}' takes {spec.dtype}",
-            hint=f"Give them as {spec.dtype}, prepared as for training: x.astype('{spec.dtype}'), scaled alike.",
+            hint="Where the input is quantized, give real values as float32, prepared as for training: they are scaled by the file's own "
+            f"parameters. Else give {spec.dtype}, as the file holds them."
+            if may_be_quantized
+            else f"Give them as {spec.dtype}, prepared as for training: x.astype('{spec.dtype}'), scaled alike.",
         )
 
 

@@ -132,6 +132,14 @@ def test_open_axes_are_worded_as_in_the_docs():
         check(np.ones((2, 2), np.float32), (None, None, 4))
 
 
+def test_images_of_bytes_are_not_told_to_wrap_round():
+    """255 as int8 is -1."""
+    with pytest.raises(DataError, match="are uint8, but the model's input 'image' takes int8") as caught:
+        check(np.ones((2, 3), np.uint8), (1, 3), dtype="int8", kind="tflite")
+    assert "give real values as float32" in caught.value.hint
+    assert "astype" not in caught.value.hint
+
+
 def test_channels_first_rows_are_told_what_to_do():
     with pytest.raises(DataError) as caught:
         check(np.ones((2, 3, 8, 9), np.float32), (None, 8, 9, 3))
