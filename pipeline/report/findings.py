@@ -19,7 +19,8 @@ def headline(run: RunRecord, trust: Trust) -> str:
 
 
 def findings(run: RunRecord, trust: Trust) -> tuple[Finding, ...]:
-    """Speed against the baselines, the fastest, accuracy, energy."""
+    """What the model itself is, such as one that keeps a state; speed against the baselines, the fastest, accuracy, energy."""
+    told = (Finding(tone=NEUTRAL, text=f"{run.loaded.model.name}: {note}") for note in run.loaded.notes)
     passes = ", ".join(
         report.name
         for number, report in enumerate(run.compressed.passes, start=1)
@@ -29,7 +30,7 @@ def findings(run: RunRecord, trust: Trust) -> tuple[Finding, ...]:
     speed = [_speed(comparison, trust, place(run), passes) for comparison in known]
     kinds = (Finding(tone=NEUTRAL, text=note) for note in trust.compared.notes)
     others = (*kinds, *_not_known(trust), _fastest(run), _accuracy(trust), _differs(run), _apart(run), _energy(run))
-    return (*speed, *ledger.findings(run, trust), *(finding for finding in others if finding is not None))
+    return (*told, *speed, *ledger.findings(run, trust), *(finding for finding in others if finding is not None))
 
 
 def _judged(run: RunRecord, trust: Trust) -> str:

@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 
 from pipeline import report
@@ -42,6 +43,16 @@ def test_every_renderer_renders_every_kind_of_run(name, run, store):
     assert run.loaded.model.name in text.replace("\\_", "_")
     assert text == report.renderer(name).render(run, store)
     assert text.endswith("\n")
+
+
+@pytest.mark.parametrize("name", report.RENDERERS)
+def test_a_model_that_keeps_a_state_is_said_to_in_a_run(name, store):
+    """Row by row it is another model than as a stream, and who only runs it must read that, too."""
+    run = whole_run()
+    note = "Its state is reset before each row."
+    run = msgspec.structs.replace(run, loaded=msgspec.structs.replace(run.loaded, notes=(note,)))
+    assert note in report.renderer(name).render(run, store)
+    assert note not in report.renderer(name).render(whole_run(), store)
 
 
 def test_report_writes_its_pages_and_says_where(store):

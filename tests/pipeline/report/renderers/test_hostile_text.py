@@ -37,7 +37,7 @@ def hostile_run(text: str) -> RunRecord:
         run_id="1",
     )
     model = msgspec.structs.replace(run.loaded.model, name=text)
-    return msgspec.structs.replace(run, loaded=msgspec.structs.replace(run.loaded, model=model))
+    return msgspec.structs.replace(run, loaded=msgspec.structs.replace(run.loaded, model=model, notes=(text,)))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
