@@ -71,7 +71,7 @@ def custom_objects(reference: str, folder: Path, key: str = KEY) -> dict[str, An
     except BaseException as error:  # what a user's module raises can be anything
         words = shortened(str(traceback.TracebackException(type(error), error, None)))
         raise PlanError(
-            f"{key}: {reference} failed: {type(error).__name__}: {words}",
+            f"{key}: {reference} failed: {': '.join(filter(None, (type(error).__name__, words)))}",
             hint=f'Try it alone: python -c "import {module_name}; {module_name}.{name}()"',
         ) from error
     finally:

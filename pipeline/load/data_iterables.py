@@ -111,8 +111,9 @@ def _endless(text: str, key: str) -> DataError:
 def failed(text: str, key: str, error: BaseException, rows: int = 0) -> DataError:
     """Return the error of a function of the user's, that gave this number of rows before."""
     after = f" after {units.counted(rows, 'row')}" if rows else ""
+    words = ": ".join(filter(None, (type(error).__name__, words_of(error))))
     return DataError(
-        f"{key}: {text} failed{after}: {type(error).__name__}: {words_of(error)}",
+        f"{key}: {text} failed{after}: {words}",
         hint="The error is in that module, not in edgepress: call the function in a Python of its own to see all of it.",
     )
 

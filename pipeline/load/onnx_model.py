@@ -12,6 +12,7 @@ from pipeline.frameworks.causes import cause_of
 from pipeline.load import answers, not_a_model
 from pipeline.load.request import Request
 from pipeline.records import Loaded
+from pipeline.safe_text import shortened
 
 FORMAT = "onnx"
 CRASHED = "ONNX Runtime crashed on it. The file may be damaged: export it again from the program that made it."
@@ -74,6 +75,8 @@ def read(argument: Request, tell: Tell) -> Loaded:
     except DataError as error:
         hint = _state_hint(argument, proto)  # first: rows for a state, or a constant, would run and mean nothing
         raise error if hint is None else DataError(error.message, hint=f"{hint}. {error.hint}") from error
+    except ModelError as error:
+        raise _lengths_apart(argument, proto) or error from error
     try:
         parameters = sum(values.size for _, values in frameworks.onnx_weights(proto))
     except Exception as error:
@@ -86,6 +89,27 @@ def read(argument: Request, tell: Tell) -> Loaded:
     notes = (None if hint is None else f"{hint}.", random_numbers.sentence(operators, random_numbers.ONNX))
     loaded = msgspec.structs.replace(loaded, notes=tuple(filter(None, notes)))
     return msgspec.structs.replace(loaded, model=msgspec.structs.replace(loaded.model, parameters=parameters))
+
+
+def _lengths_apart(argument: Request, proto: Any) -> DataError | None:
+    """Say where two axes that the file calls by one name have different lengths in the rows. Only why a file does not run: exporters
+    give one name to axes that need not be alike.
+    """
+    rows = argument.data.evaluation
+    columns = {each.name: each for each in rows.inputs} if rows is not None else {}
+    lengths: dict[str, tuple[int, str]] = {}
+    for value in onnx_signature.signature(proto).inputs:
+        if value.name in columns and value.shape is not None:
+            row = columns[value.name].shape[argument.sequences :]
+            for axis, size in zip(reversed(value.shape), reversed(row), strict=False):  # a row may lack the first axis
+                first, other = lengths.setdefault(axis, (size, value.name)) if isinstance(axis, str) else (size, "")
+                if first != size:
+                    return DataError(
+                        f"{argument.name} cannot run the rows of data.evaluation: its axis '{shortened(str(axis), 100)}' is {first} in "
+                        f"'{shortened(other, 100)}' and {size} in '{shortened(value.name, 100)}'",
+                        hint="Axes that the file calls by one name have one length: prepare the rows as for training.",
+                    )
+    return None
 
 
 def _state_hint(argument: Request, proto: Any) -> str | None:

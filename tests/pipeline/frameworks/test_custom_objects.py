@@ -41,6 +41,7 @@ word = "not a function"
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
+    sys.modules.pop("mine", None)  # other tests call theirs so, too
     yield tmp_path
     sys.modules.pop("mine", None)
 

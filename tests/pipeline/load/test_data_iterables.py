@@ -161,6 +161,7 @@ WRONG = {
     "not finite": ("yield from (X[0], X[1] / np.float32(np.nan))", "1 of 2 rows hold NaN or infinity, the first is row 1", "repair"),
     "labels of floats": ("yield X[0], 0.5", "the labels are float64 of shape (1,), not one integer", "leave y out"),
     "one-hot": ("yield X[0], np.eye(4)[1]", "the labels are float64 of shape (1, 4)", "argmax"),
+    "an error without words": ("yield X[0]\n    raise KeyboardInterrupt", "mine:rows failed after 1 row: KeyboardInterrupt", "that module"),
     "text labels": ("yield X[0], 'cat'", "the labels are <U3 of shape (1,)", "leave y out"),
     "labels alone": ("yield {'labels': 1}", "has no array named x, only labels", "names of the model's inputs"),
     "a row for a batch": ("return type('D', (), dict(num_batches=1, __getitem__=lambda self, k: (X[0], Y[:1])))()",
@@ -181,6 +182,7 @@ def test_what_is_wrong_with_rows(kind, staged):
         staged(f"def rows():\n    {body}\n")
     assert says in caught.value.message
     assert caught.value.message.startswith("data.evaluation")
+    assert not caught.value.message.endswith(": ")
     assert hint in caught.value.hint
     assert caught.value.exit_code == 2
 
