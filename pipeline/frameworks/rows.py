@@ -160,7 +160,10 @@ def _shape_hint(have: tuple[int, ...], want: tuple[int | None, ...]) -> str:
     if len(have) == 2 and have[::-1] == want:
         return "The two axes are swapped: x = x.transpose(0, 2, 1)."
     if want and fits(have, want[1:]):
-        return "The first axis is missing. A tf.data.Dataset of rows needs .batch(32), for other data x = x[:, None]."
+        other = "for other data x = x[:, None]"
+        if want[0] not in (1, None):
+            other = f"and where {want[0]} rows after one another are one, x = x.reshape(-1, {want[0]}, *x.shape[1:])"
+        return f"The first axis is missing. A tf.data.Dataset of rows needs .batch(32), {other}."
     return "Prepare the rows as they were prepared for training."
 
 

@@ -124,6 +124,19 @@ def test_rows_without_their_first_axis_are_told_of_batches(store):
     assert ".batch(32)" in caught.value.hint
 
 
+def test_a_fixed_batch_is_not_made_of_one_row(store):
+    """x[:, None] would have the shape (1, 4), which is wrong again."""
+    inputs = (TensorSpec(name="x", shape=(8, 4), dtype="float32"),)
+    with pytest.raises(DataError, match=r"has shape \(4,\), but m.onnx's input 'x' takes \(8, 4\)") as caught:
+        fitted(store, inputs, rows(store, x=zeros(16, 4)))
+    assert "x = x.reshape(-1, 8, *x.shape[1:])" in caught.value.hint
+    x = zeros(16, 4)
+    assert fitted(store, inputs, rows(store, x=x.reshape(-1, 8, *x.shape[1:])))
+    with pytest.raises(DataError, match=r"has shape \(4, 5\)") as caught:
+        fitted(store, (TensorSpec(name="x", shape=(None, 1, 4, 5), dtype="float32"),), rows(store, x=zeros(3, 4, 5)))
+    assert "for other data x = x[:, None]" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("value", "spec", "said"),
     [
