@@ -28,6 +28,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt scripts/debian_packages
 	PYTHON=$(PYTHON) scripts/debian_packages
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[tensorflow,onnx,dev]'
+	@# the extra legacy without the package tensorflow, which would lie over tensorflow-cpu
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps tf_keras
 	touch $@
 
 format: setup  ## put the source into the project's form

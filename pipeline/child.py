@@ -245,7 +245,8 @@ def _main(function: str, descriptor: int, parent: int, folder: str) -> None:
     try:
         found = called(msgspec.json.decode(sys.stdin.buffer.read(), type=kind), tell)
     except EdgepressError as error:
-        refuse(type(error).__name__, error.message, error.hint)
+        known = next(each.__name__ for each in type(error).__mro__ if each.__name__ in KINDS)
+        refuse(known, error.message, error.hint)
     except MemoryError as error:
         hint = (
             f"It may take {bounds.memory_bytes():,} bytes. Give it less, or raise memory_bytes in [host] of the plan."

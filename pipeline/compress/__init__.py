@@ -133,6 +133,11 @@ def compress(
     if not steps:
         return Compressed(model=loaded.model, passes=()), True
     frameworks.need(frameworks.RUNTIME_EXTRA[plan.source_format], "compressing a model")
+    if loaded.model.artifact.format == "saved_model":  # of a Keras 2 file
+        raise PlanError(
+            f"{plan.path}: compress[0]: {plan.file(plan.tables.model.path).name} opens with tf_keras alone, and passes work on layers of Keras 3",
+            hint=f"Leave out [[compress]] to convert and measure it. {' '.join(loaded.notes[:1])}",
+        )
 
     def make() -> Compressed:
         with store.scratch() as scratch:

@@ -36,6 +36,7 @@ from pipeline.frameworks.tflite_file import Tflite, dequantize, quantize
 EXTRAS = {
     "tensorflow": ("tensorflow", "keras", "ai_edge_litert"),
     "onnx": ("onnx", "onnxruntime", "tf2onnx", "sympy"),
+    "legacy": ("tf_keras",),
 }
 RUNTIME_EXTRA = {"keras": "tensorflow", "saved_model": "tensorflow", "tflite": "tensorflow", "onnx": "onnx"}
 """The extra that lets this host run a file of this format."""

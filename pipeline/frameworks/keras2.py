@@ -55,6 +55,11 @@ def open_keras2(path: Path, name: str, custom_objects: Mapping[str, Any] | None 
     return model
 
 
+def config_of(path: Path) -> LayerConfig:
+    """The configuration of the model in a Keras 2 file."""
+    return _head(path)[1]
+
+
 def _head(path: Path) -> tuple[str, LayerConfig]:
     """The version of Keras that wrote the file, and the configuration of the model. ("", {}): there is none."""
     import h5py

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pipeline.errors import ModelError
 from pipeline.frameworks.types import LayerConfig
+from pipeline.safe_text import shortened
 
 RENAMED = {
     "BatchNormalizationV1": "BatchNormalization",
@@ -45,6 +46,10 @@ FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 MODELS = ("Functional", "Model", "Sequential")
 
 
+class BeyondKeras3Error(ModelError):
+    """A model that only Keras 2 opens: it has a layer that Keras 3 does not have, or has otherwise."""
+
+
 class Repaired(NamedTuple):
     """The class of keras.layers, and its configuration for Keras 3."""
 
@@ -59,10 +64,7 @@ def repaired(layer: LayerConfig, file: str) -> Repaired:
     kind, config = _kind(layer), renamed(_kind(layer), dict(layer["config"]))
     name = str(config.get("name", ""))
     if kind == "Lambda":
-        raise ModelError(
-            f"{file} holds a Lambda layer, '{name}', which is Python code inside the model file; edgepress never runs code from a model",
-            hint="Replace the Lambda by a layer of Keras (Rescaling, Reshape, keras.ops in a functional model) and save again.",
-        )
+        raise code_inside(file, name)
     if kind == "ThresholdedReLU":
         kind, config["threshold"] = "ReLU", config.pop("theta", 1.0)
     known = getattr(keras.layers, kind, None)
@@ -84,11 +86,29 @@ def repaired(layer: LayerConfig, file: str) -> Repaired:
     return Repaired(kind, {key: _inside(value, file) for key, value in config.items()})
 
 
-def beyond(file: str, layer: str, why: str) -> ModelError:
+def beyond(file: str, layer: str, why: str) -> BeyondKeras3Error:
     """The error for what only Keras 2 can open."""
-    return ModelError(
+    return BeyondKeras3Error(
         f"{file} was made by Keras 2, and its {layer} has no equal in Keras 3: {why}",
-        hint="Where it was made, or with the package tf_keras, make an ONNX file of it with tf2onnx, and give that file.",
+        hint=f"With tf_keras it can be converted and measured, not compressed: pip install 'edgepress[legacy]'; next to tensorflow-cpu, "
+        f"pip install --no-deps 'tf_keras=={_of_tensorflow()}.*' spares you a second TensorFlow. Or, where it was made, make an ONNX file "
+        "of it with tf2onnx, and give that file.",
+    )
+
+
+def _of_tensorflow() -> str:
+    """The release of TensorFlow, to which that of tf_keras belongs."""
+    import tensorflow as tf
+
+    return ".".join(tf.version.VERSION.split(".")[:2])
+
+
+def code_inside(file: str, name: str) -> ModelError:
+    """The error for a Lambda layer. `name`: of the layer, "" where it has none."""
+    which = f", '{shortened(name, 100)}'," if name else ","
+    return ModelError(
+        f"{file} holds a Lambda layer{which} which is Python code inside the model file; edgepress never runs code from a model",
+        hint="Replace the Lambda by a layer of Keras (Rescaling, Reshape, keras.ops in a functional model) and save again.",
     )
 
 

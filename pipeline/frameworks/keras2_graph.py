@@ -45,6 +45,9 @@ class Built:
         elif config.get("class_name") in self.own:
             kind, settings = config["class_name"], dict(config["config"])
             settings.pop("batch_input_shape", None)
+            if not (isinstance(self.own[kind], type) and issubclass(self.own[kind], keras.layers.Layer)):
+                why = "the class that custom_objects gives for it is not a layer of Keras 3"
+                raise keras2_config.beyond(self.file, f"{kind} '{settings.get('name')}'", why)
             layer = self.own[kind].from_config(keras2_config.renamed(kind, settings))
         else:
             kind, settings = keras2_config.repaired(config, self.file)

@@ -24,7 +24,7 @@ A_FOLDER = (
     "model.save('model.keras')."
 )
 
-VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnxruntime", "h5py")
+VERSIONS = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnxruntime", "h5py", "tf_keras")
 
 
 def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:

@@ -6,11 +6,13 @@ import msgspec
 
 from pipeline import frameworks
 from pipeline.child import Tell
-from pipeline.frameworks import custom_objects, keras_signature
-from pipeline.load import answers, not_a_model
+from pipeline.frameworks import custom_objects, keras_signature, saved_model_archive
+from pipeline.frameworks.keras2_config import BeyondKeras3Error
+from pipeline.load import answers, not_a_model, saved_model
 from pipeline.load.request import Request
 from pipeline.records import Loaded, Model
 from pipeline.safe_text import shortened
+from pipeline.store import Store
 
 FORMAT = "keras"
 CRASHED = "Does keras.models.load_model open it? If not, it is damaged: save it again from the program that made it."
@@ -35,7 +37,12 @@ def read(argument: Request, tell: Tell) -> Loaded:
     tell(0, 0, f"loading {argument.name}")
     path = store.path(argument.artifact)
     custom_objects.register(argument.custom_objects, Path(argument.folder))
-    model = frameworks.open_keras(path, argument.name)
+    try:
+        model = frameworks.open_keras(path, argument.name)
+    except BeyondKeras3Error as error:
+        if not frameworks.available("legacy"):
+            raise
+        return _through_tf_keras(argument, error, store, tell)
     frameworks.check_weights(model, argument.name)
     artifact = argument.artifact
     if path.open("rb").read(2) != b"PK":  # from here on there is one Keras format
@@ -56,3 +63,25 @@ def read(argument: Request, tell: Tell) -> Loaded:
         "of a stream, give each stream as a row, (streams, steps, ...), and add to [model]: sequences = true."
     )
     return msgspec.structs.replace(loaded, notes=(note,))
+
+
+def _through_tf_keras(argument: Request, error: BeyondKeras3Error, store: Store, tell: Tell) -> Loaded:
+    """Open it with tf_keras, and continue with it as a SavedModel. `error` says what Keras 3 has not."""
+    import keras
+
+    from pipeline.frameworks import keras2_legacy
+
+    tell(0, 0, f"opening {argument.name} with tf_keras")
+    path, scratch = store.path(argument.artifact), Path(argument.scratch)
+    own = keras.saving.get_custom_objects() if argument.custom_objects else {}
+    folder = keras2_legacy.save_with_tf_keras(path, scratch, argument.name, own)
+    record = Model(
+        name=argument.name.rpartition(".")[0],
+        artifact=store.put_bytes(saved_model_archive.packed(folder, argument.name), saved_model.FORMAT),
+        inputs=(),
+        outputs=(),
+        parameters=None,
+    )
+    loaded = saved_model.read_folder(folder, record, argument, store, tell)
+    note = f"It is opened with tf_keras, and can be converted and measured, not compressed: {error.message}."
+    return msgspec.structs.replace(loaded, notes=(note, *loaded.notes))

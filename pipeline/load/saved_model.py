@@ -13,6 +13,7 @@ from pipeline.frameworks.saved_model_runner import SavedModelRunner
 from pipeline.load import answers
 from pipeline.load.request import Request
 from pipeline.records import Loaded, Model
+from pipeline.store import Store
 
 FORMAT = "saved_model"
 STATE = (
@@ -39,17 +40,18 @@ def read(argument: Request, tell: Tell) -> Loaded:
     tell(0, 0, f"loading {argument.name}")
     path, scratch = store.path(argument.artifact), Path(argument.scratch)
     folder = saved_model_archive.unpacked(path, scratch, argument.name)
+    record = Model(name=argument.name, artifact=argument.artifact, inputs=(), outputs=(), parameters=None)
+    return read_folder(folder, record, argument, store, tell)
+
+
+def read_folder(folder: Path, record: Model, argument: Request, store: Store, tell: Tell) -> Loaded:
+    """Return `record` with what the SavedModel in `folder` takes, computes with, and answers."""
     runner = SavedModelRunner(folder, argument.name, argument.signature)
     weights = runner.weights()
     for name, values in weights:
         _check(values, name, argument.name)
-    record = Model(
-        name=argument.name,
-        artifact=argument.artifact,
-        inputs=(),
-        outputs=(),
-        parameters=sum(values.size for _, values in weights) or None,  # 0: they are constants of the graph
-    )
+    count = sum(values.size for _, values in weights) or None  # 0: they are constants of the graph
+    record = msgspec.structs.replace(record, parameters=count)
     loaded = answers.add(record, runner, argument, store, tell)
     return msgspec.structs.replace(loaded, notes=(STATE,)) if runner.keeps_state and not argument.sequences else loaded
 
