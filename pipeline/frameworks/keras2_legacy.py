@@ -78,9 +78,9 @@ def _save(model: KerasModel, target: Path, name: str) -> None:
         return {key: tf.identity(value) for key, value in zip(outputs, found, strict=True)}
 
     holder = tf.Module()
-    holder.kept = list(model.variables)  # not the model: each of its layers would be saved as functions, too
     try:
         function = tf.function(answer).get_concrete_function(**specs)
+        holder.kept = list(function.variables)  # not the model: each of its layers would be saved as functions, too
         tf.saved_model.save(holder, str(target), signatures={SIGNATURE: function})
     except OSError:  # the disk
         raise

@@ -97,9 +97,7 @@ def _named(config: Any) -> Iterator[dict[str, Any]]:
 def _classes() -> frozenset[str]:
     import tf_keras
 
-    known = {
-        name for home in HOMES for name, value in vars(getattr(tf_keras, home)).items() if isinstance(value, type)
-    }
+    known = {name for home in HOMES for name, value in vars(getattr(tf_keras, home)).items() if isinstance(value, type)}
     others = (*keras2_config.MODELS, *keras2_config.FUNCTIONS, *keras2_config.RENAMED, *VALUES, *POLICIES)
     return frozenset(known.union(others).difference(FOLDERS))
 

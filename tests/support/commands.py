@@ -6,21 +6,22 @@ import sys
 from pathlib import Path
 
 EDGEPRESS = Path(sys.executable).with_name("edgepress")
+EXTRAS = ("tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "ai_edge_litert", "sympy", "tf_keras")
 
 
 def edgepress(*arguments, **options):
     return subprocess.run([EDGEPRESS, *map(str, arguments)], capture_output=True, text=True, check=False, **options)
 
 
-def without_extras(folder):
-    """An environment in which no extra can be imported: what a base installation finds."""
+def without_extras(folder, modules=EXTRAS):
+    """An environment in which no extra can be imported, or not these modules: what a base installation finds."""
     hidden = folder / "hidden"
     hidden.mkdir(exist_ok=True)
     (hidden / "sitecustomize.py").write_text(
         "import sys\n"
         "class Hide:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name in {'tensorflow', 'keras', 'onnx', 'onnxruntime', 'tf2onnx', 'ai_edge_litert', 'sympy', 'tf_keras'}:\n"
+        f"        if name in {set(modules)}:\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Hide())\n"
         "import importlib.util\n"
