@@ -17,6 +17,7 @@ from pipeline.compress.settings import Recover
 from pipeline.compress.table import PASSES, load_pass
 from pipeline.errors import PlanError
 from pipeline.frameworks import custom_objects
+from pipeline.frameworks.saved_model_layers import has_layers
 from pipeline.frameworks.types import KerasModel, OpenModel
 from pipeline.plan import Plan, convert_table
 from pipeline.progress import Progress
@@ -44,10 +45,17 @@ def settings_of(plan: Plan) -> tuple[Step, ...]:
     return steps
 
 
+def _format_of(plan: Plan) -> str:
+    """Return which passes may work on the model: those of Keras, too, where a SavedModel says which layers it was made of."""
+    with_layers = plan.source_format == "saved_model" and has_layers(plan.file(plan.tables.model.path))
+    return "keras" if with_layers else plan.source_format
+
+
 def _step(raw: dict[str, object], i: int, plan: Plan) -> Step:
     table, name = f"compress[{i}]", raw.get("pass")
-    known = PASSES.get(plan.source_format, {})
-    if plan.source_format == "saved_model":
+    model_format = _format_of(plan)
+    known = PASSES.get(model_format, {})
+    if model_format == "saved_model":
         raise PlanError(
             f"{plan.path}: {table}: a SavedModel has no layers that a pass could work on",
             hint="Give the model as a .keras file (model.save('model.keras') in the program that made it) or as ONNX, or leave out "
@@ -55,7 +63,7 @@ def _step(raw: dict[str, object], i: int, plan: Plan) -> Step:
         )
     if not known:
         raise PlanError(
-            f"{plan.path}: {table}: there are no passes for {plan.source_format or 'such'} models",
+            f"{plan.path}: {table}: there are no passes for {model_format or 'such'} models",
             hint=f"Passes work on {' and '.join(PASSES)} models: give the model that this file was made from, or leave out [[compress]].",
         )
     if not isinstance(name, str):
@@ -64,11 +72,11 @@ def _step(raw: dict[str, object], i: int, plan: Plan) -> Step:
         )
         raise PlanError(f"{plan.path}: {table}.pass: {wrong}", hint=f"Known passes: {', '.join(known)}.")
     try:
-        the_pass = load_pass(plan.source_format, name)
+        the_pass = load_pass(model_format, name)
     except PlanError as error:
         raise PlanError(f"{plan.path}: {table}.pass: {error.message}", hint=error.hint) from error
     given = {key: value for key, value in raw.items() if key != "pass"}
-    _check_training(given, plan.source_format, f"{plan.path}: {table}")
+    _check_training(given, model_format, f"{plan.path}: {table}")
     settings = convert_table(given, the_pass.Settings, plan.path, table, PAGE)
     trains = isinstance(settings, Recover)  # its own keys are those of the table `recover`
     if plan.tables.data.training is None and (trains or getattr(settings, "recover", None) is not None):
@@ -133,16 +141,16 @@ def compress(
     if not steps:
         return Compressed(model=loaded.model, passes=()), True
     frameworks.need(frameworks.RUNTIME_EXTRA[plan.source_format], "compressing a model")
-    if loaded.model.artifact.format == "saved_model":  # of a Keras 2 file
+    if loaded.model.artifact.format == "saved_model":  # its layers did not come back, or tf_keras opened it
         raise PlanError(
-            f"{plan.path}: compress[0]: {plan.file(plan.tables.model.path).name} opens with tf_keras alone, and passes work on layers of Keras 3",
+            f"{plan.path}: compress[0]: {plan.file(plan.tables.model.path).name} has no layers of Keras 3 that a pass could work on",
             hint=f"Leave out [[compress]] to convert and measure it. {' '.join(loaded.notes[:1])}",
         )
 
     def make() -> Compressed:
         with store.scratch() as scratch:
             request = Request(
-                root=str(store.root), scratch=str(scratch), folder=str(plan.folder), format=plan.source_format,
+                root=str(store.root), scratch=str(scratch), folder=str(plan.folder), format=loaded.model.artifact.format,
                 model=loaded.model, data=loaded.data, steps=steps, seed=plan.tables.seed,
                 custom_objects=plan.tables.model.custom_objects,
             )  # fmt: skip

@@ -1,7 +1,7 @@
 """SavedModel folders: which signatures they have, and what those take and give.
 
 Keras 3's `model.export`, tf_keras's `save_format="tf"` and a `tf.Module` with signatures are all the same here: functions with named
-inputs and outputs. Layers are not looked for; such a model can be converted and measured, not compressed.
+inputs and outputs. Layers are not looked for here: saved_model_layers does that for folders which say what they were made of.
 """
 
 import re

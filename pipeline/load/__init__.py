@@ -36,6 +36,7 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
     model = _put(path, loader, store, plan.tables.host.memory_bytes)
     baseline = _baseline(plan, store)
     rows = data.read(plan, store, progress)
+    layers = loader.FORMAT == "saved_model" and bool(plan.tables.compress)
 
     given = ", ".join(f"'{shortened(name, 100)}'" for name in table.shape)
     crashed = f"{f'Can the network run what [model] shape gives {given}? ' if given else ''}{loader.CRASHED}"
@@ -66,6 +67,7 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
                 raw=plan.tables.data.raw,
                 custom_objects=table.custom_objects,
                 folder=str(plan.folder),
+                layers=layers,
             )
             return child.run(
                 loader.read, request, Loaded, progress.step, doing=f"loading {path.name}",
@@ -73,7 +75,9 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
             )  # fmt: skip
 
     own = custom_objects.digest(table.custom_objects, plan.folder)
-    key = key_of(model, path.name, readable, rows, baseline, table, own, plan.tables.data.raw, versions(*VERSIONS))
+    key = key_of(
+        model, path.name, readable, rows, baseline, table, own, plan.tables.data.raw, layers, versions(*VERSIONS)
+    )
     return store.remember("load", key, Loaded, make)
 
 
@@ -102,7 +106,12 @@ def _check_keys(table: ModelTable, loader: Loader, plan: Path) -> None:
     """A key that this kind of file has no use for would be ignored, and the plan would seem to say what is run."""
     for key, value, formats, why in (
         ("signature", table.signature, ("saved_model", "tflite"), "has no signatures"),
-        ("custom_objects", table.custom_objects, ("keras",), "is not a Keras model, and has no classes of your own"),
+        (
+            "custom_objects",
+            table.custom_objects,
+            ("keras", "saved_model"),
+            "is not a Keras model, and has no classes of your own",
+        ),
     ):
         if value is not None and loader.FORMAT not in formats:
             raise PlanError(f"{plan}: model.{key}: {Path(table.path).name} {why}", hint=f"Leave {key} out of [model].")

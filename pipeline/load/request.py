@@ -28,6 +28,7 @@ class Request(Record, frozen=True):
     folder: str  # of the plan
     baseline: Artifact | None = None  # the evaluation rows must fit it, too
     baseline_name: str = ""
+    layers: bool = False  # passes will work on them, so that a SavedModel is asked for its own
 
     def store(self) -> Store:
         """Open the store in the child, whose temporary files go where the parent removes them."""
