@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from pathlib import Path
 
 import h5py
 import pytest
@@ -12,6 +13,7 @@ from pipeline.frameworks import keras2_legacy, keras2_trust
 pytestmark = pytest.mark.frameworks
 tf_keras = pytest.importorskip("tf_keras", reason="the extra legacy is not installed")
 
+FOLDER = Path(__file__).parents[2] / "models" / "keras2"
 HARMFUL = {
     "code": ("Lambda", {"name": "code", "function": ["4wAAAA==", None, None]}, "holds a Lambda layer, 'code', which is Python code"),
     "code deep inside": (
@@ -95,8 +97,6 @@ def test_weights_that_lead_elsewhere(tmp_path):
 
 def test_every_net_of_keras_2_passes():
     """The check knows all that tf_keras itself writes."""
-    from tests.pipeline.frameworks.test_keras2 import FOLDER
-
     for path in sorted(FOLDER.glob("*.keras")):
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
