@@ -68,10 +68,15 @@ def _with_layers(folder: Path, loaded: Loaded, argument: Request, store: Store, 
     opened = saved_model.Opened(folder, argument.name)
     model = saved_model_layers.with_layers(opened)
     runner = frameworks.KerasRunner(model, argument.name)
-    ends = [{each.name for each in specs} for specs in (runner.inputs, runner.outputs)]
-    told = [{each.name for each in specs} for specs in (loaded.model.inputs, loaded.model.outputs)]
+    ends, told = (
+        [sorted(each.name for each in specs) for specs in (what.inputs, what.outputs)]
+        for what in (runner, loaded.model)
+    )
     if ends != told:
-        raise ModelError(f"they take and give {ends}, and its signature {told}", hint="Leave out [[compress]].")
+        raise ModelError(
+            f"they take {', '.join(ends[0])} and give {', '.join(ends[1])}, and its signature {', '.join(told[0])} and {', '.join(told[1])}",
+            hint="Leave out [[compress]].",
+        )
     record = Model(
         name=argument.name,
         artifact=store.put_bytes(frameworks.save_keras(model), "keras"),
