@@ -35,7 +35,7 @@ T = TypeVar("T", bound=Table)
 MOST_NAMES = 1000  # of a folder, that are compared with one that is not there
 NEWER = {
     "model": ("signature", "constants", "shape", "state", "sequences", "custom_objects"),
-    "data": ("raw",),
+    "data": ("raw", "nonfinite"),
     "measure": ("answer_bytes", "answers"),
 }
 """Keys that runs of schema 4 did not know. A plan without them is the one that they measured: its digest is the same."""
