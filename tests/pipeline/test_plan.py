@@ -251,3 +251,11 @@ def test_the_bounds_of_the_host_do_not_make_it_another_plan(tmp_path):
     """What was measured under a lower bound can be judged under a higher one."""
     plain = read(tmp_path, MODEL).without_limits_sha256
     assert read(tmp_path, f'{MODEL}[host]\nminutes = 90\nmemory_bytes = "8 GB"\n').without_limits_sha256 == plain
+
+
+def test_a_key_that_is_newer_does_not_make_an_older_plan_another_one(tmp_path):
+    """The digest that the edgepress of schema 4 gave this plan."""
+    known = "e8beff29a27eb765674fdccd6f816a97bd7139ff3bd83bac4d19379ff4b13f4b"
+    text = '[model]\npath = "m.onnx"\n[data]\nevaluation = "rows.npz"\n'
+    assert read(tmp_path, text).without_limits_sha256 == known
+    assert read(tmp_path, f"{text}nonfinite = true\n").without_limits_sha256 != known
