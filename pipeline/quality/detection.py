@@ -1,0 +1,132 @@
+"""Mean average precision of boxes, as COCO defines it: ten overlaps from 0.5 to 0.95, precision at 101 recalls, 100 boxes a row.
+
+T.-Y. Lin et al.: Microsoft COCO, 2014. Boxes are matched once, best score first; a weighting of the rows then only counts again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.quality.statistic import Array, Floats, Weights, mean_of_known
+
+OVERLAPS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0, 1, 101)
+MOST_BOXES = 100
+
+
+class Boxes(NamedTuple):
+    """Of one row. boxes: (n, 4) as x0, y0, x1, y1; classes: (n,); scores: (n,), of found boxes."""
+
+    boxes: Array
+    classes: Array
+    scores: Array | None = None
+
+
+class OfClass(NamedTuple):
+    """Found boxes of a class in all rows, by falling score."""
+
+    truths: Floats  # (rows,): how many boxes are labelled
+    row: npt.NDArray[np.int64]  # (found,)
+    hit: npt.NDArray[np.bool_]  # (overlaps, found): it matches a labelled box
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """The mean over classes with labels, and over the overlaps that are asked for."""
+
+    rows: int
+    of_classes: tuple[OfClass, ...]
+    overlaps: int  # how many of OVERLAPS count, from the smallest
+
+    def value(self, weights: Weights) -> Floats:
+        return np.array([float(mean_of_known(self._precisions(each).ravel())) for each in weights])
+
+    def _precisions(self, weights: Floats) -> Floats:
+        """Return the average precision of each class at each overlap; NaN of a class that no drawn row has."""
+        found = np.full((len(self.of_classes), self.overlaps), np.nan)
+        for place, (truths, row, hit) in enumerate(self.of_classes):
+            wanted = float(truths @ weights)
+            if not wanted:
+                continue
+            counted = weights[row]
+            true = np.cumsum(hit[: self.overlaps] * counted, axis=1)
+            precision = true / np.maximum(np.cumsum(counted), 1)
+            precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[
+                :, ::-1
+            ]  # the best at this recall or a larger one
+            for level in range(self.overlaps):
+                at = np.searchsorted(true[level] / wanted, RECALLS, side="left")
+                found[place, level] = np.append(precision[level], 0.0)[at].mean()
+        return found
+
+
+def mean_average_precision(truths: Sequence[Boxes], found: Sequence[Boxes]) -> Detections:
+    """Return mAP@[.5:.95]. A class without labelled boxes is left out. ValueError for a box whose sides are negative."""
+    return Detections(len(truths), _matched(truths, found), len(OVERLAPS))
+
+
+def at_half(detections: Detections) -> Detections:
+    """Return mAP@.5 of what was matched already."""
+    return Detections(detections.rows, detections.of_classes, 1)
+
+
+def overlaps_of(some: Array, others: Array) -> Floats:
+    """Return the intersection over union of (n, 4) with (m, 4) boxes, (n, m)."""
+    some, others = (np.asarray(each, np.float64).reshape(-1, 4) for each in (some, others))
+    sides = np.minimum(some[:, None, 2:], others[None, :, 2:]) - np.maximum(some[:, None, :2], others[None, :, :2])
+    both = np.clip(sides, 0, None).prod(2)
+    areas = [np.clip(each[:, 2:] - each[:, :2], 0, None).prod(1) for each in (some, others)]
+    either = areas[0][:, None] + areas[1][None] - both
+    found: Floats = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    return found
+
+
+def _matched(truths: Sequence[Boxes], found: Sequence[Boxes]) -> tuple[OfClass, ...]:
+    for number, each in enumerate([*truths, *found]):
+        boxes = np.asarray(each.boxes).reshape(-1, 4)
+        if (boxes[:, 2:] < boxes[:, :2]).any():
+            raise ValueError(
+                f"row {number % len(truths)} has a box whose right or lower side is before its left or upper one"
+            )
+    classes = sorted({int(one) for each in truths for one in each.classes})
+    return tuple(_of_class(one, truths, found) for one in classes)
+
+
+def _of_class(one: int, truths: Sequence[Boxes], found: Sequence[Boxes]) -> OfClass:
+    wanted, scores, rows, hits = (
+        np.zeros(len(truths)),
+        [np.zeros(0)],
+        [np.zeros(0, np.int64)],
+        [np.zeros((len(OVERLAPS), 0), bool)],
+    )
+    for row, (truth, answer) in enumerate(zip(truths, found, strict=True)):
+        labelled = np.asarray(truth.boxes).reshape(-1, 4)[np.asarray(truth.classes) == one]
+        wanted[row] = len(labelled)
+        assert answer.scores is not None
+        own = np.flatnonzero(np.asarray(answer.classes) == one)
+        own = own[np.argsort(-np.asarray(answer.scores)[own], kind="stable")][:MOST_BOXES]
+        scores.append(np.asarray(answer.scores, np.float64)[own])
+        rows.append(np.full(len(own), row))
+        hits.append(_hits(overlaps_of(np.asarray(answer.boxes).reshape(-1, 4)[own], labelled)))
+    score = np.concatenate(scores)
+    order = np.argsort(-score, kind="stable")
+    return OfClass(wanted, np.concatenate(rows)[order], np.concatenate(hits, axis=1)[:, order])
+
+
+def _hits(overlap: Floats) -> npt.NDArray[np.bool_]:
+    """Return whether each found box, best score first, takes a labelled one that is still free: (OVERLAPS, found)."""
+    hit = np.zeros((len(OVERLAPS), overlap.shape[0]), bool)
+    if not overlap.shape[1]:
+        return hit
+    for level, least in enumerate(OVERLAPS):
+        free = np.ones(overlap.shape[1], bool)
+        for place, of_truths in enumerate(overlap):
+            best = (
+                free.size - 1 - int(np.where(free, of_truths, -1.0)[::-1].argmax())
+            )  # the last of equal ones, as COCO
+            if free[best] and of_truths[best] >= min(least, 1 - 1e-10):
+                free[best], hit[level, place] = False, True
+    return hit

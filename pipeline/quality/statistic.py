@@ -1,0 +1,74 @@
+"""What a metric keeps of each row, and its value under weights of the rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Weights = npt.NDArray[np.float64]
+"""(draws, rows): how often each row counts in each draw."""
+
+
+class Statistic(Protocol):
+    @property
+    def rows(self) -> int: ...
+
+    def value(self, weights: Weights) -> Floats:
+        """Return the metric in each draw, (draws,); NaN where the drawn rows do not define it."""
+
+
+def plain(statistic: Statistic) -> float:
+    """Return the metric of the rows as they are."""
+    return float(statistic.value(np.ones((1, statistic.rows)))[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Quotient:
+    """The sum of `parts` over the sum of `wholes`, (rows,) each: a mean over rows, values, pixels or symbols."""
+
+    parts: Floats
+    wholes: Floats
+
+    @property
+    def rows(self) -> int:
+        return len(self.parts)
+
+    def value(self, weights: Weights) -> Floats:
+        return divided(weights @ self.parts, weights @ self.wholes)
+
+
+def mean(of_rows: Array) -> Quotient:
+    """Return the mean of one number for each row, (rows,)."""
+    values = np.asarray(of_rows, np.float64)
+    return Quotient(values, np.ones(len(values)))
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """A function of sums over rows. `of_rows`: (rows, several); `combined`: (draws, several) -> (draws,)."""
+
+    of_rows: Floats
+    combined: Callable[[Floats], Floats]
+
+    @property
+    def rows(self) -> int:
+        return len(self.of_rows)
+
+    def value(self, weights: Weights) -> Floats:
+        return self.combined(weights @ self.of_rows)
+
+
+def divided(parts: Floats, wholes: Floats) -> Floats:
+    """Return the quotients; NaN where there is nothing to divide by."""
+    found: Floats = np.divide(parts, wholes, out=np.full(np.shape(parts), np.nan), where=wholes != 0)
+    return found
+
+
+def mean_of_known(values: Floats) -> Floats:
+    """Return the mean along the last axis of what is not NaN; NaN where nothing is known."""
+    known = ~np.isnan(values)
+    return divided(np.where(known, values, 0.0).sum(-1), known.sum(-1).astype(np.float64))
