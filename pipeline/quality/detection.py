@@ -18,7 +18,7 @@ MOST_BOXES = 100
 
 
 class Boxes(NamedTuple):
-    """Of one row. boxes: (n, 4) as x0, y0, x1, y1; classes: (n,); scores: (n,), of found boxes."""
+    """The boxes of one row. boxes: (n, 4) as x0, y0, x1, y1; classes: (n,); scores: (n,), of found boxes."""
 
     boxes: Array
     classes: Array
