@@ -1,8 +1,10 @@
 """Metrics of numbers against numbers: regression, reconstruction, and what a converted file answers otherwise than its source."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from pipeline.quality.statistic import Array, Floats, Quotient, Sums, divided, mean_of_known
+from pipeline.quality.statistic import Array, Floats, Quotient, RootQuotient, Weights, divided, mean_of_known
 
 
 def mean_absolute_error(targets: Array, answers: Array) -> Quotient:
@@ -11,28 +13,38 @@ def mean_absolute_error(targets: Array, answers: Array) -> Quotient:
     return Quotient(off.sum(1), np.full(len(off), float(off.shape[1])))
 
 
-def root_mean_square_error(targets: Array, answers: Array) -> Sums:
+def root_mean_square_error(targets: Array, answers: Array) -> RootQuotient:
     """Return the root of the mean over rows and values of the squared errors."""
     squares = np.square(_flat(targets) - _flat(answers))
-
-    def combined(sums: Floats) -> Floats:
-        return np.sqrt(divided(sums[:, 0], sums[:, 1]))
-
-    return Sums(np.stack([squares.sum(1), np.full(len(squares), float(squares.shape[1]))], axis=1), combined)
+    return RootQuotient(squares.sum(1), np.full(len(squares), float(squares.shape[1])))
 
 
-def r2(targets: Array, answers: Array) -> Sums:
-    """Return 1 - squared error / variance of the targets, the mean over columns, as scikit-learn's r2_score. NaN: no column varies."""
-    exact, off = _flat(targets), np.square(_flat(targets) - _flat(answers))
-    columns = exact.shape[1]
-    near = exact - exact.mean(0)  # sums of squares far from zero lose digits
+@dataclass(frozen=True, slots=True)
+class Determination:
+    """The coefficient of determination. `errors`: squared, `targets`: less their mean over the rows; (rows, columns)."""
 
-    def combined(sums: Floats) -> Floats:
-        error, total, squares = (sums[:, 1 + each * columns : 1 + (each + 1) * columns] for each in range(3))
-        varied = squares - np.square(total) / sums[:, :1]
-        return mean_of_known(1 - divided(error, np.where(varied > LEAST_VARIANCE * squares, varied, 0.0)))
+    errors: Floats
+    targets: Floats
 
-    return Sums(np.concatenate([np.ones((len(exact), 1)), off, near, np.square(near)], axis=1), combined)
+    @property
+    def rows(self) -> int:
+        return len(self.errors)
+
+    def value(self, weights: Weights) -> Floats:
+        squares = weights @ np.square(self.targets)
+        varied = squares - np.square(weights @ self.targets) / weights.sum(1, keepdims=True)
+        varied[varied <= LEAST_VARIANCE * squares] = 0
+        return mean_of_known(1 - divided(weights @ self.errors, varied))
+
+
+def r2(targets: Array, answers: Array) -> Determination:
+    """Return 1 - squared error / variance of the targets, the mean over columns, as scikit-learn's r2_score.
+
+    Columns that do not vary are left out; NaN where none does.
+    """
+    exact = _flat(targets)
+    # sums of squares far from zero lose digits
+    return Determination(np.square(exact - _flat(answers)), exact - exact.mean(0))
 
 
 LEAST_VARIANCE = 1e-12

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.quality.statistic import Array, Floats, Quotient, Sums, divided, mean_of_known
+from pipeline.quality.statistic import Array, MeanQuotient, Quotient
 
 IGNORED = 255
 """The label of pixels that count nowhere, as PASCAL VOC and Cityscapes write them."""
@@ -15,7 +15,7 @@ def pixel_accuracy(labels: Array, chosen: Array, ignored: int | None = IGNORED) 
     return Quotient(((labels == chosen) & counted).sum(axes).astype(np.float64), counted.sum(axes).astype(np.float64))
 
 
-def mean_iou(labels: Array, chosen: Array, classes: int, ignored: int | None = IGNORED) -> Sums:
+def mean_iou(labels: Array, chosen: Array, classes: int, ignored: int | None = IGNORED) -> MeanQuotient:
     """Return the mean over classes of intersection over union, each summed over all rows (PASCAL VOC). A class that is neither labelled
     nor chosen is left out.
     """
@@ -26,9 +26,4 @@ def mean_iou(labels: Array, chosen: Array, classes: int, ignored: int | None = I
         table = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
         both[row] = table.diagonal()
         either[row] = table.sum(0) + table.sum(1) - both[row]
-
-    def combined(sums: Floats) -> Floats:
-        of = sums.reshape(len(sums), 2, classes)
-        return mean_of_known(divided(of[:, 0], of[:, 1]))
-
-    return Sums(np.concatenate([both, either], axis=1), combined)
+    return MeanQuotient(both, either)

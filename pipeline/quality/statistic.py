@@ -1,6 +1,5 @@
 """What a metric keeps of each row, and its value under weights of the rows."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,18 +47,26 @@ def mean(of_rows: Array) -> Quotient:
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
-    """A function of sums over rows. `of_rows`: (rows, several); `combined`: (draws, several) -> (draws,)."""
+class RootQuotient(Quotient):
+    """The square root of such a quotient."""
 
-    of_rows: Floats
-    combined: Callable[[Floats], Floats]
+    def value(self, weights: Weights) -> Floats:
+        return np.sqrt(divided(weights @ self.parts, weights @ self.wholes))
+
+
+@dataclass(frozen=True, slots=True)
+class MeanQuotient:
+    """The mean over classes of a quotient of each, `parts` and `wholes`: (rows, classes). Classes whose whole is 0 are left out."""
+
+    parts: Floats
+    wholes: Floats
 
     @property
     def rows(self) -> int:
-        return len(self.of_rows)
+        return len(self.parts)
 
     def value(self, weights: Weights) -> Floats:
-        return self.combined(weights @ self.of_rows)
+        return mean_of_known(divided(weights @ self.parts, weights @ self.wholes))
 
 
 def divided(parts: Floats, wholes: Floats) -> Floats:
