@@ -69,6 +69,20 @@ class MeanQuotient:
         return mean_of_known(divided(weights @ self.parts, weights @ self.wholes))
 
 
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """The mean of the same metric of several columns; those that the drawn rows do not define are left out."""
+
+    of: tuple[Statistic, ...]
+
+    @property
+    def rows(self) -> int:
+        return self.of[0].rows
+
+    def value(self, weights: Weights) -> Floats:
+        return mean_of_known(np.stack([each.value(weights) for each in self.of], axis=1))
+
+
 def divided(parts: Floats, wholes: Floats) -> Floats:
     """Return the quotients; NaN where there is nothing to divide by."""
     found: Floats = np.divide(parts, wholes, out=np.full(np.shape(parts), np.nan), where=wholes != 0)

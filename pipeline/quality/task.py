@@ -1,0 +1,71 @@
+"""A kind of task: what its labels are, which metrics judge it, and how they are computed from the answers."""
+
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from pipeline.quality.statistic import Array, Statistic
+
+
+class Unfit(ValueError):
+    """Labels or answers that are not those of the task. `hint`: what to do, right for this kind."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Metric(NamedTuple):
+    title: str
+    higher_is_better: bool
+    ratio: bool = True  # it lies from 0 to 1, and a change is told in points; else it has the unit of the answers
+    least_rows: int = 1  # with fewer it says nothing
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a plan may say of a task; each kind takes some of them."""
+
+    classes: int | None = None
+    threshold: float = 0.5  # of a probability, from which on it counts as true
+    ignored: int | None = 255  # the label of pixels that count nowhere
+    decoder: str = ""
+    size: tuple[int, int] | None = None  # of the input in pixels: width, height
+    blank: int = 0  # the symbol of CTC that is none
+    share: float = 0.2  # of an object's size, within which a keypoint is right
+
+
+class Kind(Protocol):
+    """A module of pipeline/quality/kinds."""
+
+    LABELS: str  # what they are, in a sentence: "Labels are ..."
+    METRICS: dict[str, Metric]  # the first is taken where the plan names none
+    SETTINGS: frozenset[str]  # the fields of Settings that it takes
+
+    def statistic(self, metric: str, answers: Array, labels: Array, settings: Settings) -> Statistic:
+        """Return the metric's statistic. Unfit where labels or answers are not those of this kind.
+
+        answers: (rows, ...) of the scored output; labels: (rows, ...).
+        """
+
+
+def check_rows(answers: Array, labels: Array) -> None:
+    if len(answers) != len(labels):
+        raise Unfit(
+            f"there are {len(answers)} rows of answers and {len(labels)} labels", "Give one label for each row."
+        )
+
+
+def shown(array: Array) -> str:
+    """Return an array's type and the shape of a row."""
+    return f"{array.dtype} of shape {array.shape[1:]} for a row"
+
+
+def probabilities(answers: Array) -> Array:
+    """Return answers as probabilities: those outside 0 to 1 are logits."""
+    import numpy as np
+
+    values: Any = np.asarray(answers, np.float64)
+    if values.size and (values.min() < 0 or values.max() > 1):
+        values = 1 / (1 + np.exp(-np.clip(values, -80, 80)))
+    found: Array = values
+    return found

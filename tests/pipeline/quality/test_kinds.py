@@ -1,0 +1,109 @@
+"""Each kind of task: labels as the field writes them, and a sentence on those that do not fit."""
+
+import numpy as np
+import pytest
+
+from pipeline.quality.statistic import plain
+from pipeline.quality.table import KINDS
+from pipeline.quality.task import Settings, Unfit
+
+R = np.random.default_rng(0)
+CLASSES = R.integers(0, 4, 40)
+SCORES = R.random((40, 4))
+TRUE = np.arange(40) % 2
+MAPS = R.integers(0, 3, (5, 4, 6))
+MAP_SCORES = np.eye(3)[MAPS]
+POINTS = R.random((6, 5, 2)) * 100
+SPOKEN = np.array([[1, 2, -1], [3, 3, 1]])
+HEARD = np.eye(4)[[[1, 1, 0, 2, 2], [3, 0, 3, 0, 1]]]
+
+
+def value(kind, metric, answers, labels, **settings):
+    return plain(KINDS[kind].statistic(metric, answers, labels, Settings(**settings)))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_keeps_to_the_protocol(name):
+    kind = KINDS[name]
+    assert kind.LABELS.startswith("Labels are ")
+    assert kind.LABELS.endswith(".")
+    assert kind.METRICS
+    assert set(Settings.__struct_fields__) >= kind.SETTINGS
+
+
+RIGHT = {
+    "class numbers": ("classification", np.eye(4)[CLASSES], CLASSES),
+    "one-hot": ("classification", np.eye(4)[CLASSES], np.eye(4)[CLASSES]),
+    "numbers in a column": ("classification", np.eye(4)[CLASSES], CLASSES[:, None].astype(np.float32)),
+    "one logit": ("binary", (TRUE * 8.0 - 4)[:, None], TRUE),
+    "two scores": ("binary", np.eye(2)[TRUE], TRUE[:, None]),
+    "truth values": ("binary", TRUE.astype(np.float32), TRUE > 0),
+    "several true": ("multilabel", np.where(SCORES > 0.5, 3.0, -3.0), SCORES > 0.5),
+    "targets": ("regression", SCORES, SCORES),
+    "targets in a column": ("regression", SCORES[:, 0], SCORES[:, :1]),
+    "maps": ("segmentation", MAP_SCORES, MAPS),
+    "maps, channels first": ("segmentation", MAP_SCORES.transpose(0, 3, 1, 2), MAPS[..., None]),
+    "maps of classes": ("segmentation", MAPS, MAPS),
+    "one mask": ("segmentation", (MAPS > 0)[..., None] * 9.0 - 4, (MAPS > 0).astype(np.uint8)),
+    "points": ("keypoints", POINTS.reshape(6, 10), POINTS),
+    "points that can be seen": ("keypoints", POINTS, np.concatenate([POINTS, np.ones((6, 5, 1))], axis=2)),
+    "anomalies": ("reconstruction", TRUE + 0.5, TRUE),
+    "embeddings": ("embedding", np.eye(4)[CLASSES], CLASSES),
+    "symbols": ("sequence", HEARD, SPOKEN),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_model_that_is_right_has_the_best_value(name):
+    kind, answers, labels = RIGHT[name]
+    for metric, about in KINDS[kind].METRICS.items():
+        best = 1.0 if about.higher_is_better else 0.0
+        assert value(kind, metric, answers, labels) == pytest.approx(best), metric
+
+
+WRONG = {
+    "no scores": ("classification", SCORES[:, 0], CLASSES, "not scores of two classes or more"),
+    "too large": ("classification", SCORES, CLASSES + 1, r"run from 1 to 4, but there are 4 classes \(0 to 3\)"),
+    "two true": ("classification", SCORES, np.ones((40, 4)), "not each has a single 1"),
+    "parts of classes": ("classification", SCORES, CLASSES + 0.5, "not one class for each row"),
+    "too few": ("classification", SCORES, CLASSES[:7], "40 rows of answers and 7 labels"),
+    "three scores": ("binary", SCORES[:, :3], TRUE, "not one score or two"),
+    "one kind": ("binary", SCORES[:, 0], np.ones(40, int), "needs both kinds of rows"),
+    "other classes": ("multilabel", SCORES, SCORES[:, :3] > 0.5, "the labels are bool of shape"),
+    "not truth": ("multilabel", SCORES, SCORES, "the labels are float64"),
+    "never true": ("multilabel", SCORES, np.zeros((40, 4)), "no class has both"),
+    "other size": ("regression", SCORES, SCORES[:, :2], "the labels are float64 of shape"),
+    "not known": ("regression", SCORES, SCORES * np.nan, "some labels are NaN"),
+    "other pixels": ("segmentation", MAP_SCORES, MAPS[:, :3], "and the labels have .3, 6. pixels"),
+    "another class": ("segmentation", MAP_SCORES, MAPS + 1, "run from 1 to 3, but there are 3 classes"),
+    "no map": ("segmentation", MAP_SCORES, CLASSES[:5], "the labels are int64"),
+    "other points": ("keypoints", POINTS, POINTS[:, :, :1], "the labels are float64 of shape .5, 1."),
+    "fewer points": ("keypoints", POINTS[:, :4], POINTS, "the labels have 5 points"),
+    "alone": ("keypoints", POINTS, np.concatenate([POINTS, np.eye(6, 5)[..., None]], axis=2), "a single visible point"),
+    "no anomaly": ("reconstruction", SCORES[:, 0], TRUE * 0, "the labels are all the same"),
+    "all alone": ("embedding", SCORES, np.arange(40), "no label is given twice"),
+    "text": ("sequence", HEARD, SPOKEN.astype(float), "the labels are float64"),
+    "silence": ("sequence", HEARD, SPOKEN * 0 - 1, "no label has a symbol"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_labels_that_do_not_fit_are_said_to(name):
+    kind, answers, labels, words = WRONG[name]
+    with pytest.raises(Unfit, match=words) as raised:
+        value(kind, next(iter(KINDS[kind].METRICS)), answers, labels)
+    assert raised.value.hint.endswith((".", '"multilabel".'))
+
+
+def test_pixels_that_are_ignored():
+    labels = MAPS.copy()
+    labels[:, 0] = 255
+    assert value("segmentation", "mean_iou", MAP_SCORES, labels) == 1
+    with pytest.raises(Unfit, match="run from 0 to 255"):
+        value("segmentation", "mean_iou", MAP_SCORES, labels, ignored=None)
+
+
+def test_the_blank_of_ctc_is_the_plans():
+    assert value("sequence", "error_rate", HEARD, SPOKEN, blank=3) > 0
+    with pytest.raises(Unfit, match="the blank is the symbol 4, and there are 4"):
+        value("sequence", "error_rate", HEARD, SPOKEN, blank=4)
