@@ -25,39 +25,38 @@ class Boxes(NamedTuple):
     scores: Array | None = None
 
 
-class OfClass(NamedTuple):
-    """Found boxes of a class in all rows, by falling score."""
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Found boxes by class, in a class by falling score. The mean is over classes with labels, and over the overlaps of `hit`."""
 
-    truths: Floats  # (rows,): how many boxes are labelled
+    truths: Floats  # (classes, rows): how many boxes are labelled
+    kind: npt.NDArray[np.int64]  # (found,), which of the classes
     row: npt.NDArray[np.int64]  # (found,)
     hit: npt.NDArray[np.bool_]  # (overlaps, found): it matches a labelled box
 
-
-@dataclass(frozen=True, slots=True)
-class Detections:
-    """The mean over classes with labels, and over the overlaps that are asked for."""
-
-    rows: int
-    of_classes: tuple[OfClass, ...]
-    overlaps: int  # how many of OVERLAPS count, from the smallest
+    @property
+    def rows(self) -> int:
+        return self.truths.shape[1]
 
     def value(self, weights: Weights) -> Floats:
         return np.array([float(mean_of_known(self._precisions(each).ravel())) for each in weights])
 
     def _precisions(self, weights: Floats) -> Floats:
         """Return the average precision of each class at each overlap; NaN of a class that no drawn row has."""
-        found = np.full((len(self.of_classes), self.overlaps), np.nan)
-        for place, (truths, row, hit) in enumerate(self.of_classes):
-            wanted = float(truths @ weights)
+        found, start = np.full((len(self.truths), len(self.hit)), np.nan), 0
+        for place, truths in enumerate(self.truths):
+            end = start + int(np.count_nonzero(self.kind == place))
+            row, hit = self.row[start:end], self.hit[:, start:end]
+            start, wanted = end, float(truths @ weights)
             if not wanted:
                 continue
             counted = weights[row]
-            true = np.cumsum(hit[: self.overlaps] * counted, axis=1)
+            true = np.cumsum(hit * counted, axis=1)
             precision = true / np.maximum(np.cumsum(counted), 1)
             precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[
                 :, ::-1
             ]  # the best at this recall or a larger one
-            for level in range(self.overlaps):
+            for level in range(len(hit)):
                 at = np.searchsorted(true[level] / wanted, RECALLS, side="left")
                 found[place, level] = np.append(precision[level], 0.0)[at].mean()
         return found
@@ -65,12 +64,26 @@ class Detections:
 
 def mean_average_precision(truths: Sequence[Boxes], found: Sequence[Boxes]) -> Detections:
     """Return mAP@[.5:.95]. A class without labelled boxes is left out. ValueError for a box whose sides are negative."""
-    return Detections(len(truths), _matched(truths, found), len(OVERLAPS))
+    for number, each in enumerate([*truths, *found]):
+        boxes = np.asarray(each.boxes).reshape(-1, 4)
+        if (boxes[:, 2:] < boxes[:, :2]).any():
+            raise ValueError(
+                f"row {number % len(truths)} has a box whose right or lower side is before its left or upper one"
+            )
+    classes = sorted({int(one) for each in truths for one in each.classes})
+    wanted = np.zeros((len(classes), len(truths)))
+    kinds, rows, hits = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros((len(OVERLAPS), 0), bool)]
+    for place, one in enumerate(classes):
+        wanted[place], row, hit = _of_class(one, truths, found)
+        kinds.append(np.full(len(row), place))
+        rows.append(row)
+        hits.append(hit)
+    return Detections(wanted, np.concatenate(kinds), np.concatenate(rows), np.concatenate(hits, axis=1))
 
 
 def at_half(detections: Detections) -> Detections:
     """Return mAP@.5 of what was matched already."""
-    return Detections(detections.rows, detections.of_classes, 1)
+    return Detections(detections.truths, detections.kind, detections.row, detections.hit[:1])
 
 
 def overlaps_of(some: Array, others: Array) -> Floats:
@@ -84,24 +97,10 @@ def overlaps_of(some: Array, others: Array) -> Floats:
     return found
 
 
-def _matched(truths: Sequence[Boxes], found: Sequence[Boxes]) -> tuple[OfClass, ...]:
-    for number, each in enumerate([*truths, *found]):
-        boxes = np.asarray(each.boxes).reshape(-1, 4)
-        if (boxes[:, 2:] < boxes[:, :2]).any():
-            raise ValueError(
-                f"row {number % len(truths)} has a box whose right or lower side is before its left or upper one"
-            )
-    classes = sorted({int(one) for each in truths for one in each.classes})
-    return tuple(_of_class(one, truths, found) for one in classes)
-
-
-def _of_class(one: int, truths: Sequence[Boxes], found: Sequence[Boxes]) -> OfClass:
-    wanted, scores, rows, hits = (
-        np.zeros(len(truths)),
-        [np.zeros(0)],
-        [np.zeros(0, np.int64)],
-        [np.zeros((len(OVERLAPS), 0), bool)],
-    )
+def _of_class(one: int, truths: Sequence[Boxes], found: Sequence[Boxes]) -> tuple[Floats, Array, Array]:
+    """Return how many boxes of a class each row has, and of those that are found the row, and at which overlaps they match."""
+    wanted = np.zeros(len(truths))
+    scores, rows, hits = [np.zeros(0)], [np.zeros(0, np.int64)], [np.zeros((len(OVERLAPS), 0), bool)]
     for row, (truth, answer) in enumerate(zip(truths, found, strict=True)):
         labelled = np.asarray(truth.boxes).reshape(-1, 4)[np.asarray(truth.classes) == one]
         wanted[row] = len(labelled)
@@ -111,9 +110,8 @@ def _of_class(one: int, truths: Sequence[Boxes], found: Sequence[Boxes]) -> OfCl
         scores.append(np.asarray(answer.scores, np.float64)[own])
         rows.append(np.full(len(own), row))
         hits.append(_hits(overlaps_of(np.asarray(answer.boxes).reshape(-1, 4)[own], labelled)))
-    score = np.concatenate(scores)
-    order = np.argsort(-score, kind="stable")
-    return OfClass(wanted, np.concatenate(rows)[order], np.concatenate(hits, axis=1)[:, order])
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    return wanted, np.concatenate(rows)[order], np.concatenate(hits, axis=1)[:, order]
 
 
 def _hits(overlap: Floats) -> npt.NDArray[np.bool_]:
