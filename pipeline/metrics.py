@@ -27,7 +27,7 @@ class Metric:
     by_test: bool = False  # a test made the interval of the change, also where no pairs were run
 
 
-SIZE, ACCURACY = "size_bytes", "accuracy_drop_points"
+SIZE, ACCURACY, QUALITY = "size_bytes", "accuracy_drop_points", "metric_drop"
 LATENCY, TAIL, ENERGY = "latency_regression", "latency_tail", "energy_regression"
 GROWTH, PEAK = "memory_growth_bytes", "memory_peak_bytes"
 
@@ -52,6 +52,14 @@ METRICS = {
         change=units.points,
         amount=units.in_points,
         limit=units.points,
+    ),
+    QUALITY: Metric(
+        unit="",
+        touches="accuracy",
+        level=units.metric,
+        change=units.metric_change,
+        amount=units.metric,
+        limit=units.metric_change,
     ),
     LATENCY: _of_ratio(unit="s", touches="latency", level=units.seconds),
     TAIL: _of_ratio(unit="s", touches="latency", level=units.seconds),

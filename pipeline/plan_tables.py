@@ -89,6 +89,31 @@ class MeasureTable(Table, frozen=True):
         return (self.threads,) if isinstance(self.threads, int) else tuple(dict.fromkeys(self.threads))
 
 
+class TaskTable(Table, frozen=True):
+    """What the model is for: docs/tasks.md."""
+
+    kind: (
+        Literal[
+            "classification",
+            "binary",
+            "multilabel",
+            "regression",
+            "segmentation",
+            "keypoints",
+            "reconstruction",
+            "embedding",
+            "sequence",
+        ]
+        | None
+    ) = None
+    metric: Text | None = None  # None: the first of its kind
+    output: Name | None = None  # that labels are compared with; None: the only one
+    threshold: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    ignored: Annotated[int, Meta(ge=-1, le=65_535)] | None = None
+    blank: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    share: Annotated[float, Meta(gt=0, le=10)] | None = None
+
+
 class CompareTable(Table, frozen=True):
     baseline: Text | None = None  # a .tflite or .onnx file to judge against, measured again in the same run
 
@@ -101,6 +126,9 @@ class LimitsTable(Table, frozen=True):
     """`applies_to` names what is judged: "format" or "format@runtime"; empty: every compressed file."""
 
     accuracy_drop_points: Annotated[float, Meta(ge=0, le=100)] | None = None
+    metric_drop: Annotated[float, Meta(ge=0)] | None = (
+        None  # of the task's metric, in its unit; of a ratio 0.01 is a point
+    )
     latency_regression: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] | None = None
     latency_margin: Annotated[float, Meta(ge=0, le=MOST_SLOWER)] | None = (
         None  # a stricter rule: REGRESSED from a smaller change on
@@ -137,6 +165,7 @@ class StateTable(Table, frozen=True):
 class Tables(Table, frozen=True):
     model: ModelTable
     data: DataTable = DataTable()
+    task: TaskTable = TaskTable()
     compress: tuple[dict[str, Any], ...] = ()  # settings belong to the passes: pipeline.compress.settings_of
     convert: ConvertTable = ConvertTable()
     board: BoardTable = BoardTable()

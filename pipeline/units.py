@@ -102,6 +102,16 @@ def in_points(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.2f} points"
 
 
+def metric(value: float | None) -> str:
+    """Return the value of a task's metric, or how much worse it is: 0.98765 -> '0.9877'."""
+    return UNKNOWN if value is None else f"{value:.4g}"
+
+
+def metric_change(value: float | None) -> str:
+    """Return how much worse a task's metric is: 0.0123 -> '+0.0123'."""
+    return UNKNOWN if value is None else f"{value + 0.0:+.3g}"
+
+
 def accuracy_lost(drop_points: float) -> str:
     """0.43 -> 'loses 0.43 points of accuracy'; a drop below zero is a gain."""
     return f"{'loses' if drop_points >= 0 else 'gains'} {abs(drop_points):.2f} points of accuracy"

@@ -13,7 +13,7 @@ from pipeline.commands.common import (
     say_handover,
     show_json,
 )
-from pipeline.records import Agreement
+from pipeline.records import Agreement, Task
 from pipeline.safe_text import shortened
 
 
@@ -32,17 +32,21 @@ def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None
         file = each.file if each.name or each.role else f"{each.variant:<11} {each.format:<12}"
         kind = f"{each.kind}; " if each.kind else ""
         notes = "".join(f"; {note}" for note in each.notes)
-        say(f"{file:<24} {units.size(each.artifact.size_bytes):>9}  {kind}{_told(each.agreement)}{notes}")
+        say(
+            f"{file:<24} {units.size(each.artifact.size_bytes):>9}  {kind}{_told(each.agreement, now.loaded.data.task)}{notes}"
+        )
     say_handover(now.handed)
 
 
-def _told(agreement: Agreement | None) -> str:
+def _told(agreement: Agreement | None, task: Task | None) -> str:
     """Words of classes only where the answers are scores of classes."""
     if agreement is None:
         return "not compared: no evaluation rows, or no runtime for it on this host"
     largest = f"largest error {units.number(agreement.largest_error)}"
     if agreement.output:
         largest += f" in the output '{shortened(agreement.output, 80)}', the worst"
+    if agreement.quality is not None:
+        largest += f", {task.title if task else 'metric'} {units.metric(agreement.quality.value)}"
     if agreement.top1_agreement_ratio is None:
         return f"{largest}, error {units.error(agreement.error_rms, agreement.spread)}"
     same = f"{largest}, same class {units.percent(agreement.top1_agreement_ratio)}"

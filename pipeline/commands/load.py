@@ -57,6 +57,14 @@ def _lines(now: Run) -> Iterator[tuple[str, str]]:
         yield "batch", f"one inference takes {units.count(batch)} at once; a latency is of one inference"
     if model.accuracy_ratio is not None:
         yield "accuracy", f"{units.percent(model.accuracy_ratio)} on the evaluation rows"
+    task = loaded.data.task
+    if task is not None:
+        told = (
+            "there are no labels of it"
+            if model.quality is None
+            else f"{task.title} {units.metric(model.quality.value)}"
+        )
+        yield "task", f"{task.kind}: {told}"
     for name in ("training", "calibration", "evaluation"):
         rows = getattr(loaded.data, name)
         if rows is not None:

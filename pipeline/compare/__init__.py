@@ -8,12 +8,13 @@ import numpy as np
 
 from pipeline.baseline import baseline_of, is_judged
 from pipeline.compare.by_interval import Interval, accuracy_drop, latency_ratio
-from pipeline.compare.case import Case
+from pipeline.compare.case import Case, QualityDrop
 from pipeline.compare.limits import LIMITS, value_of
 from pipeline.compare.reasons import not_measured
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.plan_tables import LimitsTable
+from pipeline.quality import bootstrap, kept
 from pipeline.records import (
     Compared,
     Comparison,
@@ -70,9 +71,12 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
         baseline = baseline_of(candidate, measured.measurements)
         is_baseline = baseline is candidate
         drop = answers.drop(candidate, baseline) if baseline and not is_baseline else None
-        case = Case(candidate=candidate, baseline=baseline, drop=drop, measured=measured, limits=limits)
+        quality = answers.quality_drop(candidate, baseline, plan.tables.seed) if baseline and not is_baseline else None
+        case = Case(
+            candidate=candidate, baseline=baseline, drop=drop, quality=quality, measured=measured, limits=limits
+        )
         if baseline is not None and not is_baseline:
-            comparisons.append(_comparison(candidate, baseline, drop, case.paired))
+            comparisons.append(_comparison(candidate, baseline, drop, case.paired, quality))
         if is_judged(plan, candidate):
             for limit in LIMITS.values():
                 if value_of(limit, limits) is not None and not (limit.RELATIVE and is_baseline):
@@ -149,7 +153,11 @@ def _outcome(plan: Plan, measured: Measured, verdicts: Sequence[Verdict]) -> Out
 
 
 def _comparison(
-    candidate: Measurement, baseline: Measurement, drop: Interval | None, paired: Paired | None = None
+    candidate: Measurement,
+    baseline: Measurement,
+    drop: Interval | None,
+    paired: Paired | None = None,
+    quality: QualityDrop | None = None,
 ) -> Comparison:
     """By the pairs where there are any, else by the rounds of launches."""
     ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
@@ -166,6 +174,7 @@ def _comparison(
         accuracy_drop_points=drop[0] if drop else None,
         trusted=candidate.trusted and baseline.trusted and not (paired and paired.doubts),
         pairs=len(paired.log_ratios) if paired else None,
+        metric_drop=quality.drop if quality else None,
     )
 
 
@@ -173,7 +182,7 @@ class _Answers:
     """Which rows each measured file answered rightly on the board."""
 
     def __init__(self, data: Data, deployment: Deployment, store: Store) -> None:
-        self._store = store
+        self._store, self._task = store, data.task
         self._labels = None
         if data.evaluation is not None and data.evaluation.y is not None and deployment.evaluation_indices is not None:
             indices = np.load(store.path(deployment.evaluation_indices), allow_pickle=False)
@@ -188,3 +197,13 @@ class _Answers:
             if answers is not None
         ]
         return accuracy_drop(*right) if len(right) == 2 else None
+
+    def quality_drop(self, candidate: Measurement, baseline: Measurement, seed: int) -> QualityDrop | None:
+        """By how much the task's metric is worse; None where the board has not answered labelled rows for both."""
+        mine, theirs = (each.accuracy.quality if each.accuracy else None for each in (candidate, baseline))
+        if self._task is None or mine is None or theirs is None:
+            return None
+        one, other = (kept.read(self._store.path(each.statistic)) for each in (mine, theirs))
+        value, low, high = bootstrap.of_difference(one, other, seed)
+        drop = (-value, -high, -low) if self._task.higher_is_better else (value, low, high)
+        return QualityDrop(drop, theirs.value, mine.value)

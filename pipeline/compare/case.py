@@ -1,10 +1,19 @@
 """A file that is judged, and what it is judged by."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.compare.by_interval import Interval
 from pipeline.plan_tables import LimitsTable
 from pipeline.records import EnergyPaired, Measured, Measurement, NotMeasured, Paired
+
+
+class QualityDrop(NamedTuple):
+    """By how much the task's metric is worse than the baseline's on the same rows, with its interval."""
+
+    drop: Interval
+    baseline: float
+    candidate: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +25,7 @@ class Case:
     candidate: Measurement
     baseline: Measurement | None
     drop: Interval | None = None
+    quality: QualityDrop | None = None
     measured: Measured
     limits: LimitsTable
 

@@ -23,6 +23,7 @@ from pipeline.compress.table import load_pass
 from pipeline.errors import EdgepressError
 from pipeline.frameworks import Array, custom_objects
 from pipeline.frameworks.types import OpenModel
+from pipeline.quality import judge
 from pipeline.records import Column, Compressed, Model, PassReport, Rows, TensorSpec
 from pipeline.store import Store, key_of, versions
 
@@ -214,4 +215,5 @@ class Chain:
                 record,
                 answers=frameworks.stored(answers, self.store),
                 accuracy_ratio=frameworks.accuracy(answers[record.scored], y),
+                quality=judge.quality(self.argument.data.task, answers[record.scored], rows, self.store),
             )

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline import frameworks
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
-from pipeline.records import Agreement, Model
+from pipeline.records import Agreement, Model, Quality
 from pipeline.safe_text import shortened
 
 MOST_OTHER = 0.01
@@ -70,7 +70,12 @@ def _difference(output: Array, source: Array, name: str) -> Difference:
 
 
 def agreement(
-    found: Sequence[Difference], outputs: Sequence[Array], sources: Sequence[Array], labels: Array | None, model: Model
+    found: Sequence[Difference],
+    outputs: Sequence[Array],
+    sources: Sequence[Array],
+    labels: Array | None,
+    model: Model,
+    quality: Quality | None = None,
 ) -> Agreement:
     """Return what is kept: the errors of the worst output, and of the one that has classes how often the largest is the same."""
     worst = max(found, key=lambda each: each.badness)
@@ -83,6 +88,7 @@ def agreement(
         top1_agreement_ratio=float(np.mean(scores.argmax(-1) == exact.argmax(-1))) if model.classes else None,
         accuracy_ratio=frameworks.accuracy(scores, labels) if model.classes else None,
         source_accuracy_ratio=model.accuracy_ratio,
+        quality=quality,
         output=worst.output,
     )
 

@@ -16,6 +16,7 @@ from pipeline.convert.request import Job, Request, shapes_of
 from pipeline.convert.table import CONVERTERS, load_converter
 from pipeline.errors import ModelError, StageError
 from pipeline.frameworks import Array, Feeds, Runner, custom_objects, tflite_names, tflite_schema
+from pipeline.quality import judge
 from pipeline.records import Converted, Model, Rows, TensorSpec
 from pipeline.store import Store
 
@@ -80,7 +81,8 @@ def _judged(
     notes = ends.notes
     if sources:
         found = agreement.differences(outputs, sources, names, model.name, label)
-        kept = agreement.agreement(found, outputs, sources, labels, model)
+        quality = judge.quality(argument.data.task, outputs[model.scored], evaluation, store)
+        kept = agreement.agreement(found, outputs, sources, labels, model, quality)
         about = msgspec.structs.replace(about, agreement=kept)
         if argument.format in CONVERTERS:
             notes += _check_same(found, outputs, argument, store, label, tell)

@@ -3,12 +3,14 @@
 import hashlib
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from pipeline import bounds, child, child_watch
 from pipeline.errors import ModelError, PlanError
 from pipeline.frameworks import custom_objects, onnx_external, saved_model_archive
 from pipeline.load import data, raw_rows
+from pipeline.load import task as tasks
 from pipeline.load.request import Request
 from pipeline.load.table import Loader, load_loader
 from pipeline.plan import FORMATS, Plan, check_file
@@ -35,7 +37,8 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
     readable = loader.readable(path.name)
     model = _put(path, loader, store, plan.tables.host.memory_bytes)
     baseline = _baseline(plan, store)
-    rows = data.read(plan, store, progress)
+    task = tasks.of_plan(plan)
+    rows = msgspec.structs.replace(data.read(plan, store, progress), task=task)
     layers = loader.FORMAT == "saved_model" and bool(plan.tables.compress)
 
     given = ", ".join(f"'{shortened(name, 100)}'" for name in table.shape)
@@ -67,6 +70,7 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
                 raw=plan.tables.data.raw,
                 custom_objects=table.custom_objects,
                 folder=str(plan.folder),
+                scored=plan.tables.task.output,
                 layers=layers,
             )
             return child.run(
@@ -76,7 +80,17 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
 
     own = custom_objects.digest(table.custom_objects, plan.folder)
     key = key_of(
-        model, path.name, readable, rows, baseline, table, own, plan.tables.data.raw, layers, versions(*VERSIONS)
+        model,
+        path.name,
+        readable,
+        rows,
+        baseline,
+        table,
+        own,
+        plan.tables.data.raw,
+        layers,
+        plan.tables.task.output,
+        versions(*VERSIONS),
     )
     return store.remember("load", key, Loaded, make)
 

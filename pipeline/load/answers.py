@@ -9,13 +9,15 @@ import numpy as np
 
 from pipeline import frameworks, units
 from pipeline.child import Tell
-from pipeline.errors import CannotRunError, DataError, ModelError
+from pipeline.errors import CannotRunError, DataError, ModelError, PlanError
 from pipeline.frameworks import Array, Runner
 from pipeline.load import fit, raw_rows
 from pipeline.load.plan_names import check_names
 from pipeline.load.request import Request
-from pipeline.records import Data, Loaded, Model, Rows, TensorSpec
+from pipeline.quality import judge
+from pipeline.records import Data, Loaded, Model, Rows, Task, TensorSpec
 from pipeline.safe_text import shortened
+from pipeline.spelling import did_you_mean
 from pipeline.store import Store
 
 STREAM = "It keeps a state between calls: if each of these rows is a stream, (streams, steps, ...), add to [model]: sequences = true."
@@ -48,10 +50,13 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
     model = msgspec.structs.replace(
         model, inputs=inputs, outputs=runner.outputs, state=state, sequences=argument.sequences
     )
+    if data.task is not None:
+        model = msgspec.structs.replace(model, scored=_named(argument, runner.outputs))
     for name in fit.SETS:
         rows = getattr(data, name)
         if rows is not None and rows.y is not None:
-            model = msgspec.structs.replace(model, scored=_scored(model.outputs, name, argument.sequences))
+            if data.task is None:
+                model = msgspec.structs.replace(model, scored=_scored(model.outputs, name, argument.sequences))
             _check_labels(rows, f"data.{name}", model, store)
     check_baseline(argument, data.evaluation)
     loaded = Loaded(model=model, data=data, baseline=argument.baseline)
@@ -69,7 +74,7 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
             feeds, folder, lambda done, of: tell(done, of, f"{model.name} answers the evaluation rows"), state
         )
     _check_finite(answers, model)
-    return msgspec.structs.replace(loaded, model=_answered(model, answers, data.evaluation, store))
+    return msgspec.structs.replace(loaded, model=_answered(model, answers, data.evaluation, data.task, store))
 
 
 def _fitted(argument: Request, runner: Runner, store: Store) -> tuple[Data, tuple[TensorSpec, ...]]:
@@ -95,10 +100,10 @@ def _cannot_run(argument: Request) -> Iterator[None]:
         raise CannotRunError(error.message, hint=f"{hint} {error.hint}") from error
 
 
-def _answered(model: Model, answers: Sequence[Array], rows: Rows, store: Store) -> Model:
+def _answered(model: Model, answers: Sequence[Array], rows: Rows, task: Task | None, store: Store) -> Model:
     labels = None if rows.y is None else frameworks.read_rows(store.path(rows.y))
     scored = model.scored
-    if labels is None:
+    if labels is None and task is None:
         scores = [place for place, each in enumerate(answers) if _are_classes(each, None, model, place)]
         scored = scores[0] if len(scores) == 1 else 0
     return msgspec.structs.replace(
@@ -106,7 +111,27 @@ def _answered(model: Model, answers: Sequence[Array], rows: Rows, store: Store) 
         answers=frameworks.stored(answers, store),
         scored=scored,
         accuracy_ratio=frameworks.accuracy(answers[scored], labels),
-        classes=_are_classes(answers[scored], labels, model, scored),
+        classes=judge.has_classes(task) and _are_classes(answers[scored], labels, model, scored),
+        quality=judge.quality(task, answers[scored], rows, store),
+    )
+
+
+def _named(argument: Request, outputs: Sequence[TensorSpec]) -> int:
+    """Which output the plan names in [task]; the only one, where it names none."""
+    names = [each.name for each in outputs]
+    if argument.scored in names:
+        return names.index(argument.scored)
+    if argument.scored is None and len(names) == 1:
+        return 0
+    listed = ", ".join(shortened(each, 80) for each in names)
+    if argument.scored is None:
+        raise PlanError(
+            f"{argument.name} has {len(names)} outputs, and [task] does not say which one labels are compared with",
+            hint=f"Add to [task]: output = ..., one of {listed}.",
+        )
+    raise PlanError(
+        f"task.output: {argument.name} has no output '{shortened(argument.scored, 100)}'",
+        hint=f"{did_you_mean(argument.scored, names)}Its outputs are {listed}.",
     )
 
 

@@ -38,6 +38,7 @@ class Request(Record, frozen=True):
     folder: str  # of the plan
     sources: dict[str, str]  # training, calibration, evaluation -> what the plan says
     nonfinite: bool  # of the evaluation rows
+    targets: bool  # labels are those of a task, of any form
 
 
 def is_file(text: str) -> bool:  # as with the endings of models: in capitals, too
@@ -71,6 +72,7 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
             folder=str(plan.folder),
             sources=sources,
             nonfinite=table.nonfinite,
+            targets=plan.tables.task.kind not in (None, "classification"),
         )
         return child.run(  # in our own folder: where else would a function of the user's look for its files?
             read_all, request, Data, progress.step, doing="reading [data]",
@@ -92,7 +94,7 @@ def read_all(argument: Request, tell: Tell) -> Data:
             tell(done, len(argument.sources), f"{news}: {note}")
 
         nonfinite = argument.nonfinite and name == "evaluation"
-        stage = Stage(Path(tempfile.mkdtemp()), key, say, nonfinite=nonfinite)
+        stage = Stage(Path(tempfile.mkdtemp()), key, say, nonfinite=nonfinite, targets=argument.targets)
         source, digest = _source(text, key, folder, stage)
 
         def make(
@@ -102,7 +104,7 @@ def read_all(argument: Request, tell: Tell) -> Data:
 
         # The answers of a first reading hold for as long as the source and the evaluation set are the same.
         found[name], _ = store.remember(
-            "rows", key_of("rows", digest, evaluation_key, nonfinite, versions("numpy")), Rows, make
+            "rows", key_of("rows", digest, evaluation_key, nonfinite, argument.targets, versions("numpy")), Rows, make
         )
         shutil.rmtree(stage.folder)
         if name == "evaluation":
@@ -113,7 +115,9 @@ def read_all(argument: Request, tell: Tell) -> Data:
                     for each in found[name].inputs
                 ]
             )
-    return Data(**found)
+    return Data(
+        training=found.get("training"), calibration=found.get("calibration"), evaluation=found.get("evaluation")
+    )
 
 
 def _source(text: str, key: str, folder: Path, stage: Stage) -> tuple[Callable[[], Staged], str]:
@@ -165,7 +169,8 @@ def _rows(staged: Staged, stage: Stage, seen: EvaluationRows | None, store: Stor
             Column(name=name, artifact=put(each), shape=each.shape, dtype=each.dtype.name)
             for name, each in columns.items()
         ),
-        y=None if labels is None else put(labels),
+        y=None if labels is None or stage.targets else put(labels),
+        targets=put(labels) if labels is not None and stage.targets else None,
         rows=rows - dropped,
         dropped_rows=dropped,
     )

@@ -26,13 +26,17 @@ def labels_error(y: Array, rows: int, key: str) -> DataError | None:
             f"{key}: the labels are {y.dtype} of shape {y.shape}, not one integer for each row", hint=_hint(y)
         )
     if len(y) != rows:
-        return DataError(
-            f"{key} has {units.counted(rows, 'row')} but {units.counted(len(y), 'label')}",
-            hint="Give one label for each row.",
-        )
+        return other_count(rows, len(y), key)
     if y.dtype == np.uint64 and y.size and int(y.max()) > np.iinfo(np.int64).max:
         return DataError(f"{key}: its largest label is {int(y.max())}, which is not a class", hint=_hint(y))
     return None
+
+
+def other_count(rows: int, labels: int, key: str) -> DataError:
+    return DataError(
+        f"{key} has {units.counted(rows, 'row')} but {units.counted(labels, 'label')}",
+        hint="Give one label for each row.",
+    )
 
 
 def may_be_input(y: Array) -> bool:

@@ -38,10 +38,15 @@ class Staged(NamedTuple):
 
 
 class Stage:
-    """Takes the rows of one set. `key` is where the plan names it; `tell` gets news; `nonfinite`: rows may hold NaN and infinity."""
+    """Takes the rows of one set. `key` is where the plan names it; `tell` gets news; `nonfinite`: rows may hold NaN and infinity;
+    `targets`: labels are numbers of any form, which their task checks.
+    """
 
-    def __init__(self, folder: Path, key: str, tell: Callable[[str], None], *, nonfinite: bool = False) -> None:
-        self.folder, self.key, self.tell, self.nonfinite = folder, key, tell, nonfinite  # an empty folder
+    def __init__(
+        self, folder: Path, key: str, tell: Callable[[str], None], *, nonfinite: bool = False, targets: bool = False
+    ) -> None:
+        self.folder, self.key, self.tell = folder, key, tell  # an empty folder
+        self.nonfinite, self.targets = nonfinite, targets
         self._files = map(str, itertools.count())
 
     def whole(self, arrays: Mapping[str, Whole], labels: Whole | None = None) -> Staged:
@@ -119,6 +124,10 @@ class Stage:
             )
         if labels is None:
             return Staged(columns, None)
+        if self.targets:
+            if labels.rows != rows:
+                raise data_labels.other_count(rows, labels.rows, self.key)
+            return Staged(columns, labels)
         array: Array = np.load(labels.path, mmap_mode="r", allow_pickle=False)
         error = data_labels.labels_error(array, rows, self.key)
         if error is None:

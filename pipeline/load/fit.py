@@ -51,7 +51,7 @@ def fitted(
         )
         for name, rows in found.items()
     }
-    return Data(**data), fixed
+    return msgspec.structs.replace(argument.data, **data), fixed
 
 
 def _fitted(

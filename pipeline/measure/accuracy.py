@@ -7,6 +7,7 @@ import tokenize
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +17,8 @@ from pipeline.errors import DataError
 from pipeline.measure import golden
 from pipeline.measure.candidate import Answer, Candidate
 from pipeline.measure.experiment import Experiment
-from pipeline.records import BoardAccuracy, Doubt
+from pipeline.quality import judge
+from pipeline.records import BoardAccuracy, Doubt, Quality
 from pipeline.safe_text import shortened
 from pipeline.store import Store
 from targets.errors import NotTheAgent
@@ -85,6 +87,7 @@ class _Output:
         self.scored = converted.classes and place == converted.scored
         self.rows, self.first = 0, np.zeros(0)
         self.accuracy: BoardAccuracy | None = None  # of classes
+        self.quality: Quality | None = None  # of the plan's task
         self.error: tuple[float, float] | None = None  # root mean square, and the spread of the host's answers
         self.not_numbers: list[Doubt] = []
         self.doubts: list[Doubt] = []
@@ -111,9 +114,17 @@ class _Output:
             self.accuracy = _accuracy(outputs, self._labels(indices), reference, label, self.experiment.store)
             if not any(found) and reference is not None:
                 found.append(golden.doubt_of_classes(outputs, reference))
-        elif fits and reference is not None:
+        if fits and self.place == self.candidate.converted.scored:
+            self.quality = self._quality(outputs, indices)
+        if fits and self.accuracy is None and reference is not None:
             self.error = frameworks.error_of(outputs, reference.answered)
         self.doubts = [doubt for doubt in found if doubt is not None]
+
+    def _quality(self, outputs: Array, indices: npt.NDArray[np.int64]) -> Quality | None:
+        data = self.experiment.data
+        if data.evaluation is None:
+            return None
+        return judge.quality(data.task, outputs, data.evaluation, self.experiment.store, indices)
 
     def _labels(self, indices: npt.NDArray[np.int64]) -> Array | None:
         rows = self.experiment.data.evaluation
@@ -127,8 +138,12 @@ def _of_all(judged: Sequence[_Output]) -> BoardAccuracy | None:
     """Classes where there are any, else the output with the largest error, as a share of its spread."""
     scores = [one.accuracy for one in judged if one.accuracy is not None]
     errors = [(one, *one.error) for one in judged if one.error is not None]
-    if scores or not errors:
-        return scores[0] if scores else None
+    quality = next((one.quality for one in judged if one.quality is not None), None)
+    if scores:
+        return msgspec.structs.replace(scores[0], quality=quality)
+    if not errors:  # this host has no runtime for the file
+        unknown = BoardAccuracy(rows=judged[0].rows, accuracy_ratio=None, differs_from_host_ratio=None, answers=None)
+        return None if quality is None else msgspec.structs.replace(unknown, quality=quality)
     worst, error, spread = max(errors, key=lambda each: _relative(*each[1:]))
     return BoardAccuracy(
         rows=worst.rows,
@@ -137,6 +152,7 @@ def _of_all(judged: Sequence[_Output]) -> BoardAccuracy | None:
         answers=None,
         error_rms=error,
         spread=spread,
+        quality=quality,
         output=worst.name,
     )
 

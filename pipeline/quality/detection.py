@@ -36,7 +36,7 @@ class Detections:
 
     @property
     def rows(self) -> int:
-        return self.truths.shape[1]
+        return int(self.truths.shape[1])
 
     def value(self, weights: Weights) -> Floats:
         return np.array([float(mean_of_known(self._precisions(each).ravel())) for each in weights])

@@ -2,9 +2,8 @@
 
 from typing import Any, NamedTuple, Protocol
 
-import msgspec
-
 from pipeline.quality.statistic import Array, Statistic
+from pipeline.records import Task
 
 
 class Unfit(ValueError):
@@ -22,26 +21,14 @@ class Metric(NamedTuple):
     least_rows: int = 1  # with fewer it says nothing
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a plan may say of a task; each kind takes some of them."""
-
-    classes: int | None = None
-    threshold: float = 0.5  # of a probability, from which on it counts as true
-    ignored: int | None = 255  # the label of pixels that count nowhere
-    decoder: str = ""
-    size: tuple[int, int] | None = None  # of the input in pixels: width, height
-    blank: int = 0  # the symbol of CTC that is none
-    share: float = 0.2  # of an object's size, within which a keypoint is right
-
-
 class Kind(Protocol):
     """A module of pipeline/quality/kinds."""
 
     LABELS: str  # what they are, in a sentence: "Labels are ..."
     METRICS: dict[str, Metric]  # the first is taken where the plan names none
-    SETTINGS: frozenset[str]  # the fields of Settings that it takes
+    SETTINGS: frozenset[str]  # the fields of Task that it is told
 
-    def statistic(self, metric: str, answers: Array, labels: Array, settings: Settings) -> Statistic:
+    def statistic(self, task: Task, answers: Array, labels: Array) -> Statistic:
         """Return the metric's statistic. Unfit where labels or answers are not those of this kind.
 
         answers: (rows, ...) of the scored output; labels: (rows, ...).

@@ -7,10 +7,12 @@ SCHEMA history (`RunRecord.schema`; it rises when a field changes its meaning or
        answers of other kernels; a measurement has its golden answers
     4  what a number is about is a Subject, not its label; a file between two passes names its step; `glances` are `board_samples`
     5  a model, its data and its files have any number of inputs and outputs; a shape has all axes of its tensor
+    6  a run may have a task, labels of any form, and the quality of answers by a metric
 
 An older run is read by pipeline/records/migrations.py.
 """
 
+from pipeline.records.artifact import Artifact as Artifact
 from pipeline.records.base import Record as Record
 from pipeline.records.base import Sha256 as Sha256
 from pipeline.records.compare import Compared as Compared
@@ -44,7 +46,6 @@ from pipeline.records.measure import Memory as Memory
 from pipeline.records.measure import MemoryStep as MemoryStep
 from pipeline.records.measure import NotMeasured as NotMeasured
 from pipeline.records.measure import Operator as Operator
-from pipeline.records.model import Artifact as Artifact
 from pipeline.records.model import Column as Column
 from pipeline.records.model import Data as Data
 from pipeline.records.model import Loaded as Loaded
@@ -57,6 +58,8 @@ from pipeline.records.pairs import Paired as Paired
 from pipeline.records.pairs import Quantile as Quantile
 from pipeline.records.pairs import Side as Side
 from pipeline.records.pairs import TailRatios as TailRatios
+from pipeline.records.quality import Quality as Quality
+from pipeline.records.quality import Task as Task
 from pipeline.records.run import SCHEMA as SCHEMA
 from pipeline.records.run import RunRecord as RunRecord
 from pipeline.records.run import StageTime as StageTime

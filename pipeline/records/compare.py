@@ -61,6 +61,8 @@ class Comparison(Record, frozen=True):
     accuracy_drop_points: float | None
     trusted: bool
     pairs: int | None = None
+    # how much worse the task's metric is on the same rows, and the ends of its interval at 95 %
+    metric_drop: tuple[float, float, float] | None = None
 
 
 class Compared(Record, frozen=True):

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from pipeline.records.artifact import Artifact
 from pipeline.records.base import Record
-from pipeline.records.model import Artifact, Model
+from pipeline.records.model import Model
 
 
 class SensitivityPoint(Record, frozen=True):

@@ -1,7 +1,9 @@
 """Stage 3, convert: the files that can run on a board."""
 
+from pipeline.records.artifact import Artifact
 from pipeline.records.base import Record
-from pipeline.records.model import Artifact, TensorSpec
+from pipeline.records.model import TensorSpec
+from pipeline.records.quality import Quality
 from pipeline.records.subject import Step, file_of
 
 
@@ -27,6 +29,7 @@ class Agreement(Record, frozen=True):
     top1_agreement_ratio: float | None  # None: the answers are not class scores
     accuracy_ratio: float | None
     source_accuracy_ratio: float | None
+    quality: Quality | None = None  # of the plan's task; the source's is Model.quality
     output: str = ""  # of several, the worst: the one that the errors above are of; "": there is one
 
 

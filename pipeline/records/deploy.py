@@ -1,8 +1,8 @@
 """Stage 4, deploy: what is on the board, and what the board is."""
 
 from pipeline import units
+from pipeline.records.artifact import Artifact
 from pipeline.records.base import Record, Sha256
-from pipeline.records.model import Artifact
 
 
 class BoardFacts(Record, frozen=True):

@@ -2,8 +2,8 @@
 
 import math
 
+from pipeline.records.artifact import Artifact
 from pipeline.records.base import Record
-from pipeline.records.model import Artifact
 
 
 class EnergyParts(Record, frozen=True):

@@ -1,10 +1,11 @@
 """Stage 5, measure: each file in each runtime."""
 
+from pipeline.records.artifact import Artifact
 from pipeline.records.base import Record
 from pipeline.records.doubt import Doubt
 from pipeline.records.energy import Energy
-from pipeline.records.model import Artifact
 from pipeline.records.pairs import EnergyPaired, Paired
+from pipeline.records.quality import Quality
 from pipeline.records.subject import VARIANTS, Step, Subject, subject_of
 
 
@@ -71,6 +72,7 @@ class BoardAccuracy(Record, frozen=True):
     answers: Artifact | None  # top-1 class of each row as the board answered, int64 .npy; None: no classes
     error_rms: float | None = None  # no classes: against the same file on the host, in units of the output
     spread: float | None = None  # standard deviation of the host's answers over the rows
+    quality: Quality | None = None  # of the plan's task, by what the board answered
     output: str = ""  # of several, the worst: the one that the error is of; "": there is one
 
 

@@ -1,14 +1,8 @@
 """Stage 1, load: the model, its data."""
 
-from pipeline.records.base import Record, Sha256
-
-
-class Artifact(Record, frozen=True):
-    """A file in the store, known by its content."""
-
-    sha256: Sha256
-    format: str  # keras, saved_model (a zip archive of the folder), tflite, onnx, npy or codebook
-    size_bytes: int
+from pipeline.records.artifact import Artifact
+from pipeline.records.base import Record
+from pipeline.records.quality import Quality, Task
 
 
 class TensorSpec(Record, frozen=True):
@@ -43,6 +37,7 @@ class Model(Record, frozen=True):
         False  # one of the outputs, `scored`, has scores of classes: labels say so, or each is a distribution
     )
     scored: int = 0  # which of `outputs` labels are compared with
+    quality: Quality | None = None  # on the evaluation rows; None: there is no task, or there are no labels of it
 
 
 class Column(Record, frozen=True):
@@ -56,18 +51,24 @@ class Column(Record, frozen=True):
 
 
 class Rows(Record, frozen=True):
-    """One set of rows of the data, a column for each input of the model that takes any, and integer labels `y` (rows,)."""
+    """One set of rows of the data, a column for each input of the model that takes any, and integer labels `y` (rows,), or labels of the
+    plan's task, `targets` (rows, ...).
+    """
 
     inputs: tuple[Column, ...]
     y: Artifact | None
     rows: int
+    targets: Artifact | None = None
     dropped_rows: int = 0  # left out because the same row is in the evaluation set
 
 
 class Data(Record, frozen=True):
+    """The rows of a plan, and what its model is for, where the plan says so."""
+
     training: Rows | None = None
     calibration: Rows | None = None
     evaluation: Rows | None = None
+    task: Task | None = None
 
 
 class Loaded(Record, frozen=True):

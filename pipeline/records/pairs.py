@@ -1,9 +1,9 @@
 """Stage 5, measure: a candidate and its baseline in pairs."""
 
+from pipeline.records.artifact import Artifact
 from pipeline.records.base import Record
 from pipeline.records.doubt import Doubt
 from pipeline.records.energy import PowerCurve
-from pipeline.records.model import Artifact
 from pipeline.records.subject import Subject
 
 

@@ -7,7 +7,7 @@ pipeline/compare/by_pairs.py.
 from typing import Protocol
 
 from pipeline.compare.case import Case
-from pipeline.compare.limits import accuracy, energy, latency, memory, size, tail
+from pipeline.compare.limits import accuracy, energy, latency, memory, quality, size, tail
 from pipeline.plan import Plan
 from pipeline.plan_tables import LimitsTable
 from pipeline.records import Verdict
@@ -31,6 +31,7 @@ class Limit(Protocol):
 LIMITS: dict[str, Limit] = {
     "size": size,
     "accuracy": accuracy,
+    "quality": quality,
     "latency": latency,
     "tail": tail,
     "energy": energy,

@@ -3,7 +3,8 @@
 from pipeline.quality import classification, ranking
 from pipeline.quality.kinds.classification import class_numbers
 from pipeline.quality.statistic import Array, Statistic, mean
-from pipeline.quality.task import Metric, Settings, Unfit, check_rows, probabilities, shown
+from pipeline.quality.task import Metric, Unfit, check_rows, probabilities, shown
+from pipeline.records import Task
 
 LABELS = "Labels are 0 or 1 for each row."
 METRICS = {
@@ -16,20 +17,20 @@ METRICS = {
 SETTINGS = frozenset({"threshold"})
 
 
-def statistic(metric: str, answers: Array, labels: Array, settings: Settings) -> Statistic:
+def statistic(task: Task, answers: Array, labels: Array) -> Statistic:
     check_rows(answers, labels)
     width = answers.size // max(1, len(answers))
     if width not in (1, 2):
         raise Unfit(f"the answers are {shown(answers)}, not one score or two", "Name another [task] kind.")
     flat, true = answers.reshape(len(answers), width), class_numbers(labels, 2)
     scores = flat[:, 0] if width == 1 else flat[:, 1].astype("f8") - flat[:, 0]
-    if metric in ("accuracy", "f1"):
-        chosen = probabilities(flat[:, 0]) >= settings.threshold if width == 1 else scores > 0
-        return mean(chosen == true) if metric == "accuracy" else classification.f1_of_true(true > 0, chosen)
+    if task.metric in ("accuracy", "f1"):
+        chosen = probabilities(flat[:, 0]) >= task.threshold if width == 1 else scores > 0
+        return mean(chosen == true) if task.metric == "accuracy" else classification.f1_of_true(true > 0, chosen)
     if len(set(true.tolist())) < 2:
         raise Unfit("the labels are all the same, and this metric needs both kinds of rows", "Give rows of both kinds.")
-    if metric == "auroc":
+    if task.metric == "auroc":
         return ranking.auroc(true, scores)
-    if metric == "average_precision":
+    if task.metric == "average_precision":
         return ranking.average_precision(true, scores)
     return ranking.equal_error_rate(true, scores)

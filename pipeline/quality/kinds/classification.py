@@ -4,7 +4,8 @@ import numpy as np
 
 from pipeline.quality import classification as metrics
 from pipeline.quality.statistic import Array, Statistic
-from pipeline.quality.task import Metric, Settings, Unfit, check_rows, shown
+from pipeline.quality.task import Metric, Unfit, check_rows, shown
+from pipeline.records import Task
 
 LABELS = "Labels are the number of each row's class, from 0, or one-hot rows."
 METRICS = {
@@ -16,18 +17,18 @@ METRICS = {
 SETTINGS: frozenset[str] = frozenset()
 
 
-def statistic(metric: str, answers: Array, labels: Array, settings: Settings) -> Statistic:  # noqa: ARG001 - as all kinds
+def statistic(task: Task, answers: Array, labels: Array) -> Statistic:
     check_rows(answers, labels)
     if answers.ndim != 2 or answers.shape[1] < 2:
         raise Unfit(f"the answers are {shown(answers)}, not scores of two classes or more", "Name another [task] kind.")
     classes = answers.shape[1]
     numbers = class_numbers(labels, classes)
-    if metric == "accuracy":
+    if task.metric == "accuracy":
         return metrics.top_k(numbers, answers)
-    if metric == "top5":
+    if task.metric == "top5":
         return metrics.top_k(numbers, answers, 5)
     chosen = answers.argmax(1)
-    return (metrics.balanced_accuracy if metric == "balanced_accuracy" else metrics.f1)(numbers, chosen, classes)
+    return (metrics.balanced_accuracy if task.metric == "balanced_accuracy" else metrics.f1)(numbers, chosen, classes)
 
 
 def class_numbers(labels: Array, classes: int) -> Array:

@@ -3,7 +3,8 @@
 from pipeline.quality import embedding
 from pipeline.quality.kinds.classification import class_numbers
 from pipeline.quality.statistic import Array, Statistic
-from pipeline.quality.task import Metric, Settings, Unfit, check_rows
+from pipeline.quality.task import Metric, Unfit, check_rows
+from pipeline.records import Task
 
 LABELS = "Labels are a number for each row: rows of the same number belong together."
 METRICS = {
@@ -13,9 +14,9 @@ METRICS = {
 SETTINGS: frozenset[str] = frozenset()
 
 
-def statistic(metric: str, answers: Array, labels: Array, settings: Settings) -> Statistic:  # noqa: ARG001 - as all kinds
+def statistic(task: Task, answers: Array, labels: Array) -> Statistic:
     check_rows(answers, labels)
     numbers = class_numbers(labels, int(labels.max(initial=0)) + 1 if labels.ndim == 1 else 1)
     if len(set(numbers.tolist())) == len(numbers):
         raise Unfit("no label is given twice, so that no row can find one of its own", LABELS)
-    return embedding.recall_at(numbers, answers, 5 if metric == "recall@5" else 1)
+    return embedding.recall_at(numbers, answers, 5 if task.metric == "recall@5" else 1)

@@ -4,14 +4,15 @@ import numpy as np
 
 from pipeline.quality import embedding
 from pipeline.quality.statistic import Array, Statistic
-from pipeline.quality.task import Metric, Settings, Unfit, check_rows, shown
+from pipeline.quality.task import Metric, Unfit, check_rows, shown
+from pipeline.records import Task
 
 LABELS = "Labels are x and y of each point, in the unit of the answers, and a third value that is 0 where the point cannot be seen."
 METRICS = {"pck": Metric("correct keypoints", higher_is_better=True)}
 SETTINGS = frozenset({"share"})
 
 
-def statistic(metric: str, answers: Array, labels: Array, settings: Settings) -> Statistic:  # noqa: ARG001 - as all kinds
+def statistic(task: Task, answers: Array, labels: Array) -> Statistic:
     """The size of an object is the longer side of the box around its visible points."""
     check_rows(answers, labels)
     if labels.ndim != 3 or labels.shape[2] not in (2, 3):
@@ -28,6 +29,4 @@ def statistic(metric: str, answers: Array, labels: Array, settings: Settings) ->
         raise Unfit(
             "a row has a single visible point, so that nothing says how large its object is", "Leave such rows out."
         )
-    return embedding.correct_keypoints(
-        exact, answers.reshape(rows, points, -1)[..., :2], sizes, visible, settings.share
-    )
+    return embedding.correct_keypoints(exact, answers.reshape(rows, points, -1)[..., :2], sizes, visible, task.share)

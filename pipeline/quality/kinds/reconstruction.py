@@ -3,14 +3,15 @@
 from pipeline.quality import ranking
 from pipeline.quality.kinds.classification import class_numbers
 from pipeline.quality.statistic import Array, Statistic
-from pipeline.quality.task import Metric, Settings, Unfit, check_rows, shown
+from pipeline.quality.task import Metric, Unfit, check_rows, shown
+from pipeline.records import Task
 
 LABELS = "Labels are 1 for an anomaly and 0 for each other row."
 METRICS = {"auroc": Metric("AUROC of anomalies", higher_is_better=True, least_rows=2)}
 SETTINGS: frozenset[str] = frozenset()
 
 
-def statistic(metric: str, answers: Array, labels: Array, settings: Settings) -> Statistic:  # noqa: ARG001 - as all kinds
+def statistic(task: Task, answers: Array, labels: Array) -> Statistic:  # noqa: ARG001 - as all kinds
     """`answers`: (rows,), the error of each row: regression.reconstruction_errors of the rows and what the model answers."""
     check_rows(answers, labels)
     if answers.ndim != 1:

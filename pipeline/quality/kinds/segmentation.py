@@ -4,7 +4,8 @@ import numpy as np
 
 from pipeline.quality import segmentation
 from pipeline.quality.statistic import Array, Statistic
-from pipeline.quality.task import Metric, Settings, Unfit, check_rows, probabilities, shown
+from pipeline.quality.task import Metric, Unfit, check_rows, probabilities, shown
+from pipeline.records import Task
 
 LABELS = "Labels are maps of class numbers, (height, width) for each row, of the size of the answers."
 METRICS = {
@@ -14,21 +15,21 @@ METRICS = {
 SETTINGS = frozenset({"threshold", "ignored"})
 
 
-def statistic(metric: str, answers: Array, labels: Array, settings: Settings) -> Statistic:
+def statistic(task: Task, answers: Array, labels: Array) -> Statistic:
     check_rows(answers, labels)
     maps = labels[..., 0] if labels.ndim == 4 and labels.shape[3] == 1 else labels
     if maps.ndim != 3 or maps.dtype.kind not in "iub":
         raise Unfit(f"the labels are {shown(labels)}", LABELS)
-    chosen, classes = _chosen(answers, maps.shape[1:], settings.threshold)
-    counted = maps if settings.ignored is None else maps[maps != settings.ignored]
+    chosen, classes = _chosen(answers, maps.shape[1:], task.threshold)
+    counted = maps if task.ignored is None else maps[maps != task.ignored]
     if counted.size and (counted.min() < 0 or counted.max() >= classes):
         raise Unfit(
             f"the labels run from {counted.min()} to {counted.max()}, but there are {classes} classes (0 to {classes - 1})",
             "Number the classes as in training, from 0; pixels that shall not count have the label of [task] ignored.",
         )
-    if metric == "pixel_accuracy":
-        return segmentation.pixel_accuracy(maps, chosen, settings.ignored)
-    return segmentation.mean_iou(maps, chosen, classes, settings.ignored)
+    if task.metric == "pixel_accuracy":
+        return segmentation.pixel_accuracy(maps, chosen, task.ignored)
+    return segmentation.mean_iou(maps, chosen, classes, task.ignored)
 
 
 def _chosen(answers: Array, size: tuple[int, ...], threshold: float) -> tuple[Array, int]:

@@ -16,6 +16,7 @@ from pipeline.report.tables import (
     notes,
     operators,
     passes,
+    quality,
     quantiles,
     results,
     runtimes,
@@ -39,6 +40,7 @@ class SectionFile(Protocol):
 
 SECTIONS: dict[str, SectionFile] = {
     "results": results,
+    "quality": quality,
     "judged": judged,
     "quantiles": quantiles,
     "ledger": ledger,

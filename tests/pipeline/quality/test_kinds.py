@@ -5,7 +5,8 @@ import pytest
 
 from pipeline.quality.statistic import plain
 from pipeline.quality.table import KINDS
-from pipeline.quality.task import Settings, Unfit
+from pipeline.quality.task import Unfit
+from pipeline.records import Task
 
 R = np.random.default_rng(0)
 CLASSES = R.integers(0, 4, 40)
@@ -19,7 +20,8 @@ HEARD = np.eye(4)[[[1, 1, 0, 2, 2], [3, 0, 3, 0, 1]]]
 
 
 def value(kind, metric, answers, labels, **settings):
-    return plain(KINDS[kind].statistic(metric, answers, labels, Settings(**settings)))
+    told = Task(kind=kind, metric=metric, title="", higher_is_better=True, ratio=True, **settings)
+    return plain(KINDS[kind].statistic(told, answers, labels))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -28,7 +30,7 @@ def test_every_kind_keeps_to_the_protocol(name):
     assert kind.LABELS.startswith("Labels are ")
     assert kind.LABELS.endswith(".")
     assert kind.METRICS
-    assert set(Settings.__struct_fields__) >= kind.SETTINGS
+    assert set(Task.__struct_fields__) >= kind.SETTINGS
 
 
 RIGHT = {

@@ -1,0 +1,35 @@
+"""How good answers are, by the metric of their task."""
+
+import numpy as np
+
+from pipeline.errors import DataError
+from pipeline.quality import kept
+from pipeline.quality.statistic import Array, plain
+from pipeline.quality.table import KINDS
+from pipeline.quality.task import Unfit
+from pipeline.records import Quality, Rows, Task
+from pipeline.store import Store
+
+
+def has_classes(task: Task | None) -> bool:
+    """Return whether answers may be scores of classes: those of a task that is not named may be."""
+    return task is None or task.kind == "classification"
+
+
+def quality(
+    task: Task | None, answers: Array, rows: Rows, store: Store, indices: Array | None = None
+) -> Quality | None:
+    """Return the quality of the answers to evaluation rows, (rows, ...); None: there is no task, or there are no labels.
+
+    `indices`: of the rows that were answered; None: all of them. DataError where answers or labels are not those of the task.
+    """
+    labels = rows.targets or rows.y
+    if task is None or labels is None:
+        return None
+    given = np.load(store.path(labels), mmap_mode="r", allow_pickle=False)
+    try:
+        statistic = KINDS[task.kind].statistic(task, answers, np.asarray(given if indices is None else given[indices]))
+    except Unfit as error:
+        raise DataError(f"data.evaluation: {error}", hint=error.hint) from error
+    kept_as = store.put_bytes(kept.written(statistic), "npz")
+    return Quality(value=plain(statistic), rows=statistic.rows, statistic=kept_as)
