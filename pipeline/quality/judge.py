@@ -1,9 +1,12 @@
 """How good answers are, by the metric of their task."""
 
+import math
+
 import numpy as np
 
 from pipeline.errors import DataError
 from pipeline.quality import kept
+from pipeline.quality.regression import reconstruction_errors
 from pipeline.quality.statistic import Array, plain
 from pipeline.quality.table import KINDS
 from pipeline.quality.task import Unfit
@@ -28,8 +31,20 @@ def quality(
         return None
     given = np.load(store.path(labels), mmap_mode="r", allow_pickle=False)
     try:
+        if task.kind == "reconstruction":
+            answers = _errors(answers, rows, store, indices)
         statistic = KINDS[task.kind].statistic(task, answers, np.asarray(given if indices is None else given[indices]))
     except Unfit as error:
         raise DataError(f"data.evaluation: {error}", hint=error.hint) from error
     kept_as = store.put_bytes(kept.written(statistic), "npz")
     return Quality(value=plain(statistic), rows=statistic.rows, statistic=kept_as)
+
+
+def _errors(answers: Array, rows: Rows, store: Store, indices: Array | None) -> Array:
+    """Return the error of each row, (rows,), against what the model was given."""
+    columns = [each for each in rows.inputs if not each.constant]
+    if len(columns) != 1 or answers[:1].size != math.prod(columns[0].shape):
+        told = ", ".join(f"{each.shape}" for each in columns)
+        raise Unfit(f"a row is {told}, and its answer {answers.shape[1:]}", "A reconstruction has the size of its row.")
+    given = np.load(store.path(columns[0].artifact), mmap_mode="r", allow_pickle=False)
+    return reconstruction_errors(np.asarray(given if indices is None else given[indices]), answers)

@@ -1,8 +1,12 @@
 """Each kind of task: labels as the field writes them, and a sentence on those that do not fit."""
 
+import typing
+
+import msgspec
 import numpy as np
 import pytest
 
+from pipeline.plan_tables import TaskTable
 from pipeline.quality.statistic import plain
 from pipeline.quality.table import KINDS
 from pipeline.quality.task import Unfit
@@ -109,3 +113,9 @@ def test_the_blank_of_ctc_is_the_plans():
     assert value("sequence", "error_rate", HEARD, SPOKEN, blank=3) > 0
     with pytest.raises(Unfit, match="the blank is the symbol 4, and there are 4"):
         value("sequence", "error_rate", HEARD, SPOKEN, blank=4)
+
+
+def test_a_plan_knows_every_kind():
+    (field,) = [each for each in msgspec.structs.fields(TaskTable) if each.name == "kind"]
+    named = [value for part in typing.get_args(field.type) for value in typing.get_args(part)]
+    assert named == list(KINDS)
