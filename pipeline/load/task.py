@@ -32,7 +32,7 @@ def of_plan(plan: Plan) -> Task | None:
     if unused:
         raise PlanError(
             f"{plan.path}: task.{unused[0]}: {table.kind} has no use for it",
-            hint=f"It is told {', '.join(sorted(kind.SETTINGS))}." if kind.SETTINGS else "Leave it out.",
+            hint=f"Its settings are {', '.join(sorted(kind.SETTINGS))}." if kind.SETTINGS else "Leave it out.",
         )
     about = kind.METRICS[metric]
     return Task(

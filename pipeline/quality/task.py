@@ -17,7 +17,7 @@ class Unfit(ValueError):
 class Metric(NamedTuple):
     title: str
     higher_is_better: bool
-    ratio: bool = True  # it lies from 0 to 1, and a change is told in points; else it has the unit of the answers
+    ratio: bool = True  # it lies from 0 to 1, and a change is given in points; else it has the unit of the answers
     least_rows: int = 1  # with fewer it says nothing
 
 
@@ -26,7 +26,7 @@ class Kind(Protocol):
 
     LABELS: str  # what they are, in a sentence: "Labels are ..."
     METRICS: dict[str, Metric]  # the first is taken where the plan names none
-    SETTINGS: frozenset[str]  # the fields of Task that it is told
+    SETTINGS: frozenset[str]  # the fields of Task that it uses
 
     def statistic(self, task: Task, answers: Array, labels: Array) -> Statistic:
         """Return the metric's statistic. Unfit where labels or answers are not those of this kind.

@@ -43,7 +43,7 @@ def test_the_first_metric_is_the_kinds_own(tmp_path):
         ('metric = "mae"', "task.metric: the plan does not say of which kind", "kind = ..., one of classification, binary"),
         ('kind = "regression"\nmetric = "rsme"', "regression has no metric 'rsme'", "Did you mean rmse?"),
         ('kind = "regression"\nthreshold = 0.5', "task.threshold: regression has no use for it", "Leave it out"),
-        ('kind = "segmentation"\nblank = 1', "segmentation has no use for it", "It is told ignored, threshold"),
+        ('kind = "segmentation"\nblank = 1', "segmentation has no use for it", "Its settings are ignored, threshold"),
         ('kind = "detector"', "task.kind: ", "docs/plan.md"),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipeline.quality import bootstrap, classification, ranking, regression, segmentation
 from pipeline.quality.detection import mean_average_precision
 from pipeline.quality.statistic import mean, plain
-from tests.pipeline.quality.test_detection import drawn
+from tests.support.detections import drawn
 
 
 def statistics(random, rows):
