@@ -7,7 +7,7 @@ back: it is converted and measured, not compressed.
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,8 @@ def _save(model: KerasModel, target: Path, name: str) -> None:
     holder = tf.Module()
     try:
         function = tf.function(answer).get_concrete_function(**specs)
-        holder.kept = list(function.variables)  # not the model: each of its layers would be saved as functions, too
+        # not the model: each of its layers would be saved as functions, too; and in the model's order, since the function has none
+        holder.kept = sorted(function.variables, key=_places(model))
         tf.saved_model.save(holder, str(target), signatures={SIGNATURE: function})
     except OSError:  # the disk
         raise
@@ -89,6 +90,12 @@ def _save(model: KerasModel, target: Path, name: str) -> None:
             f"{name} was made by Keras 2, and TensorFlow cannot save what tf_keras opened as a SavedModel: {cause_of(error)}",
             hint="Where it was made, make an ONNX file of it with tf2onnx, and give that file.",
         ) from error
+
+
+def _places(model: KerasModel) -> Callable[[Any], tuple[int, str]]:
+    """What to sort variables by: where the model has them, then those that it does not list by their names."""
+    places = {id(each): place for place, each in enumerate(model.variables)}
+    return lambda each: (places.get(id(each), len(places)), each.name)
 
 
 def _arguments(names: Iterable[str]) -> list[str]:

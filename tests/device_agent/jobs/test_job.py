@@ -80,7 +80,7 @@ def test_a_signal_between_requests(agent, number):
 
 
 def test_asked_twice_it_starts_once(agent, start):
-    launches = lasting(agent, 0.5)
+    launches = lasting(agent, 8)
     assert agent.submit(*launches, job_id="a" * 32) == wire.Accepted("a" * 32, wire.RUNNING, 0, "")
     supervisor = agent.supervisor()
     again = start().submit(*launches, job_id="a" * 32)

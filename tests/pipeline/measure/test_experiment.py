@@ -109,7 +109,9 @@ def test_a_step_of_a_sequence_says_how_long_an_axis_is():
 
 
 def test_an_axis_whose_length_nothing_says_is_refused():
-    with pytest.raises(PlanError, match=r"the input 'x' of .* has the open shape \(1, None\)") as caught:
+    with pytest.raises(
+        PlanError, match=r"nothing says how long the open axes of the input 'x' \(1, any\) of"
+    ) as caught:
         fed(converted([("x", (1, None), None)]))
     assert '[model] shape = { "x" = [...] }' in caught.value.hint
 
