@@ -37,6 +37,7 @@ NEWER = {
     "model": ("signature", "constants", "shape", "state", "sequences", "custom_objects"),
     "data": ("raw", "nonfinite"),
     "measure": ("answer_bytes", "answers"),
+    "limits": ("metric_drop",),
 }
 """Keys that runs of schema 4 did not know. A plan without them is the one that they measured: its digest is the same."""
 

@@ -7,7 +7,6 @@ SCHEMA history (`RunRecord.schema`; it rises when a field changes its meaning or
        answers of other kernels; a measurement has its golden answers
     4  what a number is about is a Subject, not its label; a file between two passes names its step; `glances` are `board_samples`
     5  a model, its data and its files have any number of inputs and outputs; a shape has all axes of its tensor
-    6  a run may have a task, labels of any form, and the quality of answers by a metric
 
 An older run is read by pipeline/records/migrations.py.
 """

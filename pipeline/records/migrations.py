@@ -145,9 +145,5 @@ def _listed(value: Run | None) -> list[Run]:
     return [] if value is None else [value]
 
 
-def _to_6(_run: Run) -> None:
-    """Tasks are new: no older run has one."""
-
-
-MIGRATIONS: dict[int, Callable[[Run], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6}
+MIGRATIONS: dict[int, Callable[[Run], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5}
 """The schema that is left -> what changes its JSON into that of the next."""

@@ -12,7 +12,7 @@ from pipeline.records.deploy import Deployment
 from pipeline.records.measure import Measured
 from pipeline.records.model import Loaded
 
-SCHEMA = 6
+SCHEMA = 5
 
 
 class StageTime(Record, frozen=True):
