@@ -165,11 +165,11 @@ class StateTable(Table, frozen=True):
 class Tables(Table, frozen=True):
     model: ModelTable
     data: DataTable = DataTable()
-    task: TaskTable = TaskTable()
     compress: tuple[dict[str, Any], ...] = ()  # settings belong to the passes: pipeline.compress.settings_of
     convert: ConvertTable = ConvertTable()
     board: BoardTable = BoardTable()
     measure: MeasureTable = MeasureTable()
+    task: TaskTable = TaskTable()
     compare: CompareTable = CompareTable()
     limits: LimitsTable = LimitsTable()
     host: HostTable = HostTable()

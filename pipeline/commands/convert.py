@@ -38,7 +38,7 @@ def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None
     say_handover(now.handed)
 
 
-def _told(agreement: Agreement | None, task: Task | None) -> str:
+def _told(agreement: Agreement | None, task: Task | None = None) -> str:
     """Words of classes only where the answers are scores of classes."""
     if agreement is None:
         return "not compared: no evaluation rows, or no runtime for it on this host"

@@ -135,7 +135,11 @@ class Stage:
             for part in data_labels.label_parts(parts_of(labels.path)):
                 writer.add(part)
             return Staged(columns, writer.done())
-        if name != data_labels.MAYBE_LABELS or not data_labels.may_be_input(array) or _has_nan(labels):
+        if (
+            name != data_labels.MAYBE_LABELS
+            or not data_labels.may_be_input(array)
+            or (_has_nan(labels) and not self.nonfinite)
+        ):
             raise error
         check_counts({each: file.rows for each, file in columns.items()} | {name: labels.rows}, self.key)
         return Staged({**columns, name: labels}, None)

@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -146,13 +145,10 @@ def test_the_board_is_clean_and_no_process_is_left(done):
 
 def test_a_second_run_takes_what_is_unchanged_from_the_cache(done):
     path, _ = done
-    began = time.monotonic()
     said = edgepress("deploy", path)
-    took = time.monotonic() - began
     assert said.returncode == 0
     for stage in ("load", "compress", "convert", "deploy"):
         assert f"{stage:<9} unchanged, from the cache" in said.stderr
-    assert took < 10  # benchmarks/product/command_line.py has the figure; here other tests share the machine
 
 
 def test_limits_are_judged_again_without_a_board(done, tmp_path):

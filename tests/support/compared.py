@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.compare import compare
 from pipeline.plan import Plan
-from pipeline.plan_tables import ConvertTable, DataTable, LimitsTable, ModelTable, Tables
+from pipeline.plan_tables import ConvertTable, DataTable, LimitsTable, ModelTable, Tables, TaskTable
 from pipeline.records import BoardAccuracy, Column, Data, Measured, Paired, Rows, Side, TailRatios
 from tests.support.sample_run import measurement, run_of
 
@@ -22,6 +22,7 @@ def plan(formats=(), passes=({"pass": "x"},), evaluation=None, **limits):
         data=DataTable(evaluation=evaluation),
         compress=passes,
         convert=ConvertTable(formats=formats),
+        task=TaskTable(kind="regression" if "metric_drop" in limits else None),
         limits=LimitsTable(**limits),
     )
     return Plan(path=Path("edge.toml"), sha256="0" * 64, tables=tables)

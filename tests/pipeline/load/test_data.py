@@ -146,6 +146,12 @@ def test_missing_values_where_the_plan_lets_them_in(empty):
     assert "[data] nonfinite = true" in caught.value.hint
 
 
+def test_missing_values_in_an_input_that_is_called_y(empty):
+    name = save(empty, "e.npz", x=some(4), y=np.array([[1.0], [np.nan], [2], [3]], np.float32))
+    found = read(empty, evaluation=name, more="nonfinite = true\n")
+    assert [each.name for each in found.evaluation.inputs] == ["x", "y"]
+
+
 def test_missing_values_are_let_into_evaluation_rows_alone(empty):
     name = save(empty, "c.npz", x=some(4, 9) + np.nan)
     with pytest.raises(DataError, match=r"data\.calibration: 4 of 4 rows hold NaN or infinity") as caught:

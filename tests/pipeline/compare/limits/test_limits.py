@@ -7,7 +7,7 @@ import pytest
 from pipeline.compare import limits
 from pipeline.compare.case import Case
 from pipeline.compare.limits import LIMITS, value_of
-from pipeline.metrics import METRICS
+from pipeline.metrics import METRICS, QUALITY
 from pipeline.plan_tables import LimitsTable
 from pipeline.records import Measured, Outcome
 from pipeline.units import UNKNOWN
@@ -16,7 +16,7 @@ from tests.support.sample_run import measurement
 
 ROOMY = {
     "size_bytes": 10**9, "accuracy_drop_points": 50.0, "latency_regression": 0.5, "energy_regression": 0.5,
-    "memory_regression_bytes": 10**9,
+    "memory_regression_bytes": 10**9, "metric_drop": 0.5,
 }  # fmt: skip
 """Each key that sets a limit, to what every file keeps."""
 
@@ -54,4 +54,4 @@ def test_the_numbers_of_a_metric_become_text(name):
     for text in (metric.level, metric.change, metric.amount, metric.limit):
         assert text(None) == UNKNOWN
         assert isinstance(text(0.5), str)
-    assert name.startswith(metric.touches)
+    assert name.startswith(metric.touches) or (name, metric.touches) == (QUALITY, "accuracy")
