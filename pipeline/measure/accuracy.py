@@ -115,7 +115,10 @@ class _Output:
             if not any(found) and reference is not None:
                 found.append(golden.doubt_of_classes(outputs, reference))
         if fits and self.place == self.candidate.converted.scored:
-            self.quality = self._quality(outputs, indices)
+            try:
+                self.quality = self._quality(outputs, indices)
+            except DataError as error:  # of the rows that were drawn, or of what the board answered
+                found.append(_no_quality(error))
         if fits and self.accuracy is None and reference is not None:
             self.error = frameworks.error_of(outputs, reference.answered)
         self.doubts = [doubt for doubt in found if doubt is not None]
@@ -220,6 +223,16 @@ def _unanswered(failed: wire.LaunchFailed) -> Doubt:
         what="no accuracy",
         evidence=f"the board did not answer the evaluation rows: {failed.error} in phase {failed.phase}: {failed.message}",
         remedy=f"The times are valid. {remedy}",
+        invalid=True,
+        touches="accuracy",
+    )
+
+
+def _no_quality(error: DataError) -> Doubt:
+    return Doubt(
+        what="no accuracy",
+        evidence=f"the task's metric cannot be computed of what the board answered: {error.message}",
+        remedy=error.hint,
         invalid=True,
         touches="accuracy",
     )

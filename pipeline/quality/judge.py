@@ -31,13 +31,22 @@ def quality(
         return None
     given = np.load(store.path(labels), mmap_mode="r", allow_pickle=False)
     try:
+        _check_enough(task, len(answers))
         if task.kind == "reconstruction":
             answers = _errors(answers, rows, store, indices)
         statistic = KINDS[task.kind].statistic(task, answers, np.asarray(given if indices is None else given[indices]))
+        value = plain(statistic)
+        if not math.isfinite(value):
+            raise Unfit(f"{task.title} is not defined on these rows and labels", KINDS[task.kind].LABELS)
     except Unfit as error:
         raise DataError(f"data.evaluation: {error}", hint=error.hint) from error
-    kept_as = store.put_bytes(kept.written(statistic), "npz")
-    return Quality(value=plain(statistic), rows=statistic.rows, statistic=kept_as)
+    return Quality(value=value, rows=statistic.rows, statistic=store.put_bytes(kept.written(statistic), "npz"))
+
+
+def _check_enough(task: Task, rows: int) -> None:
+    least = KINDS[task.kind].METRICS[task.metric].least_rows
+    if rows < least:
+        raise Unfit(f"{task.title} needs {least} rows or more, and there are {rows}", "Give more evaluation rows.")
 
 
 def _errors(answers: Array, rows: Rows, store: Store, indices: Array | None) -> Array:

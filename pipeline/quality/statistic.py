@@ -55,15 +55,8 @@ class RootQuotient(Quotient):
 
 
 @dataclass(frozen=True, slots=True)
-class MeanQuotient:
+class MeanQuotient(Quotient):
     """The mean over classes of a quotient of each, `parts` and `wholes`: (rows, classes). Classes whose whole is 0 are left out."""
-
-    parts: Floats
-    wholes: Floats
-
-    @property
-    def rows(self) -> int:
-        return len(self.parts)
 
     def value(self, weights: Weights) -> Floats:
         return mean_of_known(divided(weights @ self.parts, weights @ self.wholes))

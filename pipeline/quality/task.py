@@ -2,8 +2,13 @@
 
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from pipeline.quality.statistic import Array, Statistic
 from pipeline.records import Task
+
+ROUNDED = 0.02
+"""Of a probability in 8 bits, and generously: one above 1 is not a logit."""
 
 
 class Unfit(ValueError):
@@ -48,11 +53,9 @@ def shown(array: Array) -> str:
 
 
 def probabilities(answers: Array) -> Array:
-    """Return answers as probabilities: those outside 0 to 1 are logits."""
-    import numpy as np
-
+    """Return answers as probabilities. Those that leave 0 to 1, by more than rounding, are logits."""
     values: Any = np.asarray(answers, np.float64)
-    if values.size and (values.min() < 0 or values.max() > 1):
+    if values.size and (values.min() < -ROUNDED or values.max() > 1 + ROUNDED):
         values = 1 / (1 + np.exp(-np.clip(values, -80, 80)))
     found: Array = values
     return found

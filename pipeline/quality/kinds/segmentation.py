@@ -13,6 +13,7 @@ METRICS = {
     "pixel_accuracy": Metric("pixel accuracy", higher_is_better=True),
 }
 SETTINGS = frozenset({"threshold", "ignored"})
+MOST_CLASSES = 1024  # of maps of integers: a board may answer any
 
 
 def statistic(task: Task, answers: Array, labels: Array) -> Statistic:
@@ -37,6 +38,8 @@ def _chosen(answers: Array, size: tuple[int, ...], threshold: float) -> tuple[Ar
     if answers.ndim == 3 and answers.shape[1:] == size:
         if answers.dtype.kind == "f":
             return (probabilities(answers) >= threshold).astype(np.int64), 2
+        if answers.size and not 0 <= int(answers.min()) <= int(answers.max()) < MOST_CLASSES:
+            raise Unfit(f"the answers run from {answers.min()} to {answers.max()}, and are not classes", LABELS)
         return answers.astype(np.int64), max(2, int(answers.max(initial=0)) + 1)
     for axis in (3, 1):
         if answers.ndim == 4 and answers.shape[1:axis] + answers.shape[axis + 1 :] == size:

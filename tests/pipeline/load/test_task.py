@@ -92,6 +92,7 @@ def test_the_output_is_the_one_that_the_plan_names(tmp_path):
         ("regression", np.zeros((79, 3)), "has 80 rows but 79 labels", "one label for each row"),
         ("regression", np.full((80, 3), np.nan), "some labels are NaN or infinite", "Leave such rows out"),
         ("multilabel", np.full((80, 3), 2), "the labels are int64", "0 or 1 for each class"),
+        ("segmentation", np.zeros((80, 3), int), "the labels are int64 of shape", "maps of class numbers"),
         ("binary", np.zeros(80, int), "the answers are float32 of shape .3,. for a row, not one score or two", "another"),
         ("classification", labels_of("regression"), "not one integer for each row", "class"),
     ],
@@ -113,6 +114,16 @@ def test_a_reconstruction_is_judged_by_the_rows_themselves(tmp_path):
     assert found.model.quality.value == 1
     with pytest.raises(DataError, match=r"a row is \(6,\), and its answer \(3,\)"):
         loaded(tmp_path, 'kind = "reconstruction"', x=X, y=labels_of("embedding") % 2)
+
+
+def test_fewer_rows_than_the_metric_needs(tmp_path):
+    with pytest.raises(DataError, match="R2 needs 3 rows or more, and there are 2"):
+        loaded(tmp_path, 'kind = "regression"\nmetric = "r2"', x=X[:2], y=labels_of("regression")[:2])
+
+
+def test_a_metric_that_is_not_defined_is_refused(tmp_path):
+    with pytest.raises(DataError, match="R2 is not defined on these rows and labels"):
+        loaded(tmp_path, 'kind = "regression"\nmetric = "r2"', x=X, y=np.ones((80, 3)))
 
 
 def test_a_task_without_labels_has_no_quality(tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import StageError
+from pipeline.records import Task
 from tests.support.given_files import Given, kept
 
 pytestmark = pytest.mark.frameworks
@@ -55,6 +56,17 @@ def test_the_output_that_is_wrong_is_named(sums):
         assert len(said) == 1, said
         assert f"the output '{name}', " in said[0]
         assert differs in said[0]
+
+
+def test_a_metric_that_cannot_be_computed_is_doubted_and_ends_nothing(sums):
+    """Labels of another size, as those that a board's own number of answers would make of them."""
+    task = Task(kind="regression", metric="mae", title="mean absolute error", higher_is_better=False, ratio=False)
+    rows = msgspec.structs.replace(sums.data.evaluation, targets=kept(sums.store, numbers(12, 99)))
+    sums.data = msgspec.structs.replace(sums.data, evaluation=rows, task=task)
+    found = sums.measured()
+    (one,) = found.measurements
+    assert one.accuracy.quality is None
+    assert [each for each in doubts(found) if "the task's metric cannot be computed" in each]
 
 
 def test_open_axes_constants_scalars_and_other_types(tmp_path):

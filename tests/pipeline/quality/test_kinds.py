@@ -119,3 +119,16 @@ def test_a_plan_knows_every_kind():
     (field,) = [each for each in msgspec.structs.fields(TaskTable) if each.name == "kind"]
     named = [value for part in typing.get_args(field.type) for value in typing.get_args(part)]
     assert named == list(KINDS)
+
+
+def test_a_probability_that_is_rounded_above_one_is_no_logit():
+    sure = np.where(TRUE > 0, 1.004, 0.2)[:, None]
+    assert value("binary", "accuracy", sure, TRUE) == 1
+
+
+@pytest.mark.parametrize("odd", [-1, 10**6])
+def test_maps_of_numbers_that_are_no_classes(odd):
+    answers = MAPS.copy()
+    answers[0, 0, 0] = odd
+    with pytest.raises(Unfit, match="and are not classes"):
+        value("segmentation", "mean_iou", answers, MAPS)
