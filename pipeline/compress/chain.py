@@ -208,8 +208,9 @@ class Chain:
                 lambda done, of: self.tell(done, of, "the compressed model answers the evaluation rows"),
                 record.state,
             )
-            for spec, each in zip(record.outputs, answers, strict=True):
-                frameworks.check_finite(each, "the compressed model", spec.name if len(answers) > 1 else "")
+            was = frameworks.arrays_of(record.answers, self.store.path) or [None] * len(answers)
+            for spec, each, source in zip(record.outputs, answers, was, strict=True):
+                frameworks.check_finite(each, "the compressed model", spec.name if len(answers) > 1 else "", source)
             y = None if rows.y is None else frameworks.read_rows(self.store.path(rows.y))
             return msgspec.structs.replace(
                 record,

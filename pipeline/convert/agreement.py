@@ -60,10 +60,10 @@ def differences(
 def _difference(output: Array, source: Array, name: str) -> Difference:
     error, spread = frameworks.error_of(output, source)
     largest, answer, other = 0.0, 0.0, 0
-    for theirs, exact in zip(frameworks.chunks(output), frameworks.chunks(source), strict=True):
-        apart = np.abs(theirs.astype(np.float64) - exact.astype(np.float64))
+    for theirs, exact in frameworks.together(output, source):
+        apart = np.abs(frameworks.difference(theirs, exact))
         largest = max(largest, float(apart.max(initial=0)))
-        answer = max(answer, float(np.abs(exact.astype(np.float64)).max(initial=0)))
+        answer = max(answer, float(np.abs(frameworks.finite(exact)).max(initial=0)))
         other += int(np.count_nonzero(apart))
     whole = all(each.dtype.kind != "f" for each in (output, source))
     return Difference(name, largest, error, spread, other, output.size, whole, answer)

@@ -75,9 +75,9 @@ def _judged(
     names = [each.name for each in ends.outputs.specs]
     _check_fits(evaluation, ends, model, about.artifact.format, label)
     outputs = _answers(runner, evaluation, ends, model, store, f"{label} answers the evaluation rows", tell)
-    for output, name in zip(outputs, names, strict=True):
-        frameworks.check_finite(output, label, name if len(names) > 1 else "")
     sources = frameworks.arrays_of(model.answers, store.path)
+    for output, name, source in zip(outputs, names, sources or [None] * len(names), strict=True):
+        frameworks.check_finite(output, label, name if len(names) > 1 else "", source)
     notes = ends.notes
     if sources:
         found = agreement.differences(outputs, sources, names, model.name, label)

@@ -7,6 +7,15 @@ import importlib.util
 from pathlib import Path
 
 from pipeline.errors import PlanError
+from pipeline.frameworks.differences import (
+    check_finite,
+    chunks,
+    difference,
+    error_of,
+    finite,
+    rows_not_finite,
+    together,
+)
 from pipeline.frameworks.feeds import Feed, Feeds, blank, feeds_of
 from pipeline.frameworks.keras_file import check_weights, is_fake_quantized, open_keras, save_keras
 from pipeline.frameworks.keras_runner import KerasRunner, keras_specs
@@ -20,11 +29,8 @@ from pipeline.frameworks.rows import (
     array_parts,
     arrays_of,
     check_column,
-    check_finite,
     check_fits,
-    chunks,
     classes_of,
-    error_of,
     fits,
     read_rows,
     row_shape,
@@ -71,6 +77,6 @@ def kind_of_file(path: Path, format: str, name: str) -> str:  # noqa: A002 - the
 __all__ = [
     "BATCH_ROWS", "EXTRAS", "RUNTIME_EXTRA", "Answers", "Array", "Count", "Feed", "Feeds", "KerasRunner", "Onnx", "Runner", "Tflite", "accuracy",
     "are_classes", "array_parts", "arrays_of", "available", "blank", "check_column", "check_finite", "check_fits", "check_weights", "chunks",
-    "classes_of", "dequantize", "error_of", "feeds_of", "fits", "is_fake_quantized", "keras_specs", "kind_of_file", "need", "onnx_proto",
-    "onnx_weights", "open_file", "open_keras", "quantize", "read_rows", "row_shape", "save_keras", "stored",
+    "classes_of", "dequantize", "difference", "error_of", "feeds_of", "finite", "fits", "is_fake_quantized", "keras_specs", "kind_of_file", "need", "onnx_proto",
+    "onnx_weights", "open_file", "open_keras", "quantize", "read_rows", "row_shape", "rows_not_finite", "save_keras", "stored", "together",
 ]  # fmt: skip

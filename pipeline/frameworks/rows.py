@@ -1,7 +1,6 @@
 """Rows and answers, without any framework: reading, checking, comparing."""
 
 import io
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,16 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import units
-from pipeline.errors import DataError, StageError
+from pipeline.errors import DataError
 from pipeline.records import Artifact, Column, Rows, TensorSpec
-from pipeline.safe_text import shortened
 from pipeline.store import Store
 
 Array = npt.NDArray[Any]
 Count = Callable[[int, int], None]
 
 BATCH_ROWS = 500
-CHUNK_BYTES = 16 << 20  # of answers that are looked at at once
 
 
 def classes_of(output: TensorSpec | None) -> int | None:
@@ -55,40 +52,6 @@ def are_classes(outputs: Array, labels: Array | None, *, quantized: bool = False
         return False
     off = NEAR_ONE + (min(0.1, outputs.shape[1] / 512) if quantized else 0)
     return labels is not None or bool((outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) <= off).all())
-
-
-def error_of(outputs: Array, source: Array) -> tuple[float, float]:
-    """(root mean square error, standard deviation of the source's answers over the rows), both in units of the output."""
-    rows, width = len(outputs), math.prod(outputs.shape[1:])
-    squares, total, total_squares = 0.0, np.zeros(width), np.zeros(width)
-    center = np.asarray(source[:1], np.float64).reshape(-1)  # sums of squares far from zero lose digits
-    for theirs, exact in zip(chunks(outputs), chunks(source), strict=True):
-        wide = exact.astype(np.float64).reshape(len(exact), width)
-        squares += float(np.square(theirs.astype(np.float64).reshape(wide.shape) - wide).sum())
-        total += (wide - center).sum(0)
-        total_squares += np.square(wide - center).sum(0)
-    variance = np.maximum(total_squares / rows - np.square(total / rows), 0)
-    return math.sqrt(squares / max(1, rows * width)), float(np.sqrt(variance.mean())) if width else 0.0
-
-
-def chunks(array: Array) -> Iterator[Array]:
-    """Yield the rows of an array that may be mapped from a file larger than memory, some at a time."""
-    step = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
-    for start in range(0, len(array), step):
-        yield np.asarray(array[start : start + step])
-
-
-def check_finite(outputs: Array, name: str, output: str = "") -> None:
-    """Raise StageError if any answer is NaN or infinite. `output`: its name, where there are several."""
-    if outputs.dtype.kind != "f":
-        return
-    bad = sum(int(np.count_nonzero(~np.isfinite(each.reshape(len(each), -1)).all(axis=1))) for each in chunks(outputs))
-    if bad:
-        where = f" in the output '{shortened(output, 100)}'" if output else ""
-        raise StageError(
-            f"{name} answers NaN or infinity for {bad:,} of {len(outputs):,} rows{where}",
-            hint="Check the weights and that the rows are scaled as in training (for example to 0..1).",
-        )
 
 
 def check_fits(rows: Rows, inputs: Sequence[TensorSpec], key: str, format: str, file: str = "the model") -> None:  # noqa: A002 - the field's name

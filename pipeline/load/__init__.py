@@ -68,6 +68,7 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
                 state=table.state,
                 sequences=table.sequences or bool(table.state),
                 raw=plan.tables.data.raw,
+                nonfinite=plan.tables.data.nonfinite,
                 custom_objects=table.custom_objects,
                 folder=str(plan.folder),
                 scored=plan.tables.task.output,

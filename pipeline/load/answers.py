@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline import frameworks, units
 from pipeline.child import Tell
-from pipeline.errors import CannotRunError, DataError, ModelError, PlanError
+from pipeline.errors import CannotRunError, DataError, ModelError, PlanError, StageError
 from pipeline.frameworks import Array, Runner
 from pipeline.load import fit, raw_rows
 from pipeline.load.plan_names import check_names
@@ -66,14 +66,14 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
         if zeros is not None:  # weights that are not numbers show in any answer
             with _cannot_run(argument):
                 answers = runner.answers(zeros, folder, lambda _done, _of: None, state)
-            _check_finite(answers, model)
+            _check_finite(answers, model, argument)
         return loaded
     feeds = frameworks.feeds_of(data.evaluation, inputs, store.path, sequences=model.sequences)
     with _cannot_run(argument):
         answers = runner.answers(
             feeds, folder, lambda done, of: tell(done, of, f"{model.name} answers the evaluation rows"), state
         )
-    _check_finite(answers, model)
+    _check_finite(answers, model, argument)
     return msgspec.structs.replace(loaded, model=_answered(model, answers, data.evaluation, data.task, store))
 
 
@@ -139,10 +139,18 @@ def _are_classes(answers: Array, labels: Array | None, model: Model, place: int)
     return frameworks.are_classes(answers, labels, quantized=not model.outputs[place].dtype.startswith("float"))
 
 
-def _check_finite(answers: Sequence[Array], model: Model) -> None:
+def _check_finite(answers: Sequence[Array], model: Model, argument: Request) -> None:
+    if argument.nonfinite:
+        return
     several = len(answers) > 1
     for spec, each in zip(model.outputs, answers, strict=True):
-        frameworks.check_finite(each, model.name, spec.name if several else "")
+        try:
+            frameworks.check_finite(each, model.name, spec.name if several else "")
+        except StageError as error:
+            raise StageError(
+                error.message,
+                hint=f"{error.hint} Where it means them, such as -infinity for what is masked: [data] nonfinite = true.",
+            ) from error
 
 
 def check_baseline(argument: Request, rows: Rows | None) -> None:

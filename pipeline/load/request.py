@@ -24,6 +24,7 @@ class Request(Record, frozen=True):
     state: dict[str, str]
     sequences: bool  # also where there is `state`
     raw: bool
+    nonfinite: bool  # rows and answers may hold NaN and infinity
     custom_objects: str | None
     folder: str  # of the plan
     baseline: Artifact | None = None  # the evaluation rows must fit it, too

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from device_agent import wire
 from pipeline import frameworks, units
 from pipeline.errors import DataError
-from pipeline.measure import golden
+from pipeline.measure import first_rows, golden
 from pipeline.measure.candidate import Answer, Candidate
 from pipeline.measure.experiment import Experiment
 from pipeline.quality import judge
@@ -71,7 +71,7 @@ def accuracy_of(experiment: Experiment, candidate: Candidate, answer: Answer) ->
     if wrong:
         return AccuracyFound(doubts=tuple(wrong[:1]))
     doubts = [doubt for one in judged for doubt in one.doubts]
-    first = golden.first_rows([one.first for one in judged], sequences=candidate.converted.sequences)
+    first = first_rows.of_answers([one.first for one in judged], sequences=candidate.converted.sequences)
     return AccuracyFound(_of_all(judged), tuple(doubts), first)
 
 
@@ -104,8 +104,9 @@ class _Output:
                 hint="Run again; report it if it happens twice.",
             )
         self.rows, self.first = len(outputs), outputs[: wire.GOLDEN_ROWS].copy()
-        bad = _rows_without_numbers(outputs)
-        if bad:
+        expected = None if reference is None else reference.answered
+        bad = frameworks.rows_not_finite(outputs, expected)
+        if bad and (expected is None or not frameworks.rows_not_finite(expected)):
             self.not_numbers = [_not_numbers(bad, len(outputs), self.name)]
             return
         found = [None if reference is None else golden.doubt_of(outputs, reference)]
@@ -120,7 +121,8 @@ class _Output:
             except DataError as error:  # of the rows that were drawn, or of what the board answered
                 found.append(_no_quality(error))
         if fits and self.accuracy is None and reference is not None:
-            self.error = frameworks.error_of(outputs, reference.answered)
+            found_error = frameworks.error_of(outputs, reference.answered)
+            self.error = found_error if math.isfinite(found_error[0]) else None  # golden.doubt_of says so
         self.doubts = [doubt for doubt in found if doubt is not None]
 
     def _quality(self, outputs: Array, indices: npt.NDArray[np.int64]) -> Quality | None:
@@ -162,16 +164,6 @@ def _of_all(judged: Sequence[_Output]) -> BoardAccuracy | None:
 
 def _relative(error: float, spread: float) -> float:
     return error / spread if spread else math.inf if error else 0.0
-
-
-def _rows_without_numbers(outputs: Array) -> int:
-    """How many rows have NaN or infinity among their answers."""
-    if outputs.dtype.kind != "f" or not outputs.size:
-        return 0
-    return sum(
-        int(np.count_nonzero(~np.isfinite(each.reshape(len(each), -1)).all(axis=1)))
-        for each in frameworks.chunks(outputs)
-    )
 
 
 def _accuracy(

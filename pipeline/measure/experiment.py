@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from device_agent import wire
-from pipeline.measure import golden
+from pipeline.measure import first_rows, golden
 from pipeline.measure.candidate import (
     MAX_RUNS,
     MAX_RUNS_PER_S,
@@ -150,14 +150,14 @@ class Experiment:
         self, candidate: Candidate, delegates: tuple[str, ...], answered: tuple[float, ...] | None
     ) -> dict[str, Any]:
         references = self.references_of(candidate, delegates)
-        outputs = golden.first_outputs(references, of_host=answered is None)
+        outputs = first_rows.outputs_of(references, of_host=answered is None)
         if answered is not None:
             return {
                 "golden": answered,
                 "golden_outputs": outputs,
                 "golden_by": "the launch that answered all rows",
             }
-        return {"golden": golden.first_of_host(references), "golden_outputs": outputs} if references else {}
+        return {"golden": first_rows.of_host(references), "golden_outputs": outputs} if references else {}
 
     def references_of(self, candidate: Candidate, delegates: tuple[str, ...]) -> tuple[golden.Reference, ...]:
         """The host's answers of each output of this file. (): this host has no runtime for it, or there are no rows."""

@@ -9,14 +9,13 @@ own. Integers and truth values are right or wrong: the share of those that diffe
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from device_agent import wire
-from pipeline import units
+from pipeline import frameworks, units
 from pipeline.measure.remedies import OTHER_ANSWERS
 from pipeline.records import Artifact, Converted, Doubt
 from pipeline.safe_text import shortened
@@ -116,18 +115,21 @@ def compared(board: Array, reference: Reference) -> Deviation:
 class _Sums:
     """Root mean squares of what `compared` needs, piece by piece: answers may be large. The steps of sequences count as rows."""
 
-    @np.errstate(invalid="ignore")  # infinity less infinity
     def __init__(self, board: Array, reference: Reference) -> None:
         width = reference.width
         self.rows = board.size // width
         distance, signal, total = (np.zeros(width) for _ in range(3))
         errors = [np.zeros(width) for _ in reference.others]
         for pieces in _pieces(board, reference):
-            piece, theirs, *others = (each.astype(np.float64).reshape(-1, width) for each in pieces)
-            distance += ((piece - theirs) ** 2).sum(0)
-            signal += (theirs**2).sum(0)
-            total += theirs.sum(0)
-            errors = [error + ((other - theirs) ** 2).sum(0) for error, other in zip(errors, others, strict=True)]
+            piece, theirs, *others = (each.reshape(-1, width) for each in pieces)
+            distance += (frameworks.difference(piece, theirs) ** 2).sum(0)
+            errors = [
+                error + (frameworks.difference(other, theirs) ** 2).sum(0)
+                for error, other in zip(errors, others, strict=True)
+            ]
+            numbers = frameworks.finite(theirs)
+            signal += (numbers**2).sum(0)
+            total += numbers.sum(0)
         self.distance, self.signal = (float(np.sqrt(each.sum() / (self.rows * width))) for each in (distance, signal))
         self.errors = [float(np.sqrt(each.sum() / (self.rows * width))) for each in errors]
         self.column_distances = np.sqrt(distance / self.rows)
@@ -160,7 +162,7 @@ def doubt_of(board: Array, reference: Reference) -> Doubt | None:
         return _doubt_of_integers(board, reference)
     found = compared(board, reference)
     if not math.isfinite(found.distance):
-        return _differs("this host answers NaN or infinity, and the board numbers", reference)
+        return _differs("one of them answers NaN or infinity where the other answers numbers", reference)
     if found.distance > found.within:
         far, may = (units.percent(each / (found.signal or 1)) for each in (found.distance, found.within))
         rows = units.counted(len(board), "row")
@@ -234,67 +236,3 @@ def doubt_of_classes(board: Array, reference: Reference) -> Doubt | None:
         remedy="This runtime computes this file differently: use another runtime or format.",
         touches="accuracy",
     )
-
-
-# --- the first rows, which every launch answers
-
-
-def first_rows(outputs: Sequence[Array], *, sequences: bool = False) -> tuple[float, ...]:
-    """Return what an agent says of these answers as `wire.Launched.golden`; of sequences it has made the first step only."""
-    each = values_each(len(outputs))
-    found = []
-    for row in range(min(wire.GOLDEN_ROWS, *map(len, outputs))):
-        answers = [output[row][0] if sequences else output[row] for output in outputs]
-        values = [float(value) for answer in answers for value in np.asarray(answer).ravel()[:each]]
-        found += values[: wire.GOLDEN_VALUES]
-    return tuple(found)
-
-
-def values_each(outputs: int) -> int:
-    """How many values an agent reports of each output, of the first rows."""
-    return max(1, wire.GOLDEN_VALUES // max(1, outputs))
-
-
-class FirstOutput(NamedTuple):
-    """How far one output of a launch may be from the right one, in the first rows: a large output must not hide a small one."""
-
-    name: str
-    values: int  # of each row
-    size: float  # L2, of right answers: what a distance is divided by
-    within: float  # the most that this may be
-
-
-def first_of_host(references: Sequence[Reference]) -> tuple[float, ...]:
-    """Return the host's answers to the first rows, for a file that the board does not answer all rows of."""
-    answers = [np.asarray(each.answers[each.rows[: wire.GOLDEN_ROWS]]) for each in references]
-    return first_rows(answers, sequences=any(each.sequences for each in references))
-
-
-def first_outputs(references: Sequence[Reference], *, of_host: bool) -> tuple[FirstOutput, ...]:
-    """Return what is allowed for each output. Against answers `of_host` it is as much as other kernels are apart."""
-    left, found = wire.GOLDEN_VALUES, []
-    for each in references:
-        values = min(values_each(len(references)), each.width, left)
-        left -= values
-        first = _cut(each.answers, each._replace(rows=each.rows[: wire.GOLDEN_ROWS]), each.width)
-        count = len(first) * values
-        typical = math.sqrt(count * float(np.square(first).mean())) if count else 0.0  # the first values may all be 0
-        size = max(filter(math.isfinite, (float(np.linalg.norm(first[:, :values])), typical, 1e-12)))
-        own = _own_error(each, values) * math.sqrt(len(first)) if of_host else 0.0
-        found.append(FirstOutput(each.output, values, size, max(AT_LEAST, TIMES_OWN_ERROR * own / size)))
-    return tuple(found)
-
-
-def _own_error(reference: Reference, values: int) -> float:
-    """How far the others are from the reference in the row that is the worst: four are not a sample."""
-    if not values:
-        return 0.0
-    here = _cut(reference.answers, reference, values)
-    own = [np.linalg.norm(_cut(other, reference, values) - here, axis=1) for other in reference.others]
-    return max(filter(math.isfinite, (float(each.max()) for each in own)), default=0.0)
-
-
-def _cut(answers: Array, reference: Reference, values: int) -> Wide:
-    """Return this many values of each row, of sequences of its first step; of a file that is mapped only these are read."""
-    first = answers[:, 0] if reference.sequences else answers
-    return first.reshape(len(first), reference.width)[:, :values][reference.rows].astype(np.float64)

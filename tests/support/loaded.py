@@ -36,7 +36,15 @@ def voice():
 
 def request(data=None, **told):
     """What a loader gets of a plan that says this of [model] and of [data]."""
-    wanted = {"signature": None, "constants": {}, "shape": {}, "state": {}, "sequences": False, "raw": False} | told
+    wanted = {
+        "signature": None,
+        "constants": {},
+        "shape": {},
+        "state": {},
+        "sequences": False,
+        "raw": False,
+        "nonfinite": False,
+    } | told
     return Request(
         root="", scratch="", name="m.onnx", format="onnx", artifact=Artifact(sha256="0" * 64, format="onnx", size_bytes=1),
         data=data or Data(), custom_objects=None, folder="", **wanted,

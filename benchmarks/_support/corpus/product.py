@@ -101,7 +101,8 @@ def run(case: Case, plain: Plain, edgepress: str, job: Path) -> Ran:
     data, model = "", ""
     if plain.said.get("written"):
         shutil.copy(plain.folder / "rows.npz", folder / "rows.npz")
-        data = '[data]\nevaluation = "rows.npz"' + ("\nnonfinite = true" if _nonfinite(folder / "rows.npz") else "")
+        finite = all(map(_finite, (folder / "rows.npz", plain.folder / "reference.npz")))
+        data = '[data]\nevaluation = "rows.npz"' + ("" if finite else "\nnonfinite = true")
         model = "".join(f"{key} = {_toml(value)}\n" for key, value in plain.said["model"].items())
     plan = PLAN.format(path=json.dumps(str(case.path)), model=model, data=data, formats=list(case.formats))
     (folder / "plan.toml").write_text(plan)
@@ -123,9 +124,9 @@ def run(case: Case, plain: Plain, edgepress: str, job: Path) -> Ran:
     return Ran(process.returncode, record, words, time.monotonic() - began, folder / "state", too_long)
 
 
-def _nonfinite(rows: Path) -> bool:
-    with np.load(rows, allow_pickle=False) as members:
-        return any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in members.values())
+def _finite(arrays: Path) -> bool:
+    with np.load(arrays, allow_pickle=False) as members:
+        return all(array.dtype.kind != "f" or np.isfinite(array).all() for array in members.values())
 
 
 def _toml(value: object) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from device_agent.wire import Conditions, Launched, Paired
-from pipeline.measure.golden import FirstOutput
+from pipeline.measure.first_rows import FirstOutput
 from pipeline.measure.memory import GPU_RUNTIMES
 from pipeline.records import Latency
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipeline import units
+from pipeline.measure.first_rows import NOT_FINITE
 from pipeline.measure.remedies import OTHER_ANSWERS
 from pipeline.measure.validity.evidence import Expected, Observed, Side
 from pipeline.records import Doubt
@@ -104,7 +105,8 @@ def _apart(expected: Expected, golden: tuple[float, ...]) -> Iterator[_Apart]:
     if len(wanted) != len(golden) or not all(map(math.isfinite, golden)):
         yield _Apart("", math.inf, expected.golden_within)
     elif not width or len(golden) % width:
-        yield _Apart("", math.dist(golden, wanted) / max(math.hypot(*wanted), 1e-12), expected.golden_within)
+        size = math.hypot(*(value for value in wanted if value != NOT_FINITE))
+        yield _Apart("", math.dist(golden, wanted) / max(size, 1e-12), expected.golden_within)
     else:
         start = 0
         for each in expected.golden_outputs:

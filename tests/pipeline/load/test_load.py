@@ -203,7 +203,7 @@ def add(project, labels, output_shape, answer=1.0):
     with project.store.scratch() as scratch:
         request = load.Request(
             root=str(project.store.root), scratch=str(scratch), name="m", format="keras", artifact=ARTIFACT,
-            data=Data(evaluation=rows), signature=None, constants={}, shape={}, state={}, sequences=False, raw=False,
+            data=Data(evaluation=rows), signature=None, constants={}, shape={}, state={}, sequences=False, raw=False, nonfinite=False,
             custom_objects=None, folder="",
         )  # fmt: skip
         return answers.add(model, Fixed(output_shape, answer), request, project.store, lambda *_: None)
@@ -221,6 +221,6 @@ def test_a_file_that_answers_nothing(empty):
     with pytest.raises(ModelError, match=r"m\.onnx has no output"):
         answers.add(None, runner, load.Request(
             root="", scratch="", name="m.onnx", format="onnx", artifact=Artifact(sha256="0" * 64, format="onnx", size_bytes=1),
-            data=Data(), signature=None, constants={}, shape={}, state={}, sequences=False, raw=False,
+            data=Data(), signature=None, constants={}, shape={}, state={}, sequences=False, raw=False, nonfinite=False,
             custom_objects=None, folder="",
         ), empty.store, lambda *_: None)  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 
 from device_agent import wire
 from device_agent.record import replace
-from pipeline.measure import golden
+from pipeline.measure import first_rows, golden
 from pipeline.measure.validity.evidence import Expected, Observed, Side
 from pipeline.measure.validity.identity import golden_differs
 from tests.support.launched import CLEAN
@@ -16,37 +16,37 @@ EVERY = np.arange(6)
 
 def test_what_an_agent_says_of_large_answers():
     answers = np.arange(6 * 100, dtype="float32").reshape(6, 10, 10)
-    said = golden.first_rows([answers])
+    said = first_rows.of_answers([answers])
     assert len(said) == wire.GOLDEN_ROWS * wire.GOLDEN_VALUES
     assert said[wire.GOLDEN_VALUES] == 100.0
 
 
 def test_what_an_agent_says_of_several_outputs():
     outputs = [np.full((6, 100), 1.0), np.full((6, 3), 2, "int64"), np.full((6, 2, 50), 3.0)]
-    said = golden.first_rows(outputs)
+    said = first_rows.of_answers(outputs)
     assert said[:66] == (1.0,) * 21 + (2.0,) * 3 + (3.0,) * 21 + (1.0,) * 21
-    many = golden.first_rows([np.zeros((6, 5))] * 100)
+    many = first_rows.of_answers([np.zeros((6, 5))] * 100)
     assert len(many) == wire.GOLDEN_ROWS * wire.GOLDEN_VALUES
     steps = np.arange(12.0).reshape(2, 3, 2)
-    assert golden.first_rows([steps], sequences=True) == (0.0, 1.0, 6.0, 7.0)
+    assert first_rows.of_answers([steps], sequences=True) == (0.0, 1.0, 6.0, 7.0)
 
 
 def test_each_output_has_its_own_limit_in_the_first_rows():
     one, other = np.ones((6, 3), "float32"), np.ones((6, 4), "float32")
     references = [golden.Reference(one, (one + 3,), EVERY, "a"), golden.Reference(other, (), EVERY, "b")]
-    assert golden.first_of_host(references) == (1.0,) * 28
-    found = golden.first_outputs(references, of_host=True)
+    assert first_rows.of_host(references) == (1.0,) * 28
+    found = first_rows.outputs_of(references, of_host=True)
     assert [(each.name, each.values) for each in found] == [("a", 3), ("b", 4)]
     assert [each.size for each in found] == pytest.approx([np.sqrt(12), 4])
     assert [each.within for each in found] == pytest.approx([golden.TIMES_OWN_ERROR * 3, golden.AT_LEAST])
-    assert [each.within for each in golden.first_outputs(references, of_host=False)] == [golden.AT_LEAST] * 2
+    assert [each.within for each in first_rows.outputs_of(references, of_host=False)] == [golden.AT_LEAST] * 2
 
 
 def of_launch(references, outputs):
     expected = Expected(
-        golden=golden.first_of_host(references), golden_outputs=golden.first_outputs(references, of_host=True)
+        golden=first_rows.of_host(references), golden_outputs=first_rows.outputs_of(references, of_host=True)
     )
-    launch = replace(CLEAN, golden=golden.first_rows(outputs))
+    launch = replace(CLEAN, golden=first_rows.of_answers(outputs))
     found = golden_differs(Observed(sides=(Side(name="this file", launches=(launch,), expected=expected),)))
     return found and found.evidence
 
@@ -84,5 +84,8 @@ def test_answers_of_this_host_that_are_not_numbers_allow_nothing(bad):
     assert of_launch([others], [pictures]) is None
     assert of_launch([others], [5 * pictures]) is not None
     here = golden.Reference(broken, (), EVERY)
-    assert "this host answers NaN or infinity" in golden.doubt_of(pictures, here).evidence
-    assert of_launch([here], [pictures]).endswith("the two cannot be compared")
+    assert "NaN or infinity where the other answers numbers" in golden.doubt_of(pictures, here).evidence
+    assert golden.doubt_of(broken, here) is None
+    assert golden.doubt_of(-broken if bad == np.inf else pictures, here) is not None
+    assert of_launch([here], [pictures]) is not None
+    assert of_launch([here], [broken]) is None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from device_agent import wire
-from pipeline.measure import golden
+from pipeline.measure import first_rows, golden
 from pipeline.records import Converted
 from pipeline.store import Store
 from tests.support.experiments import experiment_of
@@ -234,8 +234,8 @@ def test_answers_of_every_shape(shape):
     assert golden.doubt_of(answers, reference) is None
     if answers.size:
         assert golden.doubt_of(answers + 10, reference) is not None
-    first = golden.first_of_host([reference])
-    (output,) = golden.first_outputs([reference], of_host=True)
+    first = first_rows.of_host([reference])
+    (output,) = first_rows.outputs_of([reference], of_host=True)
     assert output.values == min(64, int(np.prod(shape)))
     assert len(first) == wire.GOLDEN_ROWS * min(64, int(np.prod(shape)))
 

@@ -155,6 +155,12 @@ def test_answers_in_half_of_the_bytes(sums):
 def test_answers_that_are_not_numbers_are_said_of_their_output(tmp_path):
     rows = {"scale": np.array([1.0, np.inf, 2.0]), "x": numbers(3, 4, dtype="float16")}
     given = Given(tmp_path, "open.onnx", rows, constants={"keep": np.array([True])}, fixed={"x": (1, 4)})
+    assert judged(given.measured()) == []  # as on this host
+    given.answered(
+        answers=tuple(
+            kept(given.store, np.nan_to_num(np.load(given.store.path(each)))) for each in given.converted.answers
+        )
+    )
     said = judged(given.measured())
     assert any("NaN or infinity for 1 of 3 rows in the output 'scaled'" in each for each in said), said
 
