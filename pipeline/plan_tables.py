@@ -103,6 +103,7 @@ class TaskTable(Table, frozen=True):
             "reconstruction",
             "embedding",
             "sequence",
+            "detection",
         ]
         | None
     ) = None
@@ -112,6 +113,22 @@ class TaskTable(Table, frozen=True):
     ignored: Annotated[int, Meta(ge=-1, le=65_535)] | None = None
     blank: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     share: Annotated[float, Meta(gt=0, le=10)] | None = None
+    # of detection: pipeline/records/quality.py, Detector
+    labels: Text | None = None  # a COCO file with the boxes of the evaluation rows
+    head: Literal["ssd", "yolo", "anchors", "boxes"] | None = None
+    outputs: dict[Literal["boxes", "classes", "scores", "count"], Name] | None = None
+    classes: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    objectness: bool | None = None
+    anchors: (
+        Annotated[tuple[tuple[Length, Annotated[int, Meta(ge=1, le=100)]], ...], Meta(min_length=1, max_length=16)]
+        | None
+    ) = None
+    first_class: Annotated[int, Meta(ge=0, le=1_000_000)] | Literal["listed"] | None = None
+    least_score: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    overlap: Annotated[float, Meta(gt=0, le=1)] | None = None
+    unit: Literal["pixels", "shares"] | None = None
+    label_unit: Literal["pixels", "shares"] | None = None
+    picture: tuple[Length, Length] | None = None
 
 
 class CompareTable(Table, frozen=True):

@@ -211,10 +211,11 @@ class Chain:
             was = frameworks.arrays_of(record.answers, self.store.path) or [None] * len(answers)
             for spec, each, source in zip(record.outputs, answers, was, strict=True):
                 frameworks.check_finite(each, "the compressed model", spec.name if len(answers) > 1 else "", source)
+            task = self.argument.data.task
             y = None if rows.y is None else frameworks.read_rows(self.store.path(rows.y))
             return msgspec.structs.replace(
                 record,
                 answers=frameworks.stored(answers, self.store),
                 accuracy_ratio=frameworks.accuracy(answers[record.scored], y),
-                quality=judge.quality(self.argument.data.task, answers[record.scored], rows, self.store),
+                quality=judge.quality(task, judge.by_name(task, answers), rows, self.store),
             )

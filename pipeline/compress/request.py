@@ -25,7 +25,7 @@ class Request(Record, frozen=True):
 def identity(data: Data) -> tuple[object, ...]:
     """Return what of the data can change a pass's answer."""
     sets = (data.training, data.calibration, data.evaluation)
-    return tuple(None if rows is None else (rows.inputs, rows.y) for rows in sets)
+    return (*(None if rows is None else (rows.inputs, rows.y, rows.targets) for rows in sets), data.task)
 
 
 def teachers(steps: tuple[Step, ...], folder: Path) -> tuple[str, ...]:

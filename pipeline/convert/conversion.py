@@ -80,8 +80,9 @@ def _judged(
         frameworks.check_finite(output, label, name if len(names) > 1 else "", source)
     notes = ends.notes
     if sources:
+        task = argument.data.task
         found = agreement.differences(outputs, sources, names, model.name, label)
-        quality = judge.quality(argument.data.task, outputs[model.scored], evaluation, store)
+        quality = judge.quality(task, judge.by_name(task, outputs), evaluation, store)
         kept = agreement.agreement(found, outputs, sources, labels, model, quality)
         about = msgspec.structs.replace(about, agreement=kept)
         if argument.format in CONVERTERS:

@@ -11,7 +11,7 @@ from pipeline import frameworks, units
 from pipeline.child import Tell
 from pipeline.errors import CannotRunError, DataError, ModelError, PlanError, StageError
 from pipeline.frameworks import Array, Runner
-from pipeline.load import fit, raw_rows
+from pipeline.load import detector_outputs, fit, raw_rows
 from pipeline.load.plan_names import check_names
 from pipeline.load.request import Request
 from pipeline.quality import judge
@@ -51,7 +51,8 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
         model, inputs=inputs, outputs=runner.outputs, state=state, sequences=argument.sequences
     )
     if data.task is not None:
-        model = msgspec.structs.replace(model, scored=_named(argument, runner.outputs))
+        data, scored = _of_task(data, data.task, argument, runner.outputs)
+        model = msgspec.structs.replace(model, scored=scored)
     for name in fit.SETS:
         rows = getattr(data, name)
         if rows is not None and rows.y is not None:
@@ -74,7 +75,12 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
             feeds, folder, lambda done, of: tell(done, of, f"{model.name} answers the evaluation rows"), state
         )
     _check_finite(answers, model, argument)
-    return msgspec.structs.replace(loaded, model=_answered(model, answers, data.evaluation, data.task, store))
+    task = data.task
+    if task is not None and judge.needed(task, data.evaluation, task.names):
+        task = judge.decided(detector_outputs.by_operator(task, argument, model), judge.by_name(task, answers))
+        data = msgspec.structs.replace(data, task=task)
+    answered = _answered(model, answers, data.evaluation, task, store)
+    return msgspec.structs.replace(loaded, data=data, model=answered)
 
 
 def _fitted(argument: Request, runner: Runner, store: Store) -> tuple[Data, tuple[TensorSpec, ...]]:
@@ -100,7 +106,8 @@ def _cannot_run(argument: Request) -> Iterator[None]:
         raise CannotRunError(error.message, hint=f"{hint} {error.hint}") from error
 
 
-def _answered(model: Model, answers: Sequence[Array], rows: Rows, task: Task | None, store: Store) -> Model:
+def _answered(model: Model, answers: Sequence[Array], rows: Rows | None, task: Task | None, store: Store) -> Model:
+    assert rows is not None  # see add
     labels = None if rows.y is None else frameworks.read_rows(store.path(rows.y))
     scored = model.scored
     if labels is None and task is None:
@@ -112,8 +119,24 @@ def _answered(model: Model, answers: Sequence[Array], rows: Rows, task: Task | N
         scored=scored,
         accuracy_ratio=frameworks.accuracy(answers[scored], labels),
         classes=judge.has_classes(task) and _are_classes(answers[scored], labels, model, scored),
-        quality=judge.quality(task, answers[scored], rows, store),
+        quality=judge.quality(task, judge.by_name(task, answers), rows, store),
     )
+
+
+def _of_task(data: Data, task: Task, argument: Request, outputs: Sequence[TensorSpec]) -> tuple[Data, int]:
+    """Return the data with the names of the outputs in its task, and which output labels are compared with."""
+    scored = 0
+    task = msgspec.structs.replace(task, names=tuple(each.name for each in outputs))
+    if not judge.takes_several(task):
+        scored = _named(argument, outputs)
+        task = msgspec.structs.replace(task, output=outputs[scored].name)
+    for role, name in (task.detector.outputs if task.detector else {}).items():
+        if name not in task.names:
+            raise PlanError(
+                f"task.outputs.{role}: {argument.name} has no output '{shortened(name, 100)}'",
+                hint=f"{did_you_mean(name, task.names)}Its outputs are {', '.join(task.names)}.",
+            )
+    return msgspec.structs.replace(data, task=task), scored
 
 
 def _named(argument: Request, outputs: Sequence[TensorSpec]) -> int:

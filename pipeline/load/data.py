@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline import child, child_watch
 from pipeline.child import Tell
 from pipeline.errors import DataError, PlanError
-from pipeline.load import data_folder, data_function, npz_file
+from pipeline.load import coco, data_folder, data_function, npz_file
 from pipeline.load.data_cast import cast_column
 from pipeline.load.data_columns import ColumnFile, ColumnWriter
 from pipeline.load.data_labels import labels_error
@@ -28,6 +28,7 @@ from pipeline.records import Artifact, Column, Data, Record, Rows
 from pipeline.store import Store, key_of, versions
 
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+LABELS_KEY = "task.labels"
 CRASHED = "A library crashed on these rows: call the function of [data] in its own Python, or write the .npz again."
 MOST_OVERLAP = 0.5  # above this share of rows that are also evaluation rows, the two sets are one
 
@@ -39,6 +40,8 @@ class Request(Record, frozen=True):
     sources: dict[str, str]  # training, calibration, evaluation -> what the plan says
     nonfinite: bool  # of the evaluation rows
     targets: bool  # labels are those of a task, of any form
+    boxes: str | None = None  # the file of [task] labels
+    first_class: int | str | None = None  # as [task] has it
 
 
 def is_file(text: str) -> bool:  # as with the endings of models: in capitals, too
@@ -63,6 +66,12 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
                 hint='Give "rows.npz", a folder of .npy files, or "module:function" for a function in module.py next to the plan.',
             )
         check_file(plan.file(text), f"data.{name}")
+    if plan.tables.task.labels is not None:
+        check_file(plan.file(plan.tables.task.labels), LABELS_KEY)
+        if "evaluation" not in sources:
+            raise PlanError(
+                f"{LABELS_KEY}: there are no rows that it has labels of", hint="Add to [data]: evaluation = ...."
+            )
     if not sources:
         return Data()
     with store.scratch() as scratch:
@@ -73,6 +82,8 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
             sources=sources,
             nonfinite=table.nonfinite,
             targets=plan.tables.task.kind not in (None, "classification"),
+            boxes=plan.tables.task.labels,
+            first_class=plan.tables.task.first_class,
         )
         return child.run(  # in our own folder: where else would a function of the user's look for its files?
             read_all, request, Data, progress.step, doing="reading [data]",
@@ -96,6 +107,8 @@ def read_all(argument: Request, tell: Tell) -> Data:
         nonfinite = argument.nonfinite and name == "evaluation"
         stage = Stage(Path(tempfile.mkdtemp()), key, say, nonfinite=nonfinite, targets=argument.targets)
         source, digest = _source(text, key, folder, stage)
+        if argument.boxes is not None and name == "evaluation":
+            source, digest = _with_boxes(source, digest, argument, stage)
 
         def make(
             source: Callable[[], Staged] = source, stage: Stage = stage, seen: EvaluationRows | None = seen
@@ -139,6 +152,31 @@ def _source(text: str, key: str, folder: Path, stage: Stage) -> tuple[Callable[[
             f"{key}: {error.filename or path} cannot be read: {error.strerror}", hint="Give a file that you may read."
         ) from error
     return partial(npz_file.staged, path, key, stage), digest.hexdigest()
+
+
+def _with_boxes(
+    source: Callable[[], Staged], digest: str, argument: Request, stage: Stage
+) -> tuple[Callable[[], Staged], str]:
+    """Return how to get the rows with the labels of [task] labels, and the digest of both."""
+    path, first = (Path(argument.folder) / Path(argument.boxes or "").expanduser()).resolve(), argument.first_class
+
+    def both() -> Staged:
+        columns, labels = source()
+        if labels is not None:
+            raise DataError(
+                f"{LABELS_KEY} names {path.name}, and the rows of {stage.key} have labels, too",
+                hint="Leave out one of them: labels or y of the rows, or labels of [task].",
+            )
+        rows = next(iter(columns.values())).rows
+        boxes = coco.boxes_of(
+            path, rows, LABELS_KEY, "listed" if first == "listed" else None if first is None else int(first)
+        )
+        writer = ColumnWriter(stage.folder / "boxes", boxes.shape[1:], boxes.dtype, rows)
+        writer.add(boxes)
+        return Staged(columns, writer.done())
+
+    with path.open("rb") as file:
+        return both, key_of(digest, hashlib.file_digest(file, "sha256").hexdigest(), first)
 
 
 def _rows(staged: Staged, stage: Stage, seen: EvaluationRows | None, store: Store) -> Rows:

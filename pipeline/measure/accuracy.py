@@ -14,10 +14,9 @@ import numpy.typing as npt
 from device_agent import wire
 from pipeline import frameworks, units
 from pipeline.errors import DataError
-from pipeline.measure import first_rows, golden
+from pipeline.measure import board_quality, first_rows, golden
 from pipeline.measure.candidate import Answer, Candidate
 from pipeline.measure.experiment import Experiment
-from pipeline.quality import judge
 from pipeline.records import BoardAccuracy, Doubt, Quality
 from pipeline.safe_text import shortened
 from pipeline.store import Store
@@ -63,20 +62,23 @@ def accuracy_of(experiment: Experiment, candidate: Candidate, answer: Answer) ->
             hint="Run again; report it if it happens twice.",
         )
     judged = []
-    for place, sha256 in enumerate(answer.outputs_sha256):  # one after the other: they may be large
-        one = _Output(experiment, candidate, place, references[place] if references else None)
-        one.judge(sha256)
-        judged.append(one)
-    wrong = [doubt for one in judged for doubt in one.not_numbers]
-    if wrong:
-        return AccuracyFound(doubts=tuple(wrong[:1]))
-    doubts = [doubt for one in judged for doubt in one.doubts]
+    with experiment.store.scratch() as scratch:
+        kept = board_quality.Kept(experiment, candidate, len(answer.outputs_sha256), scratch)
+        for place, sha256 in enumerate(answer.outputs_sha256):  # one after the other: they may be large
+            one = _Output(experiment, candidate, place, references[place] if references else None)
+            one.judge(sha256, kept)
+            judged.append(one)
+        wrong = [doubt for one in judged for doubt in one.not_numbers]
+        if wrong:
+            return AccuracyFound(doubts=tuple(wrong[:1]))
+        doubts = [doubt for one in judged for doubt in one.doubts]
+        quality, doubt = kept.judged()
     first = first_rows.of_answers([one.first for one in judged], sequences=candidate.converted.sequences)
-    return AccuracyFound(_of_all(judged), tuple(doubts), first)
+    return AccuracyFound(_of_all(judged, quality), (*doubts, *([doubt] if doubt else ())), first)
 
 
 class _Output:
-    """What is found out about one output. Its answers are not kept."""
+    """What is found out about one output. Its answers are only kept for the task."""
 
     def __init__(
         self, experiment: Experiment, candidate: Candidate, place: int, reference: golden.Reference | None
@@ -87,13 +89,12 @@ class _Output:
         self.scored = converted.classes and place == converted.scored
         self.rows, self.first = 0, np.zeros(0)
         self.accuracy: BoardAccuracy | None = None  # of classes
-        self.quality: Quality | None = None  # of the plan's task
         self.error: tuple[float, float] | None = None  # root mean square, and the spread of the host's answers
         self.not_numbers: list[Doubt] = []
         self.doubts: list[Doubt] = []
 
-    def judge(self, sha256: str) -> None:
-        """Fetch the answers from the board."""
+    def judge(self, sha256: str, kept: board_quality.Kept) -> None:
+        """Fetch the answers from the board, and give them to `kept`."""
         indices, reference, label = self.experiment.answered, self.reference, self.candidate.label
         shape = None if reference is None else reference.answers.shape[1:]
         most = UNKNOWN_BYTES if shape is None else HEADER_BYTES + len(indices) * WIDEST_BYTES * math.prod(shape)
@@ -115,21 +116,12 @@ class _Output:
             self.accuracy = _accuracy(outputs, self._labels(indices), reference, label, self.experiment.store)
             if not any(found) and reference is not None:
                 found.append(golden.doubt_of_classes(outputs, reference))
-        if fits and self.place == self.candidate.converted.scored:
-            try:
-                self.quality = self._quality(outputs, indices)
-            except DataError as error:  # of the rows that were drawn, or of what the board answered
-                found.append(_no_quality(error))
+        if fits:
+            kept.add(self.place, outputs)
         if fits and self.accuracy is None and reference is not None:
             found_error = frameworks.error_of(outputs, reference.answered)
             self.error = found_error if math.isfinite(found_error[0]) else None  # golden.doubt_of says so
         self.doubts = [doubt for doubt in found if doubt is not None]
-
-    def _quality(self, outputs: Array, indices: npt.NDArray[np.int64]) -> Quality | None:
-        data = self.experiment.data
-        if data.evaluation is None:
-            return None
-        return judge.quality(data.task, outputs, data.evaluation, self.experiment.store, indices)
 
     def _labels(self, indices: npt.NDArray[np.int64]) -> Array | None:
         rows = self.experiment.data.evaluation
@@ -139,11 +131,10 @@ class _Output:
         return labels
 
 
-def _of_all(judged: Sequence[_Output]) -> BoardAccuracy | None:
+def _of_all(judged: Sequence[_Output], quality: Quality | None) -> BoardAccuracy | None:
     """Classes where there are any, else the output with the largest error, as a share of its spread."""
     scores = [one.accuracy for one in judged if one.accuracy is not None]
     errors = [(one, *one.error) for one in judged if one.error is not None]
-    quality = next((one.quality for one in judged if one.quality is not None), None)
     if scores:
         return msgspec.structs.replace(scores[0], quality=quality)
     if not errors:  # this host has no runtime for the file
@@ -215,16 +206,6 @@ def _unanswered(failed: wire.LaunchFailed) -> Doubt:
         what="no accuracy",
         evidence=f"the board did not answer the evaluation rows: {failed.error} in phase {failed.phase}: {failed.message}",
         remedy=f"The times are valid. {remedy}",
-        invalid=True,
-        touches="accuracy",
-    )
-
-
-def _no_quality(error: DataError) -> Doubt:
-    return Doubt(
-        what="no accuracy",
-        evidence=f"the task's metric cannot be computed of what the board answered: {error.message}",
-        remedy=error.hint,
         invalid=True,
         touches="accuracy",
     )

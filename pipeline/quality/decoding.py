@@ -15,6 +15,9 @@ LEAST_SCORE = 0.001
 """Of the boxes that are kept to be ranked: average precision needs those with low scores, too."""
 OVERLAP = 0.45
 MOST_BOXES = 300
+UNITS_FROM = 2
+"""Above it a coordinate is of pixels, and not a share of the picture."""
+LARGEST_CLASS = 1e9
 
 
 class Undecided(ValueError):
@@ -76,9 +79,14 @@ def ssd(answers: Mapping[str, Array], outputs: SsdOutputs, least: float = LEAST_
     used = np.arange(scores.shape[1]) < np.round(answers[outputs.number].reshape(rows, 1))
     kept = used & (scores > least)
     return [
-        Boxes(boxes[row][kept[row]], np.round(classes[row][kept[row]]).astype(np.int64), scores[row][kept[row]])
-        for row in range(rows)
+        Boxes(boxes[row][kept[row]], _whole(classes[row][kept[row]]), scores[row][kept[row]]) for row in range(rows)
     ]
+
+
+def _whole(classes: Array) -> Array:
+    """Return the numbers of classes as integers, also where a board answers some that no integer holds."""
+    found: Array = np.clip(np.round(classes), -LARGEST_CLASS, LARGEST_CLASS).astype(np.int64)
+    return found
 
 
 # --- YOLO
@@ -90,26 +98,29 @@ def yolo(
     size: tuple[int, int],
     *,
     pixels: bool | None = None,
+    logits: bool | None = None,
     least: float = LEAST_SCORE,
     overlap: float = OVERLAP,
 ) -> list[Boxes]:
     """Return the boxes of (rows, n, 4 + classes), (rows, 4 + classes, n), or one more value for each box, which is its objectness; or of
     (rows, n, 6), which the graph has suppressed: x0, y0, x1, y1, score, class.
 
-    `size`: width and height of the input in pixels. `pixels`: whether coordinates are pixels; None: where any is above 2. Scores outside
-    0 to 1 are logits. Undecided where the shape is not one of these: the plan says how many classes there are, since one more class and an
-    objectness look alike.
+    `size`: width and height of the input in pixels. `pixels`: whether coordinates are pixels; None: where any is above 2. `logits`: whether
+    scores are; None: where any is outside 0 to 1. Undecided where the shape is not one of these: the plan says how many classes there are,
+    since one more class and an objectness look alike.
     """
-    values = _boxes_last(np.asarray(answers, np.float64), classes)
+    values = boxes_last(np.asarray(answers, np.float64), classes)
     width = values.shape[2]
     if pixels is None:
-        pixels = bool(values.size and np.abs(values[..., :4]).max() > 2)
+        pixels = are_pixels(values)
     scale = np.tile(np.array(size, np.float64), 2) if pixels else np.ones(4)
     if width == 6 and classes not in (1, 2):
         return [_ended(each, scale, least) for each in values]
+    if logits is None:
+        logits = are_logits(values)
     centre, half = values[..., :2], values[..., 2:4] / 2
     corners = np.concatenate([centre - half, centre + half], axis=-1) / scale
-    scores = _probabilities(values[..., 4:])
+    scores = _sigmoid(values[..., 4:]) if logits else values[..., 4:]
     if width == classes + 5:
         scores = scores[..., 1:] * scores[..., :1]
     found = []
@@ -119,7 +130,26 @@ def yolo(
     return found
 
 
-def _boxes_last(values: Array, classes: int) -> Array:
+def suppressed_already(
+    answers: Array, size: tuple[int, int], *, pixels: bool, least: float = LEAST_SCORE
+) -> list[Boxes]:
+    """Return the boxes of (rows, n, 6): x0, y0, x1, y1, score, class. Slots that are not used have a score of 0 or less."""
+    scale = np.tile(np.array(size, np.float64), 2) if pixels else np.ones(4)
+    return [_ended(each, scale, least) for each in np.asarray(answers, np.float64)]
+
+
+def are_pixels(values: Array) -> bool:
+    """Return whether the first four values of the boxes, (..., 4 or more), are pixels: shares of the picture are 2 at most."""
+    return bool(values.size and np.abs(values[..., :4]).max() > UNITS_FROM)
+
+
+def are_logits(values: Array) -> bool:
+    """Return whether the values after the first four are logits."""
+    scores = values[..., 4:]
+    return bool(scores.size and (scores.min() < -1e-3 or scores.max() > 1 + 1e-3))
+
+
+def boxes_last(values: Array, classes: int) -> Array:
     """Return (rows, n, values of a box). Both layouts fit only where n is as small as the values of a box."""
     known = {4 + classes, 5 + classes} if classes in (1, 2) else {4 + classes, 5 + classes, 6}
     if values.ndim == 3:
@@ -135,13 +165,7 @@ def _boxes_last(values: Array, classes: int) -> Array:
 
 def _ended(row: Floats, scale: Floats, least: float) -> Boxes:
     kept = row[row[:, 4] > least]
-    return Boxes(kept[:, :4] / scale, np.round(kept[:, 5]).astype(np.int64), kept[:, 4])
-
-
-def _probabilities(values: Floats) -> Floats:
-    if values.size and (values.min() < -1e-3 or values.max() > 1 + 1e-3):
-        return _sigmoid(values)
-    return values
+    return Boxes(kept[:, :4] / scale, _whole(kept[:, 5]), kept[:, 4])
 
 
 def _sigmoid(values: Floats) -> Floats:

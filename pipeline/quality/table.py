@@ -3,6 +3,7 @@
 from pipeline.quality.kinds import (
     binary,
     classification,
+    detection,
     embedding,
     keypoints,
     multilabel,
@@ -11,9 +12,9 @@ from pipeline.quality.kinds import (
     segmentation,
     sequence,
 )
-from pipeline.quality.task import Kind
+from pipeline.quality.task import About, Kind
 
-KINDS: dict[str, Kind] = {
+ONE_OUTPUT: dict[str, Kind] = {
     "classification": classification,
     "binary": binary,
     "multilabel": multilabel,
@@ -24,3 +25,4 @@ KINDS: dict[str, Kind] = {
     "embedding": embedding,
     "sequence": sequence,
 }
+KINDS: dict[str, About] = {**ONE_OUTPUT, "detection": detection}

@@ -26,12 +26,16 @@ class Metric(NamedTuple):
     least_rows: int = 1  # with fewer it says nothing
 
 
-class Kind(Protocol):
+class About(Protocol):
     """A module of pipeline/quality/kinds."""
 
     LABELS: str  # what they are, in a sentence: "Labels are ..."
     METRICS: dict[str, Metric]  # the first is taken where the plan names none
-    SETTINGS: frozenset[str]  # the fields of Task that it uses
+    SETTINGS: frozenset[str]  # the keys of [task] that it uses
+
+
+class Kind(About, Protocol):
+    """One that is judged by one output."""
 
     def statistic(self, task: Task, answers: Array, labels: Array) -> Statistic:
         """Return the metric's statistic. Unfit where labels or answers are not those of this kind.

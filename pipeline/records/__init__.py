@@ -57,6 +57,7 @@ from pipeline.records.pairs import Paired as Paired
 from pipeline.records.pairs import Quantile as Quantile
 from pipeline.records.pairs import Side as Side
 from pipeline.records.pairs import TailRatios as TailRatios
+from pipeline.records.quality import Detector as Detector
 from pipeline.records.quality import Quality as Quality
 from pipeline.records.quality import Task as Task
 from pipeline.records.run import SCHEMA as SCHEMA

@@ -1,7 +1,27 @@
 """What a model is for, and how good its answers are."""
 
+import msgspec
+
 from pipeline.records.artifact import Artifact
 from pipeline.records.base import Record
+
+
+class Detector(Record, frozen=True):
+    """How boxes are read from the answers of a detector, and from labels: pipeline/quality/kinds/detection.py."""
+
+    head: str  # ssd, yolo, anchors or boxes
+    outputs: dict[str, str] = msgspec.field(
+        default_factory=dict
+    )  # boxes, classes, scores, count: the output that has them; {}: by shapes and values
+    classes: int | None = None  # of yolo: how many there are
+    objectness: bool | None = None  # of yolo: whether each box has one more value before those of its classes
+    anchors: tuple[tuple[int, int], ...] = ()  # of anchors: the stride of each layer, and the boxes of its cells
+    first_class: int = 0  # the label of the model's class 0
+    least_score: float = 0.001  # of boxes that are counted: average precision needs low ones, too
+    overlap: float | None = None  # from which on the weaker of two boxes of a class is left out; None: the head's own
+    unit: str | None = None  # of answers: pixels, or shares of the picture; None: pixels where a number is above 2
+    label_unit: str | None = None  # the same of labels
+    picture: tuple[int, int] | None = None  # width and height in pixels; None: of the model's input
 
 
 class Task(Record, frozen=True):
@@ -12,10 +32,14 @@ class Task(Record, frozen=True):
     title: str  # of the metric
     higher_is_better: bool
     ratio: bool  # the metric lies from 0 to 1, and a change is given in points; else it has the unit of the answers
+    output: str | None = None  # that labels are compared with; None: the only one
+    # of the model's outputs in their order, by which all files of it are judged: a pass or a format may rename them; (): it cannot be read here
+    names: tuple[str, ...] = ()
     threshold: float = 0.5  # of a probability, from which on it counts as true
     ignored: int | None = 255  # the label of pixels that count nowhere
     blank: int = 0  # the symbol of CTC for none
     share: float = 0.2  # of an object's size, within which a keypoint is right
+    detector: Detector | None = None
 
 
 class Quality(Record, frozen=True):

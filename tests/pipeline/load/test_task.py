@@ -45,6 +45,13 @@ def test_the_first_metric_is_the_kinds_own(tmp_path):
         ('kind = "regression"\nthreshold = 0.5', "task.threshold: regression has no use for it", "Leave it out"),
         ('kind = "segmentation"\nblank = 1', "segmentation has no use for it", "Its settings are ignored, threshold"),
         ('kind = "detector"', "task.kind: ", "docs/plan.md"),
+        ('kind = "detection"', "task.head: the plan does not say how", "one of ssd, yolo, anchors, boxes"),
+        ('kind = "detection"\nhead = "ssd"\noutput = "y"', "task.output: a detector may have several", "outputs ="),
+        ('kind = "detection"\nhead = "ssd"\nclasses = 3', "task.classes: the head 'ssd' has no use", "It is of yolo"),
+        ('kind = "detection"\nhead = "anchors"', "task.anchors: the plan does not say where", "the stride of each layer"),
+        ('kind = "detection"\nhead = "yolo"', "task.classes: one more class and an objectness", "objectness = true"),
+        ('kind = "detection"\nhead = "ssd"\nlabels = "b"\nlabel_unit = "pixels"', "task.label_unit: boxes of a COCO", "Leave"),
+        ('kind = "regression"\nhead = "ssd"', "task.head: regression has no use for it", "Leave it out"),
     ],
 )  # fmt: skip
 def test_what_no_task_has_is_refused(tmp_path, table, message, hint):

@@ -1,0 +1,51 @@
+"""A detector's labels, from a COCO file or an array, on their way to its metric."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from pipeline import load, plan
+from pipeline.errors import DataError, PlanError
+from pipeline.progress import Silent
+from pipeline.store import Store
+from tests.support import detector_models
+from tests.support.detector_models import PICTURE
+
+pytestmark = pytest.mark.frameworks
+LABELS, BOXES, KINDS, SCORES = detector_models.drawn()
+ALL = np.concatenate([BOXES, SCORES[..., None], KINDS[..., None]], axis=2)
+
+
+def loaded(folder, task, **rows):
+    detector_models.write_copies(folder / "model.onnx", {"boxes": (4, 6)})
+    np.savez(folder / "rows.npz", **{"boxes": ALL} | rows)
+    text = f'[model]\npath = "model.onnx"\n[data]\nevaluation = "rows.npz"\n[task]\nkind = "detection"\n{task}\n'
+    (folder / "edge.toml").write_text(text)
+    return load.load(plan.read(folder / "edge.toml"), Store(folder / "state"), Silent())[0]
+
+
+def test_a_file_and_an_array_give_the_same(tmp_path):
+    detector_models.coco(LABELS, tmp_path / "boxes.json")
+    file = loaded(tmp_path, 'head = "boxes"\nlabels = "boxes.json"')
+    array = loaded(tmp_path, f'head = "boxes"\npicture = {list(PICTURE)}', y=LABELS)
+    assert 0.4 < file.model.quality.value < 0.9
+    assert array.model.quality.value == pytest.approx(file.model.quality.value)
+    assert file.model.quality.rows == 40
+    assert msgspec.json.decode(msgspec.json.encode(file), type=type(file)) == file
+    detector_models.coco(LABELS, tmp_path / "boxes.json", annotations=[])
+    with pytest.raises(DataError, match=r"mAP@\[.5:.95\] is not defined on these rows and labels"):
+        loaded(tmp_path, 'head = "boxes"\nlabels = "boxes.json"')
+
+
+def test_labels_that_are_there_twice_or_not_at_all(tmp_path):
+    detector_models.coco(LABELS, tmp_path / "boxes.json")
+    with pytest.raises(
+        DataError, match=r"task\.labels names boxes\.json, and the rows of data\.evaluation have labels"
+    ):
+        loaded(tmp_path, 'head = "boxes"\nlabels = "boxes.json"', y=LABELS)
+    with pytest.raises(PlanError, match=r"task\.labels: .*other\.json"):
+        loaded(tmp_path, 'head = "boxes"\nlabels = "other.json"')
+    with pytest.raises(PlanError, match=r"task\.outputs\.boxes: model\.onnx has no output 'out_boxen'") as raised:
+        loaded(tmp_path, 'head = "boxes"\noutputs = { boxes = "out_boxen" }', y=LABELS)
+    assert "Did you mean out_boxes?" in raised.value.hint
+    assert loaded(tmp_path, 'head = "boxes"').model.quality is None
