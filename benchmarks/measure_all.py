@@ -41,6 +41,7 @@ WHOLE = (
     "energy/energy_real_time.py",
     "verdicts/memory.py",
     "verdicts/golden.py",
+    "verdicts/metric_intervals.py",
     "verdicts/selftest.py collect --model onnx",
     "verdicts/selftest.py collect --model tflite",
     "verdicts/selftest.py collect --model onnx --slower --trials 100",

@@ -24,10 +24,12 @@ class Metric:
     change: Text
     amount: Text  # a change without its sign, in a sentence
     limit: Text
+    bound: str = "at most"  # what the limit is, in a sentence: "at least" for a floor
     by_test: bool = False  # a test made the interval of the change, also where no pairs were run
 
 
 SIZE, ACCURACY, QUALITY = "size_bytes", "accuracy_drop_points", "metric_drop"
+FLOOR, CEILING = "metric_at_least", "metric_at_most"
 LATENCY, TAIL, ENERGY = "latency_regression", "latency_tail", "energy_regression"
 GROWTH, PEAK = "memory_growth_bytes", "memory_peak_bytes"
 
@@ -38,6 +40,16 @@ def _exact(_: float | None) -> str:
 
 
 _of_ratio = partial(Metric, change=units.percent_change, amount=units.percent, limit=units.percent_change)
+# the limit is on the level: its interval is that of the level, not of a change
+_of_level = partial(
+    Metric,
+    unit="",
+    touches="accuracy",
+    level=units.metric,
+    change=units.metric,
+    amount=units.metric,
+    limit=units.metric,
+)
 _of_memory = partial(
     Metric, unit="B", touches="memory", level=units.size, change=units.size_change, amount=units.size,
     limit=units.size_change, by_test=True,
@@ -61,6 +73,8 @@ METRICS = {
         amount=units.metric,
         limit=units.metric_change,
     ),
+    FLOOR: _of_level(bound="at least"),
+    CEILING: _of_level(),
     LATENCY: _of_ratio(unit="s", touches="latency", level=units.seconds),
     TAIL: _of_ratio(unit="s", touches="latency", level=units.seconds),
     ENERGY: _of_ratio(unit="J", touches="energy", level=units.energy),

@@ -37,7 +37,7 @@ NEWER = {
     "model": ("signature", "constants", "shape", "state", "sequences", "custom_objects"),
     "data": ("raw", "nonfinite"),
     "measure": ("answer_bytes", "answers"),
-    "limits": ("metric_drop",),
+    "limits": ("metric_drop", "metric_at_least", "metric_at_most"),
 }
 """Keys that runs of schema 4 did not know. A plan without them is the one that they measured: its digest is the same."""
 

@@ -146,6 +146,8 @@ class LimitsTable(Table, frozen=True):
     metric_drop: Annotated[float, Meta(ge=0)] | None = (
         None  # of the task's metric, in its unit; of a ratio 0.01 is a point
     )
+    metric_at_least: float | None = None  # of the task's metric itself, where higher is better
+    metric_at_most: float | None = None  # the same, where lower is better
     latency_regression: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] | None = None
     latency_margin: Annotated[float, Meta(ge=0, le=MOST_SLOWER)] | None = (
         None  # a stricter rule: REGRESSED from a smaller change on

@@ -7,14 +7,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pipeline.baseline import baseline_of, is_judged
+from pipeline.compare import metric_intervals
 from pipeline.compare.by_interval import Interval, accuracy_drop, latency_ratio
 from pipeline.compare.case import Case, QualityDrop
 from pipeline.compare.limits import LIMITS, value_of
+from pipeline.compare.metric_intervals import MetricInterval
 from pipeline.compare.reasons import not_measured
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.plan_tables import LimitsTable
-from pipeline.quality import bootstrap, kept
+from pipeline.quality import kept
+from pipeline.quality.detection import Detections
+from pipeline.quality.statistic import Statistic, plain
 from pipeline.records import (
     Compared,
     Comparison,
@@ -22,6 +26,7 @@ from pipeline.records import (
     Deployment,
     Measured,
     Measurement,
+    MetricLevel,
     NotMeasured,
     Outcome,
     Paired,
@@ -32,6 +37,8 @@ from pipeline.spelling import did_you_mean
 from pipeline.statistics.paired_test import effect, rule_of
 from pipeline.store import Store
 
+READS_RIGHT = 400
+"""Rows, from which on mAP reads no higher than it is: five classes gave 0.264 at 100 rows, 0.253 at 400, and the truth was 0.246."""
 SEVERITY = (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.REGRESSED, Outcome.INVALID)
 
 
@@ -64,17 +71,26 @@ def check(plan: Plan, formats: Sequence[str], runtimes: Sequence[str]) -> None:
 
 def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, store: Store) -> Compared:
     """Compare each measured file with its baseline, and judge every limit for every file that it applies to."""
-    limits, answers = plan.tables.limits, _Answers(data, deployment, store)
+    limits, answers = plan.tables.limits, _Answers(data, deployment, store, plan.tables.seed)
     comparisons: list[Comparison] = []
+    levels: list[MetricLevel] = []
     verdicts: list[Verdict] = []
     for candidate in (each for each in measured.measurements if not each.of_step):
         baseline = baseline_of(candidate, measured.measurements)
         is_baseline = baseline is candidate
         drop = answers.drop(candidate, baseline) if baseline and not is_baseline else None
-        quality = answers.quality_drop(candidate, baseline, plan.tables.seed) if baseline and not is_baseline else None
+        quality = answers.quality_drop(candidate, baseline) if baseline and not is_baseline else None
+        value = answers.value(candidate)
         case = Case(
-            candidate=candidate, baseline=baseline, drop=drop, quality=quality, measured=measured, limits=limits
+            candidate=candidate,
+            baseline=baseline,
+            drop=drop,
+            quality=quality,
+            value=value,
+            measured=measured,
+            limits=limits,
         )
+        levels += [] if value is None else [_level(candidate, value, answers.statistic(candidate))]
         if baseline is not None and not is_baseline:
             comparisons.append(_comparison(candidate, baseline, drop, case.paired, quality))
         if is_judged(plan, candidate):
@@ -91,7 +107,14 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
         outcome=_outcome(plan, measured, verdicts),
         steps=tuple(_steps(measured.measurements)),
         notes=tuple(dict.fromkeys(_kinds(plan, measured.measurements))),
+        levels=tuple(levels),
     )
+
+
+def _level(one: Measurement, found: MetricInterval, statistic: Statistic | None) -> MetricLevel:
+    low, high = (None if math.isnan(each) else each for each in (found.low, found.high))
+    few = isinstance(statistic, Detections) and statistic.rows < READS_RIGHT
+    return MetricLevel(subject=one.subject, value=found.value, low=low, high=high, method=found.method, reads_high=few)
 
 
 def _kinds(plan: Plan, measurements: Sequence[Measurement]) -> Iterator[str]:
@@ -161,6 +184,7 @@ def _comparison(
 ) -> Comparison:
     """By the pairs where there are any, else by the rounds of launches."""
     ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
+    known = quality is not None and all(map(math.isfinite, quality.drop))
     if paired is not None:
         found = effect(paired.log_ratios, rule_of(paired.limit, paired.margin))
         ratio, low, high = found.ratio, found.low, found.high
@@ -174,15 +198,17 @@ def _comparison(
         accuracy_drop_points=drop[0] if drop else None,
         trusted=candidate.trusted and baseline.trusted and not (paired and paired.doubts),
         pairs=len(paired.log_ratios) if paired else None,
-        metric_drop=quality.drop if quality else None,
+        metric_drop=quality.drop if known else None,
+        metric_method=quality.method if quality else "",
+        metric_detectable=quality.detectable if quality and known else None,
     )
 
 
 class _Answers:
-    """Which rows each measured file answered rightly on the board."""
+    """Which rows each measured file answered rightly on the board, and how well it did the plan's task."""
 
-    def __init__(self, data: Data, deployment: Deployment, store: Store) -> None:
-        self._store, self._task = store, data.task
+    def __init__(self, data: Data, deployment: Deployment, store: Store, seed: int) -> None:
+        self._store, self._task, self._seed = store, data.task, seed
         self._labels = None
         if data.evaluation is not None and data.evaluation.y is not None and deployment.evaluation_indices is not None:
             indices = np.load(store.path(deployment.evaluation_indices), allow_pickle=False)
@@ -198,12 +224,25 @@ class _Answers:
         ]
         return accuracy_drop(*right) if len(right) == 2 else None
 
-    def quality_drop(self, candidate: Measurement, baseline: Measurement, seed: int) -> QualityDrop | None:
+    def statistic(self, one: Measurement) -> Statistic | None:
+        """What each row contributed to the task's metric; None where the board has answered no labelled rows."""
+        found = one.accuracy.quality if one.accuracy else None
+        return None if self._task is None or found is None else kept.read(self._store.path(found.statistic))
+
+    def value(self, one: Measurement) -> MetricInterval | None:
+        statistic = self.statistic(one)
+        if statistic is None or self._task is None:
+            return None
+        found = metric_intervals.of_value(statistic, self._seed, ratio=self._task.ratio)
+        best = 1.0 if self._task.ratio and self._task.higher_is_better else math.inf
+        return found._replace(high=min(found.high, best))
+
+    def quality_drop(self, candidate: Measurement, baseline: Measurement) -> QualityDrop | None:
         """By how much the task's metric is worse; None where the board has not answered labelled rows for both."""
-        mine, theirs = (each.accuracy.quality if each.accuracy else None for each in (candidate, baseline))
+        mine, theirs = self.statistic(candidate), self.statistic(baseline)
         if self._task is None or mine is None or theirs is None:
             return None
-        one, other = (kept.read(self._store.path(each.statistic)) for each in (mine, theirs))
-        value, low, high = bootstrap.of_difference(one, other, seed)
+        found = metric_intervals.of_difference(mine, theirs, self._seed, ratio=self._task.ratio)
+        value, low, high = found[:3]
         drop = (-value, -high, -low) if self._task.higher_is_better else (value, low, high)
-        return QualityDrop(drop, theirs.value, mine.value)
+        return QualityDrop(drop, plain(theirs), plain(mine), found.method, found.detectable)

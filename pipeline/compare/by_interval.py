@@ -91,18 +91,21 @@ def _cut(n: int, m: int) -> int:
 
 def by_interval(
     candidate: Measurement,
-    baseline: Measurement,
+    baseline: Measurement | None,
     metric: str,
     values: tuple[float | None, float | None],
     change: Interval,
     limit: float,
     undecided: str = "",
+    worse: str = "more",
 ) -> Verdict:
     """By the interval; a doubt of either side that touches this metric is named, and an invalid one ends it. `undecided`: why
-    nothing is judged by it.
+    nothing is judged by it. `worse`: what a change above 0 is, in a word; "": it is a level, and not a change.
     """
     known = METRICS[metric]
-    doubts = [doubt for each in (candidate, baseline) for doubt in each.doubts if doubt.touches == known.touches]
+    doubts = [
+        doubt for each in (candidate, baseline) if each for doubt in each.doubts if doubt.touches == known.touches
+    ]
     invalid = dict.fromkeys(doubt.evidence for doubt in doubts if doubt.invalid)
     if invalid:
         return not_measured(candidate.subject, metric, limit, f"it was not measured validly: {'; '.join(invalid)}")
@@ -111,7 +114,7 @@ def by_interval(
     if useless or undecided:
         outcome, why = Outcome.INCONCLUSIVE, " ".join(useless) or undecided
     elif high <= limit:
-        outcome, why = Outcome.PASS, within("more", *map(known.amount, (middle, limit))) if low > 0 else KEEPS
+        outcome, why = Outcome.PASS, within(worse, *map(known.amount, (middle, limit))) if worse and low > 0 else KEEPS
     elif low > limit:
         outcome, why = Outcome.REGRESSED, BREAKS
     else:
@@ -121,7 +124,7 @@ def by_interval(
         subject=candidate.subject,
         metric=metric,
         unit=known.unit,
-        baseline_subject=baseline.subject,
+        baseline_subject=baseline.subject if baseline else None,
         baseline=values[0],
         candidate=values[1],
         change=middle,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipeline.compare.by_interval import Interval
+from pipeline.compare.metric_intervals import MetricInterval
 from pipeline.plan_tables import LimitsTable
 from pipeline.records import EnergyPaired, Measured, Measurement, NotMeasured, Paired
 
@@ -14,18 +15,21 @@ class QualityDrop(NamedTuple):
     drop: Interval
     baseline: float
     candidate: float
+    method: str
+    detectable: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """`baseline` None: nothing to compare with was measured in this runtime. `drop`: points of accuracy that the candidate lost
-    against it; None where that is not known.
+    against it; `quality`: how much worse the task's metric is; `value`: that metric. None where that is not known.
     """
 
     candidate: Measurement
     baseline: Measurement | None
     drop: Interval | None = None
     quality: QualityDrop | None = None
+    value: MetricInterval | None = None
     measured: Measured
     limits: LimitsTable
 

@@ -12,6 +12,7 @@ from pipeline.quality.statistic import Floats, Statistic, Weights
 
 DRAWS = 1000
 LEVEL = 0.95
+Z95 = 1.959964  # standard normal, two-sided 95 %
 AT_ONCE_VALUES = 4_000_000  # of a matrix of weights: 32 MB
 
 
@@ -29,6 +30,22 @@ def of_value(statistic: Statistic, seed: int, draws: int = DRAWS, level: float =
     value, drawn = _drawn(seed, draws, statistic)
     low, high = _percentiles(drawn, level)
     return Interval(value, 2 * value - high, 2 * value - low)
+
+
+def of_share(statistic: Statistic, seed: int, draws: int = DRAWS) -> Interval | None:
+    """Return a metric from 0 to 1 and its interval on the scale of logits, Z95 standard errors to both sides: long towards the middle, and
+    never beyond 0 or 1. None: the metric is 0 or 1 itself.
+
+    The standard error is that of the draws, by the delta method (M. S. Pepe: The Statistical Evaluation of Medical Tests, 2003, section 5.2.4,
+    for AUROC).
+    """
+    value, drawn = _drawn(seed, draws, statistic)
+    known = drawn[~np.isnan(drawn)]
+    if len(known) < 2 or not 0 < value < 1:
+        return None
+    middle, half = float(np.log(value / (1 - value))), Z95 * float(known.std()) / (value * (1 - value))
+    low, high = (float(1 / (1 + np.exp(-each))) for each in (middle - half, middle + half))
+    return Interval(value, low, high)
 
 
 def of_difference(
@@ -50,11 +67,14 @@ def _drawn(seed: int, draws: int, statistic: Statistic, less: Statistic | None =
 
     random, rows = np.random.default_rng(seed), statistic.rows
     some = max(1, min(draws, AT_ONCE_VALUES // max(1, rows)))
-    parts = [
-        value(random.multinomial(rows, np.full(rows, 1 / rows), size=min(some, draws - done)).astype(np.float64))
-        for done in range(0, draws, some)
-    ]
+    parts = [value(_weights(random, min(some, draws - done), rows)) for done in range(0, draws, some)]
     return float(value(np.ones((1, rows)))[0]), np.concatenate(parts)
+
+
+def _weights(random: np.random.Generator, draws: int, rows: int) -> Weights:
+    """Return how often each row is drawn, (draws, rows)."""
+    drawn = random.integers(0, rows, (draws, rows)) + rows * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * rows).reshape(draws, rows).astype(np.float64)
 
 
 def _percentiles(drawn: Floats, level: float) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from pipeline.quality.statistic import Array, Floats, Weights, mean_of_known
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 MOST_BOXES = 100
+AT_ONCE_VALUES = 1_000_000  # of draws times found boxes: 8 MB a matrix
 
 
 class Boxes(NamedTuple):
@@ -39,27 +40,37 @@ class Detections:
         return int(self.truths.shape[1])
 
     def value(self, weights: Weights) -> Floats:
-        return np.array([float(mean_of_known(self._precisions(each).ravel())) for each in weights])
+        some = max(1, AT_ONCE_VALUES // max(1, len(self.row)))
+        parts = [self._precisions(weights[at : at + some]) for at in range(0, len(weights), some)]
+        return mean_of_known(np.concatenate(parts).reshape(len(weights), -1))
 
-    def _precisions(self, weights: Floats) -> Floats:
-        """Return the average precision of each class at each overlap; NaN of a class that no drawn row has."""
-        found, start = np.full((len(self.truths), len(self.hit)), np.nan), 0
+    def _precisions(self, weights: Weights) -> Floats:
+        """Return the average precision in each draw of each class at each overlap; NaN of a class that no drawn row has."""
+        precisions, start = np.full((len(weights), len(self.truths), len(self.hit)), np.nan), 0
         for place, truths in enumerate(self.truths):
             end = start + int(np.count_nonzero(self.kind == place))
             row, hit = self.row[start:end], self.hit[:, start:end]
-            start, wanted = end, float(truths @ weights)
-            if not wanted:
-                continue
-            counted = weights[row]
-            true = np.cumsum(hit * counted, axis=1)
-            precision = true / np.maximum(np.cumsum(counted), 1)
-            precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[
-                :, ::-1
-            ]  # the best at this recall or a larger one
-            for level in range(len(hit)):
-                at = np.searchsorted(true[level] / wanted, RECALLS, side="left")
-                found[place, level] = np.append(precision[level], 0.0)[at].mean()
-        return found
+            start, wanted = end, weights @ truths
+            counted = weights[:, row]
+            before = np.cumsum(counted, axis=1)
+            for level, true in enumerate(hit):  # precision rises at true ones only
+                precisions[:, place, level] = _average_precision(counted[:, true], before[:, true], wanted)
+        return precisions
+
+
+def _average_precision(counted: Floats, before: Floats, wanted: Floats) -> Floats:
+    """Return the mean precision at RECALLS, (draws,); NaN where nothing is wanted.
+
+    counted: (draws, true), how often each true box counts, by falling score; before: how many boxes have its score or a higher one;
+    wanted: (draws,), how many are labelled.
+    """
+    true = np.cumsum(counted, axis=1)
+    precision = true / np.maximum(before, 1)
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # at this recall or a larger one
+    recall = true / np.where(wanted > 0, wanted, 1)[:, None]
+    reached = np.searchsorted(RECALLS, recall.ravel(), side="right").reshape(recall.shape)
+    found: Floats = (np.diff(reached, axis=1, prepend=0) * best).sum(1) / len(RECALLS)
+    return np.where(wanted > 0, found, np.nan)
 
 
 def mean_average_precision(truths: Sequence[Boxes], found: Sequence[Boxes]) -> Detections:

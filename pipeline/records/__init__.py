@@ -16,6 +16,7 @@ from pipeline.records.base import Record as Record
 from pipeline.records.base import Sha256 as Sha256
 from pipeline.records.compare import Compared as Compared
 from pipeline.records.compare import Comparison as Comparison
+from pipeline.records.compare import MetricLevel as MetricLevel
 from pipeline.records.compare import Outcome as Outcome
 from pipeline.records.compare import Verdict as Verdict
 from pipeline.records.compress import UNTRAINED as UNTRAINED

@@ -63,6 +63,20 @@ class Comparison(Record, frozen=True):
     pairs: int | None = None
     # how much worse the task's metric is on the same rows, and the ends of its interval at 95 %
     metric_drop: tuple[float, float, float] | None = None
+    metric_method: str = ""  # how that interval was made, in words
+    # the smallest true drop that these rows would show to be one, with a probability of 95 %
+    metric_detectable: float | None = None
+
+
+class MetricLevel(Record, frozen=True):
+    """The task's metric of one measured file, on the rows that the board answered, and its interval at 95 %; None: too few rows for one."""
+
+    subject: Subject
+    value: float
+    low: float | None
+    high: float | None
+    method: str  # how the interval was made, in words
+    reads_high: bool = False  # mAP of few rows
 
 
 class Compared(Record, frozen=True):
@@ -71,3 +85,4 @@ class Compared(Record, frozen=True):
     outcome: Outcome
     steps: tuple[Comparison, ...] = ()  # each pass's model against the one before it, in the same format and runtime
     notes: tuple[str, ...] = ()  # what kind of file the plan's baseline is
+    levels: tuple[MetricLevel, ...] = ()  # of each measured file, where the plan has a task

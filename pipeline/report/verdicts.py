@@ -34,6 +34,7 @@ def _limit(verdict: Verdict, trust: Trust) -> JudgedLimit:
         interval=f"{level_of(by_test=by_test)}: {guarded(interval, change_mark)}"
         if interval and change_mark != INVALID
         else "",
+        bound=metric.bound,
         limit=metric.limit(verdict.limit),
         why=verdict.why,
     )

@@ -80,6 +80,7 @@ class JudgedLimit:
     candidate: str
     change: str
     interval: str  # of the change, its level first; "" where it has none
+    bound: str  # "at most" or "at least", for the limit
     limit: str
     why: str
 

@@ -75,3 +75,37 @@ def test_a_limit_needs_a_task(folder):
     said = edgepress("run", folder / "bare.toml")
     assert said.returncode == 2
     assert "limits.metric_drop needs a metric, and the plan names no task" in said.stderr
+
+
+@pytest.mark.parametrize(("bound", "outcome"), [(0.1, "REGRESSED"), (2.0, "PASS")])
+def test_a_metric_is_judged_without_a_baseline(folder, bound, outcome):
+    text = PLAN.format(limit=1).replace("metric_drop = 1", f"metric_at_most = {bound}")
+    (folder / "bound.toml").write_text(text.replace('[compare]\nbaseline = "released.onnx"\n', ""))
+    said = edgepress("run", folder / "bound.toml", "-q")
+    record = msgspec.json.decode(Store(folder / ".edgepress").latest_run(), type=RunRecord)
+    assert said.returncode == {"PASS": 0, "REGRESSED": 1}[outcome], said.stderr
+    (verdict,) = record.compared.verdicts
+    assert (verdict.metric, verdict.outcome, verdict.limit) == ("metric_at_most", outcome, bound)
+    assert verdict.low < verdict.change == verdict.candidate < verdict.high
+    assert verdict.candidate == pytest.approx(rmse(1.1), rel=1e-5)
+    assert f"at most {bound:g}" in said.stdout
+    (level,) = record.compared.levels
+    assert (level.value, level.low, level.high) == (verdict.candidate, verdict.low, verdict.high)
+    assert f"{verdict.low:.4g} to {verdict.high:.4g}" in said.stdout
+    assert "by basic bootstrap, 1,000 draws, seed 0" in " ".join(said.stdout.split())
+
+
+def test_few_rows_do_not_decide(folder):
+    text = PLAN.format(limit=1).replace("metric_drop = 1", f"metric_at_most = {rmse(1.1):.4f}")
+    (folder / "close.toml").write_text(text)
+    said = edgepress("run", folder / "close.toml", "-q")
+    assert said.returncode == 3, said.stderr
+    assert "INCONCLUSIVE  metric_at_most" in said.stdout
+
+
+def test_a_bound_on_the_good_side_is_refused(folder):
+    (folder / "side.toml").write_text(PLAN.format(limit=1).replace("metric_drop = 1", "metric_at_least = 0.9"))
+    said = edgepress("run", folder / "side.toml")
+    assert said.returncode == 2
+    assert "limits.metric_at_least: of the root mean square error, lower is better" in said.stderr
+    assert "Write metric_at_most." in said.stderr

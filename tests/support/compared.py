@@ -16,13 +16,13 @@ from tests.support.sample_run import measurement, run_of
 ROWS = 1000
 
 
-def plan(formats=(), passes=({"pass": "x"},), evaluation=None, **limits):
+def plan(formats=(), passes=({"pass": "x"},), evaluation=None, metric=None, **limits):
     tables = Tables(
         model=ModelTable(path="m.keras"),
         data=DataTable(evaluation=evaluation),
         compress=passes,
         convert=ConvertTable(formats=formats),
-        task=TaskTable(kind="regression" if "metric_drop" in limits else None),
+        task=TaskTable(kind="regression" if any(key.startswith("metric_") for key in limits) else None, metric=metric),
         limits=LimitsTable(**limits),
     )
     return Plan(path=Path("edge.toml"), sha256="0" * 64, tables=tables)

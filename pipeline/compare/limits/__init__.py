@@ -7,7 +7,7 @@ pipeline/compare/by_pairs.py.
 from typing import Protocol
 
 from pipeline.compare.case import Case
-from pipeline.compare.limits import accuracy, energy, latency, memory, quality, size, tail
+from pipeline.compare.limits import accuracy, ceiling, energy, floor, latency, memory, quality, size, tail
 from pipeline.plan import Plan
 from pipeline.plan_tables import LimitsTable
 from pipeline.records import Verdict
@@ -32,6 +32,8 @@ LIMITS: dict[str, Limit] = {
     "size": size,
     "accuracy": accuracy,
     "quality": quality,
+    "floor": floor,
+    "ceiling": ceiling,
     "latency": latency,
     "tail": tail,
     "energy": energy,

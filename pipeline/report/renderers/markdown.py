@@ -88,7 +88,7 @@ def _limits(limits: tuple[JudgedLimit, ...]) -> list[str]:
     lines.append("| --- | --- | --- | ---: | ---: | ---: | ---: | --- |")
     for one in limits:
         change = f"{one.change} ({one.interval})" if one.interval else one.change
-        cells = (one.metric, one.subject, one.baseline, one.candidate, change, one.limit, one.why)
+        cells = (one.metric, one.subject, one.baseline, one.candidate, change, f"{one.bound} {one.limit}", one.why)
         lines.append(_row((f"{SIGNS.get(one.outcome, '')} {one.outcome}".strip(), *cells)))
     return lines
 

@@ -120,7 +120,7 @@ def _limits(limits: tuple[JudgedLimit, ...], console: Console) -> None:
     for limit in limits:
         found = limit.candidate if limit.change == units.UNKNOWN else limit.change
         interval = f" ({limit.interval})" if limit.interval else ""
-        words = f"{limit.metric} of {limit.subject}: {found}{interval}, at most {limit.limit}: {limit.why}"
+        words = f"{limit.metric} of {limit.subject}: {found}{interval}, {limit.bound} {limit.limit}: {limit.why}"
         console.print(
             Padding(Text.assemble((limit.outcome, STYLES.get(limit.outcome, "")), f"  {words}"), (0, 0, 0, 2))
         )

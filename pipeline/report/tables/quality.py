@@ -1,7 +1,9 @@
 """How good each file is at the plan's task, on the host and on the board."""
 
+from collections.abc import Iterable
+
 from pipeline import units
-from pipeline.records import Comparison, Quality, RunRecord, Task
+from pipeline.records import Comparison, MetricLevel, Quality, RunRecord, Task
 from pipeline.report.tables._columns import table_of
 from pipeline.report.trust import Trust, accuracy_mark_of, asked_for, guarded
 from pipeline.report.view import Shown, Table, Topic
@@ -20,6 +22,7 @@ def table(run: RunRecord, trust: Trust) -> Table:
     )
     host = {one.artifact: one.agreement.quality for one in run.converted if one.agreement}
     comparisons = {each.subject: each for each in trust.compared.comparisons}
+    levels = {each.subject: each for each in trust.compared.levels}
     for one in asked_for(run):
         found = one.accuracy.quality if one.accuracy else None
         if task is None or found is None:
@@ -34,16 +37,36 @@ def table(run: RunRecord, trust: Trust) -> Table:
                 _value(run.loaded.model.quality, task),
                 _value(host.get(one.artifact), task),
                 guarded(_value(found, task), mark),
+                guarded(_interval(levels.get(one.subject), task), mark),
                 *(guarded(each, doubted) for each in _drop(comparison, task)),
             )
         )
     return table_of(
         title,
-        "file|runtime|rows>|the model>|on the host>|on the board>|worse by>|95 % interval>",
+        "file|runtime|rows>|the model>|on the host>|on the board>|its interval>^|worse by>|interval of that>^|detects>",
         lines,
-        "By the labels of the evaluation rows. Worse by: against the baseline on the same rows, as the board answered them; the interval is that "
-        "of the difference, by drawing the rows again 1,000 times.",
+        _note(levels.values(), comparisons.values()),
     )
+
+
+def _note(levels: Iterable[MetricLevel], comparisons: Iterable[Comparison]) -> str:
+    """What the columns are, and how each kind of interval was made."""
+    own = "; ".join(dict.fromkeys(each.method for each in levels))
+    others = "; ".join(dict.fromkeys(each.metric_method for each in comparisons if each.metric_method))
+    note = "By the labels of the evaluation rows. Worse by: against the baseline on the same rows, as the board answered them. Intervals are of 95 %"
+    note += f": of the value by {own}" if own else ""
+    note += f"{';' if own else ':'} of the difference by {others}" if others else ""
+    note += ". Detects: the smallest true difference that these rows would show in 95 % of all cases."
+    if any(each.reads_high for each in levels):
+        note += " Few rows: mAP reads high below some 400 of them. Its difference on the same rows does not."
+    return note
+
+
+def _interval(level: MetricLevel | None, task: Task) -> str:
+    if level is None or level.low is None or level.high is None:
+        return units.UNKNOWN
+    worded = units.percent if task.ratio else units.metric
+    return f"{worded(level.low)} to {worded(level.high)}"
 
 
 def _value(quality: Quality | None, task: Task) -> str:
@@ -52,9 +75,13 @@ def _value(quality: Quality | None, task: Task) -> str:
     return units.percent(quality.value) if task.ratio else units.metric(quality.value)
 
 
-def _drop(comparison: Comparison | None, task: Task) -> tuple[str, str]:
+def _drop(comparison: Comparison | None, task: Task) -> tuple[str, str, str]:
+    """Return how much worse it is, the interval of that, and what these rows could have shown."""
     if comparison is None or comparison.metric_drop is None:
-        return units.UNKNOWN, units.UNKNOWN
-    scale, worded = (100, units.points) if task.ratio else (1, units.metric_change)
+        return units.UNKNOWN, units.UNKNOWN, units.UNKNOWN
+    scale, worded, amount = (
+        (100, units.points, units.in_points) if task.ratio else (1, units.metric_change, units.metric)
+    )
     value, low, high = (worded(scale * each) for each in comparison.metric_drop)
-    return value, f"{low} to {high}"
+    detects = comparison.metric_detectable
+    return value, f"{low} to {high}", amount(None if detects is None else scale * detects)

@@ -1,4 +1,4 @@
-"""Intervals by drawing rows again: coverage is shown by benchmarks/verdicts/metric_coverage.py; here, what must hold of each."""
+"""Intervals by drawing rows again: coverage is shown by benchmarks/verdicts/metric_intervals.py; here, what must hold of each."""
 
 import numpy as np
 import pytest

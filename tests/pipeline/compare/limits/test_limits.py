@@ -7,7 +7,7 @@ import pytest
 from pipeline.compare import limits
 from pipeline.compare.case import Case
 from pipeline.compare.limits import LIMITS, value_of
-from pipeline.metrics import METRICS, QUALITY
+from pipeline.metrics import CEILING, FLOOR, METRICS, QUALITY
 from pipeline.plan_tables import LimitsTable
 from pipeline.records import Measured, Outcome
 from pipeline.units import UNKNOWN
@@ -17,6 +17,7 @@ from tests.support.sample_run import measurement
 ROOMY = {
     "size_bytes": 10**9, "accuracy_drop_points": 50.0, "latency_regression": 0.5, "energy_regression": 0.5,
     "memory_regression_bytes": 10**9, "metric_drop": 0.5,
+    "metric_at_least": 0.5, "metric_at_most": 0.5,
 }  # fmt: skip
 """Each key that sets a limit, to what every file keeps."""
 
@@ -28,12 +29,13 @@ def test_the_contract_of_a_limit(name):
     assert set(limit.KEYS) <= set(keys)
     assert set(limit.METRICS) <= set(METRICS)
     assert (value_of(limit, LimitsTable()), value_of(limit, LimitsTable(**ROOMY))) == (None, ROOMY[limit.KEYS[0]])
-    limit.check(plan(evaluation="rows:make", **ROOMY))
+    metric = "r2" if name == "floor" else "mae"
+    limit.check(plan(evaluation="rows:make", metric=metric, **ROOMY))
     one = measurement("compressed")
     case = Case(candidate=one, baseline=None, measured=Measured(measurements=(one,)), limits=LimitsTable(**ROOMY))
     verdicts = limit.judge(case)
     assert [verdict.metric for verdict in verdicts] == (list(limit.METRICS) if limit.REQUIRED else [])
-    assert {verdict.outcome for verdict in verdicts} <= {Outcome.INVALID if limit.RELATIVE else Outcome.PASS}
+    assert {verdict.outcome for verdict in verdicts} <= {Outcome.PASS if name == "size" else Outcome.INVALID}
     assert all((verdict.subject, verdict.limit) == (one.subject, ROOMY[limit.KEYS[0]]) for verdict in verdicts)
 
 
@@ -54,4 +56,4 @@ def test_the_numbers_of_a_metric_become_text(name):
     for text in (metric.level, metric.change, metric.amount, metric.limit):
         assert text(None) == UNKNOWN
         assert isinstance(text(0.5), str)
-    assert name.startswith(metric.touches) or (name, metric.touches) == (QUALITY, "accuracy")
+    assert name.startswith(metric.touches) or (name in (QUALITY, FLOOR, CEILING) and metric.touches == "accuracy")

@@ -1,0 +1,54 @@
+"""A limit on the metric of the plan's task itself, without a baseline: judged by the interval of its value, and so with the same answers."""
+
+import math
+
+import msgspec
+
+from pipeline.compare.by_interval import by_interval
+from pipeline.compare.case import Case
+from pipeline.compare.reasons import not_measured
+from pipeline.errors import PlanError
+from pipeline.plan import Plan
+from pipeline.quality.table import KINDS
+from pipeline.records import Outcome, Verdict
+
+OTHER = {"metric_at_least": "metric_at_most", "metric_at_most": "metric_at_least"}
+
+
+def check(plan: Plan, key: str, *, higher_is_better: bool) -> None:
+    """PlanError unless the plan has a task, rows with labels, and a metric for which `key` is the bound on its bad side."""
+    task = plan.tables.task
+    if task.kind is None:
+        raise PlanError(
+            f"{plan.path}: limits.{key} needs a metric, and the plan names no task",
+            hint="Add to [task]: kind = ... (docs/tasks.md).",
+        )
+    if plan.tables.data.evaluation is None:
+        raise PlanError(
+            f"{plan.path}: limits.{key} needs rows to judge by, but data.evaluation is missing",
+            hint='Add to [data]: evaluation = "module:function" or an .npz with x and y.',
+        )
+    known = KINDS[task.kind].METRICS
+    metric = known.get(task.metric or next(iter(known)))
+    if metric is not None and metric.higher_is_better != higher_is_better:
+        better = "higher" if metric.higher_is_better else "lower"
+        raise PlanError(
+            f"{plan.path}: limits.{key}: of the {metric.title}, {better} is better, so that this would bound its good side",
+            hint=f"Write {OTHER[key]}.",
+        )
+
+
+def judge(case: Case, metric: str, limit: float, *, higher_is_better: bool) -> list[Verdict]:
+    """INVALID where the board answered no labelled rows."""
+    candidate, found = case.candidate, case.value
+    if found is None:
+        return [not_measured(candidate.subject, metric, limit, "the board answered no labelled rows for it")]
+    sign = -1 if higher_is_better else 1
+    ends = sorted((sign * found.low, sign * found.high))
+    verdict = by_interval(
+        candidate, None, metric, (None, found.value), (sign * found.value, ends[0], ends[1]), sign * limit, worse=""
+    )
+    if verdict.outcome is Outcome.INVALID:
+        return [msgspec.structs.replace(verdict, limit=limit)]
+    low, high = (None if math.isnan(each) else each for each in (found.low, found.high))
+    return [msgspec.structs.replace(verdict, change=found.value, low=low, high=high, limit=limit)]
