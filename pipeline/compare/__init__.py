@@ -198,7 +198,7 @@ def _comparison(
         accuracy_drop_points=drop[0] if drop else None,
         trusted=candidate.trusted and baseline.trusted and not (paired and paired.doubts),
         pairs=len(paired.log_ratios) if paired else None,
-        metric_drop=quality.drop if known else None,
+        metric_drop=quality.drop if quality and known else None,
         metric_method=quality.method if quality else "",
         metric_detectable=quality.detectable if quality and known else None,
     )
