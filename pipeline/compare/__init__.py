@@ -184,7 +184,8 @@ def _comparison(
 ) -> Comparison:
     """By the pairs where there are any, else by the rounds of launches."""
     ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
-    known = quality is not None and all(map(math.isfinite, quality.drop))
+    if quality is not None and not all(map(math.isfinite, quality.drop)):
+        quality = None
     if paired is not None:
         found = effect(paired.log_ratios, rule_of(paired.limit, paired.margin))
         ratio, low, high = found.ratio, found.low, found.high
@@ -198,9 +199,9 @@ def _comparison(
         accuracy_drop_points=drop[0] if drop else None,
         trusted=candidate.trusted and baseline.trusted and not (paired and paired.doubts),
         pairs=len(paired.log_ratios) if paired else None,
-        metric_drop=quality.drop if quality and known else None,
+        metric_drop=quality.drop if quality else None,
         metric_method=quality.method if quality else "",
-        metric_detectable=quality.detectable if quality and known else None,
+        metric_detectable=quality.detectable if quality else None,
     )
 
 

