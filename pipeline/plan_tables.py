@@ -104,11 +104,16 @@ class TaskTable(Table, frozen=True):
             "embedding",
             "sequence",
             "detection",
+            "custom",
         ]
         | None
     ) = None
     metric: Text | None = None  # None: the first of its kind
     output: Name | None = None  # that labels are compared with; None: the only one
+    # "module:function" next to the plan: of rows before the model is given them, and of its outputs before they are judged
+    preprocess: Text | None = None
+    postprocess: Text | None = None
+    higher_is_better: bool | None = None  # of a metric of the user's own
     threshold: Annotated[float, Meta(gt=0, lt=1)] | None = None
     ignored: Annotated[int, Meta(ge=-1, le=65_535)] | None = None
     blank: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None

@@ -199,9 +199,9 @@ def _comparison(
         accuracy_drop_points=drop[0] if drop else None,
         trusted=candidate.trusted and baseline.trusted and not (paired and paired.doubts),
         pairs=len(paired.log_ratios) if paired else None,
-        metric_drop=quality.drop if quality else None,
+        metric_drop=quality.drop if quality and not quality.unknown else None,
         metric_method=quality.method if quality else "",
-        metric_detectable=quality.detectable if quality else None,
+        metric_detectable=quality.detectable if quality and not quality.unknown else None,
     )
 
 
@@ -246,4 +246,4 @@ class _Answers:
         found = metric_intervals.of_difference(mine, theirs, self._seed, ratio=self._task.ratio)
         value, low, high = found[:3]
         drop = (-value, -high, -low) if self._task.higher_is_better else (value, low, high)
-        return QualityDrop(drop, plain(theirs), plain(mine), found.method, found.detectable)
+        return QualityDrop(drop, plain(theirs), plain(mine), found.method, found.detectable, found.unknown)

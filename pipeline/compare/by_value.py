@@ -46,7 +46,14 @@ def judge(case: Case, metric: str, limit: float, *, higher_is_better: bool) -> l
     sign = -1 if higher_is_better else 1
     ends = sorted((sign * found.low, sign * found.high))
     verdict = by_interval(
-        candidate, None, metric, (None, found.value), (sign * found.value, ends[0], ends[1]), sign * limit, worse=""
+        candidate,
+        None,
+        metric,
+        (None, found.value),
+        (sign * found.value, ends[0], ends[1]),
+        sign * limit,
+        found.unknown,
+        worse="",
     )
     if verdict.outcome is Outcome.INVALID:
         return [msgspec.structs.replace(verdict, limit=limit)]

@@ -17,6 +17,7 @@ class QualityDrop(NamedTuple):
     candidate: float
     method: str
     detectable: float
+    unknown: str = ""  # why its interval is not known, and then its ends are NaN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,12 +20,13 @@ Z_POWER = 1.644854  # standard normal, one-sided 95 %
 
 
 class MetricInterval(NamedTuple):
-    """`method`: how the interval was made, in words. Its ends are NaN where these rows say nothing."""
+    """`method`: how the interval was made, in words. `unknown`: why there is none, and then its ends are NaN."""
 
     value: float
     low: float
     high: float
     method: str
+    unknown: str = ""
 
     @property
     def detectable(self) -> float:
@@ -42,6 +43,9 @@ def of_value(statistic: Statistic, seed: int, *, ratio: bool, draws: int = boots
         return MetricInterval(plain(statistic), *_wilson(_of_rows(statistic)), "Wilson")
     if _is_mean(statistic):
         return _student(_of_rows(statistic))
+    if bootstrap.unknown(statistic):
+        return _none(plain(statistic), bootstrap.unknown(statistic))
+    draws = bootstrap.draws_of(statistic, draws)
     shares = bootstrap.of_share(statistic, seed, draws) if ratio and not isinstance(statistic, Detections) else None
     if shares is not None:
         return MetricInterval(*shares, f"bootstrap on logits, {draws:,} draws, seed {seed}")
@@ -61,6 +65,9 @@ def of_difference(
             return MetricInterval(-lost, -high, -low, "Agresti and Min")
         if _is_mean(candidate) and _is_mean(baseline):
             return _student(_of_rows(candidate) - _of_rows(baseline))
+    if bootstrap.unknown(candidate, baseline):
+        return _none(plain(candidate) - plain(baseline), bootstrap.unknown(candidate, baseline))
+    draws = bootstrap.draws_of(candidate, draws)
     found = bootstrap.of_difference(candidate, baseline, seed, draws)
     return MetricInterval(*found, f"paired bootstrap, {draws:,} draws, seed {seed}")
 
@@ -91,9 +98,13 @@ def _wilson(right: Floats) -> tuple[float, float]:
 def _student(of_rows: Floats) -> MetricInterval:
     rows, value = len(of_rows), float(of_rows.mean())
     if rows < LEAST_ROWS:
-        return MetricInterval(value, math.nan, math.nan, f"none: fewer than {LEAST_ROWS} rows")
+        return _none(value, f"there is no interval of fewer than {LEAST_ROWS} rows")
     half = _t95(rows - 1) * float(of_rows.std(ddof=1)) / math.sqrt(rows)
     return MetricInterval(value, value - half, value + half, "Student's t over the rows")
+
+
+def _none(value: float, why: str) -> MetricInterval:
+    return MetricInterval(value, math.nan, math.nan, why, why)
 
 
 def _t95(freedom: int) -> float:

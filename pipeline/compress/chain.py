@@ -217,5 +217,5 @@ class Chain:
                 record,
                 answers=frameworks.stored(answers, self.store),
                 accuracy_ratio=frameworks.accuracy(answers[record.scored], y),
-                quality=judge.quality(task, judge.by_name(task, answers), rows, self.store),
+                quality=judge.quality(task, judge.by_name(task, answers), rows, self.store, Path(self.argument.folder)),
             )

@@ -82,7 +82,7 @@ def _judged(
     if sources:
         task = argument.data.task
         found = agreement.differences(outputs, sources, names, model.name, label)
-        quality = judge.quality(task, judge.by_name(task, outputs), evaluation, store)
+        quality = judge.quality(task, judge.by_name(task, outputs), evaluation, store, Path(argument.folder))
         kept = agreement.agreement(found, outputs, sources, labels, model, quality)
         about = msgspec.structs.replace(about, agreement=kept)
         if argument.format in CONVERTERS:

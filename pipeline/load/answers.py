@@ -77,9 +77,10 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
     _check_finite(answers, model, argument)
     task = data.task
     if task is not None and judge.needed(task, data.evaluation, task.names):
-        task = judge.decided(detector_outputs.by_operator(task, argument, model), judge.by_name(task, answers))
+        task = detector_outputs.by_operator(task, argument, model)
+        task = judge.decided(task, judge.by_name(task, answers), Path(argument.folder))
         data = msgspec.structs.replace(data, task=task)
-    answered = _answered(model, answers, data.evaluation, task, store)
+    answered = _answered(model, answers, data.evaluation, task, argument)
     return msgspec.structs.replace(loaded, data=data, model=answered)
 
 
@@ -106,8 +107,9 @@ def _cannot_run(argument: Request) -> Iterator[None]:
         raise CannotRunError(error.message, hint=f"{hint} {error.hint}") from error
 
 
-def _answered(model: Model, answers: Sequence[Array], rows: Rows | None, task: Task | None, store: Store) -> Model:
+def _answered(model: Model, answers: Sequence[Array], rows: Rows | None, task: Task | None, argument: Request) -> Model:
     assert rows is not None  # see add
+    store = argument.store()
     labels = None if rows.y is None else frameworks.read_rows(store.path(rows.y))
     scored = model.scored
     if labels is None and task is None:
@@ -119,7 +121,7 @@ def _answered(model: Model, answers: Sequence[Array], rows: Rows | None, task: T
         scored=scored,
         accuracy_ratio=frameworks.accuracy(answers[scored], labels),
         classes=judge.has_classes(task) and _are_classes(answers[scored], labels, model, scored),
-        quality=judge.quality(task, judge.by_name(task, answers), rows, store),
+        quality=judge.quality(task, judge.by_name(task, answers), rows, store, Path(argument.folder)),
     )
 
 
@@ -130,7 +132,9 @@ def _of_task(data: Data, task: Task, argument: Request, outputs: Sequence[Tensor
     if not judge.takes_several(task):
         scored = _named(argument, outputs)
         task = msgspec.structs.replace(task, output=outputs[scored].name)
-    for role, name in (task.detector.outputs if task.detector else {}).items():
+    elif task.output in task.names:
+        scored = task.names.index(task.output)
+    for role, name in (task.detector.outputs if task.detector and not task.postprocess else {}).items():
         if name not in task.names:
             raise PlanError(
                 f"task.outputs.{role}: {argument.name} has no output '{shortened(name, 100)}'",

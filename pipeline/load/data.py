@@ -13,10 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from pipeline import child, child_watch
+from pipeline import child, child_watch, functions
 from pipeline.child import Tell
 from pipeline.errors import DataError, PlanError
-from pipeline.load import coco, data_folder, data_function, npz_file
+from pipeline.load import coco, data_folder, data_function, data_preprocess, npz_file
 from pipeline.load.data_cast import cast_column
 from pipeline.load.data_columns import ColumnFile, ColumnWriter
 from pipeline.load.data_labels import labels_error
@@ -42,6 +42,7 @@ class Request(Record, frozen=True):
     targets: bool  # labels are those of a task, of any form
     boxes: str | None = None  # the file of [task] labels
     first_class: int | str | None = None  # as [task] has it
+    preprocess: str | None = None  # the function of [task] preprocess
 
 
 def is_file(text: str) -> bool:  # as with the endings of models: in capitals, too
@@ -81,9 +82,10 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
             folder=str(plan.folder),
             sources=sources,
             nonfinite=table.nonfinite,
-            targets=plan.tables.task.kind not in (None, "classification"),
+            targets=plan.tables.task.kind not in (None, "classification") or plan.tables.task.postprocess is not None,
             boxes=plan.tables.task.labels,
             first_class=plan.tables.task.first_class,
+            preprocess=plan.tables.task.preprocess,
         )
         return child.run(  # in our own folder: where else would a function of the user's look for its files?
             read_all, request, Data, progress.step, doing="reading [data]",
@@ -109,6 +111,9 @@ def read_all(argument: Request, tell: Tell) -> Data:
         source, digest = _source(text, key, folder, stage)
         if argument.boxes is not None and name == "evaluation":
             source, digest = _with_boxes(source, digest, argument, stage)
+
+        if argument.preprocess is not None:
+            source, digest = _preprocessed(source, digest, argument.preprocess, folder, stage)
 
         def make(
             source: Callable[[], Staged] = source, stage: Stage = stage, seen: EvaluationRows | None = seen
@@ -152,6 +157,13 @@ def _source(text: str, key: str, folder: Path, stage: Stage) -> tuple[Callable[[
             f"{key}: {error.filename or path} cannot be read: {error.strerror}", hint="Give a file that you may read."
         ) from error
     return partial(npz_file.staged, path, key, stage), digest.hexdigest()
+
+
+def _preprocessed(
+    source: Callable[[], Staged], digest: str, reference: str, folder: Path, stage: Stage
+) -> tuple[Callable[[], Staged], str]:
+    code = functions.digest(reference, folder, data_preprocess.KEY)
+    return lambda: data_preprocess.preprocessed(source(), reference, folder, stage), key_of(digest, code)
 
 
 def _with_boxes(

@@ -2,25 +2,29 @@
 
 from typing import Any
 
+from pipeline import functions
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.plan_tables import TaskTable
 from pipeline.quality.heads import HEADS
 from pipeline.quality.kinds.detection import SETTINGS as OF_DETECTION
 from pipeline.quality.table import KINDS
+from pipeline.quality.task import Metric
 from pipeline.records import Detector, Task
 from pipeline.spelling import did_you_mean
 
-ALWAYS = ("kind", "metric", "output")
+ALWAYS = ("kind", "metric", "output", "preprocess", "postprocess")
 SETTINGS = tuple(key for key in TaskTable.__struct_fields__ if key not in ALWAYS)
 
 
 def of_plan(plan: Plan) -> Task | None:
     """Return the task. None: the plan names none. PlanError for a metric or a setting that is not one of its kind."""
     table = plan.tables.task
+    for key in ("preprocess", "postprocess"):
+        functions.check(getattr(table, key), plan.folder, f"{plan.path}: task.{key}")
     settings = {key: getattr(table, key) for key in SETTINGS if getattr(table, key) is not None}
     if table.kind is None:
-        given = [*(key for key in ("metric", "output") if getattr(table, key) is not None), *settings]
+        given = [*(key for key in ("metric", "output", "postprocess") if getattr(table, key) is not None), *settings]
         if given:
             raise PlanError(
                 f"{plan.path}: task.{given[0]}: the plan does not say of which kind the task is",
@@ -28,8 +32,10 @@ def of_plan(plan: Plan) -> Task | None:
             )
         return None
     kind = KINDS[table.kind]
-    metric = table.metric or next(iter(kind.METRICS))
-    if metric not in kind.METRICS:
+    metric, own = table.metric or next(iter(kind.METRICS), ""), table.kind == "custom"
+    if own:
+        _check_own(plan)
+    elif metric not in kind.METRICS:
         raise PlanError(
             f"{plan.path}: task.metric: {table.kind} has no metric '{metric}'",
             hint=f"{did_you_mean(metric, list(kind.METRICS))}It has: {', '.join(kind.METRICS)}.",
@@ -40,7 +46,8 @@ def of_plan(plan: Plan) -> Task | None:
             f"{plan.path}: task.{unused[0]}: {table.kind} has no use for it",
             hint=f"Its settings are {', '.join(sorted(kind.SETTINGS))}." if kind.SETTINGS else "Leave it out.",
         )
-    about = kind.METRICS[metric]
+    about = Metric(metric.partition(":")[2], bool(table.higher_is_better), ratio=False) if own else kind.METRICS[metric]
+    code = [functions.digest(each, plan.folder, "task") for each in (metric if own else None, table.postprocess)]
     detector = _detector(plan, settings) if table.kind == "detection" else None
     return Task(
         kind=table.kind,
@@ -50,8 +57,28 @@ def of_plan(plan: Plan) -> Task | None:
         ratio=about.ratio,
         output=table.output,
         detector=detector,
-        **{key: value for key, value in settings.items() if key not in OF_DETECTION},
+        postprocess=table.postprocess,
+        code="".join(code),
+        **{key: value for key, value in settings.items() if key not in {*OF_DETECTION, "higher_is_better"}},
     )
+
+
+def _check_own(plan: Plan) -> None:
+    """PlanError unless the plan says all of a metric of the user's own."""
+    table = plan.tables.task
+    if table.metric is None:
+        raise PlanError(
+            f"{plan.path}: task.metric: the plan does not say which function judges",
+            hint='Add to [task]: metric = "module:function", a function in module.py next to the plan.',
+        )
+    functions.check(table.metric, plan.folder, f"{plan.path}: task.metric")
+    if table.higher_is_better is None:
+        raise PlanError(
+            f"{plan.path}: task.higher_is_better: nothing says whether a larger number of {table.metric} is better",
+            hint="Add to [task]: higher_is_better = true, or false.",
+        )
+    if table.output is not None:
+        raise PlanError(f"{plan.path}: task.output: the metric gets all outputs by name", hint="Leave it out.")
 
 
 OF_A_HEAD = {

@@ -4,12 +4,31 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import DataError
+from pipeline import child, child_watch
+from pipeline.child import Tell
+from pipeline.errors import ChildError, DataError, EdgepressError, PlanError
 from pipeline.measure.candidate import Candidate
 from pipeline.measure.experiment import Experiment
 from pipeline.quality import judge
 from pipeline.quality.statistic import Array
-from pipeline.records import Doubt, Quality
+from pipeline.records import Artifact, Doubt, Quality, Record, Rows, Task
+from pipeline.store import Store
+
+CRASHED = "A library crashed in a function of [task]: call it in its own Python."
+
+
+class Request(Record, frozen=True):
+    root: str  # of the store
+    scratch: str
+    folder: str  # of the plan
+    task: Task | None
+    rows: Rows
+    outputs: dict[str, str]  # the answers by name: .npy files
+    indices: Artifact | None  # of the rows that were answered
+
+
+class Judged(Record, frozen=True):
+    quality: Quality | None
 
 
 class Kept:
@@ -36,14 +55,47 @@ class Kept:
         data = experiment.data
         if data.evaluation is None or not self._places or len(self._files) < len(self._places):
             return None, None
-        outputs = {name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in self._files.items()}
+        request = Request(
+            root=str(experiment.store.root),
+            scratch=str(self._folder),
+            folder=str(experiment.plan.folder),
+            task=data.task,
+            rows=data.evaluation,
+            outputs={name: str(path) for name, path in self._files.items()},
+            indices=experiment.deployment.evaluation_indices,
+        )
         try:
-            return judge.quality(data.task, outputs, data.evaluation, experiment.store, experiment.answered), None
-        except DataError as error:  # of the rows that were drawn, or of what the board answered
+            found = self._in_child(request) if judge.runs_code(data.task) else work(request, _silent)
+        except (
+            DataError,
+            PlanError,
+            ChildError,
+        ) as error:  # of the rows that were drawn, or of what the board answered
             return None, _no_quality(error)
+        return found.quality, None
+
+    def _in_child(self, request: Request) -> Judged:
+        progress, host = self._experiment.progress, self._experiment.plan.tables.host
+        return child.run(
+            work, request, Judged, progress.step, doing="judging what the board answered", limits=child_watch.of_plan(host),
+            say=progress.say, folder=str(self._folder), fault=DataError, crashed=CRASHED,
+        )  # fmt: skip
 
 
-def _no_quality(error: DataError) -> Doubt:
+def work(argument: Request, tell: Tell) -> Judged:
+    """Judge the answers. In a child where the user's own functions do."""
+    del tell
+    store = Store(Path(argument.root), tmp=Path(argument.scratch))
+    outputs = {name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in argument.outputs.items()}
+    indices = None if argument.indices is None else np.load(store.path(argument.indices), allow_pickle=False)
+    return Judged(quality=judge.quality(argument.task, outputs, argument.rows, store, Path(argument.folder), indices))
+
+
+def _silent(done: int, of: int, note: str) -> None:
+    del done, of, note
+
+
+def _no_quality(error: EdgepressError) -> Doubt:
     return Doubt(
         what="no accuracy",
         evidence=f"the task's metric cannot be computed of what the board answered: {error.message}",

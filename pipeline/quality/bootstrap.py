@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.quality.statistic import Floats, Statistic, Weights
+from pipeline.quality.statistic import DRAWS as DRAWS_OF_OWN
+from pipeline.quality.statistic import Drawn, Floats, Statistic, Weights
 
 DRAWS = 1000
 LEVEL = 0.95
 Z95 = 1.959964  # standard normal, two-sided 95 %
+LEAST_KNOWN = 100  # draws of a metric that takes no weights
 AT_ONCE_VALUES = 4_000_000  # of a matrix of weights: 32 MB
 
 
@@ -62,8 +64,31 @@ def of_difference(candidate: Statistic, baseline: Statistic, seed: int, draws: i
     return Interval(value, value - half, value + half)
 
 
+def unknown(*statistics: Statistic) -> str:
+    """Return why there is no interval, in a sentence; "": there is one. Of a metric that takes no weights the draws were made with it."""
+    drawn = [each.values[1:] for each in statistics if isinstance(each, Drawn)]
+    made = min(map(len, drawn), default=DRAWS_OF_OWN)
+    if made < DRAWS_OF_OWN:
+        return f"there is no interval: the metric takes too long to be computed on {DRAWS_OF_OWN} draws of the rows"
+    known = int((~np.isnan(np.stack(drawn)).any(0)).sum()) if drawn else LEAST_KNOWN
+    if known < LEAST_KNOWN:
+        return f"there is no interval: the metric is defined on {known} of {made} draws of the rows"
+    return ""
+
+
+def draws_of(statistic: Statistic, draws: int) -> int:
+    """Return how many draws there are: of a metric that takes no weights those that were made with it, else `draws`."""
+    return len(statistic.values) - 1 if isinstance(statistic, Drawn) else draws
+
+
 def _drawn(seed: int, draws: int, statistic: Statistic, less: Statistic | None = None) -> tuple[float, Floats]:
     """Return the value of the rows as they are, and of the draws: (draws,)."""
+    if isinstance(statistic, Drawn):
+        values = statistic.values
+        if isinstance(less, Drawn):
+            both = min(len(values), len(less.values))
+            values = values[:both] - less.values[:both]
+        return float(values[0]), values[1:]
 
     def value(weights: Weights) -> Floats:
         found = statistic.value(weights)

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 import numpy as np
 
 from pipeline.errors import DataError
-from pipeline.quality import heads, kept
+from pipeline.quality import heads, kept, own
 from pipeline.quality.kinds import detection
 from pipeline.quality.regression import reconstruction_errors
 from pipeline.quality.statistic import Array, Statistic, plain
@@ -24,18 +25,25 @@ CHANNELS = (1, 3, 4)  # of a picture
 
 def has_classes(task: Task | None) -> bool:
     """Return whether answers may be scores of classes: those of a task that is not named may be."""
-    return task is None or task.kind == "classification"
+    return task is None or (task.kind == "classification" and task.postprocess is None)
+
+
+def runs_code(task: Task | None) -> bool:
+    """Return whether the user's own functions judge: then only a child process may."""
+    return task is not None and (task.kind == "custom" or task.postprocess is not None)
 
 
 def takes_several(task: Task) -> bool:
     """Return whether the task is judged by several outputs."""
-    return task.kind not in ONE_OUTPUT
+    return task.kind not in ONE_OUTPUT or task.postprocess is not None
 
 
 def needed(task: Task | None, rows: Rows | None, names: Collection[str]) -> set[str]:
     """Return which of the outputs are judged together. Nothing: there is no task, or there are no labels."""
     if task is None or rows is None or (rows.targets or rows.y) is None:
         return set()
+    if runs_code(task):
+        return set(names)
     if takes_several(task):
         own = task.detector.outputs.values() if task.detector else ()
         return set(own) & set(names) or set(names)
@@ -48,7 +56,7 @@ def by_name(task: Task | None, answers: Sequence[T], names: Sequence[str] = ()) 
     return dict(zip(known, answers, strict=True))
 
 
-def decided(task: Task, outputs: Outputs) -> Task:
+def decided(task: Task, outputs: Outputs, folder: Path) -> Task:
     """Return the task with what only answers tell, decided over all evaluation rows of the model: which output has what.
 
     DataError where they do not tell it.
@@ -56,18 +64,19 @@ def decided(task: Task, outputs: Outputs) -> Task:
     if task.detector is None:
         return task
     try:
+        outputs = _processed(task, outputs, folder)
         return msgspec.structs.replace(task, detector=heads.with_outputs(task.detector, outputs))
     except Unfit as error:
-        raise DataError(f"task.head: {error}", hint=error.hint) from error
+        raise DataError(f"{error.key}: {error}", hint=error.hint) from error
 
 
 def quality(
-    task: Task | None, outputs: Outputs, rows: Rows, store: Store, indices: Array | None = None
+    task: Task | None, outputs: Outputs, rows: Rows, store: Store, folder: Path, indices: Array | None = None
 ) -> Quality | None:
     """Return the quality of the answers to evaluation rows; None: there is no task, or there are no labels.
 
-    `outputs`: by the names that the model has for them, (rows, ...) each, at least those that are `needed`; `indices`: of the rows that were
-    answered, None: all of them. DataError where answers or labels are not those of the task.
+    `outputs`: by the names that the model has for them, (rows, ...) each, at least those that are `needed`; `folder`: of the plan;
+    `indices`: of the rows that were answered, None: all of them. It runs the user's own functions where the task `runs_code`. DataError where answers or labels are not those of the task.
     """
     labels = rows.targets or rows.y
     if task is None or labels is None:
@@ -75,15 +84,25 @@ def quality(
     given = np.load(store.path(labels), mmap_mode="r", allow_pickle=False)
     try:
         _check_enough(task, len(given) if indices is None else len(indices))
-        statistic = _statistic(
-            task, outputs, np.asarray(given if indices is None else given[indices]), rows, store, indices
-        )
+        wanted = np.asarray(given if indices is None else given[indices])
+        outputs = _processed(task, outputs, folder)
+        others: dict[str, float] = {}
+        statistic: Statistic
+        if task.kind == "custom":
+            statistic, others = own.judged(task.metric, outputs, wanted, folder)
+        else:
+            statistic = _statistic(task, outputs, wanted, rows, store, indices)
         value = plain(statistic)
         if not math.isfinite(value):
             raise Unfit(f"{task.title} is not defined on these rows and labels", KINDS[task.kind].LABELS)
     except Unfit as error:
-        raise DataError(f"data.evaluation: {error}", hint=error.hint) from error
-    return Quality(value=value, rows=statistic.rows, statistic=store.put_bytes(kept.written(statistic), "npz"))
+        raise DataError(f"{error.key}: {error}", hint=error.hint) from error
+    artifact = store.put_bytes(kept.written(statistic), "npz")
+    return Quality(value=value, rows=statistic.rows, statistic=artifact, others=others)
+
+
+def _processed(task: Task, outputs: Outputs, folder: Path) -> Outputs:
+    return outputs if task.postprocess is None else own.processed(task.postprocess, outputs, folder)
 
 
 def _statistic(
@@ -121,7 +140,8 @@ def _scored(task: Task, outputs: Outputs) -> Array:
 
 
 def _check_enough(task: Task, rows: int) -> None:
-    least = KINDS[task.kind].METRICS[task.metric].least_rows
+    known = KINDS[task.kind].METRICS.get(task.metric)
+    least = 1 if known is None else known.least_rows
     if rows < least:
         raise Unfit(f"{task.title} needs {least} rows or more, and there are {rows}", "Give more evaluation rows.")
 

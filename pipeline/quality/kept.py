@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.quality.detection import Detections
 from pipeline.quality.ranking import Auroc, AveragePrecision, EqualErrorRate
 from pipeline.quality.regression import Determination
-from pipeline.quality.statistic import Array, Mean, MeanQuotient, Quotient, RootQuotient, Statistic
+from pipeline.quality.statistic import Array, Drawn, Mean, MeanQuotient, Quotient, RootQuotient, Statistic
 
 KINDS = {
     kind.__name__: kind
@@ -22,6 +22,7 @@ KINDS = {
         AveragePrecision,
         EqualErrorRate,
         Detections,
+        Drawn,
     )
 }
 

@@ -76,6 +76,27 @@ class Mean:
         return mean_of_known(np.stack([each.value(weights) for each in self.of], axis=1))
 
 
+DRAWS = 200
+"""How often rows are drawn again for a metric that takes no weights, and so has to be computed each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A metric that takes no weights: its value of the rows as they are, and of the draws of them, which are the same for every file."""
+
+    values: Floats  # (1 + draws,), NaN where the drawn rows do not define it; fewer draws than DRAWS: it took too long
+    count: Array  # (), of the rows
+
+    @property
+    def rows(self) -> int:
+        return int(self.count)
+
+    def value(self, weights: Weights) -> Floats:
+        if not (weights == 1).all():
+            raise ValueError("this metric is not known under weights")
+        return np.full(len(weights), self.values[0])
+
+
 def divided(parts: Floats, wholes: Floats) -> Floats:
     """Return the quotients; NaN where there is nothing to divide by."""
     found: Floats = np.divide(parts, wholes, out=np.full(np.shape(parts), np.nan), where=wholes != 0)

@@ -3,6 +3,7 @@
 from pipeline.quality.kinds import (
     binary,
     classification,
+    custom,
     detection,
     embedding,
     keypoints,
@@ -25,4 +26,4 @@ ONE_OUTPUT: dict[str, Kind] = {
     "embedding": embedding,
     "sequence": sequence,
 }
-KINDS: dict[str, About] = {**ONE_OUTPUT, "detection": detection}
+KINDS: dict[str, About] = {**ONE_OUTPUT, "detection": detection, "custom": custom}

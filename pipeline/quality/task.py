@@ -12,11 +12,11 @@ ROUNDED = 0.02
 
 
 class Unfit(ValueError):
-    """Labels or answers that are not those of the task. `hint`: what to do, right for this kind."""
+    """Labels or answers that are not those of the task. `hint`: what to do, right for this kind; `key`: of the plan."""
 
-    def __init__(self, message: str, hint: str) -> None:
+    def __init__(self, message: str, hint: str, key: str = "data.evaluation") -> None:
         super().__init__(message)
-        self.hint = hint
+        self.hint, self.key = hint, key
 
 
 class Metric(NamedTuple):

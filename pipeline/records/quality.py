@@ -39,6 +39,10 @@ class Task(Record, frozen=True):
     ignored: int | None = 255  # the label of pixels that count nowhere
     blank: int = 0  # the symbol of CTC for none
     share: float = 0.2  # of an object's size, within which a keypoint is right
+    postprocess: str | None = (
+        None  # "module:function" next to the plan: what makes of the outputs those that are judged
+    )
+    code: str = ""  # changes with the source of the user's own functions
     detector: Detector | None = None
 
 
@@ -48,3 +52,4 @@ class Quality(Record, frozen=True):
     value: float
     rows: int
     statistic: Artifact  # what each row contributes, .npz: pipeline/quality/kept.py
+    others: dict[str, float] = msgspec.field(default_factory=dict)  # what else a metric of the user's own says

@@ -1,5 +1,7 @@
 """The limit on the metric of the plan's task: on how much worse it is than the baseline's on the same rows, as the board answered them."""
 
+import msgspec
+
 from pipeline.compare.by_interval import by_interval
 from pipeline.compare.case import Case
 from pipeline.compare.reasons import not_measured
@@ -34,4 +36,6 @@ def judge(case: Case) -> list[Verdict]:
     if found is None or case.baseline is None:
         why = "the board answered no labelled rows for it and its baseline"
         return [not_measured(candidate.subject, QUALITY, limit, why)]
-    return [by_interval(candidate, case.baseline, QUALITY, (found.baseline, found.candidate), found.drop, limit)]
+    pair = (found.baseline, found.candidate)
+    verdict = by_interval(candidate, case.baseline, QUALITY, pair, found.drop, limit, found.unknown)
+    return [msgspec.structs.replace(verdict, low=None, high=None) if found.unknown else verdict]

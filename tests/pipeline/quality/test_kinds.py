@@ -33,7 +33,7 @@ def test_every_kind_keeps_to_the_protocol(name):
     kind = KINDS[name]
     assert kind.LABELS.startswith("Labels are ")
     assert kind.LABELS.endswith(".")
-    assert kind.METRICS
+    assert kind.METRICS or name == "custom"  # whose are the user's own
     assert set(TaskTable.__struct_fields__) >= kind.SETTINGS
 
 

@@ -1,0 +1,81 @@
+"""A metric and a postprocess of the user's own, the whole way: they judge what the board answered, in pairs."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from pipeline.records import RunRecord
+from pipeline.store import Store
+from tests.support.commands import edgepress
+from tests.support.task_models import WEIGHTS, X, labels_of, write_model
+
+pytestmark = pytest.mark.frameworks
+
+PLAN = """[model]
+path = "model.onnx"
+[task]
+kind = "custom"
+metric = "judging:near"
+higher_is_better = false
+postprocess = "judging:halved"
+[data]
+evaluation = "rows.npz"
+[compare]
+baseline = "released.onnx"
+[measure]
+launches = 1
+timed_seconds = 0.01
+meters = []
+operators = false
+[limits]
+metric_drop = 0.001
+"""
+JUDGING = """import numpy as np
+
+def halved(outputs):
+    return {"half": outputs["twice"] / 2}
+
+def near(outputs, labels):
+    assert set(outputs) == {"half"}
+    apart = np.abs(outputs["half"] - labels)
+    return {"mean": apart.mean(), "largest": apart.max()}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    write_model(folder / "released.onnx", more=True)
+    write_model(folder / "model.onnx", WEIGHTS * np.float32(1.1), more=True)
+    np.savez(folder / "rows.npz", x=X, y=labels_of("regression"))
+    return folder
+
+
+def run(folder, judging):
+    (folder / "judging.py").write_text(judging)
+    (folder / "edge.toml").write_text(PLAN)
+    said = edgepress("run", folder / "edge.toml", "-q")
+    record = msgspec.json.decode(Store(folder / ".edgepress").latest_run(), type=RunRecord)
+    return said, record, next((each for each in record.compared.verdicts if each.metric == "metric_drop"), None)
+
+
+def test_the_difference_is_judged_in_pairs_of_draws(folder):
+    said, record, verdict = run(folder, JUDGING)
+    assert said.returncode == 1, said.stderr
+    assert verdict.outcome == "REGRESSED"
+    apart = [np.abs(X @ WEIGHTS * np.float32(factor) - labels_of("regression")) for factor in (1.0, 1.1)]
+    assert [verdict.baseline, verdict.candidate] == pytest.approx([each.mean() for each in apart], rel=1e-4)
+    assert 0.001 < verdict.low < verdict.change < verdict.high
+    assert record.loaded.model.quality.others == pytest.approx({"largest": apart[1].max()}, rel=1e-4)
+    board = next(each for each in record.measured.measurements if each.file == "model.onnx (candidate)")
+    assert board.accuracy.quality.others == pytest.approx({"largest": apart[1].max()}, rel=1e-4)
+    assert "Quality: near (lower is better)" in said.stdout
+
+
+def test_a_metric_that_is_too_slow_for_draws_decides_nothing(folder):
+    said, _, verdict = run(
+        folder, "import time\n" + JUDGING.replace("    assert set", "    time.sleep(0.4)\n    assert set")
+    )
+    assert said.returncode == 3, said.stderr
+    assert (verdict.outcome, verdict.low, verdict.high) == ("INCONCLUSIVE", None, None)
+    assert verdict.why == "there is no interval: the metric takes too long to be computed on 200 draws of the rows"
