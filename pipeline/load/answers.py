@@ -11,7 +11,7 @@ from pipeline import frameworks, units
 from pipeline.child import Tell
 from pipeline.errors import CannotRunError, DataError, ModelError, PlanError, StageError
 from pipeline.frameworks import Array, Runner
-from pipeline.load import detector_outputs, fit, raw_rows
+from pipeline.load import detector_outputs, fit, guessed_task, label_notes, raw_rows
 from pipeline.load.plan_names import check_names
 from pipeline.load.request import Request
 from pipeline.quality import judge
@@ -50,6 +50,7 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
     model = msgspec.structs.replace(
         model, inputs=inputs, outputs=runner.outputs, state=state, sequences=argument.sequences
     )
+    data, guess = guessed_task.of_labels(data, runner.outputs, store)
     if data.task is not None:
         data, scored = _of_task(data, data.task, argument, runner.outputs)
         model = msgspec.structs.replace(model, scored=scored)
@@ -60,7 +61,7 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
                 model = msgspec.structs.replace(model, scored=_scored(model.outputs, name, argument.sequences))
             _check_labels(rows, f"data.{name}", model, store)
     check_baseline(argument, data.evaluation)
-    loaded = Loaded(model=model, data=data, baseline=argument.baseline)
+    loaded = Loaded(model=model, data=data, baseline=argument.baseline, notes=(*guess, *label_notes.of_sets(data)))
     folder = Path(argument.scratch) / "answers"
     if data.evaluation is None:
         zeros = frameworks.blank(inputs, argument.state)
@@ -81,7 +82,8 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
         task = judge.decided(task, judge.by_name(task, answers), Path(argument.folder))
         data = msgspec.structs.replace(data, task=task)
     answered = _answered(model, answers, data.evaluation, task, argument)
-    return msgspec.structs.replace(loaded, data=data, model=answered)
+    notes = (*loaded.notes, *label_notes.of_boxes(data, argument.data.task, store))
+    return msgspec.structs.replace(loaded, data=data, model=answered, notes=notes)
 
 
 def _fitted(argument: Request, runner: Runner, store: Store) -> tuple[Data, tuple[TensorSpec, ...]]:
@@ -239,7 +241,12 @@ def _check_labels(rows: Rows, name: str, model: Model, store: Store) -> None:
         raise DataError(
             f"{name} has labels, but the model's output '{output.name}' of shape {units.shape(frameworks.row_shape(output.shape))} has no classes "
             "to compare with",
-            hint="Labels are compared with the largest of at least two outputs; leave y out for other models.",
+            hint=f"Say what the model is for, in [task]: kind = {guessed_task.kinds_of(output)} (docs/tasks.md). Or leave y out.",
+        )
+    if rows.one_hot not in (None, classes):
+        raise DataError(
+            f"the labels of {name} are rows of {rows.one_hot} zeros and ones, but the model has {classes} classes",
+            hint="Give each class of the model a place, in the order of its scores.",
         )
     labels = np.load(store.path(rows.y), mmap_mode="r", allow_pickle=False)
     low, high = int(labels.min()), int(labels.max())

@@ -173,7 +173,7 @@ def _with_boxes(
     path, first = (Path(argument.folder) / Path(argument.boxes or "").expanduser()).resolve(), argument.first_class
 
     def both() -> Staged:
-        columns, labels = source()
+        columns, labels, _ = source()
         if labels is not None:
             raise DataError(
                 f"{LABELS_KEY} names {path.name}, and the rows of {stage.key} have labels, too",
@@ -192,7 +192,7 @@ def _with_boxes(
 
 
 def _rows(staged: Staged, stage: Stage, seen: EvaluationRows | None, store: Store) -> Rows:
-    columns, labels = staged
+    columns, labels = staged.columns, staged.labels
     rows = next(iter(columns.values())).rows
     dropped, key = 0, stage.key
     described = [(Described(name, each.shape, each.dtype.name), each.path) for name, each in columns.items()]
@@ -221,6 +221,7 @@ def _rows(staged: Staged, stage: Stage, seen: EvaluationRows | None, store: Stor
         ),
         y=None if labels is None or stage.targets else put(labels),
         targets=put(labels) if labels is not None and stage.targets else None,
+        one_hot=staged.one_hot,
         rows=rows - dropped,
         dropped_rows=dropped,
     )

@@ -52,6 +52,22 @@ def label_parts(parts: Iterator[Array]) -> Iterator[Array]:
         yield part.reshape(len(part)).astype(np.int64)
 
 
+def are_one_hot(parts: Iterator[Array]) -> bool:
+    """Return whether rows of labels, (some, classes), have a single 1 among zeros: which of them is the class."""
+    return all(
+        part.ndim == 2
+        and part.shape[1] > 1
+        and bool(((part == 0) | (part == 1)).all() and (part.sum(axis=1) == 1).all())
+        for part in parts
+    )
+
+
+def classes_of_one_hot(parts: Iterator[Array]) -> Iterator[Array]:
+    """Yield the place of the 1 in each row, int64, one axis."""
+    for part in parts:
+        yield part.argmax(axis=1).astype(np.int64)
+
+
 def _hint(y: Array) -> str:
     input_ = " If they are rows of a second input: give all rows by the names of the inputs, in a dict or an .npz file."
     if y.ndim == 1 and y.dtype.kind in "fb" and np.array_equal(y, np.rint(y)):

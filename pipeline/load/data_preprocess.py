@@ -34,4 +34,4 @@ def preprocessed(staged: Staged, reference: str, folder: Path, stage: Stage) -> 
     for name, writer in writers.items():
         if not stage.nonfinite:
             writer.check_finite(name, stage.key)
-    return Staged({name: writer.done() for name, writer in writers.items()}, staged.labels)
+    return staged._replace(columns={name: writer.done() for name, writer in writers.items()})

@@ -35,6 +35,7 @@ class Staged(NamedTuple):
 
     columns: dict[str, ColumnFile]
     labels: ColumnFile | None
+    one_hot: int | None = None  # labels were rows of this many zeros and ones
 
 
 class Stage:
@@ -128,6 +129,8 @@ class Stage:
             if labels.rows != rows:
                 raise data_labels.other_count(rows, labels.rows, self.key)
             return Staged(columns, labels)
+        if name != data_labels.MAYBE_LABELS and self._are_one_hot(labels, rows):
+            return Staged(columns, self._classes_of(labels, rows), labels.shape[0])
         array: Array = np.load(labels.path, mmap_mode="r", allow_pickle=False)
         error = data_labels.labels_error(array, rows, self.key)
         if error is None:
@@ -143,6 +146,16 @@ class Stage:
             raise error
         check_counts({each: file.rows for each, file in columns.items()} | {name: labels.rows}, self.key)
         return Staged({**columns, name: labels}, None)
+
+    def _are_one_hot(self, labels: ColumnFile, rows: int) -> bool:
+        """Whether they can be nothing else: rows of an array that is called y may be those of an input."""
+        return labels.rows == rows and len(labels.shape) == 1 and data_labels.are_one_hot(parts_of(labels.path))
+
+    def _classes_of(self, labels: ColumnFile, rows: int) -> ColumnFile:
+        writer = ColumnWriter(self.folder / next(self._files), (), np.dtype(np.int64), rows)
+        for part in data_labels.classes_of_one_hot(parts_of(labels.path)):
+            writer.add(part)
+        return writer.done()
 
     def _check_labels(self, shape: tuple[int, ...], dtype: np.dtype[np.generic], rows: int) -> None:
         """Raise what is wrong with labels that are not even numbers, before they are written."""

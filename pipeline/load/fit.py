@@ -14,7 +14,7 @@ from pipeline.frameworks import Array
 from pipeline.frameworks.feeds import closed
 from pipeline.frameworks.rows import STEPS_HINT
 from pipeline.load import data as reading
-from pipeline.load import raw_rows
+from pipeline.load import data_labels, raw_rows
 from pipeline.load.plan_names import listed
 from pipeline.load.request import Request
 from pipeline.records import Column, Data, Rows, TensorSpec
@@ -110,6 +110,10 @@ def _named(rows: Rows, free: Mapping[str, TensorSpec], file: str, key: str, stor
         rows = msgspec.structs.replace(rows, y=None)
     if "y" in columns and "y" not in free:
         y = np.load(store.path(columns["y"].artifact), mmap_mode="r", allow_pickle=False)
+        if rows.y is None and len(columns) > 1 and data_labels.are_one_hot(frameworks.chunks(y)):
+            rows = _with_classes(rows, y, store)
+            del columns["y"]
+    if "y" in columns and "y" not in free:
         raise reading.labels_error(y, rows.rows, key) or _too_many("y", free, file, key)
     if list(columns) == ["x"] and len(free) == 1:
         (name,) = free
@@ -128,6 +132,13 @@ def _named(rows: Rows, free: Mapping[str, TensorSpec], file: str, key: str, stor
     if more:
         raise _too_many(more[0], free, file, key)
     return msgspec.structs.replace(rows, inputs=tuple(columns[name] for name in free))
+
+
+def _with_classes(rows: Rows, y: Array, store: Store) -> Rows:
+    """Return the rows with the classes of labels that the model has no input for, and that are one-hot."""
+    classes: Array = np.concatenate(list(data_labels.classes_of_one_hot(frameworks.chunks(y))))
+    artifact = store.put_parts(partial(frameworks.array_parts, classes), "npy")
+    return msgspec.structs.replace(rows, y=artifact, one_hot=y.shape[1])
 
 
 def _check_not_said(name: str, argument: Request, key: str) -> None:

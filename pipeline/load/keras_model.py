@@ -62,7 +62,7 @@ def read(argument: Request, tell: Tell) -> Loaded:
         f"It keeps a state between calls (stateful=True in '{shortened(layers[0], 100)}'), which is reset before each row. If rows are steps "
         "of a stream, give each stream as a row, (streams, steps, ...), and add to [model]: sequences = true."
     )
-    return msgspec.structs.replace(loaded, notes=(note,))
+    return msgspec.structs.replace(loaded, notes=(note, *loaded.notes))
 
 
 def _through_tf_keras(argument: Request, error: BeyondKeras3Error, store: Store, tell: Tell) -> Loaded:

@@ -87,7 +87,7 @@ def read(argument: Request, tell: Tell) -> Loaded:
     hint = _state_hint(argument, proto)
     operators = (node.op_type for part in onnx_versions.parts(proto) for node in part.node)
     notes = (None if hint is None else f"{hint}.", random_numbers.sentence(operators, random_numbers.ONNX))
-    loaded = msgspec.structs.replace(loaded, notes=tuple(filter(None, notes)))
+    loaded = msgspec.structs.replace(loaded, notes=(*filter(None, notes), *loaded.notes))
     return msgspec.structs.replace(loaded, model=msgspec.structs.replace(loaded.model, parameters=parameters))
 
 

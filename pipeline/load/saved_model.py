@@ -120,7 +120,8 @@ def read_folder(folder: Path, record: Model, argument: Request, store: Store, te
     count = sum(values.size for _, values in weights) or None  # 0: they are constants of the graph
     record = msgspec.structs.replace(record, parameters=count)
     loaded = answers.add(record, runner, argument, store, tell)
-    return msgspec.structs.replace(loaded, notes=(STATE,)) if runner.keeps_state and not argument.sequences else loaded
+    keeps = runner.keeps_state and not argument.sequences
+    return msgspec.structs.replace(loaded, notes=(STATE, *loaded.notes)) if keeps else loaded
 
 
 def _check(values: Array, variable: str, name: str) -> None:

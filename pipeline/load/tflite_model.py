@@ -46,7 +46,7 @@ def read(argument: Request, tell: Tell) -> Loaded:
                 "a row, (streams, steps, ...), and add to [model]: sequences = true."
             ),
         )
-    return msgspec.structs.replace(loaded, notes=notes)
+    return msgspec.structs.replace(loaded, notes=(*notes, *loaded.notes))
 
 
 def _first(argument: Request) -> tuple[Request, tuple[str, ...]]:

@@ -59,6 +59,7 @@ class Rows(Record, frozen=True):
     y: Artifact | None
     rows: int
     targets: Artifact | None = None
+    one_hot: int | None = None  # `y` was given as rows of this many zeros with a single 1
     dropped_rows: int = 0  # left out because the same row is in the evaluation set
 
 

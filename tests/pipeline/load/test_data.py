@@ -114,7 +114,7 @@ def test_too_much_overlap_is_an_error(empty):
         ),
         ({"x": np.array([["a", "b"]])}, "not numbers"),
         ({"x": np.ones((2, 3)), "y": np.array([0.0, np.nan])}, "labels are float64 of shape"),
-        ({"x": np.ones((2, 3)), "labels": np.eye(2, dtype=int)}, "not one integer for each row"),
+        ({"x": np.ones((2, 3)), "labels": 2 * np.eye(2, dtype=int)}, "not one integer for each row"),
         ({"x": np.ones((2, 3)), "y": np.array(["a", "b"])}, "the labels are <U1 of shape"),
         ({"x": np.ones((2, 3)), "y": np.zeros(0, int)}, "has 2 rows but 0 labels"),
         ({"x": np.ones((2, 3)), "y": np.arange(3)}, "has 2 rows but 3 labels"),
@@ -196,7 +196,7 @@ def test_wrong_sources(empty, source, error, message):
     [
         (np.array([0.0, 1.0]), "y.astype('int64')"),
         (np.array([False, True]), "y.astype('int64')"),
-        (np.eye(2), "y.argmax(axis=1)"),
+        (np.eye(2) + 1, "y.argmax(axis=1)"),
         (np.array([0.5, 1.0]), "leave y out"),
         (np.array([np.nan, 1.0]), "leave y out"),
         (np.zeros((2, 3, 3), int), "leave y out"),

@@ -87,7 +87,7 @@ def staged(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_what_gives_rows(kind, staged):
     code, expected = ONE_OF_EACH[kind]
-    columns, labels = staged(code)
+    columns, labels, _ = staged(code)
     found = {name: np.load(each.path) for name, each in columns.items()}
     found |= {} if labels is None else {None: np.load(labels.path)}
     assert found.keys() == expected.keys()
@@ -160,7 +160,7 @@ WRONG = {
     "masked": ("yield np.ma.masked_less(X[0], 3)", "row 0 of mine:rows is a masked array", "filled"),
     "not finite": ("yield from (X[0], X[1] / np.float32(np.nan))", "1 of 2 rows hold NaN or infinity, the first is row 1", "repair"),
     "labels of floats": ("yield X[0], 0.5", "the labels are float64 of shape (1,), not one integer", "leave y out"),
-    "one-hot": ("yield X[0], np.eye(4)[1]", "the labels are float64 of shape (1, 4)", "argmax"),
+    "not quite one-hot": ("yield X[0], 2 * np.eye(4)[1]", "the labels are float64 of shape (1, 4)", "argmax"),
     "an error without words": ("yield X[0]\n    raise KeyboardInterrupt", "mine:rows failed after 1 row: KeyboardInterrupt", "that module"),
     "text labels": ("yield X[0], 'cat'", "the labels are <U3 of shape (1,)", "leave y out"),
     "labels alone": ("yield {'labels': 1}", "has no array named x, only labels", "names of the model's inputs"),
@@ -237,7 +237,7 @@ def test_what_keras_and_tensorflow_give(function, staged):
         with pytest.raises(DataError, match="returned a dataset that says that it has no end"):
             staged(FRAMEWORKS, function)
         return
-    columns, labels = staged(FRAMEWORKS, function)
+    columns, labels, _ = staged(FRAMEWORKS, function)
     ((name, column),) = columns.items()
     assert name == ("a" if function == "single" else "x")
     assert np.array_equal(np.load(column.path), XS)

@@ -165,7 +165,7 @@ def test_labels_out_of_range(empty, labels, message):
 
 def test_labels_for_an_output_that_is_not_of_classes(empty):
     with pytest.raises(DataError, match="has no classes to compare with"):
-        add(empty, np.array([0, 1, 0]), (1,))
+        add(empty, np.array([0, 2, 0]), (1,))
 
 
 def test_nan_answers_are_an_error(empty):
