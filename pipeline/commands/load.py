@@ -8,7 +8,7 @@ from pipeline.commands.common import json_option, plan_argument, quiet_option, r
 from pipeline.flow import Run
 from pipeline.plan import Plan
 from pipeline.plan_tables import ModelTable
-from pipeline.records import Column, Loaded, Model, Rows, TensorSpec
+from pipeline.records import Column, Loaded, Model, Quality, Rows, TensorSpec
 from pipeline.safe_text import shortened
 
 LONGEST_NAME = 80
@@ -62,7 +62,7 @@ def _lines(now: Run) -> Iterator[tuple[str, str]]:
         told = (
             "there are no labels of it"
             if model.quality is None
-            else f"{task.title} {units.metric(model.quality.value)}"
+            else f"{task.title} {units.metric(model.quality.value)}{_others(model.quality)}"
         )
         yield "task", f"{task.kind}: {told}"
     for name in ("training", "calibration", "evaluation"):
@@ -74,6 +74,11 @@ def _lines(now: Run) -> Iterator[tuple[str, str]]:
         yield from _of_tflite(content.read_bytes(), model, now.plan)
     for note in loaded.notes:
         yield "note", note
+
+
+def _others(quality: Quality) -> str:
+    told = ", ".join(f"{shortened(name, LONGEST_NAME)} {units.metric(value)}" for name, value in quality.others.items())
+    return f" ({told})" if told else ""
 
 
 def _columns(loaded: Loaded) -> dict[str, Column]:

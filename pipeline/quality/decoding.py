@@ -15,6 +15,8 @@ LEAST_SCORE = 0.001
 """Of the boxes that are kept to be ranked: average precision needs those with low scores, too."""
 OVERLAP = 0.45
 MOST_BOXES = 300
+MOST_CANDIDATES = 3000
+"""Of the boxes of a row that are compared with each other, best first: where a broken file is sure of all, there are hundreds of thousands."""
 UNITS_FROM = 2
 """Above it a coordinate is of pixels, and not a share of the picture."""
 LARGEST_CLASS = 1e9
@@ -28,7 +30,7 @@ def suppressed(
     boxes: Floats, classes: Array, scores: Floats, overlap: float = OVERLAP, most: int = MOST_BOXES
 ) -> Boxes:
     """Keep the best box of those of a class that overlap more than `overlap`, greedily by falling score."""
-    left = np.argsort(-scores, kind="stable")
+    left = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES]
     kept: list[int] = []
     while len(left) and len(kept) < most:
         best = int(left[0])
@@ -203,7 +205,7 @@ def anchored(
 
 
 def _blended(boxes: Floats, classes: Array, scores: Floats, overlap: float) -> Boxes:
-    left, mean = np.argsort(-scores, kind="stable"), []
+    left, mean = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES], []
     kept: list[int] = []
     while len(left) and len(kept) < MOST_BOXES:
         best = int(left[0])

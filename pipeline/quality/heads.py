@@ -70,7 +70,8 @@ def _ssd(detector: Detector, outputs: Outputs, picture: tuple[int, int] | None) 
             raise Unfit(
                 f"the output '{name}' is {shown(outputs[name])}, and cannot be the {role} of {slots} slots", NAME_THEM
             )
-    return decoding.ssd(outputs, names, detector.least_score)
+    wide = {name: np.asarray(outputs[name], np.float64) for name in names}  # a board may answer truth values
+    return decoding.ssd(wide, names, detector.least_score)
 
 
 def _yolo(detector: Detector, outputs: Outputs, picture: tuple[int, int] | None) -> list[Boxes]:

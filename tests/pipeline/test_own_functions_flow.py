@@ -70,6 +70,9 @@ def test_the_difference_is_judged_in_pairs_of_draws(folder):
     board = next(each for each in record.measured.measurements if each.file == "model.onnx (candidate)")
     assert board.accuracy.quality.others == pytest.approx({"largest": apart[1].max()}, rel=1e-4)
     assert "Quality: near (lower is better)" in said.stdout
+    page = next((folder / ".edgepress").rglob("*.html")).read_text()
+    assert "Other numbers of the metric" in page
+    assert "largest" in page
 
 
 def test_a_metric_that_is_too_slow_for_draws_decides_nothing(folder):

@@ -15,6 +15,7 @@ from pipeline.report.tables import (
     method,
     notes,
     operators,
+    other_metrics,
     passes,
     quality,
     quantiles,
@@ -41,6 +42,7 @@ class SectionFile(Protocol):
 SECTIONS: dict[str, SectionFile] = {
     "results": results,
     "quality": quality,
+    "other_metrics": other_metrics,
     "judged": judged,
     "quantiles": quantiles,
     "ledger": ledger,

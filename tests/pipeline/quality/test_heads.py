@@ -1,9 +1,12 @@
 """Each head gives the same boxes, and labels that do not fit them are refused with their row."""
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
 
+from pipeline.quality import decoding, judge
 from pipeline.quality.kinds import detection
 from pipeline.quality.statistic import plain
 from pipeline.quality.task import Unfit
@@ -135,12 +138,18 @@ def test_outputs_are_decided_once_over_all_rows():
     task = Task(
         kind="detection", metric="map", title="", higher_is_better=True, ratio=True, detector=Detector(head="ssd")
     )
-    from pipeline.quality import judge
-
-    told = judge.decided(task, SSD)
+    told = judge.decided(task, SSD, Path())
     assert told.detector.outputs == {"boxes": "c", "classes": "a", "scores": "d", "count": "b"}
     none = {name: np.zeros_like(each[:1]) for name, each in SSD.items()}
     assert np.isnan(plain(detection.statistic(told, none, np.full((1, 1, 5), -1.0), PICTURE)))
     assert msgspec.structs.replace(told, detector=None) == judge.decided(
-        msgspec.structs.replace(told, detector=None), SSD
+        msgspec.structs.replace(told, detector=None), SSD, Path()
     )
+
+
+def test_a_file_that_is_sure_of_everything_is_judged_in_time(monkeypatch):
+    """Of the boxes of a row only the best are compared with each other."""
+    sure = np.concatenate([np.random.default_rng(0).random((1, 5000, 4)), np.full((1, 5000, 3), 0.5)], axis=2)
+    monkeypatch.setattr(decoding, "MOST_CANDIDATES", 20)
+    (found,) = decoding.yolo(sure, 3, PICTURE)
+    assert 0 < len(found.scores) <= 20
