@@ -161,7 +161,9 @@ def convert_table(raw: dict[str, Any], kind: type[T], path: Path | None, table: 
         near = (
             (_elsewhere(unknown[1]) or spelling.did_you_mean(unknown[1], known))
             if unknown
-            else plan_hints.of_a_model(at) or plan_hints.brackets(what, at, known) + plan_hints.without_unit(what, at)
+            else plan_hints.of_a_model(at)
+            or plan_hints.choices(what, at.removeprefix(table).lstrip("."), kind)
+            or plan_hints.brackets(what, at, known) + plan_hints.without_unit(what, at)
         )
         keys = f"Keys that may stand there: {', '.join(known)}. {page} describes each." if known else f"See {page}."
         raise PlanError(

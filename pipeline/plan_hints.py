@@ -2,12 +2,14 @@
 
 import json
 import re
+import typing
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from pipeline.safe_text import shortened
+from pipeline.spelling import did_you_mean
 
 OF_A_MODEL = {
     "constants": ("Give a number, or lists in lists with the shape of the input", "sr", "16000"),
@@ -29,6 +31,32 @@ def brackets(what: str, at: str, known: tuple[str, ...]) -> str:
     if re.match(r"expected `str`, got `(int|float|bool)`", what):
         return "Write it in quotes. "
     return ""
+
+
+def choices(what: str, at: str, kind: Any) -> str:
+    """Return a sentence with the words of which a value must be one, followed by a space; "" where it is not of that kind.
+
+    `at`: the key below `kind`, a table of the plan.
+    """
+    value = re.match(r"Invalid enum value '(.*?)'", what, re.DOTALL)
+    if value is None:
+        return ""
+    for name in filter(None, re.split(r"[.\[]", at)):
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            kind = next((field.type for field in msgspec.structs.fields(kind) if field.name == name), Any)
+    parts = list(_parts(kind))
+    words = [each for each in parts if isinstance(each, str)]
+    number = ", or a number" if int in parts else ""
+    return f"{did_you_mean(value[1], words)}It is one of {', '.join(words)}{number}. " if words else ""
+
+
+def _parts(kind: Any) -> Iterator[Any]:
+    """Yield what a type is made of: the texts of Literals, and types that have no parts."""
+    arguments = typing.get_args(kind)
+    if not arguments:
+        yield kind
+    for each in arguments:
+        yield from _parts(each)
 
 
 def of_a_model(at: str) -> str:

@@ -24,6 +24,10 @@ from tests.support.plans import MODEL, read, refused
         ("[board]\nname = true", "expected `str`, got `bool`", "Write it in quotes."),
         ('[board]\nruntimes = "1.2"', "board.runtimes: expected `object`, got `str`", 'write it in braces, { "name" = ... }'),
         ("[data]\nseed = 1", "unknown key `seed`", "write it above the first [table]"),
+        ('[task]\nhead = "yol"', "task.head: Invalid enum value 'yol'", "Did you mean yolo? It is one of ssd, yolo, anchors, boxes."),
+        ('[task]\noutputs = { box = "y" }', "task.outputs: Invalid enum value 'box' for a name", "It is one of boxes, classes, scores, count."),
+        ('[task]\nfirst_class = "list"', "task.first_class: Invalid enum value", "It is one of listed, or a number."),
+        ('[measure]\nanswers = "half"', "measure.answers: Invalid enum value 'half'", "It is one of whole, float16."),
         ("[limits]\nsize_bytes = 200.5", "limits.size_bytes: expected `int`, got `float`", ""),
     ],
 )  # fmt: skip
