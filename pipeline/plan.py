@@ -70,8 +70,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         )
         plain = msgspec.to_builtins(tables, order="deterministic")
         defaults = msgspec.to_builtins(Tables(model=ModelTable(path="-")))
-        if plain["task"] == defaults["task"]:
-            del plain["task"]
+        for name in ("task", "training"):
+            if plain[name] == defaults[name]:
+                del plain[name]
         for table, keys in NEWER.items():
             for key in keys:
                 if plain[table][key] == defaults[table][key]:

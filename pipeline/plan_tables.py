@@ -136,6 +136,19 @@ class TaskTable(Table, frozen=True):
     picture: tuple[Length, Length] | None = None
 
 
+class TrainingTable(Table, frozen=True):
+    """How passes that train learn from labels: docs/training.md."""
+
+    loss: Text | dict[Name, Text] | None = None  # of the output, or of each by its name; None: the compiled model's
+    loss_weights: dict[Name, Annotated[float, Meta(gt=0, le=1e6)]] = {}
+    class_weight: dict[Annotated[str, Meta(pattern=r"^[0-9]{1,6}$")], Annotated[float, Meta(ge=0, le=1e6)]] = {}
+
+    @property
+    def learns(self) -> bool:
+        """Return whether labels may have any form: the plan says what learns from them."""
+        return self.loss is not None
+
+
 class CompareTable(Table, frozen=True):
     baseline: Text | None = None  # a .tflite or .onnx file to judge against, measured again in the same run
 
@@ -194,6 +207,7 @@ class Tables(Table, frozen=True):
     board: BoardTable = BoardTable()
     measure: MeasureTable = MeasureTable()
     task: TaskTable = TaskTable()
+    training: TrainingTable = TrainingTable()
     compare: CompareTable = CompareTable()
     limits: LimitsTable = LimitsTable()
     host: HostTable = HostTable()

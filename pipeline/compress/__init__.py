@@ -15,6 +15,7 @@ from pipeline.compress.request import Request, files_in, identity, teachers
 from pipeline.compress.rows import place_of
 from pipeline.compress.settings import Recover
 from pipeline.compress.table import PASSES, load_pass
+from pipeline.compress.training import compiled
 from pipeline.errors import PlanError
 from pipeline.frameworks import custom_objects
 from pipeline.frameworks.saved_model_layers import has_layers
@@ -125,6 +126,8 @@ def apply(
         training=training, calibration=calibration, evaluation=evaluation, seed=seed, folder=folder,
         resume=resume, original=lambda: model if teacher is None else teacher,
     )  # fmt: skip
+    if model_format == "keras":
+        context = context._replace(compiled=compiled.of_model(model))
     if tell is not None:
         context = context._replace(tell=tell)
     if scored is not None:
@@ -152,7 +155,7 @@ def compress(
             request = Request(
                 root=str(store.root), scratch=str(scratch), folder=str(plan.folder), format=loaded.model.artifact.format,
                 model=loaded.model, data=loaded.data, steps=steps, seed=plan.tables.seed,
-                custom_objects=plan.tables.model.custom_objects,
+                custom_objects=plan.tables.model.custom_objects, training=plan.tables.training,
             )  # fmt: skip
             doing = f"compressing {loaded.model.name} ({', '.join(step.name for step in steps)})"
             return child.run(
@@ -168,6 +171,7 @@ def compress(
         plan.tables.seed,
         teachers(steps, plan.folder),
         own,
+        plan.tables.training,
         versions(*VERSIONS),
     )
     return store.remember("compress", key, Compressed, make)

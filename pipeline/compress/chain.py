@@ -20,11 +20,12 @@ from pipeline.compress.formats import FORMATS
 from pipeline.compress.formats.base import VERSIONS, Format, weigh
 from pipeline.compress.request import Request, identity, teachers
 from pipeline.compress.table import load_pass
+from pipeline.compress.training import compiled
 from pipeline.errors import EdgepressError
 from pipeline.frameworks import Array, custom_objects
 from pipeline.frameworks.types import OpenModel
 from pipeline.quality import judge
-from pipeline.records import Column, Compressed, Model, PassReport, Rows, TensorSpec
+from pipeline.records import Artifact, Compressed, Model, PassReport, Rows, TensorSpec
 from pipeline.store import Store, key_of, versions
 
 RESUME = "resume"
@@ -84,6 +85,7 @@ class Chain:
         self.format: Format = FORMATS[argument.format]
         self.done: list[object] = []  # what led to the model as it is now
         self.opened: tuple[Model, OpenModel] | None = None
+        self.compiled = compiled.read(self.store.path(argument.model.artifact)) if argument.format == "keras" else None
 
     def step(self, record: Model, i: int, step: Step) -> PassReport:
         """One pass; from the store if it was done before with the same model, settings, data and seed."""
@@ -92,7 +94,7 @@ class Chain:
         key = key_of(
             argument.model, tuple(self.done), identity(argument.data), argument.seed,
             teachers(argument.steps[: i + 1], Path(argument.folder)),
-            custom_objects.digest(argument.custom_objects, Path(argument.folder)), versions(*VERSIONS),
+            custom_objects.digest(argument.custom_objects, Path(argument.folder)), argument.training, versions(*VERSIONS),
         )  # fmt: skip
         resume = self.store.root / RESUME / key
         self.store.lease.take(f"{RESUME}/{key}")
@@ -175,6 +177,10 @@ class Chain:
             scored=original.scored,
             sequences=_steps(original),
             state=original.state,
+            outputs=tuple(each.name for each in original.outputs),
+            compiled=self.compiled,
+            learn=self.argument.training,
+            task=data.task,
             shapes={each.name: each.fixed for each in original.inputs if each.fixed is not None},
         )
 
@@ -182,16 +188,24 @@ class Chain:
         """The rows of each input, mapped: a pass may need only some of them."""
         if rows is None:
             return None
-        found = {each.name: self._mapped(each) for each in rows.inputs if not each.constant}
+        found = {each.name: self._mapped(each.artifact) for each in rows.inputs if not each.constant}
         steps = min((x.shape[1] for x in found.values()), default=1)
         of_each = (rows.rows, steps) if _steps(self.argument.model) else (rows.rows,)
         for each in rows.inputs:
             if each.constant:
-                found[each.name] = np.broadcast_to(self._mapped(each)[0], (*of_each, *each.shape))
-        return Dataset(found, None if rows.y is None else frameworks.read_rows(self.store.path(rows.y)))
+                found[each.name] = np.broadcast_to(self._mapped(each.artifact)[0], (*of_each, *each.shape))
+        targets = {each.name: self._mapped(each.artifact) for each in rows.named}
+        if rows.targets is not None:
+            targets[""] = self._mapped(rows.targets)
+        return Dataset(
+            found,
+            None if rows.y is None else frameworks.read_rows(self.store.path(rows.y)),
+            targets,
+            None if rows.weights is None else self._mapped(rows.weights),
+        )
 
-    def _mapped(self, column: Column) -> Array:
-        found: Array = np.load(self.store.path(column.artifact), mmap_mode="r", allow_pickle=False)
+    def _mapped(self, artifact: Artifact) -> Array:
+        found: Array = np.load(self.store.path(artifact), mmap_mode="r", allow_pickle=False)
         return found
 
     def _answer(self, record: Model, model: OpenModel) -> Model:

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.child import Tell
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasModel
+from pipeline.plan_tables import TrainingTable
+from pipeline.records import Task
 
 
 class Dataset(NamedTuple):
     """Rows (rows, ...) of each input by its name, and integer labels (rows,). For a model with one input, `x` may be its rows alone.
+
+    `targets`: labels of any form (rows, ...) of outputs by their names; under "" those that name none. `weights` (rows,): how much each
+    row counts in a training.
 
     The rows may be mapped from files larger than memory: take batches of them. An input that is the same in each row may be
     np.broadcast_to(value, (rows, ...)), which takes no memory.
@@ -18,6 +23,8 @@ class Dataset(NamedTuple):
 
     x: Array | Mapping[str, Array]
     y: Array | None = None
+    targets: Mapping[str, Array] = {}
+    weights: Array | None = None
 
     @property
     def rows(self) -> int:
@@ -44,3 +51,7 @@ class Context(NamedTuple):
     sequences: bool = False  # a row is a sequence of steps
     state: tuple[tuple[str, str], ...] = ()  # (input, output): what the model passes from one step to the next
     shapes: Mapping[str, tuple[int, ...]] = {}  # of whole inputs in one inference, where the plan or its rows say them
+    outputs: tuple[str, ...] = ()  # their names when the model came, in order; (): as they are: a pass may rename them
+    compiled: Mapping[str, Any] | None = None  # what the model's file keeps of compile(): loss, loss_weights
+    learn: TrainingTable = TrainingTable()
+    task: Task | None = None

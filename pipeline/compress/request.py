@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.compress.base import Step
+from pipeline.plan_tables import TrainingTable
 from pipeline.records import Data, Model, Record
 
 
@@ -20,12 +21,14 @@ class Request(Record, frozen=True):
     steps: tuple[Step, ...]
     seed: int
     custom_objects: str | None = None  # "module:function" in the plan's folder
+    training: TrainingTable = TrainingTable()
 
 
 def identity(data: Data) -> tuple[object, ...]:
     """Return what of the data can change a pass's answer."""
     sets = (data.training, data.calibration, data.evaluation)
-    return (*(None if rows is None else (rows.inputs, rows.y, rows.targets) for rows in sets), data.task)
+    of_sets = [None if rows is None else (rows.inputs, rows.y, rows.targets, rows.named, rows.weights) for rows in sets]
+    return (*of_sets, data.task)
 
 
 def teachers(steps: tuple[Step, ...], folder: Path) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     KerasTensor: TypeAlias = keras.KerasTensor  # symbolic, in a graph
     KerasVariable: TypeAlias = keras.Variable
     KerasCallback: TypeAlias = keras.callbacks.Callback
+    KerasLoss: TypeAlias = keras.losses.Loss
     TfTensor: TypeAlias = tf.Tensor  # with values, or in a tf.function that is being traced
     TfVariable: TypeAlias = tf.Variable
     TfSpec: TypeAlias = tf.TensorSpec
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     OnnxArgument: TypeAlias = onnxruntime.NodeArg  # an input or output of a session
     OnnxReader: TypeAlias = CalibrationDataReader  # of calibration rows
 else:
-    KerasModel = KerasLayer = KerasNode = KerasTensor = KerasVariable = KerasCallback = Any
+    KerasModel = KerasLayer = KerasNode = KerasTensor = KerasVariable = KerasCallback = KerasLoss = Any
     TfTensor = TfVariable = TfSpec = TfFunction = TfliteConverter = Any
     OnnxModel = OnnxGraph = OnnxFunction = OnnxNode = OnnxTensor = OnnxValue = OnnxArgument = OnnxReader = Any
 

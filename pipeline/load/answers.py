@@ -11,7 +11,7 @@ from pipeline import frameworks, units
 from pipeline.child import Tell
 from pipeline.errors import CannotRunError, DataError, ModelError, PlanError, StageError
 from pipeline.frameworks import Array, Runner
-from pipeline.load import detector_outputs, fit, guessed_task, label_notes, raw_rows
+from pipeline.load import detector_outputs, fit, guessed_task, label_notes, named_labels, raw_rows
 from pipeline.load.plan_names import check_names
 from pipeline.load.request import Request
 from pipeline.quality import judge
@@ -54,6 +54,7 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
     if data.task is not None:
         data, scored = _of_task(data, data.task, argument, runner.outputs)
         model = msgspec.structs.replace(model, scored=scored)
+    data = named_labels.fitted(data, runner.outputs, model.scored if data.task is not None else None, data.task, store)
     for name in fit.SETS:
         rows = getattr(data, name)
         if rows is not None and rows.y is not None:

@@ -9,7 +9,7 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class Request(Record, frozen=True):
     folder: str  # of the plan
     sources: dict[str, str]  # training, calibration, evaluation -> what the plan says
     nonfinite: bool  # of the evaluation rows
-    targets: bool  # labels are those of a task, of any form
+    targets: tuple[str, ...]  # the sets whose labels may have any form
     boxes: str | None = None  # the file of [task] labels
     first_class: int | str | None = None  # as [task] has it
     preprocess: str | None = None  # the function of [task] preprocess
@@ -82,7 +82,7 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
             folder=str(plan.folder),
             sources=sources,
             nonfinite=table.nonfinite,
-            targets=plan.tables.task.kind not in (None, "classification") or plan.tables.task.postprocess is not None,
+            targets=_of_any_form(plan),
             boxes=plan.tables.task.labels,
             first_class=plan.tables.task.first_class,
             preprocess=plan.tables.task.preprocess,
@@ -91,6 +91,13 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
             read_all, request, Data, progress.step, doing="reading [data]",
             limits=child_watch.of_plan(plan.tables.host), say=progress.say, fault=DataError, crashed=CRASHED,
         )  # fmt: skip
+
+
+def _of_any_form(plan: Plan) -> tuple[str, ...]:
+    """Return the sets whose labels may have any form: what a task is judged by, and what a loss or a function of the plan learns from."""
+    if plan.tables.task.kind not in (None, "classification") or plan.tables.task.postprocess is not None:
+        return ("evaluation", "calibration", "training")
+    return ("training",) if plan.tables.training.learns else ()
 
 
 def read_all(argument: Request, tell: Tell) -> Data:
@@ -107,7 +114,7 @@ def read_all(argument: Request, tell: Tell) -> Data:
             tell(done, len(argument.sources), f"{news}: {note}")
 
         nonfinite = argument.nonfinite and name == "evaluation"
-        stage = Stage(Path(tempfile.mkdtemp()), key, say, nonfinite=nonfinite, targets=argument.targets)
+        stage = Stage(Path(tempfile.mkdtemp()), key, say, nonfinite=nonfinite, targets=name in argument.targets)
         source, digest = _source(text, key, folder, stage)
         if argument.boxes is not None and name == "evaluation":
             source, digest = _with_boxes(source, digest, argument, stage)
@@ -122,7 +129,7 @@ def read_all(argument: Request, tell: Tell) -> Data:
 
         # The answers of a first reading hold for as long as the source and the evaluation set are the same.
         found[name], _ = store.remember(
-            "rows", key_of("rows", digest, evaluation_key, nonfinite, argument.targets, versions("numpy")), Rows, make
+            "rows", key_of("rows", digest, evaluation_key, nonfinite, stage.targets, versions("numpy")), Rows, make
         )
         shutil.rmtree(stage.folder)
         if name == "evaluation":
@@ -143,7 +150,9 @@ def _source(text: str, key: str, folder: Path, stage: Stage) -> tuple[Callable[[
     if FUNCTION.fullmatch(text):
         staged = data_function.staged(text, key, folder, stage)
         columns = [(name, file.sha256) for name, file in staged.columns.items()]
-        return lambda: staged, key_of(columns, staged.labels and staged.labels.sha256)
+        named = [(name, file.sha256) for name, file in staged.named.items()]
+        parts = [each and each.sha256 for each in (staged.labels, staged.weights)]
+        return lambda: staged, key_of(columns, named, *parts)
     path = (folder / Path(text).expanduser()).resolve()
     try:
         if path.suffix.lower() != ".npz" or path.is_dir():
@@ -173,26 +182,26 @@ def _with_boxes(
     path, first = (Path(argument.folder) / Path(argument.boxes or "").expanduser()).resolve(), argument.first_class
 
     def both() -> Staged:
-        columns, labels, _ = source()
-        if labels is not None:
+        staged = source()
+        if staged.labels is not None:
             raise DataError(
                 f"{LABELS_KEY} names {path.name}, and the rows of {stage.key} have labels, too",
                 hint="Leave out one of them: labels or y of the rows, or labels of [task].",
             )
-        rows = next(iter(columns.values())).rows
+        rows = next(iter(staged.columns.values())).rows
         boxes = coco.boxes_of(
             path, rows, LABELS_KEY, "listed" if first == "listed" else None if first is None else int(first)
         )
         writer = ColumnWriter(stage.folder / "boxes", boxes.shape[1:], boxes.dtype, rows)
         writer.add(boxes)
-        return Staged(columns, writer.done())
+        return staged._replace(labels=writer.done())
 
     with path.open("rb") as file:
         return both, key_of(digest, hashlib.file_digest(file, "sha256").hexdigest(), first)
 
 
 def _rows(staged: Staged, stage: Stage, seen: EvaluationRows | None, store: Store) -> Rows:
-    columns, labels = staged.columns, staged.labels
+    columns, labels, named, weights, _ = staged
     rows = next(iter(columns.values())).rows
     dropped, key = 0, stage.key
     described = [(Described(name, each.shape, each.dtype.name), each.path) for name, each in columns.items()]
@@ -214,14 +223,19 @@ def _rows(staged: Staged, stage: Stage, seen: EvaluationRows | None, store: Stor
             file = writer.done()
         return store.put_file(file.path, "npy", file.sha256)
 
-    return Rows(
-        inputs=tuple(
+    def recorded(files: Mapping[str, ColumnFile]) -> tuple[Column, ...]:
+        return tuple(
             Column(name=name, artifact=put(each), shape=each.shape, dtype=each.dtype.name)
-            for name, each in columns.items()
-        ),
+            for name, each in files.items()
+        )
+
+    return Rows(
+        inputs=recorded(columns),
         y=None if labels is None or stage.targets else put(labels),
         targets=put(labels) if labels is not None and stage.targets else None,
         one_hot=staged.one_hot,
+        named=recorded(named),
+        weights=None if weights is None else put(weights),
         rows=rows - dropped,
         dropped_rows=dropped,
     )

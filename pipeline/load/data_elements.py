@@ -10,7 +10,7 @@ from pipeline.frameworks import Array
 from pipeline.load import data_labels
 from pipeline.safe_text import shortened
 
-GIVE = "Give x, (x, y), or a dict of rows by the names of inputs; y is an integer."
+GIVE = "Give x, (x, y), or a dict of rows by the names of inputs; y is an integer, or a dict of labels by the names of outputs."
 
 
 class Element(NamedTuple):
@@ -43,18 +43,20 @@ class Element(NamedTuple):
 
 def element_of(value: object, text: str, key: str, before: int) -> Element:
     """Return arrays by name, out of x, (x, y), a dict or (dict, y). DataError says what it is instead; `before`: rows were taken."""
-    x, y = value, None
+    x, y, weights = value, None, None
     if isinstance(value, tuple) or (isinstance(value, list) and _holds_arrays(value)):
-        if len(value) not in (1, 2):
+        if len(value) not in (1, 2, 3) or (len(value) == 3 and key != "data.training"):
             raise DataError(
                 f"{key}: {text} gave {len(value)} values together",
-                hint="Several inputs go by their names, in a dict; weights of rows are left out. " + GIVE,
+                hint="Several inputs go by their names, in a dict; only training rows have weights, (x, y, weight). "
+                + GIVE,
             )
-        x, y = value[0], value[1] if len(value) == 2 else None
+        x, y, weights = (*value, None, None)[:3]
     columns = x if isinstance(x, Mapping) else {"x": x}
     if not columns:
         raise DataError(f"{key}: {text} gave an empty {type(x).__name__}", hint=GIVE)
-    labels = None if y is None else _array(y, text, key, before)
+    columns = {**columns, **data_labels.as_columns(y, weights)}
+    labels = None if y is None or isinstance(y, Mapping) else _array(y, text, key, before)
     return Element({str(name): _array(each, text, key, before) for name, each in columns.items()}, labels)
 
 
@@ -104,10 +106,16 @@ def is_batch(element: Element, batches: bool) -> bool:
 
     Labels decide where there are any: one for a row, several for a batch.
     """
-    labels = element.labels if element.labels is not None else element.columns.get(data_labels.LABELS)
+    columns = element.columns
+    named = next((name for name in (data_labels.LABELS, *columns) if name in columns and _says_batch(name)), "")
+    labels = element.labels if element.labels is not None else columns.get(named)
     if labels is None:
         return batches
     if labels.ndim == 0:
         return False
-    inputs = [array for each, array in element.columns.items() if array is not labels]
+    inputs = [array for each, array in columns.items() if not _says_batch(each)]
     return batches or (bool(inputs) and all(array.ndim and len(array) == len(labels) for array in inputs))
+
+
+def _says_batch(name: str) -> bool:
+    return name == data_labels.LABELS or name.startswith(data_labels.NAMED)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.errors import DataError, PlanError
 from pipeline.frameworks import Array
-from pipeline.load import data_iterables
+from pipeline.load import data_iterables, data_labels
 from pipeline.load.data_columns import rows_at_once
 from pipeline.load.data_iterables import failed, words_of
 from pipeline.load.data_stage import Stage, Staged, Whole
@@ -21,21 +21,24 @@ def staged(text: str, key: str, folder: Path, stage: Stage) -> Staged:
     answer = _called(text, key, folder)
     if data_iterables.is_iterable(answer):
         return stage.rows(data_iterables.elements(answer, text, key))
-    x, y = answer, None
+    x, y, weights = answer, None, None
     if isinstance(answer, tuple | list) and len(answer) == 2:
         x, y = answer
+    elif isinstance(answer, tuple) and len(answer) == 3 and key == "data.training":
+        x, y, weights = answer
     elif isinstance(answer, tuple | list) and not answer:
         raise DataError(f"{key} is empty: {text} returned an empty {type(answer).__name__}", hint="Return rows.")
     if isinstance(answer, list) and all(isinstance(each, Mapping | tuple) for each in answer):
         rows = _of_list(answer)
         if rows is None:
             return stage.rows(data_iterables.elements(answer, text, key))
-        x, y = rows, None
+        x, y, weights = rows, None, None
     columns = x if isinstance(x, Mapping) else {"x": x}
     if not columns:
         raise DataError(f"{key}: {text} returned an empty {type(x).__name__}", hint="Return rows for each input.")
+    columns = {**columns, **data_labels.as_columns(y, weights)}
     arrays = {str(name): _array(each, text, key, str(name)) for name, each in columns.items()}
-    labels = None if y is None else _array(y, text, key, "the labels")
+    labels = None if y is None or isinstance(y, Mapping) else _array(y, text, key, "the labels")
     return stage.whole({name: whole(each) for name, each in arrays.items()}, None if labels is None else whole(labels))
 
 

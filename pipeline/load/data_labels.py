@@ -1,6 +1,6 @@
 """Labels: one integer for each row, the number of its class."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
@@ -10,6 +10,18 @@ from pipeline.frameworks import Array
 
 LABELS, MAYBE_LABELS = "labels", "y"
 """Names of arrays that hold labels: `y` does unless there is `labels`, or it cannot be labels. A model may have an input named y."""
+
+
+NAMED = "labels."
+"""With the name of an output after it: what holds that output's labels, where there are several outputs."""
+
+WEIGHTS = "sample_weight"
+"""The array that says how much each training row counts."""
+
+
+def is_no_input(name: str, key: str) -> bool:
+    """Return whether an array of this name holds labels of one output, or weights, and never rows of an input."""
+    return name.startswith(NAMED) or (name == WEIGHTS and key == "data.training")
 
 
 def name_of_labels(names: Collection[str]) -> str | None:
@@ -30,6 +42,26 @@ def labels_error(y: Array, rows: int, key: str) -> DataError | None:
     if y.dtype == np.uint64 and y.size and int(y.max()) > np.iinfo(np.int64).max:
         return DataError(f"{key}: its largest label is {int(y.max())}, which is not a class", hint=_hint(y))
     return None
+
+
+def as_columns(y: object, weights: object) -> dict[str, object]:
+    """Return labels by the names of outputs, and weights, as the columns that they are in a file."""
+    found = {f"{NAMED}{name}": each for name, each in y.items()} if isinstance(y, Mapping) else {}
+    return found if weights is None else {**found, WEIGHTS: weights}
+
+
+def check_named(names: Collection[str], unnamed: bool, weights: tuple[int, ...] | None, key: str) -> None:
+    """Raise DataError for labels with and without the name of an output; `weights` is the shape of a row's weight."""
+    if names and unnamed:
+        raise DataError(
+            f"{key} has labels of the output '{next(iter(names)).removeprefix(NAMED)}', and labels that name none",
+            hint=f"Give all labels by the names of their outputs: {NAMED}NAME in a file, or (x, {{'NAME': labels}}) from a function.",
+        )
+    if weights not in (None, (), (1,)):
+        raise DataError(
+            f"{key}: {WEIGHTS} has the shape {weights} for a row, and is one number for each row",
+            hint="Give an array of shape (rows,): 1 counts as usual, 2 as two such rows, 0 not at all.",
+        )
 
 
 def other_count(rows: int, labels: int, key: str) -> DataError:
@@ -74,4 +106,7 @@ def _hint(y: Array) -> str:
         return f"They are whole numbers: give them as integers, y.astype('int64').{input_}"
     if y.ndim == 2:
         return f"Give the number of the class from 0; of one-hot rows take y.argmax(axis=1).{input_}"
-    return "Give the number of the class from 0; leave y out for a model that is not a classifier."
+    return (
+        "Give the number of the class from 0. Labels of another form need [task] kind, or, to be learned from, [training] loss; else "
+        "leave y out for a model that is not a classifier."
+    )

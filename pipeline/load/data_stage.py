@@ -31,10 +31,12 @@ class Whole(NamedTuple):
 
 
 class Staged(NamedTuple):
-    """All columns of one set, and its labels, int64 (rows,)."""
+    """All columns of one set, and its labels: int64 (rows,), or those of a task; those of each output by its name; weights (rows,)."""
 
     columns: dict[str, ColumnFile]
     labels: ColumnFile | None
+    named: Mapping[str, ColumnFile] = {}
+    weights: ColumnFile | None = None
     one_hot: int | None = None  # labels were rows of this many zeros and ones
 
 
@@ -118,6 +120,17 @@ class Stage:
         self, columns: dict[str, ColumnFile], labels: ColumnFile | None, rows: int, name: str | None
     ) -> Staged:
         """Decide what `labels` are: what is called y and cannot be labels is a column of that name."""
+        named = {each: columns[each] for each in columns if data_labels.is_no_input(each, self.key)}
+        columns = {each: file for each, file in columns.items() if each not in named}
+        weights = named.pop(data_labels.WEIGHTS, None)
+        found = self._unnamed(columns, labels, rows, name)
+        data_labels.check_named(named, found.labels is not None, weights and weights.shape, self.key)
+        of_outputs = {each.removeprefix(data_labels.NAMED): file for each, file in named.items()}
+        return found._replace(named=of_outputs, weights=weights)
+
+    def _unnamed(
+        self, columns: dict[str, ColumnFile], labels: ColumnFile | None, rows: int, name: str | None
+    ) -> Staged:
         if not columns:
             raise DataError(
                 f"{self.key} has no array named x, only {name or 'labels'}",
@@ -130,7 +143,7 @@ class Stage:
                 raise data_labels.other_count(rows, labels.rows, self.key)
             return Staged(columns, labels)
         if name != data_labels.MAYBE_LABELS and self._are_one_hot(labels, rows):
-            return Staged(columns, self._classes_of(labels, rows), labels.shape[0])
+            return Staged(columns, self._classes_of(labels, rows), one_hot=labels.shape[0])
         array: Array = np.load(labels.path, mmap_mode="r", allow_pickle=False)
         error = data_labels.labels_error(array, rows, self.key)
         if error is None:

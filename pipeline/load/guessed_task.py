@@ -57,4 +57,4 @@ def _labels(rows: Rows, store: Store) -> Array:
 
 
 def _as_targets(rows: Rows | None) -> Rows | None:
-    return None if rows is None else msgspec.structs.replace(rows, y=None, targets=rows.y)
+    return None if rows is None else msgspec.structs.replace(rows, y=None, targets=rows.y or rows.targets)

@@ -60,6 +60,8 @@ class Rows(Record, frozen=True):
     rows: int
     targets: Artifact | None = None
     one_hot: int | None = None  # `y` was given as rows of this many zeros with a single 1
+    named: tuple[Column, ...] = ()  # labels of outputs, by the output's name, where they were given so
+    weights: Artifact | None = None  # of training rows: how much each counts, (rows,) or (rows, 1)
     dropped_rows: int = 0  # left out because the same row is in the evaluation set
 
 

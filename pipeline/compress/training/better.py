@@ -11,6 +11,7 @@ from pipeline.compress.context import Context
 from pipeline.compress.rows import outputs_of
 from pipeline.compress.settings import Recover
 from pipeline.compress.training import batch_norm, distillation
+from pipeline.compress.training.labels import Learned
 from pipeline.compress.training.objective import Objective
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasVariable
@@ -38,6 +39,8 @@ class Trial:
 
     def __init__(self, objective: Objective, how: Recover, context: Context, untrained: Untrained) -> None:
         self.objective, self.how, self.context, self.untrained = objective, how, context, untrained
+        # Right answers are what a classifier is for; the parts of a loss are comparable with each other alone.
+        self.counts = len(objective.labels) == 1 and objective.counted is not None and objective.weights is None
         self.variables = [*objective.student.model.weights, *untrained.hidden]
         self.rows = objective.held if len(objective.held) else objective.chosen
         self.answer = distillation.answers_of(objective.student)
@@ -75,17 +78,35 @@ class Trial:
             variable.assign(value)
 
     def _errors(self) -> Array:
-        """(rows, what judges): whether the class is wrong, where there are labels; and of each output that a teacher judges, how far its
-        answer is from the teacher's, as a share of their variance where there are several outputs.
+        """(rows, what judges): whether the class is wrong, where labels are classes and nothing else is learned from labels; else the
+        loss of each output that learns from them; and of each output that a teacher judges, how far its answer is from the teacher's, as
+        a share of their variance where there are several outputs.
         """
         answers = self._asked(None)
         found = []
-        if self.objective.y is not None:
-            scores = answers[self.objective.scored].astype(np.float64)
-            wrong = scores.argmax(-1) != self.objective.y[self.rows]
-            found.append((wrong | ~np.isfinite(scores).all(-1)).astype(np.float64))
+        for each in self.objective.labels:
+            if self.counts:
+                scores = answers[each.place].astype(np.float64)
+                wrong = scores.argmax(-1) != each.take(self.rows)
+                found.append((wrong | ~np.isfinite(scores).all(-1)).astype(np.float64))
+            else:
+                found.append(self._lost(each, answers[each.place]))
         found += [self._apart(place, answers[place].astype(np.float64)) for place in self.objective.judged]
         return np.stack(found, axis=1)
+
+    def _lost(self, learned: Learned, answers: Array) -> Array:
+        """Return the loss of each row by its labels, times its weight in the training."""
+        import tensorflow as tf
+
+        labels, found = learned.take(self.rows), []
+        for start in range(0, len(answers), distillation.BATCH_ROWS):
+            part = slice(start, start + distillation.BATCH_ROWS)
+            lost = np.asarray(learned.loss.of_rows(tf.constant(labels[part]), tf.constant(answers[part])), np.float64)
+            found.append(np.broadcast_to(lost, len(answers[part])))  # one number for all, where the loss gives no more
+        of_rows = self.objective.weights
+        weights = 1.0 if of_rows is None else of_rows.take(self.rows)
+        known: Array = np.nan_to_num(learned.weight * weights * np.concatenate(found), nan=WORST, posinf=WORST)
+        return known
 
     def _apart(self, place: int, answers: Array) -> Array:
         assert self.wanted is not None  # a teacher judges
@@ -112,11 +133,19 @@ class Trial:
         rows = f"{units.counted(len(before), 'row')} {which}"
         was, now = list(before.mean(0)), list(after.mean(0))
         told = []
-        if self.objective.y is not None:
-            share, then = 1 - was.pop(0), 1 - now.pop(0)
-            told.append(
-                f"of {rows}, {units.percent(share)} were right before the training and {units.percent(then)} after it"
-            )
+        weighted = "" if self.objective.weights is None else "weighted "
+        for each in self.objective.labels:
+            one, other = was.pop(0), now.pop(0)
+            if self.counts:
+                told.append(
+                    f"of {rows}, {units.percent(1 - one)} were right before the training and {units.percent(1 - other)} after it"
+                )
+            else:
+                output = f" of '{each.name}'" if len(self.names) > 1 else ""
+                told.append(
+                    f"{'' if told else f'on {rows}, '}the {weighted}{each.loss.name}{output} was {units.number(one)} before the training and "
+                    f"{units.number(other)} after it"
+                )
         several = len(self.names) > 1
         for place, one, other in zip(self.objective.judged, was, now, strict=True):
             classes = self.objective.student.kinds[place] == "classes"

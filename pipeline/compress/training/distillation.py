@@ -1,7 +1,7 @@
 """Learning from a teacher: its softened answers, and what its layers see on the way to them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -39,22 +39,22 @@ def softened_divergence(teacher: TfTensor, student: TfTensor, temperature: float
     return temperature**2 * tf.reduce_mean(each)
 
 
-def distillation_loss(teacher: TfTensor, student: TfTensor, labels: TfTensor | None, settings: Distill) -> TfTensor:
-    """Weight T^2 KL(teacher || student) + (1 - weight) cross entropy(labels, student), a scalar.
+def distillation_loss(teacher: TfTensor, student: TfTensor, of_labels: TfTensor | None, settings: Distill) -> TfTensor:
+    """Weight T^2 KL(teacher || student) + (1 - weight) `of_labels`, a scalar.
 
-    `teacher` and `student` are logits (rows, classes), `labels` (rows,) integers; None where weight is 1.
+    `teacher` and `student` are logits (rows, classes), `of_labels` is the loss of the labels; None where weight is 1.
     """
     soft = softened_divergence(teacher, student, settings.temperature)
-    if labels is None:
+    if of_labels is None:
         return settings.weight * soft
-    return settings.weight * soft + (1 - settings.weight) * cross_entropy(labels, student)
+    return settings.weight * soft + (1 - settings.weight) * of_labels
 
 
-def cross_entropy(labels: TfTensor, scores: TfTensor) -> TfTensor:
-    """Mean over the rows; `scores` are logits (rows, classes)."""
+def cross_entropy_of_rows(labels: TfTensor, scores: TfTensor) -> TfTensor:
+    """Return that of each row, (rows,); `scores` are logits (rows, classes), `labels` (rows,) integers."""
     import tensorflow as tf
 
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=scores))
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=scores)
 
 
 def mean_square(one: TfTensor, other: TfTensor) -> TfTensor:
@@ -153,17 +153,19 @@ class Teacher(NamedTuple):
         self,
         x: Sequence[TfTensor],
         soft: Sequence[TfTensor] | None,
-        labels: TfTensor | None,
+        of_labels: Mapping[int, TfTensor],
         features: Sequence[TfTensor],
         answers: Sequence[TfTensor],
     ) -> list[TfTensor]:
-        """What is to be added up. `soft`: the cached answers for these rows. `features` and `answers` are the student's."""
+        """What is to be added up. `soft`: the cached answers for these rows. `of_labels`: the losses of outputs that learn from labels
+        too. `features` and `answers` are the student's.
+        """
         wanted: Sequence[TfTensor] = ()
         if soft is None:
             wanted, all_answers = self.forward(x, training=False)
             soft = [all_answers[place] for place in self.learned]
         losses = [
-            self._loss(place, want, answers[place], scale, labels)
+            self._loss(place, want, answers[place], scale, of_labels.get(place))
             for place, want, scale in zip(self.learned, soft, self.scales, strict=True)
         ]
         if features:
@@ -172,11 +174,12 @@ class Teacher(NamedTuple):
                 losses.append(self.settings.feature_weight * mean_square(want, compared))
         return losses
 
-    def _loss(self, place: int, want: TfTensor, have: TfTensor, scale: float, labels: TfTensor | None) -> TfTensor:
+    def _loss(self, place: int, want: TfTensor, have: TfTensor, scale: float, of_labels: TfTensor | None) -> TfTensor:
         if self.forward.kinds[place] != "classes":
-            return mean_square(want, have) / scale
-        if place == self.scored:
-            return distillation_loss(want, have, labels, self.settings)
+            soft = mean_square(want, have) / scale
+            return soft if of_labels is None else self.settings.weight * soft + (1 - self.settings.weight) * of_labels
+        if place == self.scored or of_labels is not None:
+            return distillation_loss(want, have, of_labels, self.settings)
         return softened_divergence(want, have, self.settings.temperature)
 
 

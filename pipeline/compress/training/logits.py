@@ -68,6 +68,26 @@ def answers_probabilities(model: KerasModel, x: Sequence[Array], output: int = 0
     return bool((answers >= 0).all() and np.allclose(answers.sum(axis=-1), 1, atol=1e-3))
 
 
+def is_distribution(model: KerasModel, answers: Array, output: int) -> bool:
+    """Return whether these answers of an output are probabilities along the last axis: by its last layer, else by themselves."""
+    if final_softmax(model, output) is not None:
+        return True
+    values = np.asarray(answers, np.float32)
+    return bool((values >= 0).all() and np.allclose(values.sum(axis=-1), 1, atol=1e-3))
+
+
+def is_probability(model: KerasModel, answers: Array, output: int) -> bool:
+    """Return whether each of these answers is a probability of its own: a sigmoid's are, a layer's without activation are not."""
+    import keras
+
+    last = model.outputs[output]._keras_history.operation  # noqa: SLF001 - where Keras keeps the graph
+    activation = getattr(last, "activation", None)
+    if activation in (keras.activations.sigmoid, keras.activations.hard_sigmoid):
+        return True
+    values = np.asarray(answers, np.float32)
+    return activation is not keras.activations.linear and bool(((values >= 0) & (values <= 1)).all())
+
+
 def as_logits(answers: TfTensor, *, probabilities: bool) -> TfTensor:
     """Return float32 logits; of probabilities the logarithm, which a softmax turns back into them."""
     import tensorflow as tf

@@ -39,7 +39,7 @@ def recover(
 ) -> tuple[str, ...]:  # fmt: skip
     """Train the model in place, and return notes on it.
 
-    Adam, the learning rate falling to zero along a cosine; cross entropy with the labels, and with `how.distill` the teacher's answers
+    Adam, the learning rate falling to zero along a cosine; the loss of the labels, and with `how.distill` the teacher's answers
     too. With `hold_zeros`, weights of kernels that were pruned to zero stay zero. The order of the rows depends on the seed and the epoch alone, and with
     `context.resume` each epoch's end is kept: the same call continues from there and ends with the same weights, bit for bit.
 
@@ -55,7 +55,7 @@ def recover(
         notes = Training(goal, how, context, callbacks).run()
     if how.recalibrate:
         batch_norm.recalibrate(model, context)
-    return (*notes, *trial.better())
+    return (*goal.notes, *notes, *trial.better())
 
 
 def without_training_state(model: KerasModel) -> KerasModel:
@@ -181,7 +181,7 @@ class Training:
             called.on_train_batch_end(i, {"loss": float(loss)})
             rows = len(batch["x"][0])
             total, correct, seen = total + float(loss) * rows, correct + int(right), seen + rows
-            accuracy = correct / seen if self.objective.labelled else None
+            accuracy = correct / seen if self.objective.counted is not None else None
             last = i + 1 == self.objective.steps  # the end of an epoch is reported when it is kept
             if not last and time.monotonic() - self.told >= TELL_SECONDS:
                 self._tell(epoch * self.objective.steps + i + 1, epoch, total / seen, accuracy)

@@ -7,18 +7,20 @@ import numpy as np
 
 from pipeline import frameworks, units
 from pipeline.compress.context import Context
-from pipeline.compress.rows import Batches, outputs_of, refuse_steps, scored_of
+from pipeline.compress.rows import Batches, called, outputs_of, refuse_steps, scored_of
 from pipeline.compress.settings import Distill, PassSettings, Recover
 from pipeline.compress.training import distillation, logits
 from pipeline.compress.training.checkpoint import digest_of
 from pipeline.compress.training.distillation import Forward, Kind, Teacher
+from pipeline.compress.training.labels import Labels, Learned, learned_from
+from pipeline.compress.training.weights import RowWeights, weights_of
 from pipeline.errors import DataError, StageError
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasModel, KerasVariable, TfSpec, TfTensor
 from pipeline.records import TensorSpec
 
 Batch = dict[str, list[Array]]
-"""x: of each input; y: the labels; soft: the teacher's answers of each output that it teaches."""
+"""x: of each input; y: the labels of each output that learns from some; weights: of the rows; soft: the teacher's answers of each output that it teaches."""
 
 EVALUATION_ROWS = 1000  # for the accuracy that is shown after each epoch: its standard error is at most 1.6 points
 IDENTITY_ROWS = 64
@@ -30,24 +32,26 @@ training is compared with its beginning."""
 class Objective(NamedTuple):
     student: Forward
     x: Batches
-    y: Array | None  # None: nothing is learned from labels
+    labels: tuple[Learned, ...]  # the outputs that learn from labels; (): nothing does
     chosen: Array  # the rows of x to train on, ascending
     held: Array  # the rows of x that are not trained on and compare, ascending; empty where there are fewer than HELD_SHARE
     steps: int  # in an epoch
     seed: int
-    scored: int  # the output that labels are of
     teacher: Teacher | None
     evaluated: Callable[[], str]  # ", 91.20 % of 1,000 evaluation rows"
+    notes: tuple[str, ...] = ()  # which loss is learned by
+    weights: RowWeights | None = None  # of the rows, in what is learned from labels; None: all count alike
 
     @property
-    def labelled(self) -> bool:
-        return self.y is not None
+    def counted(self) -> Learned | None:
+        """The output whose right answers are counted: scores of classes."""
+        return next((each for each in self.labels if each.loss.of is None), None)
 
     @property
     def judged(self) -> list[int]:
         """The outputs that only the teacher can judge."""
         learned = () if self.teacher is None else self.teacher.learned
-        return [each for each in learned if not (self.labelled and each == self.scored)]
+        return [each for each in learned if each not in {label.place for label in self.labels}]
 
     @property
     def variables(self) -> list[KerasVariable]:
@@ -55,11 +59,11 @@ class Objective(NamedTuple):
 
     def identity(self) -> tuple[object, ...]:
         """Return what a resumed training must have in common with the one that was stopped. (Some of x stands for all of it.)"""
-        some = [each for x in self.x.columns for each in (np.ascontiguousarray(x[:IDENTITY_ROWS]), np.array(x.shape))]
-        return digest_of([self.chosen, *some, *self._labels()]), self.steps, self.scored
-
-    def _labels(self) -> list[Array]:
-        return [] if self.y is None else [self.y]
+        columns = [*self.x.columns, *(each.y for each in self.labels)]
+        some = [each for x in columns for each in (np.ascontiguousarray(x[:IDENTITY_ROWS]), np.array(x.shape))]
+        losses = [(each.place, each.loss.name, each.weight) for each in self.labels]
+        weights = [] if self.weights is None else [self.weights.take(np.arange(len(self.x)))]
+        return digest_of([self.chosen, *some, *weights]), self.steps, losses
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield every row once, in an order of this seed and epoch, in batches of one size or one row less."""
@@ -69,8 +73,10 @@ class Objective(NamedTuple):
             positions = np.sort(part)  # one way through a file that x is mapped from
             rows = self.chosen[positions]
             batch = {"x": self.x.take(rows)}
-            if self.y is not None:
-                batch["y"] = [self.y[rows].astype(np.int32)]
+            if self.labels:
+                batch["y"] = [each.take(rows) for each in self.labels]
+            if self.weights is not None:
+                batch["weights"] = [self.weights.take(rows)]
             if soft is not None:
                 batch["soft"] = [each[positions] for each in soft]
             yield batch
@@ -89,22 +95,28 @@ class Objective(NamedTuple):
         import tensorflow as tf
 
         features, answers = self.student(batch["x"], training=True)
-        labels = batch["y"][0] if "y" in batch else None
-        losses = []
-        if labels is not None and (self.teacher is None or self.scored not in self.teacher.learned):
-            losses.append(distillation.cross_entropy(labels, answers[self.scored]))
+        weights = batch["weights"][0] if "weights" in batch else None
+        of_labels = {
+            each.place: each.weight * each.loss.mean(y, answers[each.place], weights)
+            for each, y in zip(self.labels, batch.get("y", ()), strict=True)
+        }
+        taught = () if self.teacher is None else self.teacher.learned
+        losses = [loss for place, loss in of_labels.items() if place not in taught]
         if self.teacher is not None:
-            losses += self.teacher.losses(batch["x"], batch.get("soft"), labels, features, answers)
+            losses += self.teacher.losses(batch["x"], batch.get("soft"), of_labels, features, answers)
         loss = losses[0] if len(losses) == 1 else tf.add_n(losses)
-        if labels is None:
+        counted = self.counted
+        if counted is None:
             return loss, tf.constant(0)
-        right = tf.equal(tf.argmax(answers[self.scored], -1, output_type=tf.int32), labels)
+        right = tf.equal(
+            tf.argmax(answers[counted.place], -1, output_type=tf.int32), batch["y"][self.labels.index(counted)]
+        )
         return loss, tf.reduce_sum(tf.cast(right, tf.int32))
 
 
 def prepare(model: KerasModel, how: Recover, context: Context) -> Objective:
     """Check that the model can learn from the rows. DataError, PlanError or StageError says what does not fit."""
-    x, y, kinds, scored = fitting(model, how, context)
+    x, labels, kinds, scored = fitting(model, how, context)
     held, count = _held(len(x)), trained_rows(how, len(x))
     order = np.random.default_rng(context.seed).permutation(len(x))
     chosen, kept = np.sort(order[:count]), np.sort(order[count : count + held])
@@ -112,16 +124,18 @@ def prepare(model: KerasModel, how: Recover, context: Context) -> Objective:
     student = distillation.forward_of(
         model, x.take(slice(distillation.PROBE_ROWS)), distillation.student_layers(distill), kinds
     )
+    labelled = {each.place for each in labels.learned}
     learned = tuple(
-        place for place, kind in enumerate(kinds) if kind and (distill is not None or place != scored or y is None)
+        place for place, kind in enumerate(kinds) if kind and (distill is not None or place not in labelled)
     )
     teacher = None
     if learned:
         teacher = distillation.teach(student, distill or Distill(), context, x, chosen, learned, scored)
     steps = -(-len(chosen) // how.batch_size)
     return Objective(
-        student, x, y, chosen, kept, steps, context.seed, scored, teacher, _evaluating(student, scored, context)
-    )
+        student, x, labels.learned, chosen, kept, steps, context.seed, teacher, _evaluating(student, scored, context),
+        labels.notes, weights_of(context, labels.learned),
+    )  # fmt: skip
 
 
 def trained_rows(how: Recover, rows: int) -> int:
@@ -149,10 +163,10 @@ def _written(how: Recover, line: str) -> str:
     return line if isinstance(how, PassSettings) else f"recover = {{ {line} }}"
 
 
-def fitting(model: KerasModel, how: Recover, context: Context) -> tuple[Batches, Array | None, tuple[Kind, ...], int]:
-    """Return the checked rows, their labels if they are learned from, the kind of each output, and which one is scored.
+def fitting(model: KerasModel, how: Recover, context: Context) -> tuple[Batches, Labels, tuple[Kind, ...], int]:
+    """Return the checked rows, what is learned from labels, the kind of each output, and which one is scored.
 
-    A row of numbers is taken for class scores where there are labels, or where it is probabilities. Else it may be anything, and is
+    A row of numbers is taken for class scores where its labels are classes, or where it is probabilities. Else it may be anything, and is
     learned from a teacher like an image: by the mean squared difference, which serves logits too (Ba, Caruana: arXiv 1312.6184).
     """
     training = context.training
@@ -168,30 +182,43 @@ def fitting(model: KerasModel, how: Recover, context: Context) -> tuple[Batches,
         )
     probe = x.take(slice(distillation.PROBE_ROWS))
     kinds = [_kind(model, place, each, probe, scored) for place, each in enumerate(outputs)]
-    classes, distill = frameworks.classes_of(outputs[scored]), how.distillation
-    if (
-        classes is None
-        or not kinds[scored]
-        or (training.y is None and distill is not None and not _softened(model, probe, scored))
-    ):
+    answers = [np.asarray(each, np.float32) for each in called(model, probe, training=False)]
+    labels = learned_from(model, context, outputs, scored, answers)
+    if not labels.learned:
+        _check_without(model, how, (kinds, scored, probe), labels)
+    for each in labels.learned:
+        if each.loss.of is None:
+            kinds[each.place] = "classes"
+    softmax = [
+        each._replace(loss=each.loss._replace(softmax=each.loss.of is not None and kinds[each.place] == "classes"))
+        for each in labels.learned
+    ]
+    weights_of(context, labels.learned)
+    return x, labels._replace(learned=tuple(softmax)), tuple(kinds), scored
+
+
+def _check_without(model: KerasModel, how: Recover, known: tuple[list[Kind], int, list[Array]], labels: Labels) -> None:
+    """Raise unless the model can learn without labels; class scores, from whom `known` is changed, from the teacher alone."""
+    kinds, scored, probe = known
+    outputs, distill = outputs_of(model), how.distillation
+    classes = frameworks.classes_of(outputs[scored]) is not None and bool(kinds[scored])
+    if not classes or labels.unused or (distill is not None and not _softened(model, probe, scored)):
         if distill is None:
             raise StageError(
-                f"recover can train classifiers, and the output {_named(outputs, scored)}of {model.name} is not one score for each class",
-                hint=f"Write {_written(how, 'distill = true')}, to learn from the answers of the model as it was; or take recover out.",
+                f"recover can train classifiers, and the output {_named(outputs, scored)}of {model.name} is not one score for each class; "
+                "for others no loss is known",
+                hint=f"Write {_written(how, 'distill = true')}, to learn from the answers of the model as it was; say the loss of the labels, "
+                "[training] loss, or the [task] kind; or take recover out.",
             )
         _check_learned(model, kinds)
-        return x, None, tuple(kinds), scored
+        return
     kinds[scored] = "classes"
-    if training.y is None:
-        if distill is None or distill.weight < 1:
-            raise DataError(
-                "recover needs labels, but data.training has none",
-                hint=f"Give (x, y) with one integer label for each row; or write {_written(how, 'distill = { weight = 1 }')}, to learn from the "
-                "teacher's answers alone.",
-            )
-        return x, None, tuple(kinds), scored
-    _check_labels(training.y, len(x), classes)
-    return x, training.y, tuple(kinds), scored
+    if distill is None or distill.weight < 1:
+        raise DataError(
+            "recover needs labels, but data.training has none",
+            hint=f"Give (x, y) with one integer label for each row; or write {_written(how, 'distill = { weight = 1 }')}, to learn from the "
+            "teacher's answers alone.",
+        )
 
 
 def _kind(model: KerasModel, place: int, output: TensorSpec, probe: list[Array], scored: int) -> Kind:
@@ -225,19 +252,6 @@ def _check_learned(model: KerasModel, kinds: Sequence[Kind]) -> None:
         raise StageError(
             f"recover cannot train {model.name}: no output is a floating point number, so nothing can be learned from them",
             hint="Give the model before its argmax or rounding: keras.Model(model.inputs, the scores).",
-        )
-
-
-def _check_labels(y: Array, rows: int, classes: int) -> None:
-    if y.shape != (rows,) or not np.issubdtype(y.dtype, np.integer):
-        raise DataError(
-            f"the labels of data.training are {y.dtype} of shape {y.shape}, and must be one integer for each of {rows:,} rows",
-            hint="Give the number of the class: y.argmax(axis=-1) turns one-hot labels into it.",
-        )
-    if int(y.min()) < 0 or int(y.max()) >= classes:
-        raise DataError(
-            f"the labels of data.training go from {y.min()} to {y.max()}, but the model has {classes} classes: 0 to {classes - 1}",
-            hint="Number the classes from 0, as in the training of the model.",
         )
 
 

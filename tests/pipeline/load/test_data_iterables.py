@@ -87,7 +87,7 @@ def staged(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
 def test_what_gives_rows(kind, staged):
     code, expected = ONE_OF_EACH[kind]
-    columns, labels, _ = staged(code)
+    columns, labels, *_ = staged(code)
     found = {name: np.load(each.path) for name, each in columns.items()}
     found |= {} if labels is None else {None: np.load(labels.path)}
     assert found.keys() == expected.keys()
@@ -237,7 +237,7 @@ def test_what_keras_and_tensorflow_give(function, staged):
         with pytest.raises(DataError, match="returned a dataset that says that it has no end"):
             staged(FRAMEWORKS, function)
         return
-    columns, labels, _ = staged(FRAMEWORKS, function)
+    columns, labels, *_ = staged(FRAMEWORKS, function)
     ((name, column),) = columns.items()
     assert name == ("a" if function == "single" else "x")
     assert np.array_equal(np.load(column.path), XS)
@@ -262,3 +262,34 @@ def test_more_rows_than_memory(empty):
     assert (found.evaluation.rows, found.calibration.rows) == (200, 200)
     answers = [json.loads(path.read_text()) for path in (empty.store.root / "answers").glob("rows-*.json")]
     assert len(answers) == 2
+
+
+NAMED = """
+def labels(i):
+    return {"kind": i % 3, "size": np.float32([i / 2])}
+def rows():
+    for i in range(10):
+        yield X[i], labels(i), float(i)
+def whole():
+    return X, {"kind": np.arange(10) % 3, "size": np.arange(10, dtype="f4")[:, None] / 2}, np.arange(10.0)
+def batches():
+    import tensorflow as tf
+    return tf.data.Dataset.from_tensor_slices(whole()).batch(4)
+"""
+
+
+@pytest.mark.parametrize("function", ["rows", "whole", pytest.param("batches", marks=pytest.mark.frameworks)])
+def test_training_rows_have_labels_by_the_names_of_outputs_and_weights(empty, function):
+    found = read(empty, NAMED, training=function, more='[[compress]]\npass = "recover"\n').training
+    assert [each.name for each in found.inputs] == ["x"]
+    named = {each.name: frameworks.read_rows(empty.store.path(each.artifact)) for each in found.named}
+    assert np.array_equal(named["kind"], np.arange(10) % 3)
+    assert np.array_equal(named["size"], np.arange(10, dtype=np.float32)[:, None] / 2)
+    assert np.array_equal(frameworks.read_rows(empty.store.path(found.weights)), np.arange(10.0))
+    assert found.y is None
+
+
+def test_only_training_rows_have_weights(empty):
+    with pytest.raises(DataError, match="gave 3 values together") as caught:
+        read(empty, NAMED)
+    assert "only training rows have weights" in caught.value.hint

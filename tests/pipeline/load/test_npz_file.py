@@ -24,7 +24,7 @@ from pipeline.progress import Silent
 def read(path, key):
     """Return all arrays of a file by their names, and the labels under None."""
     with tempfile.TemporaryDirectory() as folder:
-        columns, labels, _ = npz_file.staged(path, key, Stage(Path(folder), key, str))
+        columns, labels, *_ = npz_file.staged(path, key, Stage(Path(folder), key, str))
         found = {name: np.load(each.path) for name, each in columns.items()}
         return found if labels is None else {**found, None: np.load(labels.path)}
 

@@ -1,0 +1,276 @@
+"""Training from labels of any task: which loss is taken for which output, and which labels do not fit it."""
+
+import contextlib
+
+import numpy as np
+import pytest
+
+from pipeline import compress
+from pipeline.compress import training
+from pipeline.compress.context import Context, Dataset
+from pipeline.compress.settings import Recover
+from pipeline.compress.training import compiled, objective
+from pipeline.errors import DataError, EdgepressError, PlanError, StageError
+from pipeline.plan_tables import TrainingTable
+from pipeline.records import Task
+from tests.support.trained_models import maps, numbers, regression, segmentation, sizes, two_heads, two_labels
+
+pytestmark = pytest.mark.frameworks
+HOW = Recover(epochs=4, batch_size=25, learning_rate=3e-3)
+
+
+def task(kind, **more):
+    return Task(kind=kind, metric="mae", title="", higher_is_better=False, ratio=False, **more)
+
+
+def context_of(model, data, **more):
+    return Context(training=data, compiled=compiled.of_model(model), original=lambda: model, **more)
+
+
+def losses_of(model, data, how=HOW, **more):
+    found = objective.prepare(model, how, context_of(model, data, **more))
+    return {each.name: (each.loss.name, each.weight) for each in found.labels}
+
+
+# --- it works
+
+
+def test_a_regression_recovers_from_its_labels():
+    model, (x, _, size) = regression(), numbers(400, 3)
+
+    def error(each):
+        return float(np.abs(each.predict(x, verbose=0) - size).mean())
+
+    pruned = compress.apply(model, "prune_channels", ratio=0.6, round_to=1).changed.model
+    pruned.compile("sgd", loss="mse")
+    found = compress.apply(pruned, "recover", training=sizes(600), epochs=10, batch_size=25, learning_rate=5e-3)
+    assert error(found.changed.model) < 0.6 * error(pruned)
+    assert found.changed.notes[0] == "it learns from labels by mean_squared_error"
+    assert "the mean_squared_error was" in found.changed.notes[1]
+
+
+def test_a_segmentation_recovers_from_its_maps():
+    model, (x, y) = segmentation(), maps(100, 3)
+
+    def right(each):
+        return float((each.predict(x, verbose=0).argmax(-1) == y)[y != 255].mean())
+
+    pruned = compress.apply(model, "prune_channels", ratio=0.7, round_to=1).changed.model
+    context = context_of(model, Dataset(*maps(200)[:1], targets={"": maps(200)[1]}), task=task("segmentation"))
+    before = right(pruned)
+    training.recover(pruned, Recover(epochs=8, batch_size=20, learning_rate=1e-2), context)
+    assert right(pruned) > before + 0.01
+
+
+def test_two_heads_are_trained_for_8_bits_by_their_two_losses():
+    model, (x, kind, size) = two_heads(weights={"kind": 1.0, "size": 0.5}), numbers(400, 3)
+    found = compress.apply(
+        model, "quantize_aware", training=two_labels(600), recover={"epochs": 3, "batch_size": 30}
+    ).changed
+    assert "'size' learns from labels by mean_squared_error, with the weight 0.5" in found.notes[0]
+    assert "'kind' learns from labels by sparse_categorical_crossentropy" in found.notes[0]
+    assert "the mean_squared_error of 'size' was" in found.notes[1]
+    answers = found.model.predict(x, verbose=0)
+    assert (answers["kind"].argmax(-1) == kind).mean() > 0.75
+    assert np.abs(answers["size"] - size).mean() < 0.3
+
+
+def test_the_loss_is_the_one_that_keras_computes():
+    model, data = two_heads(weights={"kind": 2.0, "size": 0.5}), two_labels(60)
+    prepared = objective.prepare(model, HOW, context_of(model, data))
+    batch = {
+        "x": [data.x],
+        "y": [each.take(np.arange(60)) for each in prepared.labels],
+    }
+    wanted = model.evaluate(data.x, dict(data.targets), batch_size=60, verbose=0, return_dict=True)["loss"]
+    assert float(prepared.loss(batch)[0]) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_labels_go_to_their_outputs_by_name_alone():
+    """Keras matches a list to the sorted keys: a and z have one shape, and would be swapped without a word."""
+    import keras
+
+    x = keras.Input((8,), name="x")
+    model = keras.Model(x, {"z": keras.layers.Dense(1, name="one")(x), "a": keras.layers.Dense(1, name="two")(x)})
+    rows, _, size = numbers(300)
+    learn = TrainingTable(loss={"a": "mse", "z": "mse"})
+    data = Dataset(rows, targets={"z": 5 + 0 * size, "a": -5 + 0 * size})
+    training.recover(model, Recover(epochs=30, batch_size=20, learning_rate=0.1), context_of(model, data, learn=learn))
+    answers = model.predict(rows, verbose=0)
+    assert np.abs(answers["z"] - 5).mean() < 1
+    assert np.abs(answers["a"] + 5).mean() < 1
+
+
+# --- which loss
+
+
+def test_the_plan_comes_before_the_file_and_the_file_before_the_task():
+    model = regression("mae", fitted=False)
+    assert losses_of(model, sizes()) == {"size": ("mean_absolute_error", 1.0)}
+    assert losses_of(model, sizes(), task=task("regression")) == {"size": ("mean_absolute_error", 1.0)}
+    learn = TrainingTable(loss="huber", loss_weights={"size": 3.0})
+    assert losses_of(model, sizes(), learn=learn) == {"size": ("huber", 3.0)}
+    model.compiled = False
+    assert losses_of(model, sizes(), task=task("regression")) == {"size": ("mean_squared_error", 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("activation", "kind", "units", "labels", "name", "from_logits"),
+    [
+        ("sigmoid", "binary", 1, lambda kind: kind[:, None] > 0, "binary_crossentropy", False),
+        (None, "binary", 1, lambda kind: (kind > 0).astype("i4"), "binary_crossentropy", True),
+        ("sigmoid", "multilabel", 3, lambda kind: np.eye(3, dtype="i8")[kind], "binary_crossentropy", False),
+        (None, "multilabel", 3, lambda kind: np.eye(3, dtype="f4")[kind], "binary_crossentropy", True),
+        (None, "binary", 2, lambda kind: (kind > 0).astype("u1"), "sparse_categorical_crossentropy", None),
+    ],
+)
+def test_a_task_has_its_loss_and_whether_the_answers_are_logits_is_seen(
+    activation, kind, units, labels, name, from_logits
+):
+    import keras
+
+    x = keras.Input((8,), name="x")
+    model = keras.Model(x, keras.layers.Dense(units, activation=activation, name="out")(x))
+    rows, classes, _ = numbers(100)
+    data = Dataset(rows, targets={"": labels(classes)})
+    found = objective.prepare(model, HOW, context_of(model, data, task=task(kind))).labels
+    assert [each.loss.name for each in found] == [name]
+    if from_logits is None:
+        assert found[0].loss.of is None
+    else:
+        wanted = keras.losses.BinaryCrossentropy(from_logits=from_logits)(
+            labels(classes).reshape(100, units).astype("f4"), model(rows)
+        )
+        mine = found[0].loss.mean(found[0].take(np.arange(100)), model(rows), None)
+        assert float(mine) == pytest.approx(float(wanted), rel=1e-5)
+
+
+def test_an_output_without_labels_is_named():
+    model = two_heads({"kind": "sparse_categorical_crossentropy", "size": "mse"}, fitted=False)
+    rows, _, size = numbers(100)
+    data = Dataset(rows, targets={"size": size})
+    found = objective.prepare(model, HOW, context_of(model, data))
+    assert found.notes == (
+        "'size' learns from labels by mean_squared_error; 'kind' learns from no labels, and keeps to the answers of the model as it was",
+    )
+    assert found.judged == [0]  # kind: the outputs of a dict are sorted
+
+
+# --- what does not fit
+
+ROWS, KIND, SIZE = numbers(60)
+
+
+@pytest.mark.parametrize(
+    ("model", "targets", "learn", "error", "message", "hint"),
+    [
+        (two_heads, {"kind": KIND}, {"loss": {"sizes": "mse"}}, PlanError, "training.loss: .* no output 'sizes'", "Did you mean size"),
+        (two_heads, {"size": SIZE}, {"loss": {"size": "mean_square_error"}}, PlanError, "no loss 'mean_square_error'", "Did you mean mean_squared_error"),
+        (two_heads, {"size": SIZE}, {"loss_weights": {"a": 1.0}}, PlanError, "training.loss_weights: .* no output 'a'", "Its outputs are"),
+        (two_heads, {"kinds": KIND}, {}, DataError, "labels of 'kinds', and the model has no output", "Did you mean kind"),
+        (two_heads, {"kind": KIND}, {"loss": {"kind": "mse", "size": "mse"}}, DataError, "training.loss names 'size'", "labels.NAME"),
+        (two_heads, {"": KIND}, {"loss": {"kind": "mse", "size": "mse"}}, DataError, "training.loss names 'size'", "by the names"),
+        (regression, {"": SIZE[:50]}, {}, DataError, "60 rows and 50 labels of 'size'", "one label"),
+        (regression, {"": np.hstack([SIZE, SIZE])}, {}, DataError, r"float32 of shape \(2,\) for a row, and mean_squared_error of answers of shape \(1,\)", "a number for each"),
+        (regression, {"": SIZE * np.float32("nan")}, {}, DataError, "hold NaN", "Leave such rows out"),
+        (two_heads, {"kind": np.eye(3)[KIND]}, {}, DataError, "sparse_categorical_crossentropy of answers .* needs integers", "argmax"),
+        (two_heads, {"kind": KIND + 1}, {}, DataError, "go from 1 to 3, and 0 to 2 is expected", "Number the classes"),
+        (two_heads, {"kind": KIND}, {"loss": "categorical_crossentropy"}, DataError, "needs", "learned by sparse_categorical_crossentropy"),
+        (regression, {"": SIZE}, {"loss": "binary_crossentropy"}, DataError, "and 0 to 1 is expected", ""),
+    ],
+)  # fmt: skip
+def test_labels_that_do_not_fit(model, targets, learn, error, message, hint):
+    made = model(fitted=False)
+    context = context_of(made, Dataset(ROWS, targets=targets), learn=TrainingTable(**learn))
+    with pytest.raises(error, match=message) as caught:
+        training.check(made, HOW, context)
+    assert hint in caught.value.hint
+
+
+def test_labels_without_any_loss_need_one():
+    made = regression(fitted=False)
+    made.compiled = False
+    with pytest.raises(StageError, match="for others no loss is known") as caught:
+        training.check(made, HOW, context_of(made, sizes()))
+    assert "[training] loss" in caught.value.hint
+    training.check(made, Recover(distill=True), context_of(made, sizes()))
+
+
+# --- what the file holds
+
+
+def _lambda():
+    return lambda y, z: (y - z) ** 2
+
+
+def own_classes():
+    import keras
+
+    class Own(keras.losses.Loss):
+        def __init__(self, power=2, **more):
+            super().__init__(**more)
+            self.power = power
+
+        def call(self, y, z):
+            return keras.ops.mean(keras.ops.abs(y - z) ** self.power, -1)
+
+    class Whole(Own):
+        def get_config(self):
+            return {**super().get_config(), "power": self.power}
+
+    return Own, Whole
+
+
+@contextlib.contextmanager
+def known(**own):
+    """What [model] custom_objects does."""
+    import keras
+
+    keras.saving.get_custom_objects().update(own)
+    yield
+    for each in own:
+        del keras.saving.get_custom_objects()[each]
+
+
+def saved(tmp_path, loss):
+    model = regression(loss, fitted=False)
+    model.save(tmp_path / "m.keras")
+    model.compiled = False
+    return model, compiled.read(tmp_path / "m.keras")
+
+
+def test_a_loss_of_the_users_own_is_restored_with_its_arguments(tmp_path):
+    own, whole = own_classes()
+    model, kept = saved(tmp_path, whole(3))
+    context = Context(training=sizes(), compiled=kept)
+    with pytest.raises(StageError, match=r"loss of 'size' .* is not restored: Keras does not know 'Whole'") as caught:
+        training.check(model, HOW, context)
+    assert "[model] custom_objects" in caught.value.hint
+    with known(Whole=whole, Own=own):
+        (found,) = objective.prepare(model, HOW, context).labels
+        assert found.loss.of.power == 3
+        model, kept = saved(tmp_path, own(3))  # get_config leaves the power out: 2 would come back
+        with pytest.raises(StageError, match="does not say which power 'Own' had"):
+            training.check(model, HOW, Context(training=sizes(), compiled=kept))
+
+
+def test_a_lambda_is_not_run(tmp_path):
+    model, kept = saved(tmp_path, _lambda())
+    with pytest.raises(StageError, match="it is a lambda, which is code inside the model file"):
+        training.check(model, HOW, Context(training=sizes(), compiled=kept))
+    found = objective.prepare(model, HOW, Context(training=sizes(), compiled=kept, task=task("regression")))
+    assert [each.loss.name for each in found.labels] == ["mean_squared_error"]
+    assert "is not restored, because it is a lambda" in found.notes[0]
+
+
+def test_a_loss_that_fails_is_named():
+    def broken(y, z):
+        raise ValueError("no such thing")
+
+    with known(broken=broken):
+        learn = TrainingTable(loss="broken")
+        made = regression(fitted=False)
+        with pytest.raises(
+            EdgepressError, match=r"the loss 'broken' of 'size' failed on the first rows: .*no such thing"
+        ):
+            training.check(made, HOW, context_of(made, sizes(), learn=learn))
