@@ -165,6 +165,11 @@ def error(rms: float | None, spread: float | None) -> str:
     return f"{number(rms)} (rms)" + (f", {percent(rms / spread)} of the answers' spread" if spread else "")
 
 
+def decibels(value: float | None) -> str:
+    """Return a ratio of powers: 31.42 -> '31.4 dB'."""
+    return UNKNOWN if value is None else f"{value + 0.0:.1f} dB"
+
+
 def rate(value_per_s: float | None) -> str:
     """Return a number per second: 2381.4 -> '2,381', 12.34 -> '12.3'."""
     if value_per_s is None:

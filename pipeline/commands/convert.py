@@ -45,6 +45,11 @@ def _told(agreement: Agreement | None, task: Task | None = None) -> str:
     largest = f"largest error {units.number(agreement.largest_error)}"
     if agreement.output:
         largest += f" in the output '{shortened(agreement.output, 80)}', the worst"
+    levels = [each.snr_db for each in agreement.signals if each.snr_db is not None]
+    if levels:
+        largest += f", SNR {units.decibels(min(levels))}"
+    if agreement.alike is not None:
+        largest += f", {agreement.alike_title} {units.metric(agreement.alike)}"
     if agreement.quality is not None:
         largest += f", {task.title if task else 'metric'} {units.metric(agreement.quality.value)}"
     if agreement.top1_agreement_ratio is None:

@@ -167,12 +167,21 @@ def _unjudged(limits: LimitsTable, verdicts: Sequence[Verdict], measured: Measur
 
 
 def _outcome(plan: Plan, measured: Measured, verdicts: Sequence[Verdict]) -> Outcome:
-    """The worst verdict; without limits, whether what was asked for was measured validly."""
+    """The worst verdict; without limits, whether what was asked for was measured validly. A file that does not answer what its model does
+    cannot be PASS, whatever the limits are.
+    """
+    withheld = [
+        Outcome.INVALID if doubt.invalid else Outcome.INCONCLUSIVE
+        for each in measured.measurements
+        if is_judged(plan, each)
+        for doubt in each.doubts
+        if doubt.withholds == "run"
+    ]
     if verdicts:
-        return max((verdict.outcome for verdict in verdicts), key=SEVERITY.index)
+        return max((*(verdict.outcome for verdict in verdicts), *withheld), key=SEVERITY.index)
     valid = any(each.valid for each in measured.measurements)
     failed = any(is_judged(plan, each) for each in measured.failures)
-    return Outcome.PASS if valid and not failed else Outcome.INVALID
+    return max((Outcome.PASS if valid and not failed else Outcome.INVALID, *withheld), key=SEVERITY.index)
 
 
 def _comparison(

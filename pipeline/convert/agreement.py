@@ -9,7 +9,8 @@ import numpy as np
 from pipeline import frameworks
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
-from pipeline.records import Agreement, Model, Quality
+from pipeline.quality import likeness, signal
+from pipeline.records import Agreement, Model, Quality, Task
 from pipeline.safe_text import shortened
 
 MOST_OTHER = 0.01
@@ -76,10 +77,12 @@ def agreement(
     labels: Array | None,
     model: Model,
     quality: Quality | None = None,
+    task: Task | None = None,
 ) -> Agreement:
     """Return what is kept: the errors of the worst output, and of the one that has classes how often the largest is the same."""
     worst = max(found, key=lambda each: each.badness)
     scores, exact = outputs[model.scored], sources[model.scored]
+    alike = likeness.between(task, scores, exact)
     return Agreement(
         rows=len(scores),
         largest_error=worst.largest,
@@ -90,6 +93,9 @@ def agreement(
         source_accuracy_ratio=model.accuracy_ratio,
         quality=quality,
         output=worst.output,
+        signals=signal.signals(outputs, sources, [each.output for each in found], model, task),
+        alike=None if alike is None else alike.value,
+        alike_title="" if alike is None else alike.title,
     )
 
 

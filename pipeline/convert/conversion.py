@@ -16,7 +16,7 @@ from pipeline.convert.request import Job, Request, shapes_of
 from pipeline.convert.table import CONVERTERS, load_converter
 from pipeline.errors import ModelError, StageError
 from pipeline.frameworks import Array, Feeds, Runner, custom_objects, tflite_names, tflite_schema
-from pipeline.quality import judge
+from pipeline.quality import judge, signal
 from pipeline.records import Converted, Model, Rows, TensorSpec
 from pipeline.store import Store
 
@@ -83,10 +83,11 @@ def _judged(
         task = argument.data.task
         found = agreement.differences(outputs, sources, names, model.name, label)
         quality = judge.quality(task, judge.by_name(task, outputs), evaluation, store, Path(argument.folder))
-        kept = agreement.agreement(found, outputs, sources, labels, model, quality)
+        kept = agreement.agreement(found, outputs, sources, labels, model, quality, task)
         about = msgspec.structs.replace(about, agreement=kept)
         if argument.format in CONVERTERS:
             notes += _check_same(found, outputs, argument, store, label, tell)
+            notes += tuple(filter(None, map(signal.sentence, kept.signals)))
     if argument.format.endswith("int8"):
         path = store.path(about.artifact)
         notes += remarks.of_opset(store.path(model.artifact), model.artifact.format, path)

@@ -17,7 +17,8 @@ from pipeline.errors import DataError
 from pipeline.measure import board_quality, first_rows, golden
 from pipeline.measure.candidate import Answer, Candidate
 from pipeline.measure.experiment import Experiment
-from pipeline.records import BoardAccuracy, Doubt, Quality
+from pipeline.quality import signal
+from pipeline.records import BoardAccuracy, Doubt, Quality, Signal
 from pipeline.safe_text import shortened
 from pipeline.store import Store
 from targets.errors import NotTheAgent
@@ -90,6 +91,7 @@ class _Output:
         self.rows, self.first = 0, np.zeros(0)
         self.accuracy: BoardAccuracy | None = None  # of classes
         self.error: tuple[float, float] | None = None  # root mean square, and the spread of the host's answers
+        self.signal: tuple[Signal, ...] = ()  # against the model that the file was made from
         self.not_numbers: list[Doubt] = []
         self.doubts: list[Doubt] = []
 
@@ -121,7 +123,19 @@ class _Output:
         if fits and self.accuracy is None and reference is not None:
             found_error = frameworks.error_of(outputs, reference.answered)
             self.error = found_error if math.isfinite(found_error[0]) else None  # golden.doubt_of says so
+        if fits:
+            self.signal = self._signal(outputs, indices)
+            found += [_dead(each) for each in self.signal if each.dead or each.dead_channels]
         self.doubts = [doubt for doubt in found if doubt is not None]
+
+    def _signal(self, outputs: Array, indices: npt.NDArray[np.int64]) -> tuple[Signal, ...]:
+        converted, experiment = self.candidate.converted, self.experiment
+        if len(converted.source_answers) != len(converted.answers) or self.place >= len(converted.source_answers):
+            return ()
+        source = np.load(experiment.store.path(converted.source_answers[self.place]), mmap_mode="r", allow_pickle=False)
+        exact = source if len(indices) == len(source) else source[indices]
+        about = msgspec.structs.replace(converted, scored=converted.scored - self.place)
+        return signal.signals([outputs], [exact], [self.name], about, experiment.data.task)
 
     def _labels(self, indices: npt.NDArray[np.int64]) -> Array | None:
         rows = self.experiment.data.evaluation
@@ -135,8 +149,9 @@ def _of_all(judged: Sequence[_Output], quality: Quality | None) -> BoardAccuracy
     """Classes where there are any, else the output with the largest error, as a share of its spread."""
     scores = [one.accuracy for one in judged if one.accuracy is not None]
     errors = [(one, *one.error) for one in judged if one.error is not None]
+    signals = tuple(each for one in judged for each in one.signal)
     if scores:
-        return msgspec.structs.replace(scores[0], quality=quality)
+        return msgspec.structs.replace(scores[0], quality=quality, signals=signals)
     if not errors:  # this host has no runtime for the file
         unknown = BoardAccuracy(rows=judged[0].rows, accuracy_ratio=None, differs_from_host_ratio=None, answers=None)
         return None if quality is None else msgspec.structs.replace(unknown, quality=quality)
@@ -150,6 +165,7 @@ def _of_all(judged: Sequence[_Output], quality: Quality | None) -> BoardAccuracy
         spread=spread,
         quality=quality,
         output=worst.name,
+        signals=signals,
     )
 
 
@@ -208,6 +224,19 @@ def _unanswered(failed: wire.LaunchFailed) -> Doubt:
         remedy=f"The times are valid. {remedy}",
         invalid=True,
         touches="accuracy",
+    )
+
+
+def _dead(found: Signal) -> Doubt:
+    """An output that is dead is wrong; one with dead parts may be right where nobody needs these."""
+    return Doubt(
+        what="dead answers",
+        evidence=signal.sentence(found),
+        remedy=signal.REMEDY,
+        invalid=found.dead,
+        decides_nothing=True,
+        touches="accuracy",
+        withholds="run",
     )
 
 

@@ -1,4 +1,4 @@
-"""Metrics of numbers against numbers: regression, reconstruction, and what a converted file answers otherwise than its source."""
+"""Metrics of numbers against numbers: regression and reconstruction."""
 
 from dataclasses import dataclass
 
@@ -49,17 +49,6 @@ def r2(targets: Array, answers: Array) -> Determination:
 
 LEAST_VARIANCE = 1e-12
 """Of the squares around the middle: less is the rounding of a column that does not vary."""
-
-
-def signal_to_noise_db(exact: Array, answers: Array) -> Floats:
-    """Return 10 log10(power of the exact answers / power of the errors) of each column, (columns,): a dead score cannot hide next to
-    pixel coordinates. Infinite where nothing differs; -infinity where only the exact answers are 0.
-    """
-    signal = np.square(_flat(exact)).sum(0)
-    noise = np.square(_flat(exact) - _flat(answers)).sum(0)
-    with np.errstate(divide="ignore"):
-        ratios = 10 * (np.log10(signal) - np.log10(noise))
-    return np.where(noise == 0, np.inf, ratios)
 
 
 def reconstruction_errors(rows: Array, answers: Array) -> Floats:

@@ -60,6 +60,7 @@ from pipeline.records.pairs import Side as Side
 from pipeline.records.pairs import TailRatios as TailRatios
 from pipeline.records.quality import Detector as Detector
 from pipeline.records.quality import Quality as Quality
+from pipeline.records.quality import Signal as Signal
 from pipeline.records.quality import Task as Task
 from pipeline.records.run import SCHEMA as SCHEMA
 from pipeline.records.run import RunRecord as RunRecord

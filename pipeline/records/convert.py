@@ -3,7 +3,7 @@
 from pipeline.records.artifact import Artifact
 from pipeline.records.base import Record
 from pipeline.records.model import TensorSpec
-from pipeline.records.quality import Quality
+from pipeline.records.quality import Quality, Signal
 from pipeline.records.subject import Step, file_of
 
 
@@ -31,6 +31,9 @@ class Agreement(Record, frozen=True):
     source_accuracy_ratio: float | None
     quality: Quality | None = None  # of the plan's task; the source's is Model.quality
     output: str = ""  # of several, the worst: the one that the errors above are of; "": there is one
+    signals: tuple[Signal, ...] = ()  # of each output of floating point
+    alike: float | None = None  # to the model in the task's own terms, which `alike_title` says; None: not of this kind
+    alike_title: str = ""
 
 
 class Converted(Record, frozen=True):

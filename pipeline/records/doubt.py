@@ -12,4 +12,5 @@ class Doubt(Record, frozen=True):
     invalid: bool = False  # True: the number must not be used at all
     decides_nothing: bool = False  # True: the number may be shown, but no limit is judged by it
     touches: str = "latency"  # which number: latency, accuracy, energy, or "energy METER"
-    withholds: str = ""  # which gate says nothing then: "tail", of the upper quantiles
+    # which gate says nothing then: "tail", of the upper quantiles; "run": whatever its limits say, the run is not PASS
+    withholds: str = ""

@@ -5,7 +5,7 @@ from pipeline.records.base import Record
 from pipeline.records.doubt import Doubt
 from pipeline.records.energy import Energy
 from pipeline.records.pairs import EnergyPaired, Paired
-from pipeline.records.quality import Quality
+from pipeline.records.quality import Quality, Signal
 from pipeline.records.subject import VARIANTS, Step, Subject, subject_of
 
 
@@ -74,6 +74,7 @@ class BoardAccuracy(Record, frozen=True):
     spread: float | None = None  # standard deviation of the host's answers over the rows
     quality: Quality | None = None  # of the plan's task, by what the board answered
     output: str = ""  # of several, the worst: the one that the error is of; "": there is one
+    signals: tuple[Signal, ...] = ()  # of each output, against the model that the file was made from
 
 
 class Conditions(Record, frozen=True):

@@ -53,3 +53,19 @@ class Quality(Record, frozen=True):
     rows: int
     statistic: Artifact  # what each row contributes, .npz: pipeline/quality/kept.py
     others: dict[str, float] = msgspec.field(default_factory=dict)  # what else a metric of the user's own says
+
+
+class Signal(Record, frozen=True):
+    """One output of a file against the model that it was made from: 10 log10(variance over the rows / mean squared error), in dB.
+
+    None: nothing differs, or nothing varies.
+    """
+
+    output: str  # its name; "": there is one
+    snr_db: float | None
+    dead: bool = False  # its error is as large as all that varies in it
+    axis: int | None = (
+        None  # of the answers, whose first axis is that of the rows; None: no axis is short enough to have channels
+    )
+    channels_db: tuple[float | None, ...] = ()  # along that axis
+    dead_channels: tuple[int, ...] = ()

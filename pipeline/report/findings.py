@@ -15,7 +15,18 @@ BETTER, WORSE, NEUTRAL = "better", "worse", "neutral"
 
 def headline(run: RunRecord, trust: Trust) -> str:
     """One or two sentences: what became of the limits, and what was gained."""
-    return " ".join(sentence for sentence in (_judged(run, trust), _gained(trust)) if sentence)
+    return " ".join(sentence for sentence in (_withheld(run), _judged(run, trust), _gained(trust)) if sentence)
+
+
+def _withheld(run: RunRecord) -> str:
+    """What forbids that the run is PASS, whatever the limits say."""
+    files = [one.label for one in asked_for(run) if any(doubt.withholds == "run" for doubt in one.doubts)]
+    what = dict.fromkeys(doubt.what for one in asked_for(run) for doubt in one.doubts if doubt.withholds == "run")
+    return (
+        f"Not a success, because of {', '.join(what)} of {', '.join(dict.fromkeys(files))}: see the doubts."
+        if files
+        else ""
+    )
 
 
 def findings(run: RunRecord, trust: Trust) -> tuple[Finding, ...]:

@@ -96,7 +96,9 @@ class Trust:
     def decides_nothing(self, comparison: Comparison) -> bool:
         """Whether its times are such that no difference between them may be reported."""
         sides = (self.measurements.get(each) for each in (comparison.subject, comparison.baseline_subject))
-        return any(doubt.decides_nothing for side in sides if side for doubt in side.doubts)
+        return any(
+            doubt.decides_nothing and doubt.touches == "latency" for side in sides if side for doubt in side.doubts
+        )
 
     def has_interval(self, comparison: Comparison) -> bool:
         if comparison.pairs is not None:

@@ -22,6 +22,7 @@ from pipeline.report.tables import (
     results,
     runtimes,
     sensitivity,
+    signals,
     stages,
     tensors,
 )
@@ -51,6 +52,7 @@ SECTIONS: dict[str, SectionFile] = {
     "notes": notes,
     "tensors": tensors,
     "conversions": conversions,
+    "signals": signals,
     "latency": latency,
     "memory": memory,
     "operators": operators,

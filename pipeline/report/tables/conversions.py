@@ -26,6 +26,7 @@ def table(run: RunRecord, _trust: Trust) -> Table:
                 _largest(agreement),
                 units.number(agreement.error_rms if agreement else None),
                 units.percent(_of_spread(agreement)),
+                _least_db(agreement),
                 units.percent(agreement.top1_agreement_ratio if agreement else None),
                 units.percent(agreement.source_accuracy_ratio if agreement else None),
                 units.percent(agreement.accuracy_ratio if agreement else None),
@@ -34,13 +35,14 @@ def table(run: RunRecord, _trust: Trust) -> Table:
         )
     return table_of(
         "Conversions",
-        "file|kind|size>|rows>|largest error>|error (rms)>|of the spread>|same top class>|accuracy of the source>|accuracy on the host>|sha256",
+        "file|kind|size>|rows>|largest error>|error (rms)>|of the spread>|SNR>|same top class>|accuracy of the source>|accuracy on the host>|sha256",
         lines,
         " ".join(
             (
                 (
                     "Each file and the model that it was made from answered the same rows on the host. Kind: by the file's tensors. Errors are in the "
-                    "output's own unit; the spread is the standard deviation of the model's answers over the rows. Classes only where labels, or "
+                    "output's own unit; the spread is the standard deviation of the model's answers over the rows. SNR: what varies over the rows against the error, of "
+                    "the output that keeps the least. Classes only where labels, or "
                     "answers that are distributions, say that they are."
                 ),
                 *(
@@ -64,6 +66,12 @@ def _largest(agreement: Agreement | None) -> str:
         return units.UNKNOWN
     return units.number(agreement.largest_error) + (
         f" ({shortened(agreement.output, LONGEST_NAME)})" if agreement.output else ""
+    )
+
+
+def _least_db(agreement: Agreement | None) -> str:
+    return units.decibels(
+        min((each.snr_db for each in agreement.signals if each.snr_db is not None), default=None) if agreement else None
     )
 
 
