@@ -6,12 +6,14 @@ import msgspec
 
 from pipeline.compare.by_interval import by_interval
 from pipeline.compare.case import Case
+from pipeline.compare.metric_intervals import READS_RIGHT
 from pipeline.compare.reasons import not_measured
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.quality.table import KINDS
 from pipeline.records import Outcome, Verdict
 
+FEW = f"fewer than {READS_RIGHT} rows: mAP reads high, so that they cannot prove that it is high enough"
 OTHER = {"metric_at_least": "metric_at_most", "metric_at_most": "metric_at_least"}
 
 
@@ -57,5 +59,7 @@ def judge(case: Case, metric: str, limit: float, *, higher_is_better: bool) -> l
     )
     if verdict.outcome is Outcome.INVALID:
         return [msgspec.structs.replace(verdict, limit=limit)]
+    if found.reads_high and higher_is_better and verdict.outcome is Outcome.PASS:
+        verdict = msgspec.structs.replace(verdict, outcome=Outcome.INCONCLUSIVE, why=FEW)
     low, high = (None if math.isnan(each) else each for each in (found.low, found.high))
     return [msgspec.structs.replace(verdict, change=found.value, low=low, high=high, limit=limit)]

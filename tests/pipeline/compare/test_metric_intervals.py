@@ -5,13 +5,18 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.compare import metric_intervals
+from pipeline.compare import by_value, metric_intervals
 from pipeline.compare.by_interval import accuracy_drop
+from pipeline.compare.case import Case
 from pipeline.compare.metric_intervals import MetricInterval
+from pipeline.metrics import FLOOR
+from pipeline.plan_tables import LimitsTable
 from pipeline.quality import ranking, regression, segmentation
 from pipeline.quality.detection import mean_average_precision
 from pipeline.quality.statistic import mean
+from pipeline.records import Measured
 from tests.support.detections import drawn
+from tests.support.sample_run import measurement
 
 
 def test_a_share_has_wilsons_interval():
@@ -84,3 +89,18 @@ def test_what_could_have_been_detected_is_found_in_95_of_100_sets():
         one, other = (regression.mean_absolute_error(zeros, each) for each in (of_rows, zeros + 5))
         found += metric_intervals.of_difference(one, other, 0, ratio=False).low > 0
     assert 0.92 <= found / 1000 <= 0.97
+
+
+@pytest.mark.parametrize(
+    ("rows", "bound", "outcome"), [(60, 0.01, "INCONCLUSIVE"), (60, 0.9, "REGRESSED"), (500, 0.01, "PASS")]
+)
+def test_few_rows_do_not_prove_that_a_mean_average_precision_is_high_enough(rows, bound, outcome):
+    value = metric_intervals.of_value(mean_average_precision(*drawn(1, rows=rows)), 0, ratio=True, draws=50)
+    assert value.reads_high == (rows < 400)
+    one = measurement()
+    case = Case(candidate=one, baseline=None, value=value, measured=Measured(measurements=(one,)), limits=LimitsTable())
+    (verdict,) = by_value.judge(case, FLOOR, bound, higher_is_better=True)
+    assert verdict.outcome == outcome
+    assert ("reads high" in verdict.why) == (outcome == "INCONCLUSIVE")
+    assert verdict.limit == bound
+    assert verdict.low < verdict.change < verdict.high
