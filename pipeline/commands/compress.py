@@ -13,7 +13,7 @@ from pipeline.commands.common import (
     say_handover,
     show_json,
 )
-from pipeline.records import PassReport
+from pipeline.records import Model, PassReport, Task
 
 
 @click.command("compress")
@@ -30,19 +30,23 @@ def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None
         return
     if not compressed.passes:
         say("the plan names no passes: the model stays as it is")
+    task, before = now.loaded.data.task, now.loaded.model
     for each in compressed.passes:
-        say("\n".join(_lines(each)))
+        say("\n".join(_lines(each, before, task)))
+        before = each.model
     say_handover(now.handed)
 
 
-def _lines(each: PassReport) -> list[str]:
-    """Return what a pass did, in the order of the ledger."""
+def _lines(each: PassReport, before: Model, task: Task | None) -> list[str]:
+    """Return what a pass did to the model `before`, in the order of the ledger."""
     changes = [
         ("parameters", units.count(each.parameters_before), units.count(each.parameters_after)),
         ("not zero", units.count(each.nonzero_before), units.count(each.nonzero_after)),
         ("MACs", units.count(each.multiply_accumulates_before), units.count(each.multiply_accumulates_after)),
         ("deflated", units.size(each.deflated_before_bytes), units.size(each.deflated_after_bytes)),
-        ("accuracy", units.percent(each.accuracy_before_ratio), units.percent(each.accuracy_after_ratio)),
+        ("accuracy", units.percent(each.accuracy_before_ratio), units.percent(each.accuracy_after_ratio))
+        if task is None
+        else (task.metric, *(units.metric(one.quality.value if one.quality else None) for one in (before, each.model))),
     ]
     lines = [f"{each.name} ({units.seconds(each.seconds)})"]
     lines += [f"  {name:<11} {before} -> {after}" for name, before, after in changes]

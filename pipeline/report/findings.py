@@ -2,7 +2,7 @@
 
 from pipeline import units
 from pipeline.records import Comparison, Energy, Measurement, Outcome, RunRecord
-from pipeline.report.tables import ledger
+from pipeline.report.tables import ledger, quality
 from pipeline.report.tables.board_facts import place
 from pipeline.report.tables.tensors import LONGEST_NAME
 from pipeline.report.trust import DOUBTFUL, INVALID, TRUSTED, Trust, asked_for, guarded, has_interval, level_of, mark_of
@@ -41,7 +41,13 @@ def findings(run: RunRecord, trust: Trust) -> tuple[Finding, ...]:
     speed = [_speed(comparison, trust, place(run), passes) for comparison in known]
     kinds = (Finding(tone=NEUTRAL, text=note) for note in trust.compared.notes)
     others = (*kinds, *_not_known(trust), _fastest(run), _accuracy(trust), _differs(run), _apart(run), _energy(run))
-    return (*told, *speed, *ledger.findings(run, trust), *(finding for finding in others if finding is not None))
+    return (
+        *told,
+        *speed,
+        *ledger.findings(run, trust),
+        *quality.findings(run, trust),
+        *(finding for finding in others if finding is not None),
+    )
 
 
 def _judged(run: RunRecord, trust: Trust) -> str:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 
 from pipeline import units
-from pipeline.records import UNTRAINED, Comparison, Measurement, PassReport, RunRecord, Step
+from pipeline.records import UNTRAINED, Comparison, Measurement, Model, PassReport, RunRecord, Step, Task
+from pipeline.report.tables import quality as quality_table
 from pipeline.report.trust import DOUBTFUL, INVALID, Trust, guarded, mark_of
 from pipeline.report.view import Column, Finding, Line, Shown, Table, Topic
 
@@ -18,20 +19,20 @@ COLUMNS = (
     Column(heading="raw", number=True),
     Column(heading="deflated", number=True),
     Column(heading="container", number=True, brief=False),
-    Column(heading="accuracy", number=True),
 )
 WIDEST = 0.1
 """The widest interval that may be called "not faster": a wider one could hide a gain of 5 %, which is worth having."""
 NOTE = (
     "Each line is the model after that pass. MACs: multiply-accumulates of one inference. Raw: the weights; deflated: the weights after "
-    "zlib, as in a compressed download; container: the pass's own packed form. Accuracy: of the model on the host, before conversion. "
+    "zlib, as in a compressed download; container: the pass's own packed form. {quality}: of the model on the host, before conversion. "
     "Latency: the median over launches."
 )
 
 
 def table(run: RunRecord, trust: Trust) -> Table:
     """One line for the model as it was loaded, one for each pass; a column for each format in each runtime."""
-    passes = run.compressed.passes
+    passes, task = run.compressed.passes, run.loaded.data.task
+    quality = Column(heading=task.title if task else "accuracy", number=True)
     places = list(dict.fromkeys((one.format, one.runtime) for one in run.measured.measurements if one.of_step)) or [
         (one.format, one.runtime) for one in run.measured.measurements if one.variant == "compressed" and not one.swept
     ]
@@ -50,7 +51,9 @@ def table(run: RunRecord, trust: Trust) -> Table:
             first.raw_before_bytes,
             first.deflated_before_bytes,
         )
-        lines.append(_line("(the model as given)", size, "", first.accuracy_before_ratio, "original", places, trust))
+        lines.append(
+            _line("(the model as given)", size, "", _quality(run.loaded.model, task), "original", places, trust)
+        )
     for number, one in enumerate(passes, start=1):
         size = (
             one.parameters_after,
@@ -62,12 +65,22 @@ def table(run: RunRecord, trust: Trust) -> Table:
         container = units.size(one.container.size_bytes) if one.container else ""
         lines.append(
             _line(
-                f"{number} {one.name}", size, container, one.accuracy_after_ratio, _variant(run, number), places, trust
+                f"{number} {one.name}", size, container, _quality(one.model, task), _variant(run, number), places, trust
             )
         )
     return Table(
-        title="Ledger of the passes", columns=COLUMNS + columns, lines=tuple(lines), note=NOTE if lines else ""
+        title="Ledger of the passes",
+        columns=(*COLUMNS, quality, *columns),
+        lines=tuple(lines),
+        note=NOTE.format(quality=quality.heading[:1].upper() + quality.heading[1:]) if lines else "",
     )
+
+
+def _quality(model: Model, task: Task | None) -> str:
+    """Return the task's metric on the host; without a task the accuracy."""
+    if task is None:
+        return units.percent(model.accuracy_ratio)
+    return quality_table.value(model.quality, task)
 
 
 def _fastest(trust: Trust, place: tuple[str, str]) -> float:
@@ -89,7 +102,7 @@ def _line(
     name: str,
     size: tuple[int, int, int | None, int, int],
     container: str,
-    accuracy: float | None,
+    quality: str,
     variant: str,
     places: list[tuple[str, str]],
     trust: Trust,
@@ -106,7 +119,7 @@ def _line(
             units.size(raw_bytes),
             units.size(deflated_bytes),
             container or units.UNKNOWN,
-            units.percent(accuracy),
+            quality,
             *latencies,
         )
     )

@@ -1,12 +1,12 @@
 """How good each file is at the plan's task, on the host and on the board."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pipeline import units
 from pipeline.records import Comparison, MetricLevel, Quality, RunRecord, Task
 from pipeline.report.tables._columns import table_of
-from pipeline.report.trust import Trust, accuracy_mark_of, asked_for, guarded
-from pipeline.report.view import Shown, Table, Topic
+from pipeline.report.trust import TRUSTED, Trust, accuracy_mark_of, asked_for, guarded
+from pipeline.report.view import Finding, Shown, Table, Topic
 
 TOPIC = Topic.RESULTS
 SHOWN = Shown.FIRST
@@ -34,9 +34,9 @@ def table(run: RunRecord, trust: Trust) -> Table:
                 one.file,
                 one.runtime,
                 units.count(found.rows),
-                _value(run.loaded.model.quality, task),
-                _value(host.get(one.artifact), task),
-                guarded(_value(found, task), mark),
+                value(run.loaded.model.quality, task),
+                value(host.get(one.artifact), task),
+                guarded(value(found, task), mark),
                 guarded(_interval(levels.get(one.subject), task), mark),
                 *(guarded(each, doubted) for each in _drop(comparison, task)),
             )
@@ -69,7 +69,8 @@ def _interval(level: MetricLevel | None, task: Task) -> str:
     return f"{worded(level.low)} to {worded(level.high)}"
 
 
-def _value(quality: Quality | None, task: Task) -> str:
+def value(quality: Quality | None, task: Task) -> str:
+    """Return the metric of the task: a share in percent."""
     if quality is None:
         return units.UNKNOWN
     return units.percent(quality.value) if task.ratio else units.metric(quality.value)
@@ -82,6 +83,29 @@ def _drop(comparison: Comparison | None, task: Task) -> tuple[str, str, str]:
     scale, worded, amount = (
         (100, units.points, units.in_points) if task.ratio else (1, units.metric_change, units.metric)
     )
-    value, low, high = (worded(scale * each) for each in comparison.metric_drop)
+    worse, low, high = (worded(scale * each) for each in comparison.metric_drop)
     detects = comparison.metric_detectable
-    return value, f"{low} to {high}", amount(None if detects is None else scale * detects)
+    return worse, f"{low} to {high}", amount(None if detects is None else scale * detects)
+
+
+def findings(run: RunRecord, trust: Trust) -> Iterator[Finding]:
+    """Say which file lost most by the task's metric, and how much would have been seen."""
+    task = run.loaded.data.task
+    known = [
+        (each.metric_drop[0], each)
+        for each in trust.compared.comparisons
+        if each.metric_drop is not None and trust.of_accuracy(each.subject, each.baseline_subject) == TRUSTED
+    ]
+    if task is None or not known:
+        return
+    drop, worst = max(known, key=lambda each: each[0])
+    _, interval, detects = _drop(worst, task)
+    measured = trust.measurements.get(worst.subject)
+    rows = units.counted(measured.accuracy.rows, "row") if measured and measured.accuracy else "rows"
+    told = f"no file is worse than its baseline (at the most, 95 %: {interval})"
+    if drop > 0:
+        worse = units.in_points(100 * drop) if task.ratio else units.metric(drop)
+        told = f"{worst.subject.label} is worse than {worst.baseline_subject.label} by {worse} (95 %: {interval}), and no other file by more"
+    yield Finding(
+        tone="neutral", text=f"By {task.title}, {told}. These {rows} would show a true difference of {detects}."
+    )

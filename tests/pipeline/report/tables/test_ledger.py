@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import report
 from pipeline.compare import _steps
-from pipeline.records import UNTRAINED, Compared, Compressed, Outcome, SensitivityPoint, Step
+from pipeline.records import UNTRAINED, Compared, Compressed, Outcome, Quality, SensitivityPoint, Step, Task
 from pipeline.report.compose import view_of
 from pipeline.store import Store
 from tests.support.sample_run import (
@@ -134,3 +134,29 @@ def test_a_training_that_was_not_kept_is_found():
     found = [each for each in view_of(run).findings if UNTRAINED in each.text]
     assert [(each.tone, each.text) for each in found] == [("worse", f"recover: {told}.")]
     assert not [each for each in view_of(chain()).findings if UNTRAINED in each.text]
+
+
+def test_with_a_task_its_metric_is_that_of_the_ledger():
+    task = Task(kind="regression", metric="mae", title="mean absolute error", higher_is_better=False, ratio=False)
+
+    def of(model, value):
+        return msgspec.structs.replace(
+            model, quality=Quality(value=value, rows=9, statistic=artifact("kept", format="npz"))
+        )
+
+    run = chain()
+    passes = tuple(
+        msgspec.structs.replace(one, model=of(one.model, value))
+        for one, value in zip(run.compressed.passes, (1.25, 1.25, 1.125), strict=True)
+    )
+    loaded = msgspec.structs.replace(
+        run.loaded, model=of(run.loaded.model, 1.0), data=msgspec.structs.replace(run.loaded.data, task=task)
+    )
+    run = msgspec.structs.replace(
+        run, loaded=loaded, compressed=msgspec.structs.replace(run.compressed, passes=passes, model=passes[-1].model)
+    )
+    table = view_of(run).table("ledger")
+    found = [cells(table, row) for row in range(4)]
+    assert [each["mean absolute error"] for each in found] == ["1", "1.25", "1.25", "1.125"]
+    assert "accuracy" not in found[0]
+    assert "Mean absolute error: of the model on the host" in table.note
