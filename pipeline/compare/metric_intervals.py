@@ -54,7 +54,7 @@ def of_value(statistic: Statistic, seed: int, *, ratio: bool, draws: int = boots
         return MetricInterval(*shares, f"bootstrap on logits, {draws:,} draws, seed {seed}")
     found = bootstrap.of_value(statistic, seed, draws)
     few = isinstance(statistic, Detections) and statistic.rows < READS_RIGHT
-    return MetricInterval(*found, f"basic bootstrap, {draws:,} draws, seed {seed}", few)
+    return MetricInterval(*found, f"basic bootstrap, {draws:,} draws, seed {seed}", reads_high=few)
 
 
 def of_difference(

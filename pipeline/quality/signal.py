@@ -44,11 +44,12 @@ def signals(
 class _Sums:
     """What is summed of each value of a row over the rows: the variance of the source, the mean squared error, the range of the source."""
 
+    @np.errstate(invalid="ignore", over="ignore")  # a file may answer infinity
     def __init__(self, output: Array, source: Array) -> None:
         rows, width = len(output), math.prod(output.shape[1:])
         squares, total, total_squares = np.zeros((3, width))
         self.low, self.high = np.full(width, np.inf), np.full(width, -np.inf)
-        middle = np.asarray(source[0], np.float64).ravel()  # sums of squares far from zero lose digits
+        middle = np.nan_to_num(np.asarray(source[0], np.float64).ravel())  # sums of squares far from zero lose digits
         for answers, exact in _pieces(output, source, width):
             squares += np.square(answers - exact).sum(0)
             total += (exact - middle).sum(0)
@@ -63,8 +64,9 @@ def _pieces(output: Array, source: Array, width: int) -> Iterator[tuple[Floats, 
     step = max(1, CHUNK_VALUES // max(1, width))
     for start in range(0, len(output), step):
         both = (np.asarray(each[start : start + step], np.float64).reshape(-1, width) for each in (output, source))
-        answers, exact = (np.nan_to_num(each, nan=0, posinf=0, neginf=0) for each in both)  # these are alike in both
-        yield answers, exact
+        answers, exact = both
+        unknown = ~np.isfinite(exact)  # where the model has no number, a file can keep none
+        yield np.where(unknown, 0.0, answers), np.where(unknown, 0.0, exact)
 
 
 def _signal(output: Array, source: Array, name: str, *, alike: bool) -> Signal:

@@ -102,3 +102,13 @@ def test_rows_in_pieces_are_the_same(monkeypatch):
     assert pieces.dead_channels == at_once.dead_channels
     monkeypatch.setattr(signal, "MOST_VALUES", 100)
     assert of(int8(source), source).axis is None
+
+
+def test_where_the_model_has_no_number_nothing_is_lost():
+    source = RANDOM.normal(size=(ROWS, 3))
+    source[0, 1], source[5, 2] = np.nan, np.inf
+    answers = source + 0.1
+    found = of(answers, source)
+    assert all(10 < each < 30 for each in found.channels_db)
+    answers[7] = np.nan
+    assert of(answers, source).channels_db == (None, None, None)
