@@ -28,6 +28,7 @@ MOST = (
 Interval = tuple[float, float, float]
 
 KEEPS, BREAKS = "keeps the limit", "breaks the limit"
+NO_INTERVAL = "these are too few rows for an interval: give more evaluation rows"
 UNCLEAR = "cannot be told apart from the limit: more launches or more rows would decide it"
 
 
@@ -118,7 +119,7 @@ def by_interval(
     elif low > limit:
         outcome, why = Outcome.REGRESSED, BREAKS
     else:
-        outcome, why = Outcome.INCONCLUSIVE, UNCLEAR
+        outcome, why = Outcome.INCONCLUSIVE, NO_INTERVAL if math.isnan(low) else UNCLEAR
     named = ", ".join(dict.fromkeys(doubt.what for doubt in doubts))
     return Verdict(
         subject=candidate.subject,
@@ -128,8 +129,8 @@ def by_interval(
         baseline=values[0],
         candidate=values[1],
         change=middle,
-        low=low,
-        high=high,
+        low=None if math.isnan(low) else low,
+        high=None if math.isnan(high) else high,
         limit=limit,
         outcome=outcome,
         why=f"{why} (doubted: {named})" if named else why,

@@ -1,7 +1,5 @@
 """A limit on the metric of the plan's task itself, without a baseline: judged by the interval of its value, and so with the same answers."""
 
-import math
-
 import msgspec
 
 from pipeline.compare.by_interval import by_interval
@@ -61,5 +59,5 @@ def judge(case: Case, metric: str, limit: float, *, higher_is_better: bool) -> l
         return [msgspec.structs.replace(verdict, limit=limit)]
     if found.reads_high and higher_is_better and verdict.outcome is Outcome.PASS:
         verdict = msgspec.structs.replace(verdict, outcome=Outcome.INCONCLUSIVE, why=FEW)
-    low, high = (None if math.isnan(each) else each for each in (found.low, found.high))
+    low, high = (verdict.low, verdict.high) if verdict.low is None or not higher_is_better else (found.low, found.high)
     return [msgspec.structs.replace(verdict, change=found.value, low=low, high=high, limit=limit)]

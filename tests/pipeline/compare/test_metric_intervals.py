@@ -9,7 +9,7 @@ from pipeline.compare import by_value, metric_intervals
 from pipeline.compare.by_interval import accuracy_drop
 from pipeline.compare.case import Case
 from pipeline.compare.metric_intervals import MetricInterval
-from pipeline.metrics import FLOOR
+from pipeline.metrics import CEILING, FLOOR
 from pipeline.plan_tables import LimitsTable
 from pipeline.quality import ranking, regression, segmentation
 from pipeline.quality.detection import mean_average_precision
@@ -104,3 +104,13 @@ def test_few_rows_do_not_prove_that_a_mean_average_precision_is_high_enough(rows
     assert ("reads high" in verdict.why) == (outcome == "INCONCLUSIVE")
     assert verdict.limit == bound
     assert verdict.low < verdict.change < verdict.high
+
+
+def test_too_few_rows_for_an_interval_decide_nothing():
+    errors = regression.mean_absolute_error(np.zeros((4, 1)), np.arange(4.0)[:, None])
+    one = measurement()
+    value = metric_intervals.of_value(errors, 0, ratio=False)
+    case = Case(candidate=one, baseline=None, value=value, measured=Measured(measurements=(one,)), limits=LimitsTable())
+    (verdict,) = by_value.judge(case, CEILING, 100.0, higher_is_better=False)
+    assert (verdict.outcome, verdict.low, verdict.high, verdict.change) == ("INCONCLUSIVE", None, None, 1.5)
+    assert verdict.why == "these are too few rows for an interval: give more evaluation rows"
