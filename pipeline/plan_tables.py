@@ -141,12 +141,13 @@ class TrainingTable(Table, frozen=True):
 
     loss: Text | dict[Name, Text] | None = None  # of the output, or of each by its name; None: the compiled model's
     loss_weights: dict[Name, Annotated[float, Meta(gt=0, le=1e6)]] = {}
+    function: Text | None = None  # "module:function" next to the plan, which trains in place of edgepress's own loop
     class_weight: dict[Annotated[str, Meta(pattern=r"^[0-9]{1,6}$")], Annotated[float, Meta(ge=0, le=1e6)]] = {}
 
     @property
     def learns(self) -> bool:
         """Return whether labels may have any form: the plan says what learns from them."""
-        return self.loss is not None
+        return self.loss is not None or self.function is not None
 
 
 class CompareTable(Table, frozen=True):

@@ -5,13 +5,13 @@ From Python, without a plan: `apply`, which users call edgepress.compress (docs/
 
 from pathlib import Path
 
-from pipeline import child, child_watch, frameworks
+from pipeline import child, child_watch, frameworks, functions
 from pipeline.compress import chain
 from pipeline.compress.base import LAST, ONLY_LOOK, UNDONE, Applied, Step, apply_pass
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.formats.base import VERSIONS
-from pipeline.compress.request import Request, files_in, identity, teachers
+from pipeline.compress.request import Request, files_in, identity, learning, teachers
 from pipeline.compress.rows import place_of
 from pipeline.compress.settings import Recover
 from pipeline.compress.table import PASSES, load_pass
@@ -21,6 +21,7 @@ from pipeline.frameworks import custom_objects
 from pipeline.frameworks.saved_model_layers import has_layers
 from pipeline.frameworks.types import KerasModel, OpenModel
 from pipeline.plan import Plan, convert_table
+from pipeline.plan_tables import TrainingTable
 from pipeline.progress import Progress
 from pipeline.records import Compressed, Loaded
 from pipeline.store import Store, key_of, versions
@@ -33,6 +34,7 @@ TRAINING_KEYS = ("recover", "schedule", "distill")
 def settings_of(plan: Plan) -> tuple[Step, ...]:
     """Check every [[compress]] table against its pass. PlanError names the table and the key."""
     steps = tuple(_step(raw, i, plan) for i, raw in enumerate(plan.tables.compress))
+    _check_learning(plan, steps)
     names = [step.name for step in steps]
     for i, step in enumerate(steps):
         if "quantize_aware" in names[:i] and step.name not in ONLY_LOOK:
@@ -44,6 +46,18 @@ def settings_of(plan: Plan) -> tuple[Step, ...]:
                     hint="Give the path of a .keras file, relative to the plan.",
                 )
     return steps
+
+
+def _check_learning(plan: Plan, steps: tuple[Step, ...]) -> None:
+    """Raise PlanError for a table [training] that nothing would read, and for a function that is not there."""
+    table = plan.tables.training
+    trains = any("epochs" in step.settings or step.settings.get("recover") is not None for step in steps)
+    if table != TrainingTable() and not trains:
+        raise PlanError(
+            f"{plan.path}: [training] says how passes learn from labels, and no pass trains",
+            hint="Give a pass the table recover, such as recover = { epochs = 2 }; or leave [training] out.",
+        )
+    functions.check(table.function, plan.folder, f"{plan.path}: training.function")
 
 
 def _format_of(plan: Plan) -> str:
@@ -171,7 +185,7 @@ def compress(
         plan.tables.seed,
         teachers(steps, plan.folder),
         own,
-        plan.tables.training,
+        learning(plan.tables.training, plan.folder),
         versions(*VERSIONS),
     )
     return store.remember("compress", key, Compressed, make)

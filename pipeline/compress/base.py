@@ -19,7 +19,7 @@ from pipeline import units
 from pipeline.compress.codebooks import check
 from pipeline.compress.context import Context
 from pipeline.compress.formats.base import Format
-from pipeline.compress.settings import PassSettings
+from pipeline.compress.settings import PassSettings, Recover
 from pipeline.errors import PromiseError, StageError
 from pipeline.frameworks import row_shape
 from pipeline.frameworks.types import OpenModel
@@ -87,7 +87,8 @@ def apply_pass(
         message = error.message if error.message.startswith(name) else f"{name}: {error.message}"
         raise StageError(message, hint=error.hint) from error
     check_promises(name, model, after, model_format)
-    with _broken(name):
+    trained = isinstance(settings, Recover) or getattr(settings, "recover", None) is not None
+    with _broken(name, context.learn.function if trained else None):
         claims = the_pass.ensures(model, after, settings)
         if changed.container is not None:
             claims = check.check(changed.container, model_format.weights(after)) | claims
@@ -95,10 +96,16 @@ def apply_pass(
 
 
 @contextlib.contextmanager
-def _broken(name: str) -> Iterator[None]:
+def _broken(name: str, function: str | None) -> Iterator[None]:
+    """`function`: of the plan, which trained the model."""
     try:
         yield
     except PromiseError as error:
+        if function is not None:
+            raise PromiseError(
+                f"{name}: after the training by {function}, {error.message}",
+                hint="It must train with the callbacks that it gets, and with a Keras optimizer, which applies the constraints of kernels.",
+            ) from error
         raise PromiseError(f"{name} broke its promise: {error.message}", hint=error.hint) from error
 
 

@@ -18,7 +18,7 @@ from pipeline.compress.base import Step, apply_pass
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.formats import FORMATS
 from pipeline.compress.formats.base import VERSIONS, Format, weigh
-from pipeline.compress.request import Request, identity, teachers
+from pipeline.compress.request import Request, identity, learning, teachers
 from pipeline.compress.table import load_pass
 from pipeline.compress.training import compiled
 from pipeline.errors import EdgepressError
@@ -94,7 +94,7 @@ class Chain:
         key = key_of(
             argument.model, tuple(self.done), identity(argument.data), argument.seed,
             teachers(argument.steps[: i + 1], Path(argument.folder)),
-            custom_objects.digest(argument.custom_objects, Path(argument.folder)), argument.training, versions(*VERSIONS),
+            custom_objects.digest(argument.custom_objects, Path(argument.folder)), learning(argument.training, Path(argument.folder)), versions(*VERSIONS),
         )  # fmt: skip
         resume = self.store.root / RESUME / key
         self.store.lease.take(f"{RESUME}/{key}")

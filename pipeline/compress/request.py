@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from pipeline import functions
 from pipeline.compress.base import Step
 from pipeline.plan_tables import TrainingTable
 from pipeline.records import Data, Model, Record
@@ -29,6 +30,11 @@ def identity(data: Data) -> tuple[object, ...]:
     sets = (data.training, data.calibration, data.evaluation)
     of_sets = [None if rows is None else (rows.inputs, rows.y, rows.targets, rows.named, rows.weights) for rows in sets]
     return (*of_sets, data.task)
+
+
+def learning(table: TrainingTable, folder: Path) -> tuple[object, ...]:
+    """Return what [training] says, with the source of the function that it names."""
+    return table, functions.digest(table.function, folder, "training.function")
 
 
 def teachers(steps: tuple[Step, ...], folder: Path) -> tuple[str, ...]:

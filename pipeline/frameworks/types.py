@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     TfTensor: TypeAlias = tf.Tensor  # with values, or in a tf.function that is being traced
     TfVariable: TypeAlias = tf.Variable
     TfSpec: TypeAlias = tf.TensorSpec
+    TfDataset: TypeAlias = tf.data.Dataset
     TfFunction: TypeAlias = tf.types.experimental.PolymorphicFunction  # what tf.function makes
     TfliteConverter: TypeAlias = tf.lite.TFLiteConverter
     OnnxModel: TypeAlias = onnx.ModelProto
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     OnnxReader: TypeAlias = CalibrationDataReader  # of calibration rows
 else:
     KerasModel = KerasLayer = KerasNode = KerasTensor = KerasVariable = KerasCallback = KerasLoss = Any
-    TfTensor = TfVariable = TfSpec = TfFunction = TfliteConverter = Any
+    TfTensor = TfVariable = TfSpec = TfDataset = TfFunction = TfliteConverter = Any
     OnnxModel = OnnxGraph = OnnxFunction = OnnxNode = OnnxTensor = OnnxValue = OnnxArgument = OnnxReader = Any
 
 

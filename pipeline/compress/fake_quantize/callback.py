@@ -78,7 +78,7 @@ def ObserveRanges(  # noqa: N802 - keras is imported only here
         def on_train_begin(self, logs: Logs = None) -> None:
             del logs
             known = self.params or {}
-            total = steps or (known.get("steps") or 0) * (known.get("epochs") or 0)
+            total = (known.get("steps") or 0) * (known.get("epochs") or 0) or steps or 0
             self.done, self.last = 0, round(freeze_after * total)
 
         def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:

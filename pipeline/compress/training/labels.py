@@ -93,6 +93,14 @@ def learned_from(
     return Labels(tuple(found), (*notes, *_told(found, names)), unused)
 
 
+def given_to(context: Context, names: Sequence[str], scored: int) -> dict[int, Array]:
+    """Return the labels of the training rows by the place of their output. PlanError or DataError for a name that is not an output's."""
+    assert context.training is not None
+    given = _given(context.training)
+    given = _with_names(given, _of_plan(context, names, list(given)), names, scored)
+    return {names.index(name): y for name, y in given.items()}
+
+
 def _given(training: Dataset) -> dict[str, Array]:
     return dict(training.targets) if training.y is None else {"": training.y}
 

@@ -12,7 +12,7 @@ from pipeline.compress.formats.base import VERSIONS
 from pipeline.compress.settings import Recover
 from pipeline.compress.sparsity import masks
 from pipeline.compress.sparsity.kernels import pruned_kernels
-from pipeline.compress.training import batch_norm, mixed_precision, objective
+from pipeline.compress.training import batch_norm, by_function, mixed_precision, objective
 from pipeline.compress.training.better import AS_IT_IS, Trial, Untrained
 from pipeline.compress.training.checkpoint import Checkpoint, digest_of
 from pipeline.compress.training.not_finite import NotFinite
@@ -25,6 +25,10 @@ LARGEST_MOMENTUM = 0.9
 a student read 77.3 % and 86.8 % after they were estimated again (measured on Fashion-MNIST)."""
 
 TELL_SECONDS = 0.1
+
+NOT_COMPARED = (
+    "what the training changed is kept without a comparison: no loss of these labels is known, and [training] loss can name one",
+)
 
 
 def check(model: KerasModel, how: Recover | None, context: Context) -> None:
@@ -46,16 +50,22 @@ def recover(
     A tenth of the rows is held out. By them the end is compared with the beginning, as `untrained` leaves it where the pass has still
     something to do: the better weights are kept, and the sentences say which.
 
+    Where the plan has [training] function, that trains instead (by_function.py), and all the rest is as it is here.
+
     `callbacks` are Keras callbacks; one with functions `state() -> list of arrays` and `restore(arrays)` is resumed too.
     Raises PlanError and DataError for what does not fit, StageError where the loss or a weight becomes NaN or infinite.
     """
     goal = objective.prepare(model, how, context)
-    trial = Trial(goal, how, context, untrained)
+    own = context.learn.function is not None
+    trial = None if own and not goal.labels else Trial(goal, how, context, untrained)
     with _all_layers_train(model), zeros_held(model) if hold_zeros else contextlib.nullcontext():
-        notes = Training(goal, how, context, callbacks).run()
+        if own:
+            notes = by_function.train(goal, how, context, callbacks, hold_zeros=hold_zeros)
+        else:
+            notes = Training(goal, how, context, callbacks).run()
     if how.recalibrate:
         batch_norm.recalibrate(model, context)
-    return (*goal.notes, *notes, *trial.better())
+    return (*goal.notes, *notes, *(NOT_COMPARED if trial is None else trial.better()))
 
 
 def without_training_state(model: KerasModel) -> KerasModel:

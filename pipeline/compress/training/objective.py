@@ -12,9 +12,9 @@ from pipeline.compress.settings import Distill, PassSettings, Recover
 from pipeline.compress.training import distillation, logits
 from pipeline.compress.training.checkpoint import digest_of
 from pipeline.compress.training.distillation import Forward, Kind, Teacher
-from pipeline.compress.training.labels import Labels, Learned, learned_from
+from pipeline.compress.training.labels import Labels, Learned, given_to, learned_from
 from pipeline.compress.training.weights import RowWeights, weights_of
-from pipeline.errors import DataError, StageError
+from pipeline.errors import DataError, EdgepressError, PlanError, StageError
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasModel, KerasVariable, TfSpec, TfTensor
 from pipeline.records import TensorSpec
@@ -37,6 +37,7 @@ class Objective(NamedTuple):
     held: Array  # the rows of x that are not trained on and compare, ascending; empty where there are fewer than HELD_SHARE
     steps: int  # in an epoch
     seed: int
+    scored: int  # the output that labels without a name are of
     teacher: Teacher | None
     evaluated: Callable[[], str]  # ", 91.20 % of 1,000 evaluation rows"
     notes: tuple[str, ...] = ()  # which loss is learned by
@@ -129,11 +130,11 @@ def prepare(model: KerasModel, how: Recover, context: Context) -> Objective:
         place for place, kind in enumerate(kinds) if kind and (distill is not None or place not in labelled)
     )
     teacher = None
-    if learned:
+    if learned and context.learn.function is None:
         teacher = distillation.teach(student, distill or Distill(), context, x, chosen, learned, scored)
     steps = -(-len(chosen) // how.batch_size)
     return Objective(
-        student, x, labels.learned, chosen, kept, steps, context.seed, teacher, _evaluating(student, scored, context),
+        student, x, labels.learned, chosen, kept, steps, context.seed, scored, teacher, _evaluating(student, scored, context),
         labels.notes, weights_of(context, labels.learned),
     )  # fmt: skip
 
@@ -183,8 +184,11 @@ def fitting(model: KerasModel, how: Recover, context: Context) -> tuple[Batches,
     probe = x.take(slice(distillation.PROBE_ROWS))
     kinds = [_kind(model, place, each, probe, scored) for place, each in enumerate(outputs)]
     answers = [np.asarray(each, np.float32) for each in called(model, probe, training=False)]
-    labels = learned_from(model, context, outputs, scored, answers)
-    if not labels.learned:
+    if context.learn.function is not None:
+        labels = _compared_by(model, how, context, scored, answers)
+    else:
+        labels = learned_from(model, context, outputs, scored, answers)
+    if not labels.learned and context.learn.function is None:
         _check_without(model, how, (kinds, scored, probe), labels)
     for each in labels.learned:
         if each.loss.of is None:
@@ -195,6 +199,23 @@ def fitting(model: KerasModel, how: Recover, context: Context) -> tuple[Batches,
     ]
     weights_of(context, labels.learned)
     return x, labels._replace(learned=tuple(softmax)), tuple(kinds), scored
+
+
+def _compared_by(model: KerasModel, how: Recover, context: Context, scored: int, answers: Sequence[Array]) -> Labels:
+    """Return what a training by a function of the user's is compared by. It may know more of its labels than a loss does."""
+    if how.mixed_precision:
+        raise PlanError(
+            f"{_key(how, 'mixed_precision')} is of edgepress's own training, and [training] function does its own",
+            hint="Leave it out, and let the function choose in what it computes.",
+        )
+    outputs = outputs_of(model)
+    given_to(context, list(context.outputs) or [each.name for each in outputs], scored)
+    try:
+        return learned_from(model, context, outputs, scored, answers)._replace(notes=())
+    except EdgepressError:
+        if context.learn.loss is not None:
+            raise
+    return Labels()
 
 
 def _check_without(model: KerasModel, how: Recover, known: tuple[list[Kind], int, list[Array]], labels: Labels) -> None:

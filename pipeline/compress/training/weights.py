@@ -35,7 +35,7 @@ def weights_of(context: Context, learned: Sequence[Learned]) -> RowWeights | Non
     if sample is not None:
         _check(sample, context.training.rows)
     if not by_class:
-        return None if sample is None or not learned else RowWeights(sample)
+        return None if sample is None else RowWeights(sample)
     if not learned:
         raise PlanError(
             f"{KEY}: nothing is learned from labels, so no class has a weight",
