@@ -142,6 +142,7 @@ class TrainingTable(Table, frozen=True):
     loss: Text | dict[Name, Text] | None = None  # of the output, or of each by its name; None: the compiled model's
     loss_weights: dict[Name, Annotated[float, Meta(gt=0, le=1e6)]] = {}
     function: Text | None = None  # "module:function" next to the plan, which trains in place of edgepress's own loop
+    augment: Text | None = None  # "module:function" next to the plan, which changes each batch
     class_weight: dict[Annotated[str, Meta(pattern=r"^[0-9]{1,6}$")], Annotated[float, Meta(ge=0, le=1e6)]] = {}
 
     @property

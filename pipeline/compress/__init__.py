@@ -49,7 +49,7 @@ def settings_of(plan: Plan) -> tuple[Step, ...]:
 
 
 def _check_learning(plan: Plan, steps: tuple[Step, ...]) -> None:
-    """Raise PlanError for a table [training] that nothing would read, and for a function that is not there."""
+    """Raise PlanError for a table [training] that nothing would read, and for functions that are not there."""
     table = plan.tables.training
     trains = any("epochs" in step.settings or step.settings.get("recover") is not None for step in steps)
     if table != TrainingTable() and not trains:
@@ -57,7 +57,13 @@ def _check_learning(plan: Plan, steps: tuple[Step, ...]) -> None:
             f"{plan.path}: [training] says how passes learn from labels, and no pass trains",
             hint="Give a pass the table recover, such as recover = { epochs = 2 }; or leave [training] out.",
         )
-    functions.check(table.function, plan.folder, f"{plan.path}: training.function")
+    if table.function is not None and table.augment is not None:
+        raise PlanError(
+            f"{plan.path}: training.augment changes the batches of edgepress's own training, and training.function does its own",
+            hint="Let the function augment its rows, or leave one of the two out.",
+        )
+    for key in ("function", "augment"):
+        functions.check(getattr(table, key), plan.folder, f"{plan.path}: training.{key}")
 
 
 def _format_of(plan: Plan) -> str:

@@ -33,8 +33,8 @@ def identity(data: Data) -> tuple[object, ...]:
 
 
 def learning(table: TrainingTable, folder: Path) -> tuple[object, ...]:
-    """Return what [training] says, with the source of the function that it names."""
-    return table, functions.digest(table.function, folder, "training.function")
+    """Return what [training] says, with the source of the functions that it names."""
+    return table, *(functions.digest(each, folder, "training") for each in (table.function, table.augment))
 
 
 def teachers(steps: tuple[Step, ...], folder: Path) -> tuple[str, ...]:

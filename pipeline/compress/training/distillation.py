@@ -201,7 +201,7 @@ def teach(
     probe = x.take(slice(PROBE_ROWS))
     teacher = forward_of(opened, probe, _names(settings.features)[0], student.kinds, takes, gives)
     widths = [math.prod(size or 1 for size in opened.outputs[gives[place]].shape[1:]) for place in learned]
-    cached = not settings.features and 4 * sum(widths) * len(chosen) <= CACHE_BYTES
+    cached = not settings.features and context.learn.augment is None and 4 * sum(widths) * len(chosen) <= CACHE_BYTES
     answers = _answers(teacher, x, chosen, learned, context) if cached else None
     scales: tuple[float, ...] = (1.0,)
     if len(student.kinds) > 1:

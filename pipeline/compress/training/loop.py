@@ -15,6 +15,7 @@ from pipeline.compress.sparsity.kernels import pruned_kernels
 from pipeline.compress.training import batch_norm, by_function, mixed_precision, objective
 from pipeline.compress.training.better import AS_IT_IS, Trial, Untrained
 from pipeline.compress.training.checkpoint import Checkpoint, digest_of
+from pipeline.compress.training.fitting import fitting
 from pipeline.compress.training.not_finite import NotFinite
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasCallback, KerasModel, TfFunction, TfTensor
@@ -34,7 +35,7 @@ NOT_COMPARED = (
 def check(model: KerasModel, how: Recover | None, context: Context) -> None:
     """Raise if the model cannot be trained so on these rows: before a pass begins with what it does first."""
     if how is not None:
-        objective.fitting(model, how, context)
+        fitting(model, how, context)
 
 
 def recover(

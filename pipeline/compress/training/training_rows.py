@@ -70,7 +70,7 @@ class TrainingRows:
             yield self[np.sort(order[start : start + batch_size])]
 
     def dataset(self, batch_size: int = 128, *, shuffle: bool = True) -> TfDataset:
-        """Return a tf.data.Dataset of the batches, which knows its length. Each time it is gone through, the order is the next epoch's."""
+        """Return a tf.data.Dataset of the batches, which knows its length. Each time that it is iterated, the order is the next epoch's."""
         import tensorflow as tf
 
         epochs = iter(range(2**31))
