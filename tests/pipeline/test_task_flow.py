@@ -109,3 +109,13 @@ def test_a_bound_on_the_good_side_is_refused(folder):
     assert said.returncode == 2
     assert "limits.metric_at_least: of the root mean square error, lower is better" in said.stderr
     assert "Write metric_at_most." in said.stderr
+
+
+def test_without_labels_files_are_compared_in_the_terms_of_the_task(folder):
+    np.savez(folder / "bare.npz", x=X)
+    text = PLAN.format(limit=1).split("[compare]")[0].replace("rows.npz", "bare.npz")
+    text = text.replace('kind = "regression"\nmetric = "rmse"', 'kind = "embedding"')
+    (folder / "alike.toml").write_text(text + '[convert]\nformats = ["onnx-fp32"]\n')
+    said = edgepress("convert", folder / "alike.toml", "-q")
+    assert said.returncode == 0, said.stderr
+    assert "cosine similarity to the model's 1" in said.stdout
