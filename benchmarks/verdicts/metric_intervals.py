@@ -4,7 +4,8 @@
 
 Two models answer the same made-up rows, 5,000 to 20,000 of them, and their difference on all of these is the truth. A set is drawn from them,
 with replacement, and the code that judges a plan's `metric_drop` gives its interval of 95 %. The interval of the better model's own
-value, which `metric_at_least` is judged by, is counted, too. Intervals of the shares are exact ones at 95 % (Clopper and Pearson).
+value, which `metric_at_least` is judged by, is counted, too. To be done in 20 minutes, rows are drawn again 200 times where the product draws
+1,000, and mAP is that of four of its ten overlaps. Intervals of the shares are exact ones at 95 % (Clopper and Pearson).
 """
 
 import sys
