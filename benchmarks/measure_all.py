@@ -32,6 +32,7 @@ WHOLE = (
     "latency/cpu_quota.py",
     "latency/more_outputs.py",
     "compression/training_step.py",
+    "compression/int8_per_task.py",
     "compression/onnx_int8.py",
     "compression/controls.py",
     "compression/pareto.py --picture docs/pareto.svg",

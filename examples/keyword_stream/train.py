@@ -24,12 +24,12 @@ def build():
 
 
 def one_step(trained):
-    """Return the same net for one step: bands (1, 1, 16) and state (1, 24) to kinds (1, 1, 4) and the state after it."""
+    """Return the same net for one step: bands (1, 16) and state (1, 24) to kinds (1, 4) and the state after it."""
     _, dense, gru, head = trained.layers
-    bands = keras.Input((1, data.BANDS), batch_size=1, name="bands")
+    bands = keras.Input((data.BANDS,), batch_size=1, name="bands")
     state = keras.Input((UNITS,), batch_size=1, name="state")
-    cell = layers.GRU(UNITS, return_sequences=True, return_state=True, unroll=True)
-    x, after = cell(dense(bands), initial_state=state)
+    cell = layers.GRU(UNITS, return_state=True, unroll=True)
+    x, after = cell(layers.Reshape((1, -1))(dense(bands)), initial_state=state)
     model = keras.Model({"bands": bands, "state": state}, {"kinds": head(x), "state_after": after}, name="chirps")
     cell.set_weights(gru.get_weights())
     return model
