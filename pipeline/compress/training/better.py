@@ -11,7 +11,7 @@ from pipeline.compress.context import Context
 from pipeline.compress.rows import outputs_of
 from pipeline.compress.settings import Recover
 from pipeline.compress.training import batch_norm, distillation
-from pipeline.compress.training.labels import Learned
+from pipeline.compress.training.label_forms import Learned
 from pipeline.compress.training.objective import Objective
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasVariable

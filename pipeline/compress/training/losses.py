@@ -32,6 +32,7 @@ class Loss(NamedTuple):
     of: KerasLoss | None
     builtin: bool
     softmax: bool = False  # answers come as logits, and the loss takes probabilities
+    ignored: int | None = None  # the label that counts nowhere
 
     def mean(self, y: TfTensor, answers: TfTensor, weights: TfTensor | None) -> TfTensor:
         """Return the loss of a batch as Keras reduces it, a scalar. `weights`: (rows,), how much each row counts."""
@@ -151,13 +152,13 @@ def loss_of(found: Any) -> Loss:
     builtin = str(getattr(function, "__module__", "")).startswith("keras.")
     name = getattr(function, "__name__", None) or type(found).__name__
     if isinstance(found, keras.losses.Loss):
-        return Loss(name, found, builtin)
+        return Loss(name, found, builtin, ignored=getattr(found, "ignore_class", None))
 
     class Function(keras.losses.Loss):  # type: ignore[misc]
         def call(self, y_true: TfTensor, y_pred: TfTensor) -> TfTensor:
             return found(y_true, y_pred)
 
-    return Loss(name, Function(name=name), builtin)
+    return Loss(name, Function(name=name), builtin, ignored=getattr(found, "keywords", {}).get("ignore_class"))
 
 
 def _with(found: Any, arguments: dict[str, object]) -> Any:

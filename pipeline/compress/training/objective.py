@@ -14,7 +14,8 @@ from pipeline.compress.training.augment import Augment
 from pipeline.compress.training.checkpoint import digest_of
 from pipeline.compress.training.distillation import Forward, Teacher
 from pipeline.compress.training.fitting import fitting
-from pipeline.compress.training.labels import Labels, Learned
+from pipeline.compress.training.label_forms import Learned
+from pipeline.compress.training.labels import Labels
 from pipeline.compress.training.weights import RowWeights, weights_of
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasModel, KerasVariable, TfSpec, TfTensor

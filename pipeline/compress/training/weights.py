@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.compress.context import Context
-from pipeline.compress.training.labels import PART_ROWS, Learned
+from pipeline.compress.training.label_forms import PART_ROWS, Learned
 from pipeline.errors import DataError, PlanError
 from pipeline.frameworks import Array
 

@@ -1,7 +1,5 @@
 """Training from labels of any task: which loss is taken for which output, and which labels do not fit it."""
 
-import contextlib
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,7 @@ from pipeline.compress import training
 from pipeline.compress.context import Context, Dataset
 from pipeline.compress.settings import Recover
 from pipeline.compress.training import compiled, objective
-from pipeline.errors import DataError, EdgepressError, PlanError, StageError
+from pipeline.errors import DataError, PlanError, StageError
 from pipeline.plan_tables import TrainingTable
 from pipeline.records import Task
 from tests.support.trained_models import maps, numbers, regression, segmentation, sizes, two_heads, two_labels
@@ -145,6 +143,34 @@ def test_a_task_has_its_loss_and_whether_the_answers_are_logits_is_seen(
         assert float(mine) == pytest.approx(float(wanted), rel=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["mse", "categorical_crossentropy", "binary_crossentropy"])
+def test_a_model_that_was_trained_with_one_hot_rows_learns_the_numbers_of_classes(loss):
+    """Rows of [data] have numbers; the loss of the file is computed on the rows that the model was trained with."""
+    from tests.support.tiny_model import rows, tiny_model
+
+    (x, y), model = rows(60, 1), tiny_model()
+    model.compile("adam", loss)
+    (found,) = objective.prepare(model, HOW, context_of(model, Dataset(x, y))).labels
+    assert (found.loss.of is None) == (loss == "categorical_crossentropy")
+    wanted = model.evaluate(x, np.eye(4)[y], batch_size=60, verbose=0)
+    answers = model.predict(x, verbose=0)
+    answers = np.log(answers) if found.loss.of is None else answers  # cross entropy of classes is computed on logits
+    assert float(found.loss.mean(found.take(np.arange(60)), answers, None)) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_segmentation_has_a_loss_without_compiling():
+    model, (x, y) = segmentation(fitted=False), maps(40)
+    model.compiled = False
+    context = context_of(model, Dataset(x, targets={"": y}), task=task("segmentation"))
+    (found,) = objective.prepare(model, HOW, context).labels
+    assert (found.loss.name, found.loss.ignored) == ("sparse_categorical_crossentropy", 255)
+    wanted = segmentation(fitted=False).evaluate(x, y, batch_size=40, verbose=0)
+    assert float(found.loss.mean(found.take(np.arange(40)), model(x), None)) == pytest.approx(wanted, rel=1e-5)
+    first = np.moveaxis(np.stack([y == 0, y == 1]), 0, -1)  # no map, and no mask: nothing is certain
+    with pytest.raises(StageError, match="no loss is known"):
+        training.check(model, HOW, context._replace(training=Dataset(x, targets={"": first[..., :1, :]})))
+
+
 def test_an_output_without_labels_is_named():
     model = two_heads({"kind": "sparse_categorical_crossentropy", "size": "mse"}, fitted=False)
     rows, _, size = numbers(100)
@@ -176,6 +202,7 @@ ROWS, KIND, SIZE = numbers(60)
         (two_heads, {"kind": np.eye(3)[KIND]}, {}, DataError, "sparse_categorical_crossentropy of answers .* needs integers", "argmax"),
         (two_heads, {"kind": KIND + 1}, {}, DataError, "go from 1 to 3, and 0 to 2 is expected", "Number the classes"),
         (two_heads, {"kind": KIND}, {"loss": "categorical_crossentropy"}, DataError, "needs", "learned by sparse_categorical_crossentropy"),
+        (regression, {}, {"loss": "mse"}, DataError, "training.loss says what labels are learned by, and data.training has none", "Give"),
         (regression, {"": SIZE}, {"loss": "binary_crossentropy"}, DataError, "and 0 to 1 is expected", ""),
     ],
 )  # fmt: skip
@@ -194,83 +221,3 @@ def test_labels_without_any_loss_need_one():
         training.check(made, HOW, context_of(made, sizes()))
     assert "[training] loss" in caught.value.hint
     training.check(made, Recover(distill=True), context_of(made, sizes()))
-
-
-# --- what the file holds
-
-
-def _lambda():
-    return lambda y, z: (y - z) ** 2
-
-
-def own_classes():
-    import keras
-
-    class Own(keras.losses.Loss):
-        def __init__(self, power=2, **more):
-            super().__init__(**more)
-            self.power = power
-
-        def call(self, y, z):
-            return keras.ops.mean(keras.ops.abs(y - z) ** self.power, -1)
-
-    class Whole(Own):
-        def get_config(self):
-            return {**super().get_config(), "power": self.power}
-
-    return Own, Whole
-
-
-@contextlib.contextmanager
-def known(**own):
-    """What [model] custom_objects does."""
-    import keras
-
-    keras.saving.get_custom_objects().update(own)
-    yield
-    for each in own:
-        del keras.saving.get_custom_objects()[each]
-
-
-def saved(tmp_path, loss):
-    model = regression(loss, fitted=False)
-    model.save(tmp_path / "m.keras")
-    model.compiled = False
-    return model, compiled.read(tmp_path / "m.keras")
-
-
-def test_a_loss_of_the_users_own_is_restored_with_its_arguments(tmp_path):
-    own, whole = own_classes()
-    model, kept = saved(tmp_path, whole(3))
-    context = Context(training=sizes(), compiled=kept)
-    with pytest.raises(StageError, match=r"loss of 'size' .* is not restored: Keras does not know 'Whole'") as caught:
-        training.check(model, HOW, context)
-    assert "[model] custom_objects" in caught.value.hint
-    with known(Whole=whole, Own=own):
-        (found,) = objective.prepare(model, HOW, context).labels
-        assert found.loss.of.power == 3
-        model, kept = saved(tmp_path, own(3))  # get_config leaves the power out: 2 would come back
-        with pytest.raises(StageError, match="does not say which power 'Own' had"):
-            training.check(model, HOW, Context(training=sizes(), compiled=kept))
-
-
-def test_a_lambda_is_not_run(tmp_path):
-    model, kept = saved(tmp_path, _lambda())
-    with pytest.raises(StageError, match="it is a lambda, which is code inside the model file"):
-        training.check(model, HOW, Context(training=sizes(), compiled=kept))
-    found = objective.prepare(model, HOW, Context(training=sizes(), compiled=kept, task=task("regression")))
-    assert [each.loss.name for each in found.labels] == ["mean_squared_error"]
-    assert "is not restored, because it is a lambda" in found.notes[0]
-
-
-def test_a_loss_that_fails_is_named():
-    def broken(y, z):
-        raise ValueError("no such thing")
-
-    with known(broken=broken):
-        learn = TrainingTable(loss="broken")
-        made = regression(fitted=False)
-        with pytest.raises(
-            EdgepressError, match=r"the loss 'broken' of 'size' failed on the first rows: .*no such thing"
-        ):
-            training.check(made, HOW, context_of(made, sizes(), learn=learn))
