@@ -143,7 +143,7 @@ def test_a_task_has_its_loss_and_whether_the_answers_are_logits_is_seen(
         assert float(mine) == pytest.approx(float(wanted), rel=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["mse", "categorical_crossentropy", "binary_crossentropy"])
+@pytest.mark.parametrize("loss", ["mse", "categorical_crossentropy"])
 def test_a_model_that_was_trained_with_one_hot_rows_learns_the_numbers_of_classes(loss):
     """Rows of [data] have numbers; the loss of the file is computed on the rows that the model was trained with."""
     from tests.support.tiny_model import rows, tiny_model
