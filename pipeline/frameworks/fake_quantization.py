@@ -187,6 +187,20 @@ class FakeQuantizedDepthwiseConv2D(Rounded, layers.DepthwiseConv2D):  # type: ig
 
 
 @registered
+class FakeQuantizedDepthwiseConv1D(Rounded, layers.DepthwiseConv1D):  # type: ignore[misc]
+    """DepthwiseConv1D, with one scale, for the reason that Conv1D has one."""
+
+    PER_CHANNEL = False
+
+
+@registered
+class FakeQuantizedConv1DTranspose(Rounded, layers.Conv1DTranspose):  # type: ignore[misc]
+    """Conv1DTranspose, with one scale."""
+
+    PER_CHANNEL = False
+
+
+@registered
 class FakeQuantizedConv2DTranspose(Rounded, layers.Conv2DTranspose):  # type: ignore[misc]
     """Conv2DTranspose, with one scale: the channels are not the kernel's last axis, and TensorFlow's converter refuses others."""
 
@@ -203,7 +217,9 @@ class FakeQuantizedDense(Rounded, layers.Dense):  # type: ignore[misc]
 ROUNDED: dict[type[KerasLayer], type[KerasLayer]] = {
     layers.Conv1D: FakeQuantizedConv1D,
     layers.Conv2D: FakeQuantizedConv2D,
+    layers.DepthwiseConv1D: FakeQuantizedDepthwiseConv1D,
     layers.DepthwiseConv2D: FakeQuantizedDepthwiseConv2D,
+    layers.Conv1DTranspose: FakeQuantizedConv1DTranspose,
     layers.Conv2DTranspose: FakeQuantizedConv2DTranspose,
     layers.Dense: FakeQuantizedDense,
 }

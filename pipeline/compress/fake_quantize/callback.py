@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from pipeline import frameworks
 from pipeline.compress.context import Dataset
-from pipeline.compress.fake_quantize import insert as insert_fake_quantization
+from pipeline.compress.fake_quantize.check import check
 from pipeline.compress.fake_quantize.fold_batch_norm import fold_batch_norm
+from pipeline.compress.fake_quantize.insert import insert
 from pipeline.compress.fake_quantize.observe import observe
 from pipeline.compress.rows import Batches, called, structured_as
 from pipeline.errors import StageError
@@ -36,11 +37,11 @@ def fake_quantized(model: KerasModel, rows: Array | Mapping[str, Array], weight_
 
     Raises StageError naming the layer that cannot be computed in 8 bits.
     """
-    insert_fake_quantization.check(model)
+    check(model)
     folded = fold_batch_norm(model)
     given = Batches(model, Dataset(rows), "the calibration")
     _check_same(model, folded.model, given.take(slice(frameworks.BATCH_ROWS)))
-    quantized = structured_as(model, insert_fake_quantization.insert(folded, weight_bits))
+    quantized = structured_as(model, insert(folded, weight_bits))
     observe(quantized, given)
     return quantized
 

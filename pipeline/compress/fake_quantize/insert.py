@@ -1,73 +1,15 @@
-"""Fake quantization at every place where an int8 TFLite file rounds: after each operator, or after the ReLU that is fused into it.
+"""Fake quantization at every place where an int8 TFLite file rounds: after each operator, or after the ReLU that is fused into it."""
 
-What each operator needs is in TFLite's 8-bit quantization specification (ai.google.dev/edge/litert/models/quantization_spec).
-"""
-
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.compress.fake_quantize.fold_batch_norm import Folded
+from pipeline.compress.fake_quantize.functions import FIXED, FUSED, GATED, function_of
+from pipeline.compress.fake_quantize.operators import scale_of, takes_relu
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
 from pipeline.frameworks.keras_graph import Copies, consumers, nodes_of, rebuild
-from pipeline.frameworks.types import KerasLayer, KerasModel, KerasNode, KerasTensor, LayerConfig
-
-FIXED = {"sigmoid": (0.0, 255 / 256), "softmax": (0.0, 255 / 256), "tanh": (-1.0, 127 / 128)}
-"""Ranges that the specification prescribes for outputs: scale 1/256 with zero at -128, scale 1/128 with zero at 0."""
-FUSED = {"relu", "relu6"}  # into the operator before, which then rounds once
-ALONE = {"leaky_relu", "hard_silu"}  # operators of their own
-GATED = {"silu"}  # x * sigmoid(x)
-NOTHING = {"Dropout", "Identity", "SpatialDropout1D", "SpatialDropout2D"}  # is left of these in a file
-ONE_SCALE = {
-    "AveragePooling1D", "AveragePooling2D", "Concatenate", "Cropping1D", "Cropping2D", "Flatten", "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D", "MaxPooling1D", "MaxPooling2D", "Permute", "Reshape", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D",
-}  # fmt: skip
-"""Inputs and output have one. A range follows each, also where no value is a new one: without it, TensorFlow's converter (2.21)
-left convolutions after a pooling in floating point."""
-OWN_SCALE = {"Add", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "Multiply", "Subtract"}
-FOLDED = {"BatchNormalization", "Rescaling", "SeparableConv2D"}  # fold_batch_norm makes other layers of them
-
-
-def check(model: KerasModel) -> None:
-    """Raise StageError for the first layer that cannot be computed in 8 bits."""
-    import keras
-
-    from pipeline.frameworks.fake_quantization import is_rounding
-
-    if not getattr(model, "inputs", None):
-        raise StageError(
-            f"quantize_aware cannot look into {model.name} ({type(model).__name__}): it has no graph of layers",
-            hint="Build it as keras.Model(inputs, outputs), or as keras.Sequential beginning with keras.Input.",
-        )
-    for x in model.inputs:
-        if not str(x.dtype).startswith("float"):
-            raise StageError(
-                f"quantize_aware cannot round the input '{x.name}' of {model.name}: it holds {x.dtype}",
-                hint="It works on networks of convolutions and dense layers over floating point rows.",
-            )
-    for node in nodes_of(model):
-        layer = node.operation
-        if isinstance(layer, keras.Model):
-            check(layer)
-        elif is_rounding(layer):
-            raise StageError(
-                f"quantize_aware: layer '{layer.name}' of {model.name} is fake-quantized already",
-                hint="Use the pass once, as the last one that trains.",
-            )
-        elif isinstance(layer, keras.layers.BatchNormalization) and layer.axis not in (
-            -1,
-            len(node.outputs[0].shape) - 1,
-        ):
-            raise StageError(
-                f"quantize_aware cannot fold layer '{layer.name}' of {model.name}: it normalises along axis {layer.axis}, and the "
-                "outputs of the layer before it are along the last",
-                hint="Build it as BatchNormalization(axis=-1), or take the pass out and let the converter quantize the model.",
-            )
-        elif not _possible(node):
-            raise StageError(
-                f"quantize_aware cannot compute layer '{layer.name}' ({_told(layer)}) in 8 bits",
-                hint="It works on networks of convolutions, dense layers, pooling, add, multiply and concatenate. "
-                "For other models take the pass out, and let the converter quantize them after training.",
-            )
+from pipeline.frameworks.types import KerasLayer, KerasModel, KerasNode, KerasTensor, LayerConfig, Nested
 
 
 def insert(folded: Folded, weight_bits: int) -> KerasModel:
@@ -77,15 +19,15 @@ def insert(folded: Folded, weight_bits: int) -> KerasModel:
     """
     from pipeline.frameworks.fake_quantization import ROUNDED
 
-    model, factors = folded
-    scales = _Scales(model)
+    model, factors = folded.model, folded.factors
+    scales = _Scales(model, folded.together)
     users, copies = consumers(model), Copies()
 
-    def visit(node: KerasNode, *args: Any, **options: Any) -> KerasTensor:
-        layer, output = node.operation, node.outputs[0]
-        function, kind = function_of(layer), type(layer).__name__
+    def visit(node: KerasNode, *args: Any, **options: Any) -> Nested:
+        layer = node.operation
+        function, scale = function_of(layer), scale_of(layer)
         if type(layer) in ROUNDED:
-            own = function if _takes_relu(layer) and function in FUSED else "linear"
+            own = function if takes_relu(layer) and function in FUSED else "linear"
 
             factor = factors.get(layer.name, 1.0)
 
@@ -104,69 +46,27 @@ def insert(folded: Folded, weight_bits: int) -> KerasModel:
             x = _activated(function, args[0], layer.name, scales)
         else:
             x = copies.call(layer, *args, **options)
-        if kind in NOTHING or (function == "linear" and type(layer) not in ROUNDED) or _fuses(node, users[id(output)]):
+        if scale == "none" or (function == "linear" and type(layer) not in ROUNDED) or _fuses(node, users):
             return x
-        return scales.of(output)(x)
+        if len(node.outputs) > 1:
+            return [scales.of(output)(each) for output, each in zip(node.outputs, x, strict=True)]
+        return scales.of(node.outputs[0])(x)
 
-    return rebuild(model, visit, enter=lambda x: scales.of_input(x.name)(x))
-
-
-def function_of(layer: KerasLayer) -> str | None:
-    """Return the name of the function that a layer applies to its result; None: it is not an activation, and has none."""
-    from pipeline.frameworks.fake_quantization import ROUNDED
-
-    kind = type(layer).__name__
-    if kind == "ReLU":
-        if layer.threshold == 0 and layer.negative_slope == 0 and layer.max_value in (None, 6):
-            return "relu6" if layer.max_value == 6 else "relu"
-        return f"ReLU({layer.max_value}, {layer.negative_slope}, {layer.threshold})"
-    names = {"LeakyReLU": "leaky_relu", "LeakyRelu": "leaky_relu", "Softmax": "softmax"}
-    functions = {"Relu": "relu", "Relu6": "relu6", "Sigmoid": "sigmoid", "Tanh": "tanh", "Silu": "silu"}
-    if kind in names | functions:
-        return (names | functions)[kind]
-    if kind not in {"Activation", "SeparableConv2D"} and type(layer) not in ROUNDED:
-        return None
-    return str(getattr(layer.activation, "__name__", layer.activation))
+    return rebuild(model, visit, enter=lambda x: scales.of_input(x.name)(x) if _is_float(x) else x)
 
 
-def _possible(node: KerasNode) -> bool:
-    from pipeline.frameworks.fake_quantization import ROUNDED
-
-    layer, function, kind = node.operation, function_of(node.operation), type(node.operation).__name__
-    if function is not None and function not in {"linear", *FIXED, *FUSED, *ALONE, *GATED}:
-        return False
-    if kind in {"Add", "Subtract", "Multiply"} and len(node.input_tensors) < 2:  # x + 1, of keras.ops
-        return False
-    if getattr(layer, "data_format", "channels_last") != "channels_last" or (
-        kind == "UpSampling2D" and layer.interpolation != "nearest"
-    ):
-        return False
-    weighted = type(layer) in ROUNDED or kind == "SeparableConv2D"
-    if weighted and getattr(layer, "groups", 1) != 1:
-        return False
-    return weighted or function is not None or kind in NOTHING | ONE_SCALE | OWN_SCALE | FOLDED
+def _is_float(x: KerasTensor) -> bool:
+    return str(x.dtype).startswith("float")
 
 
-def _told(layer: KerasLayer) -> str:
-    function = function_of(layer)
-    return type(layer).__name__ + (f", {function}" if function not in (None, "linear") else "")
-
-
-def _takes_relu(layer: KerasLayer) -> bool:
-    """Return whether the converter fuses a ReLU after this operator into it."""
-    from pipeline.frameworks.fake_quantization import ROUNDED
-
-    kind = type(layer).__name__
-    return kind in {"Add", "Subtract", "Multiply"} or (type(layer) in ROUNDED and kind != "Conv2DTranspose")
-
-
-def _fuses(node: KerasNode, users: list[KerasNode]) -> bool:
+def _fuses(node: KerasNode, users: dict[int, list[KerasNode]]) -> bool:
     """Return whether the only consumer is such a ReLU."""
     from pipeline.frameworks.fake_quantization import ROUNDED
 
-    if not _takes_relu(node.operation) or function_of(node.operation) not in (None, "linear"):
+    if not takes_relu(node.operation) or function_of(node.operation) not in (None, "linear"):
         return False
-    only = users[0].operation if len(users) == 1 and users[0] is not None else None
+    found = users[id(node.outputs[0])]
+    only = found[0].operation if len(found) == 1 and found[0] is not None else None
     return only is not None and type(only) not in ROUNDED and function_of(only) in FUSED
 
 
@@ -183,24 +83,27 @@ def _activated(function: str | None, x: KerasTensor, name: str, scales: "_Scales
 class _Scales:
     """Which tensors have one range: one FakeQuantize layer for each set of them."""
 
-    def __init__(self, model: KerasModel) -> None:
+    def __init__(self, model: KerasModel, together: Mapping[str, str]) -> None:
         self.parents: dict[int, int] = {}
         self.fixed: dict[int, tuple[float, float]] = {}
         self.made: dict[int, KerasLayer] = {}
         self.inputs = {x.name: id(x) for x in model.inputs}
         self.names = {id(x): x.name for x in model.inputs}
         self.name = Copies().name
-        joins = []
+        joins, firsts = [], dict[str, int]()
         for node in nodes_of(model):
-            output = id(node.outputs[0])
-            kind, function = type(node.operation).__name__, function_of(node.operation)
-            self.names[output] = node.operation.name
+            layer, scale = node.operation, scale_of(node.operation)
+            self.names |= {id(output): layer.name for output in node.outputs}
+            function = function_of(layer)
             if function in FIXED:
-                self.fixed[output] = FIXED[function]
-            if kind == "Concatenate":
+                self.fixed[id(node.outputs[0])] = FIXED[function]
+            if layer.name in together:
+                self._unite(firsts.setdefault(together[layer.name], id(node.outputs[0])), id(node.outputs[0]))
+            if scale == "one" and len(node.input_tensors) > 1:
                 joins.append(node)
-            elif kind in NOTHING | ONE_SCALE or (kind == "Activation" and function == "linear"):
-                self._unite(id(node.input_tensors[0]), output)
+            elif scale != "own":
+                for output in node.outputs:
+                    self._unite(id(node.input_tensors[0]), id(output))
         for node in joins:
             if len({self._fixed(id(x)) for x in node.input_tensors}) > 1:
                 raise StageError(

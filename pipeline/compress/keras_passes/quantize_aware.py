@@ -14,8 +14,8 @@ from msgspec import Meta
 from pipeline.compress import training as train
 from pipeline.compress.base import Changed, Claims
 from pipeline.compress.context import Context
-from pipeline.compress.fake_quantize import insert as insert_fake_quantization
 from pipeline.compress.fake_quantize.callback import ObserveRanges, fake_quantized
+from pipeline.compress.fake_quantize.check import check
 from pipeline.compress.rows import Batches, refuse_steps, structured_as
 from pipeline.compress.settings import PassSettings, Recover
 from pipeline.compress.sparsity.kernels import pruned_kernels
@@ -36,7 +36,7 @@ class Settings(PassSettings, frozen=True):
 
 def requires(model: KerasModel, settings: Settings, context: Context) -> None:
     """Refuse layers that have no 8-bit form, and models without rows to see their ranges."""
-    insert_fake_quantization.check(model)
+    check(model)
     rows = context.calibration or context.training
     if rows is None or not rows.rows:
         raise DataError(

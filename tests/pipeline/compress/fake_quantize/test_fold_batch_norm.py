@@ -6,7 +6,7 @@ import pytest
 from pipeline import compress
 from pipeline.compress.callbacks import fake_quantized
 from pipeline.compress.context import Dataset
-from pipeline.compress.fake_quantize import insert
+from pipeline.compress.fake_quantize import callback
 from pipeline.compress.fake_quantize.fold_batch_norm import fold_batch_norm
 from pipeline.errors import StageError
 
@@ -113,6 +113,6 @@ def test_a_norm_along_another_axis_is_refused_by_name():
 
 
 def test_a_folded_model_that_answers_something_else_is_refused(monkeypatch):
-    monkeypatch.setattr(insert, "check", lambda model: None)
+    monkeypatch.setattr(callback, "check", lambda model: None)
     with pytest.raises(StageError, match=r"quantize_aware cannot fold .* its answers would change by up to"):
         fake_quantized(over_rows(), ROWS)

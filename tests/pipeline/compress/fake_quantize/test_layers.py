@@ -1,0 +1,296 @@
+"""Every kind of layer that quantize_aware knows: the int8 file answers as the fake-quantized model does, operator by operator."""
+
+import functools
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from pipeline import compress, frameworks
+from pipeline.compress.callbacks import fake_quantized
+from pipeline.compress.context import Dataset
+from pipeline.compress.fake_quantize.expand import EXPANDED, activations
+from pipeline.compress.fake_quantize.functions import REWRITTEN
+from pipeline.errors import StageError
+from pipeline.frameworks import fake_quantization
+from tests.pipeline.compress.answering import all_answers
+from tests.pipeline.compress.rounded_files import int8_file
+
+pytestmark = pytest.mark.frameworks
+
+ROWS = 48
+
+
+def twice(layer):
+    return lambda x: layer(conv(activation=None)(layer(x)))
+
+
+def conv(filters=8, **more):
+    return layers.Conv2D(filters, 3, **({"padding": "same", "activation": "relu"} | more))
+
+
+def net(shape, first, middles, dtype="float32"):
+    """One head for each of these parts, which all take what `first` gives."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input(shape, dtype=dtype, name="rows")
+    y = first(x)
+    return keras.Model(x, [head(middle(y), f"head_{i}") for i, middle in enumerate(middles)])
+
+
+def head(x, name=None):
+    if len(x.shape) == 4:
+        x = layers.GlobalAveragePooling2D()(conv()(x))
+    if len(x.shape) == 3:
+        x = layers.GlobalAveragePooling1D()(x)
+    return layers.Dense(4, name=name)(x)
+
+
+def image(middle):
+    return net((8, 8, 3), conv(), [middle])
+
+
+def at_the_input(middle):
+    return net((8, 8, 3), lambda x: x, [middle])
+
+
+def sequence(middle):
+    return net((8, 4), layers.Conv1D(8, 3, padding="same", activation="relu"), [middle])
+
+
+def adapted(axis=-1, **more):
+    layer = layers.Normalization(axis=axis, **more)
+    layer.adapt(np.random.default_rng(3).normal(2, [1, 3, 0.2], (40, 8, 8, 3)).astype(np.float32))
+    return layer
+
+
+def alpha(**more):
+    return layers.PReLU(alpha_initializer=keras.initializers.RandomUniform(0, 0.5, seed=1), **more)
+
+
+AT_THE_INPUT = {
+    "Normalization": adapted,
+    "Normalization, one for all": lambda: adapted(axis=None),
+    "Normalization, inverted": lambda: adapted(invert=True),
+    "Rescaling": lambda: layers.Rescaling(1 / 127.5, -1),
+    "Rescaling of channels": lambda: layers.Rescaling([1.0, 2, 0.5], [0.0, 1, 2]),
+}  # fmt: skip
+
+
+ON_IMAGES = {
+    "PReLU": alpha,
+    "PReLU of channels": lambda: alpha(shared_axes=[1, 2]),
+    "ELU": lambda: layers.ELU(0.5),
+    "elu in a convolution": lambda: conv(activation="elu"),
+    "elu of keras.ops": lambda: ops.elu,
+    "elu, called twice": lambda: twice(layers.Activation("elu")),
+    "selu": lambda: layers.Activation("selu"),
+    "gelu": lambda: conv(activation="gelu"),
+    "gelu of keras.ops": lambda: ops.gelu,
+    "gelu, exact": lambda: lambda x: ops.gelu(x, approximate=False),
+    "hard-swish": lambda: conv(activation="hard_silu"),
+    "hard-swish of keras.ops": lambda: ops.hard_silu,
+    "hard_sigmoid": lambda: layers.Activation("hard_sigmoid"),
+    "silu of keras.ops": lambda: ops.silu,
+    "SeparableConv2D": lambda: layers.SeparableConv2D(8, 3, strides=2, padding="same"),
+    "Conv2D in groups": lambda: conv(groups=2),
+    "Conv2D in groups, normalised": lambda: lambda x: normalised(conv(groups=2, activation=None)(x)),
+    "Conv2D, a group for each channel": lambda: conv(16, groups=8),
+    "Conv2DTranspose": lambda: layers.Conv2DTranspose(6, 3, strides=2, padding="same", activation="relu"),
+    "UpSampling2D": lambda: layers.UpSampling2D(2),
+    "UpSampling2D, bilinear": lambda: layers.UpSampling2D(2, interpolation="bilinear"),
+    "Resizing": lambda: layers.Resizing(6, 5),
+    "Resizing, nearest": lambda: layers.Resizing(12, 10, interpolation="nearest"),
+    "pad": lambda: lambda x: ops.pad(x, ((0, 0), (1, 1), (2, 0), (0, 0))),
+    "GlobalAveragePooling2D": lambda: layers.GlobalAveragePooling2D(keepdims=True),
+    "GlobalMaxPooling2D": lambda: layers.GlobalMaxPooling2D(keepdims=True),
+    "mean": lambda: lambda x: ops.mean(x, axis=(1, 2), keepdims=True),
+    "Average": lambda: lambda x: layers.Average()([x, conv()(x), conv()(x)]),
+    "Maximum": lambda: lambda x: layers.Maximum()([x, conv(activation=None)(x)]),
+    "Minimum": lambda: lambda x: ops.minimum(x, conv(activation=None)(x)),
+    "with a number": lambda: lambda x: 0.75 * x + 1.0 - ops.minimum(x, 2.0),
+    "split": lambda: lambda x: ops.multiply(*ops.split(conv(16)(x), 2, axis=-1)),
+    "transpose": lambda: lambda x: ops.transpose(x, (0, 2, 1, 3)),
+    "GaussianNoise": lambda: layers.GaussianNoise(0.1),
+}  # fmt: skip
+
+
+ON_SEQUENCES = {
+    "SeparableConv1D": lambda: layers.SeparableConv1D(8, 3, strides=2, padding="same", activation="relu"),
+    "SeparableConv1D with elu": lambda: layers.SeparableConv1D(8, 3, depth_multiplier=2, activation="elu"),
+    "DepthwiseConv1D": lambda: layers.DepthwiseConv1D(3, depth_multiplier=2, activation="relu"),
+    "DepthwiseConv1D, normalised": lambda: lambda x: normalised(layers.DepthwiseConv1D(3)(x)),
+    "Conv1D in groups": lambda: layers.Conv1D(8, 3, groups=4),
+    "Conv1DTranspose": lambda: layers.Conv1DTranspose(6, 3, strides=2, activation="relu"),
+    "Conv1DTranspose, normalised": lambda: lambda x: normalised(layers.Conv1DTranspose(6, 3)(x)),
+    "UpSampling1D": lambda: layers.UpSampling1D(2),
+    "GlobalAveragePooling1D": layers.GlobalAveragePooling1D,
+    "mean of steps": lambda: lambda x: ops.mean(x, axis=1),
+    "sum": lambda: lambda x: ops.sum(x, axis=1),
+    "max": lambda: lambda x: ops.max(x, axis=1),
+    "EinsumDense": lambda: layers.EinsumDense("abc,cd->abd", (None, 6), bias_axes="d", activation="relu"),
+    "EinsumDense with ellipsis": lambda: layers.EinsumDense("...x,xy->...y", 6),
+    "TimeDistributed": lambda: layers.TimeDistributed(layers.Dense(6, activation="elu")),
+    "matmul": lambda: lambda x: ops.matmul(layers.Dense(8)(x), ops.transpose(layers.Dense(8)(x), (0, 2, 1))),
+    "Dot": lambda: lambda x: layers.Dot(2)([x, layers.Dense(8)(x)]),
+    "item": lambda: lambda x: x[:, 2:],
+    "stack": lambda: lambda x: ops.reshape(ops.stack([x, x], axis=1), (-1, 16, 8)),
+    "expand_dims and squeeze": lambda: lambda x: ops.squeeze(ops.expand_dims(x, 1), 1),
+    "RepeatVector": lambda: lambda x: layers.RepeatVector(4)(layers.Flatten()(x)),
+}  # fmt: skip
+
+
+ON_TABLES = {
+    "Normalization of a table": lambda: layers.Normalization(mean=[1.0, 2, 3, 4, 5], variance=[1.0, 4, 9, 0.01, 2]),
+    "elu in a dense layer": lambda: layers.Dense(8, activation="elu"),
+}  # fmt: skip
+
+ON_TOKENS = {
+    "Embedding": lambda: layers.Embedding(20, 8),
+    "Embedding, one word": lambda: lambda x: layers.Embedding(20, 8)(x)[:, 0],
+}
+
+NETS = {
+    "at the input": ((8, 8, 3), lambda: lambda x: x, AT_THE_INPUT),
+    "on images": ((8, 8, 3), conv, ON_IMAGES),
+    "on sequences": ((8, 4), lambda: layers.Conv1D(8, 3, padding="same", activation="relu"), ON_SEQUENCES),
+    "on tables": ((5,), lambda: lambda x: x, ON_TABLES),
+    "on tokens": ((8,), lambda: lambda x: x, ON_TOKENS),
+}
+"""Shape of a row, what comes first, and kinds of layers, each with a head of its own: one file has them all."""
+
+KINDS = [(net, kind) for net, (_, _, kinds) in NETS.items() for kind in kinds]
+
+ROUND_OTHERWISE = {"UpSampling2D, bilinear": 3, "Resizing": 3}
+"""Steps of the output: LiteRT's kernel for it rounds halves another way, and the layers after it make a little more of that."""
+
+
+def normalised(x):
+    norm = layers.BatchNormalization()
+    y = norm(x)
+    generator = np.random.default_rng(x.shape[-1])
+    for weight in norm.weights:
+        weight.assign(generator.uniform(0.4, 1.6, weight.shape))
+    return y
+
+
+def rows_of(model):
+    generator, (given,) = np.random.default_rng(1), model.inputs
+    shape = (ROWS, *given.shape[1:])
+    drawn = generator.integers(0, 20, shape) if "int" in given.dtype else generator.normal(size=shape)
+    return drawn.astype(given.dtype)
+
+
+def decibels(expected, found):
+    return 10 * np.log10(np.sum(expected**2) / np.sum((expected - found) ** 2))
+
+
+class Compared(NamedTuple):
+    """One head, of every row."""
+
+    steps: np.ndarray  # between the int8 file and the fake-quantized model, of the file's output
+    rounded_db: float  # of the fake-quantized model against the model as it was
+    plain_db: float  # without ranges, which the other formats are made of
+
+
+@functools.cache
+def compared(name):
+    shape, first, kinds = NETS[name]
+    dtype = "int32" if name == "on tokens" else "float32"
+    model = net(shape, first(), [make() for make in kinds.values()], dtype)
+    x = rows_of(model)
+    rounded = compress.apply(model, "quantize_aware", calibration=Dataset(x)).changed.model
+    with tempfile.TemporaryDirectory() as folder:
+        file = frameworks.Tflite(int8_file(rounded, Path(folder)), "int8")
+        found = dict(
+            zip(
+                [each.name for each in file.outputs],
+                map(np.concatenate, zip(*(file.run({"rows": row[None]}) for row in x), strict=True)),
+                strict=True,
+            )
+        )
+        scales = {key: each["quantization"][0] for key, each in file.output_details().items()}
+    answered = [all_answers(each, x) for each in (model, rounded, fake_quantization.plain(rounded))]
+    heads = {}
+    for kind, key, was, now, plain in zip(kinds, rounded.output_names, *answered, strict=True):
+        steps = np.abs(found[key] - now).max(axis=1) / scales[key]
+        heads[kind] = Compared(steps, decibels(was, now), decibels(was, plain))
+    return heads
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS)
+def test_the_int8_file_answers_as_the_model_does(name, kind):
+    head = compared(name)[kind]
+    assert head.steps.mean() <= ROUND_OTHERWISE.get(kind, 0.3)
+    assert head.rounded_db > 25
+    assert head.plain_db > 30
+
+
+def test_each_function_has_its_form():
+    assert set(activations.FORMS) == REWRITTEN
+
+
+def test_each_expansion_has_its_case():
+    names = " ".join(kind for _, kind in KINDS)
+    assert not [kind for kind in EXPANDED if kind not in names]
+
+
+def test_a_class_derived_from_a_layer_is_not_taken_for_it():
+    class Rescaling(layers.Rescaling):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(StageError, match=r"layer 'mine' \(Rescaling\) in 8 bits: the pass does not know this kind"):
+        fake_quantized(at_the_input(Rescaling(2.0, name="mine")), np.zeros((4, 8, 8, 3), np.float32))
+
+
+REFUSED = {
+    "Conv3D": (lambda: volume(layers.Conv3D(2, 2, name="it")), "LiteRT has no 8-bit kernel for it"),
+    "Conv3DTranspose": (lambda: volume(layers.Conv3DTranspose(2, 2, name="it")), "LiteRT has no 8-bit kernel for it"),
+    "UnitNormalization": (lambda: image(layers.UnitNormalization(name="it")), "does not know this kind of layer"),
+    "softplus": (lambda: image(layers.Activation("softplus", name="it")), "no 8-bit form of the activation 'softplus'"),
+    "SeparableConv1D, softplus": (
+        lambda: sequence(layers.SeparableConv1D(8, 3, activation="softplus", name="it")), "no 8-bit form of the activation 'softplus'",
+    ),
+    "Normalization along another axis": (lambda: at_the_input(adapted(axis=1, name="it")), "normalises along axis 1"),
+    "Resizing by area": (lambda: image(layers.Resizing(4, 4, "bicubic", name="it")), "resizes by 'bicubic'"),
+    "Resizing that crops": (lambda: image(layers.Resizing(4, 4, crop_to_aspect_ratio=True, name="it")), "keeps the aspect ratio"),
+    "pad with ones": (
+        lambda: image(lambda x: named(ops.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=1))), "something else than zeros",
+    ),
+    "an array": (lambda: image(lambda x: named(x * np.arange(1, 9, dtype=np.float32))), "an array of constants"),
+    "Embedding with a mask": (lambda: words(layers.Embedding(20, 4, mask_zero=True, name="it")), "an 8-bit file has no masks"),
+    "Embedding of floats": (lambda: words(layers.Embedding(20, 4, name="it"), "float32"), "rounded like any other"),
+    "EinsumDense": (lambda: sequence(layers.EinsumDense("abc,bcd->abd", (8, 6), name="it")), "not what a Dense layer computes"),
+    "TimeDistributed": (lambda: sequence(layers.TimeDistributed(layers.BatchNormalization(), name="it")), "a BatchNormalization for each"),
+    "Dot": (lambda: sequence(lambda x: layers.Dot(2, normalize=True, name="it")([x, x])), "divides by lengths"),
+    "channels first": (lambda: image(layers.MaxPooling2D(2, data_format="channels_first", name="it")), "not on the last axis"),
+}  # fmt: skip
+
+
+def named(x):
+    x._keras_history.operation.name = "it"
+    return x
+
+
+def volume(layer):
+    x = keras.Input((4, 4, 4, 2), name="rows")
+    return keras.Model(x, layers.Flatten()(layer(x)))
+
+
+def words(layer, dtype="int32"):
+    x = keras.Input((8,), dtype=dtype, name="rows")
+    return keras.Model(x, layers.Dense(2)(layers.GlobalMaxPooling1D()(layer(x))))
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_has_no_8_bit_form_is_refused_by_name_before_training(kind):
+    make, why = REFUSED[kind]
+    model = make()
+    training = Dataset(rows_of(model), np.zeros(ROWS, np.int64))
+    with pytest.raises(StageError, match=rf"cannot compute layer 'it' \(\w+\) in 8 bits: .*{why}") as caught:
+        compress.apply(model, "quantize_aware", training=training, recover={"epochs": 1})
+    assert "docs/passes.md" in caught.value.hint
