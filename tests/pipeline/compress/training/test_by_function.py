@@ -219,3 +219,21 @@ def test_a_function_that_cannot_be_called_so(tmp_path):
     with pytest.raises(EdgepressError, match=r"has no function 'train'") as caught:
         training.recover(model, HOW, context_of(tmp_path, model, sizes(50), FIT.format(loss="'mse'"), "train"))
     assert "It has: fit" in caught.value.hint
+
+
+RESUMES = """
+def fit(model, rows, epochs, callbacks, resume):
+    kept = resume / "epoch"
+    if not kept.exists():
+        kept.write_text("1")
+        raise KeyboardInterrupt
+    assert kept.read_text() == "1"
+"""
+
+
+def test_a_function_finds_its_folder_again(tmp_path):
+    model = regression(fitted=False)
+    context = context_of(tmp_path, model, sizes(60), RESUMES, resume=tmp_path / "kept")
+    with pytest.raises(KeyboardInterrupt):
+        training.recover(model, HOW, context)
+    assert training.recover(model, HOW, context)[0].startswith("trained by")
