@@ -8,6 +8,7 @@ from pipeline.compare.metric_intervals import READS_RIGHT
 from pipeline.compare.reasons import not_measured
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
+from pipeline.plan_tables import TaskTable
 from pipeline.quality.table import KINDS
 from pipeline.records import Outcome, Verdict
 
@@ -28,14 +29,20 @@ def check(plan: Plan, key: str, *, higher_is_better: bool) -> None:
             f"{plan.path}: limits.{key} needs rows to judge by, but data.evaluation is missing",
             hint='Add to [data]: evaluation = "module:function" or an .npz with x and y.',
         )
-    known = KINDS[task.kind].METRICS
-    metric = known.get(task.metric or next(iter(known)))
-    if metric is not None and metric.higher_is_better != higher_is_better:
-        better = "higher" if metric.higher_is_better else "lower"
+    title, higher = _metric(task)
+    if higher is not None and higher != higher_is_better:
+        better = "higher" if higher else "lower"
         raise PlanError(
-            f"{plan.path}: limits.{key}: of the {metric.title}, {better} is better, so that this would bound its good side",
+            f"{plan.path}: limits.{key}: of the {title}, {better} is better, so that this would bound its good side",
             hint=f"Write {OTHER[key]}.",
         )
+
+
+def _metric(task: TaskTable) -> tuple[str, bool | None]:
+    """Return what the plan's metric is called, and whether higher is better; None where the check of [task] will say what is wrong."""
+    known = KINDS[task.kind or ""].METRICS
+    metric = known.get(task.metric or next(iter(known), ""))
+    return (metric.title, metric.higher_is_better) if metric else (f"metric {task.metric}", task.higher_is_better)
 
 
 def judge(case: Case, metric: str, limit: float, *, higher_is_better: bool) -> list[Verdict]:

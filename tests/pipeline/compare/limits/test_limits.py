@@ -1,14 +1,16 @@
 """The contract of every limit, and that what is known of its metrics is complete."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pipeline.compare import limits
 from pipeline.compare.case import Case
 from pipeline.compare.limits import LIMITS, value_of
+from pipeline.errors import PlanError
 from pipeline.metrics import CEILING, FLOOR, METRICS, QUALITY
-from pipeline.plan_tables import LimitsTable
+from pipeline.plan_tables import DataTable, LimitsTable, ModelTable, Tables, TaskTable
 from pipeline.records import Measured, Outcome
 from pipeline.units import UNKNOWN
 from tests.support.compared import plan
@@ -57,3 +59,21 @@ def test_the_numbers_of_a_metric_become_text(name):
         assert text(None) == UNKNOWN
         assert isinstance(text(0.5), str)
     assert name.startswith(metric.touches) or (name in (QUALITY, FLOOR, CEILING) and metric.touches == "accuracy")
+
+
+def plan_of_task(**task):
+    tables = Tables(model=ModelTable(path="m.onnx"), task=TaskTable(**task), data=DataTable(evaluation="rows:make"))
+    return SimpleNamespace(path="edge.toml", tables=tables)
+
+
+@pytest.mark.parametrize(("higher", "fits", "other"), [(True, "floor", "ceiling"), (False, "ceiling", "floor")])
+def test_a_metric_of_ones_own_is_bounded_on_its_bad_side(higher, fits, other):
+    found = plan_of_task(kind="custom", metric="own:dice", higher_is_better=higher)
+    LIMITS[fits].check(found)
+    with pytest.raises(PlanError, match=r"of the metric own:dice, (higher|lower) is better") as caught:
+        LIMITS[other].check(found)
+    assert LIMITS[fits].KEYS[0] in caught.value.hint
+
+
+def test_a_custom_task_without_a_metric_is_left_to_the_check_of_the_task():
+    LIMITS["floor"].check(plan_of_task(kind="custom"))
