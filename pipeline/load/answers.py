@@ -228,9 +228,16 @@ def _scored(outputs: Sequence[TensorSpec], name: str, sequences: bool) -> int:
         which = "none of them has classes" if not places else f"{len(places)} of them may be scores of classes"
         raise DataError(
             f"data.{name} has labels, and the model has the outputs {told}: {which}",
-            hint="Labels are compared with the only output of one value for each class; leave y out for other models.",
+            hint=f"Say in [task] what they are labels of: {_task_of(outputs, places)} (docs/tasks.md). Or leave y out.",
         )
     return places[0] if places else 0
+
+
+def _task_of(outputs: Sequence[TensorSpec], places: Sequence[int]) -> str:
+    """Return what may stand in [task], with the names of this model."""
+    one = outputs[places[0] if places else 0]
+    kind = '"classification"' if places else guessed_task.kinds_of(one)
+    return f'kind = {kind}, output = "{shortened(one.name, 100)}"'
 
 
 def _check_labels(rows: Rows, name: str, model: Model, store: Store) -> None:

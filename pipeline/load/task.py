@@ -38,7 +38,9 @@ def of_plan(plan: Plan) -> Task | None:
     elif metric not in kind.METRICS:
         raise PlanError(
             f"{plan.path}: task.metric: {table.kind} has no metric '{metric}'",
-            hint=f"{did_you_mean(metric, list(kind.METRICS))}It has: {', '.join(kind.METRICS)}.",
+            hint='A function of your own judges with kind = "custom".'
+            if ":" in metric
+            else f"{did_you_mean(metric, list(kind.METRICS))}It has: {', '.join(kind.METRICS)}.",
         )
     unused = [key for key in settings if key not in kind.SETTINGS]
     if unused:

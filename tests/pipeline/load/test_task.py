@@ -42,6 +42,7 @@ def test_the_first_metric_is_the_kinds_own(tmp_path):
     [
         ('metric = "mae"', "task.metric: the plan does not say of which kind", "kind = ..., one of classification, binary"),
         ('kind = "regression"\nmetric = "rsme"', "regression has no metric 'rsme'", "Did you mean rmse?"),
+        ('kind = "regression"\nmetric = "own:f"', "regression has no metric 'own:f'", 'kind = "custom"'),
         ('kind = "regression"\nthreshold = 0.5', "task.threshold: regression has no use for it", "Leave it out"),
         ('kind = "segmentation"\nblank = 1', "segmentation has no use for it", "Its settings are ignored, threshold"),
         ('kind = "detector"', "task.kind: ", "docs/plan.md"),
@@ -88,6 +89,14 @@ def test_the_output_is_the_one_that_the_plan_names(tmp_path):
     with pytest.raises(PlanError, match=r"task\.output: model\.onnx has no output 'twyce'") as raised:
         loaded(tmp_path, told.format("twyce"), more=True, x=X, y=y)
     assert "Did you mean twice?" in raised.value.hint
+    classes = loaded(
+        tmp_path / "one", 'kind = "classification"\noutput = "twice"', more=True, x=X, y=np.eye(3)[y.argmax(1)]
+    )
+    assert classes.model.scored == 1
+    assert classes.model.accuracy_ratio == classes.model.quality.value > 0.8
+    with pytest.raises(DataError, match="2 of them may be scores of classes") as asked:
+        loaded(tmp_path / "one", "", more=True, x=X, y=y.argmax(1))
+    assert 'kind = "classification", output = "y" (docs/tasks.md)' in asked.value.hint
     with pytest.raises(PlanError, match=r"has 2 outputs, and \[task\] does not say which"):
         loaded(tmp_path, 'kind = "regression"', more=True, x=X, y=y)
 
