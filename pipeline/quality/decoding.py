@@ -30,14 +30,14 @@ def suppressed(
     boxes: Floats, classes: Array, scores: Floats, overlap: float = OVERLAP, most: int = MOST_BOXES
 ) -> Boxes:
     """Keep the best box of those of a class that overlap more than `overlap`, greedily by falling score."""
-    left = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES]
     kept: list[int] = []
-    while len(left) and len(kept) < most:
-        best = int(left[0])
-        kept.append(best)
-        same = (overlaps_of(boxes[best], boxes[left])[0] > overlap) & (classes[left] == classes[best])
-        same[0] = True
-        left = left[~same]
+    left = np.ones(len(scores), bool)
+    of_class = {one: np.flatnonzero(classes == one) for one in set(classes.tolist())}
+    for best in np.argsort(-scores, kind="stable").tolist():
+        if left[best] and len(kept) < most:
+            kept.append(best)
+            others = of_class[int(classes[best])]
+            left[others[overlaps_of(boxes[best], boxes[others])[0] > overlap]] = False
     return Boxes(boxes[kept].reshape(-1, 4), classes[kept], scores[kept])
 
 
@@ -127,7 +127,7 @@ def yolo(
         scores = scores[..., 1:] * scores[..., :1]
     found = []
     for boxes, of_row in zip(corners, scores, strict=True):
-        place, kind = np.nonzero(of_row > least)
+        place, kind = _candidates(of_row, least)
         found.append(suppressed(boxes[place], kind, of_row[place, kind], overlap))
     return found
 
@@ -149,6 +149,16 @@ def are_logits(values: Array) -> bool:
     """Return whether the values after the first four are logits."""
     scores = values[..., 4:]
     return bool(scores.size and (scores.min() < -1e-3 or scores.max() > 1 + 1e-3))
+
+
+def _candidates(scores: Array, least: float) -> tuple[Array, Array]:
+    """Return which boxes of which classes, of scores (n, classes), are looked at: those above `least`, and of them the best."""
+    flat = scores.ravel()
+    if np.count_nonzero(flat > least) <= MOST_CANDIDATES:
+        chosen = np.flatnonzero(flat > least)
+    else:
+        chosen = np.sort(np.argpartition(-flat, MOST_CANDIDATES)[:MOST_CANDIDATES])
+    return chosen // scores.shape[1], chosen % scores.shape[1]
 
 
 def boxes_last(values: Array, classes: int) -> Array:
@@ -199,13 +209,13 @@ def anchored(
     boxes, likely = np.concatenate([middle - half, middle + half], axis=-1), _sigmoid(np.asarray(scores, np.float64))
     found = []
     for of_row, values in zip(boxes, likely, strict=True):
-        place, kind = np.nonzero(values > least)
+        place, kind = _candidates(values, least)
         found.append(_blended(of_row[place], kind, values[place, kind], overlap))
     return found
 
 
 def _blended(boxes: Floats, classes: Array, scores: Floats, overlap: float) -> Boxes:
-    left, mean = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES], []
+    left, mean = np.argsort(-scores, kind="stable"), []
     kept: list[int] = []
     while len(left) and len(kept) < MOST_BOXES:
         best = int(left[0])

@@ -12,7 +12,7 @@ from pipeline.quality.task import Unfit, shown
 from pipeline.records import Detector
 
 HEADS = ("ssd", "yolo", "anchors", "boxes")
-AT_ONCE = 32  # rows that are decoded together: the answers may be larger than memory
+AT_ONCE = 8  # rows that are decoded together: the answers may be larger than memory
 ANCHORS_OVERLAP = 0.3  # as MediaPipe has it
 Outputs = Mapping[str, Array]
 
