@@ -15,6 +15,7 @@ from pipeline.quality.statistic import Array, Floats, Weights, mean_of_known
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 MOST_BOXES = 100
+AT_ONCE_VALUES = 4_000_000  # of draws of the found boxes of a class: 32 MB
 AT_ONCE_VALUES = 1_000_000  # of draws times found boxes: 8 MB a matrix
 
 
@@ -40,36 +41,34 @@ class Detections:
         return int(self.truths.shape[1])
 
     def value(self, weights: Weights) -> Floats:
-        some = max(1, AT_ONCE_VALUES // max(1, len(self.row)))
-        parts = [self._precisions(weights[at : at + some]) for at in range(0, len(weights), some)]
-        return mean_of_known(np.concatenate(parts).reshape(len(weights), -1))
-
-    def _precisions(self, weights: Weights) -> Floats:
-        """Return the average precision in each draw of each class at each overlap; NaN of a class that no drawn row has."""
-        precisions, start = np.full((len(weights), len(self.truths), len(self.hit)), np.nan), 0
+        found = np.full((len(weights), len(self.truths), len(self.hit)), np.nan)
+        start = 0
         for place, truths in enumerate(self.truths):
             end = start + int(np.count_nonzero(self.kind == place))
-            row, hit = self.row[start:end], self.hit[:, start:end]
+            row, hits = self.row[start:end], [np.flatnonzero(each) for each in self.hit[:, start:end]]
             start, wanted = end, weights @ truths
-            counted = weights[:, row]
-            before = np.cumsum(counted, axis=1)
-            for level, true in enumerate(hit):  # precision rises at true ones only
-                precisions[:, place, level] = _average_precision(counted[:, true], before[:, true], wanted)
-        return precisions
+            at_once = max(1, AT_ONCE_VALUES // max(1, len(row)))
+            for first in range(0, len(weights), at_once):
+                draws = slice(first, first + at_once)
+                counted = weights[draws][:, row]
+                ranks = np.cumsum(counted, axis=1)
+                for level, hit in enumerate(hits):
+                    found[draws, place, level] = _precision(counted[:, hit], ranks[:, hit], wanted[draws])
+        return mean_of_known(found.reshape(len(weights), -1))
 
 
-def _average_precision(counted: Floats, before: Floats, wanted: Floats) -> Floats:
-    """Return the mean precision at RECALLS, (draws,); NaN where nothing is wanted.
+def _precision(hits: Floats, ranks: Floats, wanted: Floats) -> Floats:
+    """Return the average precision of one class in each draw: (draws,), NaN where no drawn row has the class.
 
-    counted: (draws, true), how often each true box counts, by falling score; before: how many boxes have its score or a higher one;
-    wanted: (draws,), how many are labelled.
+    `hits`, `ranks`: (draws, hits), of the found boxes that match, best score first: how often each counts, and how many boxes are counted up to
+    it. Precision is highest at hits, so the others only count in the ranks.
     """
-    true = np.cumsum(counted, axis=1)
-    precision = true / np.maximum(before, 1)
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # at this recall or a larger one
-    recall = true / np.where(wanted > 0, wanted, 1)[:, None]
-    reached = np.searchsorted(RECALLS, recall.ravel(), side="right").reshape(recall.shape)
-    found: Floats = (np.diff(reached, axis=1, prepend=0) * best).sum(1) / len(RECALLS)
+    true = np.cumsum(hits, axis=1)
+    precision = true / np.maximum(ranks, 1)
+    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # the best at this recall or a larger one
+    recall = np.divide(true, wanted[:, None], out=np.zeros_like(true), where=wanted[:, None] > 0)
+    reached = np.searchsorted(RECALLS, recall, side="right")
+    found: Floats = (precision * np.diff(reached, axis=1, prepend=0)).sum(1) / len(RECALLS)
     return np.where(wanted > 0, found, np.nan)
 
 
