@@ -70,6 +70,10 @@ def test_the_difference_is_judged_in_pairs_of_draws(folder):
     board = next(each for each in record.measured.measurements if each.file == "model.onnx (candidate)")
     assert board.accuracy.quality.others == pytest.approx({"largest": apart[1].max()}, rel=1e-4)
     assert "Quality: near (lower is better)" in said.stdout
+    assert (
+        f"custom: near {apart[1].mean():.4g} (largest {apart[1].max():.4g})"
+        in edgepress("load", folder / "edge.toml").stdout
+    )
     page = next((folder / ".edgepress").rglob("*.html")).read_text()
     assert "Other numbers of the metric" in page
     assert "largest" in page
