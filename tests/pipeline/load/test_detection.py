@@ -1,15 +1,20 @@
 """A detector's labels, from a COCO file or an array, on their way to its metric."""
 
+import contextlib
+import io
+import json
+
 import msgspec
 import numpy as np
 import pytest
+from faster_coco_eval import COCO, COCOeval_faster
 
 from pipeline import load, plan
 from pipeline.errors import DataError, PlanError
 from pipeline.progress import Silent
 from pipeline.store import Store
 from tests.support import detector_models
-from tests.support.detector_models import PICTURE
+from tests.support.detector_models import PICTURE, SIZE
 
 pytestmark = pytest.mark.frameworks
 LABELS, BOXES, KINDS, SCORES = detector_models.drawn()
@@ -49,3 +54,25 @@ def test_labels_that_are_there_twice_or_not_at_all(tmp_path):
         loaded(tmp_path, 'head = "boxes"\noutputs = { boxes = "out_boxen" }', y=LABELS)
     assert "Did you mean out_boxes?" in raised.value.hint
     assert loaded(tmp_path, 'head = "boxes"').model.quality is None
+
+
+def test_the_whole_way_gives_what_cocos_own_evaluator_says(tmp_path):
+    """Of the same file. Its evaluator takes an annotation of the id 0 for none."""
+    detector_models.coco(LABELS, tmp_path / "boxes.json")
+    found = loaded(tmp_path, 'head = "boxes"\nlabels = "boxes.json"')
+    data = json.loads((tmp_path / "boxes.json").read_text())
+    for number, each in enumerate(data["annotations"], 1):
+        each |= {"id": number, "iscrowd": 0, "area": each["bbox"][2] * each["bbox"][3]}
+    answers = [
+        {"image_id": image["id"], "category_id": int(kind) + 1, "score": float(score), "bbox": [*box[:2], *(box[2:] - box[:2])]}
+        for image, boxes, scores, kinds in zip(data["images"], BOXES.astype(float) * SIZE, SCORES, KINDS, strict=True)
+        for box, score, kind in zip(boxes, scores, kinds, strict=True)
+        if score > 0
+    ]  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        whole = COCO(data)
+        evaluated = COCOeval_faster(whole, whole.loadRes(answers), "bbox")
+        evaluated.evaluate()
+        evaluated.accumulate()
+        evaluated.summarize()
+    assert found.model.quality.value == pytest.approx(evaluated.stats[0], abs=1e-6)
