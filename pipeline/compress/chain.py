@@ -231,5 +231,12 @@ class Chain:
                 record,
                 answers=frameworks.stored(answers, self.store),
                 accuracy_ratio=frameworks.accuracy(answers[record.scored], y),
-                quality=judge.quality(task, judge.by_name(task, answers), rows, self.store, Path(self.argument.folder)),
+                quality=judge.quality(
+                    task,
+                    judge.by_name(task, answers),
+                    rows,
+                    self.store,
+                    Path(self.argument.folder),
+                    whose="the compressed model",
+                ),
             )

@@ -82,7 +82,9 @@ def _judged(
     if sources:
         task = argument.data.task
         found = agreement.differences(outputs, sources, names, model.name, label)
-        quality = judge.quality(task, judge.by_name(task, outputs), evaluation, store, Path(argument.folder))
+        quality = judge.quality(
+            task, judge.by_name(task, outputs), evaluation, store, Path(argument.folder), whose=label
+        )
         kept = agreement.agreement(found, outputs, sources, labels, model, quality, task)
         about = msgspec.structs.replace(about, agreement=kept)
         if argument.format in CONVERTERS:

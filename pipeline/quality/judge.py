@@ -71,12 +71,20 @@ def decided(task: Task, outputs: Outputs, folder: Path) -> Task:
 
 
 def quality(
-    task: Task | None, outputs: Outputs, rows: Rows, store: Store, folder: Path, indices: Array | None = None
+    task: Task | None,
+    outputs: Outputs,
+    rows: Rows,
+    store: Store,
+    folder: Path,
+    indices: Array | None = None,
+    *,
+    whose: str = "",
 ) -> Quality | None:
     """Return the quality of the answers to evaluation rows; None: there is no task, or there are no labels.
 
     `outputs`: by the names that the model has for them, (rows, ...) each, at least those that are `needed`; `folder`: of the plan;
-    `indices`: of the rows that were answered, None: all of them. It runs the user's own functions where the task `runs_code`. DataError where answers or labels are not those of the task.
+    `indices`: of the rows that were answered, None: all of them; `whose`: what answered, where it is not the model that was given. It runs the
+    user's own functions where the task `runs_code`. DataError where answers or labels are not those of the task.
     """
     labels = rows.targets or rows.y
     if task is None or labels is None:
@@ -96,7 +104,8 @@ def quality(
         if not math.isfinite(value):
             raise Unfit(f"{task.title} is not defined on these rows and labels", KINDS[task.kind].LABELS)
     except Unfit as error:
-        raise DataError(f"{error.key}: {error}", hint=error.hint) from error
+        of = f" (of what {whose} answers)" if whose else ""
+        raise DataError(f"{error.key}: {error}{of}", hint=error.hint) from error
     artifact = store.put_bytes(kept.written(statistic), "npz")
     return Quality(value=value, rows=statistic.rows, statistic=artifact, others=others)
 

@@ -86,3 +86,18 @@ def test_a_metric_that_is_too_slow_for_draws_decides_nothing(folder):
     assert said.returncode == 3, said.stderr
     assert (verdict.outcome, verdict.low, verdict.high) == ("INCONCLUSIVE", None, None)
     assert verdict.why == "there is no interval: the metric takes too long to be computed on 200 draws of the rows"
+
+
+def test_a_metric_that_fails_for_one_file_names_it(folder):
+    """It answers for the plan's model, and not for the baseline, whose answers are smaller."""
+    largest = 1.05 * np.abs(X @ WEIGHTS).max()
+    (folder / "judging.py").write_text(
+        JUDGING.replace("    apart =", f"    assert np.abs(outputs['half']).max() > {largest}, 'small'\n    apart =")
+    )
+    (folder / "edge.toml").write_text(PLAN)
+    said = edgepress("convert", folder / "edge.toml", "-q")
+    assert said.returncode == 2
+    assert (
+        "task.metric: judging:near raised AssertionError: small (judging.py, line 8) (of what released.onnx answers)"
+        in said.stderr
+    )
