@@ -76,8 +76,15 @@ def learned_from(
         if learned is None and not wanted and frameworks.classes_of(outputs[place]) is not None:
             learned = of_classes(place, name, y, len(answers[place][0]), context.training.rows)
         notes += said
-        found += [] if learned is None else [learned]
+        if learned is not None:
+            found.append(learned._replace(weight=context.learn.loss_weights.get(name, learned.weight)))
         unused = unused or (name if learned is None else "")
+    without = [name for name in context.learn.loss_weights if name not in {each.name for each in found}]
+    if without:
+        raise PlanError(
+            f"training.loss_weights: '{without[0]}' learns from no labels",
+            hint="Give data.training labels of that output, and a loss; or take it out.",
+        )
     return Labels(tuple(found), (*notes, *_told(found, names)), unused)
 
 
@@ -105,7 +112,7 @@ def _of_plan(context: Context, names: Sequence[str], given: Sequence[str]) -> di
     if loss is None:
         return {}
     if isinstance(loss, str):
-        return {name: _Wanted(loss, "plan", weights.get(name, 1.0)) for name in (given if "" not in given else names)}
+        return {name: _Wanted(loss, "plan") for name in (given if "" not in given else names)}
     lacking = [name for name in loss if given and "" not in given and name not in given]
     if lacking or (len(loss) > 1 and list(given) == [""]):
         raise DataError(
@@ -113,7 +120,7 @@ def _of_plan(context: Context, names: Sequence[str], given: Sequence[str]) -> di
             hint="Give labels by the names of outputs: (x, {'NAME': labels}) from a function, or arrays labels.NAME in an .npz; or take it out "
             "of [training] loss.",
         )
-    return {name: _Wanted(each, "plan", weights.get(name, 1.0)) for name, each in loss.items()}
+    return {name: _Wanted(each, "plan") for name, each in loss.items()}
 
 
 def _with_names(

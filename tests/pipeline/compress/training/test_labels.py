@@ -108,6 +108,8 @@ def test_the_plan_comes_before_the_file_and_the_file_before_the_task():
     assert losses_of(model, sizes(), task=task("regression")) == {"size": ("mean_absolute_error", 1.0)}
     learn = TrainingTable(loss="huber", loss_weights={"size": 3.0})
     assert losses_of(model, sizes(), learn=learn) == {"size": ("huber", 3.0)}
+    weighed = TrainingTable(loss_weights={"size": 0.5})
+    assert losses_of(model, sizes(), learn=weighed) == {"size": ("mean_absolute_error", 0.5)}
     model.compiled = False
     assert losses_of(model, sizes(), task=task("regression")) == {"size": ("mean_squared_error", 1.0)}
 
@@ -193,6 +195,7 @@ ROWS, KIND, SIZE = numbers(60)
         (two_heads, {"kind": KIND}, {"loss": {"sizes": "mse"}}, PlanError, "training.loss: .* no output 'sizes'", "Did you mean size"),
         (two_heads, {"size": SIZE}, {"loss": {"size": "mean_square_error"}}, PlanError, "no loss 'mean_square_error'", "Did you mean mean_squared_error"),
         (two_heads, {"size": SIZE}, {"loss_weights": {"a": 1.0}}, PlanError, "training.loss_weights: .* no output 'a'", "Its outputs are"),
+        (two_heads, {"size": SIZE}, {"loss_weights": {"kind": 2.0}}, PlanError, "training.loss_weights: 'kind' learns from no labels", "take it out"),
         (two_heads, {"kinds": KIND}, {}, DataError, "labels of 'kinds', and the model has no output", "Did you mean kind"),
         (two_heads, {"kind": KIND}, {"loss": {"kind": "mse", "size": "mse"}}, DataError, "training.loss names 'size'", "labels.NAME"),
         (two_heads, {"": KIND}, {"loss": {"kind": "mse", "size": "mse"}}, DataError, "training.loss names 'size'", "by the names"),
