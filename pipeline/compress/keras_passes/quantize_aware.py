@@ -16,6 +16,8 @@ from pipeline.compress.base import Changed, Claims
 from pipeline.compress.context import Context
 from pipeline.compress.fake_quantize.callback import ObserveRanges, fake_quantized
 from pipeline.compress.fake_quantize.check import check
+from pipeline.compress.fake_quantize.expand import recurrent
+from pipeline.compress.formats.keras_model import layers_of
 from pipeline.compress.rows import Batches, refuse_steps, structured_as
 from pipeline.compress.settings import PassSettings, Recover
 from pipeline.compress.sparsity.kernels import pruned_kernels
@@ -117,6 +119,9 @@ def _notes(model: KerasModel, settings: Settings) -> tuple[str, ...]:
     notes = []
     if any(batch_norm.norms_of(model)):
         notes.append("batch normalisation is folded into the layers before it, with its statistics as they were")
+    unrolled = [layer.name for layer in layers_of(model) if type(layer).__name__ in {*recurrent.CELLS, "Bidirectional"}]
+    if unrolled:
+        notes.append(f"{', '.join(unrolled)}: written out step by step, in every format that is made of this model")
     if settings.weight_bits < 8:
         notes.append(
             "tflite-int8 stores the 4-bit weights in 8 bits: the file is smaller where it is compressed, and no faster"

@@ -7,7 +7,15 @@ was called with, and returns what the layer gives. A call that it cannot do is r
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pipeline.compress.fake_quantize.expand import activations, convolution, dense, merging, scaling
+from pipeline.compress.fake_quantize.expand import (
+    activations,
+    attention,
+    convolution,
+    dense,
+    merging,
+    recurrent,
+    scaling,
+)
 from pipeline.compress.fake_quantize.expand.parts import Make, Parts, never
 from pipeline.compress.fake_quantize.functions import REWRITTEN, function_of
 from pipeline.frameworks.keras_graph import Copies, rebuild
@@ -25,6 +33,9 @@ EXPANDED: dict[str, Expansion] = {
     "Normalization": Expansion(scaling.normalization, scaling.refuse_normalization),
     "EinsumDense": Expansion(dense.einsum, dense.refuse_einsum),
     "TimeDistributed": Expansion(dense.time_distributed, dense.refuse_time_distributed),
+    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), Expansion(recurrent.recurrent, recurrent.refuse)),
+    "Bidirectional": Expansion(recurrent.bidirectional, recurrent.refuse),
+    "MultiHeadAttention": Expansion(attention.multi_head, attention.refuse),
     **dict.fromkeys(("Add", "Multiply", "Maximum", "Minimum"), Expansion(merging.in_pairs, never)),
     "Average": Expansion(merging.average, never),
 }

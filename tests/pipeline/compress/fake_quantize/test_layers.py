@@ -61,6 +61,10 @@ def sequence(middle):
     return net((8, 4), layers.Conv1D(8, 3, padding="same", activation="relu"), [middle])
 
 
+def twice_given(layer):
+    return lambda x: layer(x, x)
+
+
 def adapted(axis=-1, **more):
     layer = layers.Normalization(axis=axis, **more)
     layer.adapt(np.random.default_rng(3).normal(2, [1, 3, 0.2], (40, 8, 8, 3)).astype(np.float32))
@@ -109,6 +113,8 @@ ON_IMAGES = {
     "GlobalMaxPooling2D": lambda: layers.GlobalMaxPooling2D(keepdims=True),
     "mean": lambda: lambda x: ops.mean(x, axis=(1, 2), keepdims=True),
     "Average": lambda: lambda x: layers.Average()([x, conv()(x), conv()(x)]),
+    "Add, three": lambda: lambda x: layers.Add()([x, conv()(x), conv()(x)]),
+    "Multiply, three": lambda: lambda x: layers.Multiply()([x, conv()(x), conv()(x)]),
     "Maximum": lambda: lambda x: layers.Maximum()([x, conv(activation=None)(x)]),
     "Minimum": lambda: lambda x: ops.minimum(x, conv(activation=None)(x)),
     "with a number": lambda: lambda x: 0.75 * x + 1.0 - ops.minimum(x, 2.0),
@@ -148,6 +154,30 @@ ON_TABLES = {
     "elu in a dense layer": lambda: layers.Dense(8, activation="elu"),
 }  # fmt: skip
 
+RECURRENT = {
+    "LSTM": lambda: layers.LSTM(6, unroll=True),
+    "GRU": lambda: layers.GRU(6, unroll=True),
+}
+
+MORE_RECURRENT = {
+    "LSTM, every step": lambda: layers.LSTM(6, return_sequences=True, dropout=0.1, recurrent_dropout=0.1),
+    "LSTM and its states": lambda: lambda x: layers.Concatenate()(layers.LSTM(6, return_state=True)(x)[1:]),
+    "LSTM with hard sigmoid, backwards": lambda: layers.LSTM(6, recurrent_activation="hard_sigmoid", go_backwards=True),
+    "GRU, reset before": lambda: layers.GRU(6, reset_after=False, return_sequences=True),
+    "GRU without bias": lambda: layers.GRU(6, use_bias=False),
+    "SimpleRNN": lambda: layers.SimpleRNN(6, activation="relu"),
+    "Bidirectional": lambda: layers.Bidirectional(layers.GRU(4, return_sequences=True)),
+    "Bidirectional, ave": lambda: layers.Bidirectional(layers.SimpleRNN(4), merge_mode="ave"),
+}
+
+ATTENTION = {
+    "MultiHeadAttention": lambda: twice_given(layers.MultiHeadAttention(2, 4)),
+    "MultiHeadAttention, other widths": lambda: twice_given(
+        layers.MultiHeadAttention(3, 4, value_dim=5, output_shape=6, use_bias=False, dropout=0.1)
+    ),
+    "MultiHeadAttention and the sum": lambda: lambda x: x + layers.MultiHeadAttention(2, 4)(x, x),
+}
+
 ON_TOKENS = {
     "Embedding": lambda: layers.Embedding(20, 8),
     "Embedding, one word": lambda: lambda x: layers.Embedding(20, 8)(x)[:, 0],
@@ -157,12 +187,22 @@ NETS = {
     "at the input": ((8, 8, 3), lambda: lambda x: x, AT_THE_INPUT),
     "on images": ((8, 8, 3), conv, ON_IMAGES),
     "on sequences": ((8, 4), lambda: layers.Conv1D(8, 3, padding="same", activation="relu"), ON_SEQUENCES),
+    "recurrent": ((4, 4), lambda: lambda x: x, RECURRENT),
+    "recurrent, more": ((4, 4), lambda: lambda x: x, MORE_RECURRENT),
+    "attention": ((6, 8), lambda: layers.Dense(8), ATTENTION),
     "on tables": ((5,), lambda: lambda x: x, ON_TABLES),
     "on tokens": ((8,), lambda: lambda x: x, ON_TOKENS),
 }
 """Shape of a row, what comes first, and kinds of layers, each with a head of its own: one file has them all."""
 
-KINDS = [(net, kind) for net, (_, _, kinds) in NETS.items() for kind in kinds]
+LONG = {"recurrent, more"}
+"""Converted with --whole only: a minute each."""
+
+KINDS = [
+    pytest.param(net, kind, marks=[pytest.mark.whole] if net in LONG else [])
+    for net, (_, _, kinds) in NETS.items()
+    for kind in kinds
+]
 
 ROUND_OTHERWISE = {"UpSampling2D, bilinear": 3, "Resizing": 3}
 """Steps of the output: LiteRT's kernel for it rounds halves another way, and the layers after it make a little more of that."""
@@ -234,7 +274,7 @@ def test_each_function_has_its_form():
 
 
 def test_each_expansion_has_its_case():
-    names = " ".join(kind for _, kind in KINDS)
+    names = " ".join(kind for _, _, kinds in NETS.values() for kind in kinds)
     assert not [kind for kind in EXPANDED if kind not in names]
 
 
@@ -250,6 +290,20 @@ def test_a_class_derived_from_a_layer_is_not_taken_for_it():
 REFUSED = {
     "Conv3D": (lambda: volume(layers.Conv3D(2, 2, name="it")), "LiteRT has no 8-bit kernel for it"),
     "Conv3DTranspose": (lambda: volume(layers.Conv3DTranspose(2, 2, name="it")), "LiteRT has no 8-bit kernel for it"),
+    "LSTM of many steps": (lambda: long(layers.LSTM(3, name="it")), "runs over 65 steps, and the pass writes out at most 64"),
+    "GRU that carries its state": (lambda: carrying(layers.GRU(3, stateful=True, name="it")), "carries its state from batch to batch"),
+    "LSTM with a state": (lambda: sequence(lambda x: layers.LSTM(8, name="it")(x, initial_state=[x[:, 0], x[:, 1]])), "begins with a tensor"),
+    "LSTM, softsign": (lambda: sequence(layers.LSTM(3, "softsign", name="it")), "no 8-bit form of the activation 'softsign'"),
+    "Bidirectional with states": (
+        lambda: sequence(lambda x: layers.Bidirectional(layers.GRU(3, return_state=True), name="it")(x)[0]), "the states of both directions",
+    ),
+    "attention that looks back only": (
+        lambda: sequence(lambda x: layers.MultiHeadAttention(2, 4, name="it")(x, x, use_causal_mask=True)), "with a mask \\(use_causal_mask\\)",
+    ),
+    "attention whose scores are used": (
+        lambda: sequence(lambda x: layers.MultiHeadAttention(2, 4, name="it")(x, x, return_attention_scores=True)[0]), "its scores are used",
+    ),
+    "LayerNormalization": (lambda: sequence(layers.LayerNormalization(name="it")), "does not know this kind of layer"),
     "UnitNormalization": (lambda: image(layers.UnitNormalization(name="it")), "does not know this kind of layer"),
     "softplus": (lambda: image(layers.Activation("softplus", name="it")), "no 8-bit form of the activation 'softplus'"),
     "SeparableConv1D, softplus": (
@@ -274,6 +328,16 @@ REFUSED = {
 def named(x):
     x._keras_history.operation.name = "it"
     return x
+
+
+def long(layer):
+    x = keras.Input((65, 2), name="rows")
+    return keras.Model(x, layer(x))
+
+
+def carrying(layer):
+    x = keras.Input(batch_shape=(4, 3, 2), name="rows")
+    return keras.Model(x, layer(x))
 
 
 def volume(layer):
