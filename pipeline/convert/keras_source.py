@@ -13,6 +13,7 @@ from pipeline.convert.request import Job
 from pipeline.errors import StageError
 from pipeline.frameworks import keras_augmentation
 from pipeline.frameworks.causes import cause_of
+from pipeline.frameworks.keras_graph import follow_weights
 from pipeline.frameworks.keras_plain import constants_of_numpy, plain_operations
 from pipeline.frameworks.keras_signature import called, keras_signature, stateful
 from pipeline.frameworks.types import KerasModel, TfSpec, TfTensor
@@ -106,6 +107,8 @@ def _in_32_bits(model: KerasModel, job: Job) -> KerasModel:
             text = text.replace(half, whole)
         twin = keras.saving.deserialize_keras_object(json.loads(text))
         twin.set_weights(model.get_weights())
+        for layer in twin._flatten_layers():  # noqa: SLF001 - also inside wrappers
+            follow_weights(layer)
     except Exception as error:
         raise StageError(
             f"{job.model.name} computes in 16 bits, and it cannot be built again in 32 ({type(error).__name__}: {cause_of(error)})",

@@ -45,6 +45,15 @@ def consumers(model: KerasModel) -> dict[int, list[KerasNode]]:
     return found
 
 
+def follow_weights(layer: KerasLayer) -> None:
+    """Bring up to date what a layer has computed of its weights once, as Normalization does of its mean: call it after they were set.
+
+    Keras does so for what it adapts and what it loads, and for nothing else (3.15).
+    """
+    if hasattr(layer, "finalize_state"):
+        layer.finalize_state()
+
+
 class Copies:
     """Layers made again, with the weights of the old ones: a layer that is called twice is copied once."""
 
@@ -73,6 +82,7 @@ class Copies:
         new = self.made[id(layer)] = make(layer.get_config() | {"name": self.name(layer.name)})
         outputs = new(*args, **options)
         new.set_weights(weights())
+        follow_weights(new)
         return outputs
 
     def name(self, wanted: str) -> str:

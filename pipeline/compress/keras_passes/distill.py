@@ -18,6 +18,7 @@ from pipeline.compress.rows import inputs_of, outputs_of
 from pipeline.compress.settings import Distill, PassSettings, Recover
 from pipeline.errors import PlanError, PromiseError, StageError
 from pipeline.frameworks import row_shape
+from pipeline.frameworks.keras_graph import follow_weights
 from pipeline.frameworks.types import KerasModel
 from pipeline.plan_tables import Text
 
@@ -97,6 +98,7 @@ def _fresh(model: KerasModel) -> KerasModel:
     for old, new in zip(model._flatten_layers(), fresh._flatten_layers(), strict=True):  # noqa: SLF001 - also inside wrappers
         if isinstance(old, keras.layers.Normalization):
             new.set_weights(old.get_weights())
+            follow_weights(new)
     return fresh
 
 

@@ -7,7 +7,7 @@ from pipeline.compress.surgery.graph import functional, is_model
 from pipeline.compress.surgery.wiring import Size, Wiring
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
-from pipeline.frameworks.keras_graph import nodes_of
+from pipeline.frameworks.keras_graph import follow_weights, nodes_of
 from pipeline.frameworks.types import KerasLayer, KerasModel, KerasTensor, LayerConfig, Nested
 
 
@@ -108,6 +108,7 @@ def _fill(old: KerasLayer, new: KerasLayer, wiring: Wiring, alive: Array) -> Non
     """Copy the weights, and the states of random generators."""
     for source, target in zip(old.variables, new.variables, strict=True):
         target.assign(_sliced(np.asarray(source), wiring.axes.get(id(source), ()), alive))
+    follow_weights(new)
 
 
 def _sliced(values: Array, axes: Axes, alive: Array) -> Array:

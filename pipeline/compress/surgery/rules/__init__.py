@@ -46,6 +46,7 @@ LAYERS: dict[str, Rule] = {
     "BatchNormalization": normalisation.batch,
     **dict.fromkeys(("LayerNormalization", "RMSNormalization"), normalisation.layer),
     "GroupNormalization": normalisation.group,
+    "Normalization": normalisation.normalization,
     "PReLU": normalisation.prelu,
     "LayerScale": normalisation.layer_scale,
     "CustomScaleLayer": elementwise.joined,  # of Keras's InceptionResNetV2: x + scale * y
@@ -94,6 +95,7 @@ OPERATIONS: dict[str, Rule] = {
     **dict.fromkeys(("Softmax", "LogSoftmax"), elementwise.against_each_other),
     **dict.fromkeys(("Mean", "Sum", "Max", "Min", "Amax", "Amin", "Prod", "Std", "Var"), windows.reduced),
     "Concatenate": merging.concatenated,
+    "Stack": merging.stacked,
     "Matmul": merging.matmul,
     "Split": shape.split,
     "GetItem": shape.get_item,

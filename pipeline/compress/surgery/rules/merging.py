@@ -22,6 +22,17 @@ def concatenated(call: Call) -> list[Axes]:
     return [tuple(out)]
 
 
+def stacked(call: Call) -> list[Axes]:
+    """Along a new axis; the channels at the same place go together."""
+    joint, out = call.layer.axis % len(call.out_shapes[0]), list[Ids | None]()
+    for axis in range(len(call.out_shapes[0]) - 1):
+        met = [tensor.axes[axis] for tensor in call.inputs]
+        for ids in met[1:]:
+            call.tie(met[0], ids)
+        out.append(met[0] if all(ids is not None for ids in met) else None)
+    return [(*out[:joint], None, *out[joint:])]
+
+
 def _end_to_end(call: Call, axis: int) -> Ids | None:
     """What cannot be removed gets ids too, which are kept."""
     if all(tensor.axes[axis] is None for tensor in call.inputs):

@@ -1,5 +1,7 @@
 """Normalisation and other layers that hold weights for each channel."""
 
+import numpy as np
+
 from pipeline.compress.surgery.channels import Axes
 from pipeline.compress.surgery.wiring import Call
 
@@ -31,6 +33,19 @@ def group(call: Call) -> list[Axes]:
         for other in others:
             call.tie(first, other)
         call.size(groups=first)
+    return [call.x]
+
+
+def normalization(call: Call) -> list[Axes]:
+    """Keras's layer of fixed statistics. Those that it was given are in its config, and those that it found are weights."""
+    layer = call.layer
+    axes = tuple(call.x[axis] for axis in sorted(axis % len(call.x) for axis in layer.axis))
+    if layer.input_mean is None:
+        call.weight(layer.adapt_mean, *axes)
+        call.weight(layer.adapt_variance, *axes)
+    elif np.ndim(layer.input_mean):
+        for ids in axes:
+            call.keep(ids, f"'{call.name}' was given a mean for each of them")
     return [call.x]
 
 

@@ -1,13 +1,24 @@
 """Surgery on every kind of layer and of graph: the smaller model answers what the original answers without those channels."""
 
 import keras
+import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
-from pipeline.compress.surgery import groups_of
-from tests.pipeline.compress.surgery.cut import after_conv, check, classes, conv, image, sequence
+from pipeline.compress.surgery import groups_of, prune_model
+from tests.pipeline.compress.surgery.cut import HALF, after_conv, check, classes, conv, image, sequence
 
 pytestmark = pytest.mark.frameworks
+
+
+def adapted():
+    layer = layers.Normalization()
+    layer.adapt(np.random.default_rng(2).normal(1, 2, (20, 8, 8, 16)).astype(np.float32))
+    return layer
+
+
+def conv_1d(**more):
+    return layers.Conv1D(12, 3, padding="same", activation="elu", **more)
 
 
 MIDDLES = {
@@ -29,6 +40,16 @@ MIDDLES = {
     "random": lambda: [layers.SpatialDropout2D(0.3), layers.GaussianNoise(0.1), layers.Dropout(0.2)],
     "dense on images": lambda: [layers.Dense(12, activation="relu")],
     "reshaped and back": lambda: [layers.Reshape((64, 16)), layers.Reshape((4, 16, 16))],
+    "normalised once": lambda: [adapted()],
+    "normalised once, all alike": lambda: [layers.Normalization(mean=0.5, variance=2.0)],
+    "other sizes": lambda: [layers.Resizing(5, 6), layers.UpSampling2D(2, interpolation="bilinear")],
+    "bent": lambda: [
+        layers.ELU(0.5),
+        layers.Activation("hard_silu"),
+        layers.Activation("gelu"),
+        layers.Rescaling(2.0, -1.0),
+    ],
+    "mean kept": lambda: [layers.GlobalAveragePooling2D(keepdims=True)],
     "turned": lambda: [layers.Permute((2, 1, 3))],
     "spatial squeeze": lambda: [layers.Conv2D(1, 1)],
 }
@@ -59,6 +80,8 @@ SEQUENCES = {
     "over time": lambda: [layers.Permute((2, 1)), layers.Dense(8), layers.Permute((2, 1)), layers.GlobalAveragePooling1D()],
     "einsum": lambda: [layers.EinsumDense("abc,cd->abd", (None, 12), bias_axes="d", activation="relu"), layers.LSTM(8)],
     "einsum with ellipsis": lambda: [layers.EinsumDense("...x,xy->...y", 12, bias_axes="y"), layers.LSTM(8)],
+    "other lengths": lambda: [layers.Conv1DTranspose(10, 3, strides=2), layers.UpSampling1D(2), conv_1d(groups=2)],
+    "unrolled": lambda: [layers.LSTM(12, unroll=True, return_sequences=True), layers.GRU(10, unroll=True)],
     "flat": lambda: [layers.Flatten(), layers.Dense(12), layers.RepeatVector(3), layers.LSTM(8)],
 }  # fmt: skip
 
@@ -91,6 +114,23 @@ def test_squeeze_and_excite_with_broadcasting():
     squeezed = layers.GlobalAveragePooling2D()(x)
     excited = layers.Dense(16, activation="sigmoid")(layers.Dense(8, activation="relu")(squeezed))
     check(keras.Model(given, classes(layers.Multiply()([x, layers.Reshape((1, 1, 16))(excited)]))))
+
+
+@pytest.mark.parametrize("axis", [1, 3])
+def test_stacked_branches(axis):
+    given = image()
+    x = ops.stack([conv()(given), conv()(given)], axis=axis)
+    model = keras.Model(given, classes(ops.mean(conv()(ops.mean(x, axis=axis)), axis=(1, 2))))
+    check(model)
+    assert max(len(group.layers) for group in groups_of(model)) == 2
+
+
+def test_statistics_of_the_input_hold_in_the_smaller_model_before_it_is_saved():
+    norm = layers.Normalization()
+    norm.adapt(np.random.default_rng(0).normal(5, 3, (50, 8, 8, 3)).astype(np.float32))
+    given = image()
+    smaller = prune_model(keras.Model(given, classes(conv()(norm(given)))), HALF).model
+    assert np.array_equal(smaller.layers[1].mean, norm.mean)
 
 
 @pytest.mark.parametrize("axis", [-1, 1])
