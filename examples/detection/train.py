@@ -66,13 +66,22 @@ def overlaps(wanted, found):
     return ops.sum(-ops.log(overlap) * weight, axis=(1, 2)) / (ops.sum(weight, axis=(1, 2)) + 1)
 
 
+def train(model, x, boxes, epochs, batch_size, learning_rate, **more):
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * -(-len(x) // batch_size))
+    model.compile(keras.optimizers.Adam(rate), {"score": centres, "sides": overlaps})
+    model.fit(x, targets(boxes), batch_size, epochs, **more)
+
+
+def fit(model, rows, epochs, callbacks, batch_size, learning_rate):
+    """[training] function of the plan: what is left after pruning learns as the whole net did."""
+    x, boxes = rows[: len(rows)]
+    train(model, x, boxes, epochs, batch_size, learning_rate, callbacks=callbacks, verbose=0)
+
+
 def main():
     keras.utils.set_random_seed(SEED)
-    x, y = data.training()
     model = build()
-    rate = keras.optimizers.schedules.CosineDecay(4e-3, EPOCHS * -(-len(x) // BATCH))
-    model.compile(keras.optimizers.Adam(rate), {"score": centres, "sides": overlaps})
-    model.fit(x, targets(y), BATCH, EPOCHS, verbose=2)
+    train(model, *data.training(), EPOCHS, BATCH, 4e-3, verbose=2)
     x, y = data.evaluation()
     found = data.boxes({name: np.asarray(each) for name, each in model.predict(x, verbose=0).items()})["boxes"]
     sure = (found[..., 4] > 0.3).sum()
