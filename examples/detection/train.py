@@ -74,7 +74,8 @@ def train(model, x, boxes, epochs, batch_size, learning_rate, **more):
 
 def fit(model, rows, epochs, callbacks, batch_size, learning_rate):
     """[training] function of the plan: what is left after pruning learns as the whole net did."""
-    x, boxes = rows[: len(rows)]
+    x, labels = rows[: len(rows)]
+    boxes = labels["score"]  # labels that name no output are given as the first one's
     train(model, x, boxes, epochs, batch_size, learning_rate, callbacks=callbacks, verbose=0)
 
 
