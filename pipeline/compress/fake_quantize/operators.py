@@ -104,7 +104,7 @@ NO_KERNEL = {
 
 
 def operator_of(layer: KerasLayer) -> Operator | None:
-    """Return the row of a layer that is no activation and has no kernel; None: there is none."""
+    """Return the row of a layer that has neither a kernel nor a function; None where it has none."""
     return OPERATORS.get(type(layer).__name__)
 
 

@@ -45,7 +45,7 @@ def refuse(node: KerasNode) -> str | None:
     layer = node.operation
     inner = [layer.forward_layer, layer.backward_layer] if hasattr(layer, "forward_layer") else [layer]
     if any(type(each).__name__ not in CELLS for each in inner):
-        return "it wraps a layer that is no LSTM, GRU or SimpleRNN"
+        return "it wraps another layer than LSTM, GRU or SimpleRNN"
     if any(each.stateful for each in inner):
         return "it carries its state from batch to batch"
     if len(node.input_tensors) > 1:

@@ -5,75 +5,30 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
 from pipeline import compress, frameworks
-from pipeline.compress.callbacks import fake_quantized
 from pipeline.compress.context import Dataset
 from pipeline.compress.fake_quantize.expand import EXPANDED, activations
 from pipeline.compress.fake_quantize.functions import REWRITTEN
-from pipeline.errors import StageError
 from pipeline.frameworks import fake_quantization
 from tests.pipeline.compress.answering import all_answers
+from tests.pipeline.compress.fake_quantize.nets import (
+    adapted,
+    alpha,
+    conv,
+    decibels,
+    net,
+    normalised,
+    rows_of,
+    twice,
+    twice_given,
+)
 from tests.pipeline.compress.rounded_files import int8_file
 
 pytestmark = pytest.mark.frameworks
-
-ROWS = 48
-
-
-def twice(layer):
-    return lambda x: layer(conv(activation=None)(layer(x)))
-
-
-def conv(filters=8, **more):
-    return layers.Conv2D(filters, 3, **({"padding": "same", "activation": "relu"} | more))
-
-
-def net(shape, first, middles, dtype="float32"):
-    """One head for each of these parts, which all take what `first` gives."""
-    keras.utils.set_random_seed(0)
-    x = keras.Input(shape, dtype=dtype, name="rows")
-    y = first(x)
-    return keras.Model(x, [head(middle(y), f"head_{i}") for i, middle in enumerate(middles)])
-
-
-def head(x, name=None):
-    if len(x.shape) == 4:
-        x = layers.GlobalAveragePooling2D()(conv()(x))
-    if len(x.shape) == 3:
-        x = layers.GlobalAveragePooling1D()(x)
-    return layers.Dense(4, name=name)(x)
-
-
-def image(middle):
-    return net((8, 8, 3), conv(), [middle])
-
-
-def at_the_input(middle):
-    return net((8, 8, 3), lambda x: x, [middle])
-
-
-def sequence(middle):
-    return net((8, 4), layers.Conv1D(8, 3, padding="same", activation="relu"), [middle])
-
-
-def twice_given(layer):
-    return lambda x: layer(x, x)
-
-
-def adapted(axis=-1, **more):
-    layer = layers.Normalization(axis=axis, **more)
-    layer.adapt(np.random.default_rng(3).normal(2, [1, 3, 0.2], (40, 8, 8, 3)).astype(np.float32))
-    return layer
-
-
-def alpha(**more):
-    return layers.PReLU(alpha_initializer=keras.initializers.RandomUniform(0, 0.5, seed=1), **more)
-
 
 AT_THE_INPUT = {
     "Normalization": adapted,
@@ -94,7 +49,7 @@ ON_IMAGES = {
     "selu": lambda: layers.Activation("selu"),
     "gelu": lambda: conv(activation="gelu"),
     "gelu of keras.ops": lambda: ops.gelu,
-    "gelu, exact": lambda: lambda x: ops.gelu(x, approximate=False),
+    "gelu, exact": lambda: lambda x: ops.gelu(conv(activation=None)(x), approximate=False),
     "hard-swish": lambda: conv(activation="hard_silu"),
     "hard-swish of keras.ops": lambda: ops.hard_silu,
     "hard_sigmoid": lambda: layers.Activation("hard_sigmoid"),
@@ -208,26 +163,6 @@ ROUND_OTHERWISE = {"UpSampling2D, bilinear": 3, "Resizing": 3}
 """Steps of the output: LiteRT's kernel for it rounds halves another way, and the layers after it make a little more of that."""
 
 
-def normalised(x):
-    norm = layers.BatchNormalization()
-    y = norm(x)
-    generator = np.random.default_rng(x.shape[-1])
-    for weight in norm.weights:
-        weight.assign(generator.uniform(0.4, 1.6, weight.shape))
-    return y
-
-
-def rows_of(model):
-    generator, (given,) = np.random.default_rng(1), model.inputs
-    shape = (ROWS, *given.shape[1:])
-    drawn = generator.integers(0, 20, shape) if "int" in given.dtype else generator.normal(size=shape)
-    return drawn.astype(given.dtype)
-
-
-def decibels(expected, found):
-    return 10 * np.log10(np.sum(expected**2) / np.sum((expected - found) ** 2))
-
-
 class Compared(NamedTuple):
     """One head, of every row."""
 
@@ -276,85 +211,3 @@ def test_each_function_has_its_form():
 def test_each_expansion_has_its_case():
     names = " ".join(kind for _, _, kinds in NETS.values() for kind in kinds)
     assert not [kind for kind in EXPANDED if kind not in names]
-
-
-def test_a_class_derived_from_a_layer_is_not_taken_for_it():
-    class Rescaling(layers.Rescaling):
-        def call(self, inputs):
-            return inputs
-
-    with pytest.raises(StageError, match=r"layer 'mine' \(Rescaling\) in 8 bits: the pass does not know this kind"):
-        fake_quantized(at_the_input(Rescaling(2.0, name="mine")), np.zeros((4, 8, 8, 3), np.float32))
-
-
-REFUSED = {
-    "Conv3D": (lambda: volume(layers.Conv3D(2, 2, name="it")), "LiteRT has no 8-bit kernel for it"),
-    "Conv3DTranspose": (lambda: volume(layers.Conv3DTranspose(2, 2, name="it")), "LiteRT has no 8-bit kernel for it"),
-    "LSTM of many steps": (lambda: long(layers.LSTM(3, name="it")), "runs over 65 steps, and the pass writes out at most 64"),
-    "GRU that carries its state": (lambda: carrying(layers.GRU(3, stateful=True, name="it")), "carries its state from batch to batch"),
-    "LSTM with a state": (lambda: sequence(lambda x: layers.LSTM(8, name="it")(x, initial_state=[x[:, 0], x[:, 1]])), "begins with a tensor"),
-    "LSTM, softsign": (lambda: sequence(layers.LSTM(3, "softsign", name="it")), "no 8-bit form of the activation 'softsign'"),
-    "Bidirectional with states": (
-        lambda: sequence(lambda x: layers.Bidirectional(layers.GRU(3, return_state=True), name="it")(x)[0]), "the states of both directions",
-    ),
-    "attention that looks back only": (
-        lambda: sequence(lambda x: layers.MultiHeadAttention(2, 4, name="it")(x, x, use_causal_mask=True)), "with a mask \\(use_causal_mask\\)",
-    ),
-    "attention whose scores are used": (
-        lambda: sequence(lambda x: layers.MultiHeadAttention(2, 4, name="it")(x, x, return_attention_scores=True)[0]), "its scores are used",
-    ),
-    "LayerNormalization": (lambda: sequence(layers.LayerNormalization(name="it")), "does not know this kind of layer"),
-    "UnitNormalization": (lambda: image(layers.UnitNormalization(name="it")), "does not know this kind of layer"),
-    "softplus": (lambda: image(layers.Activation("softplus", name="it")), "no 8-bit form of the activation 'softplus'"),
-    "SeparableConv1D, softplus": (
-        lambda: sequence(layers.SeparableConv1D(8, 3, activation="softplus", name="it")), "no 8-bit form of the activation 'softplus'",
-    ),
-    "Normalization along another axis": (lambda: at_the_input(adapted(axis=1, name="it")), "normalises along axis 1"),
-    "Resizing by area": (lambda: image(layers.Resizing(4, 4, "bicubic", name="it")), "resizes by 'bicubic'"),
-    "Resizing that crops": (lambda: image(layers.Resizing(4, 4, crop_to_aspect_ratio=True, name="it")), "keeps the aspect ratio"),
-    "pad with ones": (
-        lambda: image(lambda x: named(ops.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=1))), "something else than zeros",
-    ),
-    "an array": (lambda: image(lambda x: named(x * np.arange(1, 9, dtype=np.float32))), "an array of constants"),
-    "Embedding with a mask": (lambda: words(layers.Embedding(20, 4, mask_zero=True, name="it")), "an 8-bit file has no masks"),
-    "Embedding of floats": (lambda: words(layers.Embedding(20, 4, name="it"), "float32"), "rounded like any other"),
-    "EinsumDense": (lambda: sequence(layers.EinsumDense("abc,bcd->abd", (8, 6), name="it")), "not what a Dense layer computes"),
-    "TimeDistributed": (lambda: sequence(layers.TimeDistributed(layers.BatchNormalization(), name="it")), "a BatchNormalization for each"),
-    "Dot": (lambda: sequence(lambda x: layers.Dot(2, normalize=True, name="it")([x, x])), "divides by lengths"),
-    "channels first": (lambda: image(layers.MaxPooling2D(2, data_format="channels_first", name="it")), "not on the last axis"),
-}  # fmt: skip
-
-
-def named(x):
-    x._keras_history.operation.name = "it"
-    return x
-
-
-def long(layer):
-    x = keras.Input((65, 2), name="rows")
-    return keras.Model(x, layer(x))
-
-
-def carrying(layer):
-    x = keras.Input(batch_shape=(4, 3, 2), name="rows")
-    return keras.Model(x, layer(x))
-
-
-def volume(layer):
-    x = keras.Input((4, 4, 4, 2), name="rows")
-    return keras.Model(x, layers.Flatten()(layer(x)))
-
-
-def words(layer, dtype="int32"):
-    x = keras.Input((8,), dtype=dtype, name="rows")
-    return keras.Model(x, layers.Dense(2)(layers.GlobalMaxPooling1D()(layer(x))))
-
-
-@pytest.mark.parametrize("kind", REFUSED)
-def test_what_has_no_8_bit_form_is_refused_by_name_before_training(kind):
-    make, why = REFUSED[kind]
-    model = make()
-    training = Dataset(rows_of(model), np.zeros(ROWS, np.int64))
-    with pytest.raises(StageError, match=rf"cannot compute layer 'it' \(\w+\) in 8 bits: .*{why}") as caught:
-        compress.apply(model, "quantize_aware", training=training, recover={"epochs": 1})
-    assert "docs/passes.md" in caught.value.hint

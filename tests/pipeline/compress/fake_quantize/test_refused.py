@@ -1,0 +1,96 @@
+"""Layers that have no 8-bit form are refused by name, with the reason, before anything is trained."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from pipeline import compress
+from pipeline.compress.callbacks import fake_quantized
+from pipeline.compress.context import Dataset
+from pipeline.errors import StageError
+from tests.pipeline.compress.fake_quantize.nets import ROWS, adapted, at_the_input, image, rows_of, sequence
+
+pytestmark = pytest.mark.frameworks
+
+
+def test_a_class_derived_from_a_layer_is_not_taken_for_it():
+    class Rescaling(layers.Rescaling):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(StageError, match=r"layer 'mine' \(Rescaling\) in 8 bits: the pass does not know this kind"):
+        fake_quantized(at_the_input(Rescaling(2.0, name="mine")), np.zeros((4, 8, 8, 3), np.float32))
+
+
+REFUSED = {
+    "Conv3D": (lambda: volume(layers.Conv3D(2, 2, name="it")), "LiteRT has no 8-bit kernel for it"),
+    "Conv3DTranspose": (lambda: volume(layers.Conv3DTranspose(2, 2, name="it")), "LiteRT has no 8-bit kernel for it"),
+    "LSTM of many steps": (lambda: long(layers.LSTM(3, name="it")), "runs over 65 steps, and the pass writes out at most 64"),
+    "GRU that carries its state": (lambda: carrying(layers.GRU(3, stateful=True, name="it")), "carries its state from batch to batch"),
+    "LSTM with a state": (lambda: sequence(lambda x: layers.LSTM(8, name="it")(x, initial_state=[x[:, 0], x[:, 1]])), "begins with a tensor"),
+    "LSTM, softsign": (lambda: sequence(layers.LSTM(3, "softsign", name="it")), "no 8-bit form of the activation 'softsign'"),
+    "Bidirectional with states": (
+        lambda: sequence(lambda x: layers.Bidirectional(layers.GRU(3, return_state=True), name="it")(x)[0]), "the states of both directions",
+    ),
+    "attention that looks back only": (
+        lambda: sequence(lambda x: layers.MultiHeadAttention(2, 4, name="it")(x, x, use_causal_mask=True)), "with a mask \\(use_causal_mask\\)",
+    ),
+    "attention whose scores are used": (
+        lambda: sequence(lambda x: layers.MultiHeadAttention(2, 4, name="it")(x, x, return_attention_scores=True)[0]), "its scores are used",
+    ),
+    "LayerNormalization": (lambda: sequence(layers.LayerNormalization(name="it")), "does not know this kind of layer"),
+    "UnitNormalization": (lambda: image(layers.UnitNormalization(name="it")), "does not know this kind of layer"),
+    "softplus": (lambda: image(layers.Activation("softplus", name="it")), "no 8-bit form of the activation 'softplus'"),
+    "SeparableConv1D, softplus": (
+        lambda: sequence(layers.SeparableConv1D(8, 3, activation="softplus", name="it")), "no 8-bit form of the activation 'softplus'",
+    ),
+    "Normalization along another axis": (lambda: at_the_input(adapted(axis=1, name="it")), "normalises along axis 1"),
+    "Resizing by area": (lambda: image(layers.Resizing(4, 4, "bicubic", name="it")), "resizes by 'bicubic'"),
+    "Resizing that crops": (lambda: image(layers.Resizing(4, 4, crop_to_aspect_ratio=True, name="it")), "keeps the aspect ratio"),
+    "pad with ones": (
+        lambda: image(lambda x: named(ops.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=1))), "something else than zeros",
+    ),
+    "an array": (lambda: image(lambda x: named(x * np.arange(1, 9, dtype=np.float32))), "an array of constants"),
+    "Embedding with a mask": (lambda: words(layers.Embedding(20, 4, mask_zero=True, name="it")), "an 8-bit file has no masks"),
+    "Embedding of floats": (lambda: words(layers.Embedding(20, 4, name="it"), "float32"), "rounded like any other"),
+    "EinsumDense": (lambda: sequence(layers.EinsumDense("abc,bcd->abd", (8, 6), name="it")), "not what a Dense layer computes"),
+    "TimeDistributed": (lambda: sequence(layers.TimeDistributed(layers.BatchNormalization(), name="it")), "a BatchNormalization for each"),
+    "Dot": (lambda: sequence(lambda x: layers.Dot(2, normalize=True, name="it")([x, x])), "divides by lengths"),
+    "channels first": (lambda: image(layers.MaxPooling2D(2, data_format="channels_first", name="it")), "not on the last axis"),
+}  # fmt: skip
+
+
+def named(x):
+    x._keras_history.operation.name = "it"
+    return x
+
+
+def long(layer):
+    x = keras.Input((65, 2), name="rows")
+    return keras.Model(x, layer(x))
+
+
+def carrying(layer):
+    x = keras.Input(batch_shape=(4, 3, 2), name="rows")
+    return keras.Model(x, layer(x))
+
+
+def volume(layer):
+    x = keras.Input((4, 4, 4, 2), name="rows")
+    return keras.Model(x, layers.Flatten()(layer(x)))
+
+
+def words(layer, dtype="int32"):
+    x = keras.Input((8,), dtype=dtype, name="rows")
+    return keras.Model(x, layers.Dense(2)(layers.GlobalMaxPooling1D()(layer(x))))
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_has_no_8_bit_form_is_refused_by_name_before_training(kind):
+    make, why = REFUSED[kind]
+    model = make()
+    training = Dataset(rows_of(model), np.zeros(ROWS, np.int64))
+    with pytest.raises(StageError, match=rf"cannot compute layer 'it' \(\w+\) in 8 bits: .*{why}") as caught:
+        compress.apply(model, "quantize_aware", training=training, recover={"epochs": 1})
+    assert "docs/passes.md" in caught.value.hint
