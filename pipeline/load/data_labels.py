@@ -102,11 +102,16 @@ def classes_of_one_hot(parts: Iterator[Array]) -> Iterator[Array]:
 
 def _hint(y: Array) -> str:
     input_ = " If they are rows of a second input: give all rows by the names of the inputs, in a dict or an .npz file."
-    if y.ndim == 1 and y.dtype.kind in "fb" and np.array_equal(y, np.rint(y)):
+    whole = y.dtype.kind in "iub" or (y.dtype.kind == "f" and np.array_equal(y, np.rint(y)))
+    if y.ndim == 1 and whole and y.dtype.kind in "fb":
         return f"They are whole numbers: give them as integers, y.astype('int64').{input_}"
-    if y.ndim == 2:
-        return f"Give the number of the class from 0; of one-hot rows take y.argmax(axis=1).{input_}"
+    if y.ndim == 2 and np.isin(y, (0, 1)).all():
+        return f'Of several classes for a row, each 0 or 1: [task] kind = "multilabel".{input_}'
+    if y.ndim in (1, 2) and y.dtype.kind == "f" and not whole:
+        return f'Of numbers that a model should answer: [task] kind = "regression".{input_}'
+    if y.ndim > 2 and whole:
+        return f'Of a class for each pixel: [task] kind = "segmentation".{input_}'
     return (
         "Give the number of the class from 0. Labels of another form need [task] kind, or, to be learned from, [training] loss; else "
-        "leave y out for a model that is not a classifier."
+        f"leave y out for a model that is not a classifier.{input_}"
     )

@@ -196,10 +196,12 @@ def test_wrong_sources(empty, source, error, message):
     [
         (np.array([0.0, 1.0]), "y.astype('int64')"),
         (np.array([False, True]), "y.astype('int64')"),
-        (np.eye(2) + 1, "y.argmax(axis=1)"),
-        (np.array([0.5, 1.0]), "leave y out"),
-        (np.array([np.nan, 1.0]), "leave y out"),
-        (np.zeros((2, 3, 3), int), "leave y out"),
+        (np.eye(2) + 1, "leave y out"),
+        (np.array([0.5, 1.0]), '"regression"'),
+        (np.array([[0.5, 2], [1, 7]]), '"regression"'),
+        (np.array([[1, 1, 0], [0, 0, 0]]), '"multilabel"'),
+        (np.zeros((2, 3, 3), int), '"segmentation"'),
+        (np.zeros((2, 3, 3)) + 0.5, "[task] kind"),
     ],
 )
 def test_labels_of_another_kind(empty, labels, hint):
