@@ -160,7 +160,7 @@ WRONG = {
     "masked": ("yield np.ma.masked_less(X[0], 3)", "row 0 of mine:rows is a masked array", "filled"),
     "not finite": ("yield from (X[0], X[1] / np.float32(np.nan))", "1 of 2 rows hold NaN or infinity, the first is row 1", "repair"),
     "labels of floats": ("yield X[0], 0.5", "the labels are float64 of shape (1,), not one integer", "regression"),
-    "not quite one-hot": ("yield X[0], 2 * np.eye(4)[1]", "the labels are float64 of shape (1, 4)", "argmax"),
+    "not quite one-hot": ("yield X[0], 2 * np.eye(4)[1]", "the labels are float64 of shape (1, 4)", "[task] kind"),
     "an error without words": ("yield X[0]\n    raise KeyboardInterrupt", "mine:rows failed after 1 row: KeyboardInterrupt", "that module"),
     "text labels": ("yield X[0], 'cat'", "the labels are <U3 of shape (1,)", "leave y out"),
     "labels alone": ("yield {'labels': 1}", "has no array named x, only labels", "names of the model's inputs"),
