@@ -41,7 +41,8 @@ AT_THE_INPUT = {
 
 ON_IMAGES = {
     "PReLU": alpha,
-    "PReLU of channels": lambda: alpha(shared_axes=[1, 2]),
+    # with a convolution of its own: what two of them have in common is computed once, and is then no PReLU of TFLite's
+    "PReLU of channels": lambda: lambda x: alpha(shared_axes=[1, 2])(conv(activation=None)(x)),
     "ELU": lambda: layers.ELU(0.5),
     "elu in a convolution": lambda: conv(activation="elu"),
     "elu of keras.ops": lambda: ops.elu,
