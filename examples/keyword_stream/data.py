@@ -1,7 +1,7 @@
 """Drawn sounds in noise, as a microphone's stream of band energies: 40 steps of 20 ms, 16 bands.
 
 x is float32 (rows, 40, 16); y is int64 (rows, 40), the class of each step: 0 nothing, 1 a rising chirp, 2 a falling chirp, 3 two notes.
-A class is told in the six steps after the sound has ended, so that a net without a memory cannot know it.
+A class is shown in the six steps after the sound has ended, so that a net without a memory cannot know it.
 """
 
 import itertools
@@ -53,8 +53,8 @@ def bands_of(waves):
 
 
 def sounds(outputs, labels):
-    """The share of sounds that are told rightly: by the class with the largest logit of all steps, or none where none is above 0."""
+    """The share of sounds that are known rightly: by the class with the largest logit of all steps, or none where none is above 0."""
     logits = outputs["kinds"].reshape(len(labels), STEPS, CLASSES)
     strongest = logits[..., 1:].max(1)
-    told = np.where(strongest.max(1) > 0, strongest.argmax(1) + 1, 0)
-    return float(np.mean(told == labels.max(1)))
+    known = np.where(strongest.max(1) > 0, strongest.argmax(1) + 1, 0)
+    return float(np.mean(known == labels.max(1)))

@@ -44,7 +44,7 @@ def main():
     model.fit(x, y, BATCH, EPOCHS, verbose=2)
     x, y = data.evaluation()
     right = data.sounds({"kinds": np.asarray(model.predict(x, verbose=0))}, y)
-    print(f"{model.count_params():,} parameters, {right:.1%} of the sounds are told rightly")
+    print(f"{model.count_params():,} parameters, {right:.1%} of the sounds are known rightly")
     if right < 0.93:
         sys.exit("below the 93 % that the example promises: model.keras was not written")
     one_step(model).save(MODEL)

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from pipeline.compress.context import Dataset
+from pipeline.compress.context import Context, Dataset
+from pipeline.compress.training import compiled
+from pipeline.records import Task
 
 WEIGHTS = np.random.default_rng(5).normal(size=(8, 1))
 
@@ -75,3 +77,11 @@ def two_labels(count=300, seed=2, **more):
 def sizes(count=300, seed=2, **more):
     x, _, size = numbers(count, seed)
     return Dataset(x, targets={"": size}, **more)
+
+
+def task(kind, **more):
+    return Task(kind=kind, metric="mae", title="", higher_is_better=False, ratio=False, **more)
+
+
+def context_of(model, data, **more):
+    return Context(training=data, compiled=compiled.of_model(model), original=lambda: model, **more)

@@ -5,24 +5,25 @@ import pytest
 
 from pipeline import compress
 from pipeline.compress import training
-from pipeline.compress.context import Context, Dataset
+from pipeline.compress.context import Dataset
 from pipeline.compress.settings import Recover
-from pipeline.compress.training import compiled, objective
+from pipeline.compress.training import objective
 from pipeline.errors import DataError, PlanError, StageError
 from pipeline.plan_tables import TrainingTable
-from pipeline.records import Task
-from tests.support.trained_models import maps, numbers, regression, segmentation, sizes, two_heads, two_labels
+from tests.support.trained_models import (
+    context_of,
+    maps,
+    numbers,
+    regression,
+    segmentation,
+    sizes,
+    task,
+    two_heads,
+    two_labels,
+)
 
 pytestmark = pytest.mark.frameworks
 HOW = Recover(epochs=4, batch_size=25, learning_rate=3e-3)
-
-
-def task(kind, **more):
-    return Task(kind=kind, metric="mae", title="", higher_is_better=False, ratio=False, **more)
-
-
-def context_of(model, data, **more):
-    return Context(training=data, compiled=compiled.of_model(model), original=lambda: model, **more)
 
 
 def losses_of(model, data, how=HOW, **more):

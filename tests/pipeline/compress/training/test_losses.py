@@ -10,8 +10,7 @@ from pipeline.compress.settings import Recover
 from pipeline.compress.training import compiled, objective
 from pipeline.errors import EdgepressError, StageError
 from pipeline.plan_tables import TrainingTable
-from tests.pipeline.compress.training.test_labels import context_of, task
-from tests.support.trained_models import regression, sizes
+from tests.support.trained_models import context_of, regression, sizes, task
 
 pytestmark = pytest.mark.frameworks
 HOW = Recover(epochs=1, batch_size=25)
