@@ -102,7 +102,7 @@ def _wilson(right: Floats) -> tuple[float, float]:
 def _student(of_rows: Floats) -> MetricInterval:
     rows, value = len(of_rows), float(of_rows.mean())
     if rows < LEAST_ROWS:
-        return _none(value, f"there is no interval of fewer than {LEAST_ROWS} rows")
+        return _none(value, f"there is no interval of fewer than {LEAST_ROWS} rows: give more evaluation rows")
     half = _t95(rows - 1) * float(of_rows.std(ddof=1)) / math.sqrt(rows)
     return MetricInterval(value, value - half, value + half, "Student's t over the rows")
 

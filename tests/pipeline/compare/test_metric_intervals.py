@@ -113,4 +113,4 @@ def test_too_few_rows_for_an_interval_decide_nothing():
     case = Case(candidate=one, baseline=None, value=value, measured=Measured(measurements=(one,)), limits=LimitsTable())
     (verdict,) = by_value.judge(case, CEILING, 100.0, higher_is_better=False)
     assert (verdict.outcome, verdict.low, verdict.high, verdict.change) == ("INCONCLUSIVE", None, None, 1.5)
-    assert verdict.why == "these are too few rows for an interval: give more evaluation rows"
+    assert verdict.why == "there is no interval of fewer than 5 rows: give more evaluation rows"
