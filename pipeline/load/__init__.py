@@ -89,6 +89,7 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
         table,
         own,
         plan.tables.data.raw,
+        plan.tables.data.nonfinite,
         layers,
         plan.tables.task.output,
         versions(*VERSIONS),

@@ -98,7 +98,7 @@ def test_the_error_does_not_depend_on_the_pieces(rows, width, chunk):
     source = (rng.normal(size=(rows, width)) + 1000).astype(np.float32)
     other = source + rng.normal(size=source.shape).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.frameworks.rows.CHUNK_BYTES", chunk)
+        patch.setattr("pipeline.frameworks.differences.CHUNK_BYTES", chunk)
         error, spread = frameworks.error_of(other, source)
     wide = source.astype(np.float64)
     np.testing.assert_allclose(error, np.sqrt(np.mean((other - wide) ** 2)), rtol=1e-6)
