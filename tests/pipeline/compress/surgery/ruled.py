@@ -48,7 +48,7 @@ def expected(file):
 
 def _told(outputs, layer, wiring):
     names = {id(weight): _name(weight.path) for weight in getattr(layer, "weights", ())}
-    lines = [f"out {i}: {_axes(axes)}" for i, axes in enumerate(outputs)]
+    lines = [f"out {i}: {_axes(axes)}".rstrip() for i, axes in enumerate(outputs)]
     lines += [f"{names[weight]}: {_axes(axes)}".rstrip() for weight, axes in wiring.axes.items()]
     for sizes in wiring.sizes.values():
         lines += [f"{key} = {_axes(size) if isinstance(size, tuple) else _ids(size)}" for key, size in sizes.items()]
