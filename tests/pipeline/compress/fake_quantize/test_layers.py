@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import pytest
 from keras import layers, ops
@@ -41,8 +42,6 @@ AT_THE_INPUT = {
 
 ON_IMAGES = {
     "PReLU": alpha,
-    # with a convolution of its own: what two of them have in common is computed once, and is then no PReLU of TFLite's
-    "PReLU of channels": lambda: lambda x: alpha(shared_axes=[1, 2])(conv(activation=None)(x)),
     "ELU": lambda: layers.ELU(0.5),
     "elu in a convolution": lambda: conv(activation="elu"),
     "elu of keras.ops": lambda: ops.elu,
@@ -78,6 +77,10 @@ ON_IMAGES = {
     "transpose": lambda: lambda x: ops.transpose(x, (0, 2, 1, 3)),
     "GaussianNoise": lambda: layers.GaussianNoise(0.1),
 }  # fmt: skip
+
+
+# apart: what two of them have in common is computed once, and is then no PReLU of TFLite's
+SECOND_PRELU = {"PReLU of channels": lambda: alpha(shared_axes=[1, 2])}
 
 
 ON_SEQUENCES = {
@@ -142,6 +145,7 @@ ON_TOKENS = {
 NETS = {
     "at the input": ((8, 8, 3), lambda: lambda x: x, AT_THE_INPUT),
     "on images": ((8, 8, 3), conv, ON_IMAGES),
+    "on images, apart": ((8, 8, 3), conv, SECOND_PRELU),
     "on sequences": ((8, 4), lambda: layers.Conv1D(8, 3, padding="same", activation="relu"), ON_SEQUENCES),
     "recurrent": ((4, 4), lambda: lambda x: x, RECURRENT),
     "recurrent, more": ((4, 4), lambda: lambda x: x, MORE_RECURRENT),
@@ -160,13 +164,10 @@ KINDS = [
     for kind in kinds
 ]
 
-ROUND_OTHERWISE = {
-    "UpSampling2D, bilinear": 3,
-    "Resizing": 3,
-    "PReLU of channels": 0.6,
-    "MultiHeadAttention and the sum": 0.6,
-}
-"""Steps of the output: LiteRT's kernel for it rounds halves another way, or several operators do one after the other."""
+ROUND_OTHERWISE = {"UpSampling2D, bilinear": 3, "Resizing": 3} | dict.fromkeys(ATTENTION, 0.5)
+"""Steps of the output: LiteRT's kernel for it rounds halves another way, and the layers after it make a little more of that. Attention is a
+chain of ten operators, each of which rounds.
+"""
 
 
 class Compared(NamedTuple):
@@ -181,6 +182,7 @@ class Compared(NamedTuple):
 def compared(name):
     shape, first, kinds = NETS[name]
     dtype = "int32" if name == "on tokens" else "float32"
+    keras.utils.set_random_seed(0)  # layers draw the seeds of their weights when they are made
     model = net(shape, first(), [make() for make in kinds.values()], dtype)
     x = rows_of(model)
     rounded = compress.apply(model, "quantize_aware", calibration=Dataset(x)).changed.model
@@ -207,7 +209,7 @@ def test_the_int8_file_answers_as_the_model_does(name, kind):
     head = compared(name)[kind]
     assert head.steps.mean() <= ROUND_OTHERWISE.get(kind, 0.3)
     assert head.rounded_db > 25
-    assert head.plain_db > 25
+    assert head.plain_db > 30
 
 
 def test_each_function_has_its_form():
