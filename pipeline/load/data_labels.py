@@ -108,7 +108,7 @@ def _hint(y: Array) -> str:
     if y.ndim == 2 and np.isin(y, (0, 1)).all():
         return f'Of several classes for a row, each 0 or 1: [task] kind = "multilabel".{input_}'
     if y.ndim in (1, 2) and y.dtype.kind == "f" and not whole:
-        return f'Of numbers that a model should answer: [task] kind = "regression".{input_}'
+        return f'A class is an integer from 0. Of numbers that the model should answer: [task] kind = "regression".{input_}'
     if y.ndim > 2 and whole:
         return f'Of a class for each pixel: [task] kind = "segmentation".{input_}'
     return (
