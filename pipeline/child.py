@@ -6,7 +6,6 @@ onnx.py in the working folder from shadowing the package. Its time and memory ar
 """
 
 import contextlib
-import ctypes
 import fcntl
 import importlib
 import os
@@ -22,8 +21,8 @@ from typing import IO, Any, TypeVar
 
 import msgspec
 
-from pipeline import bounds, child_watch
-from pipeline.child_watch import Bounds, Say, Watch, of_plan
+from pipeline import bounds, child_watch, warm
+from pipeline.child_watch import Bounds, Process, Say, Watch, of_plan
 from pipeline.errors import KINDS, OS_HINTS, ChildError, EdgepressError
 from pipeline.plan_tables import HostTable
 from pipeline.records import Record
@@ -33,7 +32,6 @@ A = TypeVar("A", bound=Record)
 R = TypeVar("R", bound=Record)
 Tell = Callable[[int, int, str], None]
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LAST_LINES = 12
 LAST_BYTES = 64 * 1024
 MOST_ANSWER_BYTES = 64 * 2**20  # the largest answers, of a long chain of passes, have some hundred KB
@@ -49,7 +47,7 @@ ENVIRONMENT = {
 }
 CRASHED = "The native library crashed on this model; nothing was written. Try another format or version."
 
-_LIVE: set[subprocess.Popen[bytes]] = set()
+_LIVE: set[Process] = set()
 
 
 class Reply(Record, frozen=True):
@@ -66,6 +64,7 @@ def kill_all() -> None:
     """Kill every child of this process: for a caller who runs several in threads and gives up on all of them."""
     for process in tuple(_LIVE):
         _kill(process)
+    warm.stop()  # a child may be about to begin there
 
 
 def run(
@@ -80,13 +79,15 @@ def run(
     folder: str | None = None,
     crashed: str = CRASHED,
     fault: type[EdgepressError] = ChildError,
+    imports_tensorflow: bool = False,
 ) -> R:
     """Call `function(argument, tell)` in a child and return its answer.
 
     Raises what the function raised if that is an EdgepressError; ChildError if the child died, raised anything else, or took
     more than `limits`. `doing` completes "... failed: ..." in the message; `say` gets a line when nothing is heard for long;
     `folder` is where the child works (None: where we do); `crashed` is the hint when native code crashed; `fault` is what it is
-    when the child gives no answer: with a function of the user's in the child, it is that function's.
+    when the child gives no answer: with a function of the user's in the child, it is that function's. `imports_tensorflow`: it
+    certainly will, so that the child is better forked where that was done.
     """
     limits = limits or of_plan(HostTable())
     with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as given, contextlib.ExitStack() as stack:
@@ -96,11 +97,7 @@ def run(
         read_end, write_end = os.pipe()
         stack.callback(os.close, read_end)
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pipeline.child", f"{function.__module__}:{function.__name__}", str(write_end), str(os.getpid()), folder or ""],
-                stdin=given, stdout=log, stderr=log, pass_fds=[write_end], start_new_session=True,
-                env=os.environ | ENVIRONMENT | {bounds.VARIABLE: str(limits.memory_bytes)},
-            )  # fmt: skip
+            process = _started(function, given, log, write_end, limits, folder, forked=imports_tensorflow)
             stack.callback(_end, process)
             _LIVE.add(process)
         finally:
@@ -121,6 +118,29 @@ def run(
                 watch.news(reply.tell[2])
                 tell(*reply.tell)
         raise _death(watch, crashed, fault)
+
+
+def _started(
+    function: Callable[[A, Tell], R],
+    given: IO[bytes],
+    log: IO[bytes],
+    write_end: int,
+    limits: Bounds,
+    folder: str | None,
+    *,
+    forked: bool,
+) -> Process:
+    name, environment = f"{function.__module__}:{function.__name__}", os.environ | ENVIRONMENT
+    if forked:
+        request = warm.Request(function=name, folder=folder or "", memory_bytes=limits.memory_bytes)
+        process = warm.fork(request, given.fileno(), log.fileno(), write_end, environment)
+        if process is not None:
+            return process
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "pipeline.child", name, str(write_end), str(os.getpid()), folder or ""],
+        stdin=given, stdout=log, stderr=log, pass_fds=[write_end], start_new_session=True,
+        env=environment | {bounds.VARIABLE: str(limits.memory_bytes)},
+    )  # fmt: skip
 
 
 def _lines(pipe: int, watch: Watch, fault: type[EdgepressError]) -> Iterator[bytes]:
@@ -147,7 +167,7 @@ def _lines(pipe: int, watch: Watch, fault: type[EdgepressError]) -> Iterator[byt
         watch.look()
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: Process) -> None:
     """Kill it with all that it has started, also in sessions of their own: nothing of it runs on when it is given up."""
     started = child_watch.family(process.pid) - {process.pid} if process.poll() is None else set()
     with contextlib.suppress(ProcessLookupError):
@@ -157,7 +177,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.kill(each, signal.SIGKILL)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: Process) -> None:
     _kill(process)
     process.wait()
     _LIVE.discard(process)
@@ -210,11 +230,9 @@ def _last(log: IO[bytes]) -> list[str]:
 # --- in the child
 
 
-def _main(function: str, descriptor: int, parent: int, folder: str) -> None:
-    with contextlib.suppress(OSError, AttributeError):  # die with the parent, also when it is killed with SIGKILL
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call above
-        os._exit(1)
+def answer_with(function: str, descriptor: int, parent: int, folder: str) -> None:
+    """Call the function with what stdin has, and answer by the descriptor."""
+    warm.die_with(parent)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job is started with SIGINT ignored
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -270,4 +288,4 @@ def _out_of_reach(descriptor: int) -> IO[bytes]:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    answer_with(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -12,8 +12,10 @@ from pipeline import bounds, units
 from pipeline.errors import ChildError
 from pipeline.plan_tables import HostTable
 from pipeline.safe_text import shortened
+from pipeline.warm import Forked
 
 Say = Callable[[str], None]
+Process = subprocess.Popen[bytes] | Forked
 
 LOOK_S = 0.2  # how often the memory is looked at: what grows by 4 GB/s is 0.8 GB above the limit when it is ended
 SILENT_S = (10.0, 30.0, 60.0)  # after this time without news, a line says what is waited for; then each minute
@@ -43,7 +45,7 @@ class Watch:
 
     together: ClassVar[dict[int, int]] = {}  # of all children of this process: conversions run in parallel
 
-    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes], limits: Bounds, doing: str, say: Say) -> None:
+    def __init__(self, process: Process, log: IO[bytes], limits: Bounds, doing: str, say: Say) -> None:
         self.process, self.log, self.limits, self.doing, self.say = process, log, limits, doing, say
         self.began = self.heard = time.monotonic()
         self.since = time.strftime("%H:%M:%S")

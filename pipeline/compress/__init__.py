@@ -181,6 +181,7 @@ def compress(
             return child.run(
                 chain.work, request, Compressed, progress.step, doing=doing,
                 limits=child_watch.of_plan(plan.tables.host, compress=True), say=progress.say, folder=str(scratch),
+                imports_tensorflow=request.format in frameworks.BY_TENSORFLOW,
             )  # fmt: skip
 
     own = custom_objects.digest(plan.tables.model.custom_objects, plan.folder)

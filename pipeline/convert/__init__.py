@@ -205,6 +205,7 @@ def _make(
         return child.run(
             conversion.work, request, Converted, tell, doing=doing,
             limits=child_watch.of_plan(plan.tables.host), say=say, folder=str(scratch), crashed=_crashed(file.format),
+                imports_tensorflow=file.model.artifact.format in frameworks.BY_TENSORFLOW,
         )  # fmt: skip
 
 

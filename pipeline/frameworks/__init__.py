@@ -47,6 +47,9 @@ EXTRAS = {
 RUNTIME_EXTRA = {"keras": "tensorflow", "saved_model": "tensorflow", "tflite": "tensorflow", "onnx": "onnx"}
 """The extra that lets this host run a file of this format."""
 
+BY_TENSORFLOW = ("keras", "saved_model")
+"""Formats that nothing but TensorFlow opens."""
+
 
 def available(extra: str) -> bool:
     """Return whether the packages of this extra are installed."""
@@ -75,7 +78,7 @@ def kind_of_file(path: Path, format: str, name: str) -> str:  # noqa: A002 - the
 
 
 __all__ = [
-    "BATCH_ROWS", "EXTRAS", "RUNTIME_EXTRA", "Answers", "Array", "Count", "Feed", "Feeds", "KerasRunner", "Onnx", "Runner", "Tflite", "accuracy",
+    "BATCH_ROWS", "BY_TENSORFLOW", "EXTRAS", "RUNTIME_EXTRA", "Answers", "Array", "Count", "Feed", "Feeds", "KerasRunner", "Onnx", "Runner", "Tflite", "accuracy",
     "are_classes", "array_parts", "arrays_of", "available", "blank", "check_column", "check_finite", "check_fits", "check_weights", "chunks",
     "classes_of", "dequantize", "difference", "error_of", "feeds_of", "finite", "fits", "is_fake_quantized", "keras_specs", "kind_of_file", "need", "onnx_proto",
     "onnx_weights", "open_file", "open_keras", "quantize", "read_rows", "row_shape", "rows_not_finite", "save_keras", "stored", "together",

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from pipeline import bounds, child, child_watch
+from pipeline import bounds, child, child_watch, frameworks
 from pipeline.errors import ModelError, PlanError
 from pipeline.frameworks import custom_objects, onnx_external, saved_model_archive
 from pipeline.load import data, raw_rows
@@ -77,6 +77,7 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
             return child.run(
                 loader.read, request, Loaded, progress.step, doing=f"loading {path.name}",
                 limits=child_watch.of_plan(plan.tables.host), say=progress.say, folder=str(scratch), crashed=crashed,
+                imports_tensorflow=loader.FORMAT in frameworks.BY_TENSORFLOW,
             )  # fmt: skip
 
     own = custom_objects.digest(table.custom_objects, plan.folder)

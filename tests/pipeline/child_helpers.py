@@ -128,6 +128,7 @@ def leaves_one_behind(argument: TensorSpec, tell) -> TensorSpec:
 def prints(argument: TensorSpec, tell) -> TensorSpec:
     for _ in range(60):
         sys.stdout.write("y" * 2**20)
+        time.sleep(0.02)  # else it has ended before anybody looks
     return argument
 
 
@@ -137,6 +138,12 @@ def buries(argument: TensorSpec, tell) -> TensorSpec:
 
 def where(argument: TensorSpec, tell) -> TensorSpec:
     return TensorSpec(name=str(Path.cwd()), shape=(), dtype=str(signal.getsignal(signal.SIGINT)))
+
+
+def parent_and_modules(argument: TensorSpec, tell) -> TensorSpec:
+    """Its parent, "tensorflow" where that was imported before, and a random number."""
+    imported = "tensorflow" if hasattr(sys.modules.get("tensorflow"), "Module") else ""
+    return TensorSpec(name=str(os.getppid()), shape=(), dtype=imported, tensor=str(np.random.default_rng().random()))
 
 
 def runs_out(argument: TensorSpec, tell) -> TensorSpec:

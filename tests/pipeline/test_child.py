@@ -1,5 +1,6 @@
 """Work in a child process: its errors arrive as themselves, its death is an error, its noise stays away."""
 
+import functools
 import threading
 import time
 from pathlib import Path
@@ -18,6 +19,14 @@ ROOT = Path(__file__).parents[2]
 def helpers(monkeypatch):
     """The child finds them, too."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.fixture(autouse=True, params=["started", pytest.param("forked", marks=pytest.mark.frameworks)])
+def forked(request, monkeypatch):
+    """How the child begins: in an interpreter of its own, or forked where TensorFlow is imported already."""
+    of_run = functools.partial(child.run, imports_tensorflow=request.param == "forked")
+    monkeypatch.setattr(child, "run", of_run)
+    return request.param == "forked"
 
 
 def run(name, argument=None, tell=lambda *_: None) -> Record:
