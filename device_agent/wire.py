@@ -31,6 +31,7 @@ PROTOCOL history (an agent is pushed by the hash of its content, so versions nev
     5  cleaning up: Clean, Uninstall; a note in Accepted; the numbers of the CPUs that a process may use; the time in which a
        runner's delays were counted; a maximum length of texts
     6  any number of inputs and outputs; state that a model passes from one inference to the next
+    7  the user's own functions before and after the model, timed with it: mode "end_to_end"
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Optional, Tuple
 
-PROTOCOL = 6
+PROTOCOL = 7
 MARK = b"--edgepress-agent-1--"
 MAX_LINE_BYTES = 32 * 1024 * 1024
 WORKING_S = 5.0
@@ -233,12 +234,37 @@ class Input(Record):
     constant: bool  # its only row belongs to each row of the others
 
 
+class OwnFunction(Record):
+    """A function of the user's own, in a Python file that needs nothing but numpy and the standard library."""
+
+    module: str  # the name of its file, without .py
+    name: str
+    sha256: str  # a blob: the file
+
+
+class NamedRows(Record):
+    name: str
+    sha256: str  # a .npy blob, (rows, ...)
+
+
+class EndToEnd(Record):
+    """What mode "end_to_end" times as one: a row through `preprocess`, the model and `postprocess`. One of the two is there."""
+
+    preprocess: Optional[OwnFunction]  # None: the rows are what the model takes
+    postprocess: Optional[OwnFunction]
+    rows: Tuple[NamedRows, ...]  # as the user's data has them, with equally many rows
+    fed: Tuple[
+        Tuple[str, str], ...
+    ]  # for each of launch.inputs: the array that it takes then, and its type; ("", ""): as in other modes
+    outputs: Tuple[str, ...]  # what `postprocess` knows them by, for each output
+
+
 class Launch(Record):
-    """One fresh process: open one model in one runtime, and time it, evaluate all rows, profile its operators, or run it for the
-    meters.
+    """One fresh process: open one model in one runtime, and time it, evaluate all rows, profile its operators, run it for the
+    meters, or time it together with the user's own functions.
     """
 
-    mode: str  # time, evaluate, profile, energy, or turns (a side of a Pair)
+    mode: str  # time, evaluate, profile, energy, end_to_end, or turns (a side of a Pair)
     model_sha256: str
     model_format: str  # tflite, onnx, sleep: the file extension that the runtime sees
     runtime: str
@@ -264,6 +290,7 @@ class Launch(Record):
     meters: Tuple[MeterUse, ...]  # of this board, read during the launch
     idle_ns: int  # mode "energy": idle time before and after
     pattern_ns: int  # mode "energy": first, three times busy and idle for this long, to align a meter's clock; 0: none
+    end_to_end: Optional[EndToEnd]  # mode "end_to_end"
 
 
 class Pair(Record):
@@ -391,7 +418,7 @@ class Working(Record):
 class Event(Record):
     seq: int  # of the job's records, from 1
     index: int  # of the launch; pairs are counted after the launches
-    phase: str  # cooling, started, load, golden, warmup, timed, evaluate; pattern, idle, without, with, settle (bench/energy.py)
+    phase: str  # cooling, started, load, golden, preprocess, postprocess, warmup, timed, evaluate; pattern, idle, without, with, settle (bench/energy.py)
     done: int
     of: int
 
@@ -446,6 +473,25 @@ class EnergyWindow(Record):
     sampler: Tuple[Tuple[int, int], ...]  # mean ns of an inference (without, with) the meters being read, alternating
 
 
+class Given(Record):
+    """An array that a function of the user's own returned for one row."""
+
+    name: str
+    shape: Tuple[int, ...]  # without its first axis, which is 1
+
+
+class EndToEndTimed(Record):
+    """Mode "end_to_end": the parts of each time of `latency_ns`; what is left of it is that of `postprocess`."""
+
+    preprocess_ns: Tuple[int, ...]  # with bringing the row into the form that the model takes
+    inference_ns: Tuple[int, ...]
+    # what the model was given for the first GOLDEN_ROWS rows, GOLDEN_VALUES of each, of all that the functions make
+    golden: Tuple[float, ...]
+    gives: Tuple[Given, ...]  # what `postprocess` returns; (): there is no such function
+    # of the rows and of the files of the functions, preprocess first, as they were read; "": as model_sha256
+    files_sha256: Tuple[str, ...]
+
+
 class Launched(Record):
     seq: int
     index: int
@@ -474,6 +520,7 @@ class Launched(Record):
     counted_ns: int  # how long these three were counted: more than the inferences alone
     power: Tuple[PowerTrace, ...]  # one for each meter of the launch
     energy: Optional[EnergyWindow]  # mode "energy"
+    end_to_end: Optional[EndToEndTimed]  # mode "end_to_end", whose latency_ns are of all together
     # mode "evaluate": a .npy blob (rows, ...) for each output, without its first axis where that is 1; else ()
     outputs_sha256: Tuple[str, ...]
     operators: Tuple[Operator, ...]  # mode "profile": in execution order; else empty

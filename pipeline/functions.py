@@ -6,9 +6,9 @@ import importlib
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.errors import PlanError
 from pipeline.safe_text import shortened
@@ -43,6 +43,26 @@ def digest(reference: str | None, folder: Path, key: str, returns: str = "") -> 
             found.update(f"\0{path.relative_to(folder)}\0{len(content)}\0".encode(errors="surrogateescape") + content)
             todo += sorted(_imported(content, path, folder), reverse=True)
     return found.hexdigest()
+
+
+class Import(NamedTuple):
+    name: str
+    line: int
+
+
+def others_imported(reference: str, folder: Path, key: str, allowed: Container[str]) -> list[Import]:
+    """Return what the text of a function's module imports whose first name is not in `allowed`, in the order of its lines."""
+    try:
+        nodes = list(ast.walk(ast.parse(_module(reference, folder, key, "").read_bytes())))
+    except (SyntaxError, ValueError, RecursionError):  # said where it is run
+        return []
+    found = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found += [Import(each.name, node.lineno) for each in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append(Import("." * node.level + (node.module or ""), node.lineno))
+    return sorted((each for each in found if each.name.partition(".")[0] not in allowed), key=lambda each: each.line)
 
 
 def loaded(reference: str, folder: Path, key: str, returns: str = "") -> Callable[..., Any]:

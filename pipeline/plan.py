@@ -36,7 +36,7 @@ MOST_NAMES = 1000  # of a folder, that are compared with one that is not there
 NEWER = {
     "model": ("signature", "constants", "shape", "state", "sequences", "custom_objects"),
     "data": ("raw", "nonfinite"),
-    "measure": ("answer_bytes", "answers"),
+    "measure": ("answer_bytes", "answers", "end_to_end"),
     "limits": ("metric_drop", "metric_at_least", "metric_at_most"),
 }
 """Keys that runs of schema 4 did not know. A plan without them is the one that they measured: its digest is the same."""

@@ -77,6 +77,7 @@ class MeasureTable(Table, frozen=True):
     # the most that all launches together wait for the band
     cool_seconds: Annotated[float, Meta(ge=0, le=36_000)] = 120.0
     operators: bool = True  # one more launch of each file, in which the runtime profiles its kernels: some 1 s
+    end_to_end: bool = False  # also time [task] preprocess and postprocess on the board, together with the model
     # "auto": those that the board has, and those of its table in boards.toml; (): none
     meters: tuple[Text, ...] = ("auto",)
     energy_seconds: Annotated[float, Meta(gt=0, le=600)] | None = None  # None: as long as the slowest meter needs

@@ -172,6 +172,7 @@ def _launch(session: Session, request: Request, path: Path) -> wire.Launch:
         meters=(),
         idle_ns=0,
         pattern_ns=0,
+        end_to_end=None,
     )
 
 

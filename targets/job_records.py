@@ -113,4 +113,5 @@ def _line_bytes(item: wire.Launch | wire.Pair) -> int:
     sides = _sides(item)
     if any(side.meters or side.mode == "profile" for side in sides):  # readings, or the operators of any model
         return wire.MAX_LINE_BYTES
-    return LINE_BYTES + TIME_BYTES * sum(side.timed_max_runs for side in sides)
+    lists = 3 if any(side.mode == "end_to_end" for side in sides) else 1  # that and two of its parts
+    return LINE_BYTES + lists * TIME_BYTES * sum(side.timed_max_runs for side in sides)

@@ -153,7 +153,7 @@ class Results:
         """Check a single launch: the number of its times, and the fields of its mode."""
         if asked is None:
             return
-        least = min(asked.timed_min_runs, asked.timed_max_runs) if asked.mode == "time" else 0
+        least = min(asked.timed_min_runs, asked.timed_max_runs) if asked.mode in ("time", "end_to_end") else 0
         self._bounds("the number of latency_ns", len(it.latency_ns), least, asked.timed_max_runs if least else 0)
         for operator in it.operators:  # several run at the same time, so their times do not add up
             self._bounds(
@@ -169,6 +169,22 @@ class Results:
             )
         if (it.energy is not None) != (asked.mode == "energy"):
             self._wrong("energy", "there" if it.energy else "missing", f"the mode is {asked.mode}")
+        if (it.end_to_end is not None) != (asked.mode == "end_to_end"):
+            self._wrong("end_to_end", "there" if it.end_to_end else "missing", f"the mode is {asked.mode}")
+        if it.end_to_end is not None:
+            self._end_to_end(it, it.end_to_end, asked)
+
+    def _end_to_end(self, it: wire.Launched, parts: wire.EndToEndTimed, asked: wire.Launch) -> None:
+        for name in ("preprocess_ns", "inference_ns"):
+            self._bounds(f"the number of {name}", len(getattr(parts, name)), len(it.latency_ns), len(it.latency_ns))
+        for whole_ns, *of_it in zip(it.latency_ns, parts.preprocess_ns, parts.inference_ns, strict=True):
+            self._bounds("preprocess_ns + inference_ns", sum(of_it), 0, whole_ns)
+        own = asked.end_to_end
+        files = (
+            0 if own is None else len(own.rows) + sum(each is not None for each in (own.preprocess, own.postprocess))
+        )
+        if len(parts.files_sha256) != files:
+            self._wrong("files_sha256", f"{len(parts.files_sha256)} hashes", f"{files} files were sent for it")
 
     def _memory(self, it: wire.Launched) -> None:
         most = _most_memory(self.machine)

@@ -41,8 +41,7 @@ LACKING = ("damaged", "not_found")  # errors of a launch whose files are no long
 
 R = TypeVar("R", bound=wire.Record)
 
-RUNNING: dict[str, str] = {}
-"""Jobs that this process has started and that have not ended: number -> address."""
+RUNNING: dict[str, str] = {}  # jobs that this process has started and that have not ended: number -> address
 
 
 class Session:
@@ -68,11 +67,8 @@ class Session:
         self.first_answer_s = time.monotonic() - self._board.connected_s
         self.connect_s = self._board.connected_s - began
         talk = self._board.talk
-        self.agent_sent_bytes, self.agent_sha256, self.machine = (
-            talk.agent_sent_bytes,
-            talk.agent_sha256,
-            talk.hello.machine,
-        )
+        self.agent_sent_bytes, self.agent_sha256 = talk.agent_sent_bytes, talk.agent_sha256
+        self.machine = talk.hello.machine
 
     @property
     def address(self) -> str:
@@ -105,9 +101,7 @@ class Session:
         return told
 
     def tune(self, lease_s: float, *, while_used: bool = False) -> wire.Tuned:
-        """Fix governor and clocks as far as the board's user may; 0: restore them. The board restores them by itself when the
-        lease ends, or with `while_used` a minute after its last job.
-        """
+        """Fix governor and clocks as far as the board's user may, until the lease ends, or (`while_used`) a minute after its last job; 0: restore them."""
         return self._ask(wire.Tune(round(lease_s * 1e9), while_used), wire.Tuned)
 
     def meters(self, uses: tuple[wire.MeterUse, ...] = ()) -> tuple[wire.MeterInfo, ...]:
@@ -240,6 +234,13 @@ class Session:
     def cancel(self, job_id: str) -> str:
         """End a job and return its state. AgentFailed if there is no such job."""
         return self._ask(wire.Cancel(job_id), wire.Cancelled).state
+
+    def give_up(self, job_id: str) -> None:
+        """End a job whose records are not wanted any more, also while they arrive, and remove it."""
+        self._spoiled = None
+        self._cancel(self._board.talk, job_id, deadlines.ANSWER_S)
+        self._done_with(job_id)
+        self.forget(job_id)
 
     def forget(self, job_id: str) -> None:
         """Remove a job that has ended, with its results."""

@@ -29,6 +29,7 @@ LAUNCH = wire.Launch(
     meters=(),
     idle_ns=0,
     pattern_ns=0,
+    end_to_end=None,
 )
 
 

@@ -1,6 +1,7 @@
 """Check what a job asks for."""
 
 import os
+import re
 
 from device_agent import wire
 from device_agent.channel import Refused
@@ -8,11 +9,12 @@ from device_agent.files.layout import Layout
 from device_agent.meters import METERS
 from device_agent.runtimes import RUNTIMES
 
+NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,99}")  # of a module, which becomes the name of a file, and of a function
 MAX_RUNS = 1_000_000  # so that the raw answer stays below wire.MAX_LINE_BYTES
 MAX_PAIR_RUNS = 1_000_000  # times kept of both sides together: they share a line
 
 CHOICES = {
-    "mode": ("time", "evaluate", "profile", "energy", "turns"),
+    "mode": ("time", "evaluate", "profile", "energy", "turns", "end_to_end"),
     "model_format": ("tflite", "onnx", "sleep"),
     "runtime": tuple(RUNTIMES),
 }
@@ -60,8 +62,27 @@ def _check(layout: Layout, launch: wire.Launch) -> None:
             layout.blob(each.sha256)
         if any(not 0 <= size <= 1 << 40 for size in each.shape):
             raise Refused("bad_request", f"the input {each.tensor!r} has the shape {each.shape}")
+    if (launch.mode == "end_to_end") != (launch.end_to_end is not None):
+        raise Refused(
+            "bad_request", f"the mode is {launch.mode}: what is timed with the model belongs to end_to_end alone"
+        )
+    if launch.end_to_end is not None:
+        _check_end_to_end(layout, launch, launch.end_to_end)
     if launch.mode == "evaluate" and not any(each.sha256 and not each.constant for each in launch.inputs):
         raise Refused("bad_request", "there are no rows to evaluate")
+
+
+def _check_end_to_end(layout: Layout, launch: wire.Launch, asked: wire.EndToEnd) -> None:
+    functions = [each for each in (asked.preprocess, asked.postprocess) if each is not None]
+    for sha256 in (*(each.sha256 for each in asked.rows), *(each.sha256 for each in functions)):
+        layout.blob(sha256)
+    for function in functions:
+        if not (NAME.fullmatch(function.module) and NAME.fullmatch(function.name)):
+            raise Refused("bad_request", f"not a function: {function.module[:80]!r}, {function.name[:80]!r}")
+    if not functions or not asked.rows or len(asked.fed) != len(launch.inputs):
+        raise Refused("bad_request", "end_to_end needs a function, rows, and what each input takes")
+    if launch.sequences or launch.state:
+        raise Refused("bad_request", "end_to_end takes rows, and these are sequences")
 
 
 def _check_pair(pair: wire.Pair) -> None:

@@ -1,5 +1,7 @@
 """The rows of a launch, input by input, mapped and not read: boards have little memory."""
 
+import math
+import sys
 from typing import Any, Iterator, List, Sequence
 
 from device_agent import wire
@@ -11,7 +13,7 @@ class Feeds:
     def __init__(self, launch: wire.Launch, paths: Sequence[str]) -> None:
         """ValueError unless the files have equally many rows. `paths`: of the inputs' blobs; "": zeros."""
         self.launch = launch
-        self.arrays = [_mapped(path, each.tensor) for path, each in zip(paths, launch.inputs)]  # noqa: B905 - Python 3.8
+        self.arrays = [mapped(path, each.tensor) for path, each in zip(paths, launch.inputs)]  # noqa: B905 - Python 3.8
         counts = {
             len(array)
             for array, each in zip(self.arrays, launch.inputs)  # noqa: B905
@@ -50,13 +52,19 @@ class Feeds:
             yield from self.steps(index)
 
 
+def finite(values: Sequence[float]) -> List[float]:
+    """JSON has neither NaN nor infinity."""
+    return [value if math.isfinite(value) else sys.float_info.max for value in values]
+
+
 def golden_values(outputs: Sequence[Any]) -> List[float]:
     """The first values of each output, GOLDEN_VALUES in all."""
     each = max(1, wire.GOLDEN_VALUES // max(1, len(outputs)))
     return [float(value) for output in outputs for value in output.ravel()[:each].tolist()][: wire.GOLDEN_VALUES]
 
 
-def _mapped(path: str, tensor: str) -> Any:
+def mapped(path: str, tensor: str) -> Any:
+    """Return the rows, mapped to be read. "": None."""
     if not path:
         return None
     import numpy as np

@@ -73,7 +73,7 @@ class _Item:
         try:
             self._is_there(launch)
             cpus = chosen_cpus(launch)
-            in_band = None if launch.mode != "time" else self.band.enter(self.spool, self._report)
+            in_band = None if launch.mode not in ("time", "end_to_end") else self.band.enter(self.spool, self._report)
             before = conditions.observe()
             with self._child("", launch, cpus, report) as child:
                 report("started", 0, 1)
@@ -148,7 +148,7 @@ class _Item:
             if sha256:
                 with self.spool.cancellable():
                     sound = self.blobs.is_sound(sha256)
-                _require("inputs" if index else "model", sha256, sound)
+                _require(_kind(launch, index), sha256, sound)
         for site in launch.sites:
             there = True if os.path.exists(self.blobs.layout.site(site)) else None
             _require("unpacked wheel", site, False if site in self.damaged else there)
@@ -166,7 +166,9 @@ class _Item:
         done["operators"] = tuple(wire.Operator(**one) for one in done["operators"])
         done["energy"] = wire.EnergyWindow(**done["energy"]) if done["energy"] else None
         with self.spool.cancellable():
-            model, *inputs = (self.blobs.found(blob) if blob else "" for blob in _blobs(launch))
+            model, *others = (self.blobs.found(blob) if blob else "" for blob in _blobs(launch))
+        inputs, own = others[: len(launch.inputs)], others[len(launch.inputs) :]
+        done["end_to_end"] = _end_to_end(done["end_to_end"], own)
         return wire.Launched(
             seq=0,
             index=self.index,
@@ -183,8 +185,26 @@ class _Item:
 
 
 def _blobs(launch: wire.Launch) -> List[str]:
-    """Return the hashes of the model and of each input; "": zeros."""
-    return [launch.model_sha256, *(each.sha256 for each in launch.inputs)]
+    """Return the hashes of the model, of each input ("": zeros), and of what is timed with the model."""
+    asked = launch.end_to_end
+    functions = [each for each in (asked.preprocess, asked.postprocess) if each] if asked else []
+    rows = [each.sha256 for each in asked.rows] if asked else []
+    inputs = [each.sha256 for each in launch.inputs]
+    return [launch.model_sha256, *inputs, *rows, *(each.sha256 for each in functions)]
+
+
+def _end_to_end(done: Optional[Dict[str, Any]], files: Sequence[str]) -> Optional[wire.EndToEndTimed]:
+    if done is None:
+        return None
+    done["gives"] = tuple(wire.Given(each["name"], tuple(each["shape"])) for each in done["gives"])
+    return wire.EndToEndTimed(files_sha256=tuple(files), **done)
+
+
+def _kind(launch: wire.Launch, index: int) -> str:
+    """Return what the file at this place of _blobs is."""
+    if index > len(launch.inputs):
+        return "file for end_to_end"
+    return "inputs" if index else "model"
 
 
 def _require(what: str, sha256: str, sound: Optional[bool]) -> None:

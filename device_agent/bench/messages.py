@@ -1,7 +1,9 @@
 """Messages of a runner to the agent, over their own pipe: see bench/runner_process.py."""
 
+import fcntl
 import json
 import os
+import resource
 import time
 from typing import Any, Dict
 
@@ -29,6 +31,14 @@ class Messages:
     def be_silent(self) -> None:
         """Send no more events."""
         self.next_ns = 1 << 62
+
+    def move_out_of_reach(self) -> None:
+        """Take a high descriptor that no program inherits: code of the user's may close the small ones, or write to them."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        low = self.file.fileno()
+        high = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, max(low, min(soft, 1024) - 8))
+        self.file.close()
+        self.file = os.fdopen(high, "wb", buffering=0)
 
     def answer(self, kind: str, what: Any) -> None:
         self._write({kind: what})

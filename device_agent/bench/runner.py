@@ -15,7 +15,6 @@ import gc
 import importlib
 import itertools
 import json
-import math
 import os
 import resource
 import signal
@@ -27,7 +26,7 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, Sequence, Tuple
 
 from device_agent import wire
 from device_agent.bench import evaluate
-from device_agent.bench.feeds import Feeds, golden_values
+from device_agent.bench.feeds import Feeds, finite, golden_values
 from device_agent.bench.messages import Messages
 from device_agent.board import memory
 from device_agent.board.scheduling import DelayCounter
@@ -118,7 +117,7 @@ class Runner:
         done: Dict[str, Any] = {
             "runtime_version": runtime.version(), "delegates": [], "import_ns": import_ns, "load_ns": 0, "warmup_ns": (), "steady": True,
             "latency_ns": (), "golden": [], "involuntary_switches": 0, "major_faults": 0, "run_delay_ns": None, "counted_ns": 0, "outputs_sha256": (), "energy": None,
-            "operators": [], "operators_note": "",
+            "operators": [], "operators_note": "", "end_to_end": None,
         }  # fmt: skip
         feeds = Feeds(launch, self.files[1:])
         link = os.path.join(self.folder, "model." + launch.model_format)
@@ -155,6 +154,7 @@ class Runner:
             "turns": self._run_blocks,
             "energy": self._energy,
             "evaluate": lambda model: evaluate.evaluate(model, feeds, self.messages, self.folder, self.layout),
+            "end_to_end": lambda model: self._end_to_end(model, feeds),
         }
         return {"delegates": list(model.delegates), "load_ns": load_ns, "golden": golden, **measure[launch.mode](model)}
 
@@ -176,7 +176,7 @@ class Runner:
                 self._snapshot("first_inference")
             if has_rows:
                 answers += golden_values(model.outputs())
-        return [value if math.isfinite(value) else sys.float_info.max for value in answers]  # JSON has no NaN
+        return finite(answers)
 
     # --- modes "time" and "turns"
 
@@ -210,7 +210,8 @@ class Runner:
         last: Deque[int] = collections.deque(maxlen=2 * STEADY_RUNS)
         self.messages.enter("warmup", launch.warmup_max_ns)
         gc.collect()
-        gc.disable()
+        if launch.mode != "end_to_end":  # what the functions leave is collected in their own program, too
+            gc.disable()
         runs, start_ns = 0, clock()
         while True:
             elapsed_ns = clock() - start_ns
@@ -255,6 +256,16 @@ class Runner:
 
         warm_up = functools.partial(self._warm_up, model)
         return {"energy": energy.measure(model, self.rows, self.launch, self.messages.enter, warm_up)}
+
+    def _end_to_end(self, model: Any, feeds: Feeds) -> Dict[str, Any]:
+        from device_agent.bench import end_to_end
+
+        self.messages.move_out_of_reach()
+        chain = end_to_end.Chain(self.launch, model, feeds, self.files[1 + len(self.launch.inputs) :], self.folder)
+        found = chain.first_rows(self.messages)
+        self.rows = itertools.cycle(chain.rows)
+        timed = self._time(chain)
+        return {**timed, "end_to_end": {**found, **chain.last(self.timed)}}
 
     def _snapshot(self, step: str) -> None:
         self.memory.append(memory.snapshot(step))

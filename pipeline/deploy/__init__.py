@@ -119,7 +119,8 @@ def deploy(
         deployed.append(DeployedRuntime(name=name, sites=sites, packages=packages, sent_bytes=sent))
     rows = evaluation.evaluation_rows(plan, data, converted, store, progress.say)
     columns = rows.columns if rows else ()
-    artifacts = list(dict.fromkeys([*(each.artifact for each in converted), *columns]))
+    own = evaluation.end_to_end_files(data, progress.say)
+    artifacts = list(dict.fromkeys([*(each.artifact for each in converted), *columns, *own]))
     there = set(session.have(tuple(artifact.sha256 for artifact in artifacts), ()).blobs)
     missing = [artifact for artifact in artifacts if artifact.sha256 not in there]
     sent_before, total, began = 0, sum(artifact.size_bytes for artifact in missing), time.monotonic()
@@ -147,6 +148,7 @@ def deploy(
         files=tuple(files[each.artifact.sha256] for each in converted),
         evaluation=tuple(files[each.sha256] for each in columns),
         evaluation_indices=rows.indices if rows else None,
+        end_to_end=tuple(files[each.sha256] for each in own),
         meters=meters.chosen(session, plan, connected.target),
         note=" ".join(filter(None, (connected.note, untried_runtimes(names)))) or None,
     )

@@ -105,6 +105,22 @@ def cost_of_answers(
     return f"the board's answers are {units.size(total)} in all: some {took}, {how} ([measure] answer_bytes, answers)"
 
 
+def end_to_end_files(data: Data, say: Callable[[str], None]) -> tuple[Artifact, ...]:
+    """Return what else goes to the board where the user's functions are timed there: rows as they are before them, and their files."""
+    asked = data.end_to_end
+    if asked is None:
+        return ()
+    functions = [each for each in (asked.preprocess, asked.postprocess) if each is not None]
+    rows = [each.artifact for each in asked.before.columns]
+    files = " and ".join(dict.fromkeys(f"{each.module}.py" for each in functions))
+    before = " as they are before [task] preprocess" if asked.preprocess else ""
+    say(
+        f"{files} runs on the board, on {units.counted(asked.before.rows, 'evaluation row')}{before}, drawn by the seed "
+        f"({units.size(sum(each.size_bytes for each in rows))})"
+    )
+    return (*rows, *(each.file for each in functions))
+
+
 def rate_of(sent_bytes: int, seconds: float) -> float | None:
     """Bytes a second of an upload; None: it was too short to say."""
     return sent_bytes / seconds if sent_bytes >= TRUSTED_BYTES and seconds > 0 else None

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline import bounds, child, child_watch, frameworks
 from pipeline.errors import ModelError, PlanError
 from pipeline.frameworks import custom_objects, onnx_external, saved_model_archive
-from pipeline.load import data, raw_rows
+from pipeline.load import data, end_to_end, raw_rows
 from pipeline.load import task as tasks
 from pipeline.load.request import Request
 from pipeline.load.table import Loader, load_loader
@@ -95,7 +95,8 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
         plan.tables.task.output,
         versions(*VERSIONS),
     )
-    return store.remember("load", key, Loaded, make)
+    loaded, cached = store.remember("load", key, Loaded, make)
+    return end_to_end.tried(plan, loaded, store, progress), cached
 
 
 def _check_unread(rows: Data, store: Store) -> None:
@@ -117,6 +118,7 @@ def check(plan: Plan) -> None:
     custom_objects.check(table.custom_objects, plan.folder, f"{plan.path}: {custom_objects.KEY}")
     if plan.tables.compare.baseline is not None:
         _loader(plan.file(plan.tables.compare.baseline), f"{plan.path}: compare.baseline")
+    end_to_end.check(plan)
 
 
 def _check_keys(table: ModelTable, loader: Loader, plan: Path) -> None:

@@ -5,6 +5,7 @@ Rows go into the store as .npy, one file for each input, and are never in memory
 is neither checked nor written again.
 """
 
+import functools
 import hashlib
 import re
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 from pipeline import child, child_watch, functions
 from pipeline.child import Tell
 from pipeline.errors import DataError, PlanError
-from pipeline.load import coco, data_folder, data_function, data_preprocess, npz_file
+from pipeline.load import coco, data_folder, data_function, data_preprocess, npz_file, rows_before
 from pipeline.load.data_cast import cast_column
 from pipeline.load.data_columns import ColumnFile, ColumnWriter
 from pipeline.load.data_labels import labels_error
@@ -24,7 +25,7 @@ from pipeline.load.data_overlap import Described, EvaluationRows, kept
 from pipeline.load.data_stage import Stage, Staged
 from pipeline.plan import Plan, check_file
 from pipeline.progress import Progress
-from pipeline.records import Artifact, Column, Data, Record, Rows
+from pipeline.records import Artifact, Column, Data, Record, Rows, RowsBefore
 from pipeline.store import Store, key_of, versions
 
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -43,6 +44,9 @@ class Request(Record, frozen=True):
     boxes: str | None = None  # the file of [task] labels
     first_class: int | str | None = None  # as [task] has it
     preprocess: str | None = None  # the function of [task] preprocess
+    before_seed: int | None = (
+        None  # by which some evaluation rows are drawn as they are before it; None: they are not needed
+    )
 
 
 def is_file(text: str) -> bool:  # as with the endings of models: in capitals, too
@@ -86,6 +90,7 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
             boxes=plan.tables.task.labels,
             first_class=plan.tables.task.first_class,
             preprocess=plan.tables.task.preprocess,
+            before_seed=plan.tables.seed if plan.tables.measure.end_to_end else None,
         )
         return child.run(  # in our own folder: where else would a function of the user's look for its files?
             read_all, request, Data, progress.step, doing="reading [data]",
@@ -105,7 +110,7 @@ def read_all(argument: Request, tell: Tell) -> Data:
     tempfile.tempdir = argument.scratch
     store, folder = Store(Path(argument.root), tmp=Path(argument.scratch)), Path(argument.folder)
     found: dict[str, Rows] = {}
-    evaluation_key, seen = "", None
+    evaluation_key, seen, before = "", None, None
     for done, (name, text) in enumerate(argument.sources.items()):  # evaluation is the first
         news, key = f"reading {name} rows", f"data.{name}"
         tell(done, len(argument.sources), news)
@@ -120,6 +125,9 @@ def read_all(argument: Request, tell: Tell) -> Data:
             source, digest = _with_boxes(source, digest, argument, stage)
 
         if argument.preprocess is not None:
+            source = functools.cache(source)
+            if name == "evaluation" and argument.before_seed is not None:
+                before = _before(source, digest, argument.before_seed, store)
             source, digest = _preprocessed(source, digest, argument.preprocess, folder, stage)
 
         def make(
@@ -141,7 +149,10 @@ def read_all(argument: Request, tell: Tell) -> Data:
                 ]
             )
     return Data(
-        training=found.get("training"), calibration=found.get("calibration"), evaluation=found.get("evaluation")
+        training=found.get("training"),
+        calibration=found.get("calibration"),
+        evaluation=found.get("evaluation"),
+        before=before,
     )
 
 
@@ -166,6 +177,14 @@ def _source(text: str, key: str, folder: Path, stage: Stage) -> tuple[Callable[[
             f"{key}: {error.filename or path} cannot be read: {error.strerror}", hint="Give a file that you may read."
         ) from error
     return partial(npz_file.staged, path, key, stage), digest.hexdigest()
+
+
+def _before(source: Callable[[], Staged], digest: str, seed: int, store: Store) -> RowsBefore:
+    def make() -> RowsBefore:
+        return rows_before.drawn({name: each.path for name, each in source().columns.items()}, seed, store)
+
+    found, _ = store.remember("rows-before", key_of("before", digest, seed, versions("numpy")), RowsBefore, make)
+    return found
 
 
 def _preprocessed(

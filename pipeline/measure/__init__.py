@@ -8,6 +8,7 @@ from pipeline import units
 from pipeline.errors import StageError
 from pipeline.measure.accuracy import NO_ANSWERS, AccuracyFound, accuracy_of
 from pipeline.measure.candidate import Answer, Candidate
+from pipeline.measure.end_to_end import with_end_to_end
 from pipeline.measure.energy.launches import watch_all, why_none
 from pipeline.measure.experiment import Experiment
 from pipeline.measure.inputs import check_lengths as check_lengths
@@ -74,11 +75,12 @@ def _measured(experiment: Experiment) -> Measured:
     watched = watch_all(experiment, schedule)
     measurements = [watched(one) for one in alone if isinstance(one, Measurement)]
     paired, unpaired = latency_in_pairs(experiment, measurements)
+    energy_paired = energy_in_pairs(experiment, measurements)
     return Measured(
-        measurements=tuple(measurements),
+        measurements=tuple(with_end_to_end(experiment, measurements)),
         failures=tuple(one for one in alone if isinstance(one, NotMeasured)),
         paired=paired,
-        energy_paired=energy_in_pairs(experiment, measurements),
+        energy_paired=energy_paired,
         unpaired=unpaired,
         seed=experiment.plan.tables.seed,
         job_peak_bytes=job_peak_of([each for each in answers if isinstance(each, wire.Launched)]),

@@ -128,6 +128,7 @@ class Experiment:
             meters=(),
             idle_ns=0,
             pattern_ns=0,
+            end_to_end=None,
         )
 
     def expected_of(

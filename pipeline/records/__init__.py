@@ -39,6 +39,7 @@ from pipeline.records.energy import PowerCurve as PowerCurve
 from pipeline.records.energy import PowerSpan as PowerSpan
 from pipeline.records.measure import BoardAccuracy as BoardAccuracy
 from pipeline.records.measure import Conditions as Conditions
+from pipeline.records.measure import EndToEnd as EndToEnd
 from pipeline.records.measure import Latency as Latency
 from pipeline.records.measure import Measured as Measured
 from pipeline.records.measure import Measurement as Measurement
@@ -48,9 +49,12 @@ from pipeline.records.measure import NotMeasured as NotMeasured
 from pipeline.records.measure import Operator as Operator
 from pipeline.records.model import Column as Column
 from pipeline.records.model import Data as Data
+from pipeline.records.model import EndToEndFunctions as EndToEndFunctions
 from pipeline.records.model import Loaded as Loaded
 from pipeline.records.model import Model as Model
+from pipeline.records.model import OwnFunction as OwnFunction
 from pipeline.records.model import Rows as Rows
+from pipeline.records.model import RowsBefore as RowsBefore
 from pipeline.records.model import TensorSpec as TensorSpec
 from pipeline.records.pairs import BoardSample as BoardSample
 from pipeline.records.pairs import EnergyPaired as EnergyPaired

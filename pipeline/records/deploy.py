@@ -58,6 +58,8 @@ class Deployment(Record, frozen=True):
     files: tuple[DeployedFile, ...]
     evaluation: tuple[DeployedFile, ...] = ()  # the rows that the board answers, for each of data.evaluation.inputs
     evaluation_indices: Artifact | None = None  # which of the evaluation set's rows they are, int64 .npy
+    # what is timed with the model, [measure] end_to_end: rows before preprocess, and the files of the functions
+    end_to_end: tuple[DeployedFile, ...] = ()
     meters: tuple[DeployedMeter, ...] = ()  # that watch
     note: str | None = None  # why this target and not the one that was asked for
 
@@ -72,7 +74,7 @@ class Deployment(Record, frozen=True):
     @property
     def sent_bytes(self) -> int:
         """Everything that had to be sent; 0: it was all on the board already."""
-        sent = sum(file.sent_bytes for file in (*self.files, *self.evaluation)) + sum(
+        sent = sum(file.sent_bytes for file in (*self.files, *self.evaluation, *self.end_to_end)) + sum(
             runtime.sent_bytes for runtime in self.runtimes
         )
         return self.agent_sent_bytes + sent

@@ -77,6 +77,27 @@ class BoardAccuracy(Record, frozen=True):
     signals: tuple[Signal, ...] = ()  # of each output, against the model that the file was made from
 
 
+class EndToEnd(Record, frozen=True):
+    """One row through [task] preprocess, the model and postprocess on the board, timed as one in launches of their own."""
+
+    latency: Latency | None  # None: it was not measured, and a doubt says why
+    # medians of the launches' medians; preprocess with bringing a row into the form that the model takes, postprocess with reading the answers
+    preprocess_s: float = 0.0
+    inference_s: float = 0.0
+    postprocess_s: float = 0.0
+    rows: int = 0  # in rotation
+    doubts: tuple[Doubt, ...] = ()
+    raw: Artifact | None = None  # every launch as the agent sent it, JSON lines
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """Return the shares of preprocess, inference and postprocess in their sum."""
+        parts = (self.preprocess_s, self.inference_s, self.postprocess_s)
+        whole = sum(parts) or 1.0
+        before, model, after = (each / whole for each in parts)
+        return before, model, after
+
+
 class Conditions(Record, frozen=True):
     """The state of the board at one moment. None: it does not report it."""
 
@@ -118,6 +139,7 @@ class Measurement(Record, frozen=True):
     step: Step | None = None
     # the first of its own answers, of a launch that answered all rows: what its other launches answer, too (wire.Launched.golden)
     golden: tuple[float, ...] | None = None
+    end_to_end: EndToEnd | None = None  # None: the plan does not time it
 
     @property
     def subject(self) -> Subject:

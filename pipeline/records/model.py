@@ -65,6 +65,33 @@ class Rows(Record, frozen=True):
     dropped_rows: int = 0  # left out because the same row is in the evaluation set
 
 
+class RowsBefore(Record, frozen=True):
+    """Some evaluation rows as the user's data has them, before [task] preprocess."""
+
+    columns: tuple[Column, ...]  # by the names that the data gives them
+    indices: Artifact  # which rows of the set they are, int64 .npy
+    rows: int
+
+
+class OwnFunction(Record, frozen=True):
+    """A function that goes to the board: its file needs nothing but numpy and Python's library."""
+
+    module: str  # the name of the file, without .py
+    name: str
+    file: Artifact
+
+
+class EndToEndFunctions(Record, frozen=True):
+    """What is timed on the board together with the model, [measure] end_to_end, and what it made of the first of the rows on this host."""
+
+    preprocess: OwnFunction | None
+    postprocess: OwnFunction | None
+    before: RowsBefore
+    fed: dict[str, str]  # input -> the array of preprocess that it takes; of an input with a constant there is none
+    outputs: tuple[str, ...]  # what postprocess knows the model's outputs by, in their order
+    gives: dict[str, tuple[int, ...]]  # array of postprocess -> its shape for one row
+
+
 class Data(Record, frozen=True):
     """The rows of a plan, and what its model is for, where the plan says so."""
 
@@ -72,6 +99,8 @@ class Data(Record, frozen=True):
     calibration: Rows | None = None
     evaluation: Rows | None = None
     task: Task | None = None
+    before: RowsBefore | None = None  # where the plan times them on the board; of rows without preprocess there is none
+    end_to_end: EndToEndFunctions | None = None
 
 
 class Loaded(Record, frozen=True):

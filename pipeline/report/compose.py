@@ -35,6 +35,12 @@ def view_of(run: RunRecord) -> View:
                 for doubt in paired.doubts
             ]
             + [
+                (f"{one.label}, end to end", doubt)
+                for one in run.measured.measurements
+                if one.end_to_end
+                for doubt in one.end_to_end.doubts
+            ]
+            + [
                 (f"{paired.subject.label}, in pairs with its baseline", doubt)
                 for paired in run.measured.energy_paired
                 for doubt in paired.doubts

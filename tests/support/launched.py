@@ -19,7 +19,7 @@ LATER = replace(CALM, t_ns=10**9)
 CLEAN = Launched(
     seq=1, index=0, runtime_version="1", delegates=(), model_sha256="a" * 64, inputs_sha256=(), in_band=True, cold_start_ns=3, import_ns=1, load_ns=1, first_ns=1, warmup_ns=(100_000,), steady=True,
     latency_ns=(99_999, 100_001) * 25, golden=(0.5, 2.0), cpus=(3,), memory=(MemoryStep("end", 1, 1, 0, None, None),), peak_bytes=1,
-    job_peak_bytes=None, involuntary_switches=0, major_faults=0, run_delay_ns=0, counted_ns=5_000_000, power=(), energy=None, outputs_sha256=(), operators=(), operators_note="", before=CALM, after=LATER,
+    job_peak_bytes=None, involuntary_switches=0, major_faults=0, run_delay_ns=0, counted_ns=5_000_000, power=(), energy=None, end_to_end=None, outputs_sha256=(), operators=(), operators_note="", before=CALM, after=LATER,
 )  # fmt: skip
 
 

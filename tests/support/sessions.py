@@ -15,7 +15,7 @@ def launch(sha=SHA, **changes):
     fields = {
         "mode": "time", "model_sha256": sha, "model_format": "sleep", "runtime": "sleep", "sites": (), "inputs": (), "outputs": (), "state": (), "sequences": False, "half": False,
         "threads": 1, "warmup_min_ns": 1, "warmup_max_ns": 10**8, "timed_min_ns": 10**7, "timed_min_runs": 5, "timed_max_runs": 500,
-        "timeout_ns": 30 * 10**9, "rotated_rows": 1, "cpus": (), "meters": (), "idle_ns": 0, "pattern_ns": 0,
+        "timeout_ns": 30 * 10**9, "rotated_rows": 1, "cpus": (), "meters": (), "idle_ns": 0, "pattern_ns": 0, "end_to_end": None,
     }  # fmt: skip
     return w.Launch(**{**fields, **changes})
 

@@ -193,7 +193,7 @@ def test_runtimes_run_from_separate_sites(version, name, tmp_path_factory):
         launch = wire.Launch(
             mode="evaluate", model_sha256=sha256(model.read_bytes()), model_format=model.suffix[1:], runtime=name, sites=sites,
             inputs=fed(sha256(buffer.getvalue())), outputs=(), state=(), sequences=False, half=False, threads=1, warmup_min_ns=0, warmup_max_ns=10**9, timed_min_ns=1,
-            timed_min_runs=1, timed_max_runs=1, timeout_ns=10**11, rotated_rows=1, cpus=(), meters=(), idle_ns=0, pattern_ns=0,
+            timed_min_runs=1, timed_max_runs=1, timeout_ns=10**11, rotated_rows=1, cpus=(), meters=(), idle_ns=0, pattern_ns=0, end_to_end=None,
         )  # fmt: skip
         job_id = session.submit((launch,), "test")
         (launched,) = (each for each in session.follow(job_id) if not isinstance(each, wire.Event))

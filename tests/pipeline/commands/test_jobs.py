@@ -19,7 +19,7 @@ sha256, model, seconds = sys.argv[1], sys.argv[2].encode(), float(sys.argv[3])
 launch = wire.Launch(
     mode="time", model_sha256=sha256, model_format="sleep", runtime="sleep", sites=(), inputs=(), outputs=(), state=(), sequences=False, half=False, rotated_rows=1, threads=1,
     cpus=(), warmup_min_ns=1, warmup_max_ns=10**8, timed_min_ns=round(seconds * 1e9), timed_min_runs=5, timed_max_runs=10**6,
-    timeout_ns=60 * 10**9, meters=(), idle_ns=0, pattern_ns=0,
+    timeout_ns=60 * 10**9, meters=(), idle_ns=0, pattern_ns=0, end_to_end=None,
 )
 with open_session(inventory.find("pi", pathlib.Path())) as session:
     session.put(model, sha256)
