@@ -261,8 +261,9 @@ class Runner:
         from device_agent.bench import end_to_end
 
         self.messages.move_out_of_reach()
-        chain = end_to_end.Chain(self.launch, model, feeds, self.files[1 + len(self.launch.inputs) :], self.folder)
-        found = chain.first_rows(self.messages)
+        files = self.files[1 + len(self.launch.inputs) :]
+        chain = end_to_end.Chain(self.launch, model, feeds, files, self.folder, self.messages)
+        found = chain.first_rows()
         self.rows = itertools.cycle(chain.rows)
         timed = self._time(chain)
         return {**timed, "end_to_end": {**found, **chain.last(self.timed)}}

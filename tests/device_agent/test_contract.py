@@ -242,7 +242,12 @@ def test_the_tables_name_the_files():
 def test_standard_library_only_and_old_syntax(path):
     tree = ast.parse(path.read_text(), feature_version=(3, 8))
     allowed = set(sys.stdlib_module_names) | {"device_agent"}
-    if path.parent.name in ("runtimes", "meters") or path.name in ("runner.py", "evaluate.py", "feeds.py"):
+    if path.parent.name in ("runtimes", "meters") or path.name in (
+        "runner.py",
+        "evaluate.py",
+        "feeds.py",
+        "end_to_end.py",
+    ):
         allowed |= {"numpy", path.stem.lstrip("_")}
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -273,8 +278,8 @@ def test_sizes():
     """The agent stays small."""
     lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in FILES}
     assert {name for name, count in lines.items() if count > 300} == {"wire.py"}  # every record, to be read together
-    assert sum(lines.values()) <= 6400
-    assert len(bundle()) <= 115_000
+    assert sum(lines.values()) <= 6700
+    assert len(bundle()) <= 120_000
 
 
 def test_the_agent_is_told_apart_by_its_content(agent):
