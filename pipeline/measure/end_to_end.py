@@ -70,6 +70,8 @@ class _Timed:
                 cooling=experiment.cooling,
             )
             for record in session.follow(job_id):
+                if not 0 <= record.index < len(order):
+                    continue
                 one = order[record.index]
                 if isinstance(record, Answer):
                     self.answers[one.subject].append(self._as_expected(record, one))

@@ -265,8 +265,7 @@ def frames(data: bytes, size: int = 100_000) -> bytes:
     parts = []
     for number, start in enumerate(range(0, len(data), size)):
         piece = data[start : start + size]
-        coding = wire.DEFLATED if number % 2 else wire.RAW
-        coded = zlib.compress(piece) if number % 2 else piece
+        coding, coded = (wire.DEFLATED, zlib.compress(piece)) if number % 2 else (wire.RAW, piece)
         parts.append(wire.FRAME.pack(coding, len(coded), len(piece)) + coded)
     return b"".join(parts)
 
