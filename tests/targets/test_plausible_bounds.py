@@ -137,6 +137,27 @@ def test_what_only_one_mode_has():
     says(result(latency_ns=()), "energy = missing in launch 1: the mode is energy", replace(LAUNCH, mode="energy"))
 
 
+FUNCTION = w.OwnFunction("judging", "f", "c" * 64)
+TIMED = replace(
+    LAUNCH, mode="end_to_end", timed_min_runs=2, end_to_end=w.EndToEnd(FUNCTION, None, (w.NamedRows("x", "d" * 64),), (), ())
+)  # fmt: skip
+PARTS = w.EndToEndTimed((10, 10), (20, 20), (), (), ("d" * 64, "c" * 64))
+
+
+def test_the_parts_of_what_is_timed_end_to_end():
+    good = result(latency_ns=(60, 60), end_to_end=PARTS)
+    says(good, "", TIMED)
+    says(good, "end_to_end = there in launch 1: the mode is time", replace(LAUNCH, timed_min_runs=2))
+    says(replace(good, end_to_end=None), "end_to_end = missing in launch 1: the mode is end_to_end", TIMED)
+    for changes, words in (
+        ({"preprocess_ns": (10,)}, between("the number of preprocess_ns", 1, 2, 2)),
+        ({"inference_ns": (20, 20, 20)}, between("the number of inference_ns", 3, 2, 2)),
+        ({"inference_ns": (20, 51)}, between("preprocess_ns + inference_ns", 61, 0, 60)),
+        ({"files_sha256": ("d" * 64,)}, "files_sha256 = 1 hashes in launch 1: 2 files were sent for it"),
+    ):
+        says(replace(good, end_to_end=replace(PARTS, **changes)), words, TIMED)
+
+
 def test_fewer_times_than_the_least_where_the_most_is_less():
     few = replace(LAUNCH, timed_min_runs=9, timed_max_runs=7)
     says(result(latency_ns=(9,) * 7), "", few)

@@ -18,7 +18,7 @@ from device_agent.record import replace
 from device_agent.wire import Machine
 from targets import inventory, open_session, provision, wheel_tags
 from targets.errors import RuntimeUnavailable
-from tests.support.agent_process import pythons, sha256
+from tests.support.agent_process import LAUNCH, pythons, sha256
 from tests.support.fed import fed
 from tests.support.machines import BOARDS, board, of32
 from tests.support.models import MODELS
@@ -162,6 +162,50 @@ def _fits(tag: Tag, version: str, arch: str, glibc: tuple[int, int]) -> bool:
     return python and needs <= glibc
 
 
+FUNCTIONS = b"""import dataclasses
+import numpy as np
+
+@dataclasses.dataclass
+class Scale:
+    by: float = 100
+
+def before(rows):
+    return {"x": rows["picture"] / Scale().by}
+
+def after(outputs):
+    return {"first": outputs["y"][:, :1]}
+"""
+
+
+def npy(array) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def timed_with_functions(session, launch, rows) -> wire.Launch:
+    """The same file, between two functions of the user's."""
+    for data in (FUNCTIONS, npy(rows * 100.0)):
+        session.put(data, sha256(data))
+    own = wire.EndToEnd(
+        preprocess=wire.OwnFunction("judging", "before", sha256(FUNCTIONS)),
+        postprocess=wire.OwnFunction("judging", "after", sha256(FUNCTIONS)),
+        rows=(wire.NamedRows("picture", sha256(npy(rows * 100.0))),),
+        fed=(("x", "float32"),),
+        outputs=("y",),
+    )
+    return replace(launch, mode="end_to_end", end_to_end=own, timed_min_runs=20, timed_max_runs=1000)
+
+
+def check_timed(timed, rows):
+    assert isinstance(timed, wire.Launched), timed
+    it = timed.end_to_end
+    assert it.golden == pytest.approx(rows[:4].ravel(), rel=1e-5)
+    assert it.gives == (wire.Given("first", (1,)),)
+    assert len(it.preprocess_ns) == len(it.inference_ns) == len(timed.latency_ns) >= 20
+    assert min(timed.latency_ns) > 0
+
+
 @pytest.mark.parametrize(
     ("version", "name"),
     [
@@ -185,20 +229,20 @@ def test_runtimes_run_from_separate_sites(version, name, tmp_path_factory):
         assert sites == tuple(each.sha256 for each in files)
         assert sent == sum(each.path.stat().st_size for each in files if each.sha256 not in before)
         assert provision.install(session, files) == (sites, 0)
-        model, buffer = MODELS / DENSE[name], io.BytesIO()
+        model = MODELS / DENSE[name]
         rows = np.random.default_rng(7).uniform(-1, 1, (5, 4)).astype("float32")
-        np.save(buffer, rows)
-        for data in (model.read_bytes(), buffer.getvalue()):
+        for data in (model.read_bytes(), npy(rows)):
             session.put(data, sha256(data))
         launch = wire.Launch(
             mode="evaluate", model_sha256=sha256(model.read_bytes()), model_format=model.suffix[1:], runtime=name, sites=sites,
-            inputs=fed(sha256(buffer.getvalue())), outputs=(), state=(), sequences=False, half=False, threads=1, warmup_min_ns=0, warmup_max_ns=10**9, timed_min_ns=1,
+            inputs=fed(sha256(npy(rows))), outputs=(), state=(), sequences=False, half=False, threads=1, warmup_min_ns=0, warmup_max_ns=10**9, timed_min_ns=1,
             timed_min_runs=1, timed_max_runs=1, timeout_ns=10**11, rotated_rows=1, cpus=(), meters=(), idle_ns=0, pattern_ns=0, end_to_end=None,
         )  # fmt: skip
-        job_id = session.submit((launch,), "test")
-        (launched,) = (each for each in session.follow(job_id) if not isinstance(each, wire.Event))
+        job_id = session.submit((launch, timed_with_functions(session, launch, rows)), "test")
+        launched, timed = (each for each in session.follow(job_id) if not isinstance(each, wire.Event))
         session.forget(job_id)
         assert isinstance(launched, wire.Launched), launched
+        check_timed(timed, rows)
         weights = np.array(
             [[((i + 2 * j) % 5 - 2) / 4 for j in range(3)] for i in range(4)], "float32"
         )  # tests/models/make.py
@@ -213,6 +257,19 @@ def test_a_runtime_is_unpacked_on_a_board_over_ssh(sshd):
         sites, sent = provision.install(session, files)
         assert sent == sum(each.path.stat().st_size for each in files)
         assert provision.install(session, files) == (sites, 0)
+        model, rows = (
+            MODELS / DENSE["ai_edge_litert"],
+            np.random.default_rng(7).uniform(-1, 1, (5, 4)).astype("float32"),
+        )
+        launch = replace(
+            LAUNCH, model_sha256=sha256(model.read_bytes()), model_format="tflite", runtime="ai_edge_litert", sites=sites,
+            inputs=fed(sha256(npy(rows))),
+        )  # fmt: skip
+        for data in (model.read_bytes(), npy(rows)):
+            session.put(data, sha256(data))
+        job_id = session.submit((timed_with_functions(session, launch, rows),), "test")
+        (timed,) = (each for each in session.follow(job_id) if not isinstance(each, wire.Event))
+        check_timed(timed, rows)
     folders = [f"{sshd.root}/sites/{site}" for site in sites]
     script = f"import sys; sys.path[:0] = {folders}; import ai_edge_litert, numpy; print(ai_edge_litert.__file__)"
     said = subprocess.run([sshd.python, "-I", "-c", script], check=True, capture_output=True, text=True).stdout

@@ -7,12 +7,12 @@ import pytest
 
 from device_agent import wire as w
 from device_agent.record import replace
-from targets import busy_retry, errors, plausible
+from targets import busy_retry, errors, open_session, plausible
 from targets import session as session_module
 from targets.session import RUNNING, Cooling
 from targets.submission import submission
 from tests.support.scripted_board import ADDRESS, BUSY
-from tests.support.sessions import launch
+from tests.support.sessions import LONG, MODEL, SHA, launch, until_timed
 
 
 def test_a_job_that_is_submitted(board, session, said, waits, job):
@@ -154,3 +154,15 @@ def test_a_busy_board_is_waited_for_with_a_job(board, session, said, job, monkey
     board.answers["Submit"] = [BUSY, w.Accepted(job.job_id, w.RUNNING, 0, "")]
     assert session.submit(job.launches, "test") == job.job_id
     assert "somebody else" in said[0]
+
+
+def test_a_job_is_given_up_in_the_middle_of_its_records(sshd):
+    """Over a real sshd: what arrives of it is passed over, and the session serves other requests."""
+    with open_session(sshd) as session:
+        session.put(MODEL, SHA)
+        job_id = session.submit((launch(**LONG),), "test")
+        until_timed(session, job_id)
+        session.give_up(job_id)
+        assert job_id not in RUNNING
+        assert session.jobs() == ()
+        assert session.observe().t_ns > 0
