@@ -24,9 +24,7 @@ from pipeline.statistics.order import proportion_interval
 from pipeline.statistics.paired_test import POWER, Rule, detectable, judged, smallest_limit
 from targets import Session, provision
 
-MODEL = Path(__file__).with_name(
-    "selftest.tflite"
-)  # the example's net, half of its channels pruned, int8, not trained: only its speed counts
+MODEL = Path(__file__).with_name("selftest.tflite")  # the example's net, pruned, int8: only its speed counts
 PREFERRED = ("ai_edge_litert", "onnxruntime")  # of several that can run the file
 LABEL = "selftest"
 FIRST_RUNS, TIMED_MAX_RUNS = 3, 10_000  # only to find how long the blocks must be
