@@ -86,7 +86,7 @@ def check(plan: Plan) -> None:
             raise PlanError(
                 f"{plan.path}: {KEY}: {key}: {_file(reference)} imports '{shortened(name, 100)}' (line {line}), {kind}; to the board "
                 f"goes {_file(reference)} alone, and there are numpy and Python's library",
-                hint=f"Write it with these. {LEAVE_OUT}",
+                hint=f"Put the function into a file that needs no more. {LEAVE_OUT}",
             )
 
 

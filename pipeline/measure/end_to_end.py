@@ -131,7 +131,7 @@ class _Timed:
         if failed is not None:
             return EndToEnd(latency=None, doubts=(self._no_number(failed),))
         if len(launches) < self.experiment.plan.tables.measure.launches:
-            return EndToEnd(latency=None, doubts=(_unfinished(self.broken),))
+            return EndToEnd(latency=None, doubts=(self._unfinished(),))
         experiment, candidate = self.experiment, self.experiment.candidate_of(one)
         latency = summarise([each.latency_ns for each in launches])
         expected = experiment.expected_of(candidate, launches, one.golden)
@@ -155,7 +155,7 @@ class _Timed:
         keys = {
             f"task.{key}": function
             for key, function in (("preprocess", self.asked.preprocess), ("postprocess", self.asked.postprocess))
-            if function and failed.phase in (key, "warmup", "timed")
+            if function and failed.phase in (key, "warmup", "timed", "end")
         }
         if failed.error != FAILED and not keys:
             return _no_end_to_end(f"the launch for it failed on the board: {evidence(failed)}", remedy(failed))
@@ -164,6 +164,13 @@ class _Timed:
             f"on the board, {said}",
             f"Correct the function (the board has Python {self.experiment.deployment.board.python}), or leave [measure] end_to_end out.",
         )
+
+    def _unfinished(self) -> Doubt:
+        if self.broken is None:
+            return _no_end_to_end("the agent finished without an answer for every launch", "Run again.")
+        keys = [f"task.{key}" for key in ("preprocess", "postprocess") if getattr(self.asked, key)]
+        why = f"the job in which {' and '.join(keys)} ran did not end as it should: {self.broken.message}"
+        return _no_end_to_end(why, self.broken.hint)
 
     def _differs(self, launches: Sequence[wire.Launched], candidate: Candidate) -> Doubt | None:
         """Doubt functions that do something else on the board than here, where other versions of numpy and Python run them."""
@@ -214,12 +221,6 @@ def _parts_s(launches: Sequence[wire.Launched]) -> tuple[float, float, float]:
         for medians, part in zip(found, (before, model, after), strict=True):
             medians.append(float(np.median(part)) / 1e9)
     return median(found[0]), median(found[1]), median(found[2])
-
-
-def _unfinished(broken: TargetError | None) -> Doubt:
-    if broken is None:
-        return _no_end_to_end("the agent finished without an answer for every launch", "Run again.")
-    return _no_end_to_end(f"its job did not end as it should: {broken.message}", broken.hint)
 
 
 def _no_end_to_end(why: str, what_to_do: str) -> Doubt:

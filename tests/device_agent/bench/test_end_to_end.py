@@ -11,6 +11,7 @@ from device_agent.bench.spool import Spool
 from device_agent.record import replace
 from tests.support.agent_process import LAUNCH, sha256, sleep_model
 from tests.support.fed import fed
+from tests.support.models import MODELS, runtime_or_skip
 
 np = pytest.importorskip("numpy")
 
@@ -174,3 +175,22 @@ def test_a_function_that_never_ends_is_given_up(place, tmp_path, monkeypatch, bo
     assert (failed.phase, failed.error) == ("preprocess", "timeout")
     assert failed.message == "it hangs: no message for 1 s, in phase preprocess"
     assert time.monotonic() - began < 10
+
+
+def test_an_input_that_no_function_makes_keeps_its_constant(agent):
+    runtime_or_skip("onnxruntime")
+    code = (
+        "import numpy as np\n\ndef before(rows):\n    return {'halves': rows['picture'] / 2}\n\n"
+        "def after(outputs):\n    assert list(outputs) == ['sum']\n    assert (abs(outputs['sum'] - 7) <= 128).all()\n"
+        "    return {'lost': outputs['sum'] - 7}\n"
+    )
+    rows, seven = npy((ROWS / 2).astype("float32")), npy(np.full((1, 4), 7, "float32"))
+    launch = replace(
+        own(agent.store, code, fed=(("halves", "float32"), ("", "")), outputs=("sum",)),
+        model_sha256=agent.store((MODELS / "two_inputs.onnx").read_bytes()), model_format="onnx", runtime="onnxruntime",
+        inputs=(wire.Input("a", (), agent.store(rows), False), wire.Input("b", (), agent.store(seven), True)),
+    )  # fmt: skip
+    launched, _ = agent.run(launch)
+    assert isinstance(launched, wire.Launched), launched
+    assert launched.end_to_end.golden == pytest.approx((ROWS[:4] / 2).ravel(), rel=1e-6)
+    assert launched.end_to_end.gives == (wire.Given("lost", (4,)),)

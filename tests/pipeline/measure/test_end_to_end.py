@@ -166,7 +166,10 @@ def test_a_launch_that_failed_is_said_by_its_function_and_not_run_again(timed, f
 
 def test_a_job_that_ends_otherwise_costs_these_numbers_alone(timed):
     found, board = timed(lambda _: JobEnded("the board was restarted", hint="Look at it."))
-    assert evidence(found) == "its job did not end as it should: the board was restarted"
+    assert (
+        evidence(found)
+        == "the job in which task.preprocess and task.postprocess ran did not end as it should: the board was restarted"
+    )
     assert board.given_up == ["1"]
     answers = [timed.good, ConnectionLost("the link broke", hint="Run again.")]
     found, board = timed(lambda _: answers.pop(0))
@@ -181,7 +184,7 @@ def test_a_job_that_ends_otherwise_costs_these_numbers_alone(timed):
         ({"golden": GOLDEN[:3]}, "task.preprocess gives other rows on the board than on this host: not to be compared"),
         ({"gives": (wire.Given("boxes", (10, 5)),)}, "task.postprocess gives 'boxes' (10, 5) for a row on the board, and 'boxes' (10, 4) on this host"),
         ({"gives": ()}, "task.postprocess gives nothing for a row on the board, and 'boxes' (10, 4) on this host"),
-        ({"files_sha256": ("b" * 64,) * 3}, "the launch for it failed on the board: another file in phase end: the file of its model or of its inputs was written to during the launch"),
+        ({"files_sha256": ("b" * 64,) * 3}, "on the board, task.preprocess or task.postprocess: another file in phase end: the file of its model or of its inputs was written to during the launch"),
     ],
 )  # fmt: skip
 def test_what_a_function_does_otherwise_on_the_board_is_invalid(timed, changes, words):
