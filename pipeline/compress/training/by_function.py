@@ -14,6 +14,7 @@ from pipeline.compress.rows import outputs_of
 from pipeline.compress.settings import Recover
 from pipeline.compress.sparsity.kernels import pruned_kernels
 from pipeline.compress.training import labels
+from pipeline.compress.training.callback_states import CallbackStates
 from pipeline.compress.training.not_finite import NotFinite
 from pipeline.compress.training.objective import Objective
 from pipeline.compress.training.teachers import open_teacher
@@ -39,12 +40,13 @@ def train(
     """
     assert context.learn.function is not None
     model, function = goal.student.model, PlanFunction(context.learn.function, context.folder, KEY)
-    progress = _progress(context, function.reference)
-    given = _arguments(function, how, context, model)
+    rows, given = rows_of(goal, context), _arguments(function, how, context, model)
+    states = CallbackStates(context.resume if given.get("resume") is not None else None, callbacks)
+    progress = _progress(context, function.reference, rows, states)
     given["callbacks"] = [progress, *callbacks]
     zeros = [(kernel, np.asarray(kernel) == 0) for kernel in pruned_kernels(model)] if hold_zeros else []
     before, weights = _architecture(model), [id(each) for each in model.weights]
-    answer = function(model, rows_of(goal, context), **given)
+    answer = function(model, rows, **given)
     told = f"{KEY}: {function.reference}"
     _check_same(told, answer, model, before, weights)
     NotFinite(model, function.reference).check_weights()
@@ -137,8 +139,8 @@ def _check_same(told: str, answer: object, model: KerasModel, before: dict[str, 
         )
 
 
-def _progress(context: Context, reference: str) -> Any:
-    """Return the callback that shows how far the training is, and sees whether the callbacks are called at all."""
+def _progress(context: Context, reference: str, rows: TrainingRows, states: CallbackStates) -> Any:
+    """Return the callback that shows how far the training is, sees whether the callbacks are called at all, and keeps their states."""
     import keras
 
     class Progress(keras.callbacks.Callback):  # type: ignore[misc]
@@ -151,7 +153,10 @@ def _progress(context: Context, reference: str) -> Any:
 
         def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
             del logs
-            self.epoch = epoch
+            if epoch and not self.done:  # a training that was stopped is resumed
+                self.done = epoch * ((self.params or {}).get("steps") or 0)
+                states.restore(epoch)
+            self.epoch = rows.epoch = epoch
 
         def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
             del batch
@@ -161,7 +166,7 @@ def _progress(context: Context, reference: str) -> Any:
                 self._tell(logs)
 
         def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-            del epoch
+            states.keep(epoch + 1)
             self._tell(logs)
 
         def on_train_end(self, logs: Logs = None) -> None:

@@ -30,6 +30,7 @@ class TrainingRows:
         """`labels`: (rows, ...) of outputs by their place; `chosen`: the rows of x to train on."""
         self._model, self._x, self._labels, self._chosen, self._weights = model, x, labels, chosen, weights
         self.seed = seed
+        self.epoch: int | None = None  # of the training, where its callbacks are called
         self.inputs = tuple(x.names)
         self.outputs = tuple(each.name for each in outputs_of(model))
 
@@ -70,13 +71,19 @@ class TrainingRows:
             yield self[np.sort(order[start : start + batch_size])]
 
     def dataset(self, batch_size: int = 128, *, shuffle: bool = True) -> TfDataset:
-        """Return a tf.data.Dataset of the batches, which knows its length. Each time that it is iterated, the order is the next epoch's."""
+        """Return a tf.data.Dataset of the batches, which knows its length.
+
+        Each time that it is iterated, the order is that of the epoch that the callbacks are in, so that a training that is resumed has the
+        orders that it would have had; where they are not called, that of the next epoch.
+        """
         import tensorflow as tf
 
         epochs = iter(range(2**31))
 
         def one_epoch() -> Iterator[Part]:
-            return self.batches(batch_size, next(epochs) if shuffle else None)
+            following = next(epochs)
+            epoch = following if self.epoch is None else self.epoch
+            return self.batches(batch_size, epoch if shuffle else None)
 
         signature = tf.nest.map_structure(
             lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), self[: min(len(self), 1)]
