@@ -1,7 +1,7 @@
 """Make the files of this folder with tf_keras, which no test needs: pip install --no-deps tf_keras; python make.py.
 
 Of each net: `name.h5` and `name.keras` as Keras 2 writes them, and in answers.npz its rows (`name/<input>`) and answers (`name/<output>`).
-`legacy/` is a SavedModel of the net `nested`.
+`legacy/` is a SavedModel of the net `nested`. `compiled` has no rows: a net of two heads with the losses of its training.
 """
 
 import os
@@ -165,6 +165,16 @@ def unknown():
     return tf_keras.Model(x, tf.math.bessel_i0(L.Dense(2)(x)))
 
 
+def write_compiled():
+    x = L.Input((8,), name="x")
+    hidden = L.Dense(4, activation="relu")(x)
+    model = tf_keras.Model(x, [L.Dense(3, name="kind")(hidden), L.Dense(1, name="size")(hidden)])
+    loss = {"kind": tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), "size": "mae"}
+    model.compile("adam", loss, loss_weights={"kind": 0.5, "size": 2.0})
+    model.save(HERE / "compiled.h5")
+    model.save(HERE / "compiled.keras")
+
+
 def rows_of(model, rng):
     def of(tensor):
         shape = (3, *tensor.shape[1:])
@@ -194,6 +204,7 @@ def main():
         model.save(HERE / f"{name}.keras")
         if make is nested:
             model.save(HERE / "legacy", save_format="tf")
+    write_compiled()
     np.savez_compressed(HERE / "answers.npz", **kept)
 
 

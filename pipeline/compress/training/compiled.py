@@ -1,4 +1,4 @@
-"""What a .keras file keeps of compile(): the loss of each output, and its weight."""
+"""What a Keras file keeps of compile(): the loss of each output, and its weight."""
 
 import json
 import zipfile
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.frameworks import keras2
 from pipeline.frameworks.keras_graph import graph_of
 from pipeline.frameworks.types import KerasModel
 
@@ -16,12 +17,40 @@ class OfOutput(NamedTuple):
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """Return the configuration of compile() of a .keras file; None: it was not compiled, or is another kind of file."""
-    if not zipfile.is_zipfile(path):
+    """Return the configuration of compile() of a .keras or .h5 file, in Keras 3's words; None: it was not compiled."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            found = json.loads(file.read("config.json")).get("compile_config")
+    else:
+        found = _of_h5(path)
+    if not isinstance(found, dict) or not found.get("loss"):
         return None
-    with zipfile.ZipFile(path) as file:
-        found = json.loads(file.read("config.json")).get("compile_config")
-    return found if isinstance(found, dict) and found.get("loss") else None
+    return found | {"loss": _of_keras2(found["loss"])} if keras2.is_keras2(path) else found
+
+
+def _of_h5(path: Path) -> Any:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        text = file.attrs.get("training_config", "null")
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):  # what no Keras wrote
+        return None
+
+
+def _of_keras2(spec: Any) -> Any:
+    """Keras 2 writes a reduction by no name, and of its own classes the function in them, which Keras 3's do not take."""
+    if isinstance(spec, list):
+        return [_of_keras2(each) for each in spec]
+    if not isinstance(spec, dict):
+        return spec
+    if not ("class_name" in spec and isinstance(spec.get("config"), dict)):
+        return {name: _of_keras2(each) for name, each in spec.items()}
+    config = {
+        key: value for key, value in spec["config"].items() if key != "fn" and (key, value) != ("reduction", "auto")
+    }
+    return spec | {"config": config}
 
 
 def of_model(model: KerasModel) -> dict[str, Any] | None:

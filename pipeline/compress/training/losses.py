@@ -97,15 +97,16 @@ def named(name: str, key: str, *, logits: bool, ignored: int | None = None) -> L
 
 
 def restored(config: Any) -> Loss:
-    """Return a loss as a .keras file keeps it, with all that it says. Cannot says why it is not restored."""
+    """Return a loss as a file keeps it, with all that it says. Cannot says why it is not restored."""
     import keras
 
     text = str(config)
     if "__lambda__" in text or "<lambda>" in text:
         raise Cannot("it is a lambda, which is code inside the model file", "Name it in [training] loss.")
-    if isinstance(config, str):
+    if isinstance(config, str):  # of a function of the user's, too, in an .h5 file
+        mine = keras.saving.get_custom_objects()
         try:
-            return loss_of(keras.losses.get(config))
+            return loss_of(mine[config] if config in mine else keras.losses.get(config))
         except Exception as error:
             raise Cannot(f"Keras has no loss '{shortened(config, 100)}'", "Name it in [training] loss.") from error
     try:
