@@ -6,17 +6,24 @@ Import this module before keras.models.load_model opens such a model. It imports
 from pipeline.frameworks.fake_quantization import (
     FakeQuantize,
     FakeQuantizedConv1D,
+    FakeQuantizedConv1DTranspose,
     FakeQuantizedConv2D,
     FakeQuantizedConv2DTranspose,
     FakeQuantizedDense,
+    FakeQuantizedDepthwiseConv1D,
     FakeQuantizedDepthwiseConv2D,
 )
+from pipeline.frameworks.operator_layers import Counting, InverseRoot
 
 __all__ = [
+    "Counting",
     "FakeQuantize",
     "FakeQuantizedConv1D",
+    "FakeQuantizedConv1DTranspose",
     "FakeQuantizedConv2D",
     "FakeQuantizedConv2DTranspose",
     "FakeQuantizedDense",
+    "FakeQuantizedDepthwiseConv1D",
     "FakeQuantizedDepthwiseConv2D",
+    "InverseRoot",
 ]

@@ -4,7 +4,7 @@
 The module imports TensorFlow and Keras: import it inside functions. Importing it also lets Keras load these layers.
 """
 
-from typing import Any, TypeVar
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,10 +13,9 @@ import tensorflow as tf
 from keras import layers
 
 from pipeline.frameworks.keras_graph import Copies, nodes_of, rebuild
+from pipeline.frameworks.operator_layers import registered
 from pipeline.frameworks.rows import Array
 from pipeline.frameworks.types import KerasLayer, KerasModel, KerasNode, KerasTensor, LayerConfig, TfTensor
-
-K = TypeVar("K", bound=type)
 
 STEPS = 255
 """Of int8 activations, between the lowest value and the highest (TFLite's 8-bit quantization specification)."""
@@ -30,18 +29,23 @@ NARROWEST = 1e-4
 """Of all ranges, for the same reason: a tensor that is always zero has none of its own."""
 
 
-def registered(kind: K) -> K:
-    """Let Keras load a layer as edgepress>NAME, which is what it looks for. A saved file also says in which module the layer is: the
-    one that users import, so that a file does not depend on where this one lies.
-    """
-    kind.__module__ = "edgepress.layers"
-    known: K = keras.saving.register_keras_serializable(package="edgepress")(kind)
-    return known
-
-
 def levels(bits: int) -> int:
     """Steps on each side of zero: symmetric, and narrow so that -128 is never needed (the same specification)."""
     return int(2 ** (bits - 1) - 1)
+
+
+def grid(low: float, high: float) -> tuple[float, int]:
+    """Return the scale and the place of zero of 256 values: the nearest to this range that hold zero."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = max(high - low, NARROWEST) / STEPS
+    return scale, round(-low / scale)
+
+
+def on_grid(values: npt.ArrayLike) -> Array:
+    """Return an array of constants as a file holds it: 256 values over its own range."""
+    array = np.asarray(values, np.float64)
+    scale, zero = grid(float(array.min()), float(array.max()))
+    return (np.clip(np.rint(array / scale), -zero, STEPS - zero) * scale).astype(np.float32)
 
 
 @registered
@@ -88,9 +92,7 @@ class FakeQuantize(layers.Layer):  # type: ignore[misc]
 
     def set_range(self, low: float, high: float) -> None:
         """The nearest range that holds zero and of whose 256 values one is zero."""
-        low, high = min(low, 0.0), max(high, 0.0)
-        scale = max(high - low, NARROWEST) / STEPS
-        zero = round(-low / scale)
+        scale, zero = grid(low, high)
         self.low.assign(-zero * scale)
         self.high.assign((STEPS - zero) * scale)
 

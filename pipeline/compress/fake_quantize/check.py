@@ -1,6 +1,6 @@
 """What quantize_aware cannot compute in 8 bits is refused by name, before anything is trained."""
 
-from pipeline.compress.fake_quantize.expand import expansion_of
+from pipeline.compress.fake_quantize.expand import expansion_of, masks
 from pipeline.compress.fake_quantize.operators import refusal
 from pipeline.errors import StageError
 from pipeline.frameworks.keras_graph import consumers, nodes_of
@@ -26,6 +26,7 @@ def check(model: KerasModel) -> None:
     _check_inputs(model)
     for node in nodes_of(model):
         layer = node.operation
+        _refuse(node, masks.refuse(node))
         if isinstance(layer, keras.Model):
             check(layer)
         elif is_rounding(layer):
@@ -35,7 +36,7 @@ def check(model: KerasModel) -> None:
             )
         elif isinstance(layer, keras.layers.BatchNormalization):
             _check_axis(model, node)
-        else:
+        elif not masks.is_one(node):
             _check_known(node)
 
 
@@ -46,7 +47,8 @@ def _check_inputs(model: KerasModel) -> None:
     users = consumers(model)
     for x in model.inputs:
         tokens = all(
-            node is not None and isinstance(node.operation, keras.layers.Embedding) for node in users.get(id(x), [])
+            node is not None and (isinstance(node.operation, keras.layers.Embedding) or masks.is_one(node))
+            for node in users.get(id(x), [])
         )
         if not str(x.dtype).startswith("float") and not tokens:
             raise StageError(
@@ -66,8 +68,12 @@ def _check_axis(model: KerasModel, node: KerasNode) -> None:
 
 
 def _check_known(node: KerasNode) -> None:
-    layer, expansion = node.operation, expansion_of(node.operation)
-    why = refusal(node) if expansion is None else expansion.refuse(node)
+    expansion = expansion_of(node.operation)
+    _refuse(node, refusal(node) if expansion is None else expansion.refuse(node))
+
+
+def _refuse(node: KerasNode, why: str | None) -> None:
+    layer = node.operation
     if why is not None:
         raise StageError(
             f"quantize_aware cannot compute layer '{layer.name}' ({type(layer).__name__}) in 8 bits: {why}", hint=HINT

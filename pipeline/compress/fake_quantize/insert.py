@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.compress.fake_quantize.fold_batch_norm import Folded
 from pipeline.compress.fake_quantize.functions import FIXED, FUSED, GATED, function_of
-from pipeline.compress.fake_quantize.operators import scale_of, takes_relu
+from pipeline.compress.fake_quantize.operators import WITH_ARRAYS, is_array, scale_of, takes_relu
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
 from pipeline.frameworks.keras_graph import Copies, consumers, nodes_of, rebuild
@@ -45,6 +45,8 @@ def insert(folded: Folded, weight_bits: int) -> KerasModel:
         elif function in GATED:
             x = _activated(function, args[0], layer.name, scales)
         else:
+            if type(layer).__name__ in WITH_ARRAYS:
+                args, options = tuple(map(_constant, args)), {key: _constant(each) for key, each in options.items()}
             x = copies.call(layer, *args, **options)
         if scale == "none" or (function == "linear" and type(layer) not in ROUNDED) or _fuses(node, users):
             return x
@@ -53,6 +55,13 @@ def insert(folded: Folded, weight_bits: int) -> KerasModel:
         return scales.of(node.outputs[0])(x)
 
     return rebuild(model, visit, enter=lambda x: scales.of_input(x.name)(x) if _is_float(x) else x)
+
+
+def _constant(value: Any) -> Any:
+    """Return what an operator is called with, an array as a file holds it."""
+    from pipeline.frameworks.fake_quantization import on_grid
+
+    return on_grid(value) if is_array(value) else value
 
 
 def _is_float(x: KerasTensor) -> bool:

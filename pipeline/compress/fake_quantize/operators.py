@@ -5,7 +5,7 @@ tried: the file that TensorFlow's converter (2.21) makes computes it in integers
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,21 +20,25 @@ A range follows each operator with one scale, also where no value is a new one: 
 after a pooling in floating point."""
 
 
+WITH_ARRAYS = ("Add", "Subtract", "Multiply")
+"""Of constants, which have a range of their own."""
+
+
 class Operator(NamedTuple):
     scale: Scale
     refuse: Callable[[KerasNode], str | None] = never  # why this call of it has no 8-bit form
 
 
+def is_array(value: Any) -> bool:
+    """Return whether what an operator is called with is an array of constants. (A number is exact in a file, and an array is rounded.)"""
+    import keras
+
+    return (isinstance(value, np.ndarray) or keras.ops.is_tensor(value)) and np.ndim(value) > 0
+
+
 def _array(node: KerasNode) -> str | None:
-    """Numbers are exact in a file. An array would be rounded there, and no training would have seen it."""
     given = [*node.arguments.args, *node.arguments.kwargs.values()]
-    if any(np.ndim(value) for value in given if isinstance(value, np.ndarray | list | tuple) and not _tensors(value)):
-        return "it takes an array of constants"
-    return None
-
-
-def _tensors(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(hasattr(each, "_keras_history") for each in value)
+    return "it takes an array of constants, and has one range with it" if any(map(is_array, given)) else None
 
 
 def _two(node: KerasNode) -> str | None:
@@ -57,24 +61,16 @@ def _zeros(node: KerasNode) -> str | None:
     return None if plain else "it pads with something else than zeros"
 
 
-def _tokens(node: KerasNode) -> str | None:
-    if node.operation.mask_zero:
-        return "it masks zeros (mask_zero=True), and an 8-bit file has no masks"
-    if str(node.input_tensors[0].dtype).startswith("float"):
-        return "its rows are floating point numbers, which would be rounded like any other"
-    return None
-
-
 def _lengths(node: KerasNode) -> str | None:
     return "it divides by lengths (normalize=True)" if node.operation.normalize else None
 
 
 OPERATORS: dict[str, Operator] = {
-    **dict.fromkeys(("Add", "Subtract", "Multiply"), Operator("own", _array)),
-    **dict.fromkeys(("Exp", "Rsqrt", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "Mean", "Sum", "PReLU"), Operator("own")),
+    **dict.fromkeys(WITH_ARRAYS, Operator("own")),
+    **dict.fromkeys(("Counting", "Exp", "InverseRoot", "Rsqrt", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "Mean", "Sum", "PReLU"), Operator("own")),
     "Matmul": Operator("own", _two),
     "Dot": Operator("own", _lengths),
-    "Embedding": Operator("own", _tokens),
+    "Embedding": Operator("own"),
     **dict.fromkeys(("Maximum", "Minimum"), Operator("one", _array)),
     **dict.fromkeys(
         (
@@ -96,11 +92,12 @@ OPERATORS: dict[str, Operator] = {
 }  # fmt: skip
 """Class name of a layer, or of an operation of keras.ops, that neither has a kernel nor is an activation -> its row."""
 
-NO_KERNEL = {
-    "Conv3D", "Conv3DTranspose", "MaxPooling3D", "AveragePooling3D", "GlobalAveragePooling3D", "GlobalMaxPooling3D", "UpSampling3D",
-    "ZeroPadding3D", "Cropping3D",
-}  # fmt: skip
-"""LiteRT computes these in floating point only (TensorFlow 2.21)."""
+REFUSED = {
+    "AveragePooling3D": "a mean along two axes and then the third is rounded twice to the scale of its rows, which is too coarse",
+    "Conv3DTranspose": "LiteRT has no 8-bit kernel for it",
+    "Masking": "it compares rows with a value, and rounded to 8 bits other rows may be equal to it",
+}
+"""Class name of a layer -> why it has no 8-bit form (TensorFlow 2.21)."""
 
 
 def operator_of(layer: KerasLayer) -> Operator | None:
@@ -121,8 +118,8 @@ def refusal(node: KerasNode) -> str | None:
     from pipeline.frameworks.fake_quantization import ROUNDED
 
     layer, function, kind = node.operation, function_of(node.operation), type(node.operation).__name__
-    if kind in NO_KERNEL:
-        return "LiteRT has no 8-bit kernel for it"
+    if kind in REFUSED:
+        return REFUSED[kind]
     if function is not None and function not in KNOWN:
         return f"the pass knows no 8-bit form of the activation '{function}'"
     if getattr(layer, "data_format", "channels_last") != "channels_last":

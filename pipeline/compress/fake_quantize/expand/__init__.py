@@ -12,9 +12,12 @@ from pipeline.compress.fake_quantize.expand import (
     attention,
     convolution,
     dense,
+    masks,
     merging,
+    normalizing,
     recurrent,
     scaling,
+    volumes,
 )
 from pipeline.compress.fake_quantize.expand.parts import Make, Parts, never
 from pipeline.compress.fake_quantize.functions import REWRITTEN, function_of
@@ -29,8 +32,22 @@ class Expansion(NamedTuple):
 
 EXPANDED: dict[str, Expansion] = {
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), Expansion(convolution.separable, convolution.refuse)),
+    "Conv3D": Expansion(volumes.convolution, volumes.refuse),
+    "MaxPooling3D": Expansion(volumes.pooling, volumes.refuse),
+    **dict.fromkeys(
+        ("GlobalMaxPooling3D", "GlobalAveragePooling3D"), Expansion(volumes.global_pooling, volumes.refuse)
+    ),
+    "UpSampling3D": Expansion(volumes.up_sampling, volumes.refuse),
+    "ZeroPadding3D": Expansion(volumes.zero_padding, volumes.refuse),
+    "Cropping3D": Expansion(volumes.cropping, volumes.refuse),
     "Rescaling": Expansion(scaling.rescaling, scaling.refuse_rescaling),
     "Normalization": Expansion(scaling.normalization, scaling.refuse_normalization),
+    "LayerNormalization": Expansion(normalizing.of_layer, normalizing.refuse),
+    "RMSNormalization": Expansion(normalizing.root_mean_square, normalizing.refuse),
+    "GroupNormalization": Expansion(normalizing.in_groups, normalizing.refuse),
+    "UnitNormalization": Expansion(normalizing.to_unit_length, normalizing.refuse),
+    "Embedding": Expansion(masks.embedding, masks.refuse_embedding),
+    "GlobalAveragePooling1D": Expansion(masks.average, masks.refuse_average),
     "EinsumDense": Expansion(dense.einsum, dense.refuse_einsum),
     "TimeDistributed": Expansion(dense.time_distributed, dense.refuse_time_distributed),
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), Expansion(recurrent.recurrent, recurrent.refuse)),
@@ -58,6 +75,10 @@ def expanded(model: KerasModel) -> tuple[KerasModel, Parts]:
 
     def layers(node: KerasNode, *args: Any, **options: Any) -> Nested:
         expansion = expansion_of(node.operation)
+        if masks.begins_one(node) or masks.is_one(node):
+            parts.masks[id(node.input_tensors[0])] = masks.counts(parts, args[0])
+        parts.counts = parts.masks.get(id(masks.tokens_of(masks.mask_of(node))))
+        options.pop("mask", None)
         if expansion is None:
             return first.call(node.operation, *args, **options)
         return expansion.make(parts, node.operation, *args, **options)

@@ -20,9 +20,8 @@ def refuse_einsum(node: KerasNode) -> str | None:
     return _function(layer)
 
 
-def time_distributed(parts: Parts, layer: KerasLayer, x: KerasTensor, mask: object = None) -> KerasTensor:
-    """A Dense layer takes every step for itself anyway."""
-    del mask
+def time_distributed(parts: Parts, layer: KerasLayer, x: KerasTensor) -> KerasTensor:
+    """A Dense layer takes every step for itself anyway, masked or not."""
     return _dense(parts, layer, layer.layer, x)
 
 
@@ -30,8 +29,6 @@ def refuse_time_distributed(node: KerasNode) -> str | None:
     inner = node.operation.layer
     if type(inner).__name__ != "Dense":
         return f"it calls a {type(inner).__name__} for each step, and the pass knows it with Dense alone"
-    if node.arguments.kwargs.get("mask") is not None:
-        return "it is called with a mask, and an 8-bit file has none"
     return _function(inner)
 
 

@@ -16,6 +16,8 @@ class Parts:
 
     def __init__(self, copies: Copies) -> None:
         self.copies = copies
+        self.masks: dict[int, KerasTensor] = {}  # id of tokens -> ones, and zeros where they are 0
+        self.counts: KerasTensor | None = None  # those of the layer in hand, where steps of its rows are masked
         self.made: dict[tuple[int, str], KerasLayer] = {}
         self.factors: dict[
             str, Array

@@ -6,6 +6,7 @@ A kernel for the whole layer keeps values inside that no range is known for, and
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pipeline.compress.fake_quantize.expand import masks
 from pipeline.compress.fake_quantize.expand.parts import Parts
 from pipeline.compress.fake_quantize.functions import KNOWN
 from pipeline.frameworks.types import KerasLayer, KerasNode, KerasTensor
@@ -48,10 +49,13 @@ def refuse(node: KerasNode) -> str | None:
         return "it wraps another layer than LSTM, GRU or SimpleRNN"
     if any(each.stateful for each in inner):
         return "it carries its state from batch to batch"
-    if len(node.input_tensors) > 1:
+    if len(node.input_tensors) > 1 + (node.arguments.kwargs.get("mask") is not None):
         return "its state begins with a tensor that it is given"
-    if node.arguments.kwargs.get("mask") is not None:
-        return "it is called with a mask, and an 8-bit file has none"
+    other = masks.refuse_other(node)
+    if other is not None:
+        return other
+    if any(each.zero_output_for_mask for each in inner) and masks.mask_of(node) is not None:
+        return "it gives zeros for masked steps (zero_output_for_mask=True)"
     if layer.return_state and len(inner) > 1:
         return "it returns the states of both directions"
     steps = node.input_tensors[0].shape[1]
@@ -91,6 +95,7 @@ class Cell:
         self.kernel, self.recurrent, *bias = layer.get_weights()
         self.bias = bias[0] if bias else None
         self.units = layer.units
+        self.step = 0  # that is taken
         self.shared: set[str] = set()  # parts whose answers have one range in all steps
 
     def steps(self, x: KerasTensor) -> Iterator[KerasTensor]:
@@ -99,7 +104,30 @@ class Cell:
         z = self.parts.dense(self.owner, f"{self.role}kernel", x, self.kernel, bias)
         count = x.shape[1]
         for t in reversed(range(count)) if self.layer.go_backwards else range(count):
+            self.step = t
             yield self.parts.named(self.owner, f"{self.role}step", z[:, t])
+
+    def held(self, role: str, after: KerasTensor, before: KerasTensor | None) -> KerasTensor:
+        """Return the state `role` after this step; where the step is masked it stays what it was, to the last bit."""
+        from keras import ops
+
+        counts = self.parts.counts
+        if counts is None:
+            return after
+        new = self.parts.named(self.owner, f"{self.role}counts", counts[:, self.step])
+        after = self._as_before(role, "Multiply", after, new)
+        if before is None:
+            return after
+        old = self.parts.named(self.owner, f"{self.role}masked", ops.subtract(1.0, new))
+        return self._as_before(role, "Add", after, self._as_before(role, "Multiply", before, old))
+
+    def _as_before(self, role: str, kind: str, *tensors: KerasTensor) -> KerasTensor:
+        """Return what an operator makes of two tensors, in the range of the state `role`."""
+        from keras import ops
+
+        y = self.parts.named(self.owner, f"{self.role}{role}_held", getattr(ops, kind.lower())(*tensors))
+        self.parts.together[y._keras_history.operation.name] = f"{self.owner.name}_{self.role}{role}"  # noqa: SLF001
+        return y
 
     def item(self, x: KerasTensor, first: int, last: int) -> KerasTensor:
         """Return some gates of all."""
@@ -152,8 +180,9 @@ def _lstm(cell: Cell, x: KerasTensor) -> Iterator[list[KerasTensor]]:
             for role, at in (("in", 0), ("keep", 1), ("out", 3))
         )
         new = cell.join("new", "Multiply", i, cell.function("candidate", cell.item(z, 2, 3)))
-        c = new if c is None else cell.join("cell", "Add", cell.join("kept", "Multiply", f, c), new)
-        h = cell.join("state", "Multiply", o, cell.function("shown", c))
+        after = new if c is None else cell.join("cell", "Add", cell.join("kept", "Multiply", f, c), new)
+        h = cell.held("state", cell.join("state", "Multiply", o, cell.function("shown", after)), h)
+        c = cell.held("cell", after, c)
         yield [h, c]
 
 
@@ -179,7 +208,7 @@ def _gru(cell: Cell, x: KerasTensor) -> Iterator[list[KerasTensor]]:
             past = cell.again("recurrent_new", cell.join("past", "Multiply", r, h), 2, 3)
         n = cell.function("new", cell.join("new_sum", "Add", cell.item(given, 2, 3), past))
         moved = cell.join("moved", "Multiply", z, cell.join("apart", "Subtract", h, n))
-        h = cell.join("state", "Add", n, moved)
+        h = cell.held("state", cell.join("state", "Add", n, moved), h)
         yield [h]
 
 
@@ -187,7 +216,7 @@ def _simple(cell: Cell, x: KerasTensor) -> Iterator[list[KerasTensor]]:
     h: KerasTensor = None
     for given in cell.steps(x):
         z = given if h is None else cell.join("sum", "Add", given, cell.again("recurrent", h, 0, 1))
-        h = cell.function("state", z)
+        h = cell.held("state", cell.function("state", z), h)
         yield [h]
 
 

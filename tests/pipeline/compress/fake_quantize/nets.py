@@ -11,6 +11,10 @@ def twice(layer):
     return lambda x: layer(conv(activation=None)(layer(x)))
 
 
+def called_twice(layer):
+    return lambda x: layer(layers.Dense(16)(layer(x)))
+
+
 def conv(filters=8, **more):
     return layers.Conv2D(filters, 3, **({"padding": "same", "activation": "relu"} | more))
 
@@ -24,6 +28,8 @@ def net(shape, first, middles, dtype="float32"):
 
 
 def head(x, name=None):
+    if len(x.shape) == 5:
+        x = layers.GlobalAveragePooling3D()(x)
     if len(x.shape) == 4:
         x = layers.GlobalAveragePooling2D()(conv()(x))
     if len(x.shape) == 3:
@@ -57,6 +63,28 @@ def alpha(**more):
     return layers.PReLU(alpha_initializer=keras.initializers.RandomUniform(0, 0.5, seed=1), **more)
 
 
+def drawn_affine():
+    draw = keras.initializers.RandomUniform
+    return {"gamma_initializer": draw(0.5, 1.5, seed=2), "beta_initializer": draw(-0.5, 0.5, seed=3)}
+
+
+def words(tokens):
+    """Some 0 among them are masked."""
+    drawn = keras.initializers.RandomNormal(0, 1, seed=4)
+    return layers.Embedding(20, 8, mask_zero=True, embeddings_initializer=drawn)(tokens)
+
+
+def encoder(tokens):
+    """A block of a transformer: words and their positions, attention, and a dense layer for each step."""
+    steps, width = tokens.shape[1], 16
+    at = np.arange(steps)[:, None] / 100 ** (np.arange(width) // 2 * 2 / width)
+    positions = np.where(np.arange(width) % 2, np.cos(at), np.sin(at)).astype(np.float32)
+    x = layers.Embedding(20, width, embeddings_initializer="normal")(tokens) * 4.0 + positions
+    x = layers.LayerNormalization(epsilon=1e-6)(layers.Add()([x, layers.MultiHeadAttention(2, 8, dropout=0.1)(x, x)]))
+    y = layers.Dropout(0.1)(layers.Dense(width)(layers.Dense(32, "gelu")(x)))
+    return layers.LayerNormalization(epsilon=1e-6)(layers.Add()([x, y]))
+
+
 def normalised(x):
     norm = layers.BatchNormalization()
     y = norm(x)
@@ -68,8 +96,12 @@ def normalised(x):
 
 def rows_of(model):
     generator, (given,) = np.random.default_rng(1), model.inputs
-    shape = (ROWS, *given.shape[1:])
-    drawn = generator.integers(0, 20, shape) if "int" in given.dtype else generator.normal(size=shape)
+    shape = (ROWS, *(size or 8 for size in given.shape[1:]))
+    drawn = (
+        generator.integers(0, 20, shape) * generator.integers(0, 3, shape).clip(0, 1)
+        if "int" in given.dtype
+        else generator.normal(size=shape)
+    )
     return drawn.astype(given.dtype)
 
 

@@ -19,17 +19,23 @@ from tests.pipeline.compress.answering import all_answers
 from tests.pipeline.compress.fake_quantize.nets import (
     adapted,
     alpha,
+    called_twice,
     conv,
     decibels,
+    drawn_affine,
+    encoder,
     net,
     normalised,
     rows_of,
     twice,
     twice_given,
+    words,
 )
 from tests.pipeline.compress.rounded_files import int8_file
 
 pytestmark = pytest.mark.frameworks
+
+ARRAY = np.linspace(-0.7, 2, 8).astype(np.float32)
 
 AT_THE_INPUT = {
     "Normalization": adapted,
@@ -66,6 +72,7 @@ ON_IMAGES = {
     "pad": lambda: lambda x: ops.pad(x, ((0, 0), (1, 1), (2, 0), (0, 0))),
     "GlobalAveragePooling2D": lambda: layers.GlobalAveragePooling2D(keepdims=True),
     "GlobalMaxPooling2D": lambda: layers.GlobalMaxPooling2D(keepdims=True),
+    "with an array": lambda: lambda x: (x - ops.convert_to_tensor(ARRAY)) * ARRAY[::-1],
     "mean": lambda: lambda x: ops.mean(x, axis=(1, 2), keepdims=True),
     "Average": lambda: lambda x: layers.Average()([x, conv()(x), conv()(x)]),
     "Add, three": lambda: lambda x: layers.Add()([x, conv()(x), conv()(x)]),
@@ -76,6 +83,9 @@ ON_IMAGES = {
     "split": lambda: lambda x: ops.multiply(*ops.split(conv(16)(x), 2, axis=-1)),
     "transpose": lambda: lambda x: ops.transpose(x, (0, 2, 1, 3)),
     "GaussianNoise": lambda: layers.GaussianNoise(0.1),
+    "GroupNormalization": lambda: layers.GroupNormalization(2, **drawn_affine()),
+    "GroupNormalization of each channel": lambda: layers.GroupNormalization(-1, scale=False, center=False),
+    "LayerNormalization of pixels": lambda: layers.LayerNormalization(**drawn_affine()),
 }  # fmt: skip
 
 
@@ -109,6 +119,7 @@ ON_SEQUENCES = {
 
 
 ON_TABLES = {
+    "LayerNormalization of a table": lambda: lambda x: layers.LayerNormalization()(layers.Dense(16)(x)),
     "Normalization of a table": lambda: layers.Normalization(mean=[1.0, 2, 3, 4, 5], variance=[1.0, 4, 9, 0.01, 2]),
     "elu in a dense layer": lambda: layers.Dense(8, activation="elu"),
 }  # fmt: skip
@@ -137,9 +148,42 @@ ATTENTION = {
     "MultiHeadAttention and the sum": lambda: lambda x: x + layers.MultiHeadAttention(2, 4)(x, x),
 }
 
+NORMALIZED = {
+    "LayerNormalization": lambda: layers.LayerNormalization(**drawn_affine()),
+    "LayerNormalization, called twice": lambda: called_twice(layers.LayerNormalization(epsilon=1e-6)),
+    "LayerNormalization, values alone": lambda: layers.LayerNormalization(scale=False, center=False),
+    "RMSNormalization": layers.RMSNormalization,
+    "UnitNormalization": layers.UnitNormalization,
+}
+
+IN_THREE_DIMENSIONS = {
+    "Conv3D": lambda: layers.Conv3D(4, (3, 2, 3), activation="relu"),
+    "Conv3D, same": lambda: layers.Conv3D(4, 3, strides=2, padding="same"),
+    "Conv3D, dilated": lambda: lambda x: normalised(layers.Conv3D(4, (2, 1, 1), dilation_rate=(2, 1, 1))(x)),
+    "Conv3D of each slice": lambda: layers.Conv3D(4, (1, 3, 3)),
+    "MaxPooling3D": lambda: layers.MaxPooling3D((2, 3, 2), padding="same"),
+    "GlobalMaxPooling3D": layers.GlobalMaxPooling3D,
+    "GlobalAveragePooling3D": lambda: layers.GlobalAveragePooling3D(keepdims=True),
+    "UpSampling3D": lambda: layers.UpSampling3D((2, 1, 2)),
+    "ZeroPadding3D and Cropping3D": lambda: lambda x: layers.Cropping3D(1)(layers.ZeroPadding3D((2, 1, 0))(x)),
+}
+
 ON_TOKENS = {
     "Embedding": lambda: layers.Embedding(20, 8),
     "Embedding, one word": lambda: lambda x: layers.Embedding(20, 8)(x)[:, 0],
+    "encoder": lambda: encoder,
+    "GlobalAveragePooling1D of masked steps": lambda: lambda x: layers.GlobalAveragePooling1D()(words(x)),
+}
+
+MASKED = {
+    "LSTM of masked steps": lambda: lambda x: layers.LSTM(6)(words(x)),
+    "GRU of masked steps": lambda: lambda x: layers.GRU(6, return_sequences=True)(words(x))[:, -1],
+}
+
+MORE_MASKED = {
+    "LSTM of masked steps, twice": lambda: lambda x: layers.LSTM(6)(layers.LSTM(6, return_sequences=True)(words(x))),
+    "SimpleRNN of masked steps": lambda: lambda x: layers.SimpleRNN(6)(words(x)),
+    "Bidirectional of masked steps": lambda: lambda x: layers.Bidirectional(layers.GRU(6, reset_after=False))(words(x)),
 }
 
 NETS = {
@@ -150,12 +194,16 @@ NETS = {
     "recurrent": ((4, 4), lambda: lambda x: x, RECURRENT),
     "recurrent, more": ((4, 4), lambda: lambda x: x, MORE_RECURRENT),
     "attention": ((6, 8), lambda: layers.Dense(8), ATTENTION),
+    "normalised": ((8, 4), lambda: layers.Conv1D(16, 3, padding="same"), NORMALIZED),
+    "in three dimensions": ((5, 4, 4, 3), lambda: layers.Conv3D(4, 1), IN_THREE_DIMENSIONS),
     "on tables": ((5,), lambda: lambda x: x, ON_TABLES),
     "on tokens": ((8,), lambda: lambda x: x, ON_TOKENS),
+    "on tokens, masked": ((4,), lambda: lambda x: x, MASKED),
+    "on tokens, masked, more": ((4,), lambda: lambda x: x, MORE_MASKED),
 }
 """Shape of a row, what comes first, and kinds of layers, each with a head of its own: one file has them all."""
 
-LONG = {"recurrent, more"}
+LONG = {"recurrent, more", "on tokens, masked, more"}
 """Converted with --whole only: a minute each."""
 
 KINDS = [
@@ -181,7 +229,7 @@ class Compared(NamedTuple):
 @functools.cache
 def compared(name):
     shape, first, kinds = NETS[name]
-    dtype = "int32" if name == "on tokens" else "float32"
+    dtype = "int32" if name.startswith("on tokens") else "float32"
     keras.utils.set_random_seed(0)  # layers draw the seeds of their weights when they are made
     model = net(shape, first(), [make() for make in kinds.values()], dtype)
     x = rows_of(model)

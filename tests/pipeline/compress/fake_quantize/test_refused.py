@@ -24,7 +24,9 @@ def test_a_class_derived_from_a_layer_is_not_taken_for_it():
 
 
 REFUSED = {
-    "Conv3D": (lambda: volume(layers.Conv3D(2, 2, name="it")), "LiteRT has no 8-bit kernel for it"),
+    "Conv3D in groups": (lambda: volume(layers.Conv3D(2, 2, groups=2, name="it")), "three-dimensional convolution in groups"),
+    "AveragePooling3D": (lambda: volume(layers.AveragePooling3D(2, name="it")), "rounded twice"),
+    "Masking": (lambda: sequence(layers.Masking(name="it")), "other rows may be equal to it"),
     "Conv3DTranspose": (lambda: volume(layers.Conv3DTranspose(2, 2, name="it")), "LiteRT has no 8-bit kernel for it"),
     "LSTM of many steps": (lambda: long(layers.LSTM(3, name="it")), "runs over 65 steps, and the pass writes out at most 64"),
     "GRU that carries its state": (lambda: carrying(layers.GRU(3, stateful=True, name="it")), "carries its state from batch to batch"),
@@ -39,8 +41,12 @@ REFUSED = {
     "attention whose scores are used": (
         lambda: sequence(lambda x: layers.MultiHeadAttention(2, 4, name="it")(x, x, return_attention_scores=True)[0]), "its scores are used",
     ),
-    "LayerNormalization": (lambda: sequence(layers.LayerNormalization(name="it")), "does not know this kind of layer"),
-    "UnitNormalization": (lambda: image(layers.UnitNormalization(name="it")), "does not know this kind of layer"),
+    "LayerNormalization of steps": (lambda: sequence(layers.LayerNormalization(axis=1, name="it")), "normalises along axis 1"),
+    "UnitNormalization of rows": (lambda: image(layers.UnitNormalization(axis=(1, 2, 3), name="it")), "normalises along axis 1, 2, 3"),
+    "LayerNormalization of an open length": (lambda: open_length(layers.LayerNormalization(name="it")), "rows of an open size"),
+    "SpectralNormalization": (
+        lambda: image(layers.SpectralNormalization(layers.Conv2D(4, 3), name="it")), "does not know this kind of layer",
+    ),
     "softplus": (lambda: image(layers.Activation("softplus", name="it")), "no 8-bit form of the activation 'softplus'"),
     "SeparableConv1D, softplus": (
         lambda: sequence(layers.SeparableConv1D(8, 3, activation="softplus", name="it")), "no 8-bit form of the activation 'softplus'",
@@ -51,8 +57,19 @@ REFUSED = {
     "pad with ones": (
         lambda: image(lambda x: named(ops.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=1))), "something else than zeros",
     ),
-    "an array": (lambda: image(lambda x: named(x * np.arange(1, 9, dtype=np.float32))), "an array of constants"),
-    "Embedding with a mask": (lambda: words(layers.Embedding(20, 4, mask_zero=True, name="it")), "an 8-bit file has no masks"),
+    "maximum of an array": (
+        lambda: image(lambda x: named(ops.maximum(x, np.arange(1, 9, dtype=np.float32)))), "an array of constants",
+    ),
+    "attention over masked steps": (
+        lambda: masked(lambda x: layers.MultiHeadAttention(2, 4, name="it")(x, x)), "scores of masked steps far below all others",
+    ),
+    "softmax over masked steps": (lambda: masked(layers.Softmax(axis=1, name="it")), "scores of masked steps far below all others"),
+    "a model inside, of masked steps": (
+        lambda: masked(keras.Sequential([keras.Input((8, 4)), layers.LSTM(3)], name="it")), "some steps of its rows are masked",
+    ),
+    "zeros for masked steps": (
+        lambda: masked(layers.LSTM(3, return_sequences=True, zero_output_for_mask=True, name="it")), "it gives zeros for masked steps",
+    ),
     "Embedding of floats": (lambda: words(layers.Embedding(20, 4, name="it"), "float32"), "rounded like any other"),
     "EinsumDense": (lambda: sequence(layers.EinsumDense("abc,bcd->abd", (8, 6), name="it")), "not what a Dense layer computes"),
     "TimeDistributed": (lambda: sequence(layers.TimeDistributed(layers.BatchNormalization(), name="it")), "a BatchNormalization for each"),
@@ -71,6 +88,11 @@ def long(layer):
     return keras.Model(x, layer(x))
 
 
+def open_length(layer):
+    x = keras.Input((None, 8), name="rows")
+    return keras.Model(x, layers.GlobalMaxPooling1D()(layer(x)))
+
+
 def carrying(layer):
     x = keras.Input(batch_shape=(4, 3, 2), name="rows")
     return keras.Model(x, layer(x))
@@ -84,6 +106,12 @@ def volume(layer):
 def words(layer, dtype="int32"):
     x = keras.Input((8,), dtype=dtype, name="rows")
     return keras.Model(x, layers.Dense(2)(layers.GlobalMaxPooling1D()(layer(x))))
+
+
+def masked(middle):
+    x = keras.Input((8,), dtype="int32", name="rows")
+    y = middle(layers.Embedding(20, 4, mask_zero=True)(x))
+    return keras.Model(x, layers.Dense(2)(layers.Flatten()(y)))
 
 
 @pytest.mark.parametrize("kind", REFUSED)
