@@ -33,6 +33,7 @@ WHOLE = (
     "latency/more_outputs.py",
     "compression/training_step.py",
     "compression/int8_per_task.py",
+    "compression/training_per_task.py",
     "compression/onnx_int8.py",
     "compression/controls.py",
     "compression/pareto.py --picture docs/pareto.svg",
