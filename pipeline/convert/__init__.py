@@ -12,7 +12,7 @@ from pipeline.convert import conversion
 from pipeline.convert.activations import AUTO, Form, form_of
 from pipeline.convert.request import Request
 from pipeline.convert.table import CONVERTERS, load_converter
-from pipeline.errors import PlanError
+from pipeline.errors import EdgepressError, PlanError
 from pipeline.frameworks import custom_objects
 from pipeline.plan import Plan
 from pipeline.progress import Progress
@@ -27,6 +27,9 @@ VERSIONS = (
 
 NO_FORM = Form("", "")  # of a format that has none
 UNKNOWN = Processor(told_by="nobody asked the board")
+WITHOUT_STEPS = (
+    "This file is made for the ledger alone, which says what each pass changed: [measure] steps = false leaves it out."
+)
 AT_ONCE = 2  # children at once; each pins its framework to one thread
 
 
@@ -155,12 +158,17 @@ def convert(
                 progress.say(sentence)
 
         mine = form if file.format == "onnx-int8" else NO_FORM
-        made, cached = store.remember(
-            "convert",
-            _key(file, loaded, plan, mine),
-            Converted,
-            lambda: _make(file, loaded, plan, store, mine, tell, say),
-        )
+        try:
+            made, cached = store.remember(
+                "convert",
+                _key(file, loaded, plan, mine),
+                Converted,
+                lambda: _make(file, loaded, plan, store, mine, tell, say),
+            )
+        except EdgepressError as error:
+            if _of_ledger(file, compressed, plan):
+                raise type(error)(error.message, hint=f"{error.hint} {WITHOUT_STEPS}") from error
+            raise
         with lock:
             finished += 1
             progress.step(finished, len(files), file_of(file.variant, file.format, file.name, file.role))
@@ -189,6 +197,13 @@ def convert(
 
 def _labelled(data: Data) -> bool:
     return data.evaluation is not None and data.evaluation.y is not None
+
+
+def _of_ledger(file: Wanted, compressed: Compressed, plan: Plan) -> bool:
+    """Return whether a file is made to see what each pass changed, and for nothing else."""
+    asked = {load_converter(name).REFERENCE for name in plan.tables.convert.formats}
+    before = file.variant == "original" and bool(compressed.passes) and file.format not in asked
+    return file.format in CONVERTERS and (file.step is not None or before)
 
 
 def _make(
