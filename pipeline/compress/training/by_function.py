@@ -15,6 +15,7 @@ from pipeline.compress.settings import Recover
 from pipeline.compress.sparsity.kernels import pruned_kernels
 from pipeline.compress.training import labels
 from pipeline.compress.training.callback_states import CallbackStates
+from pipeline.compress.training.checkpoint import digest_of
 from pipeline.compress.training.not_finite import NotFinite
 from pipeline.compress.training.objective import Objective
 from pipeline.compress.training.teachers import open_teacher
@@ -46,9 +47,11 @@ def train(
     given["callbacks"] = [progress, *callbacks]
     zeros = [(kernel, np.asarray(kernel) == 0) for kernel in pruned_kernels(model)] if hold_zeros else []
     before, weights = _architecture(model), [id(each) for each in model.weights]
+    began_with = digest_of([np.asarray(each) for each in model.weights])
     answer = function(model, rows, **given)
     told = f"{KEY}: {function.reference}"
-    _check_same(told, answer, model, before, weights)
+    _check_other(told, answer, model, progress.model)
+    _check_same(told, model, before, weights)
     NotFinite(model, function.reference).check_weights()
     if callbacks and not progress.ended:
         raise StageError(
@@ -64,7 +67,8 @@ def train(
                 hint="Keras's optimizers hold them (kernel.constraint). A loop that assigns weights applies it: "
                 "kernel.assign(kernel.constraint(kernel)).",
             )
-    return (f"trained by {function.reference}",)
+    moved = digest_of([np.asarray(each) for each in model.weights]) != began_with
+    return (f"trained by {function.reference}{'' if moved else ', which changed no weight'}",)
 
 
 def rows_of(goal: Objective, context: Context) -> TrainingRows:
@@ -121,14 +125,25 @@ def _plain(config: Any) -> Any:
     return [_plain(each) for each in config] if isinstance(config, list | tuple) else config
 
 
-def _check_same(told: str, answer: object, model: KerasModel, before: dict[str, str], weights: Sequence[int]) -> None:
+def _check_other(told: str, answer: object, model: KerasModel, called: KerasModel | None) -> None:
+    """Raise StageError where another model was trained. `called`: the one that the callbacks got, None where they were not called."""
     import keras
 
-    if isinstance(answer, keras.Model) and answer is not model:
+    hint = "Train the model that it gets, in place, and return nothing: passes have masks, ranges and levels in its layers."
+    if inspect.isgenerator(answer) or inspect.iscoroutine(answer):
         raise StageError(
-            f"{told} returned another model than it got",
-            hint="Train the model that it gets, in place, and return nothing: passes have masks, ranges and levels in its layers.",
+            f"{told} returned without training: it has a `yield`, or is `async`",
+            hint="Let it be a plain function that returns when the training is done.",
         )
+    given = keras.tree.flatten(answer)
+    found = [each if isinstance(each, keras.Model) else getattr(each, "model", None) for each in given]  # of a history
+    if any(isinstance(each, keras.Model) and each is not model for each in found):
+        raise StageError(f"{told} returned another model than it got", hint=hint)
+    if called is not None and called is not model:
+        raise StageError(f"{told} trained another model than it got", hint=hint)
+
+
+def _check_same(told: str, model: KerasModel, before: dict[str, str], weights: Sequence[int]) -> None:
     after = _architecture(model)
     changed = [name for name in (*before, *after) if before.get(name) != after.get(name)]
     if changed or weights != [id(each) for each in model.weights]:

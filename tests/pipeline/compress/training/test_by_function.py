@@ -183,6 +183,31 @@ def test_another_model_is_refused(tmp_path):
     )
 
 
+CLONE = "other = keras.models.clone_model(model)\n    other.compile('sgd', 'mse')\n    "
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return 3, {'best': keras.models.clone_model(model)}", "returned another model than it got"),
+        (f"{CLONE}return other.fit(rows.dataset(50), verbose=0)", "returned another model than it got"),
+        (f"{CLONE}other.fit(rows.dataset(50), callbacks=callbacks, verbose=0)", "trained another model than it got"),
+        ("yield model.fit", "returned without training: it has a `yield`"),
+        ("raise SystemExit(3)", "line 5: SystemExit: 3"),
+    ],
+)
+def test_another_model_is_noticed_wherever_it_is(tmp_path, body, said):
+    assert said in refused(tmp_path, body)
+
+
+def test_a_function_that_changes_nothing_is_said_to(tmp_path):
+    code = "def fit(model, rows, epochs, callbacks):\n    pass\n"
+    notes = training.recover(
+        regression(fitted=False), HOW, context_of(tmp_path, regression(fitted=False), sizes(100), code)
+    )
+    assert notes[0].endswith(":fit, which changed no weight")
+
+
 def test_what_it_returns_and_which_layers_it_freezes_does_not_matter(tmp_path):
     model = regression(fitted=False)
     body = "model.layers[1].trainable = False\n    model.compile('sgd', 'mse')\n    return model.fit(rows.dataset(), verbose=0)"
