@@ -1,6 +1,6 @@
 """What quantize_aware cannot compute in 8 bits is refused by name, before anything is trained."""
 
-from pipeline.compress.fake_quantize.expand import expansion_of, masks
+from pipeline.compress.fake_quantize.expand import expansion_of, masks, own_layers
 from pipeline.compress.fake_quantize.operators import refusal
 from pipeline.errors import StageError
 from pipeline.frameworks.keras_graph import consumers, nodes_of
@@ -23,6 +23,7 @@ def check(model: KerasModel) -> None:
             f"quantize_aware cannot look into {model.name} ({type(model).__name__}): it has no graph of layers",
             hint="Build it as keras.Model(inputs, outputs), or as keras.Sequential beginning with keras.Input.",
         )
+    model = own_layers.opened(model)
     _check_inputs(model)
     for node in nodes_of(model):
         layer = node.operation

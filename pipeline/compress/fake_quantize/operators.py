@@ -33,7 +33,7 @@ def is_array(value: Any) -> bool:
     """Return whether what an operator is called with is an array of constants. (A number is exact in a file, and an array is rounded.)"""
     import keras
 
-    return (isinstance(value, np.ndarray) or keras.ops.is_tensor(value)) and np.ndim(value) > 0
+    return (isinstance(value, np.ndarray | keras.Variable) or keras.ops.is_tensor(value)) and np.ndim(value) > 0
 
 
 def _array(node: KerasNode) -> str | None:

@@ -15,6 +15,7 @@ from pipeline.compress.fake_quantize.expand import (
     masks,
     merging,
     normalizing,
+    own_layers,
     recurrent,
     scaling,
     volumes,
@@ -83,7 +84,7 @@ def expanded(model: KerasModel) -> tuple[KerasModel, Parts]:
             return first.call(node.operation, *args, **options)
         return expansion.make(parts, node.operation, *args, **options)
 
-    model = rebuild(model, layers)
+    model = rebuild(own_layers.opened(model), layers)
     parts.copies = second = Copies()
 
     def functions(node: KerasNode, *args: Any, **options: Any) -> Nested:

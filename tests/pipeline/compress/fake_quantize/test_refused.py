@@ -6,21 +6,11 @@ import pytest
 from keras import layers, ops
 
 from pipeline import compress
-from pipeline.compress.callbacks import fake_quantized
 from pipeline.compress.context import Dataset
 from pipeline.errors import StageError
 from tests.pipeline.compress.fake_quantize.nets import ROWS, adapted, at_the_input, image, rows_of, sequence
 
 pytestmark = pytest.mark.frameworks
-
-
-def test_a_class_derived_from_a_layer_is_not_taken_for_it():
-    class Rescaling(layers.Rescaling):
-        def call(self, inputs):
-            return inputs
-
-    with pytest.raises(StageError, match=r"layer 'mine' \(Rescaling\) in 8 bits: the pass does not know this kind"):
-        fake_quantized(at_the_input(Rescaling(2.0, name="mine")), np.zeros((4, 8, 8, 3), np.float32))
 
 
 REFUSED = {
