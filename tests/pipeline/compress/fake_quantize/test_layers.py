@@ -157,13 +157,16 @@ NORMALIZED = {
 }
 
 IN_THREE_DIMENSIONS = {
+    "Conv3D, same": lambda: layers.Conv3D(4, 3, strides=2, padding="same", activation="relu"),
+    "MaxPooling3D": lambda: layers.MaxPooling3D((2, 3, 2), padding="same"),
+    "GlobalAveragePooling3D": lambda: layers.GlobalAveragePooling3D(keepdims=True),
+}
+
+MORE_IN_THREE_DIMENSIONS = {
     "Conv3D": lambda: layers.Conv3D(4, (3, 2, 3), activation="relu"),
-    "Conv3D, same": lambda: layers.Conv3D(4, 3, strides=2, padding="same"),
     "Conv3D, dilated": lambda: lambda x: normalised(layers.Conv3D(4, (2, 1, 1), dilation_rate=(2, 1, 1))(x)),
     "Conv3D of each slice": lambda: layers.Conv3D(4, (1, 3, 3)),
-    "MaxPooling3D": lambda: layers.MaxPooling3D((2, 3, 2), padding="same"),
     "GlobalMaxPooling3D": layers.GlobalMaxPooling3D,
-    "GlobalAveragePooling3D": lambda: layers.GlobalAveragePooling3D(keepdims=True),
     "UpSampling3D": lambda: layers.UpSampling3D((2, 1, 2)),
     "ZeroPadding3D and Cropping3D": lambda: lambda x: layers.Cropping3D(1)(layers.ZeroPadding3D((2, 1, 0))(x)),
 }
@@ -177,10 +180,10 @@ ON_TOKENS = {
 
 MASKED = {
     "LSTM of masked steps": lambda: lambda x: layers.LSTM(6)(words(x)),
-    "GRU of masked steps": lambda: lambda x: layers.GRU(6, return_sequences=True)(words(x))[:, -1],
 }
 
 MORE_MASKED = {
+    "GRU of masked steps": lambda: lambda x: layers.GRU(6, return_sequences=True)(words(x))[:, -1],
     "LSTM of masked steps, twice": lambda: lambda x: layers.LSTM(6)(layers.LSTM(6, return_sequences=True)(words(x))),
     "SimpleRNN of masked steps": lambda: lambda x: layers.SimpleRNN(6)(words(x)),
     "Bidirectional of masked steps": lambda: lambda x: layers.Bidirectional(layers.GRU(6, reset_after=False))(words(x)),
@@ -196,6 +199,7 @@ NETS = {
     "attention": ((6, 8), lambda: layers.Dense(8), ATTENTION),
     "normalised": ((8, 4), lambda: layers.Conv1D(16, 3, padding="same"), NORMALIZED),
     "in three dimensions": ((5, 4, 4, 3), lambda: layers.Conv3D(4, 1), IN_THREE_DIMENSIONS),
+    "in three dimensions, more": ((5, 4, 4, 3), lambda: layers.Conv3D(4, 1), MORE_IN_THREE_DIMENSIONS),
     "on tables": ((5,), lambda: lambda x: x, ON_TABLES),
     "on tokens": ((8,), lambda: lambda x: x, ON_TOKENS),
     "on tokens, masked": ((4,), lambda: lambda x: x, MASKED),
@@ -203,7 +207,7 @@ NETS = {
 }
 """Shape of a row, what comes first, and kinds of layers, each with a head of its own: one file has them all."""
 
-LONG = {"recurrent, more", "on tokens, masked, more"}
+LONG = {"recurrent, more", "on tokens, masked, more", "in three dimensions, more"}
 """Converted with --whole only: a minute each."""
 
 KINDS = [
