@@ -184,7 +184,7 @@ MASKED = {
 
 MORE_MASKED = {
     "GRU of masked steps": lambda: lambda x: layers.GRU(6, return_sequences=True)(words(x))[:, -1],
-    "LSTM of masked steps, twice": lambda: lambda x: layers.LSTM(6)(layers.LSTM(6, return_sequences=True)(words(x))),
+    "LSTM of masked steps, and a GRU": lambda: lambda x: layers.GRU(6)(layers.LSTM(6, return_sequences=True)(words(x))),
     "SimpleRNN of masked steps": lambda: lambda x: layers.SimpleRNN(6)(words(x)),
     "Bidirectional of masked steps": lambda: lambda x: layers.Bidirectional(layers.GRU(6, reset_after=False))(words(x)),
 }
