@@ -123,10 +123,17 @@ def _module(reference: str, folder: Path, key: str, returns: str) -> Path:
             f"{key}: '{shortened(reference, 100)}' is not a function",
             hint=f'Give "module:function" for a function in module.py next to the plan{returns}.',
         )
-    name = reference.partition(":")[0].replace(".", "/") + ".py"
-    if not (folder / name).is_file():
-        raise PlanError(f"{key}: there is no {name} in {folder}", hint="The module is looked for next to the plan.")
-    return folder / name
+    module, _, function = reference.partition(":")
+    place = folder / module.replace(".", "/")
+    for path in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
+        if path.is_file():
+            return path
+    stem = module.removesuffix(".py")
+    slip = f"Write the module without its ending: {stem}:{function}. " if stem != module else ""
+    raise PlanError(
+        f"{key}: there is no {module.replace('.', '/')}.py in {folder}",
+        hint=f"{slip}The module is looked for next to the plan.",
+    )
 
 
 def _imported(source: bytes, path: Path, folder: Path) -> Iterator[Path]:

@@ -70,6 +70,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         )
         plain = msgspec.to_builtins(tables, order="deterministic")
         defaults = msgspec.to_builtins(Tables(model=ModelTable(path="-")))
+        for each in (plain["task"], defaults["task"]) if isinstance(plain["task"], dict) else plain["task"]:
+            if each["name"] is None:  # of one task, which runs of schema 5 knew
+                del each["name"]
         for name in ("task", "training"):
             if plain[name] == defaults[name]:
                 del plain[name]
@@ -175,9 +178,10 @@ def convert_table(raw: dict[str, Any], kind: type[T], path: Path | None, table: 
 def _elsewhere(key: str) -> str:
     """A sentence with the table that has this key, followed by a space."""
     for field in msgspec.structs.fields(Tables):
+        table = plan_hints.table_in(field.type)
         if field.name == key:
             return f"{key} is not a key of a table: write it above the first [table]. " if key == "seed" else ""
-        if isinstance(field.type, type) and issubclass(field.type, Table) and key in field.type.__struct_fields__:
+        if table is not None and key in table.__struct_fields__:
             return f"{key} is a key of [{field.name}]. "
     return ""
 
@@ -200,9 +204,11 @@ def _where(message: str, table: str) -> tuple[str, str]:
 
 
 def _known_keys(kind: type[Table], at: str) -> tuple[str, ...]:
-    for name in filter(None, at.split(".")):
-        hint = next((field.type for field in msgspec.structs.fields(kind) if field.name == name), None)
-        if not (isinstance(hint, type) and issubclass(hint, Table)):
+    table: type[msgspec.Struct] = kind
+    for name in filter(None, re.sub(r"\[[0-9]+\]", "", at).split(".")):
+        hint = next((field.type for field in msgspec.structs.fields(table) if field.name == name), None)
+        found = plan_hints.table_in(hint)
+        if found is None:
             return ()
-        kind = hint
-    return kind.__struct_fields__
+        table = found
+    return table.__struct_fields__

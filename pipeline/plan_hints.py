@@ -42,12 +42,18 @@ def choices(what: str, at: str, kind: Any) -> str:
     if value is None:
         return ""
     for name in filter(None, re.split(r"[.\[]", at)):
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            kind = next((field.type for field in msgspec.structs.fields(kind) if field.name == name), Any)
+        table = table_in(kind)
+        if table is not None:
+            kind = next((field.type for field in msgspec.structs.fields(table) if field.name == name), kind)
     parts = list(_parts(kind))
     words = [each for each in parts if isinstance(each, str)]
     number = ", or a number" if int in parts else ""
     return f"{did_you_mean(value[1], words)}It is one of {', '.join(words)}{number}. " if words else ""
+
+
+def table_in(kind: Any) -> type[msgspec.Struct] | None:
+    """Return the table that a value of this type is, or of which it is a list; None: it is of another kind."""
+    return next((each for each in _parts(kind) if isinstance(each, type) and issubclass(each, msgspec.Struct)), None)
 
 
 def _parts(kind: Any) -> Iterator[Any]:

@@ -90,8 +90,11 @@ class MeasureTable(Table, frozen=True):
         return (self.threads,) if isinstance(self.threads, int) else tuple(dict.fromkeys(self.threads))
 
 
+MOST_TASKS = 100
+
+
 class TaskTable(Table, frozen=True):
-    """What the model is for: docs/tasks.md."""
+    """What the model is for, or one of its outputs where there are several: docs/tasks.md."""
 
     kind: (
         Literal[
@@ -109,6 +112,7 @@ class TaskTable(Table, frozen=True):
         ]
         | None
     ) = None
+    name: Name | None = None  # what labels and limits call it, where there are several; None: as its output
     metric: Text | None = None  # None: the first of its kind
     output: Name | None = None  # that labels are compared with; None: the only one
     # "module:function" next to the plan: of rows before the model is given them, and of its outputs before they are judged
@@ -160,15 +164,17 @@ class CompareTable(Table, frozen=True):
 MOST_SLOWER = 1000
 
 
+NotNegative = Annotated[float, Meta(ge=0)]
+
+
 class LimitsTable(Table, frozen=True):
     """`applies_to` names what is judged: "format" or "format@runtime"; empty: every compressed file."""
 
     accuracy_drop_points: Annotated[float, Meta(ge=0, le=100)] | None = None
-    metric_drop: Annotated[float, Meta(ge=0)] | None = (
-        None  # of the task's metric, in its unit; of a ratio 0.01 is a point
-    )
-    metric_at_least: float | None = None  # of the task's metric itself, where higher is better
-    metric_at_most: float | None = None  # the same, where lower is better
+    # of the task's metric, in its unit, of a ratio 0.01 is a point; of several tasks one for all, or for each by its name
+    metric_drop: NotNegative | dict[Name, NotNegative] | None = None
+    metric_at_least: float | dict[Name, float] | None = None  # of the metric itself, where higher is better
+    metric_at_most: float | dict[Name, float] | None = None  # the same, where lower is better
     latency_regression: Annotated[float, Meta(gt=0, le=MOST_SLOWER)] | None = None
     latency_margin: Annotated[float, Meta(ge=0, le=MOST_SLOWER)] | None = (
         None  # a stricter rule: REGRESSED from a smaller change on
@@ -209,10 +215,15 @@ class Tables(Table, frozen=True):
     convert: ConvertTable = ConvertTable()
     board: BoardTable = BoardTable()
     measure: MeasureTable = MeasureTable()
-    task: TaskTable = TaskTable()
+    task: TaskTable | Annotated[tuple[TaskTable, ...], Meta(min_length=1, max_length=MOST_TASKS)] = TaskTable()
     training: TrainingTable = TrainingTable()
     compare: CompareTable = CompareTable()
     limits: LimitsTable = LimitsTable()
     host: HostTable = HostTable()
     state: StateTable = StateTable()
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+
+    @property
+    def tasks(self) -> tuple[TaskTable, ...]:
+        """The tables of the task, of which there is one unless the plan has [[task]]."""
+        return (self.task,) if isinstance(self.task, TaskTable) else self.task

@@ -77,7 +77,7 @@ def metric(now: flow.Run, path: Path, format_name: str) -> float:
     (given,) = runner.inputs
     answers = [runner.run({given.name: np.asarray(row)[None]}) for row in rows]
     named = _by_name(runner, answers, model)
-    return judge.quality(data.task, named, data.evaluation, store, path.parent).value
+    return judge.qualities(data.tasks, named, data.evaluation, store, path.parent)[0].value
 
 
 def _by_name(runner: frameworks.Runner, answers: list[Any], model: Any) -> dict[str, np.ndarray]:
@@ -102,8 +102,8 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as temporary:
                 folder = Path(temporary) / name
                 now = converted(name, folder)
-                task, model = now.loaded.data.task, now.loaded.model
-                files = {each.format: each.agreement.quality.value for each in now.converted}
+                task, model = now.loaded.data.tasks[0], now.loaded.model
+                files = {each.format: each.agreement.qualities[0].value for each in now.converted}
                 stateful = bool(model.state)
                 plain = (
                     {}
@@ -112,7 +112,7 @@ def main() -> None:
                         each: metric(now, path, each.split("-")[0]) for each, path in plain_files(now, folder).items()
                     }
                 )
-                lines.append([name, task.title, f"{model.quality.value:.4f}", *(f"{files[each]:.4f}" for each in FORMATS),
+                lines.append([name, task.title, f"{model.qualities[0].value:.4f}", *(f"{files[each]:.4f}" for each in FORMATS),
                               *(f"{plain[each]:.4f}" if plain else "-" for each in ("tflite-int8", "onnx-int8"))])  # fmt: skip
                 for each, value in files.items():
                     add(f"{task.title}, {each}", round(value, 4), "", of=name)

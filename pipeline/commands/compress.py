@@ -1,3 +1,4 @@
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from pipeline.commands.common import (
     say_handover,
     show_json,
 )
-from pipeline.records import Model, PassReport, Task
+from pipeline.records import Model, PassReport, Task, quality_of
 
 
 @click.command("compress")
@@ -30,23 +31,21 @@ def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None
         return
     if not compressed.passes:
         say("the plan names no passes: the model stays as it is")
-    task, before = now.loaded.data.task, now.loaded.model
+    tasks, before = now.loaded.data.tasks, now.loaded.model
     for each in compressed.passes:
-        say("\n".join(_lines(each, before, task)))
+        say("\n".join(_lines(each, before, tasks)))
         before = each.model
     say_handover(now.handed)
 
 
-def _lines(each: PassReport, before: Model, task: Task | None) -> list[str]:
+def _lines(each: PassReport, before: Model, tasks: Sequence[Task]) -> list[str]:
     """Return what a pass did to the model `before`, in the order of the ledger."""
     changes = [
         ("parameters", units.count(each.parameters_before), units.count(each.parameters_after)),
         ("not zero", units.count(each.nonzero_before), units.count(each.nonzero_after)),
         ("MACs", units.count(each.multiply_accumulates_before), units.count(each.multiply_accumulates_after)),
         ("deflated", units.size(each.deflated_before_bytes), units.size(each.deflated_after_bytes)),
-        ("accuracy", units.percent(each.accuracy_before_ratio), units.percent(each.accuracy_after_ratio))
-        if task is None
-        else (task.metric, *(units.metric(one.quality.value if one.quality else None) for one in (before, each.model))),
+        *_of_tasks(each, before, tasks),
     ]
     lines = [f"{each.name} ({units.seconds(each.seconds)})"]
     lines += [f"  {name:<11} {before} -> {after}" for name, before, after in changes]
@@ -55,3 +54,13 @@ def _lines(each: PassReport, before: Model, task: Task | None) -> list[str]:
     if each.claims:
         lines.append("  checked     " + ", ".join(f"{name} {value:.4g}" for name, value in each.claims.items()))
     return lines + [f"  note        {note}" for note in each.notes]
+
+
+def _of_tasks(each: PassReport, before: Model, tasks: Sequence[Task]) -> Iterator[tuple[str, str, str]]:
+    """Yield the metric of each task, or the accuracy."""
+    if not tasks:
+        yield "accuracy", units.percent(each.accuracy_before_ratio), units.percent(each.accuracy_after_ratio)
+    for task in tasks:
+        found = (quality_of(model.qualities, task) for model in (before, each.model))
+        was, now = (units.metric(one.value if one else None) for one in found)
+        yield f"{task.name} {task.metric}".strip(), was, now

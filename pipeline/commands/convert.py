@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -33,12 +34,12 @@ def command(plan: Path, out: Path | None, *, as_json: bool, quiet: bool) -> None
         kind = f"{each.kind}; " if each.kind else ""
         notes = "".join(f"; {note}" for note in each.notes)
         say(
-            f"{file:<24} {units.size(each.artifact.size_bytes):>9}  {kind}{_told(each.agreement, now.loaded.data.task)}{notes}"
+            f"{file:<24} {units.size(each.artifact.size_bytes):>9}  {kind}{_told(each.agreement, now.loaded.data.tasks)}{notes}"
         )
     say_handover(now.handed)
 
 
-def _told(agreement: Agreement | None, task: Task | None = None) -> str:
+def _told(agreement: Agreement | None, tasks: Sequence[Task] = ()) -> str:
     """Words of classes only where the answers are scores of classes."""
     if agreement is None:
         return "not compared: no evaluation rows, or no runtime for it on this host"
@@ -48,13 +49,18 @@ def _told(agreement: Agreement | None, task: Task | None = None) -> str:
     levels = [each.snr_db for each in agreement.signals if each.snr_db is not None]
     if levels:
         largest += f", SNR {units.decibels(min(levels))}"
-    if agreement.alike is not None:
-        largest += f", {agreement.alike_title} {units.metric(agreement.alike)}"
-    if agreement.quality is not None:
-        largest += f", {task.title if task else 'metric'} {units.metric(agreement.quality.value)}"
+    for alike in agreement.alike:
+        largest += f", {_of(alike.task)}{alike.title} {units.metric(alike.value)}"
+    titles = {each.name: each.title for each in tasks}
+    for quality in agreement.qualities:
+        largest += f", {_of(quality.task)}{titles.get(quality.task, 'metric')} {units.metric(quality.value)}"
     if agreement.top1_agreement_ratio is None:
         return f"{largest}, error {units.error(agreement.error_rms, agreement.spread)}"
     same = f"{largest}, same class {units.percent(agreement.top1_agreement_ratio)}"
     if agreement.accuracy_ratio is None:
         return same
     return f"{same}, accuracy {units.percent(agreement.accuracy_ratio)} (source {units.percent(agreement.source_accuracy_ratio)})"
+
+
+def _of(task: str) -> str:
+    return f"{shortened(task, 80)}: " if task else ""

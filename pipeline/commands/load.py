@@ -8,7 +8,7 @@ from pipeline.commands.common import json_option, plan_argument, quiet_option, r
 from pipeline.flow import Run
 from pipeline.plan import Plan
 from pipeline.plan_tables import ModelTable
-from pipeline.records import Column, Loaded, Model, Quality, Rows, TensorSpec
+from pipeline.records import Column, Loaded, Model, Quality, Rows, TensorSpec, quality_of
 from pipeline.safe_text import shortened
 
 LONGEST_NAME = 80
@@ -57,14 +57,15 @@ def _lines(now: Run) -> Iterator[tuple[str, str]]:
         yield "batch", f"one inference takes {units.count(batch)} at once; a latency is of one inference"
     if model.accuracy_ratio is not None:
         yield "accuracy", f"{units.percent(model.accuracy_ratio)} on the evaluation rows"
-    task = loaded.data.task
-    if task is not None:
+    for task in loaded.data.tasks:
+        found = quality_of(model.qualities, task)
         told = (
             "there are no labels of it"
-            if model.quality is None
-            else f"{task.title} {units.metric(model.quality.value)}{_others(model.quality)}"
+            if found is None
+            else f"{task.title} {units.metric(found.value)}{_others(found)}"
         )
-        yield "task", f"{task.kind}: {told}"
+        name = f"{shortened(task.name, LONGEST_NAME)}, " if task.name else ""
+        yield "task", f"{name}{task.kind}: {told}"
     for name in ("training", "calibration", "evaluation"):
         rows = getattr(loaded.data, name)
         if rows is not None:

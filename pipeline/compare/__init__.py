@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from pipeline.compare.reasons import not_measured
 from pipeline.errors import PlanError
 from pipeline.plan import Plan
 from pipeline.plan_tables import LimitsTable
-from pipeline.quality import kept
+from pipeline.quality import judge, kept
 from pipeline.quality.statistic import Statistic, plain
 from pipeline.records import (
     Compared,
@@ -25,11 +26,13 @@ from pipeline.records import (
     Deployment,
     Measured,
     Measurement,
+    MetricDrop,
     MetricLevel,
     NotMeasured,
     Outcome,
     Paired,
     Subject,
+    Task,
     Verdict,
 )
 from pipeline.spelling import did_you_mean
@@ -76,18 +79,19 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
         baseline = baseline_of(candidate, measured.measurements)
         is_baseline = baseline is candidate
         drop = answers.drop(candidate, baseline) if baseline and not is_baseline else None
-        quality = answers.quality_drop(candidate, baseline) if baseline and not is_baseline else None
-        value = answers.value(candidate)
+        quality = answers.quality_drops(candidate, baseline) if baseline and not is_baseline else {}
+        value = answers.values(candidate)
         case = Case(
             candidate=candidate,
             baseline=baseline,
             drop=drop,
+            tasks=tuple(answers.tasks) or ("",),
             quality=quality,
             value=value,
             measured=measured,
             limits=limits,
         )
-        levels += [] if value is None else [_level(candidate, value)]
+        levels += [_level(candidate, *each) for each in value.items()]
         if baseline is not None and not is_baseline:
             comparisons.append(_comparison(candidate, baseline, drop, case.paired, quality))
         if is_judged(plan, candidate):
@@ -96,7 +100,7 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
                     verdicts += limit.judge(case)
     for failure in measured.failures:
         if is_judged(plan, failure):
-            verdicts += [not_measured(failure.subject, *each, failure.evidence) for each in _required(limits)]
+            verdicts += [_not_measured(failure.subject, each, failure.evidence) for each in _required(limits)]
     verdicts += _unjudged(limits, verdicts, measured)
     return Compared(
         verdicts=tuple(verdicts),
@@ -108,10 +112,16 @@ def compare(measured: Measured, plan: Plan, data: Data, deployment: Deployment, 
     )
 
 
-def _level(one: Measurement, found: MetricInterval) -> MetricLevel:
+def _level(one: Measurement, task: str, found: MetricInterval) -> MetricLevel:
     low, high = (None if math.isnan(each) else each for each in (found.low, found.high))
     return MetricLevel(
-        subject=one.subject, value=found.value, low=low, high=high, method=found.method, reads_high=found.reads_high
+        subject=one.subject,
+        value=found.value,
+        low=low,
+        high=high,
+        method=found.method,
+        reads_high=found.reads_high,
+        task=task,
     )
 
 
@@ -144,10 +154,26 @@ def _position_in_chain(one: Measurement) -> float:
     return 0 if one.variant == "original" else math.inf
 
 
-def _required(limits: LimitsTable) -> list[tuple[str, float]]:
+class _Required(NamedTuple):
+    metric: str
+    limit: float
+    task: str  # "": the limit names none
+
+
+def _required(limits: LimitsTable) -> list[_Required]:
     """Each metric that the plan's limits judge, and what it allows."""
     values = [(limit, value_of(limit, limits)) for limit in LIMITS.values() if limit.REQUIRED]
-    return [(metric, value) for limit, value in values if value is not None for metric in limit.METRICS]
+    return [
+        _Required(metric, each, task)
+        for limit, value in values
+        if value is not None
+        for task, each in (value.items() if isinstance(value, Mapping) else (("", value),))
+        for metric in limit.METRICS
+    ]
+
+
+def _not_measured(subject: Subject, required: _Required, why: str) -> Verdict:
+    return not_measured(subject, required.metric, required.limit, why, required.task)
 
 
 def _unjudged(limits: LimitsTable, verdicts: Sequence[Verdict], measured: Measured) -> list[Verdict]:
@@ -161,7 +187,7 @@ def _unjudged(limits: LimitsTable, verdicts: Sequence[Verdict], measured: Measur
     if not verdicts and not limits.applies_to:
         missing = [Subject()]
     why = "nothing was measured that this limit could judge"
-    return [not_measured(each, *required, why) for each in missing for required in _required(limits)]
+    return [_not_measured(each, required, why) for each in missing for required in _required(limits)]
 
 
 def _outcome(plan: Plan, measured: Measured, verdicts: Sequence[Verdict]) -> Outcome:
@@ -187,12 +213,10 @@ def _comparison(
     baseline: Measurement,
     drop: Interval | None,
     paired: Paired | None = None,
-    quality: QualityDrop | None = None,
+    quality: Mapping[str, QualityDrop] | None = None,
 ) -> Comparison:
     """By the pairs where there are any, else by the rounds of launches."""
     ratio, low, high = latency_ratio(candidate.latency, baseline.latency)
-    if quality is not None and not all(map(math.isfinite, quality.drop)):
-        quality = None
     if paired is not None:
         found = effect(paired.log_ratios, rule_of(paired.limit, paired.margin))
         ratio, low, high = found.ratio, found.low, found.high
@@ -206,17 +230,20 @@ def _comparison(
         accuracy_drop_points=drop[0] if drop else None,
         trusted=candidate.trusted and baseline.trusted and not (paired and paired.doubts),
         pairs=len(paired.log_ratios) if paired else None,
-        metric_drop=quality.drop if quality and not quality.unknown else None,
-        metric_method=quality.method if quality else "",
-        metric_detectable=quality.detectable if quality and not quality.unknown else None,
+        metric_drops=tuple(
+            MetricDrop(drop=found.drop, method=found.method, detectable=found.detectable, task=task)
+            for task, found in (quality or {}).items()
+            if all(map(math.isfinite, found.drop))
+        ),
     )
 
 
 class _Answers:
-    """Which rows each measured file answered rightly on the board, and how well it did the plan's task."""
+    """Which rows each measured file answered rightly on the board, and how well it did the plan's tasks."""
 
     def __init__(self, data: Data, deployment: Deployment, store: Store, seed: int) -> None:
-        self._store, self._task, self._seed = store, data.task, seed
+        self._store, self._seed = store, seed
+        self.tasks = {each.name: each for each in data.tasks if judge.labels_of(each, data.evaluation)}
         self._labels = None
         if data.evaluation is not None and data.evaluation.y is not None and deployment.evaluation_indices is not None:
             indices = np.load(store.path(deployment.evaluation_indices), allow_pickle=False)
@@ -232,25 +259,27 @@ class _Answers:
         ]
         return accuracy_drop(*right) if len(right) == 2 else None
 
-    def statistic(self, one: Measurement) -> Statistic | None:
-        """What each row contributed to the task's metric; None where the board has answered no labelled rows."""
-        found = one.accuracy.quality if one.accuracy else None
-        return None if self._task is None or found is None else kept.read(self._store.path(found.statistic))
+    def values(self, one: Measurement) -> dict[str, MetricInterval]:
+        """Return the metric of each task; nothing where the board has answered no labelled rows."""
+        return {name: self._value(statistic, self.tasks[name]) for name, statistic in self._statistics(one).items()}
 
-    def value(self, one: Measurement) -> MetricInterval | None:
-        statistic = self.statistic(one)
-        if statistic is None or self._task is None:
-            return None
-        found = metric_intervals.of_value(statistic, self._seed, ratio=self._task.ratio)
-        best = 1.0 if self._task.ratio and self._task.higher_is_better else math.inf
+    def quality_drops(self, candidate: Measurement, baseline: Measurement) -> dict[str, QualityDrop]:
+        """Return by how much the metric of each task is worse; nothing where the board has not answered labelled rows for both."""
+        mine, theirs = self._statistics(candidate), self._statistics(baseline)
+        return {name: self._drop(mine[name], theirs[name], self.tasks[name]) for name in mine if name in theirs}
+
+    def _statistics(self, one: Measurement) -> dict[str, Statistic]:
+        """What each row contributed to the metric of each task."""
+        found = one.accuracy.qualities if one.accuracy else ()
+        return {each.task: kept.read(self._store.path(each.statistic)) for each in found if each.task in self.tasks}
+
+    def _value(self, statistic: Statistic, task: Task) -> MetricInterval:
+        found = metric_intervals.of_value(statistic, self._seed, ratio=task.ratio)
+        best = 1.0 if task.ratio and task.higher_is_better else math.inf
         return found._replace(high=min(found.high, best))
 
-    def quality_drop(self, candidate: Measurement, baseline: Measurement) -> QualityDrop | None:
-        """By how much the task's metric is worse; None where the board has not answered labelled rows for both."""
-        mine, theirs = self.statistic(candidate), self.statistic(baseline)
-        if self._task is None or mine is None or theirs is None:
-            return None
-        found = metric_intervals.of_difference(mine, theirs, self._seed, ratio=self._task.ratio)
+    def _drop(self, mine: Statistic, theirs: Statistic, task: Task) -> QualityDrop:
+        found = metric_intervals.of_difference(mine, theirs, self._seed, ratio=task.ratio)
         value, low, high = found[:3]
-        drop = (-value, -high, -low) if self._task.higher_is_better else (value, low, high)
+        drop = (-value, -high, -low) if task.higher_is_better else (value, low, high)
         return QualityDrop(drop, plain(theirs), plain(mine), found.method, found.detectable, found.unknown)

@@ -1,8 +1,10 @@
-"""A limit on the metric of the plan's task itself, without a baseline: judged by the interval of its value, and so with the same answers."""
+"""A limit on the metric of a task itself, without a baseline: judged by the interval of its value, and so with the same answers."""
 
 import msgspec
 
+from pipeline.compare import by_task
 from pipeline.compare.by_interval import by_interval
+from pipeline.compare.by_task import Bound
 from pipeline.compare.case import Case
 from pipeline.compare.metric_intervals import READS_RIGHT
 from pipeline.compare.reasons import not_measured
@@ -18,23 +20,16 @@ OTHER = {"metric_at_least": "metric_at_most", "metric_at_most": "metric_at_least
 
 def check(plan: Plan, key: str, *, higher_is_better: bool) -> None:
     """PlanError unless the plan has a task, rows with labels, and a metric for which `key` is the bound on its bad side."""
-    task = plan.tables.task
-    if task.kind is None:
-        raise PlanError(
-            f"{plan.path}: limits.{key} needs a metric, and the plan names no task",
-            hint="Add to [task]: kind = ... (docs/tasks.md).",
-        )
-    if plan.tables.data.evaluation is None:
-        raise PlanError(
-            f"{plan.path}: limits.{key} needs rows to judge by, but data.evaluation is missing",
-            hint='Add to [data]: evaluation = "module:function" or an .npz with x and y.',
-        )
-    title, higher = _metric(task)
-    if higher is not None and higher != higher_is_better:
+    for task in by_task.check(plan, key).values():
+        title, higher = _metric(task)
+        if higher is None or higher == higher_is_better:
+            continue
         better = "higher" if higher else "lower"
         raise PlanError(
             f"{plan.path}: limits.{key}: of the {title}, {better} is better, so that this would bound its good side",
-            hint=f"Write {OTHER[key]}.",
+            hint=f"Write {OTHER[key]}."
+            if len(plan.tables.tasks) == 1
+            else f"Name the tasks that it bounds: {key} = {{ NAME = ... }}.",
         )
 
 
@@ -45,11 +40,16 @@ def _metric(task: TaskTable) -> tuple[str, bool | None]:
     return (metric.title, metric.higher_is_better) if metric else (f"metric {task.metric}", task.higher_is_better)
 
 
-def judge(case: Case, metric: str, limit: float, *, higher_is_better: bool) -> list[Verdict]:
-    """INVALID where the board answered no labelled rows."""
-    candidate, found = case.candidate, case.value
+def judge(case: Case, metric: str, bound: Bound | None, *, higher_is_better: bool) -> list[Verdict]:
+    """Return a verdict for each task that is judged: INVALID where the board answered no labelled rows of it."""
+    limits = by_task.bounds(bound, case.tasks)
+    return [_judged(case, metric, *each, higher_is_better=higher_is_better) for each in limits.items()]
+
+
+def _judged(case: Case, metric: str, task: str, limit: float, *, higher_is_better: bool) -> Verdict:
+    candidate, found = case.candidate, case.value.get(task)
     if found is None:
-        return [not_measured(candidate.subject, metric, limit, "the board answered no labelled rows for it")]
+        return not_measured(candidate.subject, metric, limit, "the board answered no labelled rows for it", task)
     sign = -1 if higher_is_better else 1
     ends = sorted((sign * found.low, sign * found.high))
     verdict = by_interval(
@@ -63,8 +63,8 @@ def judge(case: Case, metric: str, limit: float, *, higher_is_better: bool) -> l
         worse="",
     )
     if verdict.outcome is Outcome.INVALID:
-        return [msgspec.structs.replace(verdict, limit=limit)]
+        return msgspec.structs.replace(verdict, limit=limit, task=task)
     if found.reads_high and higher_is_better and verdict.outcome is Outcome.PASS:
         verdict = msgspec.structs.replace(verdict, outcome=Outcome.INCONCLUSIVE, why=FEW)
     low, high = (verdict.low, verdict.high) if verdict.low is None or not higher_is_better else (found.low, found.high)
-    return [msgspec.structs.replace(verdict, change=found.value, low=low, high=high, limit=limit)]
+    return msgspec.structs.replace(verdict, change=found.value, low=low, high=high, limit=limit, task=task)

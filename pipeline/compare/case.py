@@ -1,6 +1,7 @@
 """A file that is judged, and what it is judged by."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipeline.compare.by_interval import Interval
@@ -10,7 +11,7 @@ from pipeline.records import EnergyPaired, Measured, Measurement, NotMeasured, P
 
 
 class QualityDrop(NamedTuple):
-    """By how much the task's metric is worse than the baseline's on the same rows, with its interval."""
+    """By how much the metric of a task is worse than the baseline's on the same rows, with its interval."""
 
     drop: Interval
     baseline: float
@@ -23,14 +24,16 @@ class QualityDrop(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """`baseline` None: nothing to compare with was measured in this runtime. `drop`: points of accuracy that the candidate lost
-    against it; `quality`: how much worse the task's metric is; `value`: that metric. None where that is not known.
+    against it, None where that is not known; `tasks`: the names of the tasks that have labels; `quality`: how much worse the metric of a task is,
+    and `value`: that metric, of those of which it is known.
     """
 
     candidate: Measurement
     baseline: Measurement | None
     drop: Interval | None = None
-    quality: QualityDrop | None = None
-    value: MetricInterval | None = None
+    tasks: tuple[str, ...] = ("",)
+    quality: Mapping[str, QualityDrop] = field(default_factory=dict)
+    value: Mapping[str, MetricInterval] = field(default_factory=dict)
     measured: Measured
     limits: LimitsTable
 

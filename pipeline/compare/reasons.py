@@ -9,9 +9,9 @@ UNPAIRED = (
 )
 
 
-def not_measured(subject: Subject, metric: str, limit: float, why: str) -> Verdict:
+def not_measured(subject: Subject, metric: str, limit: float, why: str, task: str = "") -> Verdict:
     """The verdict on a limit that cannot be judged, because there is no valid number: never silently green."""
-    return Verdict(subject=subject, metric=metric, unit="", limit=limit, outcome=Outcome.INVALID, why=why)
+    return Verdict(subject=subject, metric=metric, unit="", limit=limit, outcome=Outcome.INVALID, why=why, task=task)
 
 
 def within(worse: str, change: str, limit: str) -> str:

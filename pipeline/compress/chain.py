@@ -180,7 +180,7 @@ class Chain:
             outputs=tuple(each.name for each in original.outputs),
             compiled=self.compiled,
             learn=self.argument.training,
-            task=data.task,
+            tasks=data.tasks,
             shapes={each.name: each.fixed for each in original.inputs if each.fixed is not None},
         )
 
@@ -225,15 +225,15 @@ class Chain:
             was = frameworks.arrays_of(record.answers, self.store.path) or [None] * len(answers)
             for spec, each, source in zip(record.outputs, answers, was, strict=True):
                 frameworks.check_finite(each, "the compressed model", spec.name if len(answers) > 1 else "", source)
-            task = self.argument.data.task
+            tasks = self.argument.data.tasks
             y = None if rows.y is None else frameworks.read_rows(self.store.path(rows.y))
             return msgspec.structs.replace(
                 record,
                 answers=frameworks.stored(answers, self.store),
                 accuracy_ratio=frameworks.accuracy(answers[record.scored], y),
-                quality=judge.quality(
-                    task,
-                    judge.by_name(task, answers),
+                qualities=judge.qualities(
+                    tasks,
+                    judge.by_name(tasks, answers),
                     rows,
                     self.store,
                     Path(self.argument.folder),

@@ -54,4 +54,10 @@ class Context(NamedTuple):
     outputs: tuple[str, ...] = ()  # their names when the model came, in order; (): as they are: a pass may rename them
     compiled: Mapping[str, Any] | None = None  # what the model's file keeps of compile(): loss, loss_weights
     learn: TrainingTable = TrainingTable()
-    task: Task | None = None
+    tasks: tuple[Task, ...] = ()
+
+    def task_of(self, output: str, *, scored: bool) -> Task | None:
+        """Return what an output is for: of several tasks the one that names it, else the only one where it is the scored output."""
+        if len(self.tasks) > 1:
+            return next((each for each in self.tasks if each.output == output), None)
+        return self.tasks[0] if self.tasks and scored else None

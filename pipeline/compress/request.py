@@ -29,7 +29,7 @@ def identity(data: Data) -> tuple[object, ...]:
     """Return what of the data can change a pass's answer."""
     sets = (data.training, data.calibration, data.evaluation)
     of_sets = [None if rows is None else (rows.inputs, rows.y, rows.targets, rows.named, rows.weights) for rows in sets]
-    return (*of_sets, data.task)
+    return (*of_sets, data.tasks)
 
 
 def learning(table: TrainingTable, folder: Path) -> tuple[object, ...]:

@@ -233,6 +233,6 @@ def _key(file: Wanted, loaded: Loaded, plan: Plan, form: Form) -> str:
     evaluation = loaded.data.evaluation
     readable = frameworks.available("tensorflow"), frameworks.available("onnx")
     return key_of(
-        file.variant, file.format, file.model, calibration, evaluation, loaded.data.task, plan.tables.seed, readable, form.activations,
+        file.variant, file.format, file.model, calibration, evaluation, loaded.data.tasks, plan.tables.seed, readable, form.activations,
         plan.tables.model.signature, custom_objects.digest(plan.tables.model.custom_objects, plan.folder), versions(*VERSIONS),
     )  # fmt: skip

@@ -9,8 +9,8 @@ import numpy as np
 from pipeline import frameworks
 from pipeline.errors import StageError
 from pipeline.frameworks import Array
-from pipeline.quality import likeness, signal
-from pipeline.records import Agreement, Model, Quality, Task
+from pipeline.quality import signal
+from pipeline.records import Agreement, Alike, Model, Quality, Task
 from pipeline.safe_text import shortened
 
 MOST_OTHER = 0.01
@@ -76,13 +76,13 @@ def agreement(
     sources: Sequence[Array],
     labels: Array | None,
     model: Model,
-    quality: Quality | None = None,
-    task: Task | None = None,
+    tasks: Sequence[Task] = (),
+    qualities: tuple[Quality, ...] = (),
+    alike: tuple[Alike, ...] = (),
 ) -> Agreement:
     """Return what is kept: the errors of the worst output, and of the one that has classes how often the largest is the same."""
     worst = max(found, key=lambda each: each.badness)
     scores, exact = outputs[model.scored], sources[model.scored]
-    alike = likeness.between(task, scores, exact)
     return Agreement(
         rows=len(scores),
         largest_error=worst.largest,
@@ -91,11 +91,10 @@ def agreement(
         top1_agreement_ratio=float(np.mean(scores.argmax(-1) == exact.argmax(-1))) if model.classes else None,
         accuracy_ratio=frameworks.accuracy(scores, labels) if model.classes else None,
         source_accuracy_ratio=model.accuracy_ratio,
-        quality=quality,
+        qualities=qualities,
         output=worst.output,
-        signals=signal.signals(outputs, sources, [each.output for each in found], model, task),
-        alike=None if alike is None else alike.value,
-        alike_title="" if alike is None else alike.title,
+        signals=signal.signals(outputs, sources, [each.output for each in found], signal.alike_outputs(model, tasks)),
+        alike=alike,
     )
 
 

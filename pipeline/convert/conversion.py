@@ -80,12 +80,12 @@ def _judged(
         frameworks.check_finite(output, label, name if len(names) > 1 else "", source)
     notes = ends.notes
     if sources:
-        task = argument.data.task
+        tasks, folder = argument.data.tasks, Path(argument.folder)
         found = agreement.differences(outputs, sources, names, model.name, label)
-        quality = judge.quality(
-            task, judge.by_name(task, outputs), evaluation, store, Path(argument.folder), whose=label
-        )
-        kept = agreement.agreement(found, outputs, sources, labels, model, quality, task)
+        named, exact = (judge.by_name(tasks, each) for each in (outputs, sources))
+        qualities = judge.qualities(tasks, named, evaluation, store, folder, whose=label)
+        alike = judge.alike(tasks, named, exact, evaluation, folder, whose=label)
+        kept = agreement.agreement(found, outputs, sources, labels, model, tasks, qualities, alike)
         about = msgspec.structs.replace(about, agreement=kept)
         if argument.format in CONVERTERS:
             notes += _check_same(found, outputs, argument, store, label, tell)

@@ -37,8 +37,8 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
     readable = loader.readable(path.name)
     model = _put(path, loader, store, plan.tables.host.memory_bytes)
     baseline = _baseline(plan, store)
-    task = tasks.of_plan(plan)
-    rows = msgspec.structs.replace(data.read(plan, store, progress), task=task)
+    found = tasks.of_plan(plan)
+    rows = msgspec.structs.replace(data.read(plan, store, progress), tasks=found)
     layers = loader.FORMAT == "saved_model" and bool(plan.tables.compress)
 
     given = ", ".join(f"'{shortened(name, 100)}'" for name in table.shape)
@@ -71,7 +71,6 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
                 nonfinite=plan.tables.data.nonfinite,
                 custom_objects=table.custom_objects,
                 folder=str(plan.folder),
-                scored=plan.tables.task.output,
                 layers=layers,
             )
             return child.run(
@@ -92,7 +91,6 @@ def load(plan: Plan, store: Store, progress: Progress) -> tuple[Loaded, bool]:
         plan.tables.data.raw,
         plan.tables.data.nonfinite,
         layers,
-        plan.tables.task.output,
         versions(*VERSIONS),
     )
     loaded, cached = store.remember("load", key, Loaded, make)
@@ -116,6 +114,7 @@ def check(plan: Plan) -> None:
     table = plan.tables.model
     _check_keys(table, _loader(plan.file(table.path), f"{plan.path}: model.path"), plan.path)
     custom_objects.check(table.custom_objects, plan.folder, f"{plan.path}: {custom_objects.KEY}")
+    tasks.of_plan(plan)
     if plan.tables.compare.baseline is not None:
         _loader(plan.file(plan.tables.compare.baseline), f"{plan.path}: compare.baseline")
     end_to_end.check(plan)

@@ -51,14 +51,16 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
         model, inputs=inputs, outputs=runner.outputs, state=state, sequences=argument.sequences
     )
     data, guess = guessed_task.of_labels(data, runner.outputs, store)
-    if data.task is not None:
-        data, scored = _of_task(data, data.task, argument, runner.outputs)
-        model = msgspec.structs.replace(model, scored=scored)
-    data = named_labels.fitted(data, runner.outputs, model.scored if data.task is not None else None, data.task, store)
+    if data.tasks:
+        data = msgspec.structs.replace(
+            data, tasks=tuple(_placed(each, argument, runner.outputs) for each in data.tasks)
+        )
+        model = msgspec.structs.replace(model, scored=judge.scored(data.tasks))
+    data = named_labels.fitted(data, runner.outputs, model.scored, store)
     for name in fit.SETS:
         rows = getattr(data, name)
         if rows is not None and rows.y is not None:
-            if data.task is None:
+            if not data.tasks:
                 model = msgspec.structs.replace(model, scored=_scored(model.outputs, name, argument.sequences))
             _check_labels(rows, f"data.{name}", model, store)
     check_baseline(argument, data.evaluation)
@@ -77,13 +79,11 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
             feeds, folder, lambda done, of: tell(done, of, f"{model.name} answers the evaluation rows"), state
         )
     _check_finite(answers, model, argument)
-    task = data.task
-    if task is not None and judge.needed(task, data.evaluation, task.names):
-        task = detector_outputs.by_operator(task, argument, model)
-        task = judge.decided(task, judge.by_name(task, answers), Path(argument.folder))
-        data = msgspec.structs.replace(data, task=task)
-    answered = _answered(model, answers, data.evaluation, task, argument)
-    notes = (*loaded.notes, *label_notes.of_boxes(data, argument.data.task, store))
+    data = msgspec.structs.replace(
+        data, tasks=tuple(_decided(each, answers, data, argument, model) for each in data.tasks)
+    )
+    answered = _answered(model, answers, data, argument)
+    notes = (*loaded.notes, *label_notes.of_boxes(data, argument.data.tasks, store))
     return msgspec.structs.replace(loaded, data=data, model=answered, notes=notes)
 
 
@@ -110,12 +110,21 @@ def _cannot_run(argument: Request) -> Iterator[None]:
         raise CannotRunError(error.message, hint=f"{hint} {error.hint}") from error
 
 
-def _answered(model: Model, answers: Sequence[Array], rows: Rows | None, task: Task | None, argument: Request) -> Model:
+def _decided(task: Task, answers: Sequence[Array], data: Data, argument: Request, model: Model) -> Task:
+    """Return the task with what only answers tell, where there are labels to judge it by."""
+    if judge.labels_of(task, data.evaluation) is None:
+        return task
+    task = detector_outputs.by_operator(task, argument, model)
+    return judge.decided(task, judge.by_name([task], answers), Path(argument.folder))
+
+
+def _answered(model: Model, answers: Sequence[Array], data: Data, argument: Request) -> Model:
+    rows, tasks = data.evaluation, data.tasks
     assert rows is not None  # see add
     store = argument.store()
     labels = None if rows.y is None else frameworks.read_rows(store.path(rows.y))
     scored = model.scored
-    if labels is None and task is None:
+    if labels is None and not tasks:
         scores = [place for place, each in enumerate(answers) if _are_classes(each, None, model, place)]
         scored = scores[0] if len(scores) == 1 else 0
     return msgspec.structs.replace(
@@ -123,45 +132,41 @@ def _answered(model: Model, answers: Sequence[Array], rows: Rows | None, task: T
         answers=frameworks.stored(answers, store),
         scored=scored,
         accuracy_ratio=frameworks.accuracy(answers[scored], labels),
-        classes=judge.has_classes(task) and _are_classes(answers[scored], labels, model, scored),
-        quality=judge.quality(task, judge.by_name(task, answers), rows, store, Path(argument.folder)),
+        classes=judge.may_have_classes(tasks) and _are_classes(answers[scored], labels, model, scored),
+        qualities=judge.qualities(tasks, judge.by_name(tasks, answers), rows, store, Path(argument.folder)),
     )
 
 
-def _of_task(data: Data, task: Task, argument: Request, outputs: Sequence[TensorSpec]) -> tuple[Data, int]:
-    """Return the data with the names of the outputs in its task, and which output labels are compared with."""
-    scored = 0
+def _placed(task: Task, argument: Request, outputs: Sequence[TensorSpec]) -> Task:
+    """Return the task with the names of the outputs, and with that of the one that labels are compared with."""
     task = msgspec.structs.replace(task, names=tuple(each.name for each in outputs))
     if not judge.takes_several(task):
-        scored = _named(argument, outputs)
-        task = msgspec.structs.replace(task, output=outputs[scored].name)
-    elif task.output in task.names:
-        scored = task.names.index(task.output)
+        task = msgspec.structs.replace(task, output=_named(task.output, argument, outputs))
     for role, name in (task.detector.outputs if task.detector and not task.postprocess else {}).items():
         if name not in task.names:
             raise PlanError(
                 f"task.outputs.{role}: {argument.name} has no output '{shortened(name, 100)}'",
                 hint=f"{did_you_mean(name, task.names)}Its outputs are {', '.join(task.names)}.",
             )
-    return msgspec.structs.replace(data, task=task), scored
+    return task
 
 
-def _named(argument: Request, outputs: Sequence[TensorSpec]) -> int:
-    """Which output the plan names in [task]; the only one, where it names none."""
+def _named(name: str | None, argument: Request, outputs: Sequence[TensorSpec]) -> str:
+    """Return which output the plan names in [task]; the only one, where it names none."""
     names = [each.name for each in outputs]
-    if argument.scored in names:
-        return names.index(argument.scored)
-    if argument.scored is None and len(names) == 1:
-        return 0
+    if name in names:
+        return name
+    if name is None and len(names) == 1:
+        return names[0]
     listed = ", ".join(shortened(each, 80) for each in names)
-    if argument.scored is None:
+    if name is None:
         raise PlanError(
             f"{argument.name} has {len(names)} outputs, and [task] does not say which one labels are compared with",
-            hint=f"Add to [task]: output = ..., one of {listed}.",
+            hint=f"Add to [task]: output = ..., one of {listed}; or a [[task]] for each of them (docs/tasks.md).",
         )
     raise PlanError(
-        f"task.output: {argument.name} has no output '{shortened(argument.scored, 100)}'",
-        hint=f"{did_you_mean(argument.scored, names)}Its outputs are {listed}.",
+        f"task.output: {argument.name} has no output '{shortened(name, 100)}'",
+        hint=f"{did_you_mean(name, names)}Its outputs are {listed}.",
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline import child, child_watch, functions
 from pipeline.child import Tell
 from pipeline.errors import DataError, PlanError
-from pipeline.load import coco, data_folder, data_function, data_preprocess, npz_file, rows_before
+from pipeline.load import coco, data_folder, data_function, data_preprocess, npz_file, rows_before, task
 from pipeline.load.data_cast import cast_column
 from pipeline.load.data_columns import ColumnFile, ColumnWriter
 from pipeline.load.data_labels import labels_error
@@ -34,6 +34,14 @@ CRASHED = "A library crashed on these rows: call the function of [data] in its o
 MOST_OVERLAP = 0.5  # above this share of rows that are also evaluation rows, the two sets are one
 
 
+class BoxesFile(Record, frozen=True):
+    """[task] labels, and what the plan says of its classes."""
+
+    path: str
+    first_class: int | str | None
+    task: str  # its name; "": it is the only one
+
+
 class Request(Record, frozen=True):
     root: str
     scratch: str
@@ -41,8 +49,7 @@ class Request(Record, frozen=True):
     sources: dict[str, str]  # training, calibration, evaluation -> what the plan says
     nonfinite: bool  # of the evaluation rows
     targets: tuple[str, ...]  # the sets whose labels may have any form
-    boxes: str | None = None  # the file of [task] labels
-    first_class: int | str | None = None  # as [task] has it
+    boxes: tuple[BoxesFile, ...] = ()
     preprocess: str | None = None  # the function of [task] preprocess
     before_seed: int | None = (
         None  # by which some evaluation rows are drawn as they are before it; None: they are not needed
@@ -71,8 +78,9 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
                 hint='Give "rows.npz", a folder of .npy files, or "module:function" for a function in module.py next to the plan.',
             )
         check_file(plan.file(text), f"data.{name}")
-    if plan.tables.task.labels is not None:
-        check_file(plan.file(plan.tables.task.labels), LABELS_KEY)
+    boxes = _boxes_files(plan)
+    for each in boxes:
+        check_file(plan.file(each.path), LABELS_KEY)
         if "evaluation" not in sources:
             raise PlanError(
                 f"{LABELS_KEY}: there are no rows that it has labels of", hint="Add to [data]: evaluation = ...."
@@ -87,9 +95,8 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
             sources=sources,
             nonfinite=table.nonfinite,
             targets=_of_any_form(plan),
-            boxes=plan.tables.task.labels,
-            first_class=plan.tables.task.first_class,
-            preprocess=plan.tables.task.preprocess,
+            boxes=boxes,
+            preprocess=task.preprocess_of(plan),
             before_seed=plan.tables.seed if plan.tables.measure.end_to_end else None,
         )
         return child.run(  # in our own folder: where else would a function of the user's look for its files?
@@ -98,9 +105,20 @@ def read(plan: Plan, store: Store, progress: Progress) -> Data:
         )  # fmt: skip
 
 
+def _boxes_files(plan: Plan) -> tuple[BoxesFile, ...]:
+    """Return the files of [task] labels."""
+    tasks = plan.tables.tasks
+    return tuple(
+        BoxesFile(path=each.labels, first_class=each.first_class, task=(each.name or "") if len(tasks) > 1 else "")
+        for each in tasks
+        if each.labels is not None
+    )
+
+
 def _of_any_form(plan: Plan) -> tuple[str, ...]:
     """Return the sets whose labels may have any form: what a task is judged by, and what a loss or a function of the plan learns from."""
-    if plan.tables.task.kind not in (None, "classification") or plan.tables.task.postprocess is not None:
+    tasks = plan.tables.tasks
+    if any(each.kind not in (None, "classification") or each.postprocess is not None for each in tasks):
         return ("evaluation", "calibration", "training")
     return ("training",) if plan.tables.training.learns else ()
 
@@ -121,9 +139,8 @@ def read_all(argument: Request, tell: Tell) -> Data:
         nonfinite = argument.nonfinite and name == "evaluation"
         stage = Stage(Path(tempfile.mkdtemp()), key, say, nonfinite=nonfinite, targets=name in argument.targets)
         source, digest = _source(text, key, folder, stage)
-        if argument.boxes is not None and name == "evaluation":
-            source, digest = _with_boxes(source, digest, argument, stage)
-
+        for boxes in argument.boxes if name == "evaluation" else ():
+            source, digest = _with_boxes(source, digest, boxes, folder, stage)
         if argument.preprocess is not None:
             source = functools.cache(source)
             if name == "evaluation" and argument.before_seed is not None:
@@ -195,14 +212,14 @@ def _preprocessed(
 
 
 def _with_boxes(
-    source: Callable[[], Staged], digest: str, argument: Request, stage: Stage
+    source: Callable[[], Staged], digest: str, given: BoxesFile, folder: Path, stage: Stage
 ) -> tuple[Callable[[], Staged], str]:
     """Return how to get the rows with the labels of [task] labels, and the digest of both."""
-    path, first = (Path(argument.folder) / Path(argument.boxes or "").expanduser()).resolve(), argument.first_class
+    path, first = (folder / Path(given.path).expanduser()).resolve(), given.first_class
 
     def both() -> Staged:
         staged = source()
-        if staged.labels is not None:
+        if staged.labels is not None or given.task in staged.named:
             raise DataError(
                 f"{LABELS_KEY} names {path.name}, and the rows of {stage.key} have labels, too",
                 hint="Leave out one of them: labels or y of the rows, or labels of [task].",
@@ -211,12 +228,14 @@ def _with_boxes(
         boxes = coco.boxes_of(
             path, rows, LABELS_KEY, "listed" if first == "listed" else None if first is None else int(first)
         )
-        writer = ColumnWriter(stage.folder / "boxes", boxes.shape[1:], boxes.dtype, rows)
+        writer = ColumnWriter(stage.folder / f"boxes-{len(staged.named)}", boxes.shape[1:], boxes.dtype, rows)
         writer.add(boxes)
+        if given.task:
+            return staged._replace(named={**staged.named, given.task: writer.done()})
         return staged._replace(labels=writer.done())
 
     with path.open("rb") as file:
-        return both, key_of(digest, hashlib.file_digest(file, "sha256").hexdigest(), first)
+        return both, key_of(digest, hashlib.file_digest(file, "sha256").hexdigest(), given)
 
 
 def _rows(staged: Staged, stage: Stage, seen: EvaluationRows | None, store: Store) -> Rows:

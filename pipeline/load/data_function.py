@@ -1,13 +1,12 @@
 """Rows from "module:function" next to the plan: arrays, or something that gives rows one by one."""
 
-import importlib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import DataError, PlanError
+from pipeline import functions
+from pipeline.errors import DataError
 from pipeline.frameworks import Array
 from pipeline.load import data_iterables, data_labels
 from pipeline.load.data_columns import rows_at_once
@@ -94,33 +93,8 @@ def _no_array(value: object, text: str, key: str, name: str) -> DataError:
 
 
 def _called(text: str, key: str, folder: Path) -> object:
-    module_name, _, name = text.partition(":")
-    sys.path.insert(0, str(folder))  # only while importing
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if not f"{module_name}.".startswith(f"{error.name}."):  # one that the module itself imports
-            raise failed(text, key, error) from error
-        stem = module_name.removesuffix(".py")
-        slip = f"Write the module without its ending: {stem}:{name}. " if stem != module_name else ""
-        raise PlanError(
-            f"{key}: '{text}': there is no {module_name.replace('.', '/')}.py in {folder}",
-            hint=f"{slip}A module:function is looked for next to the plan; for a file of arrays give its .npz path alone.",
-        ) from error
-    except BaseException as error:
-        raise failed(text, key, error) from error
-    finally:
-        sys.path.remove(str(folder))
-    if folder.resolve() not in Path(getattr(module, "__file__", None) or "/").resolve().parents:
-        raise PlanError(
-            f"{key}: '{module_name}' is a module of Python or of an installed package, not one next to the plan",
-            hint="Give your module another name.",
-        )
-    function = getattr(module, name, None)
-    if not callable(function):
-        known = ", ".join(item for item, value in vars(module).items() if callable(value) and item[0] != "_")
-        raise PlanError(f"{key}: {module_name}.py has no function '{name}'", hint=f"It has: {known or 'none'}.")
+    function = functions.loaded(text, folder, key)
     try:
         return function()
-    except BaseException as error:
+    except BaseException as error:  # what a user's function raises can be anything
         raise failed(text, key, error) from error

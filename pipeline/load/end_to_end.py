@@ -20,6 +20,7 @@ from pipeline.child import Tell
 from pipeline.errors import DataError, PlanError
 from pipeline.frameworks import Array
 from pipeline.load import rows_before
+from pipeline.load import task as tasks
 from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.quality import judge
@@ -51,10 +52,19 @@ class Request(Record, frozen=True):
 
 
 def _named(plan: Plan) -> dict[str, str]:
-    """Return the functions by their keys."""
-    table = plan.tables.task
-    found = {"task.preprocess": table.preprocess, "task.postprocess": table.postprocess}
+    """Return the functions by their keys. PlanError where two tasks name different ones."""
+    found = {"task.preprocess": tasks.preprocess_of(plan), "task.postprocess": _postprocess_of(plan)}
     return {key: reference for key, reference in found.items() if reference is not None}
+
+
+def _postprocess_of(plan: Plan) -> str | None:
+    found = list(dict.fromkeys(each.postprocess for each in plan.tables.tasks if each.postprocess is not None))
+    if len(found) > 1:
+        raise PlanError(
+            f"{plan.path}: {KEY}: one task has the postprocess {found[0]}, and another {found[1]}",
+            hint=f"One function is timed with the model: let one make what all tasks need. {LEAVE_OUT}",
+        )
+    return found[0] if found else None
 
 
 def check(plan: Plan) -> None:
@@ -96,16 +106,16 @@ def _file(reference: str) -> str:
 
 def tried(plan: Plan, loaded: Loaded, store: Store, progress: Progress) -> Loaded:
     """Return what was loaded, with what goes to the board. PlanError or DataError where a function cannot run there."""
-    named, data = _named(plan), loaded.data
+    data, model = loaded.data, loaded.model
     if not plan.tables.measure.end_to_end or data.evaluation is None:
         return loaded
-    model = loaded.model
+    named = _named(plan)
     if not model.outputs:
         raise PlanError(
             f"{plan.path}: {KEY}: this host cannot run {model.name}, so the functions cannot be tried before they are sent",
             hint=f"pip install 'edgepress[{frameworks.RUNTIME_EXTRA[model.artifact.format]}]'",
         )
-    answers = judge.by_name(data.task, model.answers, [each.name for each in model.outputs])
+    answers = judge.by_name(data.tasks, model.answers, [each.name for each in model.outputs])
 
     def make() -> EndToEndFunctions:
         with store.scratch() as scratch:

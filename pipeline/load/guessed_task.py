@@ -22,7 +22,7 @@ def of_labels(data: Data, outputs: Sequence[TensorSpec], store: Store) -> tuple[
     As it is, where the plan names a task or anything else may be meant.
     """
     rows = data.evaluation
-    if data.task is not None or rows is None or rows.y is None or len(outputs) != 1 or not _is_one(outputs[0]):
+    if data.tasks or rows is None or rows.y is None or len(outputs) != 1 or not _is_one(outputs[0]):
         return data, ()
     labels = [_labels(each, store) for name in SETS if (each := getattr(data, name)) is not None]
     if not all(np.isin(each, (0, 1)).all() for each in labels) or len(np.unique(labels[0])) < 2:
@@ -33,7 +33,7 @@ def of_labels(data: Data, outputs: Sequence[TensorSpec], store: Store) -> tuple[
     )
     sets = {name: _as_targets(getattr(data, name)) for name in SETS}
     note = f'The labels are 0 and 1, and an answer is one number: judged as [task] kind = "{KIND}", by {metric.title}.'
-    return msgspec.structs.replace(data, task=task, **sets), (note,)
+    return msgspec.structs.replace(data, tasks=(task,), **sets), (note,)
 
 
 def kinds_of(output: TensorSpec) -> str:

@@ -1,13 +1,13 @@
 """How labels were taken, where the plan does not say it: sentences for `edgepress load` and the report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from pipeline import units
 from pipeline.quality import judge
 from pipeline.quality.kinds import detection
-from pipeline.records import Data, Task
+from pipeline.records import Data, Rows, Task
 from pipeline.store import Store
 
 MOST_LISTED = 10
@@ -21,28 +21,22 @@ def of_sets(data: Data) -> tuple[str, ...]:
     return (f"The labels of {told} are one-hot: the place of the 1 is taken as the class.",) if found else ()
 
 
-def of_boxes(data: Data, given: Task | None, store: Store) -> tuple[str, ...]:
-    """Return what was decided of a detector: which output has what, the unit of labels, and what the mean leaves out. `given`: the task
-    before its outputs were decided.
+def of_boxes(data: Data, given: Sequence[Task], store: Store) -> tuple[str, ...]:
+    """Return what was decided of each detector: which output has what, the unit of labels, and what the mean leaves out. `given`: the tasks
+    before their outputs were decided.
     """
-    return tuple(_of_boxes(data, given, store))
+    before = {each.name: each for each in given}
+    return tuple(note for each in data.tasks for note in _of_boxes(each, before.get(each.name), data.evaluation, store))
 
 
-def _of_boxes(data: Data, given: Task | None, store: Store) -> Iterator[str]:
-    task, rows = data.task, data.evaluation
-    if (
-        task is None
-        or task.detector is None
-        or given is None
-        or given.detector is None
-        or rows is None
-        or rows.targets is None
-    ):
+def _of_boxes(task: Task, given: Task | None, rows: Rows | None, store: Store) -> Iterator[str]:
+    found = judge.labels_of(task, rows)
+    if task.detector is None or given is None or given.detector is None or rows is None or found is None:
         return
     detector = task.detector
     if detector.outputs != given.detector.outputs:
         yield f"Outputs are taken as {', '.join(f'{role}: {name}' for role, name in detector.outputs.items())}."
-    labels = np.load(store.path(rows.targets), mmap_mode="r", allow_pickle=False)
+    labels = np.load(store.path(found), mmap_mode="r", allow_pickle=False)
     values = np.asarray(labels, np.float64)
     used = values[values[..., 4] >= 0]
     if detector.label_unit is None:

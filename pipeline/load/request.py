@@ -29,7 +29,6 @@ class Request(Record, frozen=True):
     folder: str  # of the plan
     baseline: Artifact | None = None  # the evaluation rows must fit it, too
     baseline_name: str = ""
-    scored: str | None = None  # the output that labels are compared with, where the plan names it
     layers: bool = False  # passes will work on them, so that a SavedModel is asked for its own
 
     def store(self) -> Store:

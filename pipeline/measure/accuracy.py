@@ -18,7 +18,7 @@ from pipeline.measure import board_quality, first_rows, golden
 from pipeline.measure.candidate import Answer, Candidate
 from pipeline.measure.experiment import Experiment
 from pipeline.quality import signal
-from pipeline.records import BoardAccuracy, Doubt, Quality, Signal
+from pipeline.records import BoardAccuracy, Doubt, Signal
 from pipeline.safe_text import shortened
 from pipeline.store import Store
 from targets.errors import NotTheAgent
@@ -73,9 +73,9 @@ def accuracy_of(experiment: Experiment, candidate: Candidate, answer: Answer) ->
         if wrong:
             return AccuracyFound(doubts=tuple(wrong[:1]))
         doubts = [doubt for one in judged for doubt in one.doubts]
-        quality, doubt = kept.judged()
+        found, doubt = kept.judged()
     first = first_rows.of_answers([one.first for one in judged], sequences=candidate.converted.sequences)
-    return AccuracyFound(_of_all(judged, quality), (*doubts, *([doubt] if doubt else ())), first)
+    return AccuracyFound(_of_all(judged, found), (*doubts, *([doubt] if doubt else ())), first)
 
 
 class _Output:
@@ -134,8 +134,8 @@ class _Output:
             return ()
         source = np.load(experiment.store.path(converted.source_answers[self.place]), mmap_mode="r", allow_pickle=False)
         exact = source if len(indices) == len(source) else source[indices]
-        about = msgspec.structs.replace(converted, scored=converted.scored - self.place)
-        return signal.signals([outputs], [exact], [self.name], about, experiment.data.task)
+        alike = self.place in signal.alike_outputs(converted, experiment.data.tasks)
+        return signal.signals([outputs], [exact], [self.name], {0} if alike else ())
 
     def _labels(self, indices: npt.NDArray[np.int64]) -> Array | None:
         rows = self.experiment.data.evaluation
@@ -145,16 +145,17 @@ class _Output:
         return labels
 
 
-def _of_all(judged: Sequence[_Output], quality: Quality | None) -> BoardAccuracy | None:
+def _of_all(judged: Sequence[_Output], found: board_quality.Judged) -> BoardAccuracy | None:
     """Classes where there are any, else the output with the largest error, as a share of its spread."""
+    tasks = {"qualities": found.qualities, "alike": found.alike}
     scores = [one.accuracy for one in judged if one.accuracy is not None]
     errors = [(one, *one.error) for one in judged if one.error is not None]
     signals = tuple(each for one in judged for each in one.signal)
     if scores:
-        return msgspec.structs.replace(scores[0], quality=quality, signals=signals)
+        return msgspec.structs.replace(scores[0], **tasks, signals=signals)
     if not errors:  # this host has no runtime for the file
         unknown = BoardAccuracy(rows=judged[0].rows, accuracy_ratio=None, differs_from_host_ratio=None, answers=None)
-        return None if quality is None else msgspec.structs.replace(unknown, quality=quality)
+        return msgspec.structs.replace(unknown, **tasks) if found.qualities else None
     worst, error, spread = max(errors, key=lambda each: _relative(*each[1:]))
     return BoardAccuracy(
         rows=worst.rows,
@@ -163,9 +164,10 @@ def _of_all(judged: Sequence[_Output], quality: Quality | None) -> BoardAccuracy
         answers=None,
         error_rms=error,
         spread=spread,
-        quality=quality,
+        qualities=found.qualities,
         output=worst.name,
         signals=signals,
+        alike=found.alike,
     )
 
 

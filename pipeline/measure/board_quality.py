@@ -1,4 +1,4 @@
-"""How good a file is at the plan's task by what the board answered: several outputs may be judged together."""
+"""How good a file is at the plan's tasks, and how like its model in their terms, by what the board answered: several outputs may be judged together."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from pipeline.child import Tell
 from pipeline.errors import ChildError, DataError, EdgepressError, PlanError
 from pipeline.measure.candidate import Candidate
 from pipeline.measure.experiment import Experiment
-from pipeline.quality import judge
+from pipeline.quality import judge, likeness
 from pipeline.quality.statistic import Array
-from pipeline.records import Artifact, Doubt, Quality, Record, Rows, Task
+from pipeline.records import Alike, Artifact, Doubt, Quality, Record, Rows, Task
 from pipeline.store import Store
 
 CRASHED = "A library crashed in a function of [task]: call it in its own Python."
@@ -21,24 +21,31 @@ class Request(Record, frozen=True):
     root: str  # of the store
     scratch: str
     folder: str  # of the plan
-    task: Task | None
+    tasks: tuple[Task, ...]
     rows: Rows
     outputs: dict[str, str]  # the answers by name: .npy files
+    sources: dict[str, Artifact]  # the model's to all evaluation rows, by the same names; {}: not known
     indices: Artifact | None  # of the rows that were answered
 
 
 class Judged(Record, frozen=True):
-    quality: Quality | None
+    qualities: tuple[Quality, ...] = ()
+    alike: tuple[Alike, ...] = ()
 
 
 class Kept:
-    """The answers that the task needs, as files in `folder` until all are there: they may be larger than memory."""
+    """The answers that the tasks need, as files in `folder` until all are there: they may be larger than memory."""
 
     def __init__(self, experiment: Experiment, candidate: Candidate, outputs: int, folder: Path) -> None:
         self._experiment, self._folder = experiment, folder
         data, specs = experiment.data, candidate.converted.outputs
-        names = judge.by_name(data.task, range(outputs), [each.name for each in specs])
-        wanted = judge.needed(data.task, data.evaluation, names)
+        names = judge.by_name(data.tasks, range(outputs), [each.name for each in specs])
+        sources = candidate.converted.source_answers
+        self._sources = {name: sources[place] for name, place in names.items()} if len(sources) == outputs else {}
+        wanted: set[str] = set()
+        for task in data.tasks:
+            if judge.labels_of(task, data.evaluation) or (self._sources and likeness.is_known(task)):
+                wanted |= judge.needed(task, names)
         self._places = {place: name for name, place in names.items() if name in wanted}
         self._files: dict[str, Path] = {}
 
@@ -49,30 +56,32 @@ class Kept:
             np.save(path, answers, allow_pickle=False)
             self._files[self._places[place]] = path
 
-    def judged(self) -> tuple[Quality | None, Doubt | None]:
-        """Return the quality, or why it is not known. None of both: there is no task, no labels, or another doubt says it."""
+    def judged(self) -> tuple[Judged, Doubt | None]:
+        """Return what is known, and why it is nothing. No doubt: there are no tasks, no labels, or another doubt says it."""
         experiment = self._experiment
         data = experiment.data
         if data.evaluation is None or not self._places or len(self._files) < len(self._places):
-            return None, None
+            return Judged(), None
         request = Request(
             root=str(experiment.store.root),
             scratch=str(self._folder),
             folder=str(experiment.plan.folder),
-            task=data.task,
+            tasks=data.tasks,
             rows=data.evaluation,
             outputs={name: str(path) for name, path in self._files.items()},
+            sources={name: each for name, each in self._sources.items() if name in self._files},
             indices=experiment.deployment.evaluation_indices,
         )
         try:
-            found = self._in_child(request) if judge.runs_code(data.task) else work(request, _silent)
+            own = any(map(judge.runs_code, data.tasks))
+            found = self._in_child(request) if own else work(request, _silent)
         except (
             DataError,
             PlanError,
             ChildError,
         ) as error:  # of the rows that were drawn, or of what the board answered
-            return None, _no_quality(error)
-        return found.quality, None
+            return Judged(), _no_quality(error)
+        return found, None
 
     def _in_child(self, request: Request) -> Judged:
         progress, host = self._experiment.progress, self._experiment.plan.tables.host
@@ -88,7 +97,18 @@ def work(argument: Request, tell: Tell) -> Judged:
     store = Store(Path(argument.root), tmp=Path(argument.scratch))
     outputs = {name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in argument.outputs.items()}
     indices = None if argument.indices is None else np.load(store.path(argument.indices), allow_pickle=False)
-    return Judged(quality=judge.quality(argument.task, outputs, argument.rows, store, Path(argument.folder), indices))
+    tasks, rows, folder = argument.tasks, argument.rows, Path(argument.folder)
+    qualities = judge.qualities(tasks, outputs, rows, store, folder, indices)
+    if not argument.sources:
+        return Judged(qualities=qualities)
+    sources = {name: _answered(store.path(each), indices) for name, each in argument.sources.items()}
+    return Judged(qualities=qualities, alike=judge.alike(tasks, outputs, sources, rows, folder))
+
+
+def _answered(path: Path, indices: Array | None) -> Array:
+    """Return the answers to the rows that the board answered."""
+    found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return found if indices is None or len(indices) == len(found) else found[indices]
 
 
 def _silent(done: int, of: int, note: str) -> None:

@@ -8,13 +8,12 @@ from pipeline.quality import decoding
 from pipeline.quality.decoding import SsdOutputs, Undecided
 from pipeline.quality.detection import Boxes
 from pipeline.quality.statistic import Array
-from pipeline.quality.task import Unfit, shown
+from pipeline.quality.task import Outputs, Unfit, shown
 from pipeline.records import Detector
 
 HEADS = ("ssd", "yolo", "anchors", "boxes")
 AT_ONCE = 8  # rows that are decoded together: the answers may be larger than memory
 ANCHORS_OVERLAP = 0.3  # as MediaPipe has it
-Outputs = Mapping[str, Array]
 
 
 def found(detector: Detector, outputs: Outputs, picture: tuple[int, int] | None) -> list[Boxes]:

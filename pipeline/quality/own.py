@@ -10,13 +10,12 @@ import numpy as np
 
 from pipeline import functions
 from pipeline.quality.statistic import DRAWS, Array, Drawn
-from pipeline.quality.task import Unfit
+from pipeline.quality.task import Outputs, Unfit
 
 SEED = 0  # of the draws, the same for each file: their differences are paired
 SECONDS = 60.0  # that all draws of one file may take
 AT_ONCE_BYTES = 32 * 2**20  # of arrays that a function gets
 MOST_NUMBERS = 100  # of a metric
-Outputs = Mapping[str, Array]
 
 
 class OnRows:

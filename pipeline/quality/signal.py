@@ -5,7 +5,7 @@ The signal is what varies over the rows, and the noise is the squared error: 0 d
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -27,18 +27,21 @@ def signals(
     outputs: Sequence[Array],
     sources: Sequence[Array],
     names: Sequence[str],
-    about: Model | Converted,
-    task: Task | None,
+    alike: Collection[int] = (),
 ) -> tuple[Signal, ...]:
-    """Return the signal of each output of floating point, (rows, ...) alike, against the model's. `names`: "" where there is one. `about`
-    says which of them has scores, and whether they are of classes.
+    """Return the signal of each output of floating point, (rows, ...) alike, against the model's. `names`: "" where there is one.
+    `alike`: those whose channels mean something together only.
     """
     found = []
     for place, (output, source, name) in enumerate(zip(outputs, sources, names, strict=True)):
         if output.shape == source.shape and output.dtype.kind == source.dtype.kind == "f" and output.size:
-            alike = place == about.scored and (about.classes or (task is not None and task.kind in ALIKE))
-            found.append(_signal(output, source, name, alike=alike))
+            found.append(_signal(output, source, name, alike=place in alike))
     return tuple(found)
+
+
+def alike_outputs(about: Model | Converted, tasks: Sequence[Task]) -> set[int]:
+    """Return the outputs whose channels are of one unit and mean something together only: classes, and what a task says."""
+    return ({about.scored} if about.classes else set()) | {each.scored for each in tasks if each.kind in ALIKE}
 
 
 class _Sums:

@@ -1,5 +1,6 @@
 """A kind of task: what its labels are, which metrics judge it, and how they are computed from the answers."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 from pipeline.quality.statistic import Array, Statistic
 from pipeline.records import Task
 
+Outputs = Mapping[str, Array]
+"""Answers by the names of outputs, (rows, ...) each."""
 ROUNDED = 0.02
 """Of a probability in 8 bits, and generously: one above 1 is not a logit."""
 
@@ -42,6 +45,19 @@ class Kind(About, Protocol):
 
         answers: (rows, ...) of the scored output; labels: (rows, ...).
         """
+
+
+def scored_of(task: Task, outputs: Outputs) -> Array:
+    """Return the answers of the output that the task is judged by. Unfit where nothing says which it is."""
+    if task.output is not None and task.output in outputs:
+        return outputs[task.output]
+    if len(outputs) == 1 and task.output is None:
+        return next(iter(outputs.values()))
+    told = ", ".join(outputs)
+    raise Unfit(
+        f"the task's output is {'not named' if task.output is None else repr(task.output)}, and the outputs are {told}",
+        "Name one of them in [task]: output = ....",
+    )
 
 
 def check_rows(answers: Array, labels: Array) -> None:

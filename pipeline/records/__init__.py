@@ -7,6 +7,7 @@ SCHEMA history (`RunRecord.schema`; it rises when a field changes its meaning or
        answers of other kernels; a measurement has its golden answers
     4  what a number is about is a Subject, not its label; a file between two passes names its step; `glances` are `board_samples`
     5  a model, its data and its files have any number of inputs and outputs; a shape has all axes of its tensor
+    6  a model has any number of tasks, and so have its qualities
 
 An older run is read by pipeline/records/migrations.py.
 """
@@ -16,6 +17,7 @@ from pipeline.records.base import Record as Record
 from pipeline.records.base import Sha256 as Sha256
 from pipeline.records.compare import Compared as Compared
 from pipeline.records.compare import Comparison as Comparison
+from pipeline.records.compare import MetricDrop as MetricDrop
 from pipeline.records.compare import MetricLevel as MetricLevel
 from pipeline.records.compare import Outcome as Outcome
 from pipeline.records.compare import Verdict as Verdict
@@ -62,10 +64,12 @@ from pipeline.records.pairs import Paired as Paired
 from pipeline.records.pairs import Quantile as Quantile
 from pipeline.records.pairs import Side as Side
 from pipeline.records.pairs import TailRatios as TailRatios
+from pipeline.records.quality import Alike as Alike
 from pipeline.records.quality import Detector as Detector
 from pipeline.records.quality import Quality as Quality
 from pipeline.records.quality import Signal as Signal
 from pipeline.records.quality import Task as Task
+from pipeline.records.quality import quality_of as quality_of
 from pipeline.records.run import SCHEMA as SCHEMA
 from pipeline.records.run import RunRecord as RunRecord
 from pipeline.records.run import StageTime as StageTime

@@ -43,6 +43,16 @@ class Verdict(Record, frozen=True, kw_only=True):
         None  # by pairs: a proven change above it is REGRESSED; the limit unless the plan has a smaller one
     )
     percent: int | None = None  # of latency_tail: which quantile
+    task: str = ""  # whose metric it is, of several tasks
+
+
+class MetricDrop(Record, frozen=True):
+    """How much worse the metric of a task is on the same rows, and the ends of its interval at 95 %."""
+
+    drop: tuple[float, float, float]
+    method: str  # how the interval was made, in words
+    detectable: float  # the smallest true drop that these rows would show to be one, with a probability of 95 %
+    task: str = ""  # its name, as Task has it
 
 
 class Comparison(Record, frozen=True):
@@ -61,15 +71,11 @@ class Comparison(Record, frozen=True):
     accuracy_drop_points: float | None
     trusted: bool
     pairs: int | None = None
-    # how much worse the task's metric is on the same rows, and the ends of its interval at 95 %
-    metric_drop: tuple[float, float, float] | None = None
-    metric_method: str = ""  # how that interval was made, in words
-    # the smallest true drop that these rows would show to be one, with a probability of 95 %
-    metric_detectable: float | None = None
+    metric_drops: tuple[MetricDrop, ...] = ()  # of each task whose metric has an interval
 
 
 class MetricLevel(Record, frozen=True):
-    """The task's metric of one measured file, on the rows that the board answered, and its interval at 95 %; None: too few rows for one."""
+    """The metric of a task of one measured file, on the rows that the board answered, and its interval at 95 %; None: too few rows for one."""
 
     subject: Subject
     value: float
@@ -77,6 +83,7 @@ class MetricLevel(Record, frozen=True):
     high: float | None
     method: str  # how the interval was made, in words
     reads_high: bool = False  # mAP of few rows
+    task: str = ""  # its name, as Task has it
 
 
 class Compared(Record, frozen=True):
@@ -85,4 +92,4 @@ class Compared(Record, frozen=True):
     outcome: Outcome
     steps: tuple[Comparison, ...] = ()  # each pass's model against the one before it, in the same format and runtime
     notes: tuple[str, ...] = ()  # what kind of file the plan's baseline is
-    levels: tuple[MetricLevel, ...] = ()  # of each measured file, where the plan has a task
+    levels: tuple[MetricLevel, ...] = ()  # of each measured file, of each task

@@ -3,7 +3,7 @@
 from pipeline.records.artifact import Artifact
 from pipeline.records.base import Record
 from pipeline.records.model import TensorSpec
-from pipeline.records.quality import Quality, Signal
+from pipeline.records.quality import Alike, Quality, Signal
 from pipeline.records.subject import Step, file_of
 
 
@@ -29,11 +29,10 @@ class Agreement(Record, frozen=True):
     top1_agreement_ratio: float | None  # None: the answers are not class scores
     accuracy_ratio: float | None
     source_accuracy_ratio: float | None
-    quality: Quality | None = None  # of the plan's task; the source's is Model.quality
+    qualities: tuple[Quality, ...] = ()  # of the plan's tasks; the source's are Model.qualities
     output: str = ""  # of several, the worst: the one that the errors above are of; "": there is one
     signals: tuple[Signal, ...] = ()  # of each output of floating point
-    alike: float | None = None  # to the model in the task's own terms, which `alike_title` says; None: not of this kind
-    alike_title: str = ""
+    alike: tuple[Alike, ...] = ()  # to the model in the terms of each task that has such a number
 
 
 class Converted(Record, frozen=True):

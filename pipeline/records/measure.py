@@ -5,7 +5,7 @@ from pipeline.records.base import Record
 from pipeline.records.doubt import Doubt
 from pipeline.records.energy import Energy
 from pipeline.records.pairs import EnergyPaired, Paired
-from pipeline.records.quality import Quality, Signal
+from pipeline.records.quality import Alike, Quality, Signal
 from pipeline.records.subject import VARIANTS, Step, Subject, subject_of
 
 
@@ -72,9 +72,10 @@ class BoardAccuracy(Record, frozen=True):
     answers: Artifact | None  # top-1 class of each row as the board answered, int64 .npy; None: no classes
     error_rms: float | None = None  # no classes: against the same file on the host, in units of the output
     spread: float | None = None  # standard deviation of the host's answers over the rows
-    quality: Quality | None = None  # of the plan's task, by what the board answered
+    qualities: tuple[Quality, ...] = ()  # of the plan's tasks, by what the board answered
     output: str = ""  # of several, the worst: the one that the error is of; "": there is one
     signals: tuple[Signal, ...] = ()  # of each output, against the model that the file was made from
+    alike: tuple[Alike, ...] = ()  # to that model, in the terms of each task that has such a number
 
 
 class EndToEnd(Record, frozen=True):

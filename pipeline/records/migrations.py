@@ -145,5 +145,25 @@ def _listed(value: Run | None) -> list[Run]:
     return [] if value is None else [value]
 
 
-MIGRATIONS: dict[int, Callable[[Run], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5}
+def _to_6(run: Run) -> None:
+    """The task of a plan becomes a list of tasks, and so do what is known of it: each belongs to the only one, which has no name."""
+    loaded, compressed, compared = run["loaded"], run["compressed"], run["compared"]
+    loaded["data"]["tasks"] = _listed(loaded["data"].pop("task", None))
+    for model in (loaded["model"], compressed["model"], *(one["model"] for one in compressed["passes"])):
+        model["qualities"] = _listed(model.pop("quality", None))
+    for one in run["converted"]:
+        agreement = one["agreement"]
+        if agreement is not None:
+            value, title = agreement.pop("alike", None), agreement.pop("alike_title", "")
+            agreement["alike"] = _listed(None if value is None else {"title": title, "value": value})
+            agreement["qualities"] = _listed(agreement.pop("quality", None))
+    for one in run["measured"]["measurements"]:
+        if one["accuracy"] is not None:
+            one["accuracy"]["qualities"] = _listed(one["accuracy"].pop("quality", None))
+    for one in () if compared is None else (*compared["comparisons"], *compared.get("steps", ())):
+        found = {key: one.pop(f"metric_{key}", None) for key in ("drop", "method", "detectable")}
+        one["metric_drops"] = _listed(found if found["drop"] else None)
+
+
+MIGRATIONS: dict[int, Callable[[Run], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6}
 """The schema that is left -> what changes its JSON into that of the next."""

@@ -37,7 +37,7 @@ class Model(Record, frozen=True):
         False  # one of the outputs, `scored`, has scores of classes: labels say so, or each is a distribution
     )
     scored: int = 0  # which of `outputs` labels are compared with
-    quality: Quality | None = None  # on the evaluation rows; None: there is no task, or there are no labels of it
+    qualities: tuple[Quality, ...] = ()  # on the evaluation rows, of each task that has labels
 
 
 class Column(Record, frozen=True):
@@ -93,12 +93,12 @@ class EndToEndFunctions(Record, frozen=True):
 
 
 class Data(Record, frozen=True):
-    """The rows of a plan, and what its model is for, where the plan says so."""
+    """The rows of a plan, and what its model is for, where the plan says so: a task, or one for each of several outputs."""
 
     training: Rows | None = None
     calibration: Rows | None = None
     evaluation: Rows | None = None
-    task: Task | None = None
+    tasks: tuple[Task, ...] = ()
     before: RowsBefore | None = None  # where the plan times them on the board; of rows without preprocess there is none
     end_to_end: EndToEndFunctions | None = None
 

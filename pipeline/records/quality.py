@@ -1,5 +1,7 @@
 """What a model is for, and how good its answers are."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from pipeline.records.artifact import Artifact
@@ -44,15 +46,35 @@ class Task(Record, frozen=True):
     )
     code: str = ""  # changes with the source of the user's own functions
     detector: Detector | None = None
+    name: str = ""  # what labels, limits and reports call it, where the plan has several tasks; "": it is the only one
+
+    @property
+    def scored(self) -> int:
+        """Which of the outputs, by `names`, labels are compared with; 0 where the task has several, or some of its own making."""
+        return self.names.index(self.output) if self.output in self.names else 0
 
 
 class Quality(Record, frozen=True):
-    """The metric of the task on evaluation rows."""
+    """The metric of a task on evaluation rows."""
 
     value: float
     rows: int
     statistic: Artifact  # what each row contributes, .npz: pipeline/quality/kept.py
     others: dict[str, float] = msgspec.field(default_factory=dict)  # what else a metric of the user's own says
+    task: str = ""  # its name, as Task has it
+
+
+def quality_of(qualities: Sequence[Quality], task: Task) -> Quality | None:
+    """Return the quality of that task; None: it has none."""
+    return next((each for each in qualities if each.task == task.name), None)
+
+
+class Alike(Record, frozen=True):
+    """How like its model's the answers of a file are, in the terms of a task and without labels: pipeline/quality/likeness.py."""
+
+    title: str  # of the number
+    value: float
+    task: str = ""  # its name, as Task has it
 
 
 class Signal(Record, frozen=True):

@@ -12,7 +12,7 @@ from pipeline.records.deploy import Deployment
 from pipeline.records.measure import Measured
 from pipeline.records.model import Loaded
 
-SCHEMA = 5
+SCHEMA = 6
 
 
 class StageTime(Record, frozen=True):

@@ -5,7 +5,9 @@ from pipeline.metrics import METRICS, Metric
 from pipeline.records import Outcome, Verdict
 from pipeline.report.trust import INVALID, WORSE, Trust, guarded, level_of, mark_about
 from pipeline.report.view import JudgedLimit
+from pipeline.safe_text import shortened
 
+LONGEST_NAME = 40  # of a task
 UNKNOWN = Metric(unit="", touches="", level=units.number, change=units.number, amount=units.number, limit=units.number)
 
 
@@ -24,7 +26,7 @@ def _limit(verdict: Verdict, trust: Trust) -> JudgedLimit:
     return JudgedLimit(
         outcome=verdict.outcome,
         subject=verdict.subject.label,
-        metric=verdict.metric + (f" (p{units.count(verdict.percent)})" if verdict.percent else ""),
+        metric=verdict.metric + _part(verdict),
         baseline_subject=verdict.baseline_subject.label if verdict.baseline_subject else "",
         baseline=guarded(metric.level(verdict.baseline), baseline_mark)
         if verdict.baseline is not None
@@ -38,6 +40,12 @@ def _limit(verdict: Verdict, trust: Trust) -> JudgedLimit:
         limit=metric.limit(verdict.limit),
         why=verdict.why,
     )
+
+
+def _part(verdict: Verdict) -> str:
+    """Return which quantile of a latency it is about, or whose metric."""
+    part = f"p{units.count(verdict.percent)}" if verdict.percent else shortened(verdict.task, LONGEST_NAME)
+    return f" ({part})" if part else ""
 
 
 def _marks(verdict: Verdict, touches: str, trust: Trust) -> tuple[str, str]:

@@ -99,7 +99,7 @@ def judged(folder, on_host, on_board, **about):
         outputs=tuple(TensorSpec(name=name, shape=(1, None), dtype="float32") for name in names), **about,
     )  # fmt: skip
     deployment = SimpleNamespace(evaluation_indices=put(np.arange(rows)))
-    data = SimpleNamespace(evaluation=SimpleNamespace(y=None, targets=None), task=None)
+    data = SimpleNamespace(evaluation=SimpleNamespace(y=None, targets=None), tasks=())
     candidate = SimpleNamespace(converted=converted, runtime="x", label="m.tflite @ x")
     answer = SimpleNamespace(outputs_sha256=tuple(map(str, range(len(on_board)))), delegates=())
     experiment = experiment_of(session=Board(*on_board), data=data, deployment=deployment, store=store)

@@ -1,35 +1,21 @@
 """A metric and a postprocess of the user's own, the whole way: they judge what the board answered, in pairs."""
 
-import msgspec
 import numpy as np
 import pytest
 
-from pipeline.records import RunRecord
-from pipeline.store import Store
+from tests.support import task_plans
 from tests.support.commands import edgepress
 from tests.support.task_models import WEIGHTS, X, labels_of, write_model
+from tests.support.task_plans import task_plan, verdict_of
 
 pytestmark = pytest.mark.frameworks
 
-PLAN = """[model]
-path = "model.onnx"
-[task]
-kind = "custom"
+TASK = """kind = "custom"
 metric = "judging:near"
 higher_is_better = false
 postprocess = "judging:halved"
-[data]
-evaluation = "rows.npz"
-[compare]
-baseline = "released.onnx"
-[measure]
-launches = 1
-timed_seconds = 0.01
-meters = []
-operators = false
-[limits]
-metric_drop = 0.001
 """
+PLAN = task_plan(TASK, "metric_drop = 0.001")
 JUDGING = """import numpy as np
 
 def halved(outputs):
@@ -53,10 +39,8 @@ def folder(tmp_path_factory):
 
 def run(folder, judging):
     (folder / "judging.py").write_text(judging)
-    (folder / "edge.toml").write_text(PLAN)
-    said = edgepress("run", folder / "edge.toml", "-q")
-    record = msgspec.json.decode(Store(folder / ".edgepress").latest_run(), type=RunRecord)
-    return said, record, next((each for each in record.compared.verdicts if each.metric == "metric_drop"), None)
+    said, record = task_plans.run(folder, PLAN)
+    return said, record, verdict_of(record)
 
 
 def test_the_difference_is_judged_in_pairs_of_draws(folder):
@@ -66,9 +50,9 @@ def test_the_difference_is_judged_in_pairs_of_draws(folder):
     apart = [np.abs(X @ WEIGHTS * np.float32(factor) - labels_of("regression")) for factor in (1.0, 1.1)]
     assert [verdict.baseline, verdict.candidate] == pytest.approx([each.mean() for each in apart], rel=1e-4)
     assert 0.001 < verdict.low < verdict.change < verdict.high
-    assert record.loaded.model.quality.others == pytest.approx({"largest": apart[1].max()}, rel=1e-4)
+    assert record.loaded.model.qualities[0].others == pytest.approx({"largest": apart[1].max()}, rel=1e-4)
     board = next(each for each in record.measured.measurements if each.file == "model.onnx (candidate)")
-    assert board.accuracy.quality.others == pytest.approx({"largest": apart[1].max()}, rel=1e-4)
+    assert board.accuracy.qualities[0].others == pytest.approx({"largest": apart[1].max()}, rel=1e-4)
     assert "Quality: near (lower is better)" in said.stdout
     assert (
         f"custom: near {apart[1].mean():.4g} (largest {apart[1].max():.4g})"

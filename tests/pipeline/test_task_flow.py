@@ -1,33 +1,15 @@
 """A regression, the whole way: its metric on the board, against the file in use, with a limit, in the report."""
 
-import msgspec
 import numpy as np
 import pytest
 
-from pipeline.records import RunRecord
-from pipeline.store import Store
 from tests.support.commands import edgepress
 from tests.support.task_models import WEIGHTS, X, labels_of, write_model
+from tests.support.task_plans import page_of, run, task_plan, verdict_of
 
 pytestmark = pytest.mark.frameworks
 
-PLAN = """[model]
-path = "model.onnx"
-[task]
-kind = "regression"
-metric = "rmse"
-[data]
-evaluation = "rows.npz"
-[compare]
-baseline = "released.onnx"
-[measure]
-launches = 1
-timed_seconds = 0.01
-meters = []
-operators = false
-[limits]
-metric_drop = {limit}
-"""
+TASK = 'kind = "regression"\nmetric = "rmse"'
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +22,11 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder, limit):
-    (folder / "edge.toml").write_text(PLAN.format(limit=limit))
-    said = edgepress("run", folder / "edge.toml", "-q")
-    return said, msgspec.json.decode(Store(folder / ".edgepress").latest_run(), type=RunRecord)
+def refused(folder, text):
+    (folder / "refused.toml").write_text(text)
+    said = edgepress("run", folder / "refused.toml")
+    assert said.returncode == 2
+    return said.stderr
 
 
 def rmse(factor):
@@ -51,9 +34,9 @@ def rmse(factor):
 
 
 def test_a_drop_is_judged_on_the_rows_that_the_board_answered(folder):
-    said, record = run(folder, 0.005)
+    said, record = run(folder, task_plan(TASK, "metric_drop = 0.005"))
     assert said.returncode == 1, said.stderr
-    (verdict,) = [each for each in record.compared.verdicts if each.metric == "metric_drop"]
+    verdict = verdict_of(record)
     assert verdict.outcome == "REGRESSED"
     assert verdict.baseline == pytest.approx(rmse(1.0), rel=1e-5)
     assert verdict.candidate == pytest.approx(rmse(1.1), rel=1e-5)
@@ -64,25 +47,19 @@ def test_a_drop_is_judged_on_the_rows_that_the_board_answered(folder):
 
 
 def test_a_larger_limit_is_kept(folder):
-    said, record = run(folder, 1.0)
+    said, record = run(folder, task_plan(TASK, "metric_drop = 1.0"))
     assert said.returncode == 0, said.stderr
-    assert [each.outcome for each in record.compared.verdicts if each.metric == "metric_drop"] == ["PASS"]
+    assert verdict_of(record).outcome == "PASS"
 
 
 def test_a_limit_needs_a_task(folder):
-    text = PLAN.format(limit=0.1).replace('[task]\nkind = "regression"\nmetric = "rmse"\n', "")
-    (folder / "bare.toml").write_text(text)
-    said = edgepress("run", folder / "bare.toml")
-    assert said.returncode == 2
-    assert "limits.metric_drop needs a metric, and the plan names no task" in said.stderr
+    said = refused(folder, task_plan("", "metric_drop = 0.1"))
+    assert "limits.metric_drop needs a metric, and the plan names no task" in said
 
 
 @pytest.mark.parametrize(("bound", "outcome"), [(0.1, "REGRESSED"), (2.0, "PASS")])
 def test_a_metric_is_judged_without_a_baseline(folder, bound, outcome):
-    text = PLAN.format(limit=1).replace("metric_drop = 1", f"metric_at_most = {bound}")
-    (folder / "bound.toml").write_text(text.replace('[compare]\nbaseline = "released.onnx"\n', ""))
-    said = edgepress("run", folder / "bound.toml", "-q")
-    record = msgspec.json.decode(Store(folder / ".edgepress").latest_run(), type=RunRecord)
+    said, record = run(folder, task_plan(TASK, f"metric_at_most = {bound}", baseline=None))
     assert said.returncode == {"PASS": 0, "REGRESSED": 1}[outcome], said.stderr
     (verdict,) = record.compared.verdicts
     assert (verdict.metric, verdict.outcome, verdict.limit) == ("metric_at_most", outcome, bound)
@@ -96,26 +73,27 @@ def test_a_metric_is_judged_without_a_baseline(folder, bound, outcome):
 
 
 def test_few_rows_do_not_decide(folder):
-    text = PLAN.format(limit=1).replace("metric_drop = 1", f"metric_at_most = {rmse(1.1):.4f}")
-    (folder / "close.toml").write_text(text)
-    said = edgepress("run", folder / "close.toml", "-q")
+    said, _ = run(folder, task_plan(TASK, f"metric_at_most = {rmse(1.1):.4f}"))
     assert said.returncode == 3, said.stderr
     assert "INCONCLUSIVE  metric_at_most" in said.stdout
 
 
 def test_a_bound_on_the_good_side_is_refused(folder):
-    (folder / "side.toml").write_text(PLAN.format(limit=1).replace("metric_drop = 1", "metric_at_least = 0.9"))
-    said = edgepress("run", folder / "side.toml")
-    assert said.returncode == 2
-    assert "limits.metric_at_least: of the root mean square error, lower is better" in said.stderr
-    assert "Write metric_at_most." in said.stderr
+    said = refused(folder, task_plan(TASK, "metric_at_least = 0.9"))
+    assert "limits.metric_at_least: of the root mean square error, lower is better" in said
+    assert "Write metric_at_most." in said
 
 
 def test_without_labels_files_are_compared_in_the_terms_of_the_task(folder):
+    """On the host, and as the board answered."""
     np.savez(folder / "bare.npz", x=X)
-    text = PLAN.format(limit=1).split("[compare]")[0].replace("rows.npz", "bare.npz")
-    text = text.replace('kind = "regression"\nmetric = "rmse"', 'kind = "embedding"')
-    (folder / "alike.toml").write_text(text + '[convert]\nformats = ["onnx-fp32"]\n')
-    said = edgepress("convert", folder / "alike.toml", "-q")
+    more = '[convert]\nformats = ["onnx-fp32"]'
+    said, record = run(folder, task_plan('kind = "embedding"', evaluation="bare.npz", more=more))
     assert said.returncode == 0, said.stderr
-    assert "cosine similarity to the model's 1" in said.stdout
+    (measured,) = [each for each in record.measured.measurements if each.format == "onnx-fp32"]
+    (here,) = [each.agreement.alike for each in record.converted if each.format == "onnx-fp32"]
+    for alike in (here, measured.accuracy.alike):
+        assert [each.title for each in alike] == ["cosine similarity to the model's"]
+        assert alike[0].value == pytest.approx(1)
+    assert "cosine similarity to the model's 1" in edgepress("convert", folder / "edge.toml", "-q").stdout
+    assert "Like its model" in page_of(folder, record)

@@ -6,6 +6,7 @@ pipeline/compare/by_pairs.py.
 
 from typing import Protocol
 
+from pipeline.compare.by_task import Bound
 from pipeline.compare.case import Case
 from pipeline.compare.limits import accuracy, ceiling, energy, floor, latency, memory, quality, size, tail
 from pipeline.plan import Plan
@@ -42,7 +43,7 @@ LIMITS: dict[str, Limit] = {
 """Name of a limit -> its module. Verdicts are given in this order."""
 
 
-def value_of(limit: Limit, limits: LimitsTable) -> float | None:
-    """What the plan allows; None: the plan does not set this limit."""
-    value: float | None = getattr(limits, limit.KEYS[0])
+def value_of(limit: Limit, limits: LimitsTable) -> Bound | None:
+    """What the plan allows, or what it allows of each task; None: the plan does not set this limit."""
+    value: Bound | None = getattr(limits, limit.KEYS[0])
     return value

@@ -1,4 +1,4 @@
-"""The most that the metric of the plan's task may be, where lower is better."""
+"""The most that the metric of each task of the plan may be, where lower is better."""
 
 from pipeline.compare import by_value
 from pipeline.compare.case import Case
@@ -19,4 +19,4 @@ def check(plan: Plan) -> None:
 
 def judge(case: Case) -> list[Verdict]:
     """INVALID where the board answered no labelled rows."""
-    return by_value.judge(case, CEILING, case.limits.metric_at_most or 0.0, higher_is_better=False)
+    return by_value.judge(case, CEILING, case.limits.metric_at_most, higher_is_better=False)

@@ -1,4 +1,4 @@
-"""The least that the metric of the plan's task may be, where higher is better."""
+"""The least that the metric of each task of the plan may be, where higher is better."""
 
 from pipeline.compare import by_value
 from pipeline.compare.case import Case
@@ -19,4 +19,4 @@ def check(plan: Plan) -> None:
 
 def judge(case: Case) -> list[Verdict]:
     """INVALID where the board answered no labelled rows."""
-    return by_value.judge(case, FLOOR, case.limits.metric_at_least or 0.0, higher_is_better=True)
+    return by_value.judge(case, FLOOR, case.limits.metric_at_least, higher_is_better=True)

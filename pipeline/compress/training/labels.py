@@ -13,7 +13,7 @@ from pipeline.compress.training.losses import Cannot, Loss
 from pipeline.errors import DataError, PlanError, StageError
 from pipeline.frameworks import Array
 from pipeline.frameworks.types import KerasModel
-from pipeline.records import TensorSpec
+from pipeline.records import Task, TensorSpec
 from pipeline.safe_text import shortened
 from pipeline.spelling import did_you_mean
 
@@ -70,9 +70,10 @@ def learned_from(
         labels = Given(place, name, y, outputs[place], answers[place], context.training.rows, weighted)
         kept = of_model.get(name)
         of_file = None if kept is None else _Wanted(kept.spec, "model", kept.weight)
-        tries = [wanted.get(name)] if wanted else [of_file, _of_task(context, labels) if place == scored else None]
+        task = context.task_of(name, scored=place == scored)
+        tries = [wanted.get(name)] if wanted else [of_file, _of_task(task, labels)]
         known = [each for each in tries if each is not None]
-        learned, said = _first(known, model, context, labels)
+        learned, said = _first(known, model, task, labels)
         if learned is None and not wanted and frameworks.classes_of(outputs[place]) is not None:
             learned = of_classes(place, name, y, len(answers[place][0]), context.training.rows)
         notes += said
@@ -138,9 +139,9 @@ def _with_names(
     return given
 
 
-def _of_task(context: Context, labels: Given) -> _Wanted | None:
+def _of_task(task: Task | None, labels: Given) -> _Wanted | None:
     """Return the loss of the kind of task, where the labels leave no doubt."""
-    kind, size = None if context.task is None else context.task.kind, labels.size
+    kind, size = None if task is None else task.kind, labels.size
     if kind == "binary" and int(np.prod(size)) == 2:
         kind = "classification"  # a score of each of the two
     if kind == "segmentation" and not (labels.are_classes and size[-1] > 1):
@@ -149,13 +150,13 @@ def _of_task(context: Context, labels: Given) -> _Wanted | None:
 
 
 def _first(
-    tries: Sequence[_Wanted], model: KerasModel, context: Context, labels: Given
+    tries: Sequence[_Wanted], model: KerasModel, task: Task | None, labels: Given
 ) -> tuple[Learned | None, list[str]]:
     """Return the output with the first loss that can be had, and what is to be said of those before."""
     notes, reason = [], None
     for wanted in tries:
         try:
-            loss = _loss(wanted, model, context, labels)
+            loss = _loss(wanted, model, task, labels)
         except Cannot as error:
             reason = error
             notes.append(f"the loss of '{labels.name}' in the compiled model is not restored, because {error}")
@@ -168,10 +169,10 @@ def _first(
     return None, notes
 
 
-def _loss(wanted: _Wanted, model: KerasModel, context: Context, labels: Given) -> Loss:
+def _loss(wanted: _Wanted, model: KerasModel, task: Task | None, labels: Given) -> Loss:
     if wanted.source == "model":
         return losses.restored(wanted.spec)
-    ignored = context.task.ignored if context.task is not None and context.task.kind == "segmentation" else None
+    ignored = task.ignored if task is not None and task.kind == "segmentation" else None
     seen = logits.is_probability if "binary" in str(wanted.spec).lower() else logits.is_distribution
     return losses.named(wanted.spec, KEY, logits=not seen(model, labels.answers, labels.place), ignored=ignored)
 

@@ -5,9 +5,8 @@ import numpy as np
 from pipeline.quality import heads
 from pipeline.quality.decoding import UNITS_FROM
 from pipeline.quality.detection import Boxes, Detections, at_half, mean_average_precision
-from pipeline.quality.heads import Outputs
 from pipeline.quality.statistic import Array, Floats
-from pipeline.quality.task import Metric, Unfit, shown
+from pipeline.quality.task import Metric, Outputs, Unfit, shown
 from pipeline.records import Detector, Task
 
 LABELS = (
@@ -18,7 +17,7 @@ METRICS = {
     "map": Metric("mAP@[.5:.95]", higher_is_better=True),
     "map50": Metric("mAP@.5", higher_is_better=True),
 }
-SETTINGS = frozenset(Detector.__struct_fields__) | {"labels"}
+SETTINGS = frozenset(Detector.__struct_fields__) | {"labels", "threshold"}
 OFF = 1e-3  # of the picture, that a labelled box may lie outside it: annotations are rounded
 MOST_TURNED = 0.5  # of found boxes whose right side is left of their left one: more are read in a wrong order
 READS_HIGH_BELOW = 400  # rows
@@ -38,7 +37,7 @@ def statistic(task: Task, outputs: Outputs, labels: Array, picture: tuple[int, i
         raise Unfit(
             f"there are {len(found)} rows of answers and {len(truths)} of labels", "Give boxes, or none, for each row."
         )
-    detections = mean_average_precision(truths, _upright(found))
+    detections = mean_average_precision(truths, upright(found))
     return at_half(detections) if task.metric == "map50" else detections
 
 
@@ -108,7 +107,7 @@ def _check(wrong: Array, values: Floats, what: str, hint: str) -> None:
         raise Unfit(f"the box {told} of row {row} {what}{others}", hint)
 
 
-def _upright(found: list[Boxes]) -> list[Boxes]:
+def upright(found: list[Boxes]) -> list[Boxes]:
     """Give boxes that are turned inside out no area, so that they match nothing."""
     boxes = np.concatenate([each.boxes for each in found]) if found else np.zeros((0, 4))
     turned = (boxes[:, 2:] < boxes[:, :2]).any(1)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.quality import embedding
-from pipeline.quality.statistic import Array, Statistic
+from pipeline.quality.statistic import Array, Floats, Statistic
 from pipeline.quality.task import Metric, Unfit, check_rows, shown
 from pipeline.records import Task
 
@@ -13,7 +13,6 @@ SETTINGS = frozenset({"share"})
 
 
 def statistic(task: Task, answers: Array, labels: Array) -> Statistic:
-    """The size of an object is the longer side of the box around its visible points."""
     check_rows(answers, labels)
     if labels.ndim != 3 or labels.shape[2] not in (2, 3):
         raise Unfit(f"the labels are {shown(labels)}", LABELS)
@@ -22,11 +21,18 @@ def statistic(task: Task, answers: Array, labels: Array) -> Statistic:
         raise Unfit(f"the answers are {shown(answers)}, and the labels have {points} points", LABELS)
     visible = labels[..., 2] > 0 if labels.shape[2] == 3 else np.ones((rows, points), bool)
     exact = labels[..., :2].astype(np.float64)
-    low = np.where(visible[..., None], exact, np.inf).min(1)
-    high = np.where(visible[..., None], exact, -np.inf).max(1)
-    sizes = np.where(visible.any(1), (high - low).max(1), 0.0)
     if (visible.sum(1) == 1).any():
         raise Unfit(
             "a row has a single visible point, so that nothing says how large its object is", "Leave such rows out."
         )
-    return embedding.correct_keypoints(exact, answers.reshape(rows, points, -1)[..., :2], sizes, visible, task.share)
+    return embedding.correct_keypoints(
+        exact, answers.reshape(rows, points, -1)[..., :2], sizes_of(exact, visible), visible, task.share
+    )
+
+
+def sizes_of(points: Array, visible: Array) -> Floats:
+    """Return how large the object of each row is, (rows,): the longer side of the box around its visible points."""
+    low = np.where(visible[..., None], points, np.inf).min(1)
+    high = np.where(visible[..., None], points, -np.inf).max(1)
+    sizes: Floats = np.where(visible.any(1), (high - low).max(1), 0.0)
+    return sizes

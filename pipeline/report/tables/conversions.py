@@ -27,7 +27,6 @@ def table(run: RunRecord, _trust: Trust) -> Table:
                 units.number(agreement.error_rms if agreement else None),
                 units.percent(_of_spread(agreement)),
                 _least_db(agreement),
-                _alike(agreement),
                 units.percent(agreement.top1_agreement_ratio if agreement else None),
                 units.percent(agreement.source_accuracy_ratio if agreement else None),
                 units.percent(agreement.accuracy_ratio if agreement else None),
@@ -36,15 +35,14 @@ def table(run: RunRecord, _trust: Trust) -> Table:
         )
     return table_of(
         "Conversions",
-        "file|kind|size>|rows>|largest error>|error (rms)>|of the spread>|SNR>|by the task|same top class>|accuracy of the source>|accuracy on the host>|sha256",
+        "file|kind|size>|rows>|largest error>|error (rms)>|of the spread>|SNR>|same top class>|accuracy of the source>|accuracy on the host>|sha256",
         lines,
         " ".join(
             (
                 (
                     "Each file and the model that it was made from answered the same rows on the host. Kind: by the file's tensors. Errors are in the "
                     "output's own unit; the spread is the standard deviation of the model's answers over the rows. SNR: what varies over the rows against the error, of "
-                    "the output that keeps the least. By the task: with the model's answers for labels. Classes only where labels, or "
-                    "answers that are distributions, say that they are."
+                    "the output that keeps the least. Classes only where labels, or answers that are distributions, say that they are."
                 ),
                 *(
                     ("Of several outputs, the errors are of the worst, which is named.",)
@@ -68,12 +66,6 @@ def _largest(agreement: Agreement | None) -> str:
     return units.number(agreement.largest_error) + (
         f" ({shortened(agreement.output, LONGEST_NAME)})" if agreement.output else ""
     )
-
-
-def _alike(agreement: Agreement | None) -> str:
-    if agreement is None or agreement.alike is None:
-        return units.UNKNOWN
-    return f"{agreement.alike_title} {units.metric(agreement.alike)}"
 
 
 def _least_db(agreement: Agreement | None) -> str:

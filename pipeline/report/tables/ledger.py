@@ -1,10 +1,10 @@
 """The ledger: what each pass of the chain did to the model, its accuracy, and its latency on the board."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pipeline import units
-from pipeline.records import UNTRAINED, Comparison, Measurement, Model, PassReport, RunRecord, Step, Task
+from pipeline.records import UNTRAINED, Comparison, Measurement, Model, PassReport, RunRecord, Step, quality_of
 from pipeline.report.tables import quality as quality_table
 from pipeline.report.trust import DOUBTFUL, INVALID, Trust, guarded, mark_of
 from pipeline.report.view import Column, Finding, Line, Shown, Table, Topic
@@ -31,8 +31,8 @@ NOTE = (
 
 def table(run: RunRecord, trust: Trust) -> Table:
     """One line for the model as it was loaded, one for each pass; a column for each format in each runtime."""
-    passes, task = run.compressed.passes, run.loaded.data.task
-    quality = Column(heading=task.title if task else "accuracy", number=True)
+    passes, metrics = run.compressed.passes, quality_table.titles(run) or {"": "accuracy"}
+    qualities = tuple(Column(heading=each, number=True) for each in metrics.values())
     places = list(dict.fromkeys((one.format, one.runtime) for one in run.measured.measurements if one.of_step)) or [
         (one.format, one.runtime) for one in run.measured.measurements if one.variant == "compressed" and not one.swept
     ]
@@ -52,7 +52,7 @@ def table(run: RunRecord, trust: Trust) -> Table:
             first.deflated_before_bytes,
         )
         lines.append(
-            _line("(the model as given)", size, "", _quality(run.loaded.model, task), "original", places, trust)
+            _line("(the model as given)", size, "", _qualities(run.loaded.model, run), "original", places, trust)
         )
     for number, one in enumerate(passes, start=1):
         size = (
@@ -65,22 +65,34 @@ def table(run: RunRecord, trust: Trust) -> Table:
         container = units.size(one.container.size_bytes) if one.container else ""
         lines.append(
             _line(
-                f"{number} {one.name}", size, container, _quality(one.model, task), _variant(run, number), places, trust
+                f"{number} {one.name}",
+                size,
+                container,
+                _qualities(one.model, run),
+                _variant(run, number),
+                places,
+                trust,
             )
         )
     return Table(
         title="Ledger of the passes",
-        columns=(*COLUMNS, quality, *columns),
+        columns=(*COLUMNS, *qualities, *columns),
         lines=tuple(lines),
-        note=NOTE.format(quality=quality.heading[:1].upper() + quality.heading[1:]) if lines else "",
+        note=NOTE.format(quality=_sentence(metrics.values())) if lines else "",
     )
 
 
-def _quality(model: Model, task: Task | None) -> str:
-    """Return the task's metric on the host; without a task the accuracy."""
-    if task is None:
-        return units.percent(model.accuracy_ratio)
-    return quality_table.value(model.quality, task)
+def _sentence(metrics: Iterable[str]) -> str:
+    told = ", ".join(metrics)
+    return told[:1].upper() + told[1:]
+
+
+def _qualities(model: Model, run: RunRecord) -> tuple[str, ...]:
+    """Return the metric of each task on the host; without a task the accuracy."""
+    tasks = run.loaded.data.tasks
+    if not tasks:
+        return (units.percent(model.accuracy_ratio),)
+    return tuple(quality_table.value(quality_of(model.qualities, each), each) for each in tasks)
 
 
 def _fastest(trust: Trust, place: tuple[str, str]) -> float:
@@ -102,7 +114,7 @@ def _line(
     name: str,
     size: tuple[int, int, int | None, int, int],
     container: str,
-    quality: str,
+    qualities: tuple[str, ...],
     variant: str,
     places: list[tuple[str, str]],
     trust: Trust,
@@ -119,7 +131,7 @@ def _line(
             units.size(raw_bytes),
             units.size(deflated_bytes),
             container or units.UNKNOWN,
-            quality,
+            *qualities,
             *latencies,
         )
     )

@@ -54,7 +54,7 @@ def test_two_heads_recover_from_their_labels_by_the_losses_of_the_file(empty):
     assert recovered.notes[0] == (
         "'kind' learns from labels by sparse_categorical_crossentropy; 'size' learns from labels by mean_squared_error"
     )
-    errors = [each.quality.value for each in (loaded.model, pruned.model, recovered.model)]
+    errors = [each.qualities[0].value for each in (loaded.model, pruned.model, recovered.model)]
     assert errors[2] < 0.8 * errors[1]
     assert errors[0] < errors[1]
 
@@ -66,7 +66,7 @@ def test_a_function_next_to_the_plan_trains_and_is_run_again_when_it_changes(emp
     text = f'{PLAN}[training]\nfunction = "own_training:fit"\n'
     _, (pruned, recovered), _ = passes(empty, text)
     assert recovered.notes[0] == "trained by own_training:fit"
-    assert recovered.model.quality.value < 0.8 * pruned.model.quality.value
+    assert recovered.model.qualities[0].value < 0.8 * pruned.model.qualities[0].value
     assert passes(empty, text)[2]
     (empty.folder / "own_training.py").write_text("def fit(model, rows, epochs, callbacks):\n    return 1 / 0\n")
     with pytest.raises(EdgepressError, match=r"own_training:fit failed in own_training.py, line 2: ZeroDivisionError"):

@@ -33,9 +33,9 @@ def test_a_file_and_an_array_give_the_same(tmp_path):
     detector_models.coco(LABELS, tmp_path / "boxes.json")
     file = loaded(tmp_path, 'head = "boxes"\nlabels = "boxes.json"')
     array = loaded(tmp_path, f'head = "boxes"\npicture = {list(PICTURE)}', y=LABELS)
-    assert 0.4 < file.model.quality.value < 0.9
-    assert array.model.quality.value == pytest.approx(file.model.quality.value)
-    assert file.model.quality.rows == 40
+    assert 0.4 < file.model.qualities[0].value < 0.9
+    assert array.model.qualities[0].value == pytest.approx(file.model.qualities[0].value)
+    assert file.model.qualities[0].rows == 40
     assert msgspec.json.decode(msgspec.json.encode(file), type=type(file)) == file
     detector_models.coco(LABELS, tmp_path / "boxes.json", annotations=[])
     with pytest.raises(DataError, match=r"mAP@\[.5:.95\] is not defined on these rows and labels"):
@@ -53,7 +53,7 @@ def test_labels_that_are_there_twice_or_not_at_all(tmp_path):
     with pytest.raises(PlanError, match=r"task\.outputs\.boxes: model\.onnx has no output 'out_boxen'") as raised:
         loaded(tmp_path, 'head = "boxes"\noutputs = { boxes = "out_boxen" }', y=LABELS)
     assert "Did you mean out_boxes?" in raised.value.hint
-    assert loaded(tmp_path, 'head = "boxes"').model.quality is None
+    assert loaded(tmp_path, 'head = "boxes"').model.qualities == ()
 
 
 def test_the_whole_way_gives_what_cocos_own_evaluator_says(tmp_path):
@@ -75,4 +75,4 @@ def test_the_whole_way_gives_what_cocos_own_evaluator_says(tmp_path):
         evaluated.evaluate()
         evaluated.accumulate()
         evaluated.summarize()
-    assert found.model.quality.value == pytest.approx(evaluated.stats[0], abs=1e-6)
+    assert found.model.qualities[0].value == pytest.approx(evaluated.stats[0], abs=1e-6)

@@ -50,9 +50,9 @@ def test_the_operator_says_it(tmp_path):
     text = f'[model]\npath = "model.tflite"\n[data]\nevaluation = "rows.npz"\n{task}'
     (tmp_path / "edge.toml").write_text(text)
     found = load.load(plan.read(tmp_path / "edge.toml"), Store(tmp_path / "state"), Silent())[0]
-    assert found.model.quality.value == pytest.approx(1)
-    assert set(found.data.task.detector.outputs) == {"boxes", "classes", "scores", "count"}
-    roles = found.data.task.detector.outputs
+    assert found.model.qualities[0].value == pytest.approx(1)
+    assert set(found.data.tasks[0].detector.outputs) == {"boxes", "classes", "scores", "count"}
+    roles = found.data.tasks[0].detector.outputs
     (tmp_path / "edge.toml").write_text(
         f'{text}outputs = {{ boxes = "{roles["scores"]}", classes = "{roles["classes"]}", scores = "{roles["boxes"]}", count = "{roles["count"]}" }}\n'
     )

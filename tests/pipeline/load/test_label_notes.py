@@ -33,7 +33,7 @@ def test_one_hot_labels_are_classes(tmp_path):
         assert found.data.evaluation.y == plain.data.evaluation.y
         assert found.model == plain.model
     named = loaded(tmp_path, {"x": X, "y": ONE_HOT}, task='[task]\nkind = "classification"\n')
-    assert named.model.quality.value == plain.model.accuracy_ratio
+    assert named.model.qualities[0].value == plain.model.accuracy_ratio
     with pytest.raises(DataError, match="are rows of 4 zeros and ones, but the model has 3 classes"):
         loaded(tmp_path, {"x": X, "labels": np.eye(4)[CLASSES]})
     with pytest.raises(DataError, match=r"the labels are float64 of shape .80, 3., not one integer"):
@@ -46,7 +46,7 @@ def test_one_score_with_zeros_and_ones_is_a_binary_classifier(tmp_path):
     assert found.notes == (
         'The labels are 0 and 1, and an answer is one number: judged as [task] kind = "binary", by AUROC.',
     )
-    assert (found.data.task.kind, found.model.quality.value) == ("binary", 1.0)
+    assert (found.data.tasks[0].kind, found.model.qualities[0].value) == ("binary", 1.0)
     assert not found.model.classes
     for y in (true + 1, true * 0):
         with pytest.raises(DataError, match="has no classes to compare with") as raised:

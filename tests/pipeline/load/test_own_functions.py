@@ -28,7 +28,7 @@ def test_rows_of_every_set_are_preprocessed_and_labels_are_not(tmp_path):
     read = lambda rows: np.load(Store(tmp_path / "state").path(rows.inputs[0].artifact))  # noqa: E731
     assert np.array_equal(read(found.data.evaluation), X * 2)
     assert np.array_equal(read(found.data.calibration), (X[::-1] + 1) * 2)
-    assert found.model.quality.value == pytest.approx(
+    assert found.model.qualities[0].value == pytest.approx(
         np.abs(2 * X @ WEIGHTS - labels_of("regression")).mean(), rel=1e-4
     )
     again = loaded(tmp_path, 'kind = "regression"\npreprocess = "own:f"', code.replace("2", "3"))
@@ -43,8 +43,8 @@ def test_a_kind_is_judged_by_what_postprocess_gives(tmp_path):
     right, wrong = (
         loaded(tmp_path, task.format(name), code, y=labels_of("classification")) for name in ("more", "scores")
     )
-    assert right.model.quality.value > 0.8
-    assert wrong.model.quality.value < 0.2
+    assert right.model.qualities[0].value > 0.8
+    assert wrong.model.qualities[0].value < 0.2
     assert not right.model.classes
     with pytest.raises(DataError, match=r"the task's output is 'y', and the outputs are scores, more"):
         loaded(tmp_path, task.format("y"), code, y=labels_of("classification"))

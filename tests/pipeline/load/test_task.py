@@ -27,14 +27,14 @@ def read(folder, table):
 
 
 def test_the_first_metric_is_the_kinds_own(tmp_path):
-    found = read(tmp_path, 'kind = "regression"')
+    (found,) = read(tmp_path, 'kind = "regression"')
     assert (found.metric, found.title, found.higher_is_better, found.ratio) == (
         "mae",
         "mean absolute error",
         False,
         False,
     )
-    assert read(tmp_path, "") is None
+    assert read(tmp_path, "") == ()
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_what_no_task_has_is_refused(tmp_path, table, message, hint):
 def test_labels_of_every_form_reach_their_metric(tmp_path, kind, metric, least):
     y = labels_of(kind)
     found = loaded(tmp_path, f'kind = "{kind}"\nmetric = "{metric}"', x=X, y=y)
-    assert least < found.model.quality.value < 1
-    assert found.model.quality.rows == 80
+    assert least < found.model.qualities[0].value < 1
+    assert found.model.qualities[0].rows == 80
     assert found.model.classes == (kind == "classification")
     assert (found.model.accuracy_ratio is None) == (kind != "classification")
     if kind != "classification":
@@ -85,7 +85,7 @@ def test_the_output_is_the_one_that_the_plan_names(tmp_path):
     (tmp_path / "other").mkdir()
     one = loaded(tmp_path / "one", told.format("y"), more=True, x=X, y=y)
     other = loaded(tmp_path / "other", told.format("twice"), more=True, x=X, y=2 * y)
-    assert other.model.quality.value == pytest.approx(2 * one.model.quality.value, rel=1e-5)
+    assert other.model.qualities[0].value == pytest.approx(2 * one.model.qualities[0].value, rel=1e-5)
     with pytest.raises(PlanError, match=r"task\.output: model\.onnx has no output 'twyce'") as raised:
         loaded(tmp_path, told.format("twyce"), more=True, x=X, y=y)
     assert "Did you mean twice?" in raised.value.hint
@@ -93,7 +93,7 @@ def test_the_output_is_the_one_that_the_plan_names(tmp_path):
         tmp_path / "one", 'kind = "classification"\noutput = "twice"', more=True, x=X, y=np.eye(3)[y.argmax(1)]
     )
     assert classes.model.scored == 1
-    assert classes.model.accuracy_ratio == classes.model.quality.value > 0.8
+    assert classes.model.accuracy_ratio == classes.model.qualities[0].value > 0.8
     with pytest.raises(DataError, match="2 of them may be scores of classes") as asked:
         loaded(tmp_path / "one", "", more=True, x=X, y=y.argmax(1))
     assert 'kind = "classification", output = "y" (docs/tasks.md)' in asked.value.hint
@@ -127,7 +127,7 @@ def test_a_reconstruction_is_judged_by_the_rows_themselves(tmp_path):
     x[:, 3:] = 0
     x[::4, 3:] = 2
     found = loaded(tmp_path, 'kind = "reconstruction"', weights=weights, x=x, y=(np.arange(80) % 4 == 0).astype(int))
-    assert found.model.quality.value == 1
+    assert found.model.qualities[0].value == 1
     with pytest.raises(DataError, match=r"a row is \(6,\), and its answer \(3,\)"):
         loaded(tmp_path, 'kind = "reconstruction"', x=X, y=labels_of("embedding") % 2)
 
@@ -144,12 +144,12 @@ def test_a_metric_that_is_not_defined_is_refused(tmp_path):
 
 def test_a_task_without_labels_has_no_quality(tmp_path):
     found = loaded(tmp_path, 'kind = "regression"', x=X)
-    assert found.model.quality is None
-    assert found.data.task.metric == "mae"
+    assert found.model.qualities == ()
+    assert found.data.tasks[0].metric == "mae"
 
 
 def test_other_labels_of_the_same_rows_are_read_again(tmp_path):
     y = labels_of("regression")
     first = loaded(tmp_path, 'kind = "regression"', x=X, y=y)
     again = loaded(tmp_path, 'kind = "regression"', x=X, y=y + 1)
-    assert again.model.quality.value > first.model.quality.value + 0.5
+    assert again.model.qualities[0].value > first.model.qualities[0].value + 0.5

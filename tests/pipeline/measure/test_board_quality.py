@@ -59,7 +59,7 @@ def judged(tmp_path):
         answers = [npy(others.get(name, each)) for name, each in HERE.items()]
         sent.update({hashlib.sha256(each).hexdigest(): each for each in answers})
         experiment = experiment_of(
-            store=store, data=Data(evaluation=rows, task=task), session=SimpleNamespace(get=lambda sha256, _: sent[sha256]),
+            store=store, data=Data(evaluation=rows, tasks=(task,)), session=SimpleNamespace(get=lambda sha256, _: sent[sha256]),
             deployment=SimpleNamespace(evaluation_indices=put(np.arange(40))), plan=SimpleNamespace(folder=Path()),
         )  # fmt: skip
         candidate = SimpleNamespace(converted=converted, runtime="onnxruntime", label="this file")
@@ -72,27 +72,27 @@ def judged(tmp_path):
 def test_outputs_are_judged_together_by_the_names_of_the_model(judged):
     found = judged()
     assert found.doubts == ()
-    assert 0.4 < found.accuracy.quality.value < 0.9
+    assert 0.4 < found.accuracy.qualities[0].value < 0.9
     worse = judged(likely=1 - SCORES)
-    assert worse.accuracy.quality.value < found.accuracy.quality.value
+    assert worse.accuracy.qualities[0].value < found.accuracy.qualities[0].value
 
 
 @pytest.mark.parametrize("scores", [SCORES > 0, (SCORES * 200).astype("uint8"), SCORES.astype("float16")], ids=str)
 def test_numbers_of_any_type(judged, scores):
-    assert judged(likely=scores).accuracy.quality.value > 0.3
+    assert judged(likely=scores).accuracy.qualities[0].value > 0.3
 
 
 def test_an_output_that_is_not_there_leaves_no_quality_and_a_doubt(judged):
     wrong = judged(likely=SCORES * np.nan)
     assert (wrong.accuracy, [each.what for each in wrong.doubts]) == (None, ["answers that are not numbers"])
     other = judged(likely=SCORES[:, :3])
-    assert other.accuracy.quality is None
+    assert other.accuracy.qualities == ()
     assert other.doubts
 
 
 def test_boxes_in_a_wrong_order_are_a_doubt_that_says_so(judged):
     found = judged(boxes=BOXES[..., [2, 3, 0, 1]].copy())
-    assert found.accuracy.quality is None
+    assert found.accuracy.qualities == ()
     (doubt,) = [each for each in found.doubts if each.what == "no accuracy"]
     assert "have their right side left of their left one" in doubt.evidence
     assert "name another head" in doubt.remedy

@@ -62,10 +62,10 @@ def test_a_metric_that_cannot_be_computed_is_doubted_and_ends_nothing(sums):
     """Labels of another size, as those that a board's own number of answers would make of them."""
     task = Task(kind="regression", metric="mae", title="mean absolute error", higher_is_better=False, ratio=False)
     rows = msgspec.structs.replace(sums.data.evaluation, targets=kept(sums.store, numbers(12, 99)))
-    sums.data = msgspec.structs.replace(sums.data, evaluation=rows, task=task)
+    sums.data = msgspec.structs.replace(sums.data, evaluation=rows, tasks=(task,))
     found = sums.measured()
     (one,) = found.measurements
-    assert one.accuracy.quality is None
+    assert one.accuracy.qualities == ()
     assert [each for each in doubts(found) if "the task's metric cannot be computed" in each]
 
 

@@ -8,7 +8,7 @@ from pipeline import plan as plans
 from pipeline.store.files import unsealed
 
 RUNS = Path(__file__).parent / "older_runs"
-NAMES = ("schema-1-first", "schema-1-last", "schema-2", "schema-3", "schema-3-named", "schema-4")
+NAMES = ("schema-1-first", "schema-1-last", "schema-2", "schema-3", "schema-3-named", "schema-4", "schema-5")
 
 
 def unpacked(name, folder):

@@ -84,6 +84,7 @@ def test_a_given_file_keeps_its_name_and_role(tmp_path):
     assert given.label == "new.tflite (candidate) @ tflite_runtime"
 
 
+@pytest.mark.parametrize("name", [each for each in NAMES if each < "schema-5"])
 def test_one_input_and_one_output_become_tuples(plan):
     """What no older version kept stays empty."""
     before, (run, _) = written(plan), flow.latest(plan)
@@ -110,6 +111,31 @@ def test_one_input_and_one_output_become_tuples(plan):
     assert [each.artifact.sha256 for each in run.deployment.evaluation] == (
         [kept["artifact"]["sha256"]] if kept else []
     )
+
+
+def test_one_task_becomes_a_list_of_one(tmp_path):
+    """What was known of it is of the task without a name; a run without a task has an empty list."""
+    plan = unpacked("schema-5", tmp_path)
+    before, (run, _) = written(plan), flow.latest(plan)
+    (task,), (quality,) = run.loaded.data.tasks, run.loaded.model.qualities
+    assert (task.kind, task.metric, task.name) == ("multilabel", "f1", "")
+    assert (quality.value, quality.task) == (before["loaded"]["model"]["quality"]["value"], "")
+    for was, one in zip(before["converted"], run.converted, strict=True):
+        assert [(each.title, each.value, each.task) for each in one.agreement.alike] == [
+            (was["agreement"]["alike_title"], was["agreement"]["alike"], "")
+        ]
+    pairs = zip(before["measured"]["measurements"], run.measured.measurements, strict=True)
+    found = [(was["accuracy"], one.accuracy) for was, one in pairs if one.accuracy is not None]
+    assert len(found) == 2  # what lies between two passes answers no rows
+    for was, accuracy in found:
+        assert [each.value for each in accuracy.qualities] == [was["quality"]["value"]]
+    for was, one in zip(before["compared"]["comparisons"], run.compared.comparisons, strict=True):
+        (drop,) = one.metric_drops
+        assert (list(drop.drop), drop.method) == (was["metric_drop"], was["metric_method"])
+        assert (drop.detectable, drop.task) == (was["metric_detectable"], "")
+    assert not any(one.metric_drops for one in run.compared.steps)
+    older, _ = flow.latest(unpacked("schema-4", tmp_path / "older"))
+    assert (older.loaded.data.tasks, older.loaded.model.qualities) == ((), ())
 
 
 def test_a_model_that_no_runtime_could_read(tmp_path):
@@ -146,9 +172,9 @@ def test_it_is_judged_again_as_it_was(plan, name):
 
 
 def test_other_limits_judge_a_run_that_is_one_schema_old(tmp_path):
-    plan = unpacked("schema-4", tmp_path)
+    plan = unpacked("schema-5", tmp_path)
     text = plan.path.read_text()
-    plan.path.write_text(text.replace("size_bytes = 1_000_000", "size_bytes = 7_000"))
+    plan.path.write_text(text.replace("size_bytes = 1_000_000", "size_bytes = 500"))
     changed = plans.read(plan.path)
     assert flow.judge(*latest_of(changed)).outcome is Outcome.REGRESSED
 

@@ -55,7 +55,7 @@ def test_a_segmentation_recovers_from_its_maps():
         return float((each.predict(x, verbose=0).argmax(-1) == y)[y != 255].mean())
 
     pruned = compress.apply(model, "prune_channels", ratio=0.7, round_to=1).changed.model
-    context = context_of(model, Dataset(*maps(200)[:1], targets={"": maps(200)[1]}), task=task("segmentation"))
+    context = context_of(model, Dataset(*maps(200)[:1], targets={"": maps(200)[1]}), tasks=(task("segmentation"),))
     before = right(pruned)
     training.recover(pruned, Recover(epochs=8, batch_size=20, learning_rate=1e-2), context)
     assert right(pruned) > before + 0.01
@@ -106,13 +106,13 @@ def test_labels_go_to_their_outputs_by_name_alone():
 def test_the_plan_comes_before_the_file_and_the_file_before_the_task():
     model = regression("mae", fitted=False)
     assert losses_of(model, sizes()) == {"size": ("mean_absolute_error", 1.0)}
-    assert losses_of(model, sizes(), task=task("regression")) == {"size": ("mean_absolute_error", 1.0)}
+    assert losses_of(model, sizes(), tasks=(task("regression"),)) == {"size": ("mean_absolute_error", 1.0)}
     learn = TrainingTable(loss="huber", loss_weights={"size": 3.0})
     assert losses_of(model, sizes(), learn=learn) == {"size": ("huber", 3.0)}
     weighed = TrainingTable(loss_weights={"size": 0.5})
     assert losses_of(model, sizes(), learn=weighed) == {"size": ("mean_absolute_error", 0.5)}
     model.compiled = False
-    assert losses_of(model, sizes(), task=task("regression")) == {"size": ("mean_squared_error", 1.0)}
+    assert losses_of(model, sizes(), tasks=(task("regression"),)) == {"size": ("mean_squared_error", 1.0)}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_task_has_its_loss_and_whether_the_answers_are_logits_is_seen(
     model = keras.Model(x, keras.layers.Dense(units, activation=activation, name="out")(x))
     rows, classes, _ = numbers(100)
     data = Dataset(rows, targets={"": labels(classes)})
-    found = objective.prepare(model, HOW, context_of(model, data, task=task(kind))).labels
+    found = objective.prepare(model, HOW, context_of(model, data, tasks=(task(kind),))).labels
     assert [each.loss.name for each in found] == [name]
     if from_logits is None:
         assert found[0].loss.of is None
@@ -164,7 +164,7 @@ def test_a_model_that_was_trained_with_one_hot_rows_learns_the_numbers_of_classe
 def test_a_segmentation_has_a_loss_without_compiling():
     model, (x, y) = segmentation(fitted=False), maps(40)
     model.compiled = False
-    context = context_of(model, Dataset(x, targets={"": y}), task=task("segmentation"))
+    context = context_of(model, Dataset(x, targets={"": y}), tasks=(task("segmentation"),))
     (found,) = objective.prepare(model, HOW, context).labels
     assert (found.loss.name, found.loss.ignored) == ("sparse_categorical_crossentropy", 255)
     wanted = segmentation(fitted=False).evaluate(x, y, batch_size=40, verbose=0)

@@ -138,7 +138,7 @@ def test_a_lambda_is_not_run(tmp_path):
     model, kept = saved(tmp_path, _lambda())
     with pytest.raises(StageError, match="it is a lambda, which is code inside the model file"):
         training.check(model, HOW, Context(training=sizes(), compiled=kept))
-    found = objective.prepare(model, HOW, Context(training=sizes(), compiled=kept, task=task("regression")))
+    found = objective.prepare(model, HOW, Context(training=sizes(), compiled=kept, tasks=(task("regression"),)))
     assert [each.loss.name for each in found.labels] == ["mean_squared_error"]
     assert "is not restored, because it is a lambda" in found.notes[0]
 

@@ -141,7 +141,7 @@ def test_with_a_task_its_metric_is_that_of_the_ledger():
 
     def of(model, value):
         return msgspec.structs.replace(
-            model, quality=Quality(value=value, rows=9, statistic=artifact("kept", format="npz"))
+            model, qualities=(Quality(value=value, rows=9, statistic=artifact("kept", format="npz")),)
         )
 
     run = chain()
@@ -150,7 +150,7 @@ def test_with_a_task_its_metric_is_that_of_the_ledger():
         for one, value in zip(run.compressed.passes, (1.25, 1.25, 1.125), strict=True)
     )
     loaded = msgspec.structs.replace(
-        run.loaded, model=of(run.loaded.model, 1.0), data=msgspec.structs.replace(run.loaded.data, task=task)
+        run.loaded, model=of(run.loaded.model, 1.0), data=msgspec.structs.replace(run.loaded.data, tasks=(task,))
     )
     run = msgspec.structs.replace(
         run, loaded=loaded, compressed=msgspec.structs.replace(run.compressed, passes=passes, model=passes[-1].model)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from pipeline.records import Compared, Comparison, MetricLevel, Outcome, Quality, Task
+from pipeline.records import Compared, Comparison, MetricDrop, MetricLevel, Outcome, Quality, Task
 from pipeline.report.compose import view_of
 from tests.support.sample_run import artifact, measurement, run_of
 
@@ -14,7 +14,9 @@ def run(drop, *, reads_high=False):
     measured = []
     for variant in ("original", "compressed"):
         one = measurement(variant)
-        measured.append(msgspec.structs.replace(one, accuracy=msgspec.structs.replace(one.accuracy, quality=quality)))
+        measured.append(
+            msgspec.structs.replace(one, accuracy=msgspec.structs.replace(one.accuracy, qualities=(quality,)))
+        )
     levels = [
         MetricLevel(
             subject=one.subject, value=0.731, low=0.69, high=0.77, method="basic bootstrap", reads_high=reads_high
@@ -23,12 +25,12 @@ def run(drop, *, reads_high=False):
     ]
     comparison = Comparison(
         subject=measured[1].subject, baseline_subject=measured[0].subject, size_ratio=1, latency_ratio=1, latency_low=1,
-        latency_high=1, accuracy_drop_points=None, trusted=True, metric_drop=drop, metric_method="paired bootstrap",
-        metric_detectable=0.021,
+        latency_high=1, accuracy_drop_points=None, trusted=True,
+        metric_drops=(MetricDrop(drop=drop, method="paired bootstrap", detectable=0.021),),
     )  # fmt: skip
     compared = Compared(verdicts=(), comparisons=(comparison,), outcome=Outcome.PASS, levels=tuple(levels))
     found = run_of(tuple(measured), compared=compared)
-    data = msgspec.structs.replace(found.loaded.data, task=MAP)
+    data = msgspec.structs.replace(found.loaded.data, tasks=(MAP,))
     return msgspec.structs.replace(found, loaded=msgspec.structs.replace(found.loaded, data=data))
 
 
