@@ -1,6 +1,7 @@
 """Check the plan and the data against the model, in the child of a loader, and let the model answer the evaluation rows."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -83,7 +84,11 @@ def add(model: Model, runner: Runner, argument: Request, store: Store, tell: Tel
         data, tasks=tuple(_decided(each, answers, data, argument, model) for each in data.tasks)
     )
     answered = _answered(model, answers, data, argument)
-    notes = (*loaded.notes, *label_notes.of_boxes(data, argument.data.tasks, store))
+    of_labels = (
+        label_notes.of_boxes(data, argument.data.tasks, store),
+        label_notes.of_classes(data, model.outputs, store),
+    )
+    notes = tuple(itertools.chain(loaded.notes, *of_labels))
     return msgspec.structs.replace(loaded, data=data, model=answered, notes=notes)
 
 

@@ -42,12 +42,12 @@ def class_numbers(labels: Array, classes: int) -> Array:
         found: Array = labels.argmax(1)
         return found
     flat = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if flat.ndim != 1 or not (flat.dtype.kind in "iu" or np.array_equal(flat, np.rint(flat))):
+    whole = flat.dtype.kind in "iu" or (np.isfinite(flat).all() and np.array_equal(flat, np.rint(flat)))
+    if flat.ndim != 1 or not whole:
         raise Unfit(f"the labels are {shown(labels)}, not one class for each row", LABELS)
-    numbers = flat.astype(np.int64)
-    if numbers.size and (numbers.min() < 0 or numbers.max() >= classes):
+    if flat.size and (flat.min() < 0 or flat.max() >= classes):
         raise Unfit(
-            f"the labels run from {numbers.min()} to {numbers.max()}, but there are {classes} classes (0 to {classes - 1})",
+            f"the labels run from {int(flat.min())} to {int(flat.max())}, but there are {classes} classes (0 to {classes - 1})",
             "Number the classes as in training, from 0.",
         )
-    return numbers
+    return flat.astype(np.int64)

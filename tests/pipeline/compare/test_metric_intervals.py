@@ -98,7 +98,9 @@ def test_few_rows_do_not_prove_that_a_mean_average_precision_is_high_enough(rows
     value = metric_intervals.of_value(mean_average_precision(*drawn(1, rows=rows)), 0, ratio=True, draws=50)
     assert value.reads_high == (rows < 400)
     one = measurement()
-    case = Case(candidate=one, baseline=None, value=value, measured=Measured(measurements=(one,)), limits=LimitsTable())
+    case = Case(
+        candidate=one, baseline=None, value={"": value}, measured=Measured(measurements=(one,)), limits=LimitsTable()
+    )
     (verdict,) = by_value.judge(case, FLOOR, bound, higher_is_better=True)
     assert verdict.outcome == outcome
     assert ("reads high" in verdict.why) == (outcome == "INCONCLUSIVE")
@@ -110,7 +112,9 @@ def test_too_few_rows_for_an_interval_decide_nothing():
     errors = regression.mean_absolute_error(np.zeros((4, 1)), np.arange(4.0)[:, None])
     one = measurement()
     value = metric_intervals.of_value(errors, 0, ratio=False)
-    case = Case(candidate=one, baseline=None, value=value, measured=Measured(measurements=(one,)), limits=LimitsTable())
+    case = Case(
+        candidate=one, baseline=None, value={"": value}, measured=Measured(measurements=(one,)), limits=LimitsTable()
+    )
     (verdict,) = by_value.judge(case, CEILING, 100.0, higher_is_better=False)
     assert (verdict.outcome, verdict.low, verdict.high, verdict.change) == ("INCONCLUSIVE", None, None, 1.5)
     assert verdict.why == "there is no interval of fewer than 5 rows: give more evaluation rows"

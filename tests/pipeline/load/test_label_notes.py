@@ -68,3 +68,19 @@ def test_what_is_decided_of_a_detector(tmp_path):
         "No row has a box of 1 class (1, from 0): left out of the mean.",
         "mAP of 40 rows reads high: compare it only with mAP of the same rows.",
     )
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "told"),
+    [
+        ('kind = "classification"\nmetric = "f1"', np.arange(80) % 2, "1 class (2, from 0)"),
+        ('kind = "classification"\nmetric = "balanced_accuracy"', np.eye(3)[np.arange(80) % 2], "1 class (2, from 0)"),
+        ('kind = "classification"', np.arange(80) % 2, None),
+        ('kind = "classification"\nmetric = "f1"', np.arange(80) % 3, None),
+        ('kind = "multilabel"', np.arange(240).reshape(80, 3) % 2 * [1, 0, 1], "1 class (1, from 0)"),
+    ],
+)
+def test_classes_of_which_there_are_no_rows_are_said(tmp_path, task, labels, told):
+    found = loaded(tmp_path, {"x": X, "y": labels}, task=f"[task]\n{task}\n")
+    notes = [each for each in found.notes if each.startswith("No row has the label of")]
+    assert notes == ([f"No row has the label of {told}: what the model makes of them is not judged."] if told else [])

@@ -40,7 +40,7 @@ def judged(tmp_path):
     )
     converted = Converted(
         variant="original", format="onnx-fp32", artifact=put(np.zeros(1)), agreement=None, outputs=specs,
-        answers=tuple(put(each) for each in HERE.values()),
+        answers=tuple(put(each) for each in HERE.values()), source_answers=tuple(put(each) for each in HERE.values()),
     )  # fmt: skip
     detector = Detector(head="ssd", outputs=ROLES, picture=PICTURE)
     task = Task(
@@ -96,3 +96,12 @@ def test_boxes_in_a_wrong_order_are_a_doubt_that_says_so(judged):
     (doubt,) = [each for each in found.doubts if each.what == "no accuracy"]
     assert "have their right side left of their left one" in doubt.evidence
     assert "name another head" in doubt.remedy
+
+
+def test_what_the_board_answers_is_compared_with_the_model_in_the_terms_of_the_task(judged):
+    """Boxes of which the model is sure, matched by overlap and class."""
+    (same,) = judged().accuracy.alike
+    assert (same.title, same.value, same.task) == ("boxes as the model's (F1 at an IoU of 0.5)", 1, "")
+    (other,) = judged(kinds=np.where(np.arange(40)[:, None] < 20, KINDS, KINDS + 9)).accuracy.alike
+    sure = (SCORES >= 0.5).sum(1)
+    assert other.value == pytest.approx(sure[:20].sum() / sure.sum())

@@ -1,5 +1,6 @@
 """Each kind of task: labels as the field writes them, and a sentence on those that do not fit."""
 
+import contextlib
 import typing
 
 import msgspec
@@ -89,6 +90,9 @@ WRONG = {
     "no anomaly": ("reconstruction", SCORES[:, 0], TRUE * 0, "the labels are all the same"),
     "all alone": ("embedding", SCORES, np.arange(40), "no label is given twice"),
     "text": ("sequence", HEARD, SPOKEN.astype(float), "the labels are float64"),
+    "rows that belong to nothing": ("embedding", SCORES, np.where(TRUE, np.nan, 1.0), "not one class for each row"),
+    "an infinite class": ("classification", SCORES, np.where(TRUE, np.inf, 1.0), "not one class for each row"),
+    "a class that wraps": ("classification", SCORES, np.full(40, 2**63, np.uint64), "run from 9223372036854775808 to"),
     "silence": ("sequence", HEARD, SPOKEN * 0 - 1, "no label has a symbol"),
 }
 
@@ -132,3 +136,31 @@ def test_maps_of_numbers_that_are_no_classes(odd):
     answers[0, 0, 0] = odd
     with pytest.raises(Unfit, match="and are not classes"):
         value("segmentation", "mean_iou", answers, MAPS)
+
+
+FORMS = [(12,), (12, 1), (12, 3), (12, 4), (11,), (12, 0), (12, 5, 6), (12, 5, 6, 1), (12, 4, 2), (12, 4, 3), (12, 7)]
+ANSWERS = {
+    "classification": (12, 4), "binary": (12, 1), "multilabel": (12, 3), "regression": (12, 3), "segmentation": (12, 5, 6, 3),
+    "keypoints": (12, 4, 2), "reconstruction": (12,), "embedding": (12, 5), "sequence": (12, 7, 4),
+}  # fmt: skip
+
+
+def drawn_labels(random, shape):
+    values = random.normal(size=shape)
+    holes = np.where(random.random(shape) < 0.3, random.choice([np.nan, np.inf, -np.inf]), values)
+    whole = random.integers(random.choice([-1, 0]), random.choice([2, 3, 300]), shape)
+    return [values, holes, whole, whole > 0, whole.astype("f4"), np.full(shape, 2**63, "u8")][random.integers(6)]
+
+
+@pytest.mark.parametrize("kind", ONE_OUTPUT)
+@pytest.mark.filterwarnings("error")
+def test_labels_of_any_form_are_judged_or_refused(kind):
+    """Nothing but Unfit gets out, and no warning of numpy's."""
+    random, judged = np.random.default_rng(0), 0
+    for _ in range(250):
+        labels, answers = drawn_labels(random, FORMS[random.integers(len(FORMS))]), random.random(ANSWERS[kind])
+        for metric in KINDS[kind].METRICS:
+            with contextlib.suppress(Unfit):
+                value(kind, metric, answers, labels)
+                judged += 1
+    assert judged

@@ -115,6 +115,16 @@ def test_the_plan_comes_before_the_file_and_the_file_before_the_task():
     assert losses_of(model, sizes(), tasks=(task("regression"),)) == {"size": ("mean_squared_error", 1.0)}
 
 
+def test_each_of_several_outputs_learns_by_the_kind_of_its_own_task():
+    model = two_heads(fitted=False)
+    model.compiled = False
+    tasks = (task("regression", output="size", name="size"), task("classification", output="kind", name="kind"))
+    assert losses_of(model, two_labels(60), tasks=tasks) == {
+        "size": ("mean_squared_error", 1.0),
+        "kind": ("sparse_categorical_crossentropy", 1.0),
+    }
+
+
 @pytest.mark.parametrize(
     ("activation", "kind", "units", "labels", "name", "from_logits"),
     [
