@@ -7,6 +7,7 @@ import numpy as np
 from pipeline import units
 from pipeline.errors import DataError
 from pipeline.frameworks import Array
+from pipeline.safe_text import shortened
 
 LABELS, MAYBE_LABELS = "labels", "y"
 """Names of arrays that hold labels: `y` does unless there is `labels`, or it cannot be labels. A model may have an input named y."""
@@ -64,9 +65,10 @@ def check_named(names: Collection[str], unnamed: bool, weights: tuple[int, ...] 
         )
 
 
-def other_count(rows: int, labels: int, key: str) -> DataError:
+def other_count(rows: int, labels: int, key: str, name: str = "") -> DataError:
+    of = f" in '{shortened(name, 100)}'" if name else ""
     return DataError(
-        f"{key} has {units.counted(rows, 'row')} but {units.counted(labels, 'label')}",
+        f"{key} has {units.counted(rows, 'row')} but {units.counted(labels, 'label')}{of}",
         hint="Give one label for each row.",
     )
 

@@ -65,7 +65,10 @@ class Stage:
         check_counts({each: array.shape[0] for each, array in inputs.items()}, self.key)
         size_bytes = sum(row_bytes(each.shape, each.dtype) for each in (*inputs.values(), *([found] if found else ())))
         self._check_room(size_bytes)
-        columns = {each: self._column(each, array) for each, array in inputs.items()}
+        columns = {
+            each: self._column(each, array, finite=not each.startswith(data_labels.NAMED))
+            for each, array in inputs.items()
+        }
         return self._labelled(columns, found and self._column(name or "y", found, finite=False), rows, name)
 
     def _column(self, name: str, array: Whole, *, finite: bool = True) -> ColumnFile:
@@ -110,7 +113,8 @@ class Stage:
         files = {}
         for each, column in columns.items():
             column.flush()
-            if each not in (None, name) and not self.nonfinite:
+            labels_of_output = str(each).startswith(data_labels.NAMED)
+            if each not in (None, name) and not labels_of_output and not self.nonfinite:
                 column.writer.check_finite(str(each), self.key)
             files[each] = column.writer.done()
         labels = files.pop(name) if name is not None else files.pop(None, None)
@@ -266,6 +270,8 @@ def check_counts(rows: Mapping[str, int], key: str) -> None:
     """Raise DataError unless all columns have equally many rows."""
     (first, count), *others = rows.items() if rows else (("", 0),)
     for name, other in others:
+        if other != count and data_labels.is_no_input(name, key):
+            raise data_labels.other_count(count, other, key, name)
         if other != count:
             raise DataError(
                 f"{key} has {units.counted(count, 'row')} of '{shortened(first, 100)}' but {other:,} of '{shortened(name, 100)}'",

@@ -60,6 +60,7 @@ def _fitted(
     free = {each.name: each for each in inputs if each.name not in {*argument.constants, *argument.state}}
     for column in rows.inputs:
         _check_not_said(column.name, argument, key)
+        _check_no_output(column.name, free, argument, key)
     rows = _named(rows, free, argument.name, key, store)
     columns = []
     for column in rows.inputs:
@@ -147,6 +148,15 @@ def _check_not_said(name: str, argument: Request, key: str) -> None:
         raise DataError(
             f"the rows of {key} have '{shortened(name, 100)}', and model.{said} of the plan says what that input takes",
             hint=f"Leave it out of the rows, or out of [model] {said}.",
+        )
+
+
+def _check_no_output(name: str, free: Mapping[str, TensorSpec], argument: Request, key: str) -> None:
+    """Labels of an output are not called as the output alone: an input may be called so."""
+    if name not in free and any(name in (each.name, each.output) for each in argument.data.tasks):
+        raise DataError(
+            f"the rows of {key} have '{shortened(name, 100)}', which is an output of {argument.name}",
+            hint=f"Labels of an output are called {data_labels.NAMED}NAME: write {data_labels.NAMED}{shortened(name, 100)}.",
         )
 
 

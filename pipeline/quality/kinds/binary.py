@@ -22,7 +22,7 @@ def statistic(task: Task, answers: Array, labels: Array) -> Statistic:
     width = answers.size // max(1, len(answers))
     if width not in (1, 2):
         raise Unfit(f"the answers are {shown(answers)}, not one score or two", "Name another [task] kind.")
-    flat, true = answers.reshape(len(answers), width), class_numbers(labels, 2)
+    flat, true = answers.reshape(len(answers), width), class_numbers(labels, 2, LABELS)
     scores = flat[:, 0] if width == 1 else flat[:, 1].astype("f8") - flat[:, 0]
     if task.metric in ("accuracy", "f1"):
         chosen = probabilities(flat[:, 0]) >= task.threshold if width == 1 else scores > 0

@@ -31,8 +31,8 @@ def statistic(task: Task, answers: Array, labels: Array) -> Statistic:
     return (metrics.balanced_accuracy if task.metric == "balanced_accuracy" else metrics.f1)(numbers, chosen, classes)
 
 
-def class_numbers(labels: Array, classes: int) -> Array:
-    """Return the number of each row's class, (rows,), of such numbers or of one-hot rows."""
+def class_numbers(labels: Array, classes: int, hint: str = "") -> Array:
+    """Return the number of each row's class, (rows,), of such numbers or of one-hot rows. `hint`: of another kind, what its labels are."""
     if labels.ndim == 2 and labels.shape[1] == classes > 1:
         if not (np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all()):
             raise Unfit(
@@ -44,10 +44,10 @@ def class_numbers(labels: Array, classes: int) -> Array:
     flat = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     whole = flat.dtype.kind in "iu" or (np.isfinite(flat).all() and np.array_equal(flat, np.rint(flat)))
     if flat.ndim != 1 or not whole:
-        raise Unfit(f"the labels are {shown(labels)}, not one class for each row", LABELS)
+        raise Unfit(f"the labels are {shown(labels)}, not one number for each row", hint or LABELS)
     if flat.size and (flat.min() < 0 or flat.max() >= classes):
         raise Unfit(
             f"the labels run from {int(flat.min())} to {int(flat.max())}, but there are {classes} classes (0 to {classes - 1})",
-            "Number the classes as in training, from 0.",
+            hint or "Number the classes as in training, from 0.",
         )
     return flat.astype(np.int64)

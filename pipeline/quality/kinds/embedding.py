@@ -17,7 +17,7 @@ SETTINGS: frozenset[str] = frozenset()
 
 def statistic(task: Task, answers: Array, labels: Array) -> Statistic:
     check_rows(answers, labels)
-    numbers = class_numbers(labels, MOST_NUMBERS)
+    numbers = class_numbers(labels, MOST_NUMBERS, LABELS)
     if len(set(numbers.tolist())) == len(numbers):
         raise Unfit("no label is given twice, so that no row can find one of its own", LABELS)
     return embedding.recall_at(numbers, answers, 5 if task.metric == "recall@5" else 1)

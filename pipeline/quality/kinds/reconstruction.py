@@ -18,7 +18,7 @@ def statistic(task: Task, answers: Array, labels: Array) -> Statistic:  # noqa: 
         raise Unfit(
             f"the errors are {shown(answers)}, not one for each row", "Compare the answers with the rows first."
         )
-    true = class_numbers(labels, 2)
+    true = class_numbers(labels, 2, LABELS)
     if len(set(true.tolist())) < 2:
         raise Unfit("the labels are all the same, and AUROC needs both kinds of rows", LABELS)
     return ranking.auroc(true, answers)

@@ -101,6 +101,9 @@ def test_what_several_tasks_cannot_be(tmp_path, tables, message, hint):
     ("tables", "rows", "message", "hint"),
     [
         (Y + TWICE, {"x": X, "y": ROWS["labels.twice"]}, "has labels that name no output, and the plan has 2 tasks", "labels.y and labels.twice"),
+        (Y + TWICE, {"x": X, "twice": ROWS["labels.twice"]}, "have 'twice', which is an output of model.onnx", "write labels.twice"),
+        (Y + TWICE, ROWS | {"labels.y": ROWS["labels.y"][:79]}, "80 rows but 79 labels in 'labels.y'", "one label for each row"),
+        (Y + TWICE, ROWS | {"labels.y": ROWS["labels.y"] * np.nan}, "some labels are NaN or infinite .of the task 'y'", "Leave such rows out"),
         (Y + TWICE, ROWS | {"labels.why": X}, "has labels of 'why', and the model has no output of that name", "Its outputs are y, twice"),
         (Y + TWICE.replace("twice", "twyce"), ROWS, "no output 'twyce'", "Did you mean twice?"),
         (Y + TWICE, ROWS | {"labels.y": X}, r"the labels are float32 of shape \(6,\).*\(of the task 'y'\)", "the right number"),

@@ -72,7 +72,7 @@ WRONG = {
     "no scores": ("classification", SCORES[:, 0], CLASSES, "not scores of two classes or more"),
     "too large": ("classification", SCORES, CLASSES + 1, r"run from 1 to 4, but there are 4 classes \(0 to 3\)"),
     "two true": ("classification", SCORES, np.ones((40, 4)), "not each has a single 1"),
-    "parts of classes": ("classification", SCORES, CLASSES + 0.5, "not one class for each row"),
+    "parts of classes": ("classification", SCORES, CLASSES + 0.5, "not one number for each row"),
     "too few": ("classification", SCORES, CLASSES[:7], "40 rows of answers and 7 labels"),
     "three scores": ("binary", SCORES[:, :3], TRUE, "not one score or two"),
     "one kind": ("binary", SCORES[:, 0], np.ones(40, int), "needs both kinds of rows"),
@@ -90,8 +90,8 @@ WRONG = {
     "no anomaly": ("reconstruction", SCORES[:, 0], TRUE * 0, "the labels are all the same"),
     "all alone": ("embedding", SCORES, np.arange(40), "no label is given twice"),
     "text": ("sequence", HEARD, SPOKEN.astype(float), "the labels are float64"),
-    "rows that belong to nothing": ("embedding", SCORES, np.where(TRUE, np.nan, 1.0), "not one class for each row"),
-    "an infinite class": ("classification", SCORES, np.where(TRUE, np.inf, 1.0), "not one class for each row"),
+    "rows that belong to nothing": ("embedding", SCORES, np.where(TRUE, np.nan, 1.0), "not one number for each row"),
+    "an infinite class": ("classification", SCORES, np.where(TRUE, np.inf, 1.0), "not one number for each row"),
     "a class that wraps": ("classification", SCORES, np.full(40, 2**63, np.uint64), "run from 9223372036854775808 to"),
     "silence": ("sequence", HEARD, SPOKEN * 0 - 1, "no label has a symbol"),
 }
@@ -103,6 +103,14 @@ def test_labels_that_do_not_fit_are_said_to(name):
     with pytest.raises(Unfit, match=words) as raised:
         value(kind, next(iter(KINDS[kind].METRICS)), answers, labels)
     assert raised.value.hint.endswith((".", '"multilabel".'))
+
+
+@pytest.mark.parametrize("kind", ["binary", "reconstruction", "embedding"])
+@pytest.mark.parametrize("labels", [np.where(TRUE, np.nan, 1.0), TRUE - 1])
+def test_the_advice_is_that_of_the_kind(kind, labels):
+    with pytest.raises(Unfit) as raised:
+        value(kind, next(iter(KINDS[kind].METRICS)), SCORES[:, 0], labels)
+    assert raised.value.hint == KINDS[kind].LABELS
 
 
 def test_pixels_that_are_ignored():
