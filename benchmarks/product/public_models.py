@@ -4,7 +4,7 @@
 
 The models come from packages. Labels are certain because the rows were made from them: text lines that were drawn and turned, crops of
 which a package says that they are faces and that were pasted in a place. What is said of a case is printed with it. No labels are what
-another model answered, and none were found for sound that a package ships.
+another model answered. Sound is left out: these packages ship none.
 
 Each case is a written plan, and `edgepress run` on this machine as the board makes onnx-fp32 and onnx-int8 of the model, answers the rows, and
 judges int8 against fp32 on the same rows.

@@ -3,6 +3,7 @@
 Regression and reconstruction have no such number: pipeline/quality/signal.py says it in dB. A metric of the user's own needs labels.
 """
 
+import math
 from collections.abc import Callable
 
 import msgspec
@@ -13,6 +14,7 @@ from pipeline.quality.detection import mean_average_precision
 from pipeline.quality.embedding import correct_keypoints, cosine_similarity
 from pipeline.quality.kinds.detection import upright
 from pipeline.quality.kinds.keypoints import sizes_of
+from pipeline.quality.kinds.segmentation import MOST_CLASSES
 from pipeline.quality.statistic import Array, Floats, Quotient, Statistic, mean, plain
 from pipeline.quality.task import Outputs, Unfit, probabilities, scored_of
 from pipeline.records import Alike, Task
@@ -38,7 +40,8 @@ def between(task: Task, outputs: Outputs, exact: Outputs, picture: tuple[int, in
             return None
     except Unfit:
         return None
-    return None if found is None else Alike(title=title, value=plain(found), task=task.name)
+    value = math.nan if found is None else plain(found)
+    return Alike(title=title, value=value, task=task.name) if math.isfinite(value) else None
 
 
 def _classes(_: Task, answers: Array, exact: Array) -> Statistic | None:
@@ -56,9 +59,13 @@ def _decisions(task: Task, answers: Array, exact: Array) -> Statistic | None:
 def _maps(task: Task, answers: Array, exact: Array) -> Statistic | None:
     """The axis of classes is the shorter one of the second and the last."""
     if answers.ndim == 3:
-        if answers.dtype.kind != "f":
-            classes = int(max(exact.max(initial=1), answers.max(initial=1))) + 1
-            return segmentation.mean_iou(exact, answers, classes, None)
+        if answers.dtype.kind != "f" and answers.size:
+            low, high = min(int(exact.min()), int(answers.min())), max(int(exact.max()), int(answers.max()))
+            return (
+                segmentation.mean_iou(exact, answers, max(2, high + 1), None)
+                if 0 <= low <= high < MOST_CLASSES
+                else None
+            )
         right, chosen = ((probabilities(each) >= task.threshold).astype(np.int64) for each in (exact, answers))
         return segmentation.mean_iou(right, chosen, 2, None)
     if answers.ndim != 4:

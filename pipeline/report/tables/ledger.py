@@ -1,7 +1,7 @@
 """The ledger: what each pass of the chain did to the model, its accuracy, and its latency on the board."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from pipeline import units
 from pipeline.records import UNTRAINED, Comparison, Measurement, Model, PassReport, RunRecord, Step, quality_of
@@ -78,13 +78,13 @@ def table(run: RunRecord, trust: Trust) -> Table:
         title="Ledger of the passes",
         columns=(*COLUMNS, *qualities, *columns),
         lines=tuple(lines),
-        note=NOTE.format(quality=_sentence(metrics.values())) if lines else "",
+        note=NOTE.format(quality=_at_the_beginning(list(metrics.values()))) if lines else "",
     )
 
 
-def _sentence(metrics: Iterable[str]) -> str:
-    told = ", ".join(metrics)
-    return told[:1].upper() + told[1:]
+def _at_the_beginning(metrics: Sequence[str]) -> str:
+    """Return what begins a sentence: of several tasks the names are the user's, and stay as they are written."""
+    return f"{metrics[0][:1].upper()}{metrics[0][1:]}" if len(metrics) == 1 else "The metrics"
 
 
 def _qualities(model: Model, run: RunRecord) -> tuple[str, ...]:

@@ -136,13 +136,18 @@ def test_a_training_that_was_not_kept_is_found():
     assert not [each for each in view_of(chain()).findings if UNTRAINED in each.text]
 
 
-def test_with_a_task_its_metric_is_that_of_the_ledger():
-    task = Task(kind="regression", metric="mae", title="mean absolute error", higher_is_better=False, ratio=False)
+MAE = Task(kind="regression", metric="mae", title="mean absolute error", higher_is_better=False, ratio=False)
+
+
+def with_qualities(*tasks):
+    """A chain whose model has these tasks, and after each pass a metric of each that is a step larger than the one before it."""
 
     def of(model, value):
-        return msgspec.structs.replace(
-            model, qualities=(Quality(value=value, rows=9, statistic=artifact("kept", format="npz")),)
+        kept = artifact("kept", format="npz")
+        found = (
+            Quality(value=value * 10**place, rows=9, statistic=kept, task=each.name) for place, each in enumerate(tasks)
         )
+        return msgspec.structs.replace(model, qualities=tuple(found))
 
     run = chain()
     passes = tuple(
@@ -150,13 +155,25 @@ def test_with_a_task_its_metric_is_that_of_the_ledger():
         for one, value in zip(run.compressed.passes, (1.25, 1.25, 1.125), strict=True)
     )
     loaded = msgspec.structs.replace(
-        run.loaded, model=of(run.loaded.model, 1.0), data=msgspec.structs.replace(run.loaded.data, tasks=(task,))
+        run.loaded, model=of(run.loaded.model, 1.0), data=msgspec.structs.replace(run.loaded.data, tasks=tasks)
     )
     run = msgspec.structs.replace(
         run, loaded=loaded, compressed=msgspec.structs.replace(run.compressed, passes=passes, model=passes[-1].model)
     )
     table = view_of(run).table("ledger")
-    found = [cells(table, row) for row in range(4)]
+    return table.note, [cells(table, row) for row in range(4)]
+
+
+def test_with_a_task_its_metric_is_that_of_the_ledger():
+    note, found = with_qualities(MAE)
     assert [each["mean absolute error"] for each in found] == ["1", "1.25", "1.25", "1.125"]
     assert "accuracy" not in found[0]
-    assert "Mean absolute error: of the model on the host" in table.note
+    assert "Mean absolute error: of the model on the host" in note
+
+
+def test_with_several_tasks_each_has_a_column():
+    named = [msgspec.structs.replace(MAE, name=name) for name in ("age", "weight")]
+    note, found = with_qualities(*named)
+    assert [each["age: mean absolute error"] for each in found] == ["1", "1.25", "1.25", "1.125"]
+    assert [each["weight: mean absolute error"] for each in found] == ["10", "12.5", "12.5", "11.25"]
+    assert "The metrics: of the model on the host" in note
