@@ -87,27 +87,27 @@ def kept(case: Public, run: dict[str, Any], add: Any) -> list[str]:
     (drop,) = comparison["metric_drops"]
     middle, low, high = (100 * each for each in drop["drop"])
     rows = files["onnx-int8"]["rows"]
+    note = f"{task['title']} of {rows} rows; {case.labels}"
     for name, quality in files.items():
-        add(
-            f"{task['title']}, {name}",
-            round(100 * quality["value"], 2),
-            "%",
-            of=case.name,
-            note=f"{rows} rows; {case.labels}",
-        )
+        add(name, round(100 * quality["value"], 2), "%", of=case.name, note=note if name == "onnx-fp32" else "")
     add(
-        "int8 worse by", round(middle, 2), "points", of=case.name,
-        interval=(round(low, 2), round(high, 2)), interval_is="95 %",
-    )  # fmt: skip
-    verdicts = [f"{each['metric']} {each['limit']:g}: {each['outcome']}" for each in run["compared"]["verdicts"]]
-    for each in run["compared"]["verdicts"]:
-        add(
-            f"{each['metric']} {each['limit']:g} is PASS",
-            int(each["outcome"] == "PASS"),
-            "of 1",
-            of=case.name,
-            note=each["why"],
-        )
+        "int8 worse by",
+        round(middle, 2),
+        "points",
+        of=case.name,
+        interval=(round(low, 2), round(high, 2)),
+        interval_is="95 %",
+    )
+    judged = run["compared"]["verdicts"]
+    verdicts = [f"{each['metric']} {each['limit']:g}: {each['outcome']}" for each in judged]
+    why = "; ".join(f"{each['metric']}: {each['why']}" for each in judged if each["outcome"] != "PASS")
+    add(
+        "limits that int8 keeps",
+        sum(each["outcome"] == "PASS" for each in judged),
+        f"of {len(judged)}",
+        of=case.name,
+        note=why,
+    )
     shown = [f"{100 * files[each]['value']:.2f} %" for each in ("onnx-fp32", "onnx-int8")]
     return [
         case.name,

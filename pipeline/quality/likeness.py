@@ -3,7 +3,6 @@
 Regression and reconstruction have no such number: pipeline/quality/signal.py says it in dB. A metric of the user's own needs labels.
 """
 
-import math
 from collections.abc import Callable
 
 import msgspec
@@ -40,8 +39,7 @@ def between(task: Task, outputs: Outputs, exact: Outputs, picture: tuple[int, in
             return None
     except Unfit:
         return None
-    value = math.nan if found is None else plain(found)
-    return Alike(title=title, value=value, task=task.name) if math.isfinite(value) else None
+    return None if found is None else Alike(title=title, value=plain(found), task=task.name)
 
 
 def _classes(_: Task, answers: Array, exact: Array) -> Statistic | None:
