@@ -98,13 +98,13 @@ def kept(case: Public, run: dict[str, Any], add: Any) -> list[str]:
         interval=(round(low, 2), round(high, 2)),
         interval_is="95 %",
     )
-    judged = run["compared"]["verdicts"]
-    verdicts = [f"{each['metric']} {each['limit']:g}: {each['outcome']}" for each in judged]
-    why = "; ".join(f"{each['metric']}: {each['why']}" for each in judged if each["outcome"] != "PASS")
+    limits = run["compared"]["verdicts"]
+    verdicts = [f"{each['metric']} {each['limit']:g}: {each['outcome']}" for each in limits]
+    why = "; ".join(f"{each['metric']}: {each['why']}" for each in limits if each["outcome"] != "PASS")
     add(
         "limits that int8 keeps",
-        sum(each["outcome"] == "PASS" for each in judged),
-        f"of {len(judged)}",
+        sum(each["outcome"] == "PASS" for each in limits),
+        f"of {len(limits)}",
         of=case.name,
         note=why,
     )
