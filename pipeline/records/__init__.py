@@ -12,6 +12,8 @@ SCHEMA history (`RunRecord.schema`; it rises when a field changes its meaning or
 An older run is read by pipeline/records/migrations.py.
 """
 
+import msgspec
+
 from pipeline.records.artifact import Artifact as Artifact
 from pipeline.records.base import Record as Record
 from pipeline.records.base import Sha256 as Sha256
@@ -78,3 +80,6 @@ from pipeline.records.subject import Step as Step
 from pipeline.records.subject import Subject as Subject
 from pipeline.records.subject import file_of as file_of
 from pipeline.records.subject import subject_of as subject_of
+
+# msgspec learns a type when it is first read: two threads that read one for the first time, as conversions do, crash the process
+msgspec.json.Decoder(RunRecord)
