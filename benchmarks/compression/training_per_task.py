@@ -81,7 +81,7 @@ class Example:
         path.write_text(text)
         now = flow.run(plan.read(path), Silent(), until="convert")
         (found,) = (each for each in now.converted if (each.variant, each.format) == ("compressed", file))
-        return now.loaded.data.task.title, found.agreement.quality.value
+        return now.loaded.data.tasks[0].title, found.agreement.qualities[0].value
 
 
 def main() -> None:
