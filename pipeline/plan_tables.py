@@ -1,5 +1,6 @@
 """The tables of a plan, and what may stand in each."""
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,6 +14,14 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 CONTROL_FREE = r"^[^\x00-\x1f]*$"
 Text = Annotated[str, Meta(min_length=1, max_length=4000, pattern=CONTROL_FREE)]
 """A path or a name: nothing in it that no file and no board is called by."""
+TextOrMore = Annotated[str, Meta(min_length=1, max_length=4000)]
+"""As Text, where a list or a table may stand, too. `_check_text` has its pattern: msgspec 0.22 frees that of such a union twice, and crashes."""
+
+
+def _check_text(key: str, value: object) -> None:
+    """Raise ValueError for a TextOrMore that is no Text."""
+    if isinstance(value, str) and re.search(CONTROL_FREE, value) is None:
+        raise ValueError(f"{key} has a line break or another control character in it")
 
 
 Name = Annotated[str, Meta(min_length=1, max_length=1000, pattern=CONTROL_FREE)]
@@ -66,7 +75,7 @@ class MeasureTable(Table, frozen=True):
     threads: Threads | Annotated[tuple[Threads, ...], Meta(min_length=1, max_length=16)] = 1  # limits judge the first
     cpus: tuple[Annotated[int, Meta(ge=0, le=4095)], ...] = ()  # to be bound to; empty: `threads` of the fastest
     # those to measure, or "all" that this board can have; empty: the best that it can have for each kind of file
-    runtimes: tuple[Text, ...] | Text = ()
+    runtimes: tuple[Text, ...] | TextOrMore = ()
     launches: Annotated[int, Meta(ge=1, le=1000)] = 6  # fresh processes per file and runtime; 6 give a 95 % interval
     timed_seconds: Annotated[float, Meta(gt=0, le=3600)] = 0.3  # in each launch
     evaluation_rows: Annotated[int, Meta(ge=1)] | None = None  # on the board; None: all
@@ -88,6 +97,9 @@ class MeasureTable(Table, frozen=True):
     def thread_counts(self) -> tuple[int, ...]:
         """Each once; the first is what limits judge, the others are measured as well."""
         return (self.threads,) if isinstance(self.threads, int) else tuple(dict.fromkeys(self.threads))
+
+    def __post_init__(self) -> None:
+        _check_text("runtimes", self.runtimes)
 
 
 MOST_TASKS = 100
@@ -144,11 +156,16 @@ class TaskTable(Table, frozen=True):
 class TrainingTable(Table, frozen=True):
     """How passes that train learn from labels: docs/training.md."""
 
-    loss: Text | dict[Name, Text] | None = None  # of the output, or of each by its name; None: the compiled model's
+    loss: TextOrMore | dict[Name, Text] | None = (
+        None  # of the output, or of each by its name; None: the compiled model's
+    )
     loss_weights: dict[Name, Annotated[float, Meta(gt=0, le=1e6)]] = {}
     function: Text | None = None  # "module:function" next to the plan, which trains in place of edgepress's own loop
     augment: Text | None = None  # "module:function" next to the plan, which changes each batch
     class_weight: dict[Annotated[str, Meta(pattern=r"^[0-9]{1,6}$")], Annotated[float, Meta(ge=0, le=1e6)]] = {}
+
+    def __post_init__(self) -> None:
+        _check_text("loss", self.loss)
 
     @property
     def learns(self) -> bool:

@@ -60,7 +60,9 @@ def main() -> None:
             compare(add, "first answer of the agent", first_answer, given.other, given.repeats)
         compare_sizes(add, given.other)
         if given.demo:
-            compare(add, "the example", example_s, given.other, given.demo)
+            stages: dict[Path, list[dict[str, float]]] = {ROOT: [], given.other: []}
+            compare(add, "the example", functools.partial(example_s, stages=stages), given.other, given.demo)
+            say_stages(stages[ROOT], stages[given.other])
     print(f"load average at the end {os.getloadavg()[0]:.1f}")
 
 
@@ -98,15 +100,25 @@ def first_answer_s(checkout: Path, board: Target) -> float:
     return float(python(checkout, FIRST_ANSWER, json.dumps(msgspec.to_builtins(target))))
 
 
-def example_s(checkout: Path) -> float:
+def example_s(checkout: Path, stages: dict[Path, list[dict[str, float]]]) -> float:
+    """Return how long the example takes. `stages` gets what each of its stages takes, in s."""
     with tempfile.TemporaryDirectory() as folder:
         example = Path(folder) / "example"
         ignored = shutil.ignore_patterns(".edgepress", "out", "__pycache__")
         shutil.copytree(checkout / "examples/fashion_mnist", example, ignore=ignored)
         began = time.perf_counter()
-        run = [checkout / ".venv/bin/edgepress", "run", example / "edge.toml"]
-        subprocess.run(run, check=True, capture_output=True)
-        return time.perf_counter() - began
+        run = [checkout / ".venv/bin/edgepress", "run", example / "edge.toml", "--json"]
+        done = subprocess.run(run, check=True, capture_output=True)
+        took = time.perf_counter() - began
+        stages[checkout].append({each["stage"]: each["seconds"] for each in json.loads(done.stdout)["stages"]})
+        return took
+
+
+def say_stages(here: Sequence[dict[str, float]], there: Sequence[dict[str, float]]) -> None:
+    """Print the quickest of each stage: where a difference comes from."""
+    quickest = (tuple(min(each[stage] for each in side) for side in (here, there)) for stage in here[0])
+    words = (f"{stage} {ours:.1f} and {theirs:.1f} s" for stage, (ours, theirs) in zip(here[0], quickest, strict=True))
+    print(f"its stages, the quickest here and there: {', '.join(words)}", flush=True)
 
 
 def compare(add, what: str, measure: Callable[[Path], float], other: Path, repeats: int) -> None:

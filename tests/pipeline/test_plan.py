@@ -85,6 +85,9 @@ def test_two_brackets_for_one_and_lists_without(tmp_path):
 
 def test_values_of_another_kind(tmp_path):
     refused(tmp_path, '[model]\npath = "a\\nb.keras"\n', "model.path: it has a line break or another control character")
+    for table, key in (("measure", "runtimes"), ("training", "loss")):
+        broken = f'{MODEL}[{table}]\n{key} = "a\\u0001"\n'
+        refused(tmp_path, broken, f"{table}: {key} has a line break or another control character")
     refused(tmp_path, f'{MODEL}[limits]\naccuracy_drop_points = "1 %"\n', "'1 %' is not a number", "Give points")
     refused(tmp_path, MODEL.encode() + b"# \xe4\n", "its bytes are not UTF-8, from byte 28 on", "Save it as UTF-8.")
 
