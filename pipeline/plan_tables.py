@@ -19,7 +19,7 @@ TextOrMore = Annotated[str, Meta(min_length=1, max_length=4000)]
 
 
 def _check_text(key: str, value: object) -> None:
-    """Raise ValueError for a TextOrMore that is no Text."""
+    """Raise ValueError for a TextOrMore that Text would refuse."""
     if isinstance(value, str) and re.search(CONTROL_FREE, value) is None:
         raise ValueError(f"{key} has a line break or another control character in it")
 

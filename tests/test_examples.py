@@ -39,15 +39,15 @@ def test_the_metric_and_its_limit(name, tmp_path):
     assert said.returncode == 0, said.stderr
     record = json.loads(said.stdout)
     low, high = REACHES[name]
-    assert low < record["loaded"]["model"]["quality"]["value"] < high
+    assert low < record["loaded"]["model"]["qualities"][0]["value"] < high
     verdicts = [each for each in record["compared"]["verdicts"] if each["metric"] == "metric_drop"]
     assert {each["subject"]["format"] for each in verdicts} == {"tflite-int8", "onnx-int8"}
     assert {each["outcome"] for each in verdicts} == {"PASS"}
     measured = [each for each in record["measured"]["measurements"] if each["format"].endswith("int8")]
     for each in measured:  # the board answers what this host answers
-        assert each["accuracy"]["quality"]["value"] == pytest.approx(
+        assert each["accuracy"]["qualities"][0]["value"] == pytest.approx(
             next(
-                one["agreement"]["quality"]["value"]
+                one["agreement"]["qualities"][0]["value"]
                 for one in record["converted"]
                 if (one["variant"], one["format"]) == (each["variant"], each["format"])
             ),

@@ -59,6 +59,7 @@ def test_every_command_has_help(command):
     assert len(said.split("Options:")[0].split()) > 8  # it says what it does
 
 
+@pytest.mark.whole
 @pytest.mark.frameworks
 @pytest.mark.timeout(3000)  # some five minutes on a quiet machine, and more than twenty at a load of 15
 def test_make_demo():

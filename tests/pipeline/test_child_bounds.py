@@ -29,7 +29,9 @@ def helpers(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-@pytest.fixture(autouse=True, params=["started", pytest.param("forked", marks=pytest.mark.frameworks)])
+@pytest.fixture(
+    autouse=True, params=["started", pytest.param("forked", marks=[pytest.mark.frameworks, pytest.mark.whole])]
+)
 def forked(request, monkeypatch):
     """How the child begins: in an interpreter of its own, or forked where TensorFlow is imported already."""
     of_run = functools.partial(child.run, imports_tensorflow=request.param == "forked")

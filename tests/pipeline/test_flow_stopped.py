@@ -63,7 +63,7 @@ def test_ctrl_c_while_the_interpreter_ends_keeps_the_exit_code():
 
 
 @pytest.mark.parametrize("moment", ["load", "compress", "convert", "deploy", "measure"])
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.whole)])
 def test_stopped_at_any_moment_it_leaves_nothing_behind(plan, moment, kind, tmp_path):
     """The stage before has ended and its line is out: then Ctrl-C, in the middle of the next one."""
     plan.write_text(plan.read_text() + '[board]\nname = "virtual"\n')

@@ -1,6 +1,5 @@
 """The process that has imported TensorFlow: who gets a child of it, and that nothing of it stays."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import child, warm
+from pipeline import child, child_watch, warm
 from pipeline.errors import ChildError
 from pipeline.records import TensorSpec
 from tests.pipeline import child_helpers
@@ -31,14 +30,9 @@ def called(name, argument=ARGUMENT, tell=lambda *_: None):
     return child.run(getattr(child_helpers, name), argument, TensorSpec, tell, doing="trying", imports_tensorflow=True)
 
 
-def processes():
-    """Of the warm kind, whoever started them: (process, parent)."""
-    found = set()
-    for status in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if b"pipeline.warm_process" in status.read_bytes():
-                found.add(int(status.parent.name))
-    return found
+def started_by(process):
+    """Every process that it started, and those that they started."""
+    return child_watch.family(process) - {process}
 
 
 def gone(process, seconds=20):
@@ -110,21 +104,17 @@ def test_without_it_a_child_is_started(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("when", ["importing", "at work"])
-def test_a_killed_host_leaves_nothing(tmp_path, when):
-    before = processes()
+def test_a_killed_host_leaves_nothing(when):
     program = (
         "from tests.pipeline.test_warm import called\ncalled('sleeps', tell=lambda *_: print('asleep', flush=True))\n"
     )
-    host = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE)
-    until = time.monotonic() + 60
-    while not (mine := processes() - before) and time.monotonic() < until:
-        time.sleep(0.02)
-    if when == "at work":
-        assert host.stdout.readline() == b"asleep\n"
-        mine = processes() - before
-        assert len(mine) >= 2  # others test here, too
-    host.kill()
-    host.wait()
-    host.stdout.close()
-    parents = [each for each in mine if each == min(mine)]
-    assert all(gone(each) for each in (mine if when == "at work" else parents))
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE) as host:
+        if when == "at work":
+            assert host.stdout.readline() == b"asleep\n"
+            assert len(started_by(host.pid)) == 2
+        until = time.monotonic() + 60
+        while not (started := started_by(host.pid)) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert started
+        host.kill()
+    assert all(map(gone, started))

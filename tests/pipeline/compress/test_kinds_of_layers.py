@@ -82,12 +82,12 @@ def test_every_pass_over_every_kind_of_layer(empty):
     assert pruned.parameters_after < 0.85 * pruned.parameters_before
     learned = "'kind' learns from labels by sparse_categorical_crossentropy, with the weight 0.5; 'size' learns from labels by mean_squared_error"
     assert recovered.notes[0] == learned
-    assert recovered.model.quality.value < pruned.model.quality.value
+    assert recovered.model.qualities[0].value < pruned.model.qualities[0].value
     assert coded.container is not None
     assert coded.claims["kernels"] > 8
     assert aware.notes[0].startswith("lstm, gru: written out step by step")
     assert aware.claims["most_values_of_a_channel"] <= 255
-    assert aware.model.quality.value < 1.2 * now.loaded.model.quality.value + 0.05
+    assert aware.model.qualities[0].value < 1.2 * now.loaded.model.qualities[0].value + 0.05
 
     (file,) = (each for each in now.converted if each.variant == "compressed")
     runner = frameworks.Tflite(empty.store.path(file.artifact), "the int8 file")

@@ -55,7 +55,7 @@ def tried(folder, judging):
     data = Data(
         evaluation=Rows(inputs=(column,), y=None, rows=80),
         before=rows_before.drawn({"picture": folder / "picture.npy"}, 3, store),
-        task=Task(kind="regression", metric="mae", title="MAE", higher_is_better=False, ratio=False),
+        tasks=(Task(kind="regression", metric="mae", title="MAE", higher_is_better=False, ratio=False),),
     )
     request = end_to_end.Request(
         root=str(store.root), scratch=str(folder / "scratch"), folder=str(folder / "plan"),

@@ -49,43 +49,46 @@ AT_THE_INPUT = {
 ON_IMAGES = {
     "PReLU": alpha,
     "ELU": lambda: layers.ELU(0.5),
-    "elu in a convolution": lambda: conv(activation="elu"),
-    "elu of keras.ops": lambda: ops.elu,
-    "elu, called twice": lambda: twice(layers.Activation("elu")),
-    "selu": lambda: layers.Activation("selu"),
     "gelu": lambda: conv(activation="gelu"),
-    "gelu of keras.ops": lambda: ops.gelu,
-    "gelu, exact": lambda: lambda x: ops.gelu(conv(activation=None)(x), approximate=False),
     "hard-swish": lambda: conv(activation="hard_silu"),
-    "hard-swish of keras.ops": lambda: ops.hard_silu,
     "hard_sigmoid": lambda: layers.Activation("hard_sigmoid"),
     "silu of keras.ops": lambda: ops.silu,
     "SeparableConv2D": lambda: layers.SeparableConv2D(8, 3, strides=2, padding="same"),
     "Conv2D in groups": lambda: conv(groups=2),
-    "Conv2D in groups, normalised": lambda: lambda x: normalised(conv(groups=2, activation=None)(x)),
-    "Conv2D, a group for each channel": lambda: conv(16, groups=8),
     "Conv2DTranspose": lambda: layers.Conv2DTranspose(6, 3, strides=2, padding="same", activation="relu"),
-    "UpSampling2D": lambda: layers.UpSampling2D(2),
     "UpSampling2D, bilinear": lambda: layers.UpSampling2D(2, interpolation="bilinear"),
     "Resizing": lambda: layers.Resizing(6, 5),
-    "Resizing, nearest": lambda: layers.Resizing(12, 10, interpolation="nearest"),
     "pad": lambda: lambda x: ops.pad(x, ((0, 0), (1, 1), (2, 0), (0, 0))),
     "GlobalAveragePooling2D": lambda: layers.GlobalAveragePooling2D(keepdims=True),
-    "GlobalMaxPooling2D": lambda: layers.GlobalMaxPooling2D(keepdims=True),
     "with an array": lambda: lambda x: (x - ops.convert_to_tensor(ARRAY)) * ARRAY[::-1],
     "mean": lambda: lambda x: ops.mean(x, axis=(1, 2), keepdims=True),
+    "Maximum": lambda: lambda x: layers.Maximum()([x, conv(activation=None)(x)]),
+    "with a number": lambda: lambda x: 0.75 * x + 1.0 - ops.minimum(x, 2.0),
+    "GroupNormalization": lambda: layers.GroupNormalization(2, **drawn_affine()),
+    "LayerNormalization of pixels": lambda: layers.LayerNormalization(**drawn_affine()),
+}  # fmt: skip
+
+MORE_ON_IMAGES = {
+    "elu in a convolution": lambda: conv(activation="elu"),
+    "elu of keras.ops": lambda: ops.elu,
+    "elu, called twice": lambda: twice(layers.Activation("elu")),
+    "selu": lambda: layers.Activation("selu"),
+    "gelu of keras.ops": lambda: ops.gelu,
+    "gelu, exact": lambda: lambda x: ops.gelu(conv(activation=None)(x), approximate=False),
+    "hard-swish of keras.ops": lambda: ops.hard_silu,
+    "Conv2D in groups, normalised": lambda: lambda x: normalised(conv(groups=2, activation=None)(x)),
+    "Conv2D, a group for each channel": lambda: conv(16, groups=8),
+    "UpSampling2D": lambda: layers.UpSampling2D(2),
+    "Resizing, nearest": lambda: layers.Resizing(12, 10, interpolation="nearest"),
+    "GlobalMaxPooling2D": lambda: layers.GlobalMaxPooling2D(keepdims=True),
     "Average": lambda: lambda x: layers.Average()([x, conv()(x), conv()(x)]),
     "Add, three": lambda: lambda x: layers.Add()([x, conv()(x), conv()(x)]),
     "Multiply, three": lambda: lambda x: layers.Multiply()([x, conv()(x), conv()(x)]),
-    "Maximum": lambda: lambda x: layers.Maximum()([x, conv(activation=None)(x)]),
     "Minimum": lambda: lambda x: ops.minimum(x, conv(activation=None)(x)),
-    "with a number": lambda: lambda x: 0.75 * x + 1.0 - ops.minimum(x, 2.0),
     "split": lambda: lambda x: ops.multiply(*ops.split(conv(16)(x), 2, axis=-1)),
     "transpose": lambda: lambda x: ops.transpose(x, (0, 2, 1, 3)),
     "GaussianNoise": lambda: layers.GaussianNoise(0.1),
-    "GroupNormalization": lambda: layers.GroupNormalization(2, **drawn_affine()),
     "GroupNormalization of each channel": lambda: layers.GroupNormalization(-1, scale=False, center=False),
-    "LayerNormalization of pixels": lambda: layers.LayerNormalization(**drawn_affine()),
 }  # fmt: skip
 
 
@@ -192,6 +195,7 @@ MORE_MASKED = {
 NETS = {
     "at the input": ((8, 8, 3), lambda: lambda x: x, AT_THE_INPUT),
     "on images": ((8, 8, 3), conv, ON_IMAGES),
+    "on images, more": ((8, 8, 3), conv, MORE_ON_IMAGES),
     "on images, apart": ((8, 8, 3), conv, SECOND_PRELU),
     "on sequences": ((8, 4), lambda: layers.Conv1D(8, 3, padding="same", activation="relu"), ON_SEQUENCES),
     "recurrent": ((4, 4), lambda: lambda x: x, RECURRENT),
@@ -207,7 +211,7 @@ NETS = {
 }
 """Shape of a row, what comes first, and kinds of layers, each with a head of its own: one file has them all."""
 
-LONG = {"recurrent, more", "on tokens, masked, more", "in three dimensions, more"}
+LONG = {"on images, more", "recurrent, more", "on tokens, masked, more", "in three dimensions, more"}
 """Converted with --whole only: a minute each."""
 
 KINDS = [

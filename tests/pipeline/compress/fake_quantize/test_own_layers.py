@@ -13,7 +13,13 @@ from tests.pipeline.compress.fake_quantize.nets import at_the_input, rows_of
 pytestmark = pytest.mark.frameworks
 
 
-@keras.saving.register_keras_serializable("tests")
+@pytest.fixture(autouse=True)
+def known():
+    """Keras opens files with them, here alone."""
+    with keras.saving.custom_object_scope({each.__name__: each for each in (Words, Block)}):
+        yield
+
+
 class Words(layers.Layer):
     """Words and their positions, as keras.io has it."""
 
@@ -34,7 +40,6 @@ class Words(layers.Layer):
         return super().get_config() | self.kept
 
 
-@keras.saving.register_keras_serializable("tests")
 class Block(layers.Layer):
     """The encoder block of keras.io's examples."""
 
