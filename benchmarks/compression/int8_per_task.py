@@ -7,6 +7,7 @@ get the same calibration rows: tf.lite's converter with a representative data se
 channel) on the same onnx-fp32 file. A net with a state has no plain call that would calibrate it.
 """
 
+import contextlib
 import os
 import shutil
 import sys
@@ -25,6 +26,7 @@ from benchmarks._support.results import ROOT, results
 from pipeline import flow, frameworks, plan
 from pipeline.progress import Silent
 from pipeline.quality import judge
+from pipeline.store import Store
 
 TASKS = ("regression", "anomaly", "segmentation", "detection", "keyword_stream")
 PARTS = ("model", "task", "data")  # of an example's plan: the rest is about boards
@@ -77,7 +79,8 @@ def metric(now: flow.Run, path: Path, format_name: str) -> float:
     (given,) = runner.inputs
     answers = [runner.run({given.name: np.asarray(row)[None]}) for row in rows]
     named = _by_name(runner, answers, model)
-    return judge.qualities(data.tasks, named, data.evaluation, store, path.parent)[0].value
+    with contextlib.closing(Store(store.root)) as own:  # that of the run is closed
+        return judge.qualities(data.tasks, named, data.evaluation, own, path.parent)[0].value
 
 
 def _by_name(runner: frameworks.Runner, answers: list[Any], model: Any) -> dict[str, np.ndarray]:

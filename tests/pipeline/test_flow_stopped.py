@@ -16,6 +16,8 @@ from targets.folders import cache_folder
 from tests.support.commands import EDGEPRESS
 from tests.support.processes import eventually, leftovers, processes_with
 
+MOMENTS = ("load", "compress", "convert", "deploy", "measure")
+
 pytestmark = pytest.mark.frameworks
 
 
@@ -62,8 +64,14 @@ def test_ctrl_c_while_the_interpreter_ends_keeps_the_exit_code():
     assert (done.returncode, "Traceback" in done.stderr) == (130, False), done.stderr
 
 
-@pytest.mark.parametrize("moment", ["load", "compress", "convert", "deploy", "measure"])
-@pytest.mark.parametrize("kind", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.whole)])
+@pytest.mark.parametrize(
+    ("moment", "kind"),
+    [
+        *[(moment, signal.SIGINT) for moment in MOMENTS],
+        ("compress", signal.SIGTERM),
+        *[pytest.param(moment, signal.SIGTERM, marks=pytest.mark.whole) for moment in MOMENTS if moment != "compress"],
+    ],
+)
 def test_stopped_at_any_moment_it_leaves_nothing_behind(plan, moment, kind, tmp_path):
     """The stage before has ended and its line is out: then Ctrl-C, in the middle of the next one."""
     plan.write_text(plan.read_text() + '[board]\nname = "virtual"\n')
