@@ -26,6 +26,7 @@ from pipeline.frameworks.types import KerasCallback, KerasModel, Logs
 
 KEY = "training.function"
 FOLDER = "function"
+OURS = "edgepress>"  # what Keras knows our layers by
 GIVEN = ("epochs", "callbacks", "batch_size", "learning_rate", "seed", "teacher", "resume")
 """What it is called with, after the model and the rows, as far as it has arguments of these names."""
 NEEDED = ("epochs", "callbacks")
@@ -112,7 +113,9 @@ def _arguments(function: PlanFunction, how: Recover, context: Context, model: Ke
 
 
 def _architecture(model: KerasModel) -> dict[str, str]:
-    """Return what each layer is, and the calls, as text; without what a training may switch: which layers learn."""
+    """Return what each layer is, and the calls, as text; without what a training may switch, which layers learn, and the factors that
+    our own callback puts into rounded kernels at its end.
+    """
     config = _plain(model.get_config())
     layers = {str(each.get("name")): each for each in config.get("layers", ()) if isinstance(each, dict)}
     rest = {key: value for key, value in config.items() if key != "layers"}
@@ -121,7 +124,11 @@ def _architecture(model: KerasModel) -> dict[str, str]:
 
 def _plain(config: Any) -> Any:
     if isinstance(config, Mapping):
-        return {key: _plain(each) for key, each in config.items() if key != "trainable"}
+        rounded = str(config.get("registered_name", "")).startswith(OURS)
+        found = {key: _plain(each) for key, each in config.items() if key != "trainable"}
+        if rounded and isinstance(found.get("config"), dict):
+            found["config"].pop("factor", None)
+        return found
     return [_plain(each) for each in config] if isinstance(config, list | tuple) else config
 
 

@@ -16,6 +16,7 @@ from pipeline.compress.sparsity.schedules import Schedule
 from pipeline.compress.training import by_function, compiled, objective
 from pipeline.errors import EdgepressError, PlanError, PromiseError, StageError
 from pipeline.plan_tables import TrainingTable
+from tests.support.tiny_model import rows, tiny_model
 from tests.support.trained_models import numbers, regression, sizes, two_heads, two_labels
 
 pytestmark = pytest.mark.frameworks
@@ -100,6 +101,20 @@ def fit(model, rows, epochs, callbacks, teacher, seed, resume, **more):
     saw["length"] = int(data.cardinality())
     saw["orders"] = [np.concatenate([x[:, 0] for x, _, _ in data.as_numpy_iterator()]) for _ in range(2)]
 """
+
+
+def test_a_factor_that_ends_up_in_its_kernel_is_no_change_of_the_model(tmp_path):
+    """As a normalisation that was folded into a convolution has one: the callback of fake quantization puts it in at the end."""
+    import keras
+
+    model, (x, y) = tiny_model(), rows(300, 1)
+    model.get_layer("norm").moving_variance.assign(np.full(8, 60.0**2, np.float32))
+    data = Dataset(x, y)
+    context = context_of(tmp_path, model, data, FIT.format(loss='"sparse_categorical_crossentropy"'), calibration=data)
+    settings = quantize_aware.Settings(recover=HOW)
+    found = apply_pass("quantize_aware", quantize_aware, model, settings, context, FORMATS["keras"]).changed
+    assert isinstance(found.model, keras.Model)
+    assert "factor" not in found.model.get_layer("stem").get_config()
 
 
 def test_what_the_function_gets(tmp_path):
