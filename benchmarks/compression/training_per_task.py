@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/compression/training_per_task.py [--only regression ...] [--seeds 1 2 3]
 
-The models are those of examples/ that a plan can train. Plain training is `model.fit` with Adam at one learning rate, called by [training]
+The models are those of examples/ that a plan can train. Plain training is `model.fit` with Adam and the schedule that our passes have, called by [training]
 function: of the whole model, which is quantized after it, against quantize_aware; and of the model without a quarter of its channels,
 against recover with the model before as a teacher. Both have the same epochs, rows, batches, first learning rate and seed, and keep the
 weights that are better on the rows held out. The detector has no loss by name: its own function trains on both sides, and there is
@@ -30,14 +30,18 @@ PLAIN = """
 def fit(model, rows, epochs, callbacks, batch_size, learning_rate):
     import keras
 
-    model.compile(keras.optimizers.Adam(learning_rate), {loss})
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * -(-len(rows) // batch_size)) if {decay} else learning_rate
+    model.compile(keras.optimizers.Adam(rate), {loss})
     model.fit(rows.dataset(batch_size){both}, epochs=epochs, callbacks=callbacks, verbose=0)
 """
+DECAY = True  # as our passes let it; False: a constant rate, which learns more where epochs are few
 MSE, CLASSES = '"mse"', "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
 PLAIN_OF = {
-    "regression": PLAIN.format(loss=MSE, both=""),
-    "anomaly": PLAIN.format(loss=MSE, both=".map(lambda x: (x, x))"),  # it has no labels: its rows are what it restores
-    "segmentation": PLAIN.format(loss=CLASSES, both=""),
+    "regression": PLAIN.format(loss=MSE, both="", decay=DECAY),
+    "anomaly": PLAIN.format(
+        loss=MSE, both=".map(lambda x: (x, x))", decay=DECAY
+    ),  # it has no labels: its rows are what it restores
+    "segmentation": PLAIN.format(loss=CLASSES, both="", decay=DECAY),
     "detection": None,  # train:fit of the example
 }
 EPOCHS = {"regression": 5, "anomaly": 5, "segmentation": 2, "detection": 2}
