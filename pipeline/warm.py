@@ -75,7 +75,7 @@ class _Warm(NamedTuple):
     started_in: tuple[int, Path, dict[str, str]]  # process, folder, environment: of no use in others
 
 
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()  # a second Ctrl-C ends everything, also where this thread is just starting a child
 _warm: _Warm | None = None
 _former: list[subprocess.Popen[bytes]] = []  # of other environments: each ends after its last child
 
@@ -86,37 +86,43 @@ def fork(request: Request, given: int, log: int, answer: int, environment: dict[
     Blocks until the child runs, START_S at most. `environment` is the child's, but for the memory that it may take.
     """
     for _ in range(2):  # it may end, with nothing to do, just as it is given something
+        used = None
         status, theirs = os.pipe()
         try:
             try:
                 with _LOCK:
-                    socket.send_fds(
-                        _started(environment).control, [msgspec.json.encode(request)], [given, log, answer, theirs]
-                    )
-            except OSError:
-                stop()
-                os.close(status)
-                continue
+                    used = _started(environment)
+                    socket.send_fds(used.control, [msgspec.json.encode(request)], [given, log, answer, theirs])
             finally:
                 os.close(theirs)
             found = _forked(status)
+        except OSError:
+            found = None
         except BaseException:  # Ctrl-C: what it has been given must not begin after us
-            stop()
+            _end(used)
             os.close(status)
             raise
         if found is not None:
             return found
         os.close(status)
-        stop()
+        _end(used)
     return None
 
 
 def stop() -> None:
     """End the warm process, and with it its children."""
-    global _warm
+    _end(_warm)
+
+
+def _end(ended: _Warm | None) -> None:
+    """End this one: another thread may have started the next one already, which stays."""
+    global _warm  # noqa: PLW0603 - one for this process
+    if ended is None:
+        return
     with _LOCK:
-        ended, _warm = _warm, None
-    if ended is not None and ended.started_in[0] == os.getpid():
+        if _warm is ended:
+            _warm = None
+    if ended.started_in[0] == os.getpid():
         ended.control.close()
         ended.process.kill()
         ended.process.wait()

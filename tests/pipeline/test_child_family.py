@@ -2,7 +2,6 @@
 
 import errno
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from pipeline.child_watch import Bounds
 from pipeline.errors import OS_HINTS, ChildError, StageError
 from pipeline.records import TensorSpec
 from tests.pipeline import child_helpers
+from tests.support.processes import gone
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,18 +25,6 @@ def helpers(monkeypatch):
 def called(name, argument, limits):
     argument = TensorSpec(name=str(argument[0]), shape=(), dtype=argument[1])
     return child.run(getattr(child_helpers, name), argument, TensorSpec, lambda *_: None, doing="trying", limits=limits)
-
-
-def is_gone(process):
-    """Ended; it may wait for its new parent to take note of it."""
-    for _ in range(200):
-        try:
-            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except FileNotFoundError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @pytest.mark.parametrize(
@@ -54,7 +42,7 @@ def test_what_is_in_a_session_of_its_own(tmp_path, how, limits, says):
     else:
         called("starts", (tmp_path / "pid", how), limits)
     if (tmp_path / "pid").exists():  # it may be ended for its memory before
-        assert is_gone(int((tmp_path / "pid").read_text()))
+        assert gone(int((tmp_path / "pid").read_text()))
 
 
 def test_a_family_is_a_session_and_its_children():

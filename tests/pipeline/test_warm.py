@@ -14,6 +14,7 @@ from pipeline import child, child_watch, warm
 from pipeline.errors import ChildError
 from pipeline.records import TensorSpec
 from tests.pipeline import child_helpers
+from tests.support.processes import gone
 
 pytestmark = pytest.mark.frameworks
 ROOT = Path(__file__).parents[2]
@@ -33,18 +34,6 @@ def called(name, argument=ARGUMENT, tell=lambda *_: None):
 def started_by(process):
     """Every process that it started, and those that they started."""
     return child_watch.family(process) - {process}
-
-
-def gone(process, seconds=20):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except FileNotFoundError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_children_have_it_imported_and_share_one_parent():
@@ -118,3 +107,19 @@ def test_a_killed_host_leaves_nothing(when):
         assert started
         host.kill()
     assert all(map(gone, started))
+
+
+def test_one_that_another_thread_has_started_since_stays():
+    first = called("parent_and_modules").name
+    dead = warm._warm
+    dead.process.kill()
+    dead.process.wait()
+    second = called("parent_and_modules").name
+    warm._end(dead)
+    assert called("parent_and_modules").name == second != first
+
+
+def test_a_second_ctrl_c_while_a_child_is_being_started_ends_it():
+    with warm._LOCK:  # the signal comes in the thread that holds it
+        child.kill_all()
+    assert warm._warm is None

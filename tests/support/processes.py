@@ -37,3 +37,15 @@ def leftovers(root):
     """What lies in the board's tmp folder, and processes that run from its root."""
     tmp = Path(root) / "tmp"
     return [*(tmp.iterdir() if tmp.exists() else []), *processes_with(str(root))]
+
+
+def gone(process, seconds=20.0):
+    """Whether it has ended, or ends in time; it may wait for its new parent to take note of it."""
+
+    def ended():
+        try:
+            return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except FileNotFoundError:
+            return True
+
+    return eventually(ended, seconds)
