@@ -57,8 +57,18 @@ class Conversation:
                     hint=f"Remove {root}/agents on the board, then run again.",
                 )
         except BaseException:
-            self._channel.close()
+            self._end_boot()
             raise
+
+    def _end_boot(self) -> None:
+        """Close the channel. An agent that has all it needs is first let to install itself and to end with its input: a virtual board
+        and this machine kill what runs there when the channel is closed, and half of an agent would be left.
+        """
+        try:
+            if self.agent_sent_bytes:
+                self._channel.finish(deadlines.FINISH_S)
+        finally:
+            self._channel.close()
 
     def _boot(self, python: str, root: str, wait: Wait) -> None:
         data, self.agent_sha256 = bundle.bundle()

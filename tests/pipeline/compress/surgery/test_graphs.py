@@ -184,7 +184,9 @@ def test_custom_layers(monkeypatch):
         def call(self, x):
             return x * self.factor[0]
 
-    monkeypatch.setitem(keras.saving.get_custom_objects(), "Twice", Twice)  # for this test: others look at what is not known
+    monkeypatch.setitem(
+        keras.saving.get_custom_objects(), "Twice", Twice
+    )  # for this test: others look at what is not known
     given = image()
     model = keras.Model(given, classes(conv(16)(Twice(name="twice")(conv(16, name="stays")(given)))))
     assert check(model, shrinks_to=0.9).get_layer("stays").filters == 16
