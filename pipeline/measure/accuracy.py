@@ -45,6 +45,7 @@ class AccuracyFound(NamedTuple):
 
 
 NO_ANSWERS = AccuracyFound()
+SETTLED = "A limit judges the task's metric, which is computed from labels and from these answers: what is dead counts there as it is."
 NO_ROOM = re.compile(r"bytes free|No space left")  # as device_agent/files/layout.py says it, and Linux
 
 
@@ -74,8 +75,12 @@ def accuracy_of(experiment: Experiment, candidate: Candidate, answer: Answer) ->
             return AccuracyFound(doubts=tuple(wrong[:1]))
         doubts = [doubt for one in judged for doubt in one.doubts]
         found, doubt = kept.judged()
+        settled = kept.settled(found)
+        dead = [
+            _dead(each, settled=one.place in settled) for one in judged for each in one.signal if signal.sentence(each)
+        ]
     first = first_rows.of_answers([one.first for one in judged], sequences=candidate.converted.sequences)
-    return AccuracyFound(_of_all(judged, found), (*doubts, *([doubt] if doubt else ())), first)
+    return AccuracyFound(_of_all(judged, found), (*doubts, *dead, *([doubt] if doubt else ())), first)
 
 
 class _Output:
@@ -125,7 +130,6 @@ class _Output:
             self.error = found_error if math.isfinite(found_error[0]) else None  # golden.doubt_of says so
         if fits:
             self.signal = self._signal(outputs, indices)
-            found += [_dead(each) for each in self.signal if each.dead or each.dead_channels]
         self.doubts = [doubt for doubt in found if doubt is not None]
 
     def _signal(self, outputs: Array, indices: npt.NDArray[np.int64]) -> tuple[Signal, ...]:
@@ -229,16 +233,18 @@ def _unanswered(failed: wire.LaunchFailed) -> Doubt:
     )
 
 
-def _dead(found: Signal) -> Doubt:
-    """An output that is dead is wrong; one with dead parts may be right where nobody needs these."""
+def _dead(found: Signal, *, settled: bool) -> Doubt:
+    """An output that is dead is wrong; one with dead parts may be right where nobody needs these. `settled`: so may a dead one be, since a
+    limit on a metric from labels judges what is left of it.
+    """
     return Doubt(
         what="dead answers",
         evidence=signal.sentence(found),
-        remedy=signal.REMEDY,
-        invalid=found.dead,
-        decides_nothing=True,
+        remedy=SETTLED if settled else signal.REMEDY,
+        invalid=found.dead and not settled,
+        decides_nothing=not settled,
         touches="accuracy",
-        withholds="run",
+        withholds="" if settled else "run",
     )
 
 

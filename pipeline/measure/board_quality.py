@@ -1,5 +1,6 @@
 """How good a file is at the plan's tasks, and how like its model in their terms, by what the board answered: several outputs may be judged together."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from pipeline.measure.candidate import Candidate
 from pipeline.measure.experiment import Experiment
 from pipeline.quality import judge, likeness
 from pipeline.quality.statistic import Array
-from pipeline.records import Alike, Artifact, Doubt, Quality, Record, Rows, Task
+from pipeline.records import Alike, Artifact, Doubt, Quality, Record, Rows, Task, quality_of
 from pipeline.store import Store
 
 CRASHED = "A library crashed in a function of [task]: call it in its own Python."
@@ -41,6 +42,7 @@ class Kept:
         data, specs = experiment.data, candidate.converted.outputs
         names = judge.by_name(data.tasks, range(outputs), [each.name for each in specs])
         sources = candidate.converted.source_answers
+        self._names = frozenset(names)
         self._sources = {name: sources[place] for name, place in names.items()} if len(sources) == outputs else {}
         wanted: set[str] = set()
         for task in data.tasks:
@@ -82,6 +84,19 @@ class Kept:
         ) as error:  # of the rows that were drawn, or of what the board answered
             return Judged(), _no_quality(error)
         return found, None
+
+    def settled(self, judged: Judged) -> set[int]:
+        """Return the outputs of which a metric from labels, under a limit, says what they are worth, dead or not."""
+        limits = self._experiment.plan.tables.limits
+        bounds = (limits.metric_drop, limits.metric_at_least, limits.metric_at_most)
+        limited = [
+            task
+            for task in self._experiment.data.tasks
+            if quality_of(judged.qualities, task)
+            and any(task.name in each if isinstance(each, Mapping) else each is not None for each in bounds)
+        ]
+        names = {name for task in limited for name in judge.needed(task, self._names)}
+        return {place for place, name in self._places.items() if name in names}
 
     def _in_child(self, request: Request) -> Judged:
         progress, host = self._experiment.progress, self._experiment.plan.tables.host

@@ -56,7 +56,9 @@ def run(tmp_path_factory):
         folder = tmp_path_factory.mktemp("dead")
         write_model(folder / "model.onnx", pixels)
         for seed, name in enumerate(("rows", "more")):
-            np.savez(folder / f"{name}.npz", x=np.random.default_rng(seed).normal(size=(60, 6)).astype("f4"))
+            x = np.random.default_rng(seed).normal(size=(60, 6)).astype("f4")
+            labels = {"y": np.zeros((60, 5), np.float32)} if "[task]" in more else {}
+            np.savez(folder / f"{name}.npz", x=x, **labels)
         (folder / "edge.toml").write_text(PLAN.format(more=more))
         said = edgepress("run", folder / "edge.toml", "-q")
         record = msgspec.json.decode(Store(folder / ".edgepress").latest_run(), type=RunRecord)
@@ -89,3 +91,24 @@ def test_the_same_with_boxes_of_the_size_of_scores_is_one(run):
     (kept,) = next(one for one in record.converted if one.format == "onnx-int8").agreement.signals
     assert min(kept.channels_db) > 15
     assert "dead answers" not in said.stdout
+
+
+LABELLED = """[task]
+kind = "regression"
+metric = "mae"
+[limits]
+metric_{limit}
+"""
+
+
+@pytest.mark.parametrize(("limit", "code", "ends"), [("drop = 5.0", 0, "PASS"), ("at_most = 1.0", 1, "REGRESSED")])
+def test_where_a_metric_from_labels_is_limited_it_decides(run, limit, code, ends):
+    """The user said what the answers are for: the dead columns are told, and what they cost is in the metric."""
+    said, record, report = run(300, LABELLED.format(limit=limit))
+    assert said.returncode == code, said.stdout
+    (made,) = [one for one in record.measured.measurements if one.format == "onnx-int8"]
+    assert [(each.what, each.invalid, each.withholds) for each in made.doubts if each.touches == "accuracy"] == [
+        ("dead answers", False, "")
+    ]
+    assert ends in said.stdout
+    assert "what is dead counts there as it is" in " ".join(report.split())
