@@ -14,6 +14,7 @@ from pipeline.frameworks.tflite_operators import CUSTOM, OPERATORS, TYPES
 IDENTIFIER = b"TFL3"
 LOWEST_RUNTIME = "min_runtime_version"  # the metadata entry that tf.lite writes
 LONGEST_VERSION = 64  # bytes
+BLOCKWISE = 2  # a QuantizationDetails
 RESOURCE, VARIABLE = "resource variable", "variable tensor"
 
 
@@ -40,6 +41,8 @@ class Tensor(NamedTuple):
     dtype: str
     quantization: Quantization | None
     is_variable: bool  # keeps its values between calls
+    constant_bytes: int  # of the values that the file has for it; 0: none
+    is_blockwise: bool  # quantized with a scale for each block, which older runtimes do not know
 
 
 class Operator(NamedTuple):
@@ -132,7 +135,8 @@ def _read(reader: Reader) -> TfliteFile:
     tables = reader.tables(model, 2)
     if not tables:
         raise DamagedError("it has no graph")
-    subgraphs = tuple(_subgraph(reader, each, codes) for each in tables)
+    sizes = [_buffer_bytes(reader, each) for each in reader.tables(model, 4)]
+    subgraphs = tuple(_subgraph(reader, each, codes, sizes) for each in tables)
     metadata, lowest = _metadata(reader, model)
     return TfliteFile(
         description=reader.text(model, 3),
@@ -153,8 +157,15 @@ def _code(reader: Reader, table: int) -> tuple[str, int, bool]:
     return OPERATORS[code] if 0 <= code < len(OPERATORS) else f"operator {code}", version, False
 
 
-def _subgraph(reader: Reader, table: int, codes: Sequence[tuple[str, int, bool]]) -> Subgraph:
-    tensors = tuple(_tensor(reader, each, index) for index, each in enumerate(reader.tables(table, 0)))
+def _buffer_bytes(reader: Reader, table: int) -> int:
+    """Return the size of a buffer, which lies in it or, in files of more than 2 GB, after all tables."""
+    return reader.vector(table, 0, 1)[1] or reader.value(table, 2, "Q")
+
+
+def _subgraph(
+    reader: Reader, table: int, codes: Sequence[tuple[str, int, bool]], sizes: Sequence[int]
+) -> Subgraph:
+    tensors = tuple(_tensor(reader, each, index, sizes) for index, each in enumerate(reader.tables(table, 0)))
     operators = []
     for each in reader.tables(table, 3):
         code = reader.value(each, 0, "I")
@@ -173,10 +184,10 @@ def _indices(found: tuple[int, ...], tensors: Sequence[Tensor], lowest: int = 0)
     return found
 
 
-def _tensor(reader: Reader, table: int, index: int) -> Tensor:
+def _tensor(reader: Reader, table: int, index: int, sizes: Sequence[int]) -> Tensor:
     shape = reader.numbers(table, 0, "i")
     signature = reader.numbers(table, 7, "i") or shape
-    kind = reader.value(table, 1, "b")
+    kind, buffer = reader.value(table, 1, "b"), reader.value(table, 2, "I")
     quantization, at = None, reader.table(table, 4)
     if at:
         scales = reader.reals(at, 2)
@@ -193,6 +204,8 @@ def _tensor(reader: Reader, table: int, index: int) -> Tensor:
         dtype=TYPES[kind] if 0 <= kind < len(TYPES) else f"type {kind}",
         quantization=quantization,
         is_variable=bool(reader.value(table, 5, "B")),
+        constant_bytes=sizes[buffer] if buffer < len(sizes) else 0,
+        is_blockwise=bool(at) and reader.value(at, 4, "B") == BLOCKWISE,
     )
 
 
