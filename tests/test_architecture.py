@@ -39,7 +39,7 @@ def test_stages_are_folders_commands_and_calls_in_one_order():
     folders = {path.name for path in (ROOT / "pipeline").iterdir() if (path / "__init__.py").exists()}
     assert list(STAGES) == list(STEPS)
     assert set(STAGES) <= folders
-    assert folders - set(STAGES) == {"commands", "frameworks", "quality", "records", "statistics", "store"}
+    assert folders - set(STAGES) == {"audit", "commands", "frameworks", "quality", "records", "statistics", "store"}
     assert list(STAGES) == [name for name in COMMANDS if name in STAGES]
 
 

@@ -21,7 +21,7 @@ COMMANDS = {
     "compare": "judge the latest run by the plan's limits",
     "report": "show the latest run, and write its pages",
     "boards": "list, check and trust boards; start and stop an emulated one",
-    "audit": "what any .tflite or .onnx file is: integer or not, what runs it, what it wastes",
+    "audit": "how much of a .tflite or .onnx file is integer, and what runs it",
     "selftest": "how often the verdict on latency is wrong on a board",
     "jobs": "what a board is measuring, and for whom; follow or cancel it",
     "clean": "remove old runs, and what no other run or recent work needs",

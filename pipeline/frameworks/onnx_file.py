@@ -128,22 +128,29 @@ def real(answer: object) -> Array:
     return answer.astype(np.float32) if answer.dtype.kind == "f" else answer
 
 
-def onnx_proto(path: Path, name: str) -> OnnxModel:
-    """Return the model as onnx reads it, all in one file. ModelError if it is damaged, or its weights lie in a second file."""
+def onnx_structure(path: Path, name: str) -> OnnxModel:
+    """Return the model as onnx reads it, without weights that lie in other files. ModelError if it is damaged."""
     import onnx
 
     try:
-        proto = onnx.load(path, load_external_data=False)
-        parts: tuple[OnnxGraph | OnnxFunction, ...] = (proto.graph, *proto.functions)
-        elsewhere = sorted({
-            entry.value for part in parts for tensor in _tensors(part) for entry in tensor.external_data
-            if tensor.data_location == onnx.TensorProto.EXTERNAL and entry.key == "location"
-        })  # fmt: skip
+        return onnx.load(path, load_external_data=False)
     except Exception as error:
         raise ModelError(
             f"{name} is damaged: onnx cannot read it ({cause_of(error, path)})",
             hint="Copy it again, or export it again from the program that made it.",
         ) from error
+
+
+def onnx_proto(path: Path, name: str) -> OnnxModel:
+    """Return the model as onnx reads it, all in one file. ModelError if it is damaged, or its weights lie in a second file."""
+    import onnx
+
+    proto = onnx_structure(path, name)
+    parts: tuple[OnnxGraph | OnnxFunction, ...] = (proto.graph, *proto.functions)
+    elsewhere = sorted({
+        entry.value for part in parts for tensor in _tensors(part) for entry in tensor.external_data
+        if tensor.data_location == onnx.TensorProto.EXTERNAL and entry.key == "location"
+    })  # fmt: skip
     if elsewhere:
         raise ModelError(
             f"{name} keeps its weights in a second file, {elsewhere[0][:100]}, and edgepress takes a model in one file",

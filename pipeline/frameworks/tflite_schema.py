@@ -162,9 +162,7 @@ def _buffer_bytes(reader: Reader, table: int) -> int:
     return reader.vector(table, 0, 1)[1] or reader.value(table, 2, "Q")
 
 
-def _subgraph(
-    reader: Reader, table: int, codes: Sequence[tuple[str, int, bool]], sizes: Sequence[int]
-) -> Subgraph:
+def _subgraph(reader: Reader, table: int, codes: Sequence[tuple[str, int, bool]], sizes: Sequence[int]) -> Subgraph:
     tensors = tuple(_tensor(reader, each, index, sizes) for index, each in enumerate(reader.tables(table, 0)))
     operators = []
     for each in reader.tables(table, 3):

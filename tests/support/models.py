@@ -8,6 +8,7 @@ import pytest
 from device_agent.runtimes import RUNTIMES
 
 MODELS = Path(__file__).parents[1] / "models"
+SELFTEST = Path(__file__).parents[2] / "pipeline" / "selftest.tflite"
 
 
 # runtimes whose library is not called as they are

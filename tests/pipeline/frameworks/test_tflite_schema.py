@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.errors import ModelError
 from pipeline.frameworks import tflite_description, tflite_names, tflite_operators, tflite_schema
+from tests.support.models import SELFTEST
 
 MODELS = Path(__file__).parents[2] / "models"
-SELFTEST = Path(tflite_schema.__file__).parents[1] / "selftest.tflite"
 
 
 @pytest.mark.frameworks
