@@ -52,6 +52,7 @@ WHOLE = (
     "verdicts/interference.py collect",
     "verdicts/interference.py show",
     "product/corpus.py --whole",
+    "product/audits.py",
     "product/public_models.py",
 )
 BY_HAND = {

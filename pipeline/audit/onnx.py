@@ -80,16 +80,17 @@ class _Reader:
         number, known = self.graphs, dict(outer)
         self.graphs += 1
         for each in (*graph.value_info, *graph.input, *graph.output):
-            known[each.name] = self.declared(each, number)
+            known[_text(each.name)] = self.declared(each, number)
         for tensor in graph.initializer:
-            self._hold(known, tensor.name, tensor, number)
+            self._hold(known, _text(tensor.name), tensor, number)
         for node in graph.node:
             if node.op_type == "Constant" and node.output and not node.domain:
                 for attribute in node.attribute:
                     if attribute.name == "value":
-                        self._hold(known, node.output[0], attribute.t, number)
-                    elif attribute.name.startswith("value_"):
-                        self._keep(known, Value(f"{number}:{node.output[0]}", node.output[0], "", None, constant=True))
+                        self._hold(known, _text(node.output[0]), attribute.t, number)
+                    elif _text(attribute.name).startswith("value_"):
+                        name = _text(node.output[0])
+                        self._keep(known, Value(f"{number}:{name}", name, "", None, constant=True))
                 continue
             yield self._operator(node, known, number)
             for attribute in node.attribute if depth < DEEPEST else ():
@@ -108,25 +109,31 @@ class _Reader:
         shape = None
         if tensor.HasField("shape"):
             shape = tuple(each.dim_value if each.HasField("dim_value") else None for each in tensor.shape.dim)
-        return Value(f"{number}:{value.name}", value.name, _type(tensor.elem_type), shape)
+        name = _text(value.name)
+        return Value(f"{number}:{name}", name, _type(tensor.elem_type), shape)
 
     def _operator(self, node: OnnxNode, known: dict[str, Value], number: int) -> Operator:
         def value(name: str) -> Value:
             return known.setdefault(name, Value(f"{number}:{name}", name, "", None))
 
-        inputs = tuple(value(name) if name else None for name in node.input)
-        outputs = tuple(value(name) for name in node.output if name)
+        inputs = tuple(value(_text(name)) if name else None for name in node.input)
+        outputs = tuple(value(_text(name)) for name in node.output if name)
         own = node.domain in DEFAULT_DOMAINS
         return Operator(
-            kind=node.op_type,
+            kind=_text(node.op_type),
             version=self.opset if own else self.versions.get(node.domain, 0),
-            domain="" if own else node.domain,
+            domain="" if own else _text(node.domain),
             inputs=inputs,
             outputs=outputs,
             macs=_macs(node, inputs, outputs),
             weights=OPERANDS[node.op_type][1] if node.op_type in OPERANDS else None,
             graph=number,
         )
+
+
+def _text(name: str | bytes) -> str:
+    """Return a name; one that is not UTF-8 comes as bytes, and only damaged files have such."""
+    return name if isinstance(name, str) else name.decode("utf-8", "replace")
 
 
 def _type(number: int) -> str:

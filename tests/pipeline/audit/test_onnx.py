@@ -278,6 +278,17 @@ def varint(number):
     return found + bytes([number])
 
 
+def test_names_that_are_not_text(tmp_path):
+    """Protobuf hands on what is not UTF-8 as bytes."""
+    from onnx import helper
+
+    nodes = [helper.make_node("Mine", ["x"], ["yyyy"], domain="zzzz"), helper.make_node("Relu", ["yyyy"], ["y"])]
+    path = saved(nodes, [real("x", [2])], [real("y", [2])], tmp_path / "m.onnx", domains=["zzzz"])
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"z\xff\xffz").replace(b"yyyy", b"y\xfe\xffy"))
+    found = audit(path)
+    assert [each.why for each in found.runs][-1] == "operators of z\ufffd\ufffdz, which must be added to it"
+
+
 def test_a_users_own_onnx_in_the_working_folder_is_not_taken(tmp_path, monkeypatch):
     path, macs = network(tmp_path)
     (tmp_path / "onnx.py").write_text("raise SystemExit('not this one')")
