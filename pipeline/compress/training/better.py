@@ -114,7 +114,7 @@ class Trial:
         wanted = self.wanted[place].astype(np.float64)
         if self.objective.student.kinds[place] == "classes":
             wanted, answers = _log_softmax(wanted), _log_softmax(answers)
-            apart = (np.exp(wanted) * (wanted - answers)).reshape(len(answers), -1).sum(-1)
+            apart = (np.exp(wanted) * (wanted - answers)).sum(-1).reshape(len(answers), -1).mean(-1)
         else:
             teacher = self.objective.teacher
             scale = teacher.scales[teacher.learned.index(place)]

@@ -10,6 +10,7 @@ from pipeline.compress.rows import Batches, called, outputs_of, refuse_steps, sc
 from pipeline.compress.settings import PassSettings, Recover
 from pipeline.compress.training import distillation, logits
 from pipeline.compress.training.distillation import Kind
+from pipeline.compress.training.label_forms import Learned
 from pipeline.compress.training.labels import Labels, given_to, learned_from
 from pipeline.compress.training.weights import weights_of
 from pipeline.errors import DataError, EdgepressError, PlanError, StageError
@@ -55,10 +56,10 @@ def fitting(model: KerasModel, how: Recover, context: Context) -> tuple[Batches,
     if not labels.learned and context.learn.function is None:
         _check_without(model, how, (kinds, scored, probe), labels)
     for each in labels.learned:
-        if each.loss.of is None:
+        if each.loss.of is None or each.loss.is_of_classes:
             kinds[each.place] = "classes"
     softmax = [
-        each._replace(loss=each.loss._replace(softmax=each.loss.of is not None and kinds[each.place] == "classes"))
+        each._replace(loss=each.loss._replace(softmax=_takes_probabilities(model, each, kinds[each.place], probe)))
         for each in labels.learned
     ]
     weights_of(context, labels.learned)
@@ -113,6 +114,11 @@ def _kind(model: KerasModel, place: int, output: TensorSpec, probe: list[Array],
     if place == scored or frameworks.classes_of(output) is None or not _softened(model, probe, place):
         return "numbers"
     return "classes"
+
+
+def _takes_probabilities(model: KerasModel, learned: Learned, kind: Kind, probe: list[Array]) -> bool:
+    """Whether a loss from elsewhere is of probabilities, and the output is trained before its softmax."""
+    return learned.loss.of is not None and kind == "classes" and _softened(model, probe, learned.place)
 
 
 def _softened(model: KerasModel, probe: list[Array], output: int) -> bool:

@@ -34,6 +34,11 @@ class Loss(NamedTuple):
     softmax: bool = False  # answers come as logits, and the loss takes probabilities
     ignored: int | None = None  # the label that counts nowhere
 
+    @property
+    def is_of_classes(self) -> bool:
+        """Whether it compares scores of classes along the last axis, of a row or of each place of a map."""
+        return self.builtin and self.name in (*SPARSE, *ONE_HOT)
+
     def mean(self, y: TfTensor, answers: TfTensor, weights: TfTensor | None) -> TfTensor:
         """Return the loss of a batch as Keras reduces it, a scalar. `weights`: (rows,), how much each row counts."""
         import tensorflow as tf

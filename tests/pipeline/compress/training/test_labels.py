@@ -171,6 +171,26 @@ def test_a_model_that_was_trained_with_one_hot_rows_learns_the_numbers_of_classe
     assert float(found.loss.mean(found.take(np.arange(60)), answers, None)) == pytest.approx(wanted, rel=1e-4)
 
 
+@pytest.mark.parametrize("ends_in_softmax", [True, False])
+def test_each_place_of_a_map_is_learned_as_classes_are(ends_in_softmax):
+    """From a teacher by the divergence of the classes at each place; by the labels with the loss that the answers suit."""
+    import keras
+
+    x, y = maps(40)
+    given = keras.Input(x.shape[1:])
+    scores = keras.layers.Conv2D(3, 3, padding="same")(given)
+    model = keras.Model(given, keras.layers.Softmax()(scores) if ends_in_softmax else scores)
+    context = context_of(model, Dataset(x, targets={"": y}), tasks=(task("segmentation"),))
+    found = objective.prepare(model, HOW, context)
+    (learned,) = found.labels
+    assert found.student.kinds == ("classes",)
+    assert learned.loss.softmax == ends_in_softmax
+    _, (logits,) = found.student([x[:40]], training=False)
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not ends_in_softmax, ignore_class=255))
+    wanted = model.evaluate(x[:40], y[:40], batch_size=40, verbose=0)
+    assert float(learned.loss.mean(y[:40], logits, None)) == pytest.approx(wanted, rel=1e-4)
+
+
 def test_a_segmentation_has_a_loss_without_compiling():
     model, (x, y) = segmentation(fitted=False), maps(40)
     model.compiled = False
