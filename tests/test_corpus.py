@@ -83,6 +83,16 @@ def test_other_answers_are_wrong(judge, host, board, reason):
     assert reason in one.reason
 
 
+def test_answers_that_the_plain_library_does_not_know_prove_nothing(judge):
+    """A net of random weights may make more of the last bit of a row than is allowed: then the plain library differs from itself."""
+    off = HOST + np.array([[0, 0], [0, 1.0]])
+    one = judge(WANTED, off, nudged=[0.3])
+    assert (one.verdict, one.error) == (verdict.NOT_COMPARED, 1)
+    assert "change by 0.3 where the rows change in their last bit, and these differ by 1" in one.reason
+    assert judge(WANTED, off, nudged=[0.2]).verdict == verdict.WRONG
+    assert judge(WANTED, HOST, nudged=[0.3]).verdict == verdict.RIGHT
+
+
 def test_a_second_output_that_is_not_answered_is_wrong(judge):
     one = judge(WANTED, HOST, outputs=["y", "z"], arrays=[True, True])
     assert (one.verdict, one.reason) == (verdict.WRONG, "no answers of the output z")

@@ -10,7 +10,8 @@ to the plain library (LiteRT, ONNX Runtime, Keras) with random rows or the rows 
 `edgepress run` on the board `local`: the file as it is, a Keras model as tflite-fp32 and onnx-fp32. The answers are compared.
 
 A model is one of these: right; refused, and the plain library refuses it, too; refused though the plain library runs it; wrong;
-crash (a traceback, a signal, a time-out, a child that died). "Not compared" is one that gave answers where there is nothing to compare with.
+crash (a traceback, a signal, a time-out, a child that died). "Not compared" is one that gave answers where there is nothing to compare with, or whose answers no library knows: they change as much
+where a row changes in its last bit.
 
 What was found is kept in CACHE/outcomes.jsonl by the model's sha256 and the commit of the edgepress that is run: a run that was
 stopped resumes where it was. The tests of the onnx package need the versions of constraints.txt to be the same ones.

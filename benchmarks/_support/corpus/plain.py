@@ -14,7 +14,7 @@ from benchmarks._support.corpus.cases import Case, sha256
 from benchmarks._support.results import ROOT
 
 LIMIT_S = 240
-FORMAT = 2  # of what is kept; another number asks again
+FORMAT = 3  # of what is kept; another number asks again
 
 
 class Ended(Exception):
