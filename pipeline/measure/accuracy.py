@@ -75,10 +75,9 @@ def accuracy_of(experiment: Experiment, candidate: Candidate, answer: Answer) ->
             return AccuracyFound(doubts=tuple(wrong[:1]))
         doubts = [doubt for one in judged for doubt in one.doubts]
         found, doubt = kept.judged()
-        settled = kept.settled(found)
-        dead = [
-            _dead(each, settled=one.place in settled) for one in judged for each in one.signal if signal.sentence(each)
-        ]
+        dead_parts = [(one.place, each) for one in judged for each in one.signal if signal.sentence(each)]
+        settled = kept.settled(found) if dead_parts else set()
+        dead = [_dead(each, settled=place in settled) for place, each in dead_parts]
     first = first_rows.of_answers([one.first for one in judged], sequences=candidate.converted.sequences)
     return AccuracyFound(_of_all(judged, found), (*doubts, *dead, *([doubt] if doubt else ())), first)
 

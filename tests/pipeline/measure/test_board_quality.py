@@ -10,6 +10,7 @@ import pytest
 
 from device_agent.record import replace
 from pipeline.measure.accuracy import accuracy_of
+from pipeline.plan_tables import LimitsTable
 from pipeline.records import Column, Converted, Data, Detector, Rows, Task, TensorSpec
 from pipeline.store import Store
 from tests.support.detector_models import PICTURE, drawn
@@ -60,7 +61,7 @@ def judged(tmp_path):
         sent.update({hashlib.sha256(each).hexdigest(): each for each in answers})
         experiment = experiment_of(
             store=store, data=Data(evaluation=rows, tasks=(task,)), session=SimpleNamespace(get=lambda sha256, _: sent[sha256]),
-            deployment=SimpleNamespace(evaluation_indices=put(np.arange(40))), plan=SimpleNamespace(folder=Path()),
+            deployment=SimpleNamespace(evaluation_indices=put(np.arange(40))), plan=SimpleNamespace(folder=Path(), tables=SimpleNamespace(limits=LimitsTable())),
         )  # fmt: skip
         candidate = SimpleNamespace(converted=converted, runtime="onnxruntime", label="this file")
         digests = tuple(hashlib.sha256(each).hexdigest() for each in answers)
